@@ -78,9 +78,11 @@ pub fn mount(device: &Path, folder: &Path) -> Result<(), VolumeError> {
         .map_err(VolumeError::io("make private", folder))
 }
 
-/// Tells the device which space is free. Free extents shorter than a block are left out.
+/// Tells the device which space is free. Free extents shorter than a block are left out. What is
+/// still to be written is written first: until then it has no place, and counts as free.
 pub fn trim(folder: &Path) -> Result<(), VolumeError> {
     let opened = File::open(folder).map_err(VolumeError::io("open", folder))?;
+    rustix::fs::syncfs(&opened).map_err(VolumeError::io("write back", folder))?;
     let mut range = TrimRange {
         start: 0,
         len: u64::MAX,
