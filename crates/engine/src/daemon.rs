@@ -96,8 +96,12 @@ impl Daemon {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn identity(&self) -> Option<Identity> {
-        Identity::of(i32::try_from(self.child.id()).ok()?)
+        Identity::of(i32::try_from(self.pid()).ok()?)
     }
 
     /// Its exit, if it has ended.

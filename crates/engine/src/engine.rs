@@ -251,6 +251,16 @@ impl Engine {
         })
     }
 
+    /// dockerd's process.
+    pub fn dockerd_pid(&self) -> u32 {
+        self.dockerd.pid()
+    }
+
+    /// containerd's process.
+    pub fn containerd_pid(&self) -> u32 {
+        self.containerd.pid()
+    }
+
     /// The image store that the engine was started with.
     pub fn image_store(&self) -> ImageStore {
         self.image_store
