@@ -6,7 +6,7 @@ const ODD_TREE: &str = r#"
 mkdir -p "odd/ä b" odd/deep/er
 printf 'x' > $'odd/new\nline'
 printf 'y' > "odd/ä b/\"quoted\" 'name'"
-head -c 3000000 /dev/urandom > odd/big
+head -c 30000000 /dev/urandom > odd/big
 ln odd/big odd/hard
 ln -s ../big odd/deep/soft
 truncate -s 300M odd/sparse
@@ -44,7 +44,7 @@ async fn an_odd_tree_survives_three_machines() {
     let changed = second.shell(TREE).unwrap();
     let (again, hot) = second.save().await.unwrap();
     assert!(again.new_blocks < 40, "one small change stored {again:?}");
-    assert!(again.used_change < -40, "3 MB were deleted: {again:?}");
+    assert!(again.used_change < -400, "30 MB were deleted: {again:?}");
 
     let third = Machine::open(store.source(Some(again.map)).await.unwrap(), hot)
         .await
