@@ -34,6 +34,12 @@ impl Objects {
         }
     }
 
+    /// A store that is empty and is gone with the process: for a job whose own store cannot be
+    /// opened.
+    pub fn nowhere() -> Self {
+        Self::new(Arc::new(object_store::memory::InMemory::new()), "")
+    }
+
     fn at(&self, path: &str) -> Path {
         Path::from_iter(self.prefix.parts().chain(Path::from(path).parts()))
     }
