@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_engine::program::{self, Compatibility, EngineProgram};
-use larder_engine::{Choice, Engine, ImageStore, Shape, system};
+use larder_engine::{Choice, ImageStore, system};
 use larder_model::lineage::Lineage;
 use larder_store::{Objects, Source};
 
@@ -186,17 +186,5 @@ fn restored(found: &Restorable) -> Restored {
         lineage: snapshot.lineage.clone(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * larder_model::limits::BLOCK_BYTES as u64,
-    }
-}
-
-impl Live {
-    /// Whether the engine stands in the machine's place.
-    pub fn is_takeover(&self) -> bool {
-        self.job.engine.choice.shape == Shape::Takeover
-    }
-
-    /// The engine, to look at.
-    pub fn engine(&mut self) -> &mut Engine {
-        self.parts.engine()
     }
 }
