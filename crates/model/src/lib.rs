@@ -1,1 +1,3 @@
-//! placeholder
+//! The values and rules of Larder.
+
+pub mod identity;
