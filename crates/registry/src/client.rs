@@ -228,7 +228,7 @@ impl Client {
         {
             Ok(answer) => {
                 let limit = rate_limit(&answer.headers);
-                Ok(digest_in(&answer.headers).map(|digest| (digest, limit)))
+                Ok(answer.announced.map(|digest| (digest, limit)))
             }
             Err(RegistryError::Status {
                 status: 400 | 405 | 406 | 415 | 501,
@@ -239,29 +239,16 @@ impl Client {
     }
 
     async fn get(&self, target: &Target, tag: &str, clock: &Clock) -> Result<Top, RegistryError> {
-        let answer = self
-            .ask(target, by_tag(target, tag, Method::GET), clock)
-            .await?;
-        let announced = digest_in(&answer.headers);
-        let digest = match announced {
-            Some(digest) if !digest.names(&answer.body) => {
-                return Err(RegistryError::WrongDigest {
-                    host: answer.host,
-                    what: target.to_string(),
-                    actual: digest.of_same_kind(&answer.body),
-                    expected: digest,
-                });
-            }
-            Some(digest) => digest,
-            None => Digest::sha256(&answer.body),
-        };
+        let ask = by_tag(target, tag, Method::GET);
+        let answer = self.ask(target, ask, clock).await?;
+        let digest = answer
+            .announced
+            .unwrap_or_else(|| Digest::sha256(&answer.body));
         if let Some(memory) = &self.memory {
             memory.put(&digest, &answer.body);
         }
-        let media_type = answer
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
+        let media_type = answer.headers.get(CONTENT_TYPE);
+        let media_type = media_type.and_then(|value| value.to_str().ok());
         Ok(Top {
             digest,
             announced: media_type.and_then(Kind::of),
@@ -327,16 +314,6 @@ fn by_tag<'a>(target: &'a Target, tag: &str, method: Method) -> Ask<'a> {
         expected: None,
         what: target.to_string(),
     }
-}
-
-/// The digest that a registry announces. One that is not in form is no announcement.
-fn digest_in(headers: &HeaderMap) -> Option<Digest> {
-    headers
-        .get("docker-content-digest")?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
 }
 
 /// `ratelimit-limit: 100;w=21600`, `ratelimit-remaining: 99;w=21600`.

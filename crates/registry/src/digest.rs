@@ -30,6 +30,7 @@ impl Digest {
     }
 
     /// The digest of these bytes by the algorithm of this one.
+    #[must_use]
     pub fn of_same_kind(&self, bytes: &[u8]) -> Self {
         match self.algorithm() {
             "sha512" => Self(format!(

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use larder_model::identity::{Healthcheck, InheritedConfig, environment};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -133,14 +134,14 @@ struct RawInherited {
     cmd: Option<Vec<String>>,
     entrypoint: Option<Vec<String>>,
     env: Option<Vec<String>>,
-    exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
+    exposed_ports: Option<BTreeMap<String, Value>>,
     healthcheck: Option<RawHealthcheck>,
     labels: Option<BTreeMap<String, String>>,
     on_build: Option<Vec<String>>,
     shell: Option<Vec<String>>,
     stop_signal: Option<String>,
     user: Option<String>,
-    volumes: Option<BTreeMap<String, IgnoredAny>>,
+    volumes: Option<BTreeMap<String, Value>>,
     working_dir: Option<String>,
 }
 
@@ -235,7 +236,7 @@ fn manifest(raw: RawDocument, what: &str) -> Result<Manifest, RegistryError> {
     let digest = config
         .digest
         .parse()
-        .map_err(|error| malformed(what, error))?;
+        .map_err(|error| malformed(what, &error))?;
     let layers = raw.layers.unwrap_or_default();
     let total = layers
         .iter()
@@ -264,7 +265,7 @@ impl Config {
                 "it has {layers} layers, its configuration lists {}",
                 diff_ids.len()
             );
-            return Err(malformed(what, reason));
+            return Err(malformed(what, &reason));
         }
         Ok(Self {
             platform: Platform::new(
@@ -289,7 +290,7 @@ fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
 
 fn inherited(raw: RawInherited) -> InheritedConfig {
     let names =
-        |map: Option<BTreeMap<String, IgnoredAny>>| map.unwrap_or_default().into_keys().collect();
+        |map: Option<BTreeMap<String, Value>>| map.unwrap_or_default().into_keys().collect();
     let healthcheck = raw.healthcheck.map(|raw| Healthcheck {
         interval: raw.interval.unwrap_or_default(),
         retries: raw.retries.unwrap_or_default(),
@@ -315,10 +316,10 @@ fn inherited(raw: RawInherited) -> InheritedConfig {
 }
 
 fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, RegistryError> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(what, error))
+    serde_json::from_slice(bytes).map_err(|error| malformed(what, &error))
 }
 
-pub(crate) fn malformed(what: &str, reason: impl ToString) -> RegistryError {
+pub(crate) fn malformed(what: &str, reason: &(impl ToString + ?Sized)) -> RegistryError {
     RegistryError::Malformed {
         what: what.to_owned(),
         reason: reason.to_string(),

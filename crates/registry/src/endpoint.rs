@@ -111,9 +111,10 @@ fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError
         None => &["https"],
     };
     let elsewhere = http::client(settings, &Trust::Authorities(private))?;
-    let client = match insecure {
-        true => http::client(settings, &Trust::Anybody)?,
-        false => elsewhere.clone(),
+    let client = if insecure {
+        http::client(settings, &Trust::Anybody)?
+    } else {
+        elsewhere.clone()
     };
     let mut all = Vec::new();
     for (index, scheme) in schemes.iter().enumerate() {
@@ -135,8 +136,8 @@ fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError
     Ok(all)
 }
 
-/// Hosts that are this machine: plain http, as in containerd's `MatchLocalhost` (BuildKit's daemon
-/// goes by it too).
+/// Hosts that are this machine: plain http, as in containerd's `MatchLocalhost`, by which
+/// buildkitd goes too.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,

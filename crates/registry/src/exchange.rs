@@ -73,10 +73,12 @@ pub(crate) struct Ask<'a> {
     pub(crate) what: String,
 }
 
-/// A 200 and its content, which is verified where a digest was expected.
+/// A 200 and its content, verified against what was expected or announced.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
+    /// `Docker-Content-Digest`: what the registry says the content is.
+    pub(crate) announced: Option<Digest>,
     pub(crate) body: Vec<u8>,
     pub(crate) host: String,
 }
@@ -222,11 +224,18 @@ async fn finish(
     }
     let host = http::host_of(response.url());
     let headers = response.headers().clone();
-    let body = match ask.method {
-        Method::HEAD => Vec::new(),
-        _ => http::read(response, ask.limit, &ask.what).await?,
-    };
-    match &ask.expected {
+    let announced = digest_in(&headers);
+    if ask.method == Method::HEAD {
+        return Ok(Answer {
+            headers,
+            announced,
+            body: Vec::new(),
+            host,
+        });
+    }
+    let body = http::read(response, ask.limit, &ask.what).await?;
+    // What was asked for counts; where that was a tag, what the registry says it sends.
+    match ask.expected.as_ref().or(announced.as_ref()) {
         Some(expected) if !expected.names(&body) => Err(RegistryError::WrongDigest {
             host,
             what: ask.what.clone(),
@@ -235,8 +244,19 @@ async fn finish(
         }),
         _ => Ok(Answer {
             headers,
+            announced,
             body,
             host,
         }),
     }
+}
+
+/// The digest that a registry announces. One that is not in form is no announcement.
+fn digest_in(headers: &HeaderMap) -> Option<Digest> {
+    headers
+        .get("docker-content-digest")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }

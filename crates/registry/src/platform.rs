@@ -50,7 +50,7 @@ impl Platform {
         Self::new("linux", std::env::consts::ARCH, "")
     }
 
-    /// Whether this entry names no platform: BuildKit marks attestations with `unknown/unknown`.
+    /// Whether this entry names no platform: attestations are marked `unknown/unknown`.
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" || self.architecture == "unknown"
     }
@@ -76,18 +76,24 @@ impl Platform {
                 }
                 add("386", String::new());
             }
-            "arm" => arm_below(version(&self.variant)).for_each(|v| add("arm", v)),
+            "arm" => {
+                for variant in arm_below(version(&self.variant)) {
+                    add("arm", variant);
+                }
+            }
             "arm64" => {
-                arm64_below(&self.variant)
-                    .into_iter()
-                    .for_each(|v| add("arm64", v));
+                for variant in arm64_below(&self.variant) {
+                    add("arm64", variant);
+                }
                 let thirty_two_bit = match self.variant.as_str() {
                     "" => "v8",
                     v if v.starts_with("v8.") || v.starts_with("v9.") => "v8",
                     other => other,
                 };
                 add("arm", thirty_two_bit.to_owned());
-                arm_below(version(thirty_two_bit)).for_each(|v| add("arm", v));
+                for variant in arm_below(version(thirty_two_bit)) {
+                    add("arm", variant);
+                }
             }
             _ => {}
         }

@@ -222,7 +222,7 @@ impl Run<'_> {
             digest = entry
                 .digest
                 .parse()
-                .map_err(|error| malformed(what, error))?;
+                .map_err(|error| malformed(what, &error))?;
             is_labelled = entry.platform.is_some();
             let content = Content::manifest(&request.target, &digest, Some(entry.size));
             let body = self.client.content(&content, &self.clock).await?;
@@ -230,7 +230,7 @@ impl Run<'_> {
         }
         Err(malformed(
             what,
-            format!("its indexes lead more than {INDEX_DEPTH_MAX} levels down"),
+            &format!("its indexes lead more than {INDEX_DEPTH_MAX} levels down"),
         ))
     }
 }

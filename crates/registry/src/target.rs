@@ -72,6 +72,24 @@ impl Target {
         }
     }
 
+    /// The image of a parsed reference: the tag is `latest` where there is neither tag nor digest.
+    pub fn from_parts(
+        host: &str,
+        repository: &str,
+        tag: Option<&str>,
+        digest: Option<&str>,
+    ) -> Result<Self, TargetError> {
+        let selector = match digest {
+            Some(digest) => Selector::Digest(digest.parse().map_err(|_| TargetError {
+                kind: "digest",
+                value: digest.chars().take(300).collect(),
+                cure: "expected sha256 or sha512 and as many lower-case hexadecimal digits",
+            })?),
+            None => Selector::Tag(tag.unwrap_or("latest").to_owned()),
+        };
+        Self::new(host, repository, selector)
+    }
+
     /// The registry as in the image's full name: `docker.io`, `registry.example:5000`.
     pub fn host(&self) -> &str {
         &self.host
@@ -166,6 +184,18 @@ mod tests {
                 "{host} {repository} {tag}"
             );
         }
+    }
+
+    #[test]
+    fn a_digest_counts_before_a_tag_and_latest_is_the_last_resort() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let of = |tag, digest| Target::from_parts("docker.io", "library/ruby", tag, digest);
+        let name = |target: Result<Target, TargetError>| target.expect("good").to_string();
+        assert_eq!(name(of(None, None)), "docker.io/library/ruby:latest");
+        assert_eq!(name(of(Some("3.3"), None)), "docker.io/library/ruby:3.3");
+        let pinned = format!("docker.io/library/ruby@{digest}");
+        assert_eq!(name(of(Some("3.3"), Some(&digest))), pinned);
+        assert!(of(None, Some("sha256:x")).is_err());
     }
 
     #[test]

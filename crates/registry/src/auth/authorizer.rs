@@ -1,7 +1,7 @@
 //! Meets the challenges of registries: one answer for each origin, one token for each scope.
 //!
 //! Distribution, "Token Authentication Specification" (`docs/content/spec/auth/token.md`) and
-//! "OAuth2 Token Authentication" (`oauth.md`). An `Authorization` header is made for one origin and
+//! its OAuth 2 form (`oauth.md`). An `Authorization` header is made for one origin and
 //! is never taken along to another.
 
 use std::collections::HashMap;

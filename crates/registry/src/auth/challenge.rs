@@ -104,13 +104,13 @@ fn token_or_quoted(text: &str) -> (String, &str) {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: &str, scope: &str) -> Option<Challenge> {
+    fn bearer(realm: &str, service: &str, scope: &str) -> Challenge {
         let own = str::to_owned;
-        Some(Challenge::Bearer {
+        Challenge::Bearer {
             realm: own(realm),
             service: own(service),
             scope: own(scope),
-        })
+        }
     }
 
     fn one(header: &str) -> Option<Challenge> {
@@ -126,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(
                 one(header),
-                bearer("https://a.example/token", "r", "repository:x:pull"),
+                Some(bearer("https://a.example/token", "r", "repository:x:pull")),
                 "{header}"
             );
         }
@@ -138,20 +138,27 @@ mod tests {
             r#"Bearer realm="https://a/?x=1,2",scope="repository:x:pull,push",service="a \"b\"""#;
         assert_eq!(
             one(header),
-            bearer("https://a/?x=1,2", "a \"b\"", "repository:x:pull,push")
+            Some(bearer(
+                "https://a/?x=1,2",
+                "a \"b\"",
+                "repository:x:pull,push"
+            ))
         );
     }
 
     #[test]
     fn several_challenges_in_one_header_or_many() {
         let both = r#"Negotiate, Basic realm="x", Bearer realm="https://a/t""#;
-        assert_eq!(one(both), bearer("https://a/t", "", ""));
+        assert_eq!(one(both), Some(bearer("https://a/t", "", "")));
         let headers = [
             "Digest nonce=\"x\"",
             "Basic realm=\"x\"",
             "Bearer realm=\"https://a/t\"",
         ];
-        assert_eq!(choose(headers.into_iter()), bearer("https://a/t", "", ""));
+        assert_eq!(
+            choose(headers.into_iter()),
+            Some(bearer("https://a/t", "", ""))
+        );
         assert_eq!(choose(headers.into_iter().take(2)), Some(Challenge::Basic));
     }
 

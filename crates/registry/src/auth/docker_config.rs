@@ -29,7 +29,8 @@ pub struct DockerConfig {
 #[serde(default)]
 struct Auth {
     /// base64 of `user:password`.
-    auth: Option<Secret>,
+    #[serde(rename = "auth")]
+    encoded: Option<Secret>,
     username: Option<String>,
     password: Option<Secret>,
     identitytoken: Option<Secret>,
@@ -151,7 +152,7 @@ fn credential_of(auth: &Auth) -> Result<Option<Credential>, String> {
     if let Some(token) = filled(&auth.identitytoken) {
         return Ok(Some(Credential::IdentityToken(token)));
     }
-    if let Some(encoded) = filled(&auth.auth) {
+    if let Some(encoded) = filled(&auth.encoded) {
         return decode(&encoded).map(Some);
     }
     Ok(match (&auth.username, filled(&auth.password)) {
@@ -188,11 +189,11 @@ mod tests {
             .await
     }
 
-    fn password(user: &str, password: &str) -> Option<Credential> {
-        Some(Credential::Password {
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password {
             user: user.into(),
             password: Secret::new(password),
-        })
+        }
     }
 
     // base64("ann:s3cr:et")
@@ -212,7 +213,7 @@ mod tests {
                 format!(r#"{{"auths":{{"{key}":{{"auth":"{ANN}"}}}},"HttpHeaders":{{}}}}"#);
             assert_eq!(
                 find(&config, registry).await.credential,
-                password("ann", "s3cr:et"),
+                Some(password("ann", "s3cr:et")),
                 "{key}"
             );
             assert_eq!(find(&config, "other.example").await.credential, None);
@@ -231,7 +232,7 @@ mod tests {
             Some(Credential::RegistryToken(Secret::new("t")))
         );
         let plain = r#"{"auths":{"r":{"username":"u","password":"p"}}}"#;
-        assert_eq!(find(plain, "r").await.credential, password("u", "p"));
+        assert_eq!(find(plain, "r").await.credential, Some(password("u", "p")));
         assert_eq!(find(r#"{"auths":{"r":{}}}"#, "r").await.credential, None);
     }
 

@@ -32,7 +32,7 @@ fn settings_with(host: &str, credential: Credential) -> Settings {
     }
 }
 
-fn unauthorized(challenge: impl ToString) -> Reply {
+fn unauthorized(challenge: &str) -> Reply {
     Reply::json(
         401,
         &json!({"errors": [{"code": "UNAUTHORIZED", "message": "who are you"}]}),
@@ -53,7 +53,7 @@ async fn bearer_server(token: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -
         if seen.authorization() == Some(&format!("Bearer token-{repository}")) {
             return shelf.answer(seen);
         }
-        unauthorized(format!(
+        unauthorized(&format!(
             r#"Bearer realm="http://{host}/token?x=1",service="my, service",scope="repository:{repository}:pull""#
         ))
     })
@@ -220,7 +220,7 @@ async fn a_token_that_ran_out_is_renewed() {
         if first || seen.authorization() == Some("Bearer t1") {
             return shelf.answer(seen);
         }
-        unauthorized(format!(
+        unauthorized(&format!(
             r#"Bearer realm="http://{host}/token",error="invalid_token""#
         ))
     })
@@ -297,7 +297,7 @@ async fn authorization_after_redirect(part: &'static str) -> Vec<Option<String>>
     let away = other.host.clone();
     let server = Server::start(move |seen| match seen.authorization() {
         Some(ANN) if seen.path.contains(part) => {
-            Reply::redirect(format!("http://{away}{}", seen.path))
+            Reply::redirect(&format!("http://{away}{}", seen.path))
         }
         Some(ANN) => shelf.answer(seen),
         _ => unauthorized("Basic"),
@@ -337,7 +337,7 @@ async fn an_origin_that_a_redirect_led_to_gets_no_credential_even_if_it_asks() {
     };
     let away = other.host.clone();
     let server = Server::start(move |seen| match seen.authorization() {
-        Some(ANN) => Reply::redirect(format!("http://{away}/x")),
+        Some(ANN) => Reply::redirect(&format!("http://{away}/x")),
         _ => unauthorized("Basic"),
     })
     .await;
@@ -365,7 +365,7 @@ async fn a_token_request_takes_no_password_along_a_redirect() {
     let to = away.host.clone();
     let server = bearer_server(move |seen| {
         let query = seen.path.split_once('?').map_or("", |(_, query)| query);
-        Reply::redirect(format!("http://{to}/token?{query}"))
+        Reply::redirect(&format!("http://{to}/token?{query}"))
     })
     .await;
     let registry = Registry::new(settings_with(&server.host, ann()), None);

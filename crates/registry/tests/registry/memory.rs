@@ -80,7 +80,7 @@ async fn a_head_that_lies_is_found_out() {
         let other = larder_registry::Digest::sha256(b"elsewhere");
         reply
             .without("docker-content-digest")
-            .header("docker-content-digest", other)
+            .header("docker-content-digest", other.as_str())
     };
     let (found, _) = second_run(lie).await;
     assert!(
@@ -199,7 +199,7 @@ async fn how_a_registry_asks_is_remembered_without_any_secret() {
             _ if seen.path.starts_with("/token") => Reply::new(200).body(r#"{"token":"s3cret"}"#),
             _ => Reply::new(401).header(
                 "www-authenticate",
-                format!(r#"Bearer realm="http://{host}/token""#),
+                &format!(r#"Bearer realm="http://{host}/token""#),
             ),
         }
     })

@@ -75,7 +75,7 @@ impl RealRegistry {
     }
 
     /// Puts everything on the shelf into `app`, as `docker push` would.
-    async fn fill(&self, shelf: &Shelf, scheme: &str) {
+    async fn fill(&self, images: &Shelf, scheme: &str) {
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_danger_accept_invalid_certs(true)
@@ -84,7 +84,7 @@ impl RealRegistry {
         let url = |rest: &str| format!("{scheme}://{}/v2/app/{rest}", self.host);
         let ann = |request: reqwest::RequestBuilder| request.basic_auth("ann", Some("s3cret"));
         let is_manifest = |media_type: &str| media_type == MANIFEST || media_type.contains("index");
-        for (digest, (media_type, content)) in &shelf.contents {
+        for (digest, (media_type, content)) in &images.contents {
             if !is_manifest(media_type) {
                 let begun = ann(client.post(url("blobs/uploads/")))
                     .send()
@@ -103,14 +103,14 @@ impl RealRegistry {
             }
         }
         // Manifests before the indexes that name them.
-        let mut manifests: Vec<_> = shelf
+        let mut manifests: Vec<_> = images
             .contents
             .iter()
             .filter(|(_, (media_type, _))| is_manifest(media_type))
             .collect();
         manifests.sort_by_key(|(_, (media_type, _))| media_type.contains("index"));
         for (digest, (media_type, content)) in manifests {
-            let tags = shelf
+            let tags = images
                 .tags
                 .iter()
                 .filter(|(_, to)| *to == digest)

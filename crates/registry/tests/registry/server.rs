@@ -67,8 +67,8 @@ impl Reply {
         Self::new(status).body(body.to_string().into_bytes())
     }
 
-    pub fn header(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -88,7 +88,7 @@ impl Reply {
         self
     }
 
-    pub fn redirect(to: impl ToString) -> Self {
+    pub fn redirect(to: &str) -> Self {
         Self::new(307).header("location", to)
     }
 }
@@ -186,22 +186,18 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
 
 /// `None` when the connection is not to be used again.
 async fn answer(stream: &mut TcpStream, seen: &Seen, reply: Reply) -> Option<()> {
-    let mut head = format!("HTTP/1.1 {} Scripted\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &match reply.manner {
+    let mut headers = reply.headers.clone();
+    match reply.manner {
         Manner::Silence => std::future::pending().await,
-        Manner::Endless => "transfer-encoding: chunked\r\n\r\n".to_owned(),
-        _ if reply
-            .headers
-            .iter()
-            .any(|(name, _)| name == "content-length") =>
-        {
-            "\r\n".to_owned()
-        }
-        _ => format!("content-length: {}\r\n\r\n", reply.body.len()),
-    };
+        Manner::Endless => headers.push(("transfer-encoding".into(), "chunked".into())),
+        _ if headers.iter().any(|(name, _)| name == "content-length") => {}
+        _ => headers.push(("content-length".into(), reply.body.len().to_string())),
+    }
+    let lines = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    let lines: String = lines.collect();
+    let head = format!("HTTP/1.1 {} Scripted\r\n{lines}\r\n", reply.status);
     stream.write_all(head.as_bytes()).await.ok()?;
     if seen.method == "HEAD" {
         return Some(());
