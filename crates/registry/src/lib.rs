@@ -14,7 +14,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod http;
-pub mod limits;
+mod limits;
 mod memory;
 mod platform;
 mod resolve;

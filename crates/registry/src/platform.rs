@@ -45,11 +45,6 @@ impl Platform {
         }
     }
 
-    /// The platform this program was built for.
-    pub fn native() -> Self {
-        Self::new("linux", std::env::consts::ARCH, "")
-    }
-
     /// Whether this entry names no platform: attestations are marked `unknown/unknown`.
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" || self.architecture == "unknown"

@@ -161,6 +161,28 @@ async fn schema_one_is_refused_with_the_cure() {
     }
 }
 
+#[tokio::test]
+async fn dockers_own_media_types_are_understood() {
+    let docker = |rest: &str| format!("application/vnd.docker.distribution.manifest.{rest}+json");
+    let mut shelf = Shelf::default();
+    let config = shelf::config("linux/amd64", "docker", &shelf::layers("docker"));
+    let config = shelf.put(
+        "application/vnd.docker.container.image.v1+json",
+        config.to_string(),
+    );
+    let layer = json!({"digest": Digest::sha256(b""), "size": 7});
+    let manifest = json!({"schemaVersion": 2, "mediaType": docker("v2"), "config": config,
+        "layers": [layer, layer]});
+    let mut entry = shelf.put(&docker("v2"), manifest.to_string());
+    entry["platform"] = json!({"os": "linux", "architecture": "amd64", "os.version": "5.10"});
+    let list = json!({"schemaVersion": 2, "mediaType": docker("list.v2"), "manifests": [entry]});
+    let list = shelf.put(&docker("list.v2"), list.to_string());
+    shelf.tag("latest", &list);
+    let found = resolve(&serve(shelf).await.host).await.expect("resolves");
+    let size = 14 + config["size"].as_u64().expect("a size");
+    assert_eq!((seed_of(&found), found.size), ("docker", size));
+}
+
 /// The error of an image whose top document is this.
 async fn error_of_top(media_type: &'static str, top: String) -> RegistryError {
     error(move |_| {

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
 use larder_registry::{Registry, RegistryError, Settings};
 use tokio::net::TcpListener;
 
@@ -22,7 +23,7 @@ async fn at_first(replies: Vec<Reply>) -> Server {
 
 #[tokio::test]
 async fn a_busy_registry_is_asked_again() {
-    for status in [408, 429, 500, 502, 503, 504] {
+    let each = [408, 429, 500, 502, 503, 504].map(|status| async move {
         let server = at_first(vec![Reply::new(status), Reply::new(status)]).await;
         let found = resolve(&server.host).await.expect("resolves in the end");
         assert_eq!(
@@ -30,7 +31,8 @@ async fn a_busy_registry_is_asked_again() {
             ("amd", 5),
             "{status}"
         );
-    }
+    });
+    join_all(each).await;
 }
 
 #[tokio::test]
@@ -122,27 +124,31 @@ async fn hopeless(host: &str) -> (RegistryError, Duration) {
 #[tokio::test]
 async fn no_slowness_outlasts_the_deadline() {
     let trickle = Manner::Trickle(Duration::from_millis(50));
-    for manner in [trickle, Manner::Stall, Manner::Silence] {
-        for part in ["manifests/latest", "manifests/sha256", "blobs/"] {
-            let shelf = Shelf::with_an_index();
-            let server = Server::start(move |seen| {
-                let reply = shelf.answer(seen);
-                if seen.path.contains(part) {
-                    reply.manner(manner)
-                } else {
-                    reply
-                }
-            })
-            .await;
-            let (error, took) = hopeless(&server.host).await;
-            assert!(
-                took < Duration::from_millis(2300),
-                "{manner:?} {part}: {took:?}"
-            );
-            let text = error.to_string();
-            assert!(text.contains("within"), "{manner:?} {part}: {text}");
-        }
-    }
+    let cases = [trickle, Manner::Stall, Manner::Silence]
+        .into_iter()
+        .flat_map(|manner| {
+            ["manifests/latest", "manifests/sha256", "blobs/"].map(|part| (manner, part))
+        });
+    let each = cases.map(|(manner, part)| async move {
+        let shelf = Shelf::with_an_index();
+        let server = Server::start(move |seen| {
+            let reply = shelf.answer(seen);
+            if seen.path.contains(part) {
+                reply.manner(manner)
+            } else {
+                reply
+            }
+        })
+        .await;
+        let (error, took) = hopeless(&server.host).await;
+        assert!(
+            took < Duration::from_millis(2300),
+            "{manner:?} {part}: {took:?}"
+        );
+        let text = error.to_string();
+        assert!(text.contains("within"), "{manner:?} {part}: {text}");
+    });
+    join_all(each).await;
 }
 
 #[tokio::test]
