@@ -16,17 +16,18 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct PlatformError(String);
 
-/// What an image runs on, in the words of Go and the OCI image specification.
+/// What an image runs on, in the words of Go and the OCI image specification. Written
+/// `linux/arm/v7`, in JSON too.
 ///
 /// `os.version` is left out: only Windows compares it, and only when the request names one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Platform {
     /// `linux`.
     pub os: String,
     /// `amd64`.
     pub architecture: String,
     /// `v7`; empty where the architecture has one form only.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
 }
 
@@ -171,6 +172,20 @@ impl FromStr for Platform {
             [os, architecture, variant] => Ok(Self::new(os, architecture, variant)),
             _ => Err(refuse()),
         }
+    }
+}
+
+impl TryFrom<String> for Platform {
+    type Error = PlatformError;
+
+    fn try_from(text: String) -> Result<Self, PlatformError> {
+        text.parse()
+    }
+}
+
+impl From<Platform> for String {
+    fn from(platform: Platform) -> Self {
+        platform.to_string()
     }
 }
 

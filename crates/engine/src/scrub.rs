@@ -1,0 +1,162 @@
+//! Removing from a stopped engine's root what belongs to this machine or to this job alone.
+//!
+//! What is published is read by other machines, and by people who may read the cache but not the
+//! job: environments of containers, build arguments, addresses. It also makes the next start
+//! faster: with `network/` gone dockerd does not first undo and redo its old bridge, rule by rule.
+//!
+//! | path | holds |
+//! |---|---|
+//! | `containers/*` | every container's environment and log; restart policies |
+//! | `network/` | networks and endpoints (moby `daemon/libnetwork/datastore`) |
+//! | `engine-id` | an id that copies would share |
+//! | `tmp/` | downloads and uploads cut short |
+//! | `buildkit/executor/` | the host's `resolv.conf` and `hosts`, run state |
+//! | `buildkit/history*.db` | build records with their arguments; BuildKit starts a new file |
+//! | `volumes/*` | what jobs wrote, unless it is to be kept |
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::error::{EngineError, Result};
+
+/// What to keep all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Named volumes: databases and the like that a job wants to find again.
+    pub keep_volumes: bool,
+}
+
+/// What a scrub came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scrubbed {
+    /// Fit to be published; these paths (relative to the root) were removed.
+    Fit(Vec<PathBuf>),
+    /// Not to be published, for this reason. Nothing was removed.
+    Refused(String),
+}
+
+/// Scrubs a stopped engine's `data_root`, whose mounts are gone (see
+/// [`end_holders`](crate::holders::end_holders)).
+pub fn scrub(data_root: &Path, options: ScrubOptions) -> Result<Scrubbed> {
+    if is_in_swarm(data_root)? {
+        return Ok(Scrubbed::Refused(
+            "the engine is part of a swarm, whose keys and state are not saved; run `docker swarm leave --force`"
+                .to_owned(),
+        ));
+    }
+    let mut removed = Vec::new();
+    for path in ["network", "engine-id", "tmp", "swarm", "buildkit/executor"] {
+        remove(data_root, Path::new(path), &mut removed)?;
+    }
+    for name in names_in(&data_root.join("buildkit"))? {
+        let text = name.to_string_lossy();
+        // `history_c8d.db` is the containerd store's (moby `builder/builder-next/controller.go`); a
+        // `.bak` is what BuildKit made of a broken one.
+        if text.starts_with("history") && text.contains(".db") {
+            remove(data_root, &Path::new("buildkit").join(&name), &mut removed)?;
+        }
+    }
+    for name in names_in(&data_root.join("containers"))? {
+        remove(data_root, &Path::new("containers").join(name), &mut removed)?;
+    }
+    if !options.keep_volumes {
+        // With the directories goes `metadata.db`, which dockerd makes anew.
+        for name in names_in(&data_root.join("volumes"))? {
+            // A device node that dockerd makes for quotas, not a volume.
+            if name != "backingFsBlockDev" {
+                remove(data_root, &Path::new("volumes").join(name), &mut removed)?;
+            }
+        }
+    }
+    Ok(Scrubbed::Fit(removed))
+}
+
+/// dockerd makes the directory `swarm` at every start; a node's certificates and raft log are in
+/// it only after `docker swarm init` or `join` (moby `daemon/cluster/cluster.go`).
+fn is_in_swarm(data_root: &Path) -> Result<bool> {
+    let names = names_in(&data_root.join("swarm"))?;
+    Ok(names
+        .iter()
+        .any(|name| name == "docker-state.json" || name == "certificates" || name == "raft"))
+}
+
+fn names_in(directory: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let failed = || EngineError::io("cannot list", directory);
+    match fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<_>>()
+            .map_err(failed()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed()(error)),
+    }
+}
+
+fn remove(root: &Path, relative: &Path, removed: &mut Vec<PathBuf>) -> Result<()> {
+    let path = root.join(relative);
+    let outcome = match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
+        Ok(_) => fs::remove_file(&path),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => removed.push(relative.to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(EngineError::io("cannot scrub", &path)(error)),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root_with(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a directory");
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().expect("below the root")).expect("made");
+            fs::write(path, "x").expect("written");
+        }
+        root
+    }
+
+    #[test]
+    fn secrets_go_and_images_stay() {
+        let kept = [
+            "image/overlay2/repositories.json",
+            "overlay2/l/x",
+            "buildkit/cache.db",
+            "volumes/named/_data/f",
+        ];
+        let gone = [
+            "containers/abc/config.v2.json",
+            "network/files/local-kv.db",
+            "engine-id",
+            "tmp/x",
+            "buildkit/executor/resolv.conf",
+            "buildkit/history.db",
+            "buildkit/history_c8d.db.bak",
+        ];
+        let root = root_with(&[kept.as_slice(), gone.as_slice()].concat());
+        let options = ScrubOptions { keep_volumes: true };
+        let Scrubbed::Fit(removed) = scrub(root.path(), options).expect("scrubs") else {
+            panic!("refused")
+        };
+        assert_eq!(removed.len(), gone.len(), "{removed:?}");
+        assert!(gone.iter().all(|file| !root.path().join(file).exists()));
+        assert!(kept.iter().all(|file| root.path().join(file).exists()));
+        scrub(root.path(), ScrubOptions::default()).expect("scrubs again");
+        assert!(!root.path().join("volumes/named").exists());
+    }
+
+    #[test]
+    fn a_swarm_is_refused_and_left_alone() {
+        let root = root_with(&["swarm/docker-state.json", "engine-id"]);
+        assert!(
+            matches!(scrub(root.path(), ScrubOptions::default()), Ok(Scrubbed::Refused(why)) if why.contains("swarm"))
+        );
+        assert!(root.path().join("engine-id").exists());
+    }
+}
