@@ -325,3 +325,47 @@ pub(crate) fn malformed(what: &str, reason: &(impl ToString + ?Sized)) -> Regist
         reason: reason.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_id_is_that_of_the_specification() {
+        let [a, b, c] = ["a", "b", "c"].map(|text| Digest::sha256(text.as_bytes()));
+        assert_eq!(chain_id(&[]), None);
+        assert_eq!(chain_id(std::slice::from_ref(&a)), Some(a.clone()));
+        let ab = Digest::sha256(format!("{a} {b}").as_bytes());
+        let abc = Digest::sha256(format!("{ab} {c}").as_bytes());
+        assert_eq!(chain_id(&[a, b, c]), Some(abc));
+    }
+
+    #[test]
+    fn null_absent_and_empty_are_the_same_to_a_child() {
+        let read = |config: &str| {
+            let text = format!(r#"{{"rootfs":{{"diff_ids":null}},"config":{config}}}"#);
+            Config::parse(text.as_bytes(), 0, "x")
+                .expect("valid")
+                .inherited
+        };
+        let empty = r#"{"Env":[],"Cmd":null,"Labels":{},"Volumes":null,"User":"","OnBuild":null,
+            "Healthcheck":{},"ExposedPorts":{},"StopSignal":null,"Hostname":"x","Memory":7}"#;
+        for config in ["null", "{}", empty] {
+            assert_eq!(read(config), InheritedConfig::default(), "{config}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_document_panics(
+            field in "manifests|config|layers|fsLayers|mediaType|rootfs|schemaVersion",
+            value in r#"null|\[\]|\{\}|\[null\]|-1|1|"x"|\[\{"digest":"","size":1\}\]|[^a]*"#,
+        ) {
+            let text = format!(r#"{{"{field}":{value}}}"#);
+            for announced in [None, Some(Kind::Index), Some(Kind::Manifest)] {
+                let _ = Document::parse(text.as_bytes(), announced, "x");
+            }
+            let _ = Config::parse(text.as_bytes(), 0, "x");
+        }
+    }
+}

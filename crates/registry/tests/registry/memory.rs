@@ -1,6 +1,6 @@
 //! What is remembered from one run to the next, and what a second run costs.
 
-use larder_registry::{Memory, Registry, RegistryError};
+use larder_registry::{Memory, Registry, RegistryError, Target};
 use tempfile::TempDir;
 
 use crate::server::{Reply, Seen, Server};
@@ -153,6 +153,20 @@ async fn a_spoilt_memory_is_a_miss() {
         first
     );
     assert_eq!(server.lines().len(), 4, "HEAD and everything again");
+}
+
+#[tokio::test]
+async fn a_remembered_digest_costs_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shelf = Shelf::with_an_index();
+    let digest = shelf.tags["latest"].clone();
+    let server = Server::start(move |seen| shelf.answer(seen)).await;
+    let mut wanted = request(&server.host, "linux/amd64");
+    wanted.target = Target::from_parts(&server.host, "app", None, Some(&digest)).expect("good");
+    for requests in [3, 0] {
+        let found = again(&folder).resolve(&wanted).await.expect("resolves");
+        assert_eq!((seed_of(&found), server.lines().len()), ("amd", requests));
+    }
 }
 
 #[tokio::test]
