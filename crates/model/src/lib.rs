@@ -9,6 +9,7 @@ pub mod address;
 pub mod digest;
 pub mod frame;
 pub mod hot;
+pub mod identity;
 pub mod ladder;
 pub mod limits;
 pub mod lineage;
