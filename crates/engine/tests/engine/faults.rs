@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::machine::{DEADLINE, Machine, context, start};
 use crate::room::Room;
 
-const SLEEPER: &str = "FROM scratch\nCOPY b /b\nCMD [\"/b\", \"sleep\", \"600\"]\n";
+const SLEEPER: &str =
+    "FROM scratch\nCOPY busybox /busybox\nCMD [\"/busybox\", \"sleep\", \"600\"]\n";
 
 fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.try_into().expect("a pid")).expect("not zero");

@@ -45,8 +45,9 @@ async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     assert_eq!(warning, None);
     let engine = start(&room, &config).await;
     let world = machine.world_server();
+    let (address, port) = (world.ip(), world.port());
     let fetch = format!(
-        "FROM scratch\nCOPY b /b\nRUN [\"/b\", \"wget\", \"-T\", \"5\", \"-O\", \"/dev/stdout\", \"http://{world}/\"]\n"
+        "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"nc\", \"{address}\", \"{port}\"]\n"
     );
     let context = context(machine.directory.path(), &fetch);
     let docker = machine.docker(engine.socket());

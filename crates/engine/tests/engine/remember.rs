@@ -15,10 +15,10 @@ use crate::room::Room;
 
 const STEPS: usize = 4;
 const DOCKERFILE: &str = "FROM scratch\n\
-    COPY b /b\n\
-    RUN [\"/b\", \"sh\", \"-c\", \"/b echo one > /one\"]\n\
+    COPY busybox /busybox\n\
+    RUN [\"/busybox\", \"sh\", \"-c\", \"/busybox echo one > /one\"]\n\
     ENV KEY=value\n\
-    RUN [\"/b\", \"sh\", \"-c\", \"/b echo two > /two\"]\n";
+    RUN [\"/busybox\", \"sh\", \"-c\", \"/busybox echo two > /two\"]\n";
 
 #[tokio::test]
 async fn overlay2_remembers() {
@@ -67,7 +67,7 @@ async fn remembers(store: ImageStore) {
         "-e",
         "K=in-environment",
         "first",
-        "/b",
+        "/busybox",
         "sleep",
         "600",
     ]);
