@@ -96,7 +96,7 @@ pub fn kill_all(processes: &[Identity], deadline: Duration) -> Vec<Identity> {
         .collect()
 }
 
-/// Waits for the process behind a pidfd; a pidfd becomes readable when it ends (pidfd_open(2)).
+/// Waits for the process behind a pidfd; a pidfd becomes readable when it ends (`pidfd_open(2)`).
 pub(crate) fn has_ended(handle: impl AsFd, within: Duration) -> bool {
     let until = Instant::now() + within;
     loop {

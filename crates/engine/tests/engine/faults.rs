@@ -150,7 +150,7 @@ async fn an_engine_dies_with_its_room_and_leaves_nothing_that_cannot_be_found() 
         assert!(begin.elapsed() < DEADLINE, "the engine outlived its room");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(engine.dead(), Some(("dockerd", Exit::Signal(9))));
+    assert!(matches!(engine.dead(), Some((_, Exit::Signal(9)))));
     // The shim and its container have nobody to end them.
     assert!(holders(device).len() >= 2, "{:?}", holders(device));
     let cleaned = clean_up(&config.run_dir, Duration::from_secs(5)).expect("readable");
