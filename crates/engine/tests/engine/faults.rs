@@ -20,6 +20,23 @@ fn send(pid: u32, signal: Signal) {
     kill_process(pid, signal).expect("it runs");
 }
 
+/// Stops a process and waits until each of its threads stands still.
+fn freeze(pid: u32) {
+    send(pid, Signal::STOP);
+    let moves = |task: std::io::Result<fs::DirEntry>| {
+        let stat = task
+            .and_then(|task| fs::read_to_string(task.path().join("stat")))
+            .unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") T ")
+    };
+    while fs::read_dir(format!("/proc/{pid}/task"))
+        .expect("it runs")
+        .any(moves)
+    {
+        std::thread::yield_now();
+    }
+}
+
 fn runs(pid: u32) -> bool {
     test_kill_process(Pid::from_raw(pid.try_into().expect("a pid")).expect("not zero")).is_ok()
 }
@@ -68,7 +85,7 @@ async fn one_that_hangs_at_start_is_named_and_killed() {
     let mut engine = room
         .run(move || Engine::spawn(&config))
         .expect("both start");
-    send(engine.dockerd_pid(), Signal::STOP);
+    freeze(engine.dockerd_pid());
     let error = engine
         .ready(Duration::from_millis(300))
         .await
@@ -98,7 +115,7 @@ async fn one_that_hangs_later_is_stopped_without_its_api() {
     let config = machine.engine_config(&room, "own", ImageStore::Containerd);
     let mut engine = start(&room, &config).await;
     assert_eq!(engine.dead(), None);
-    send(engine.dockerd_pid(), Signal::STOP);
+    freeze(engine.dockerd_pid());
     let done = engine
         .quiesce(
             larder_engine::quiesce::QuiesceOptions::default(),

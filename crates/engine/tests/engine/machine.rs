@@ -1,8 +1,10 @@
 //! A machine to test on: a host with a way out to a world, and what runs on it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -46,9 +48,14 @@ impl Machine {
             ip(&format!(
                 "link add uplink type veth peer name eth0 netns {peer}"
             ));
+            // Without IPv6, whose addresses change state some seconds after they are made.
+            ip("link set uplink addrgenmode none");
             ip(&format!("addr add {HOST}/24 dev uplink"));
             ip("link set uplink up");
             ip(&format!("route add default via {WORLD}"));
+            // As on a machine that is no router: dockerd, if it runs, switches this on and makes
+            // the chain's policy to drop.
+            fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("root may");
         });
         world.run(|| {
             ip("link set lo up");
@@ -69,6 +76,30 @@ impl Machine {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// What was started for this machine and is still there: its directory is on the command line,
+    /// or it descends from one of those, as a container does.
+    fn left(&self) -> HashSet<i32> {
+        let own = self.directory.path().as_os_str().as_bytes();
+        let pids = fs::read_dir("/proc")
+            .expect("listed")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let line = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let (named, others): (Vec<i32>, Vec<i32>) =
+            pids.partition(|&pid| line(pid).windows(own.len()).any(|window| window == own));
+        let mut found: HashSet<i32> = named.into_iter().collect();
+        // Parents have, in all but rare cases, lower pids, and so come first.
+        for pid in others {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let parent = status
+                .lines()
+                .find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+            if parent.is_some_and(|parent: i32| found.contains(&parent)) {
+                found.insert(pid);
+            }
+        }
+        found
     }
 
     /// A server in the world that says `hello <peer's address>` to its first client.
@@ -177,6 +208,17 @@ impl Machine {
             .map(String::as_str)
             .join("\n")
         })
+    }
+}
+
+/// A test that fails leaves containers and engines, which would hold the directory.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for pid in self.left() {
+            let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
+            // It may have ended with one before it.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 

@@ -36,6 +36,10 @@ async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     let system = machine.system_engine();
     let objects = ["ps -aq", "network ls --no-trunc", "image ls", "volume ls"];
     let seen = || objects.map(|command| system.run(&command.split(' ').collect::<Vec<_>>()));
+    assert!(
+        machine.host_network().contains(":FORWARD DROP"),
+        "the hard case"
+    );
     let (network_before, objects_before) = (machine.host_network(), seen());
 
     let (room, net) = set_up(&machine, "beside");
