@@ -142,13 +142,16 @@ pub fn child_environment(
         "CLOUDSDK_",
         "DOCKER_",
     ];
-    const PARTS: [&str; 6] = [
+    const PARTS: [&str; 9] = [
         "TOKEN",
         "SECRET",
         "PASSWORD",
         "PASSWD",
+        "PASSPHRASE",
         "CREDENTIAL",
         "PRIVATE_KEY",
+        "ACCESS_KEY",
+        "API_KEY",
     ];
     let secret = |name: &OsString| {
         let name = name.to_string_lossy().to_ascii_uppercase();

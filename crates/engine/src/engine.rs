@@ -56,12 +56,12 @@ pub struct EngineConfig {
 impl EngineConfig {
     /// dockerd's root.
     pub fn data_root(&self) -> PathBuf {
-        self.volume.join("docker")
+        data_root(&self.volume)
     }
 
     /// containerd's root.
     pub fn containerd_root(&self) -> PathBuf {
-        self.volume.join("containerd")
+        containerd_root(&self.volume)
     }
 
     /// The engine's own socket.
@@ -72,6 +72,14 @@ impl EngineConfig {
     pub(crate) fn containerd_socket(&self) -> PathBuf {
         containerd_socket(&self.run_dir)
     }
+}
+
+pub(crate) fn data_root(volume: &Path) -> PathBuf {
+    volume.join("docker")
+}
+
+pub(crate) fn containerd_root(volume: &Path) -> PathBuf {
+    volume.join("containerd")
 }
 
 pub(crate) fn containerd_socket(run_dir: &Path) -> PathBuf {

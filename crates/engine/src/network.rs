@@ -16,6 +16,7 @@ mod addresses;
 mod firewall;
 mod resolver;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -91,7 +92,16 @@ impl PrivateNet {
             self.subnet.room()
         );
         for network in &self.taken {
-            commands.push_str(&format!("route add {network} via {gateway}\n"));
+            // The second route is never used: dockerd looks for free networks among the routes of
+            // link scope only (moby libnetwork `netutils`). Metrics let a bridge that is given one
+            // of these networks all the same come first.
+            writeln!(commands, "route add {network} via {gateway} metric 1000")
+                .expect("writing to a string");
+            writeln!(
+                commands,
+                "route add {network} dev eth0 scope link metric 2000"
+            )
+            .expect("writing to a string");
         }
         batch(&commands)?;
         resolver::settle(run_dir)

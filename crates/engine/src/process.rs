@@ -30,7 +30,7 @@ impl Identity {
         })
     }
 
-    /// Is it still there, also as a zombie that nobody has waited for?
+    /// Is it still there?
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
@@ -48,15 +48,19 @@ pub(crate) struct Stat {
     pub started_ticks: u64,
 }
 
-/// Reads `/proc/<pid>/stat`. The second field is the program's name in parentheses and may hold
+/// Reads `/proc/<pid>/stat`. A zombie has ended: it holds nothing and waits for its parent only, so
+/// it is `None` like one that is gone. The second field is the program's name in parentheses and may hold
 /// spaces and parentheses itself, so counting starts after the last one.
 pub(crate) fn stat_of(pid: i32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = text.iter().rposition(|&b| b == b')')?;
     let rest = String::from_utf8_lossy(text.get(end + 2..)?).into_owned();
-    // The first field of the rest is field 3, the state.
+    // The first field of the rest is field 3.
     let mut fields = rest.split(' ');
-    let parent = fields.nth(1)?.parse().ok()?;
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
     let started_ticks = fields.nth(17)?.parse().ok()?;
     Some(Stat {
         parent,
@@ -96,7 +100,7 @@ pub fn kill_all(processes: &[Identity], deadline: Duration) -> Vec<Identity> {
         .collect()
 }
 
-/// Waits for the process behind a pidfd; a pidfd becomes readable when it ends (pidfd_open(2)).
+/// Waits for the process behind a pidfd; a pidfd becomes readable when it ends (`pidfd_open(2)`).
 pub(crate) fn has_ended(handle: impl AsFd, within: Duration) -> bool {
     let until = Instant::now() + within;
     loop {
@@ -151,7 +155,7 @@ mod tests {
         );
         assert!(others().contains(&pid));
         assert!(kill_all(&[process], Duration::from_secs(5)).is_empty());
+        assert!(!process.is_alive(), "a zombie has ended");
         child.wait().expect("it has ended");
-        assert!(!process.is_alive());
     }
 }

@@ -8,17 +8,34 @@
 //! |---|---|
 //! | `containers/*` | every container's environment and log; restart policies |
 //! | `network/` | networks and endpoints (moby `daemon/libnetwork/datastore`) |
-//! | `engine-id` | an id that copies would share |
 //! | `tmp/` | downloads and uploads cut short |
 //! | `buildkit/executor/` | the host's `resolv.conf` and `hosts`, run state |
 //! | `buildkit/history*.db` | build records with their arguments; BuildKit starts a new file |
 //! | `volumes/*` | what jobs wrote, unless it is to be kept |
+//!
+//! `engine-id` stays, though copies then share it: it is the name of BuildKit's worker (moby
+//! `builder/builder-next/controller.go`), and cache records of a worker of another name never hit.
+//!
+//! containerd keeps the specification of every container, with its environment, in a bolt
+//! database, and bolt leaves what was deleted in free pages. With overlay2 images nothing else is in
+//! containerd's root, and it goes; with the containerd store the free
+//! pages are overwritten.
+//!
+//! Images keep the arguments that their own instructions used in their history: that is part of the
+//! image, and a job that pushes it publishes the same.
+
+mod bolt;
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::engine::{containerd_root, data_root};
 use crate::error::{EngineError, Result};
+use crate::shape::ImageStore;
+
+/// containerd's database, in its root (containerd `metadata/plugin`).
+const CONTAINERD_DATABASE: &str = "io.containerd.metadata.v1.bolt/meta.db";
 
 /// What to keep all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,23 +47,43 @@ pub struct ScrubOptions {
 /// What a scrub came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scrubbed {
-    /// Fit to be published; these paths (relative to the root) were removed.
-    Fit(Vec<PathBuf>),
+    /// Fit to be published.
+    Fit {
+        /// Paths of dockerd's root that were removed.
+        removed: Vec<PathBuf>,
+        /// What could not be cleared and is published with the rest. It is no reason not to
+        /// publish: a format that we do not understand would then end all saving, for good.
+        warning: Option<String>,
+    },
     /// Not to be published, for this reason. Nothing was removed.
     Refused(String),
 }
 
-/// Scrubs a stopped engine's `data_root`, whose mounts are gone (see
-/// [`end_holders`](crate::holders::end_holders)).
-pub fn scrub(data_root: &Path, options: ScrubOptions) -> Result<Scrubbed> {
-    if is_in_swarm(data_root)? {
+/// Scrubs the roots of a stopped engine on `volume`, in which nobody holds a mount or a file any
+/// more (see [`end_holders`](crate::holders::end_holders)).
+pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<Scrubbed> {
+    let data_root = data_root(volume);
+    if is_in_swarm(&data_root)? {
         return Ok(Scrubbed::Refused(
             "the engine is part of a swarm, whose keys and state are not saved; run `docker swarm leave --force`"
                 .to_owned(),
         ));
     }
+    let removed = scrub_data_root(&data_root, options)?;
+    let containerd = containerd_root(volume);
+    let cleared = match store {
+        ImageStore::Overlay2 => remove(&containerd, Path::new(""), &mut Vec::new()),
+        ImageStore::Containerd => bolt::zero_unused_pages(&containerd.join(CONTAINERD_DATABASE)),
+    };
+    let warning = cleared
+        .err()
+        .map(|error| format!("environments of removed containers may be saved: {error}"));
+    Ok(Scrubbed::Fit { removed, warning })
+}
+
+fn scrub_data_root(data_root: &Path, options: ScrubOptions) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
-    for path in ["network", "engine-id", "tmp", "swarm", "buildkit/executor"] {
+    for path in ["network", "tmp", "swarm", "buildkit/executor"] {
         remove(data_root, Path::new(path), &mut removed)?;
     }
     for name in names_in(&data_root.join("buildkit"))? {
@@ -69,7 +106,7 @@ pub fn scrub(data_root: &Path, options: ScrubOptions) -> Result<Scrubbed> {
             }
         }
     }
-    Ok(Scrubbed::Fit(removed))
+    Ok(removed)
 }
 
 /// dockerd makes the directory `swarm` at every start; a node's certificates and raft log are in
@@ -125,6 +162,7 @@ mod tests {
     #[test]
     fn secrets_go_and_images_stay() {
         let kept = [
+            "engine-id",
             "image/overlay2/repositories.json",
             "overlay2/l/x",
             "buildkit/cache.db",
@@ -133,7 +171,6 @@ mod tests {
         let gone = [
             "containers/abc/config.v2.json",
             "network/files/local-kv.db",
-            "engine-id",
             "tmp/x",
             "buildkit/executor/resolv.conf",
             "buildkit/history.db",
@@ -141,22 +178,35 @@ mod tests {
         ];
         let root = root_with(&[kept.as_slice(), gone.as_slice()].concat());
         let options = ScrubOptions { keep_volumes: true };
-        let Scrubbed::Fit(removed) = scrub(root.path(), options).expect("scrubs") else {
-            panic!("refused")
-        };
+        let removed = scrub_data_root(root.path(), options).expect("scrubs");
         assert_eq!(removed.len(), gone.len(), "{removed:?}");
         assert!(gone.iter().all(|file| !root.path().join(file).exists()));
         assert!(kept.iter().all(|file| root.path().join(file).exists()));
-        scrub(root.path(), ScrubOptions::default()).expect("scrubs again");
+        scrub_data_root(root.path(), ScrubOptions::default()).expect("scrubs again");
         assert!(!root.path().join("volumes/named").exists());
     }
 
     #[test]
     fn a_swarm_is_refused_and_left_alone() {
-        let root = root_with(&["swarm/docker-state.json", "engine-id"]);
-        assert!(
-            matches!(scrub(root.path(), ScrubOptions::default()), Ok(Scrubbed::Refused(why)) if why.contains("swarm"))
+        let volume = root_with(&["docker/swarm/docker-state.json", "docker/tmp/x"]);
+        let scrubbed = scrub(volume.path(), ImageStore::Overlay2, ScrubOptions::default());
+        assert!(matches!(scrubbed, Ok(Scrubbed::Refused(why)) if why.contains("swarm")));
+        assert!(volume.path().join("docker/tmp/x").exists());
+    }
+
+    #[test]
+    fn a_database_that_is_not_understood_is_a_warning() {
+        let volume = root_with(&[
+            "containerd/io.containerd.metadata.v1.bolt/meta.db",
+            "docker/tmp/x",
+        ]);
+        let scrubbed = scrub(
+            volume.path(),
+            ImageStore::Containerd,
+            ScrubOptions::default(),
         );
-        assert!(root.path().join("engine-id").exists());
+        assert!(
+            matches!(scrubbed, Ok(Scrubbed::Fit { warning: Some(_), removed }) if removed.len() == 1)
+        );
     }
 }

@@ -50,10 +50,15 @@ pub(super) fn remove(id: &InstanceId) -> Result<Forwarding> {
     if own.is_empty() {
         return Ok(Forwarding::Keep);
     }
+    // One transaction a table: with nftables each one that removes something takes 20 ms.
     let mut removal = String::new();
-    for rule in &own {
-        let deletion = rule.line.replacen("-A ", "-D ", 1);
-        writeln!(removal, "*{}\n{deletion}\nCOMMIT", rule.table).expect("writing to a string");
+    for table in own.chunk_by(|a, b| a.table == b.table) {
+        writeln!(removal, "*{}", table[0].table).expect("writing to a string");
+        for rule in table {
+            writeln!(removal, "{}", rule.line.replacen("-A ", "-D ", 1))
+                .expect("writing to a string");
+        }
+        removal.push_str("COMMIT\n");
     }
     restore(&removal)?;
     let marked = own.iter().any(|rule| {

@@ -1,8 +1,10 @@
 //! A machine to test on: a host with a way out to a world, and what runs on it.
 
+use std::collections::HashSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -46,9 +48,14 @@ impl Machine {
             ip(&format!(
                 "link add uplink type veth peer name eth0 netns {peer}"
             ));
+            // Without IPv6, whose addresses change state some seconds after they are made.
+            ip("link set uplink addrgenmode none");
             ip(&format!("addr add {HOST}/24 dev uplink"));
             ip("link set uplink up");
             ip(&format!("route add default via {WORLD}"));
+            // As on a machine that is no router: dockerd, if it runs, switches this on and makes
+            // the chain's policy to drop.
+            fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("root may");
         });
         world.run(|| {
             ip("link set lo up");
@@ -71,21 +78,41 @@ impl Machine {
         self.directory.path().join(name)
     }
 
-    /// A web server in the world that answers `hello <peer's address>`. It ends with its only client.
+    /// What was started for this machine and is still there: its directory is on the command line,
+    /// or it descends from one of those, as a container does.
+    fn left(&self) -> HashSet<i32> {
+        let own = self.directory.path().as_os_str().as_bytes();
+        let pids = fs::read_dir("/proc")
+            .expect("listed")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let line = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let (named, others): (Vec<i32>, Vec<i32>) =
+            pids.partition(|&pid| line(pid).windows(own.len()).any(|window| window == own));
+        let mut found: HashSet<i32> = named.into_iter().collect();
+        // Parents have, in all but rare cases, lower pids, and so come first.
+        for pid in others {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let parent = status
+                .lines()
+                .find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+            if parent.is_some_and(|parent: i32| found.contains(&parent)) {
+                found.insert(pid);
+            }
+        }
+        found
+    }
+
+    /// A server in the world that says `hello <peer's address>` to its first client.
     pub fn world_server(&self) -> SocketAddr {
         let listener = self
             .world
             .run(|| TcpListener::bind((WORLD, 0)).expect("a free port"));
         let address = listener.local_addr().expect("it is bound");
         thread::spawn(move || {
-            let Ok((mut stream, peer)) = listener.accept() else {
-                return;
-            };
-            // The request is not looked at, but read: closing with it unread would reset.
-            let read = stream.read(&mut [0; 4096]);
-            let reply = format!("HTTP/1.0 200 OK\r\n\r\nhello {}\n", peer.ip());
-            let written = stream.write_all(reply.as_bytes());
-            assert!(read.is_ok() && written.is_ok(), "the client went away");
+            let (mut stream, peer) = listener.accept().expect("a client");
+            stream
+                .write_all(format!("hello {}\n", peer.ip()).as_bytes())
+                .expect("it listens");
         });
         address
     }
@@ -184,6 +211,17 @@ impl Machine {
     }
 }
 
+/// A test that fails leaves containers and engines, which would hold the directory.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for pid in self.left() {
+            let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
+            // It may have ended with one before it.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// The docker command against one engine; ends the engine if it owns it.
 pub struct Docker {
     pub socket: PathBuf,
@@ -256,7 +294,7 @@ pub async fn start(room: &Room, config: &EngineConfig) -> Engine {
     engine
 }
 
-/// A context with busybox and `dockerfile`, whose steps may run `/b`.
+/// A context with busybox and `dockerfile`, whose steps may run `/busybox`.
 pub fn context(directory: &Path, dockerfile: &str) -> PathBuf {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"]
         .map(Path::new)
@@ -266,7 +304,7 @@ pub fn context(directory: &Path, dockerfile: &str) -> PathBuf {
         .expect("busybox is missing; run `cargo xtask engine`, which installs busybox-static");
     let context = directory.join("context");
     fs::create_dir_all(&context).expect("made");
-    fs::copy(busybox, context.join("b")).expect("copied");
+    fs::copy(busybox, context.join("busybox")).expect("copied");
     fs::write(context.join("Dockerfile"), dockerfile).expect("written");
     context
 }

@@ -36,6 +36,10 @@ async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     let system = machine.system_engine();
     let objects = ["ps -aq", "network ls --no-trunc", "image ls", "volume ls"];
     let seen = || objects.map(|command| system.run(&command.split(' ').collect::<Vec<_>>()));
+    assert!(
+        machine.host_network().contains(":FORWARD DROP"),
+        "the hard case"
+    );
     let (network_before, objects_before) = (machine.host_network(), seen());
 
     let (room, net) = set_up(&machine, "beside");
@@ -45,8 +49,9 @@ async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     assert_eq!(warning, None);
     let engine = start(&room, &config).await;
     let world = machine.world_server();
+    let (address, port) = (world.ip(), world.port());
     let fetch = format!(
-        "FROM scratch\nCOPY b /b\nRUN [\"/b\", \"wget\", \"-T\", \"5\", \"-O\", \"/dev/stdout\", \"http://{world}/\"]\n"
+        "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"nc\", \"{address}\", \"{port}\"]\n"
     );
     let context = context(machine.directory.path(), &fetch);
     let docker = machine.docker(engine.socket());

@@ -15,10 +15,10 @@ use crate::room::Room;
 
 const STEPS: usize = 4;
 const DOCKERFILE: &str = "FROM scratch\n\
-    COPY b /b\n\
-    RUN [\"/b\", \"sh\", \"-c\", \"/b echo one > /one\"]\n\
+    COPY busybox /busybox\n\
+    RUN [\"/busybox\", \"sh\", \"-c\", \"/busybox echo one > /one\"]\n\
     ENV KEY=value\n\
-    RUN [\"/b\", \"sh\", \"-c\", \"/b echo two > /two\"]\n";
+    RUN [\"/busybox\", \"sh\", \"-c\", \"/busybox echo two > /two\"]\n";
 
 #[tokio::test]
 async fn overlay2_remembers() {
@@ -67,7 +67,7 @@ async fn remembers(store: ImageStore) {
         "-e",
         "K=in-environment",
         "first",
-        "/b",
+        "/busybox",
         "sleep",
         "600",
     ]);
@@ -117,14 +117,29 @@ fn hits(said: &str, buildkit: bool) -> usize {
 fn assert_scrubbed(room: &Room, config: &EngineConfig) {
     let config = config.clone();
     room.run(move || {
-        let device = rustix::fs::stat(&config.volume).expect("it is mounted").st_dev;
-        assert_eq!(holders((rustix::fs::major(device), rustix::fs::minor(device))), []);
-        let root = config.data_root();
-        assert!(root.join("engine-id").exists());
-        let scrubbed = scrub(&root, ScrubOptions::default()).expect("it is stopped");
-        assert!(matches!(&scrubbed, Scrubbed::Fit(removed) if removed.contains(&PathBuf::from("network"))), "{scrubbed:?}");
-        for secret in ["in-environment", "of-this-machine"] {
-            assert_eq!(files_with(&config.volume, secret), Vec::<PathBuf>::new(), "{secret} would be published");
+        let device = rustix::fs::stat(&config.volume)
+            .expect("it is mounted")
+            .st_dev;
+        assert_eq!(
+            holders((rustix::fs::major(device), rustix::fs::minor(device))),
+            []
+        );
+        let scrubbed = scrub(&config.volume, config.image_store, ScrubOptions::default())
+            .expect("it is stopped");
+        let Scrubbed::Fit {
+            removed,
+            warning: None,
+        } = &scrubbed
+        else {
+            panic!("{scrubbed:?}")
+        };
+        assert!(removed.contains(&PathBuf::from("network")), "{removed:?}");
+        for secret in ["in-environment", "of-this-machine", "in-argument"] {
+            assert_eq!(
+                files_with(&config.volume, secret),
+                Vec::<PathBuf>::new(),
+                "{secret} would be published"
+            );
         }
     });
 }

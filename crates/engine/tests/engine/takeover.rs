@@ -155,7 +155,7 @@ async fn a_busy_engine_is_left_alone() {
     let served = Served::new();
     let context = context(
         served.machine.directory.path(),
-        "FROM scratch\nCOPY b /b\nCMD [\"/b\", \"sleep\", \"600\"]\n",
+        "FROM scratch\nCOPY busybox /busybox\nCMD [\"/busybox\", \"sleep\", \"600\"]\n",
     );
     served.docker().build(&context, false, "sleeper", &[]);
     let container = served
