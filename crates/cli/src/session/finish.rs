@@ -132,11 +132,11 @@ async fn quiesce(live: &mut Live) {
 }
 
 async fn scrub_volume(live: &Live, doubt: &mut Option<String>) {
-    let data_root = live.place.volume().mount.join("docker");
+    let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    match live.parts.in_room(move || scrub(&data_root, options)).await {
+    match live.parts.in_room(move || scrub(&mount, store, options)).await {
         Ok(Scrubbed::Fit(_)) => {}
         Ok(Scrubbed::Refused(why)) => *doubt = Some(why),
         Err(error) => *doubt = Some(format!("it could not be scrubbed: {error}")),
