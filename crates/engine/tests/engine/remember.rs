@@ -68,20 +68,7 @@ async fn remembers(store: ImageStore) {
         );
         assert_eq!(hits(&said, buildkit), 0, "{said}");
     }
-    // Containers' network needs a way out, which this room has not.
-    docker.run(&[
-        "run",
-        "-d",
-        "--network=host",
-        "--restart=always",
-        "-e",
-        "K=in-environment",
-        "first",
-        "/busybox",
-        "sleep",
-        "600",
-    ]);
-    docker.run(&["network", "create", "of-this-machine"]);
+    leave_things_behind(&docker);
     let done = engine
         .quiesce(
             QuiesceOptions {
@@ -112,6 +99,24 @@ async fn remembers(store: ImageStore) {
         );
     }
     assert!(engine.stop(DEADLINE).await.is_clean());
+}
+
+/// What a job may leave that is this machine's alone.
+fn leave_things_behind(docker: &Docker) {
+    // Containers' network needs a way out, which this room has not.
+    docker.run(&[
+        "run",
+        "-d",
+        "--network=host",
+        "--restart=always",
+        "-e",
+        "K=in-environment",
+        "first",
+        "/busybox",
+        "sleep",
+        "600",
+    ]);
+    docker.run(&["network", "create", "of-this-machine"]);
 }
 
 /// How many steps came from the cache. BuildKit does not count ENV as a step.
