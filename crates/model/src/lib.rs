@@ -1,1 +1,5 @@
 //! placeholder
+#![allow(missing_docs)]
+
+pub mod dockerfile;
+pub mod reference;
