@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{DockerfileError, Fault};
-use super::expand::{Env, Options, Value};
+use super::expand::{Env, Options, Quotes, Value};
 use super::graph::{Graph, State, Step};
 use super::instruction::{Arg, Copy, Kind, Run};
 use super::mount::{self, MountType};
@@ -22,7 +22,7 @@ const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SC
 struct Scope {
     /// Variables; without a value if it came from something unknown.
     variables: BTreeMap<String, Option<String>>,
-    /// `ARG` names without a value.
+    /// Names that an `ARG` of the file declares, without a value here.
     declared: BTreeSet<String>,
     /// A base image may define more.
     open: bool,
@@ -105,11 +105,17 @@ impl Checker<'_, '_> {
             } else {
                 [path].into()
             },
+            // Nobody declares an argument that the base image already defines.
+            declared: self.global_names(),
             open: !scratch,
             windows,
             workdir: "/".to_owned(),
-            ..Scope::default()
         }
+    }
+
+    fn global_names(&self) -> BTreeSet<String> {
+        let args = self.graph.file.globals.iter().flat_map(|(args, _)| args);
+        args.map(|arg| arg.key.clone()).collect()
     }
 
     fn step(&mut self, scope: &mut Scope, state: &State, step: &Step) -> Result<(), Fault> {
@@ -153,12 +159,11 @@ impl Checker<'_, '_> {
                 }
             }
             Kind::Stopsignal(signal) => {
-                if let Some(text) = self.text(scope, signal)? {
-                    if !scalar::is_signal(&text) {
-                        let message = format!("invalid signal: {text}");
-                        return Err(Fault::new(signal.as_str(), message)
-                            .hint("use a name such as SIGTERM, or a number"));
-                    }
+                let known = self.text(scope, signal)?;
+                if let Some(text) = known.filter(|text| !scalar::is_signal(text)) {
+                    let message = format!("invalid signal: {text}");
+                    return Err(Fault::new(signal.as_str(), message)
+                        .hint("use a name such as SIGTERM, or a number"));
                 }
             }
             Kind::Expose(ports) => self.expose(scope, ports)?,
@@ -316,7 +321,7 @@ impl Checker<'_, '_> {
         let dest = self.text(scope, &copy.dest)?;
         for doc in copy.inline.iter().filter(|doc| doc.expand) {
             let options = Options {
-                ignore_quotes: true,
+                quotes: Quotes::Ignore,
                 ..Options::new('\\')
             };
             options
@@ -349,11 +354,13 @@ fn check_sources(
             let message = "checksum can't be specified for multiple sources";
             return Err(Fault::new(checksum, message));
         }
-        if let Some(Some(only)) = sources.first() {
-            if source::classify(only, keep) == Ok(Source::Local) {
-                let message = "checksum requires HTTP(S) or Git sources";
-                return Err(Fault::new(checksum, message));
-            }
+        let local = |only: &Known| {
+            let only = only.as_deref();
+            only.is_some_and(|text| source::classify(text, keep) == Ok(Source::Local))
+        };
+        if sources.first().is_some_and(local) {
+            let message = "checksum requires HTTP(S) or Git sources";
+            return Err(Fault::new(checksum, message));
         }
     }
     for text in sources.iter().flatten() {

@@ -48,17 +48,27 @@ pub(super) struct Expansion {
     pub uncertain: bool,
 }
 
+/// What quotes mean in a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// They protect what they hold, and are dropped.
+    #[default]
+    Resolve,
+    /// They protect what they hold, and are kept.
+    Keep,
+    /// They are ordinary characters (inside here-documents).
+    Ignore,
+}
+
 /// How to treat quotes, escapes and unset variables (the exported fields of lex.go's `Lex`).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
     /// The escape character: `\` or a backtick.
     pub escape: char,
-    /// Keep quotes in the result.
-    pub raw_quotes: bool,
+    /// What quotes mean.
+    pub quotes: Quotes,
     /// Keep escape characters in the result.
     pub raw_escapes: bool,
-    /// Treat quotes as ordinary characters (inside here-documents).
-    pub ignore_quotes: bool,
     /// Leave references to unset variables as they stand.
     pub keep_unset: bool,
 }
@@ -172,7 +182,7 @@ impl<'e> Lexer<'_, 'e> {
                     value.chars().for_each(|c| words.push(c));
                     text.push_str(&value);
                 }
-                '\'' | '"' if !self.options.ignore_quotes => {
+                '\'' | '"' if self.options.quotes != Quotes::Ignore => {
                     let quoted = if c == '"' {
                         self.double_quoted(raw_escapes)?
                     } else {
@@ -222,7 +232,7 @@ impl<'e> Lexer<'_, 'e> {
         };
         let inner = &self.rest[..end];
         self.rest = &self.rest[end + 1..];
-        Ok(if self.options.raw_quotes {
+        Ok(if self.options.quotes == Quotes::Keep {
             format!("'{inner}'")
         } else {
             inner.to_owned()
@@ -233,7 +243,7 @@ impl<'e> Lexer<'_, 'e> {
         let escape = self.options.escape;
         let mut text = String::new();
         self.next();
-        if self.options.raw_quotes {
+        if self.options.quotes == Quotes::Keep {
             text.push('"');
         }
         loop {
@@ -246,7 +256,7 @@ impl<'e> Lexer<'_, 'e> {
                 }
                 Some('"') => {
                     self.next();
-                    if self.options.raw_quotes {
+                    if self.options.quotes == Quotes::Keep {
                         text.push('"');
                     }
                     return Ok(text);
@@ -345,7 +355,7 @@ impl<'e> Lexer<'_, 'e> {
         }
     }
 
-    fn to_brace(&mut self, raw_escapes: bool) -> Result<String, String> {
+    fn until_brace(&mut self, raw_escapes: bool) -> Result<String, String> {
         match self.until(Some('}'), raw_escapes) {
             Ok((word, _)) => Ok(word),
             Err(_) if self.rest.is_empty() => Err("syntax error: missing '}'".to_owned()),
@@ -360,7 +370,7 @@ impl<'e> Lexer<'_, 'e> {
         null: bool,
         modifier: Option<char>,
     ) -> Result<String, String> {
-        let word = self.to_brace(matches!(modifier, Some('#' | '%')))?;
+        let word = self.until_brace(matches!(modifier, Some('#' | '%')))?;
         let value = self.lookup(name);
         if self.options.keep_unset && !matches!(value, Value::Set(_)) {
             let colon = if null { ":" } else { "" };
@@ -406,7 +416,7 @@ impl<'e> Lexer<'_, 'e> {
             }
             Err(reason) => return Err(reason),
         };
-        let replacement = self.to_brace(true)?;
+        let replacement = self.until_brace(true)?;
         match self.lookup(name) {
             Value::Set(value) => pattern::replace(&glob, value, &replacement, all),
             _ if self.options.keep_unset => Ok(format!("${{{name}/{glob}/{replacement}}}")),

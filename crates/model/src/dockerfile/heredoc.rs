@@ -1,7 +1,7 @@
 //! Here-documents: `<<EOF`, `<<-EOF`, `<<"EOF"` (parser.go `ParseHeredoc`, `heredocsFromLine`).
 
 use super::error::Fault;
-use super::expand::{Empty, Options};
+use super::expand::{Empty, Options, Quotes};
 
 /// One here-document of an instruction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,7 +38,7 @@ fn chomp(content: &str) -> String {
 /// `escape` directive says, and a line that cannot be split announces none.
 pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
     let options = Options {
-        raw_quotes: true,
+        quotes: Quotes::Keep,
         raw_escapes: true,
         keep_unset: true,
         ..Options::new('\\')
@@ -75,7 +75,7 @@ pub(super) fn parse(word: &str) -> Result<Option<Heredoc>, Fault> {
         ..Options::new('\\')
     };
     let raw = Options {
-        raw_quotes: true,
+        quotes: Quotes::Keep,
         ..plain
     };
     let words = |options: Options| {

@@ -71,7 +71,7 @@ impl Platform {
         };
         match parts[1..] {
             [] if is_known_os(&platform.os) => {
-                host.architecture.clone_into(&mut platform.architecture)
+                host.architecture.clone_into(&mut platform.architecture);
             }
             [] => {
                 let (architecture, variant) = normal_architecture(parts[0], "");
@@ -186,7 +186,10 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"_.-".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+            }
         }
     }
     out

@@ -94,21 +94,22 @@ fn is_symbolic_clause(clause: &str) -> bool {
     actions.starts_with(['+', '-', '=']) && actions.chars().all(|c| "+-=rstwXxugo".contains(c))
 }
 
+/// Signals by name, without `SIG`.
+const SIGNALS: [&str; 36] = [
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+];
+
 /// Whether `moby/sys/signal` knows the signal: a number other than 0, or a name with or without
 /// `SIG` in any case (`signal.ParseSignal`, the Linux table).
 pub(super) fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i64>() {
         return number != 0;
     }
-    const NAMES: [&str; 36] = [
-        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT",
-        "KILL", "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM",
-        "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
-        "RTMIN", "RTMAX",
-    ];
     let upper = text.to_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if NAMES.contains(&name) {
+    if SIGNALS.contains(&name) {
         return true;
     }
     let real_time = |prefix: &str, highest: u32| {

@@ -47,7 +47,7 @@ impl<'a> Repository<'a> {
             _ if looks_local => true,
             Some((scheme, _)) => match scheme.to_ascii_lowercase().as_str() {
                 "git" | "ssh" => true,
-                "http" | "https" => known_git || path.ends_with(".git"),
+                "http" | "https" => known_git || path.strip_suffix(".git").is_some(),
                 _ => false,
             },
             None => is_scp_style(path),

@@ -1,5 +1,7 @@
 //! Splitting an instruction's line into words.
 
+use std::borrow::Cow;
+
 use super::error::Fault;
 
 /// What separates an instruction's keyword and plain words: `BuildKit`'s `reWhitespace`.
@@ -107,7 +109,8 @@ pub(super) fn json_strings(text: &str) -> Result<Option<Vec<String>>, Fault> {
     if !text.starts_with('[') {
         return Ok(None);
     }
-    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(text) else {
+    let text = without_lone_surrogates(text);
+    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(&text) else {
         return Ok(None);
     };
     let strings = values.into_iter().map(|value| match value {
@@ -119,4 +122,34 @@ pub(super) fn json_strings(text: &str) -> Result<Option<Vec<String>>, Fault> {
         .hint("quote every element with double quotes")),
     });
     strings.collect::<Result<_, _>>().map(Some)
+}
+
+/// Replaces escapes of half a surrogate pair, which Go's JSON decoder takes for U+FFFD and
+/// `serde_json` refuses.
+fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return Cow::Borrowed(text);
+    }
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let length = match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out.push_str("\\ufffd");
+                at += 6;
+                continue;
+            }
+            // An escaped backslash starts no `\u`.
+            _ if c == '\\' => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+            _ => c.len_utf8(),
+        };
+        out.push_str(&text[at..at + length]);
+        at += length;
+    }
+    Cow::Owned(out)
 }
