@@ -1,14 +1,16 @@
 //! The outcome: images with their uses, and the stages that the target reaches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Usage;
 use super::error::{DockerfileError, Fault, Span};
-use super::graph::{Graph, State};
-use super::instruction::Instruction;
+use super::graph::{self, Graph, State};
+use super::instruction::{Instruction, Kind};
 use super::options::NamedContext;
-use super::{BuildOptions, Dockerfile, Platform, check};
+use super::{BuildOptions, Dockerfile, Platform, canonical, check, mount};
+use crate::key::Fingerprint;
 use crate::reference::ImageReference;
 
 /// What a build needs before it runs.
@@ -21,7 +23,9 @@ pub struct Bases {
     /// The stage that is built.
     pub target: usize,
     /// The build arguments given that the reached stages use.
-    pub build_args: BTreeMap<String, String>,
+    pub build_args: BTreeMap<String, Fingerprint>,
+    /// The named contexts that the reached stages use, by the name that they stand in for.
+    pub contexts: BTreeMap<String, NamedContext>,
 }
 
 /// An image that is not built by this Dockerfile.
@@ -67,34 +71,37 @@ pub enum UseKind {
 }
 
 /// A stage of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
     /// The name given by `AS`, or `stage-N`.
     pub label: String,
     /// The line of its `FROM`.
     pub line: u32,
     /// What it starts from.
-    pub base: StageBase,
-    /// `--platform`.
-    pub platform: Option<Platform>,
+    pub base: Origin,
     /// Whether the target needs it.
     pub reached: bool,
-    /// The stages that it copies or mounts from.
-    pub copies_from: Vec<usize>,
+    /// The values that its `ARG` instructions get from outside, if it is reached.
+    pub arguments: BTreeMap<String, Fingerprint>,
     /// Its instructions, triggers of its base stage first.
     pub steps: Vec<Step>,
 }
 
-/// What a stage starts from.
+/// Where files come from: what a stage starts from, or what an instruction copies or mounts from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind", content = "value")]
-pub enum StageBase {
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
     /// Nothing.
     Scratch,
-    /// An earlier stage.
+    /// A stage, by its index.
     Stage(usize),
     /// An external image.
-    Image(ImageReference),
+    Image {
+        /// Its full reference.
+        reference: ImageReference,
+        /// The platform that is wanted of it.
+        platform: Platform,
+    },
     /// A named context that is no image.
     Context(NamedContext),
 }
@@ -108,6 +115,10 @@ pub struct Step {
     pub keyword: String,
     /// The canonical form, as JSON.
     pub text: String,
+    /// What it copies or mounts from, one for each mount.
+    pub sources: Vec<Origin>,
+    /// The paths of the build context that it reads.
+    pub context_paths: Vec<String>,
 }
 
 /// Works out the images of a build.
@@ -117,26 +128,25 @@ pub(super) fn of(file: &Dockerfile, options: &BuildOptions) -> Result<Bases, Doc
         graph: &graph,
         images: Vec::new(),
         places: BTreeMap::new(),
+        contexts: BTreeMap::new(),
     };
     collector.add_syntax()?;
-    let mut stages = Vec::with_capacity(file.stages.len());
-    for index in 0..graph.states.len() {
-        let base = collector.add(index)?;
-        if index < file.stages.len() {
-            stages.push(stage(&graph, index, base));
-        }
-    }
-    let images = collector.images;
-    let used = check::run(&graph)?;
+    let states = 0..graph.states.len();
+    let origins: Vec<Origin> = states
+        .map(|index| collector.add(index))
+        .collect::<Result<_, _>>()?;
+    let (images, contexts) = (collector.images, collector.contexts);
+    let usage = check::run(&graph)?;
     let given = options.build_args.iter();
     Ok(Bases {
         images,
-        stages,
+        stages: stages(&graph, &origins, &usage),
         target: graph.target,
         build_args: given
-            .filter(|(name, _)| used.contains(*name) || name.as_str() == "SOURCE_DATE_EPOCH")
-            .map(|(name, value)| (name.clone(), value.clone()))
+            .filter(|(name, _)| usage.names.contains(*name) || name.as_str() == "SOURCE_DATE_EPOCH")
+            .map(|(name, value)| (name.clone(), Fingerprint::of_argument(name, value)))
             .collect(),
+        contexts,
     })
 }
 
@@ -144,6 +154,7 @@ struct Collector<'g, 'a> {
     graph: &'g Graph<'a>,
     images: Vec<BaseImage>,
     places: BTreeMap<(ImageReference, Platform), usize>,
+    contexts: BTreeMap<String, NamedContext>,
 }
 
 impl Collector<'_, '_> {
@@ -176,32 +187,40 @@ impl Collector<'_, '_> {
 
     /// Adds the image that a state starts from, if it starts from one (`resolveBaseImage`, which
     /// refuses a malformed name also where nothing reaches it).
-    fn add(&mut self, index: usize) -> Result<StageBase, DockerfileError> {
+    fn add(&mut self, index: usize) -> Result<Origin, DockerfileError> {
         let (graph, state) = (self.graph, &self.graph.states[index]);
         let place = |fault: Fault| fault.at(&graph.file.source, state.span);
         if let Some(base) = state.base {
-            return Ok(StageBase::Stage(base));
+            return Ok(Origin::Stage(base));
         }
         if state.base_name == "scratch" && state.context.is_none() {
-            return Ok(StageBase::Scratch);
+            return Ok(Origin::Scratch);
         }
         let own = reference(&state.base_name).map_err(place)?;
         let wanted = state.platform.as_ref().unwrap_or(graph.options.platform());
-        let context = state
-            .context
-            .as_ref()
-            .or_else(|| graph.options.context(&own.to_string(), wanted));
-        let image = match context {
-            None => own,
-            Some(NamedContext::Image(name)) if name == "scratch" => {
-                return Ok(StageBase::Scratch);
-            }
-            Some(NamedContext::Image(name)) => reference(name).map_err(place)?,
-            Some(other) => return Ok(StageBase::Context(other.clone())),
+        let context = match &state.context {
+            Some(context) => Some((state.label.clone(), context)),
+            None => graph
+                .options
+                .context(&own.to_string(), wanted)
+                .map(|context| (own.familiar(), context)),
         };
+        if let Some((name, context)) = context.as_ref().filter(|_| graph.reached.contains(&index)) {
+            self.contexts.insert(name.clone(), (*context).clone());
+        }
+        let reference = match context.map(|(_, context)| context) {
+            None => own,
+            Some(NamedContext::Image(name)) if name == "scratch" => return Ok(Origin::Scratch),
+            Some(NamedContext::Image(name)) => reference(name).map_err(place)?,
+            Some(other) => return Ok(Origin::Context(other.clone())),
+        };
+        let platform = wanted.clone();
         let site = self.site(index, state);
-        self.insert(image.clone(), wanted.clone(), site);
-        Ok(StageBase::Image(image))
+        self.insert(reference.clone(), platform.clone(), site);
+        Ok(Origin::Image {
+            reference,
+            platform,
+        })
     }
 
     fn site(&self, index: usize, state: &State) -> ImageUse {
@@ -244,36 +263,48 @@ fn reference(name: &str) -> Result<ImageReference, Fault> {
     }
 }
 
-fn stage(graph: &Graph<'_>, index: usize, base: StageBase) -> Stage {
-    let state = &graph.states[index];
-    let stages = graph.file.stages.len();
-    let from: BTreeSet<usize> = state
-        .deps
-        .iter()
-        .copied()
-        .filter(|&dep| dep < stages)
-        .collect();
-    Stage {
-        label: state.label.clone(),
-        line: state.span.start,
-        base,
-        platform: state.platform.clone(),
-        reached: graph.reached.contains(&index),
-        copies_from: from.into_iter().collect(),
-        steps: state
-            .steps
-            .iter()
-            .map(|step| canonical(&step.instruction))
-            .collect(),
-    }
+fn stages(graph: &Graph<'_>, origins: &[Origin], usage: &Usage) -> Vec<Stage> {
+    let sections = graph.file.stages.iter();
+    let shells = sections.flat_map(|section| &section.instructions);
+    let plain = !shells
+        .into_iter()
+        .any(|instruction| matches!(instruction.kind, Kind::Shell(_)));
+    let source = |&index: &usize| {
+        if index < graph.file.stages.len() {
+            Origin::Stage(index)
+        } else {
+            origins[index].clone()
+        }
+    };
+    let stage = |(index, state): (usize, &State)| {
+        let platform = state.platform.as_ref().unwrap_or(graph.options.platform());
+        let posix = plain && platform.os != "windows";
+        let step = |step: &graph::Step| Step {
+            line: step.instruction.span.start,
+            keyword: step.instruction.kind.keyword().to_owned(),
+            text: canonical::text(&step.instruction, &graph.options.build_args, posix),
+            sources: step.sources.iter().map(source).collect(),
+            context_paths: context_paths(&step.instruction),
+        };
+        Stage {
+            label: state.label.clone(),
+            line: state.span.start,
+            base: origins[index].clone(),
+            reached: graph.reached.contains(&index),
+            arguments: usage.arguments.get(&index).cloned().unwrap_or_default(),
+            steps: state.steps.iter().map(step).collect(),
+        }
+    };
+    let states = graph.states.iter().enumerate();
+    states.take(graph.file.stages.len()).map(stage).collect()
 }
 
-fn canonical(instruction: &Instruction) -> Step {
-    let text = serde_json::to_string(&instruction.kind)
-        .expect("instructions are made of texts, numbers and lists, which JSON can hold");
-    Step {
-        line: instruction.span.start,
-        keyword: instruction.kind.keyword().to_owned(),
-        text,
+/// The paths that an instruction reads from the build context.
+fn context_paths(instruction: &Instruction) -> Vec<String> {
+    match &instruction.kind {
+        Kind::Copy(copy) if copy.from.is_some() => Vec::new(),
+        Kind::Copy(copy) | Kind::Add(copy) => copy.sources.clone(),
+        Kind::Run(run) => mount::context_paths(run.mounts.iter().zip(&run.mount_sources)),
+        _ => Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use super::instruction::{Arg, Copy, Kind, Run};
 use super::mount::{self, MountType};
 use super::source::{self, Source};
 use super::{port, scalar};
+use crate::key::Fingerprint;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -44,15 +45,24 @@ impl Env for Scope {
 /// Text after expansion; `None` if only the base image could tell.
 type Known = Option<String>;
 
+/// The arguments that a build uses.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    /// The names of all of them.
+    pub names: BTreeSet<String>,
+    /// The values that reach the `ARG` instructions of each reached stage from outside.
+    pub arguments: BTreeMap<usize, BTreeMap<String, Fingerprint>>,
+}
+
 struct Checker<'g, 'a> {
     graph: &'g Graph<'a>,
     scopes: BTreeMap<usize, Scope>,
     done: BTreeSet<usize>,
-    used: BTreeSet<String>,
+    usage: Usage,
 }
 
-/// Checks the reached stages; gives the names of the arguments that they use.
-pub(super) fn run(graph: &Graph<'_>) -> Result<BTreeSet<String>, DockerfileError> {
+/// Checks the reached stages; tells which arguments they use.
+pub(super) fn run(graph: &Graph<'_>) -> Result<Usage, DockerfileError> {
     let ready = |(index, state): (usize, &State)| {
         let finished =
             state.user.is_some() || (state.context.is_some() && graph.reached.contains(&index));
@@ -62,17 +72,17 @@ pub(super) fn run(graph: &Graph<'_>) -> Result<BTreeSet<String>, DockerfileError
         graph,
         scopes: BTreeMap::new(),
         done: graph.states.iter().enumerate().filter_map(ready).collect(),
-        used: BTreeSet::new(),
+        usage: Usage::default(),
     };
     for &index in &graph.reached {
         for name in &graph.states[index].names {
-            graph.globals.trace(name, &mut checker.used);
+            graph.globals.trace(name, &mut checker.usage.names);
         }
         if !checker.done.contains(&index) {
             checker.stage(index)?;
         }
     }
-    Ok(checker.used)
+    Ok(checker.usage)
 }
 
 impl Checker<'_, '_> {
@@ -81,7 +91,7 @@ impl Checker<'_, '_> {
         let mut scope = self.inherited(state);
         self.done.insert(index);
         for step in &state.steps {
-            self.step(&mut scope, state, step)
+            self.step(&mut scope, index, step)
                 .map_err(|fault| fault.at(&self.graph.file.source, step.instruction.span))?;
         }
         self.scopes.insert(index, scope);
@@ -118,9 +128,10 @@ impl Checker<'_, '_> {
         args.map(|arg| arg.key.clone()).collect()
     }
 
-    fn step(&mut self, scope: &mut Scope, state: &State, step: &Step) -> Result<(), Fault> {
+    fn step(&mut self, scope: &mut Scope, index: usize, step: &Step) -> Result<(), Fault> {
+        let state = &self.graph.states[index];
         match &step.instruction.kind {
-            Kind::Arg(args) => self.arg(scope, args)?,
+            Kind::Arg(args) => self.arg(scope, index, args)?,
             Kind::Env(pairs) => {
                 let known = self.pairs(scope, pairs)?;
                 for (key, value) in known {
@@ -198,29 +209,34 @@ impl Checker<'_, '_> {
     }
 
     /// `dispatchArg`: a build argument, else the default, else the global argument of that name.
-    fn arg(&mut self, scope: &mut Scope, args: &[Arg]) -> Result<(), Fault> {
-        for arg in args {
-            let given = self.graph.options.build_args.get(&arg.key).cloned();
-            let value = match (given, &arg.default) {
-                (Some(given), _) => Some(Some(given)),
-                (None, Some(default)) => Some(self.text(scope, default)?),
-                (None, None) => match self.graph.globals.get(&arg.key) {
-                    Value::Set(value) => Some(Some(value.to_owned())),
-                    _ => None,
+    fn arg(&mut self, scope: &mut Scope, index: usize, args: &[Arg]) -> Result<(), Fault> {
+        for Arg { key, default } in args {
+            let given = self.graph.options.build_args.get(key).cloned();
+            let (value, outside) = match (given, default) {
+                (Some(given), _) => (Some(Some(given)), true),
+                (None, Some(default)) => (Some(self.text(scope, default)?), false),
+                (None, None) => match self.graph.globals.get(key) {
+                    Value::Set(value) => (Some(Some(value.to_owned())), true),
+                    _ => (None, false),
                 },
             };
-            if arg.default.is_none() {
-                self.graph.globals.trace(&arg.key, &mut self.used);
+            if default.is_none() {
+                self.graph.globals.trace(key, &mut self.usage.names);
             } else {
-                self.used.insert(arg.key.clone());
+                self.usage.names.insert(key.clone());
+            }
+            if let (true, Some(Some(value))) = (outside, &value) {
+                let fingerprint = Fingerprint::of_argument(key, value);
+                let arguments = self.usage.arguments.entry(index).or_default();
+                arguments.insert(key.clone(), fingerprint);
             }
             match value {
-                Some(_) if NO_VARIABLES.contains(&arg.key.as_str()) => {}
+                Some(_) if NO_VARIABLES.contains(&key.as_str()) => {}
                 Some(value) => {
-                    scope.variables.insert(arg.key.clone(), value);
+                    scope.variables.insert(key.clone(), value);
                 }
                 None => {
-                    scope.declared.insert(arg.key.clone());
+                    scope.declared.insert(key.clone());
                 }
             }
         }

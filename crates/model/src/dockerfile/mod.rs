@@ -14,6 +14,7 @@
 
 mod arguments;
 mod bases;
+mod canonical;
 mod check;
 mod directive;
 mod error;
@@ -34,7 +35,7 @@ mod scalar;
 mod source;
 mod words;
 
-pub use bases::{BaseImage, Bases, ImageUse, Stage, StageBase, Step, UseKind};
+pub use bases::{BaseImage, Bases, ImageUse, Origin, Stage, Step, UseKind};
 pub use error::DockerfileError;
 pub use lexer::Warning;
 pub use options::{BuildOptions, NamedContext};

@@ -69,6 +69,46 @@ pub(super) fn source(value: &str) -> Result<Option<String>, Fault> {
     Ok(from.filter(|from| !from.is_empty()))
 }
 
+/// A mount's fields, sorted: their order does not matter, but for repeated ones. What it mounts from
+/// stands elsewhere; here it only says that it does.
+pub(super) fn canonical(value: &str) -> String {
+    let mut fields = csv_fields(value).unwrap_or_default();
+    let key = |field: &String| match field.split_once('=') {
+        Some((key, _)) => key.to_lowercase(),
+        None => field.to_lowercase(),
+    };
+    for field in fields.iter_mut().filter(|field| key(field) == "from") {
+        field.truncate("from".len());
+    }
+    fields.sort_by_key(key);
+    fields.join(",")
+}
+
+/// The paths of the build context that bind mounts without a `from` show to the command.
+pub(super) fn context_paths<'a>(
+    mounts: impl Iterator<Item = (&'a String, &'a Option<String>)>,
+) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (value, _) in mounts.filter(|(_, from)| from.is_none()) {
+        let fields = csv_fields(value).unwrap_or_default();
+        let get = |keys: &[&str]| {
+            let mut pairs = fields
+                .iter()
+                .rev()
+                .filter_map(|field| field.split_once('='));
+            let found = pairs.find(|(key, _)| keys.contains(&key.to_lowercase().as_str()));
+            found.map(|(_, text)| text)
+        };
+        if get(&["type"])
+            .unwrap_or("bind")
+            .eq_ignore_ascii_case("bind")
+        {
+            paths.push(get(&["source", "src"]).unwrap_or(".").to_owned());
+        }
+    }
+    paths
+}
+
 /// Reads a mount whole; `expand` replaces the variables of each value.
 pub(super) fn parse(
     value: &str,
