@@ -146,17 +146,16 @@ impl Comparison<'_> {
             }
         }
         for (index, stage) in new.stages.iter().enumerate() {
-            match find(old, &stage.label) {
-                Some(former) => self.stage(index, former, stage),
-                None => {
-                    self.mark(index, stage.line);
-                    self.changes.push(Change::Stage {
-                        stage: stage.label.clone(),
-                        line: stage.line,
-                        how: How::Added,
-                    });
-                }
+            if let Some(former) = find(old, &stage.label) {
+                self.stage(index, former, stage);
+                continue;
             }
+            self.mark(index, stage.line);
+            self.changes.push(Change::Stage {
+                stage: stage.label.clone(),
+                line: stage.line,
+                how: How::Added,
+            });
         }
     }
 
@@ -202,19 +201,20 @@ impl Comparison<'_> {
         if !old.is_empty() || !new.is_empty() {
             self.mark(index, first);
         }
-        let mut push = |step: &Step, how| {
+        let same_length = old.len() == new.len();
+        let (gone, come) = if same_length {
+            (&[][..], How::Changed)
+        } else {
+            (old, How::Added)
+        };
+        let gone = gone.iter().map(|step| (step, How::Removed));
+        for (step, how) in gone.chain(new.iter().map(|step| (step, come))) {
             self.changes.push(Change::Instruction {
                 stage: stage.label.clone(),
                 line: step.line,
                 keyword: step.keyword.clone(),
                 how,
             });
-        };
-        if old.len() == new.len() {
-            new.iter().for_each(|step| push(step, How::Changed));
-        } else {
-            old.iter().for_each(|step| push(step, How::Removed));
-            new.iter().for_each(|step| push(step, How::Added));
         }
     }
 
@@ -310,9 +310,9 @@ fn may_hold(source: &str, path: &str) -> bool {
     if source.contains(['*', '?', '[', '$']) {
         return true;
     }
-    let plain = |text: &str| -> String {
+    let parts = |text: &'_ str| -> Vec<String> {
         let parts = text.split('/').filter(|part| !matches!(*part, "" | "."));
-        parts.map(|part| format!("{part}/")).collect()
+        parts.map(str::to_owned).collect()
     };
-    plain(path).starts_with(&plain(source))
+    parts(path).starts_with(&parts(source))
 }

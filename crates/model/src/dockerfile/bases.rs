@@ -169,7 +169,7 @@ impl Collector<'_, '_> {
         let Some((image, span)) = given.or_else(|| file.syntax.clone()) else {
             return Ok(());
         };
-        let reference = reference(&image).map_err(|fault| {
+        let reference = reference(&image, &image).map_err(|fault| {
             let hint = "write an image such as docker/dockerfile:1";
             fault.hint(hint).at(&file.source, span)
         })?;
@@ -196,7 +196,7 @@ impl Collector<'_, '_> {
         if state.base_name == "scratch" && state.context.is_none() {
             return Ok(Origin::Scratch);
         }
-        let own = reference(&state.base_name).map_err(place)?;
+        let own = reference(&state.base_name, &state.base_text).map_err(place)?;
         let wanted = state.platform.as_ref().unwrap_or(graph.options.platform());
         let context = match &state.context {
             Some(context) => Some((state.label.clone(), context)),
@@ -211,7 +211,7 @@ impl Collector<'_, '_> {
         let reference = match context.map(|(_, context)| context) {
             None => own,
             Some(NamedContext::Image(name)) if name == "scratch" => return Ok(Origin::Scratch),
-            Some(NamedContext::Image(name)) => reference(name).map_err(place)?,
+            Some(NamedContext::Image(name)) => reference(name, &state.base_text).map_err(place)?,
             Some(other) => return Ok(Origin::Context(other.clone())),
         };
         let platform = wanted.clone();
@@ -256,10 +256,11 @@ impl Collector<'_, '_> {
     }
 }
 
-fn reference(name: &str) -> Result<ImageReference, Fault> {
+/// Reads an image's name; `text` is what the file says for it.
+fn reference(name: &str, text: &str) -> Result<ImageReference, Fault> {
     match ImageReference::parse(name) {
         Ok(reference) => Ok(reference.or_latest()),
-        Err(error) => Err(Fault::new(name, error.to_string())),
+        Err(error) => Err(Fault::new(text, error.to_string())),
     }
 }
 

@@ -343,7 +343,8 @@ impl<'e> Lexer<'_, 'e> {
             }
             modifier @ Some('+' | '-' | '?' | '#' | '%') => self.modified(&name, false, modifier),
             Some('/') => self.replaced(&name),
-            other => Err(unsupported(false, other)),
+            Some(other) => Err(unsupported(false, Some(other))),
+            None => Err("syntax error: missing '}'".to_owned()),
         }
     }
 

@@ -248,7 +248,7 @@ impl<'a> Graph<'a> {
                 };
                 path.push((at, next + 1));
                 if path.iter().any(|&(open, _)| open == dep) {
-                    return Err(self.cycle(at));
+                    return Err(self.cycle(at, dep));
                 }
                 path.push((dep, 0));
             }
@@ -256,13 +256,15 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
-    fn cycle(&self, at: usize) -> DockerfileError {
+    fn cycle(&self, at: usize, dep: usize) -> DockerfileError {
         let state = &self.states[at];
-        let label = state.label.as_str();
-        let message = format!("circular dependency detected on stage: {label}");
-        Fault::new(label, message)
+        let mut steps = state.steps.iter();
+        let step = steps.find(|step| step.sources.contains(&dep));
+        let span = step.map_or(state.span, |step| step.instruction.span);
+        let message = format!("circular dependency detected on stage: {}", state.label);
+        Fault::new("from=", message)
             .hint("a stage cannot copy from itself or from one that copies from it")
-            .at(&self.file.source, state.span)
+            .at(&self.file.source, span)
     }
 
     /// Marks what the target needs; triggers of base stages may add to it (`resolveStages`).

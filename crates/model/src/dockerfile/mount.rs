@@ -200,7 +200,12 @@ impl Mount {
         }
         let kind = self.kind.as_str();
         let message = format!("unexpected key '{key}' for mount type '{kind}'");
-        Err(Fault::new(key, message).hint("put type=… first"))
+        let known: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let hint = format!(
+            "it belongs to type={}, given before it",
+            known.join(" or type=")
+        );
+        Err(Fault::new(key, message).hint(hint))
     }
 
     fn check(&self, value: &str) -> Result<(), Fault> {
