@@ -8,37 +8,40 @@ fn main() {
     divan::main();
 }
 
-/// A build of this many stages, with what real ones are made of.
+/// A stage with what real ones are made of; `@` is its number.
+const STAGE: &str = r#"
+# Stage @: packages, dependencies, sources.
+FROM --platform=$BUILDPLATFORM ruby:${VERSION}-slim AS stage@
+ARG TARGETARCH
+ENV LANG=C.UTF-8 PATH="/app/bin:$PATH" \
+    RAILS_ENV=production
+RUN apt-get update && apt-get install --yes --no-install-recommends \
+      build-essential \
+      git \
+      libpq-dev \
+      libyaml-dev \
+      pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY Gemfile Gemfile.lock ./
+RUN --mount=type=cache,target=/root/.bundle,sharing=locked bundle install --jobs 4
+RUN <<EOF
+set -e
+bundle exec bootsnap precompile --gemfile app/ lib/
+bin/rails assets:precompile
+EOF
+COPY --chown=1000:1000 --link . .
+EXPOSE 3000
+USER 1000:1000
+ENTRYPOINT ["bin/docker-entrypoint"]
+CMD ["bin/rails", "server", "-b", "0.0.0.0"]
+"#;
+
+/// A build of this many stages.
 fn sample(stages: usize) -> String {
-    let mut text = String::from("# syntax=docker/dockerfile:1\nARG VERSION=3.3\n");
-    for stage in 0..stages {
-        text.push_str(&format!(
-            "\n# Stage {stage}: packages, dependencies, sources.\n"
-        ));
-        text.push_str(&format!(
-            "FROM --platform=$BUILDPLATFORM ruby:${{VERSION}}-slim AS stage{stage}\n"
-        ));
-        text.push_str("ARG TARGETARCH\nENV LANG=C.UTF-8 PATH=\"/app/bin:$PATH\" \\\n    RAILS_ENV=production\n");
-        text.push_str("RUN apt-get update && apt-get install --yes --no-install-recommends \\\n");
-        for package in [
-            "build-essential",
-            "git",
-            "libpq-dev",
-            "libyaml-dev",
-            "pkg-config",
-        ] {
-            text.push_str(&format!("      {package} \\\n"));
-        }
-        text.push_str("    && rm -rf /var/lib/apt/lists/*\n");
-        text.push_str("WORKDIR /app\nCOPY Gemfile Gemfile.lock ./\n");
-        text.push_str(
-            "RUN --mount=type=cache,target=/root/.bundle,sharing=locked bundle install --jobs 4\n",
-        );
-        text.push_str("RUN <<EOF\nset -e\nbundle exec bootsnap precompile --gemfile app/ lib/\nbin/rails assets:precompile\nEOF\n");
-        text.push_str("COPY --chown=1000:1000 --link . .\nEXPOSE 3000\nUSER 1000:1000\n");
-        text.push_str("ENTRYPOINT [\"bin/docker-entrypoint\"]\nCMD [\"bin/rails\", \"server\", \"-b\", \"0.0.0.0\"]\n");
-    }
-    text
+    let head = "# syntax=docker/dockerfile:1\nARG VERSION=3.3\n".to_owned();
+    let stages = (0..stages).map(|stage| STAGE.replace('@', &stage.to_string()));
+    std::iter::once(head).chain(stages).collect()
 }
 
 #[divan::bench(args = [1, 10, 100])]

@@ -222,18 +222,13 @@ impl Comparison<'_> {
     /// so that one pass is enough.
     fn propagate(&mut self) {
         for (index, stage) in self.new.stages.iter().enumerate() {
-            let rebuilt: BTreeSet<usize> = (0..index)
-                .filter(|&earlier| self.dirty[earlier].is_some())
-                .collect();
             let uses =
-                |origin: &Origin| matches!(origin, Origin::Stage(at) if rebuilt.contains(at));
-            let copying = stage
-                .steps
-                .iter()
-                .find(|step| step.sources.iter().any(uses));
+                |origin: &Origin| matches!(origin, Origin::Stage(at) if self.dirty[*at].is_some());
+            let mut steps = stage.steps.iter();
             let line = if uses(&stage.base) {
                 Some(stage.line)
             } else {
+                let copying = steps.find(|step| step.sources.iter().any(uses));
                 copying.map(|step| step.line)
             };
             if let Some(line) = line {

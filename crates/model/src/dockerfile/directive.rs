@@ -96,61 +96,70 @@ impl Directives {
 /// reads `// syntax=`, a JSON object's `"syntax"`, and skips a first line that is a shebang
 /// (`DetectSyntax`).
 pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
-    let text = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let (text, first) = match text.strip_prefix("#!") {
-        Some(_) => (text.split_once('\n').map_or("", |(_, rest)| rest), 2),
-        None => (text, 1),
-    };
-    find(text, "#", Name::Syntax, first)
-        .or_else(|| find(text, "//", Name::Syntax, first))
-        .map(|(value, line)| {
+    let head = Head::of(source);
+    head.find("#", Name::Syntax)
+        .or_else(|| head.find("//", Name::Syntax))
+        .map(|(value, span)| {
             let image = value.split(' ').next().unwrap_or_default();
-            (image.to_owned(), line)
+            (image.to_owned(), span)
         })
-        .or_else(|| json_syntax(text, first))
+        .or_else(|| head.json_syntax())
 }
 
 /// The value of the `check` directive (`ParseDirective`, which knows no other comment form).
 pub(super) fn detect_check(source: &str) -> Option<(&str, Span)> {
-    let text = source.strip_prefix('\u{feff}').unwrap_or(source);
-    match text.strip_prefix("#!") {
-        Some(_) => find(text.split_once('\n')?.1, "#", Name::Check, 2),
-        None => find(text, "#", Name::Check, 1),
-    }
+    Head::of(source).find("#", Name::Check)
 }
 
-fn find<'a>(
+/// A file without its byte order mark and its shebang.
+struct Head<'a> {
     text: &'a str,
-    comment: &'static str,
-    name: Name,
+    /// The number of its first line.
     first: u32,
-) -> Option<(&'a str, Span)> {
-    let mut directives = Directives::new(comment);
-    for (number, line) in (first..).zip(text.lines()) {
-        // A repeated directive ends the search without an error; the parser reports it later.
-        let directive = directives.read(line).ok()??;
-        if directive.name == name {
-            let span = Span {
-                start: number,
-                end: number,
-            };
-            return Some((directive.value, span));
+    /// Where it begins in the file, in bytes.
+    offset: usize,
+}
+
+impl<'a> Head<'a> {
+    fn of(source: &'a str) -> Self {
+        let text = source.strip_prefix('\u{feff}').unwrap_or(source);
+        let (text, first) = if text.starts_with("#!") {
+            (text.split_once('\n').map_or("", |(_, rest)| rest), 2)
+        } else {
+            (text, 1)
+        };
+        Self {
+            text,
+            first,
+            offset: source.len() - text.len(),
         }
     }
-    None
-}
 
-fn json_syntax(text: &str, first: u32) -> Option<(String, Span)> {
-    if !text.trim_start().starts_with('{') {
-        return None;
+    fn find(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
+        let mut directives = Directives::new(comment);
+        let mut offset = self.offset;
+        for (number, line) in (self.first..).zip(self.text.split_inclusive('\n')) {
+            // A repeated directive ends the search without an error; the parser reports it later.
+            let directive = directives
+                .read(line.trim_end_matches(['\r', '\n']))
+                .ok()??;
+            if directive.name == name {
+                return Some((directive.value, Span::line(number, offset)));
+            }
+            offset += line.len();
+        }
+        None
     }
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
-    let image = object.get("syntax")?.as_str()?.to_owned();
-    let span = Span {
-        start: first,
-        end: first,
-    };
-    Some((image, span))
+
+    fn json_syntax(&self) -> Option<(String, Span)> {
+        if !self.text.trim_start().starts_with('{') {
+            return None;
+        }
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(self.text).ok()?;
+        let image = object.get("syntax")?.as_str()?.to_owned();
+        Some((image, Span::line(self.first, self.offset)))
+    }
 }
 
 /// Refuses `# check=` values that the linter refuses (`linter.ParseLintOptions`).

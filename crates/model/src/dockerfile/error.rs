@@ -79,17 +79,28 @@ impl Fault {
 pub(super) struct Span {
     pub start: u32,
     pub end: u32,
+    /// Where the first line begins in the file, in bytes.
+    pub offset: usize,
 }
 
 impl Span {
+    /// One line.
+    pub fn line(number: u32, offset: usize) -> Self {
+        Self {
+            start: number,
+            end: number,
+            offset,
+        }
+    }
+
     /// The line and column at which `needle` stands within these lines. Text that was put together
     /// from several pieces is found nowhere and gets the first line, column 1.
     pub fn locate(self, source: &str, needle: &str) -> (u32, u32) {
-        let Some(skipped) = self.start.checked_sub(1) else {
+        if self.start == 0 {
             return (0, 0);
-        };
-        let count = (self.end - skipped) as usize;
-        let lines = source.split('\n').skip(skipped as usize).take(count);
+        }
+        let count = (self.end - self.start) as usize + 1;
+        let lines = source[self.offset..].split('\n').take(count);
         for (number, line) in (self.start..).zip(lines) {
             if needle.is_empty() {
                 break;

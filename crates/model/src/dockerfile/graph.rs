@@ -234,7 +234,7 @@ impl<'a> Graph<'a> {
 
     /// `validateCircularDependency`: copying in a circle; bases cannot form one.
     fn refuse_cycles(&self) -> Result<(), DockerfileError> {
-        let mut done = BTreeSet::new();
+        let (mut open, mut done) = (BTreeSet::new(), BTreeSet::new());
         for start in 0..self.states.len() {
             // The way from `start` to here, each state with the number of its next dependency.
             let mut path = vec![(start, 0)];
@@ -242,14 +242,16 @@ impl<'a> Graph<'a> {
                 if done.contains(&at) {
                     continue;
                 }
+                open.insert(at);
                 let Some(&dep) = self.states[at].deps.get(next) else {
+                    open.remove(&at);
                     done.insert(at);
                     continue;
                 };
-                path.push((at, next + 1));
-                if path.iter().any(|&(open, _)| open == dep) {
+                if open.contains(&dep) {
                     return Err(self.cycle(at, dep));
                 }
+                path.push((at, next + 1));
                 path.push((dep, 0));
             }
         }

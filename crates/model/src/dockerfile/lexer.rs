@@ -58,6 +58,11 @@ impl<'a> Lines<'a> {
         self.number += 1;
         Some(line)
     }
+
+    /// How much of the file was read, in bytes.
+    fn offset(&self, source: &str) -> usize {
+        source.len() - self.rest.len()
+    }
 }
 
 struct Lexer<'a> {
@@ -90,18 +95,12 @@ pub(super) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
         let message = format!("dockerfile line greater than max allowed size of {limit}");
         let line = lexer.lines.number + 1;
         let fault = Fault::new("", message).hint("break the line with the escape character");
-        return Err(fault.at(
-            source,
-            Span {
-                start: line,
-                end: line,
-            },
-        ));
+        return Err(fault.at(source, Span::line(line, lexer.lines.offset(source))));
     }
     if nodes.is_empty() {
         return Err(Fault::new("", "file with no instructions")
             .hint("a Dockerfile needs at least one FROM")
-            .at(source, Span { start: 1, end: 1 }));
+            .at(source, Span::line(1, 0)));
     }
     Ok(Lexed {
         nodes,
@@ -127,7 +126,9 @@ impl<'a> Lexer<'a> {
             }
             node.span.end = self.lines.number;
         }
-        node.original = line.into_owned();
+        if node.trigger.is_some() {
+            node.original = line.into_owned();
+        }
         Ok(Some(node))
     }
 
@@ -135,12 +136,13 @@ impl<'a> Lexer<'a> {
     fn logical_line(&mut self) -> Result<Option<(Cow<'a, str>, Span)>, DockerfileError> {
         while let Some(line) = self.lines.next() {
             let start = self.lines.number;
+            let offset = self.lines.offset(self.source) - line.len();
             let line = match start {
                 1 => line.strip_prefix('\u{feff}').unwrap_or(line),
                 _ => line,
             };
             let line = line.trim_end_matches(['\r', '\n']).trim_start();
-            self.directive(line)?;
+            self.directive(line, offset)?;
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -148,8 +150,12 @@ impl<'a> Lexer<'a> {
                 None => Cow::Borrowed(line),
                 Some(head) => Cow::Owned(self.continuation(head.to_owned())),
             };
-            let end = self.lines.number;
-            return Ok(Some((text, Span { start, end })));
+            let span = Span {
+                start,
+                end: self.lines.number,
+                offset,
+            };
+            return Ok(Some((text, span)));
         }
         Ok(None)
     }
@@ -182,9 +188,8 @@ impl<'a> Lexer<'a> {
         text
     }
 
-    fn directive(&mut self, line: &str) -> Result<(), DockerfileError> {
-        let start = self.lines.number;
-        let span = Span { start, end: start };
+    fn directive(&mut self, line: &str, offset: usize) -> Result<(), DockerfileError> {
+        let span = Span::line(self.lines.number, offset);
         let directive = self.directives.read(line);
         match directive.map_err(|fault| fault.at(self.source, span))? {
             Some(found) if found.name == Name::Escape => match found.value {

@@ -1,6 +1,8 @@
 //! One instruction as the parser sees it: keyword, flags, arguments, before any rule of the
 //! instruction itself (parser.go `newNodeFromLine`, `line_parsers.go`).
 
+use std::borrow::Cow;
+
 use super::error::{Fault, Span};
 use super::heredoc::Heredoc;
 use super::words;
@@ -22,7 +24,7 @@ pub(super) struct Node {
     pub trigger: Option<Box<Node>>,
     /// Here-documents.
     pub heredocs: Vec<Heredoc>,
-    /// The logical line.
+    /// The logical line, for `ONBUILD` only.
     pub original: String,
     /// Where it stands.
     pub span: Span,
@@ -33,7 +35,7 @@ impl Node {
     pub fn parse(line: &str, escape: char) -> Result<Self, Fault> {
         let line = line.trim();
         let (keyword, flags, args) = match words::split_once(line) {
-            None => (line, Vec::new(), String::new()),
+            None => (line, Vec::new(), Cow::Borrowed("")),
             Some((keyword, rest)) => {
                 let (flags, args) = words::take_flags(rest, escape);
                 (keyword, flags, args)

@@ -60,11 +60,15 @@ pub(super) fn quoted(text: &str, escape: char) -> Vec<String> {
 
 /// Takes the leading `--flag` words off an instruction's arguments; quotes and escapes in them
 /// are resolved here (`split_command.go` `extractBuilderFlags`).
-pub(super) fn take_flags(text: &str, escape: char) -> (Vec<String>, String) {
+pub(super) fn take_flags(text: &str, escape: char) -> (Vec<String>, Cow<'_, str>) {
     // `BuildKit` walks bytes here and takes each for a character, so that text beyond ASCII in a
     // flag is garbled. It is done alike: a flag's value decides what is accepted.
     let bytes = text.as_bytes();
     let space = |b: u8| char::from(b).is_whitespace();
+    let rest = |pos: usize| match text.get(pos..) {
+        Some(rest) => Cow::Borrowed(rest),
+        None => String::from_utf8_lossy(&bytes[pos..]),
+    };
     let mut flags = Vec::new();
     let mut pos = 0;
     loop {
@@ -72,7 +76,7 @@ pub(super) fn take_flags(text: &str, escape: char) -> (Vec<String>, String) {
             pos += 1;
         }
         if !bytes[pos..].starts_with(b"--") {
-            return (flags, String::from_utf8_lossy(&bytes[pos..]).into_owned());
+            return (flags, rest(pos));
         }
         let mut flag = String::new();
         let mut quote = None;
@@ -96,7 +100,7 @@ pub(super) fn take_flags(text: &str, escape: char) -> (Vec<String>, String) {
         }
         // A lone `--` ends the flags.
         if flag == "--" {
-            return (flags, String::from_utf8_lossy(&bytes[pos..]).into_owned());
+            return (flags, rest(pos));
         }
         flags.push(flag);
     }
