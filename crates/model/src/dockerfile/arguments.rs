@@ -68,9 +68,12 @@ impl Globals {
 fn automatic(file: &Dockerfile, options: &BuildOptions) -> BTreeMap<String, String> {
     let build = &options.build_platform;
     let target = options.platform();
-    let last = file.stages.last().and_then(|stage| stage.from.name.clone());
-    let stage = options.target.clone().or(last);
-    let named = |stage: &String| !stage.is_empty();
+    let last = file
+        .stages
+        .last()
+        .and_then(|stage| stage.from.name.as_ref());
+    let wanted = options.target.as_ref().filter(|name| !name.is_empty());
+    let stage = wanted.or(last).map_or("default", String::as_str);
     let arguments = [
         ("BUILDPLATFORM", build.short()),
         ("BUILDOS", build.os.clone()),
@@ -82,10 +85,7 @@ fn automatic(file: &Dockerfile, options: &BuildOptions) -> BTreeMap<String, Stri
         ("TARGETOSVERSION", target.os_version.clone()),
         ("TARGETARCH", target.architecture.clone()),
         ("TARGETVARIANT", target.variant.clone()),
-        (
-            "TARGETSTAGE",
-            stage.filter(named).unwrap_or_else(|| "default".to_owned()),
-        ),
+        ("TARGETSTAGE", stage.to_owned()),
     ];
     let value = |(name, value): (&str, String)| {
         let given = options.build_args.get(name).cloned();

@@ -379,9 +379,11 @@ fn check_sources(
             return Err(Fault::new(checksum, message));
         }
     }
+    let (mut keep_git_dir, mut checksum) = (copy.keep_git_dir, checksum);
     for text in sources.iter().flatten() {
+        let refuse = |message: String| Err(Fault::new(text.as_str(), message));
         match source::classify(text, keep)? {
-            Source::Git if !add => {
+            Source::Git(_) if !add => {
                 return Err(
                     Fault::new(text.as_str(), "source can't be a git ref for COPY").hint("use ADD"),
                 );
@@ -391,8 +393,19 @@ fn check_sources(
                     Fault::new(text.as_str(), "source can't be a URL for COPY").hint("use ADD")
                 );
             }
+            Source::Git(wanted) => {
+                if keep_git_dir.is_some_and(|keep| wanted.keep_git_dir == Some(!keep)) {
+                    return refuse("inconsistent keep-git-dir configuration".to_owned());
+                }
+                keep_git_dir = wanted.keep_git_dir.or(keep_git_dir);
+                let commit = wanted.checksum.unwrap_or(checksum);
+                if !checksum.is_empty() && commit != checksum {
+                    return refuse(format!("checksum mismatch {checksum:?} != {commit:?}"));
+                }
+                checksum = commit;
+            }
             Source::Http if !checksum.is_empty() => check_digest(checksum)?,
-            Source::Http | Source::Git => {}
+            Source::Http => {}
             Source::Local => check_path(scope, text)?,
         }
     }

@@ -9,6 +9,7 @@ use super::expand::{Empty, Options};
 use super::instruction::{Instruction, Kind};
 use super::options::NamedContext;
 use super::{BuildOptions, Dockerfile, Platform, Section, UseKind, lexer, parse};
+use crate::reference::ImageReference;
 
 /// A stage, or an image that is used without a `FROM` of its own.
 #[derive(Debug, Default)]
@@ -108,6 +109,9 @@ impl<'a> Graph<'a> {
                 place(Fault::new(text.as_str(), message))
             })?);
             names.extend(value.names);
+        }
+        if let Some(name) = &from.name {
+            check_context_name(name).map_err(place)?;
         }
         let wanted = platform.as_ref().unwrap_or(self.options.platform());
         let context = from
@@ -339,5 +343,18 @@ impl<'a> Graph<'a> {
         let mut instruction = parse::instruction(node).map_err(place)?;
         instruction.span = span;
         self.step(at, instruction)
+    }
+}
+
+/// A stage's name must do as the name of a context, which is an image's
+/// (dockerui/config.go `NamedContext`).
+fn check_context_name(name: &str) -> Result<(), Fault> {
+    if matches!(name, "scratch" | "context") {
+        return Ok(());
+    }
+    match ImageReference::parse(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::new(name, format!("invalid context name {name}"))
+            .hint("end the stage's name in a letter or digit, with single signs within")),
     }
 }

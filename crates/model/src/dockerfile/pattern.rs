@@ -72,6 +72,25 @@ fn match_prefix(glob: &[Token], text: &[char], longest: bool) -> Option<usize> {
     }
 }
 
+/// For each place in `text`, whether a match of `glob` starts there.
+fn match_starts(glob: &[Token], text: &[char]) -> Vec<bool> {
+    // `starts[i]`: the tokens so far, taken from the last one, match from the character `i` on.
+    let mut starts = vec![true; text.len() + 1];
+    for token in glob.iter().rev() {
+        let mut next = vec![false; text.len() + 1];
+        for i in (0..=text.len()).rev() {
+            let here = text.get(i);
+            next[i] = match token {
+                Token::Star => starts[i] || (here.is_some_and(|&c| c != '\n') && next[i + 1]),
+                Token::Any => here.is_some_and(|&c| c != '\n') && starts[i + 1],
+                Token::Char(wanted) => here == Some(wanted) && starts[i + 1],
+            };
+        }
+        starts = next;
+    }
+    starts
+}
+
 /// Removes the match of `glob` at one end of `value`, the longest one if `greedy`.
 pub(super) fn trim(
     glob: &str,
@@ -103,13 +122,18 @@ pub(super) fn replace(
 ) -> Result<String, String> {
     let glob = tokens(glob)?;
     let text: Vec<char> = value.chars().collect();
+    let starts = match_starts(&glob, &text);
+    // Without a star a match is as long as its pattern.
+    let reach = if glob.contains(&Token::Star) {
+        text.len()
+    } else {
+        glob.len()
+    };
     let mut out = String::with_capacity(value.len());
     let (mut copied, mut search) = (0, 0);
-    while search <= text.len() {
-        let found = (search..=text.len()).find_map(|start| {
-            match_prefix(&glob, &text[start..], true).map(|len| (start, start + len))
-        });
-        let Some((start, end)) = found else { break };
+    while let Some(start) = (search..=text.len()).find(|&start| starts[start]) {
+        let window = &text[start..text.len().min(start + reach)];
+        let end = start + match_prefix(&glob, window, true).unwrap_or(0);
         out.extend(&text[copied..start]);
         // An empty match right behind a match is not one of its own (Go's regexp.ReplaceAll).
         if end > copied || start == 0 {

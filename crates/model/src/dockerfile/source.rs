@@ -6,25 +6,32 @@ use super::scalar;
 
 /// What a source names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum Source<'a> {
     Local,
     Http,
-    Git,
+    Git(Parameters<'a>),
+}
+
+/// The parameters of a Git URL that an instruction's flags must not contradict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Parameters<'a> {
+    pub keep_git_dir: Option<bool>,
+    pub checksum: Option<&'a str>,
 }
 
 /// Tells what `text` names; a Git URL with unknown or contradicting parameters is refused.
-pub(super) fn classify(text: &str, known_git: bool) -> Result<Source, Fault> {
+pub(super) fn classify(text: &str, known_git: bool) -> Result<Source<'_>, Fault> {
     let http = text.starts_with("http://") || text.starts_with("https://");
     let Some(repository) = Repository::find(text, known_git) else {
         return Ok(if http { Source::Http } else { Source::Local });
     };
-    repository
-        .check_query()
+    let parameters = repository.parameters();
+    let parameters = parameters
         .map_err(|reason| Fault::new(text, format!("invalid Git URL {text:?}: {reason}")))?;
     Ok(if repository.looks_local {
         Source::Local
     } else {
-        Source::Git
+        Source::Git(parameters)
     })
 }
 
@@ -62,7 +69,8 @@ impl<'a> Repository<'a> {
     }
 
     /// `GitRef.loadQuery`.
-    fn check_query(&self) -> Result<(), String> {
+    fn parameters(&self) -> Result<Parameters<'a>, String> {
+        let mut found = Parameters::default();
         let mut seen: Vec<&str> = Vec::new();
         let (mut tag, mut branch, mut reference) = ("", "", self.reference);
         for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
@@ -73,8 +81,13 @@ impl<'a> Repository<'a> {
             seen.push(key);
             match key {
                 "submodules" | "keep-git-dir" => {
-                    if !value.is_empty() && scalar::boolean(value).is_none() {
-                        return Err(format!("invalid {key} value: {value:?}"));
+                    let flag = match value {
+                        "" => Some(true),
+                        value => scalar::boolean(value),
+                    };
+                    let flag = flag.ok_or_else(|| format!("invalid {key} value: {value:?}"))?;
+                    if key == "keep-git-dir" {
+                        found.keep_git_dir = Some(flag);
                     }
                 }
                 _ if value.is_empty() => return Err(format!("query {key:?} has no value")),
@@ -86,7 +99,8 @@ impl<'a> Repository<'a> {
                 "subdir" => {
                     return Err(format!("subdir conflicts: {:?} vs {value:?}", self.subdir));
                 }
-                "checksum" | "commit" | "mtime" | "fetch-by-commit" => {}
+                "checksum" | "commit" => found.checksum = Some(value),
+                "mtime" | "fetch-by-commit" => {}
                 _ => return Err(format!("unexpected query {key:?}")),
             }
         }
@@ -100,7 +114,7 @@ impl<'a> Repository<'a> {
                 return Err(format!("ref conflicts: {reference:?} vs {name:?}"));
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 
