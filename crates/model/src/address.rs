@@ -52,6 +52,11 @@ pub fn snapshots() -> String {
     format!("{FORMAT}/snapshots")
 }
 
+/// The folder that holds a folder for each compatibility of a project.
+pub fn project(project: &str) -> String {
+    format!("{}/{}", snapshots(), segment(project))
+}
+
 /// The folder of one lineage's snapshots.
 pub fn lineage(lineage: &Lineage) -> String {
     format!("{}/{}", scope(lineage), segment(&lineage.job))
@@ -60,9 +65,8 @@ pub fn lineage(lineage: &Lineage) -> String {
 /// The folder that holds a folder for each job in a lineage's scope.
 pub fn scope(lineage: &Lineage) -> String {
     format!(
-        "{}/{}/{}/{}",
-        snapshots(),
-        segment(&lineage.project),
+        "{}/{}/{}",
+        project(&lineage.project),
         segment(&lineage.compatibility),
         segment(&lineage.scope)
     )

@@ -10,6 +10,9 @@
 //! - BUILD: BASES, the front end's image, the reached stages and their arguments;
 //! - EXACT: BUILD and the extra files.
 //!
+//! Several builds share one key: each of its hashes is that of the list of theirs, in the order of
+//! their bytes.
+//!
 //! A CI cache that restores by prefix thus finds the nearest older entry with the rungs of the
 //! ladder: `larder1-shop-BASES-BUILD-`, `larder1-shop-BASES-`, `larder1-shop-`.
 
@@ -108,6 +111,23 @@ impl Key {
             bases,
             build,
             exact,
+        }
+    }
+
+    /// The key of several builds at once, in whatever order they are given.
+    pub fn of_all(plans: &[Plan]) -> Self {
+        let mut keys: Vec<Self> = plans.iter().map(Self::of).collect();
+        if let [key] = keys[..] {
+            return key;
+        }
+        keys.sort_by_key(|key| (key.bases, key.build, key.exact));
+        let of = |context: &str, part: fn(&Self) -> Fingerprint| {
+            hash(context, &keys.iter().map(part).collect::<Vec<_>>())
+        };
+        Self {
+            bases: of("larder key v1 bases of several", |key| key.bases),
+            build: of("larder key v1 build of several", |key| key.build),
+            exact: of("larder key v1 exact of several", |key| key.exact),
         }
     }
 

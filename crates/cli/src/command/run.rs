@@ -9,6 +9,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::builds;
 use super::down::strictly;
 use crate::args::Run;
 use crate::exit::{Done, Failure};
@@ -26,7 +27,8 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs the command; its exit code is ours.
 pub fn run(verb: Run, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    settings.plans = builds::planned(&settings.plan_paths, report);
     let place = Place::of(&settings.state);
     let up = machine::check(&settings.path).and_then(|()| client::up(&settings, &place, report));
     let running = match up {

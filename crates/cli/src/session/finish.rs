@@ -40,10 +40,15 @@ pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
         doubt = Some("asked not to".to_owned());
     }
     let sealed = close(&mut live, &mut doubt, &mut timer).await;
+    let mut planning_warnings = Vec::new();
+    let plan = live.planning.record(&mut planning_warnings).await;
+    live.job.warnings.extend(planning_warnings);
     let given_back = live.parts.give_back();
     let saved = async {
         match (&doubt, &sealed) {
-            (None, Some(seal)) => save(&live.job, seal, &live.objects, events, &mut timer).await,
+            (None, Some(seal)) => {
+                save(&live.job, plan, seal, &live.objects, events, &mut timer).await
+            }
             _ => Err(doubt
                 .clone()
                 .unwrap_or_else(|| "the volume was not sealed".to_owned())),
@@ -136,7 +141,11 @@ async fn scrub_volume(live: &mut Live, doubt: &mut Option<String>) {
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    match live.parts.in_room(move || scrub(&mount, store, options)).await {
+    match live
+        .parts
+        .in_room(move || scrub(&mount, store, options))
+        .await
+    {
         Ok(Scrubbed::Fit { warning, .. }) => live.job.warnings.extend(warning),
         Ok(Scrubbed::Refused(why)) => *doubt = Some(why),
         Err(error) => *doubt = Some(format!("it could not be scrubbed: {error}")),
@@ -155,6 +164,7 @@ fn fetched(seal: &Seal) -> Fetched {
 /// Stores and publishes. `None` if the job changed nothing that the store does not have already.
 async fn save(
     job: &Job,
+    plan: Option<serde_json::Value>,
     seal: &Seal,
     objects: &larder_store::Objects,
     events: &Events,
@@ -208,7 +218,7 @@ async fn save(
         },
         larder: env!("CARGO_PKG_VERSION").to_owned(),
         statistics,
-        plan: None,
+        plan,
     };
     let id = store_error(catalog::publish(objects, &snapshot).await)?;
     timer.phase("publish");

@@ -8,6 +8,7 @@
 //! | [`client`] | the commands' side |
 //! | [`serve`] | the background process, from its first to its last line |
 //! | [`start`] | bringing up: ladder, volume, engine |
+//! | [`fresh`] | base images: what they are today, which tags the engine must forget |
 //! | [`parts`] | the room, the network, the volume, the engine, in their order |
 //! | [`finish`] | bringing down: quiesce, seal, publish |
 //! | [`leftovers`] | clearing what a crash left behind |
@@ -16,6 +17,7 @@
 pub mod client;
 pub mod facts;
 mod finish;
+mod fresh;
 pub mod leftovers;
 pub mod machine;
 mod parts;
