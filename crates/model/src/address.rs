@@ -5,6 +5,7 @@
 //! v1/leaves/a0/a0…           the new leaves of one save
 //! v1/maps/…                  root of a map
 //! v1/hot/…                   hot list
+//! v1/broken/…                mark of a snapshot that no job can use, by the snapshot's id
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! ```
 //!
@@ -39,6 +40,11 @@ pub fn map(id: MapId) -> String {
 /// The path of a hot list.
 pub fn hot(id: HotListId) -> String {
     format!("{FORMAT}/hot/{id}")
+}
+
+/// The path of the mark of a snapshot that no job can use.
+pub fn broken(id: SnapshotId) -> String {
+    format!("{FORMAT}/broken/{id}")
 }
 
 /// The folder of all snapshots.

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod dockerfile;
 pub mod frame;
 pub mod hot;
+pub mod identity;
 pub mod key;
 pub mod ladder;
 pub mod limits;
