@@ -183,7 +183,7 @@ struct ImageMaterial {
 impl ImageMaterial {
     fn of(image: &PlannedImage) -> Self {
         let name = match (&image.identity, image.reference.digest()) {
-            (Some(identity), _) => identity.as_str().to_owned(),
+            (Some(identity), _) => identity.to_string(),
             (None, Some(digest)) => digest.to_owned(),
             (None, None) => image.reference.to_string(),
         };

@@ -8,38 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dockerfile::{Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Step};
+use crate::identity::BaseIdentity;
 use crate::key::{Fingerprint, Key};
 use crate::reference::ImageReference;
 
 /// The version of the plan's JSON form. A plan of another version is not compared.
 pub const PLAN_VERSION: u32 = 1;
-
-/// What a child image inherits of an image: its layers and the configuration that matters.
-///
-/// Computed by who asks the registry; here it is only compared.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BaseIdentity(String);
-
-impl BaseIdentity {
-    /// Takes an identity's text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The part that people compare: 12 characters of the hash, without its algorithm.
-    pub fn short(&self) -> &str {
-        let hash = self.0.rsplit(':').next().unwrap_or(&self.0);
-        hash.char_indices()
-            .nth(12)
-            .map_or(hash, |(end, _)| &hash[..end])
-    }
-}
 
 /// What a build depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

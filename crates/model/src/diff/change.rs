@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dockerfile::Platform;
-use crate::plan::BaseIdentity;
+use crate::identity::BaseIdentity;
 
 /// The difference of two plans.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -90,8 +90,8 @@ impl Comparison<'_> {
                 self.changes.push(Change::Base {
                     reference: image.reference.to_string(),
                     platform: image.platform.clone(),
-                    old: old.clone(),
-                    new: now.clone(),
+                    old: *old,
+                    new: *now,
                     stages,
                 });
             }

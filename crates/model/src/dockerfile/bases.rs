@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::check::Usage;
-use super::error::{DockerfileError, Fault, Span};
+use super::error::{DockerfileError, Span};
 use super::graph::{self, Graph, State};
 use super::instruction::{Instruction, Kind};
 use super::options::NamedContext;
@@ -106,6 +106,15 @@ pub enum Origin {
     Context(NamedContext),
 }
 
+impl Origin {
+    pub(super) fn image(reference: ImageReference, platform: &Platform) -> Self {
+        Self::Image {
+            reference,
+            platform: platform.clone(),
+        }
+    }
+}
+
 /// An instruction in its canonical form: formatting, comments and the order of flags are gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -169,7 +178,7 @@ impl Collector<'_, '_> {
         let Some((image, span)) = given.or_else(|| file.syntax.clone()) else {
             return Ok(());
         };
-        let reference = reference(&image, &image).map_err(|fault| {
+        let reference = graph::image(&image, &image).map_err(|fault| {
             let hint = "write an image such as docker/dockerfile:1";
             fault.hint(hint).at(&file.source, span)
         })?;
@@ -185,42 +194,27 @@ impl Collector<'_, '_> {
         Ok(())
     }
 
-    /// Adds the image that a state starts from, if it starts from one (`resolveBaseImage`, which
-    /// refuses a malformed name also where nothing reaches it).
+    /// Adds the image that a state starts from, if it starts from one.
     fn add(&mut self, index: usize) -> Result<Origin, DockerfileError> {
-        let (graph, state) = (self.graph, &self.graph.states[index]);
-        let place = |fault: Fault| fault.at(&graph.file.source, state.span);
-        if let Some(base) = state.base {
-            return Ok(Origin::Stage(base));
-        }
-        if state.base_name == "scratch" && state.context.is_none() {
-            return Ok(Origin::Scratch);
-        }
-        let own = reference(&state.base_name, &state.base_text).map_err(place)?;
-        let wanted = state.platform.as_ref().unwrap_or(graph.options.platform());
-        let context = match &state.context {
-            Some(context) => Some((state.label.clone(), context)),
-            None => graph
-                .options
-                .context(&own.to_string(), wanted)
-                .map(|context| (own.familiar(), context)),
-        };
-        if let Some((name, context)) = context.as_ref().filter(|_| graph.reached.contains(&index)) {
-            self.contexts.insert(name.clone(), (*context).clone());
-        }
-        let reference = match context.map(|(_, context)| context) {
-            None => own,
-            Some(NamedContext::Image(name)) if name == "scratch" => return Ok(Origin::Scratch),
-            Some(NamedContext::Image(name)) => reference(name, &state.base_text).map_err(place)?,
-            Some(other) => return Ok(Origin::Context(other.clone())),
-        };
-        let platform = wanted.clone();
-        let site = self.site(index, state);
-        self.insert(reference.clone(), platform.clone(), site);
-        Ok(Origin::Image {
+        let state = &self.graph.states[index];
+        let (origin, context) = self.graph.origin(index)?;
+        if let Origin::Image {
             reference,
             platform,
-        })
+        } = &origin
+        {
+            let site = self.site(index, state);
+            self.insert(reference.clone(), platform.clone(), site);
+        }
+        if let Some(name) = context.filter(|_| self.graph.reached.contains(&index)) {
+            let value = match &origin {
+                Origin::Context(context) => context.clone(),
+                Origin::Image { reference, .. } => NamedContext::Image(reference.to_string()),
+                Origin::Scratch | Origin::Stage(_) => NamedContext::Image("scratch".to_owned()),
+            };
+            self.contexts.insert(name, value);
+        }
+        Ok(origin)
     }
 
     fn site(&self, index: usize, state: &State) -> ImageUse {
@@ -256,14 +250,6 @@ impl Collector<'_, '_> {
     }
 }
 
-/// Reads an image's name; `text` is what the file says for it.
-fn reference(name: &str, text: &str) -> Result<ImageReference, Fault> {
-    match ImageReference::parse(name) {
-        Ok(reference) => Ok(reference.or_latest()),
-        Err(error) => Err(Fault::new(text, error.to_string())),
-    }
-}
-
 fn stages(graph: &Graph<'_>, origins: &[Origin], usage: &Usage) -> Vec<Stage> {
     let sections = graph.file.stages.iter();
     let shells = sections.flat_map(|section| &section.instructions);
@@ -293,7 +279,11 @@ fn stages(graph: &Graph<'_>, origins: &[Origin], usage: &Usage) -> Vec<Stage> {
             base: origins[index].clone(),
             reached: graph.reached.contains(&index),
             arguments: usage.arguments.get(&index).cloned().unwrap_or_default(),
-            steps: state.steps.iter().map(step).collect(),
+            // A named context stands in for the whole stage.
+            steps: match &state.context {
+                Some(_) => Vec::new(),
+                None => state.steps.iter().map(step).collect(),
+            },
         }
     };
     let states = graph.states.iter().enumerate();

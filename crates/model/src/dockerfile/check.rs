@@ -88,7 +88,7 @@ pub(super) fn run(graph: &Graph<'_>) -> Result<Usage, DockerfileError> {
 impl Checker<'_, '_> {
     fn stage(&mut self, index: usize) -> Result<(), DockerfileError> {
         let state = &self.graph.states[index];
-        let mut scope = self.inherited(state);
+        let mut scope = self.inherited(index);
         self.done.insert(index);
         for step in &state.steps {
             self.step(&mut scope, index, step)
@@ -98,7 +98,8 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    fn inherited(&self, state: &State) -> Scope {
+    fn inherited(&self, index: usize) -> Scope {
+        let state = &self.graph.states[index];
         if let Some(scope) = state.base.and_then(|base| self.scopes.get(&base)) {
             return scope.clone();
         }
@@ -107,20 +108,27 @@ impl Checker<'_, '_> {
             (Some(platform), false) => platform,
             _ => self.graph.options.platform(),
         };
-        let windows = platform.os == "windows";
-        let path = ("PATH".to_owned(), Some(DEFAULT_PATH.to_owned()));
-        Scope {
-            variables: if windows || !scratch {
-                BTreeMap::new()
-            } else {
-                [path].into()
-            },
+        let config = self.graph.config(index);
+        let mut scope = Scope {
             // Nobody declares an argument that the base image already defines.
             declared: self.global_names(),
-            open: !scratch,
-            windows,
+            open: !scratch && config.is_none(),
+            windows: platform.os == "windows",
             workdir: "/".to_owned(),
+            ..Scope::default()
+        };
+        if let Some(config) = config {
+            let value = |value: &Option<String>| Some(value.clone().unwrap_or_default());
+            let pairs = config.env.iter();
+            let pairs = pairs.map(|(name, text)| (name.clone(), value(text)));
+            scope.variables = pairs.collect();
+            scope.workdir = joined("/", &config.workdir);
         }
+        if !scope.open && !scope.windows {
+            let path = scope.variables.entry("PATH".to_owned());
+            path.or_insert_with(|| Some(DEFAULT_PATH.to_owned()));
+        }
+        scope
     }
 
     fn global_names(&self) -> BTreeSet<String> {

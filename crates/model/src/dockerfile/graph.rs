@@ -8,7 +8,8 @@ use super::error::{DockerfileError, Fault, Span};
 use super::expand::{Empty, Options};
 use super::instruction::{Instruction, Kind};
 use super::options::NamedContext;
-use super::{BuildOptions, Dockerfile, Platform, Section, UseKind, lexer, parse};
+use super::{BuildOptions, Dockerfile, Origin, Platform, Section, UseKind, lexer, parse};
+use crate::identity::InheritedConfig;
 use crate::reference::ImageReference;
 
 /// A stage, or an image that is used without a `FROM` of its own.
@@ -171,6 +172,51 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
+    /// What a state starts from, and the named context that says so (`resolveBaseImage`, which
+    /// refuses a malformed name also where nothing reaches it).
+    pub fn origin(&self, index: usize) -> Result<(Origin, Option<String>), DockerfileError> {
+        let state = &self.states[index];
+        let place = |fault: Fault| fault.at(&self.file.source, state.span);
+        if let Some(base) = state.base {
+            return Ok((Origin::Stage(base), None));
+        }
+        if state.base_name == "scratch" && state.context.is_none() {
+            return Ok((Origin::Scratch, None));
+        }
+        let own = image(&state.base_name, &state.base_text).map_err(place)?;
+        let platform = state.platform.as_ref().unwrap_or(self.options.platform());
+        let context = match &state.context {
+            Some(context) => Some((state.label.clone(), context)),
+            None => self
+                .options
+                .context(&own.to_string(), platform)
+                .map(|context| (own.familiar(), context)),
+        };
+        let Some((name, context)) = context else {
+            return Ok((Origin::image(own, platform), None));
+        };
+        let origin = match context {
+            NamedContext::Image(name) if name == "scratch" => Origin::Scratch,
+            NamedContext::Image(name) => {
+                let reference = image(name, &state.base_text).map_err(place)?;
+                Origin::image(reference, platform)
+            }
+            other => Origin::Context(other.clone()),
+        };
+        Ok((origin, Some(name)))
+    }
+
+    /// What is known of the image that a state starts from.
+    pub fn config(&self, index: usize) -> Option<&'a InheritedConfig> {
+        match self.origin(index).ok()?.0 {
+            Origin::Image {
+                reference,
+                platform,
+            } => self.options.image_configs.get(&(reference, platform)),
+            _ => None,
+        }
+    }
+
     /// Finds what an instruction copies or mounts from (`toCommand`, `detectRunMount`).
     fn step(&mut self, owner: usize, instruction: Instruction) -> Result<Step, DockerfileError> {
         let span = instruction.span;
@@ -299,24 +345,15 @@ impl<'a> Graph<'a> {
         reached
     }
 
-    /// Puts the `ONBUILD` instructions of a stage's base stage before its own
-    /// (`initOnBuildTriggers`). Says whether they copy or mount from anywhere.
+    /// Puts the `ONBUILD` instructions of a stage's base before its own (`initOnBuildTriggers`).
+    /// Says whether they copy or mount from anywhere.
     fn run_triggers(&mut self, at: usize) -> Result<bool, DockerfileError> {
-        let Some(base) = self.states[at]
-            .base
-            .filter(|_| !self.states[at].triggers_done)
-        else {
+        let state = &self.states[at];
+        if state.triggers_done || state.user.is_some() {
             return Ok(false);
-        };
+        }
+        let triggers = self.triggers(at);
         self.states[at].triggers_done = true;
-        let triggers: Vec<(String, Span)> = self.states[base]
-            .steps
-            .iter()
-            .filter_map(|step| match &step.instruction.kind {
-                Kind::Onbuild(text) => Some((text.clone(), step.instruction.span)),
-                _ => None,
-            })
-            .collect();
         let mut steps = Vec::new();
         for (text, span) in triggers {
             steps.push(self.trigger(at, &text, span)?);
@@ -324,6 +361,22 @@ impl<'a> Graph<'a> {
         let grew = steps.iter().any(|step| !step.sources.is_empty());
         self.states[at].steps.splice(..0, steps);
         Ok(grew)
+    }
+
+    /// The `ONBUILD` instructions of a stage's base, with their places.
+    fn triggers(&self, at: usize) -> Vec<(String, Span)> {
+        let state = &self.states[at];
+        if let Some(base) = state.base {
+            let steps = self.states[base].steps.iter();
+            let own = steps.filter_map(|step| match &step.instruction.kind {
+                Kind::Onbuild(text) => Some((text.clone(), step.instruction.span)),
+                _ => None,
+            });
+            return own.collect();
+        }
+        let config = self.config(at).into_iter();
+        let texts = config.flat_map(|config| &config.onbuild);
+        texts.map(|text| (text.clone(), state.span)).collect()
     }
 
     fn trigger(&mut self, at: usize, text: &str, span: Span) -> Result<Step, DockerfileError> {
@@ -343,6 +396,14 @@ impl<'a> Graph<'a> {
         let mut instruction = parse::instruction(node).map_err(place)?;
         instruction.span = span;
         self.step(at, instruction)
+    }
+}
+
+/// Reads an image's name; `text` is what the file says for it.
+pub(super) fn image(name: &str, text: &str) -> Result<ImageReference, Fault> {
+    match ImageReference::parse(name) {
+        Ok(reference) => Ok(reference.or_latest()),
+        Err(error) => Err(Fault::new(text, error.to_string())),
     }
 }
 

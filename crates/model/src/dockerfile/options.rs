@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::platform::Platform;
+use crate::identity::InheritedConfig;
 use crate::reference::ImageReference;
 
 /// The options of `docker build` that decide which images are needed.
@@ -20,6 +21,9 @@ pub struct BuildOptions {
     pub target_platform: Option<Platform>,
     /// `--build-context NAME=…`, by name.
     pub contexts: BTreeMap<String, NamedContext>,
+    /// What is known of images: the variables and `ONBUILD` instructions that stages inherit. These
+    /// may name more images; without an entry nothing is assumed.
+    pub image_configs: BTreeMap<(ImageReference, Platform), InheritedConfig>,
 }
 
 impl Default for BuildOptions {
@@ -30,6 +34,7 @@ impl Default for BuildOptions {
             build_platform: Platform::new("linux", "amd64"),
             target_platform: None,
             contexts: BTreeMap::new(),
+            image_configs: BTreeMap::new(),
         }
     }
 }

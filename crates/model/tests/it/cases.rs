@@ -8,11 +8,14 @@
 use larder_model::dockerfile::{
     Bases, BuildOptions, ImageUse, NamedContext, Platform, UseKind, parse,
 };
+use larder_model::identity::environment;
+use larder_model::reference::ImageReference;
 
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("contexts", include_str!("cases/contexts.txt")),
     ("expand", include_str!("cases/expand.txt")),
     ("from", include_str!("cases/from.txt")),
+    ("images", include_str!("cases/images.txt")),
     ("instructions", include_str!("cases/instructions.txt")),
     ("lexing", include_str!("cases/lexing.txt")),
     ("reference", include_str!("cases/reference.txt")),
@@ -84,6 +87,20 @@ fn set(options: &mut BuildOptions, option: &str) {
             options
                 .contexts
                 .insert(key.to_owned(), NamedContext::parse(value));
+        }
+        "image" => {
+            let (name, fact) = value
+                .split_once(' ')
+                .expect("something is known of the image");
+            let reference = ImageReference::parse(name).expect("a case's image is one");
+            let key = (reference.or_latest(), Platform::new("linux", "amd64"));
+            let config = options.image_configs.entry(key).or_default();
+            match fact.split_once(' ') {
+                Some(("ENV", pair)) => config.env.extend(environment([pair])),
+                Some(("WORKDIR", path)) => path.clone_into(&mut config.workdir),
+                Some(("ONBUILD", text)) => config.onbuild.push(text.to_owned()),
+                _ => panic!("nothing known of an image is called {fact}"),
+            }
         }
         other => panic!("no option is called {other}"),
     }
