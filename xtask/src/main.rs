@@ -1,1 +1,35 @@
-fn main() {}
+//! What contributors and CI run: `cargo xtask engine`.
+
+mod engine;
+mod process;
+mod say;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Larder project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Engine(engine::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().task {
+        Task::Engine(args) => engine::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
