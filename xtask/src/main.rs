@@ -1,6 +1,10 @@
 //! What contributors and CI run: `cargo xtask engine`.
 
+mod application;
+mod bench;
+mod dockerd;
 mod engine;
+mod job;
 mod process;
 mod say;
 
@@ -19,11 +23,13 @@ struct Args {
 #[derive(Subcommand)]
 enum Task {
     Engine(engine::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Engine(args) => engine::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,28 @@
+//! `cargo xtask bench`: measurements beside peers, written to docs/BENCHMARKS.md.
+
+mod kept;
+mod lane;
+mod registry;
+mod rolling;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measure, and write the tables of docs/BENCHMARKS.md (root; the machine should be idle)
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    Rolling(rolling::Args),
+}
+
+/// Runs the benchmark that was asked for.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.bench {
+        Bench::Rolling(args) => rolling::run(args),
+    }
+}
