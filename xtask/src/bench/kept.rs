@@ -1,16 +1,19 @@
 //! The two lanes without a store: a fresh engine, and an engine whose root stays on the disk.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::lane::{Lane, LaneName, Measure, copy_folder, on_plain_engine};
+use super::disk::Disk;
+use super::lane::{Lane, LaneName, Measure, on_plain_engine};
 use crate::dockerd::ImageStore;
 use crate::job::Job;
 
 /// A fresh engine each time.
-pub struct Fresh;
+#[derive(Default)]
+pub struct Fresh {
+    disk: Option<Disk>,
+}
 
 impl Lane for Fresh {
     fn name(&self) -> LaneName {
@@ -21,22 +24,28 @@ impl Lane for Fresh {
         Ok(())
     }
 
-    fn prepare(&mut self, _job: &mut Job) -> Result<()> {
+    fn prepare(&mut self, job: &mut Job) -> Result<()> {
+        self.disk = Some(Disk::create(&job.folder)?);
         Ok(())
     }
 
     fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
-        let root = job.folder.join("root");
-        let measure = on_plain_engine(&root, ImageStore::Overlay2, job, revision)?;
-        fs::remove_dir_all(root)?;
-        Ok(measure)
+        let disk = self.disk.take().context("the machine was not prepared")?;
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, revision)
     }
 }
 
 /// An engine whose root is kept: each measured build gets a copy of the warmed-up one.
 pub struct Kept {
-    /// Where the warmed-up root is kept.
-    pub warm: PathBuf,
+    warm: PathBuf,
+    disk: Option<Disk>,
+}
+
+impl Kept {
+    /// Keeps the warmed-up disk as the file `warm`.
+    pub fn new(warm: PathBuf) -> Self {
+        Self { warm, disk: None }
+    }
 }
 
 impl Lane for Kept {
@@ -45,17 +54,18 @@ impl Lane for Kept {
     }
 
     fn warm_up(&mut self, job: &mut Job) -> Result<()> {
-        on_plain_engine(&self.warm, ImageStore::Overlay2, job, 0).map(drop)
+        let disk = Disk::create(&job.folder)?;
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, 0)?;
+        disk.keep(&self.warm)
     }
 
     fn prepare(&mut self, job: &mut Job) -> Result<()> {
-        copy_folder(&self.warm, &job.folder.join("root"))
+        self.disk = Some(Disk::copy_of(&self.warm, &job.folder)?);
+        Ok(())
     }
 
     fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
-        let root = job.folder.join("root");
-        let measure = on_plain_engine(&root, ImageStore::Overlay2, job, revision)?;
-        fs::remove_dir_all(root)?;
-        Ok(measure)
+        let disk = self.disk.take().context("the machine was not prepared")?;
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, revision)
     }
 }

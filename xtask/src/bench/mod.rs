@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements beside peers, written to docs/BENCHMARKS.md.
 
+mod disk;
 mod kept;
 mod lane;
 mod registry;

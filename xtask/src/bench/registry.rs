@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::disk::Disk;
 use super::lane::{Lane, LaneName, Measure, copy_folder, on_plain_engine, size_of};
 use crate::dockerd::ImageStore;
 use crate::job::Job;
@@ -21,7 +22,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// one that exports there).
 pub struct RegistryCache {
     warm: PathBuf,
-    running: Option<Registry>,
+    machine: Option<(Registry, Disk)>,
 }
 
 impl RegistryCache {
@@ -29,19 +30,17 @@ impl RegistryCache {
     pub fn new(warm: PathBuf) -> Self {
         Self {
             warm,
-            running: None,
+            machine: None,
         }
     }
 
     fn run(&mut self, job: &Job, revision: u32) -> Result<Measure> {
-        let registry = self
-            .running
+        let (registry, disk) = self
+            .machine
             .take()
-            .context("the registry was not prepared")?;
+            .context("the machine was not prepared")?;
         let before = size_of(&registry.content)?;
-        let root = job.folder.join("root");
-        let mut measure = on_plain_engine(&root, ImageStore::Containerd, job, revision)?;
-        fs::remove_dir_all(root)?;
+        let mut measure = on_plain_engine(&disk.root(), ImageStore::Containerd, job, revision)?;
         measure.stored = size_of(&registry.content)?.saturating_sub(before);
         measure.fetched = registry.bytes_read()?;
         Ok(measure)
@@ -57,7 +56,7 @@ impl RegistryCache {
             format!("type=registry,ref={reference},mode=max,compression=zstd"),
         ]
         .into();
-        self.running = Some(registry);
+        self.machine = Some((registry, Disk::create(&job.folder)?));
         Ok(())
     }
 }

@@ -68,10 +68,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn lane(name: LaneName, folder: &Path) -> Box<dyn Lane> {
     match name {
-        LaneName::None => Box::new(Fresh),
-        LaneName::Kept => Box::new(Kept {
-            warm: folder.join("kept"),
-        }),
+        LaneName::None => Box::<Fresh>::default(),
+        LaneName::Kept => Box::new(Kept::new(folder.join("kept.img"))),
         LaneName::Registry => Box::new(RegistryCache::new(folder.join("registry"))),
         LaneName::Larder => todo!(),
     }
