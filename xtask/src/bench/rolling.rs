@@ -26,13 +26,17 @@ pub struct Args {
     /// Writes every measured build to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Keeps the working folder with every build's log
+    #[arg(long)]
+    keep: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = tempfile::Builder::new()
+    let mut folder = tempfile::Builder::new()
         .prefix("bench-")
         .tempdir_in(&machine.cache)?;
+    folder.disable_cleanup(args.keep);
     let mut lanes: Vec<Box<dyn Lane>> = args
         .lanes
         .iter()
