@@ -5,7 +5,9 @@ mod bench;
 mod dockerd;
 mod engine;
 mod job;
+mod larder;
 mod process;
+mod report;
 mod say;
 
 use std::process::ExitCode;

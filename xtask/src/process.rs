@@ -21,11 +21,6 @@ pub fn read(command: &mut Command) -> Result<String> {
         .to_owned())
 }
 
-/// Whether a program runs and succeeds.
-pub fn succeeds(command: &mut Command) -> bool {
-    finish(command).is_ok()
-}
-
 /// Where a program stands in `PATH`, or in the folders that a user's `PATH` often lacks.
 pub fn which(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();

@@ -140,3 +140,9 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
             .arg(to),
     )
 }
+
+/// The word that stands for a lane or a case on the command line and in tables.
+pub fn word(value: &impl ValueEnum) -> String {
+    let shown = value.to_possible_value();
+    shown.map_or_else(String::new, |shown| shown.get_name().to_owned())
+}

@@ -3,8 +3,10 @@
 mod disk;
 mod kept;
 mod lane;
+mod larder;
 mod registry;
 mod rolling;
+mod table;
 
 use anyhow::Result;
 use clap::Subcommand;

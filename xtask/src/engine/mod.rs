@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
 use crate::{process, say};
+pub use apt::versions;
 use distribution::Distribution;
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)

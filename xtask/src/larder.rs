@@ -1,0 +1,66 @@
+//! The program under test: how it is built, and how a job runs under it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::job::Job;
+use crate::process;
+use crate::report::Report;
+
+/// Builds larder as users get it and returns the program's path.
+pub fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let messages = process::read(
+        Command::new(cargo)
+            .args([
+                "build",
+                "--release",
+                "--bin",
+                "larder",
+                "--message-format=json",
+            ])
+            .arg("--manifest-path")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")),
+    )?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "larder")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo built no program named larder")
+}
+
+/// Where a job keeps what, and under which name.
+pub struct Session<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// The store's folder.
+    pub store: &'a Path,
+    /// What a branch is to CI.
+    pub scope: &'a str,
+}
+
+impl Session<'_> {
+    /// Runs a job on a machine that has never seen Larder: its state folder is new.
+    pub fn run(&self, job: &Job) -> Result<Report> {
+        let json = job.folder.join("report.json");
+        let mut command = Command::new(self.program);
+        command
+            .arg("run")
+            .arg("--store")
+            .arg(format!("file://{}", self.store.display()))
+            .arg("--state")
+            .arg(job.folder.join("state"))
+            .args(["--project", "pantry-shop", "--job", "image"])
+            .args(["--scope", self.scope, "--fallback", "main"])
+            .arg("--json")
+            .arg(&json)
+            .args(["--", "sh"]);
+        job.append_to(&mut command);
+        process::run(&mut command).with_context(|| job.log_tail())?;
+        Report::read(&json)
+    }
+}
