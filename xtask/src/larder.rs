@@ -1,5 +1,6 @@
 //! The program under test: how it is built, and how a job runs under it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,8 +11,15 @@ use crate::job::Job;
 use crate::process;
 use crate::report::Report;
 
-/// Builds larder as users get it and returns the program's path.
-pub fn build() -> Result<PathBuf> {
+/// Builds larder as users get it and returns the path of a copy in `folder`: a later build must
+/// not change what is being measured.
+pub fn build(folder: &Path) -> Result<PathBuf> {
+    let copy = folder.join("larder");
+    fs::copy(cargo_build()?, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
+}
+
+fn cargo_build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let messages = process::read(
         Command::new(cargo)

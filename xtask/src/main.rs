@@ -1,7 +1,8 @@
-//! What contributors and CI run: `cargo xtask engine`.
+//! What contributors and CI run: `cargo xtask engine`, `demo`, `test` and `bench`.
 
 mod application;
 mod bench;
+mod demo;
 mod dockerd;
 mod engine;
 mod job;
@@ -9,6 +10,7 @@ mod larder;
 mod process;
 mod report;
 mod say;
+mod test;
 
 use std::process::ExitCode;
 
@@ -25,12 +27,16 @@ struct Args {
 #[derive(Subcommand)]
 enum Task {
     Engine(engine::Args),
+    Demo(demo::Args),
+    Test(test::Args),
     Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Engine(args) => engine::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match outcome {

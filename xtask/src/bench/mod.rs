@@ -10,6 +10,7 @@ mod table;
 
 use anyhow::Result;
 use clap::Subcommand;
+pub use table::megabytes;
 
 /// Measure, and write the tables of docs/BENCHMARKS.md (root; the machine should be idle)
 #[derive(clap::Args)]

@@ -124,7 +124,7 @@ impl Bench<'_> {
             LaneName::Kept => Box::new(Kept::new(self.folder.join("kept.img"))),
             LaneName::Registry => Box::new(RegistryCache::new(self.folder.join("registry"))),
             LaneName::Larder => {
-                let program = say::timed("built larder", larder::build)?;
+                let program = say::timed("built larder", || larder::build(self.folder))?;
                 Box::new(Larder::new(program, self.folder.join("store")))
             }
         })
