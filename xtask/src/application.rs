@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::process;
@@ -74,6 +74,16 @@ impl Application {
                 "engines": { "node": ">=6" },
             });
         })
+    }
+
+    /// Makes the Dockerfile one that the classic builder reads: it knows no cache mounts.
+    pub fn make_classic(&self) -> Result<()> {
+        let path = self.folder.join("Dockerfile");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let classic = text.replace("RUN --mount=type=cache,target=/root/.npm ", "RUN ");
+        ensure!(classic != text, "{} has no cache mount", path.display());
+        fs::write(&path, classic).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// What the application prints of itself (`node dist/server.js --check`) at a revision.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::bench::megabytes;
 use crate::job::{Job, Times, now};
 use crate::larder::{self, Session};
-use crate::report::{Report, Snapshot};
+use crate::report::Report;
 use crate::{engine, say};
 
 /// Build a real application's image twice on two "machines" and compare the jobs (root)
@@ -70,6 +70,7 @@ fn one(session: &Session, job: &Job, revision: u32) -> Result<Outcome> {
     let begin = now();
     let report = session.run(job)?;
     let end = now();
+    report.saved()?;
     Ok(Outcome {
         report,
         times: job.finish(revision)?,
@@ -107,10 +108,14 @@ fn compare(first: &Outcome, second: &Outcome) -> Result<String> {
         format!("{:.1} MB", megabytes(o.report.fetched.bytes))
     })?;
     row("stored", &|o| {
-        format!("{:.1} MB", megabytes(o.report.stored.bytes))
+        format!("{:.1} MB", megabytes(stored(&o.report)))
     })?;
-    row("restored snapshot", &|o| short(o.report.restored.as_ref()))?;
-    row("saved snapshot", &|o| short(o.report.saved.as_ref()))?;
+    row("restored snapshot", &|o| {
+        short(o.report.restored.as_ref().map(|it| &it.snapshot))
+    })?;
+    row("saved snapshot", &|o| {
+        short(o.report.saved.as_ref().map(|it| &it.snapshot))
+    })?;
     for phase in phase_names(first, second) {
         row(&format!("  {phase}"), &|o| {
             o.report
@@ -132,11 +137,12 @@ fn meaning(first: &Outcome, second: &Outcome) -> String {
     )
 }
 
-fn short(snapshot: Option<&Snapshot>) -> String {
-    snapshot.map_or_else(
-        || "-".to_owned(),
-        |snapshot| snapshot.id.chars().take(12).collect(),
-    )
+fn stored(report: &Report) -> u64 {
+    report.saved.as_ref().map_or(0, |saved| saved.stored_bytes)
+}
+
+fn short(id: Option<&String>) -> String {
+    id.map_or_else(|| "-".to_owned(), |id| id.chars().take(12).collect())
 }
 
 /// Every phase that either machine went through, in order.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::application::{Application, BASE, IMAGE};
 
@@ -17,10 +17,19 @@ stamp
 if [ "$JOB_BASE_MOVED" = 1 ] || ! docker image inspect "$JOB_BASE" > /dev/null 2>&1; then
     docker import "$JOB_BASE_TAR" "$JOB_BASE" > /dev/null
 fi
-docker build --progress plain --tag "$JOB_IMAGE" "$@" "$JOB_CONTEXT" > "$JOB_FOLDER/log" 2>&1
+if [ "$JOB_CLASSIC" = 1 ]; then
+    export DOCKER_BUILDKIT=0
+else
+    set -- --progress plain "$@"
+fi
+docker build --tag "$JOB_IMAGE" "$@" "$JOB_CONTEXT" > "$JOB_FOLDER/log" 2>&1
 stamp
 docker run --rm --network none "$JOB_IMAGE" node dist/server.js --check > "$JOB_FOLDER/check"
 stamp
+if [ "$JOB_CLASSIC" = 1 ]; then
+    docker save $(docker images --all --quiet) | gzip > "$JOB_FOLDER/images.tar.gz"
+    stamp
+fi
 "#;
 
 /// A job that can be run once.
@@ -35,6 +44,8 @@ pub struct Job {
     pub base_moved: bool,
     /// More flags of `docker build`.
     pub build_flags: Vec<String>,
+    /// Builds with the classic builder, whose every step is an image, and saves all images.
+    pub classic: bool,
 }
 
 /// When the parts of a job ended, as seconds since 1970.
@@ -45,6 +56,8 @@ pub struct Times {
     pub built: f64,
     /// The look at the image was over.
     pub end: f64,
+    /// All images were saved, in a classic job.
+    pub images_saved: Option<f64>,
 }
 
 impl Job {
@@ -57,6 +70,7 @@ impl Job {
             base_tar: base_tar.to_owned(),
             base_moved: false,
             build_flags: Vec::new(),
+            classic: false,
         })
     }
 
@@ -72,6 +86,7 @@ impl Job {
             .env("JOB_BASE", BASE)
             .env("JOB_BASE_TAR", &self.base_tar)
             .env("JOB_BASE_MOVED", if self.base_moved { "1" } else { "0" })
+            .env("JOB_CLASSIC", if self.classic { "1" } else { "0" })
             .env("JOB_IMAGE", IMAGE)
             // A context that the developer selected, or a build proxy, must not interfere.
             .env("DOCKER_CONFIG", configuration)
@@ -90,13 +105,18 @@ impl Job {
         );
         let text = self.read("times")?;
         let times: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        let &[begin, built, end] = &times[..] else {
-            anyhow::bail!(
-                "{} does not hold three times: {text}",
+        let &[begin, built, end, ref more @ ..] = &times[..] else {
+            bail!(
+                "{} holds too few times: {text}",
                 self.folder.join("times").display()
             );
         };
-        Ok(Times { begin, built, end })
+        Ok(Times {
+            begin,
+            built,
+            end,
+            images_saved: more.first().copied(),
+        })
     }
 
     /// How many build steps came from the cache, of how many.

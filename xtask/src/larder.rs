@@ -52,23 +52,30 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs a job on a machine that has never seen Larder: its state folder is new.
+    /// Builds on a machine that has never seen Larder: its state folder is new.
     pub fn run(&self, job: &Job) -> Result<Report> {
-        let json = job.folder.join("report.json");
+        self.run_shell(&job.folder, |shell| job.append_to(shell))
+            .with_context(|| job.log_tail())
+    }
+
+    /// Runs a shell, whose arguments `arguments` adds, with a state folder in `folder`.
+    pub fn run_shell(&self, folder: &Path, arguments: impl FnOnce(&mut Command)) -> Result<Report> {
+        let json = folder.join("report.json");
         let mut command = Command::new(self.program);
         command
             .arg("run")
             .arg("--store")
             .arg(format!("file://{}", self.store.display()))
             .arg("--state")
-            .arg(job.folder.join("state"))
+            .arg(folder.join("state"))
             .args(["--project", "pantry-shop", "--job", "image"])
             .args(["--scope", self.scope, "--fallback", "main"])
             .arg("--json")
             .arg(&json)
-            .args(["--", "sh"]);
-        job.append_to(&mut command);
-        process::run(&mut command).with_context(|| job.log_tail())?;
+            .args(["--", "sh"])
+            .current_dir(folder);
+        arguments(&mut command);
+        process::run(&mut command)?;
         Report::read(&json)
     }
 }

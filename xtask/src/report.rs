@@ -10,25 +10,40 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 pub struct Report {
     /// The snapshot that the job started from; absent on the first machine.
-    pub restored: Option<Snapshot>,
+    pub restored: Option<Restored>,
     /// The snapshot that the job published.
-    pub saved: Option<Snapshot>,
-    /// The job's parts in order.
-    #[serde(default)]
-    pub phases: Vec<Phase>,
+    pub saved: Option<Saved>,
+    /// Why nothing was published.
+    pub not_saved: Option<String>,
     /// What came from the store.
-    #[serde(default)]
-    pub fetched: Traffic,
-    /// What went to the store.
-    #[serde(default)]
-    pub stored: Traffic,
+    pub fetched: Fetched,
+    /// The job's parts in order.
+    pub phases: Vec<Phase>,
 }
 
-/// A snapshot in a report.
+/// The snapshot that a job started from.
 #[derive(Deserialize)]
-pub struct Snapshot {
+pub struct Restored {
     /// Its id.
-    pub id: String,
+    pub snapshot: String,
+}
+
+/// The snapshot that a job published.
+#[derive(Deserialize)]
+pub struct Saved {
+    /// Its id.
+    pub snapshot: String,
+    /// Blocks of the volume that are not zero.
+    pub used_blocks: u64,
+    /// Bytes of all objects that were written for it.
+    pub stored_bytes: u64,
+}
+
+/// What came from the store.
+#[derive(Deserialize)]
+pub struct Fetched {
+    /// Bytes received.
+    pub bytes: u64,
 }
 
 /// A timed part of a job.
@@ -40,16 +55,6 @@ pub struct Phase {
     pub ms: f64,
 }
 
-/// Requests and bytes in one direction.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Traffic {
-    /// Requests to the store.
-    pub requests: u64,
-    /// Bytes as they rest in the store.
-    pub bytes: u64,
-}
-
 impl Report {
     /// Reads the file that `--json` names.
     pub fn read(path: &Path) -> Result<Self> {
@@ -58,14 +63,16 @@ impl Report {
             .with_context(|| format!("{} is not a report of larder", path.display()))
     }
 
-    /// How long the phases took whose name is `name`, in seconds.
+    /// The published snapshot, or larder's reason why there is none.
+    pub fn saved(&self) -> Result<&Saved> {
+        let why = || self.not_saved.clone().unwrap_or_default();
+        let saved = self.saved.as_ref();
+        saved.with_context(|| format!("larder saved nothing: {}", why()))
+    }
+
+    /// How long a phase took, in seconds, if the job went through it.
     pub fn seconds(&self, name: &str) -> Option<f64> {
-        let mut phases = self
-            .phases
-            .iter()
-            .filter(|phase| phase.name == name)
-            .peekable();
-        phases.peek()?;
-        Some(phases.map(|phase| phase.ms / 1000.0).sum())
+        let phase = self.phases.iter().find(|phase| phase.name == name)?;
+        Some(phase.ms / 1000.0)
     }
 }

@@ -63,14 +63,14 @@ impl Lane for Larder {
         let report = self.session(&scope).run(job)?;
         let ended = now();
         ensure!(report.restored.is_some(), "larder restored nothing");
-        ensure!(report.saved.is_some(), "larder saved nothing");
+        report.saved()?;
         let times = job.finish(revision)?;
         Ok(Measure {
             restore: times.begin - start,
             build: times.built - times.begin,
             save: ended - times.end,
-            engine_start: report.seconds("engine-start"),
-            engine_stop: report.seconds("engine-stop"),
+            engine_start: report.seconds("engine"),
+            engine_stop: report.seconds("stop"),
             fetched: report.fetched.bytes,
             stored: size_of(&self.store)?.saturating_sub(before),
         })

@@ -12,6 +12,7 @@ use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
 use super::table::{circumstances, median, megabytes, publish};
+use super::working_folder;
 use crate::engine::{self, Machine};
 use crate::job::Job;
 use crate::{larder, say};
@@ -58,11 +59,7 @@ struct Row {
 /// Runs the benchmark.
 pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(&machine.cache);
-    let mut folder = folder.context("cannot make a working folder")?;
-    folder.disable_cleanup(args.keep);
+    let folder = working_folder(&machine, args.keep)?;
     let bench = Bench {
         other_base: other_base(&machine.base_tar, folder.path())?,
         folder: folder.path(),
