@@ -3,17 +3,19 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::bench::megabytes;
 use crate::job::{Job, Times, now};
 use crate::larder::{self, Session};
 use crate::report::Report;
-use crate::{engine, say};
+use crate::{engine, say, workplace};
 
 /// Build a real application's image twice on two "machines" and compare the jobs (root)
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
     /// Keeps the store, the logs and the reports
     #[arg(long)]
     keep: bool,
@@ -31,12 +33,8 @@ struct Outcome {
 /// Runs the demo.
 pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = tempfile::Builder::new()
-        .prefix("demo-")
-        .tempdir_in(&machine.cache);
-    let mut folder = folder.context("cannot make a working folder")?;
-    folder.disable_cleanup(args.keep);
-    let program = say::timed("built larder", || larder::build(folder.path()))?;
+    let folder = workplace::create(&machine, args.keep)?;
+    let program = larder::ready(&args.larder, folder.path())?;
     let store = folder.path().join("store");
     std::fs::create_dir_all(&store)?;
     let session = Session {

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process;
+use crate::workplace::{engine_name, unmount_below};
 
 /// An engine that has not answered by then has hung.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -108,9 +109,7 @@ impl Dockerd {
     /// Unmounts what the engine left below its folders, last mounted first.
     fn clean(&self) -> Result<()> {
         for folder in [&self.root, &self.runtime] {
-            for mount in mounts_below(folder)?.iter().rev() {
-                process::run(Command::new("umount").arg("--lazy").arg(mount))?;
-            }
+            unmount_below(folder)?;
         }
         fs::remove_dir_all(&self.runtime)
             .with_context(|| format!("cannot remove {}", self.runtime.display()))?;
@@ -149,7 +148,10 @@ fn spawn(runtime: &Path, root: &Path, bridge: &str, store: ImageStore) -> Result
     fs::write(&configuration_file, configuration)?;
     let log = File::create(runtime.join("log"))?;
     let dockerd = process::which("dockerd").context("no dockerd; run `cargo xtask engine`")?;
-    Command::new(dockerd)
+    // The engine ends with this process, however that ends.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "TERM"])
+        .arg(dockerd)
         .arg("--data-root")
         .arg(root)
         .arg("--exec-root")
@@ -201,16 +203,6 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-fn mounts_below(folder: &Path) -> Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read mountinfo")?;
-    // proc(5): the fifth field is the mount point.
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-    Ok(points
-        .map(PathBuf::from)
-        .filter(|point| point.starts_with(folder))
-        .collect())
-}
-
 /// A bridge of the engine's own, so that it never touches `docker0`.
 struct Bridge {
     name: String,
@@ -221,7 +213,7 @@ impl Bridge {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let id = std::process::id();
         let bridge = Self {
-            name: format!("lx{id}x{number}"),
+            name: engine_name(number),
         };
         // 10.213.0.0/16: a private range that engines and CI machines do not use by default.
         let network = (id.wrapping_mul(31).wrapping_add(u32::from(number))) % 256;

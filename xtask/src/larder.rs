@@ -10,12 +10,25 @@ use serde_json::Value;
 use crate::job::Job;
 use crate::process;
 use crate::report::Report;
+use crate::say;
 
-/// Builds larder as users get it and returns the path of a copy in `folder`: a later build must
-/// not change what is being measured.
-pub fn build(folder: &Path) -> Result<PathBuf> {
+/// Which larder is meant.
+#[derive(clap::Args)]
+pub struct Which {
+    /// Use this program instead of building this tree's (to compare versions)
+    #[arg(long = "larder", value_name = "PROGRAM")]
+    program: Option<PathBuf>,
+}
+
+/// Builds larder as users get it, unless another one is named, and returns the path of a copy in
+/// `folder`: a later build must not change what is being measured.
+pub fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
+    let program = match &which.program {
+        Some(program) => program.clone(),
+        None => say::timed("built larder", cargo_build)?,
+    };
     let copy = folder.join("larder");
-    fs::copy(cargo_build()?, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    fs::copy(&program, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(copy)
 }
 

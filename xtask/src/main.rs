@@ -11,6 +11,7 @@ mod process;
 mod report;
 mod say;
 mod test;
+mod workplace;
 
 use std::process::ExitCode;
 

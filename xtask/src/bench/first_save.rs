@@ -7,10 +7,9 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 
 use super::table::{circumstances, median, megabytes, publish};
-use super::working_folder;
 use crate::job::Job;
 use crate::larder::{self, Session};
-use crate::{engine, say};
+use crate::{engine, say, workplace};
 
 /// What Larder promises: at most this part of the time of `docker save | gzip`.
 const BOUND: f64 = 0.35;
@@ -21,6 +20,8 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 /// The first save of a fresh engine, against `docker save | gzip`
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
     /// Measured jobs; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -44,8 +45,8 @@ struct Round {
 /// Runs the benchmark.
 pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = working_folder(&machine, args.keep)?;
-    let program = say::timed("built larder", || larder::build(folder.path()))?;
+    let folder = workplace::create(&machine, args.keep)?;
+    let program = larder::ready(&args.larder, folder.path())?;
     let mut rounds = Vec::new();
     for number in 1..=args.rounds {
         let mut job = Job::create(

@@ -10,11 +10,9 @@ mod rolling;
 mod table;
 mod volume;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
-use tempfile::TempDir;
 
-use crate::engine::Machine;
 pub use table::megabytes;
 
 /// Measure, and write the tables of docs/BENCHMARKS.md (root; the machine should be idle)
@@ -29,16 +27,6 @@ enum Bench {
     Rolling(rolling::Args),
     FirstSave(first_save::Args),
     Volume(volume::Args),
-}
-
-/// A folder for one benchmark, gone afterwards unless it is to be kept.
-fn working_folder(machine: &Machine, keep: bool) -> Result<TempDir> {
-    let folder = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(&machine.cache);
-    let mut folder = folder.context("cannot make a working folder")?;
-    folder.disable_cleanup(keep);
-    Ok(folder)
 }
 
 /// Runs the benchmark that was asked for.

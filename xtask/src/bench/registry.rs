@@ -106,7 +106,9 @@ impl Registry {
             .context("no docker-registry; run `cargo xtask engine`")?;
         let log = folder.join("registry.log");
         let output = File::create(&log)?;
-        let child = Command::new(program)
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(program)
             .arg("serve")
             .arg(configuration)
             .stdin(Stdio::null())

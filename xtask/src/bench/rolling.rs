@@ -12,14 +12,15 @@ use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
 use super::table::{circumstances, median, megabytes, publish};
-use super::working_folder;
 use crate::engine::{self, Machine};
 use crate::job::Job;
-use crate::{larder, say};
+use crate::{larder, say, workplace};
 
 /// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
     /// Measured builds of each lane and case; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -59,11 +60,12 @@ struct Row {
 /// Runs the benchmark.
 pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = working_folder(&machine, args.keep)?;
+    let folder = workplace::create(&machine, args.keep)?;
     let bench = Bench {
         other_base: other_base(&machine.base_tar, folder.path())?,
         folder: folder.path(),
         machine: &machine,
+        larder: &args.larder,
     };
     let mut lanes = bench.warm_lanes(&args.lanes)?;
     let mut rows = Vec::new();
@@ -93,6 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 struct Bench<'a> {
+    larder: &'a larder::Which,
     folder: &'a Path,
     machine: &'a Machine,
     other_base: PathBuf,
@@ -121,7 +124,7 @@ impl Bench<'_> {
             LaneName::Kept => Box::new(Kept::new(self.folder.join("kept.img"))),
             LaneName::Registry => Box::new(RegistryCache::new(self.folder.join("registry"))),
             LaneName::Larder => {
-                let program = say::timed("built larder", || larder::build(self.folder))?;
+                let program = larder::ready(self.larder, self.folder)?;
                 Box::new(Larder::new(program, self.folder.join("store")))
             }
         })

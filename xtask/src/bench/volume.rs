@@ -11,11 +11,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
 use super::table::{circumstances, median, publish};
-use super::working_folder;
 use crate::application::BASE;
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::larder::{self, Session};
-use crate::{engine, process, say};
+use crate::{engine, process, say, workplace};
 
 /// What Larder promises: at least this part of the plain file's speed.
 const BOUND: f64 = 0.5;
@@ -38,7 +37,7 @@ docker volume rm bench > /dev/null
 "#;
 
 /// Random order is the same on both sides: its seed is the round. The clock is `date`, because the
-/// base image's perl comes without Time::HiRes.
+/// base image's perl comes without `Time::HiRes`.
 const READER: &str = r#"my ($order, $seed) = @ARGV;
 my ($bytes, $reads) = $order eq "random" ? (4096, 4096) : (1 << 20, 0);
 open(my $file, "<:raw", "/data/file") or die "open: $!";
@@ -57,6 +56,8 @@ printf "%s %.6f\n", $order, `date +%s.%N` - $start;
 /// Cold reads of present blocks through the volume, against a plain loop file
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
     /// Readings of each kind; the table shows medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -77,8 +78,8 @@ struct Side {
 /// Runs the benchmark.
 pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = working_folder(&machine, false)?;
-    let program = say::timed("built larder", || larder::build(folder.path()))?;
+    let folder = workplace::create(&machine, false)?;
+    let program = larder::ready(&args.larder, folder.path())?;
     let [plain_folder, larder_folder] = ["plain", "larder"].map(|name| folder.path().join(name));
     let job = |side: &Path, shell: &mut Command| add_job(args, &machine.base_tar, side, shell);
     let plain = say::timed("read on a plain loop file", || {
