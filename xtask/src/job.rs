@@ -1,6 +1,7 @@
 //! One CI job: the base image where it is absent, then `docker build`, then a look at what was
 //! built. The same script runs against every engine and writes down when each part ended.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -123,8 +124,9 @@ impl Job {
     pub fn cached_steps(&self) -> Result<(usize, usize)> {
         let log = self.read("log")?;
         let cached = log.lines().filter(|line| line.ends_with(" CACHED")).count();
-        let steps = log.lines().filter(|line| is_step_heading(line)).count();
-        Ok((cached, steps))
+        // A step that pauses prints its heading again.
+        let steps: BTreeSet<&str> = log.lines().filter_map(step_number).collect();
+        Ok((cached, steps.len()))
     }
 
     /// The end of the build log, for errors.
@@ -146,13 +148,23 @@ pub fn now() -> f64 {
     since.unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
-/// `#9 [tools 2/3] RUN …` is one, `#1 [internal] load …` is not.
-fn is_step_heading(line: &str) -> bool {
-    let Some((_, rest)) = line.split_once(" [") else {
-        return false;
-    };
-    let Some((stage, _)) = rest.split_once("] ") else {
-        return false;
-    };
-    line.starts_with('#') && stage.contains('/')
+/// `#9 [tools 2/3] RUN …` is step `#9`; `#1 [internal] load …` is none.
+fn step_number(line: &str) -> Option<&str> {
+    let (number, rest) = line.split_once(" [")?;
+    let (stage, _) = rest.split_once("] ")?;
+    let is_id = number.starts_with('#') && !number.contains(' ');
+    (is_id && stage.contains('/')).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::step_number;
+
+    #[test]
+    fn headings_of_steps_are_told_from_the_rest() {
+        assert_eq!(step_number("#9 [tools 2/3] RUN make"), Some("#9"));
+        assert_eq!(step_number("#1 [internal] load build definition"), None);
+        assert_eq!(step_number("#9 0.961 [1/2] compiling"), None);
+        assert_eq!(step_number("#9 CACHED"), None);
+    }
 }

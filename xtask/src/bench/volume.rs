@@ -80,7 +80,8 @@ pub fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
     let program = larder::ready(&args.larder, folder.path())?;
-    let [plain_folder, larder_folder] = ["plain", "larder"].map(|name| folder.path().join(name));
+    let [plain_folder, larder_folder] =
+        ["plain-file", "volume"].map(|name| folder.path().join(name));
     let job = |side: &Path, shell: &mut Command| add_job(args, &machine.base_tar, side, shell);
     let plain = say::timed("read on a plain loop file", || {
         fs::create_dir_all(&plain_folder)?;
