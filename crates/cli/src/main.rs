@@ -1,1 +1,41 @@
-fn main() {}
+//! Larder: a Docker engine that remembers, for CI jobs on machines that forget.
+//!
+//! Each verb is one file in [`command`]. What was typed ([`args`]) becomes what it means
+//! ([`settings`]) once; only [`report`] prints; [`session`] is the background process that holds an
+//! open volume and its engine.
+
+mod args;
+mod command;
+mod exit;
+mod report;
+mod session;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Verb};
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let report = Report::new(arguments.quiet);
+    let done = match arguments.verb {
+        Verb::Run(verb) => command::run::run(verb, &report),
+        Verb::Up(verb) => command::up::run(verb, &report),
+        Verb::Down(verb) => command::down::run(&verb, &report),
+        Verb::Status(verb) => command::status::run(&verb, &report),
+        Verb::Ls(verb) => command::ls::run(&verb, &report),
+        Verb::Completions(verb) => command::completions::run(&verb, &report),
+        Verb::Man(verb) => command::man::run(&verb, &report),
+        Verb::Serve => command::serve::run(),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            report.failure(&failure);
+            failure.code()
+        }
+    }
+}

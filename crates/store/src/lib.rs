@@ -1,1 +1,27 @@
-//! placeholder
+//! Bytes at rest: packs, maps and snapshots in any object store.
+//!
+//! This is the only crate that knows `object_store`. Objects are written once and never changed; a
+//! snapshot is written last; whatever is read is bounded in size and verified before it is used.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`location`] | the URL of a store, opened |
+//! | [`objects`] | put, get, list: with limits and deadlines |
+//! | [`source`] | reading a snapshot's volume: map, frames, blocks |
+//! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
+//! | [`catalog`] | publishing snapshots, and finding the newest by ladder |
+
+pub mod catalog;
+mod codec;
+pub mod error;
+pub mod location;
+pub mod objects;
+pub mod packer;
+pub mod source;
+
+pub use catalog::{Candidate, Found};
+pub use error::StoreError;
+pub use location::Location;
+pub use objects::Objects;
+pub use packer::{PackProgress, Packed};
+pub use source::{FetchedBlock, Source, Traffic};

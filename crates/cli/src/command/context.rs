@@ -1,0 +1,98 @@
+//! The docker command line's context `larder`: made and selected while a session is up.
+//!
+//! The docker program does it, because the files are its own. Without it there is nobody to select
+//! a context for.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::session::place::Place;
+
+const NAME: &str = "larder";
+/// Remembers in the state folder which context was current before.
+const BEFORE: &str = "context-before";
+
+/// A context that is being made.
+pub struct Creating {
+    child: Result<Child, String>,
+}
+
+fn docker(arguments: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    // With DOCKER_HOST or DOCKER_CONTEXT set, docker refuses to change the current context.
+    command
+        .arg("context")
+        .args(arguments)
+        .env_remove("DOCKER_HOST")
+        .env_remove("DOCKER_CONTEXT");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn current() -> Option<String> {
+    let output = docker(&["show"]).stdout(Stdio::piped()).output().ok()?;
+    let name = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !name.is_empty()).then_some(name)
+}
+
+/// Begins to make the context; nobody waits for it yet.
+pub fn create(place: &Place) -> Creating {
+    let before = current();
+    if let Some(before) = before.filter(|name| name != NAME) {
+        // Losing this means that `down` selects the default context.
+        let written = std::fs::create_dir_all(&place.state)
+            .and_then(|()| std::fs::write(place.state.join(BEFORE), before));
+        tracing::debug!(?written, "the context of before");
+    }
+    let host = format!("host=unix://{}", place.docker_socket().display());
+    let mut update = docker(&["update", NAME, "--docker", &host]);
+    let exists = update.status().is_ok_and(|status| status.success());
+    let child = if exists {
+        docker(&["use", NAME]).spawn()
+    } else {
+        docker(&[
+            "create",
+            NAME,
+            "--description",
+            "Larder's engine",
+            "--docker",
+            &host,
+        ])
+        .spawn()
+    };
+    Creating {
+        child: child.map_err(|error| format!("docker cannot be run: {error}")),
+    }
+}
+
+impl Creating {
+    /// Waits until it is made, and selects it.
+    pub fn select(self) -> Result<(), String> {
+        let made = self.child?.wait().map_err(|error| error.to_string())?;
+        let used = docker(&["use", NAME])
+            .status()
+            .map_err(|error| error.to_string())?;
+        match made.success() && used.success() {
+            true => Ok(()),
+            false => Err(format!("docker context use {NAME} failed")),
+        }
+    }
+}
+
+/// Selects what was selected before, and removes the context.
+pub fn remove(place: &Place) {
+    let memory = place.state.join(BEFORE);
+    if current().as_deref() == Some(NAME) {
+        let before = std::fs::read_to_string(&memory);
+        let before = before.unwrap_or_else(|_| "default".to_owned());
+        let selected = docker(&["use", before.trim()]).status();
+        tracing::debug!(?selected, "back to the context of before");
+    }
+    let removed = (
+        docker(&["rm", "--force", NAME]).status(),
+        std::fs::remove_file(memory),
+    );
+    tracing::debug!(?removed, "the context is gone");
+}

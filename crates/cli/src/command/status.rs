@@ -1,0 +1,49 @@
+//! `larder status`: what runs on this machine.
+
+use std::process::ExitCode;
+
+use crate::args::Status;
+use crate::exit::{Done, Failure};
+use crate::report::Report;
+use crate::session::client;
+use crate::session::facts::Job;
+use crate::session::place::Place;
+use crate::session::protocol::{Event, Request};
+use crate::settings::Settings;
+
+/// Exit code 0 if a session runs, 1 if none does.
+pub fn run(verb: &Status, report: &Report) -> Done {
+    let settings = Settings::decide(&verb.which, None)?;
+    let place = Place::of(&settings.state);
+    let job = match client::ask(&place, Request::Status, report)? {
+        Some(Event::Running(job)) => Some(job),
+        Some(other) => return Err(Failure::failed(format!("the session said {other:?}"))),
+        None => None,
+    };
+    if verb.json {
+        let text = serde_json::to_string_pretty(&job).expect("a job has a JSON form");
+        report.answer(&text);
+    } else {
+        report.answer(&text(&settings, job.as_deref()));
+    }
+    Ok(ExitCode::from(u8::from(job.is_none())))
+}
+
+fn text(settings: &Settings, job: Option<&Job>) -> String {
+    let Some(job) = job else {
+        return format!("no session runs for {}", settings.state.display());
+    };
+    let from = match &job.restored {
+        Some(restored) => format!("snapshot {}", restored.snapshot.short()),
+        None => "nothing".to_owned(),
+    };
+    format!(
+        "{}\n  started from {from}\n  Docker {} ({}), {}\n  DOCKER_HOST=unix://{}\n  store {}",
+        job.lineage,
+        job.engine.facts.version,
+        job.engine.facts.image_store,
+        job.engine.choice.shape,
+        job.engine.socket.display(),
+        job.store
+    )
+}

@@ -1,0 +1,211 @@
+//! Everything that is printed, and the reports in files.
+//!
+//! What a command was asked for (a list, a variable to export) goes to standard output; what it
+//! says on the way goes to standard error, so that `larder run` leaves its command's output alone.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use larder_model::limits::BLOCK_BYTES;
+
+use crate::exit::{Done, Failure};
+use crate::session::facts::{Job, Restored, Saved};
+use crate::session::protocol::{Event, Progress};
+
+/// Prints for people.
+pub struct Report {
+    quiet: bool,
+    live: Option<Mutex<ProgressBar>>,
+}
+
+impl Report {
+    /// A report that may be quiet: then only warnings and errors are printed.
+    pub fn new(quiet: bool) -> Self {
+        let live = !quiet && std::io::stderr().is_terminal();
+        Self {
+            quiet,
+            live: live.then(|| Mutex::new(ProgressBar::hidden())),
+        }
+    }
+
+    /// A sentence.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.line(&format!("larder: {text}"));
+        }
+    }
+
+    /// A sentence about something that went wrong and does not stop the job.
+    pub fn warning(&self, text: &str) {
+        self.line(&format!("larder: warning: {text}"));
+    }
+
+    /// The last words of a command that failed.
+    pub fn failure(&self, failure: &Failure) {
+        self.line(&format!("larder: error: {failure}"));
+    }
+
+    /// What a command was asked for.
+    pub fn answer(&self, text: &str) {
+        // A reader that went away (`larder ls | head`) wants no more.
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+
+    #[allow(clippy::print_stderr)] // the one place that prints to it
+    fn line(&self, text: &str) {
+        match &self.live {
+            Some(bar) => bar
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Shows what the background process says on the way.
+    pub fn event(&self, event: &Event) {
+        match event {
+            Event::Note(text) => self.note(text),
+            Event::Warning(text) => self.warning(text),
+            Event::Progress(progress) => self.progress(*progress),
+            _ => {}
+        }
+    }
+
+    fn progress(&self, progress: Progress) {
+        let Some(bar) = &self.live else { return };
+        let mut bar = bar
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if bar.is_hidden() {
+            let style = ProgressStyle::with_template("larder: saving {bar:30} {percent} % {msg}");
+            *bar = ProgressBar::new(progress.total).with_style(style.expect("a valid template"));
+        }
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(format!("{} stored", HumanBytes(progress.stored_bytes)));
+    }
+
+    fn clear_progress(&self) {
+        if let Some(bar) = &self.live {
+            bar.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .finish_and_clear();
+        }
+    }
+
+    /// Says what a session started from.
+    pub fn up(&self, job: &Job) {
+        let took = seconds(phases_ms(job));
+        match &job.restored {
+            Some(restored) => self.note(&format!("{} in {took}", restored_text(job, restored))),
+            None => self.note(&format!(
+                "no snapshot yet for {}; started empty in {took}",
+                job.lineage
+            )),
+        }
+        let engine = &job.engine;
+        self.note(&format!(
+            "Docker {} ({}), {}: {}",
+            engine.facts.version,
+            engine.facts.image_store,
+            engine.choice.shape,
+            engine.choice.reason
+        ));
+        if !job.volume.direct_io {
+            self.warning("the loop device does no direct I/O here; reads are cached twice");
+        }
+    }
+
+    /// Says what a session ended in.
+    pub fn down(&self, job: &Job) {
+        self.clear_progress();
+        for warning in &job.warnings {
+            self.warning(warning);
+        }
+        let fetched = format!(
+            "fetched {} in {} requests",
+            HumanBytes(job.fetched.bytes),
+            job.fetched.requests
+        );
+        match (&job.saved, &job.not_saved) {
+            (Some(saved), _) => self.note(&format!("{}; {fetched}", saved_text(job, saved))),
+            (None, Some(why)) if why == "asked not to" => self.note("nothing saved, as asked"),
+            (None, Some(why)) => self.warning(&format!("nothing saved: {why}")),
+            (None, None) => self.note(&format!("nothing changed, nothing saved; {fetched}")),
+        }
+    }
+
+    /// Writes a report to a file: whole or not at all.
+    pub fn write_json(&self, path: &Path, job: &Job) -> Done<()> {
+        let failed =
+            |error: std::io::Error| Failure::input(format!("--json {}: {error}", path.display()));
+        let mut text = serde_json::to_vec_pretty(job).expect("a job has a JSON form");
+        text.push(b'\n');
+        let fresh = path.with_extension("larder-new");
+        std::fs::write(&fresh, text).map_err(failed)?;
+        std::fs::rename(&fresh, path).map_err(failed)
+    }
+}
+
+fn restored_text(job: &Job, restored: &Restored) -> String {
+    let from = if restored.lineage == job.lineage {
+        String::new()
+    } else {
+        format!(
+            " from {} @ {}",
+            restored.lineage.job, restored.lineage.scope
+        )
+    };
+    format!(
+        "restored {}{from}: {} of state, {} old ({})",
+        job.lineage,
+        HumanBytes(restored.used_bytes),
+        age(restored.age_ms),
+        restored.snapshot.short()
+    )
+}
+
+fn saved_text(job: &Job, saved: &Saved) -> String {
+    let down = job
+        .phases
+        .iter()
+        .skip_while(|phase| phase.name != "quiesce");
+    let took = seconds(down.map(|phase| phase.ms).sum());
+    let sibling = if saved.sibling {
+        ", beside a newer head"
+    } else {
+        ""
+    };
+    format!(
+        "saved {} in {took}: {} new of {} changed, {} stored ({}{sibling})",
+        job.lineage,
+        HumanBytes(saved.statistics.new_blocks * BLOCK_BYTES as u64),
+        HumanBytes(saved.statistics.dirty_blocks * BLOCK_BYTES as u64),
+        HumanBytes(saved.statistics.stored_bytes),
+        saved.snapshot.short()
+    )
+}
+
+fn phases_ms(job: &Job) -> f64 {
+    job.phases.iter().map(|phase| phase.ms).sum()
+}
+
+/// A time for people, from milliseconds.
+pub fn seconds(ms: f64) -> String {
+    format!("{:.1} s", ms / 1000.0)
+}
+
+/// An age for people, from milliseconds: its largest unit.
+pub fn age(ms: u64) -> String {
+    let seconds = Duration::from_millis(ms).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

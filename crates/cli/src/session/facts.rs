@@ -1,0 +1,153 @@
+//! What is reported of a job: the shape of `--json`, and what the text is made of.
+
+use std::time::Instant;
+
+use larder_engine::{Choice, EngineFacts};
+use larder_model::digest::SnapshotId;
+use larder_model::lineage::Lineage;
+use larder_model::snapshot::Statistics;
+use serde::{Deserialize, Serialize};
+
+/// A job, as far as it has come. Sizes are in bytes, times in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// The store's URL.
+    pub store: String,
+    /// The line of snapshots that the job belongs to.
+    pub lineage: Lineage,
+    /// The engine.
+    pub engine: Engine,
+    /// The volume.
+    pub volume: Volume,
+    /// The snapshot that the job started from; `null` for an empty start.
+    pub restored: Option<Restored>,
+    /// The snapshot that the job ended in; `null` if nothing was saved.
+    pub saved: Option<Saved>,
+    /// Why nothing was saved, once the job has ended.
+    pub not_saved: Option<String>,
+    /// What was fetched from the store.
+    pub fetched: Fetched,
+    /// What took how long, in order.
+    pub phases: Vec<Phase>,
+    /// What went wrong without stopping the job.
+    pub warnings: Vec<String>,
+    /// The wrapped command of `larder run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
+}
+
+/// The engine of a job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Engine {
+    /// How it stands beside the machine's own, and why.
+    #[serde(flatten)]
+    pub choice: Choice,
+    /// Its socket.
+    pub socket: std::path::PathBuf,
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub facts: EngineFacts,
+}
+
+/// The volume of a job.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its size; it is sparse.
+    pub bytes: u64,
+    /// Whether the loop device does direct I/O.
+    pub direct_io: bool,
+}
+
+/// A snapshot that was restored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Restored {
+    /// Its id.
+    pub snapshot: SnapshotId,
+    /// Its line, which may be another branch's or job's.
+    pub lineage: Lineage,
+    /// How old it was when the job started.
+    pub age_ms: u64,
+    /// How much of the volume was in use.
+    pub used_bytes: u64,
+}
+
+/// A snapshot that was saved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its id.
+    pub snapshot: SnapshotId,
+    /// The snapshot that the job started from.
+    pub parent: Option<SnapshotId>,
+    /// Whether another job had moved the head of the line meanwhile.
+    pub sibling: bool,
+    /// Counts of blocks, and the bytes that were stored.
+    #[serde(flatten)]
+    pub statistics: Statistics,
+}
+
+/// What was fetched from the store.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Requests for ranges of objects.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes: u64,
+    /// Blocks that the job read.
+    pub blocks_read: u64,
+}
+
+/// A part of a job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name: `find`, `volume`, `engine`, `command`, `quiesce`, `stop`, `close`, `pack`, `publish`.
+    pub name: String,
+    /// How long it took.
+    pub ms: f64,
+}
+
+/// The wrapped command.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Command {
+    /// Its exit code as `larder run` passes it on.
+    pub exit_code: u8,
+    /// How long it ran.
+    pub ms: f64,
+}
+
+/// Measures phases.
+#[derive(Debug)]
+pub struct Timer {
+    started: Instant,
+    phases: Vec<Phase>,
+}
+
+impl Timer {
+    /// Starts the first phase.
+    pub fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            phases: Vec::new(),
+        }
+    }
+
+    /// Ends the current phase, which gets this name, and starts the next one.
+    pub fn phase(&mut self, name: &str) {
+        let now = Instant::now();
+        self.phases.push(Phase {
+            name: name.to_owned(),
+            ms: (now - self.started).as_secs_f64() * 1000.0,
+        });
+        self.started = now;
+    }
+
+    /// The phases so far.
+    pub fn into_phases(self) -> Vec<Phase> {
+        self.phases
+    }
+}
+
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,90 @@
+//! Clearing what a session left behind whose background process died.
+//!
+//! The record is written before each step that leaves something on the machine, so whatever the
+//! moment of death, the next command knows what to look for. Everything here may be done twice.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use larder_engine::takeover::Taken;
+use larder_engine::{Shape, clean_up, holders, network};
+use serde::{Deserialize, Serialize};
+
+use super::place::Place;
+use crate::exit::{Done, Failure};
+
+/// Time for processes to end after SIGKILL.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a session has on the machine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// How its engine stands beside the machine's own.
+    pub shape: Option<Shape>,
+    /// What was stopped for it.
+    pub taken: Option<Taken>,
+    /// The socket that was taken over.
+    pub usual_socket: Option<PathBuf>,
+    /// The volume's device.
+    pub device: Option<(u32, u32)>,
+}
+
+impl Record {
+    /// Writes the record: whole or not at all.
+    pub fn write(&self, place: &Place) -> Done<()> {
+        let text = serde_json::to_vec(self).expect("a record has a JSON form");
+        let path = place.record();
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+    }
+
+    fn read(place: &Place) -> Option<Self> {
+        let text = std::fs::read(place.record()).ok()?;
+        // One that cannot be read is treated as one that says nothing: the rest is found by name.
+        Some(serde_json::from_slice(&text).unwrap_or_default())
+    }
+}
+
+/// Clears what a dead session left; says whether there was anything. Call it with the lock held.
+pub fn clear(place: &Place) -> Done<bool> {
+    let Some(record) = Record::read(place) else {
+        return Ok(false);
+    };
+    let cleaned = clean_up::clean_up(&place.run(), KILL_LIMIT)?;
+    let mut stuck = cleaned.stuck;
+    if let Some(device) = record.device {
+        stuck.extend(holders::end_holders(device, KILL_LIMIT));
+    }
+    if record.shape == Some(Shape::Private) {
+        network::tear_down(&place.id)?;
+    }
+    if let (Some(taken), Some(socket)) = (record.taken, &record.usual_socket) {
+        taken.give_back(socket)?;
+    }
+    if let Some(process) = stuck.first() {
+        return Err(Failure::failed(format!(
+            "process {} of an earlier session does not end (it may wait for a disk that hangs); \
+             use another --state folder, or restart the machine",
+            process.pid
+        )));
+    }
+    forget(place);
+    Ok(true)
+}
+
+/// Removes the session's files; the lock stays.
+pub fn forget(place: &Place) {
+    if let Err(error) = larder_volume::volume::remove_local_file(&place.volume().folder) {
+        tracing::warn!(%error, "the volume's file stays");
+    }
+    for result in [
+        std::fs::remove_dir_all(place.run()),
+        std::fs::remove_file(place.record()),
+    ] {
+        if let Err(error) = result {
+            tracing::debug!(%error, "nothing to remove");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! A session: one open volume with its engine, from `up` to `down`, in a background process.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`place`] | where a session's files are |
+//! | [`facts`] | what is reported of a job |
+//! | [`protocol`] | what the background process and the commands say to each other |
+//! | [`client`] | the commands' side |
+//! | [`serve`] | the background process, from its first to its last line |
+//! | [`start`] | bringing up: ladder, volume, engine |
+//! | [`parts`] | the room, the network, the volume, the engine, in their order |
+//! | [`finish`] | bringing down: quiesce, seal, publish |
+//! | [`leftovers`] | clearing what a crash left behind |
+//! | [`machine`] | what the machine must have |
+
+pub mod client;
+pub mod facts;
+mod finish;
+pub mod leftovers;
+pub mod machine;
+mod parts;
+pub mod place;
+pub mod protocol;
+mod restore;
+pub mod serve;
+mod start;

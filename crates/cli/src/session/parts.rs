@@ -1,0 +1,244 @@
+//! The parts of a session: the room, the network, the volume, the engine, and the machine's engine
+//! that was stopped for it. They come up and go down in one order, also when something fails on the
+//! way.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use larder_engine::network::PrivateNet;
+use larder_engine::program::EngineProgram;
+use larder_engine::system::USUAL_SOCKET;
+use larder_engine::takeover::Taken;
+use larder_engine::{
+    Choice, Engine, EngineConfig, EngineError, EngineFacts, ImageStore, Shape, network,
+};
+use larder_store::Source;
+use larder_volume::{Room, Volume};
+use rustix::process::Pid;
+
+use super::facts::Timer;
+use super::leftovers::Record;
+use super::place::Place;
+use super::start::READY_LIMIT;
+use crate::exit::{Done, Failure};
+
+/// The machine's settings of its engine; what they say of registries is taken over.
+const SYSTEM_CONFIG: &str = "/etc/docker/daemon.json";
+
+/// What is to be brought up.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The shape of the engine.
+    pub choice: Choice,
+    /// Its programs.
+    pub program: EngineProgram,
+    /// Its image store.
+    pub image_store: ImageStore,
+    /// The environment of its processes.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Why the parts could not be brought up.
+pub struct Trouble {
+    /// What happened.
+    pub failure: Failure,
+    /// Whether another volume would have met the same.
+    pub spoils_any_volume: bool,
+}
+
+/// What is up. Fields that are taken are `None` only while going down.
+pub struct Parts {
+    room: Option<Arc<Room>>,
+    place: Place,
+    record: Record,
+    volume: Option<Volume>,
+    engine: Option<Engine>,
+}
+
+impl Parts {
+    /// Brings everything up, or nothing.
+    pub async fn bring_up(
+        plan: &Plan,
+        place: &Place,
+        source: Arc<Source>,
+        hot: Vec<u64>,
+        timer: &mut Timer,
+    ) -> Result<Self, Trouble> {
+        let mut parts = Self {
+            room: None,
+            place: place.clone(),
+            record: Record {
+                shape: Some(plan.choice.shape),
+                ..Record::default()
+            },
+            volume: None,
+            engine: None,
+        };
+        let prepared = parts.prepare(plan.choice.shape).await;
+        let up = match prepared {
+            Err(failure) => Err((failure, true)),
+            Ok(()) => parts
+                .mount_and_start(plan, source, hot, timer)
+                .await
+                .map_err(|f| (f, false)),
+        };
+        match up {
+            Ok(()) => Ok(parts),
+            Err((failure, spoils_any_volume)) => {
+                let failure = parts.fault().map_or(failure, Failure::failed);
+                parts.abandon().await;
+                Err(Trouble {
+                    failure,
+                    spoils_any_volume,
+                })
+            }
+        }
+    }
+
+    /// Makes the room and its way to the network, or the machine's engine stop.
+    async fn prepare(&mut self, shape: Shape) -> Done<()> {
+        self.record.write(&self.place)?;
+        let private = shape == Shape::Private;
+        let room = Arc::new(Room::new(private)?);
+        self.room = Some(Arc::clone(&room));
+        if private {
+            let (id, run) = (self.place.id.clone(), self.place.run());
+            let thread = Pid::from_raw(room.thread_id()).expect("a thread id is not zero");
+            let settled = tokio::task::spawn_blocking(move || {
+                let net = PrivateNet::set_up(&id, thread)?;
+                room.run(move || net.enter(&run))
+            });
+            if let Some(warning) = settled
+                .await
+                .expect("setting up the network does not panic")?
+            {
+                tracing::warn!(%warning, "network");
+            }
+            return Ok(());
+        }
+        let taken = Taken::observe()?;
+        self.record.taken = Some(taken);
+        self.record.usual_socket = Some(PathBuf::from(USUAL_SOCKET));
+        self.record.write(&self.place)?;
+        Ok(taken.stop()?)
+    }
+
+    async fn mount_and_start(
+        &mut self,
+        plan: &Plan,
+        source: Arc<Source>,
+        hot: Vec<u64>,
+        timer: &mut Timer,
+    ) -> Done<()> {
+        let options = self.place.volume();
+        let volume = Volume::open(options.clone(), Arc::clone(self.room()), source, hot).await?;
+        self.record.device = Some(volume.opened().device);
+        self.volume = Some(volume);
+        self.record.write(&self.place)?;
+        timer.phase("volume");
+        let config = EngineConfig {
+            program: plan.program.clone(),
+            image_store: plan.image_store,
+            volume: options.mount,
+            run_dir: self.place.run(),
+            usual_socket: self.record.usual_socket.clone(),
+            system_config: Path::new(SYSTEM_CONFIG)
+                .exists()
+                .then(|| SYSTEM_CONFIG.into()),
+            environment: plan.environment.clone(),
+        };
+        self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
+        self.engine().ready(READY_LIMIT).await?;
+        timer.phase("engine");
+        Ok(())
+    }
+
+    fn room(&self) -> &Arc<Room> {
+        self.room
+            .as_ref()
+            .expect("it is there until the parts go down")
+    }
+
+    /// Runs a job on the room's thread.
+    pub async fn in_room<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let room = Arc::clone(self.room());
+        let ran = tokio::task::spawn_blocking(move || room.run(job)).await;
+        ran.expect("a job in the room does not panic")
+    }
+
+    /// The volume.
+    pub fn volume(&self) -> &Volume {
+        self.volume.as_ref().expect("it is open until it is taken")
+    }
+
+    /// The volume, to close it.
+    pub fn take_volume(&mut self) -> Volume {
+        self.volume.take().expect("it is taken once")
+    }
+
+    /// The engine.
+    pub fn engine(&mut self) -> &mut Engine {
+        self.engine.as_mut().expect("it runs until it is taken")
+    }
+
+    /// The engine, to stop it.
+    pub fn take_engine(&mut self) -> Engine {
+        self.engine.take().expect("it is taken once")
+    }
+
+    /// What the engine says of itself.
+    pub async fn engine_facts(&self) -> Result<EngineFacts, EngineError> {
+        self.engine
+            .as_ref()
+            .expect("it runs until it is taken")
+            .facts()
+            .await
+    }
+
+    /// The first thing that went wrong with the volume.
+    fn fault(&self) -> Option<String> {
+        self.volume
+            .as_ref()
+            .and_then(Volume::fault)
+            .map(|fault| fault.why)
+    }
+
+    /// Gives the machine back what was taken from it. The engine and the volume are gone by now.
+    pub async fn give_back(&mut self) -> Done<()> {
+        self.room = None;
+        let record = self.record.clone();
+        let id = self.place.id.clone();
+        let given = tokio::task::spawn_blocking(move || {
+            if record.shape == Some(Shape::Private) {
+                network::tear_down(&id)?;
+            }
+            match (record.taken, &record.usual_socket) {
+                (Some(taken), Some(socket)) => taken.give_back(socket),
+                _ => Ok(()),
+            }
+        });
+        Ok(given.await.expect("giving back does not panic")?)
+    }
+
+    /// Takes down what is up, to save nothing.
+    pub async fn abandon(mut self) {
+        drop(self.engine.take());
+        if let Some(volume) = self.volume.take() {
+            let device = volume.opened().device;
+            let ended = tokio::task::spawn_blocking(move || {
+                larder_engine::holders::end_holders(device, std::time::Duration::from_secs(10))
+            });
+            let stuck = ended.await.expect("ending processes does not panic");
+            if !stuck.is_empty() {
+                tracing::warn!(?stuck, "these processes hold the volume");
+            }
+            if let Err(error) = volume.close().await {
+                tracing::info!(%error, "closing a volume that is not saved");
+            }
+        }
+        if let Err(failure) = self.give_back().await {
+            tracing::warn!(%failure, "not all was given back");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the background process and the commands say to each other: one JSON object a line.
+//!
+//! A command connects to the control socket, writes one [`Request`], and reads [`Event`]s until a
+//! last one ([`Event::is_last`]). While starting, the background process writes the same events to
+//! its standard output.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::Job;
+use crate::exit::Failure;
+
+/// What a command wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Say what runs.
+    Status,
+    /// Use the session too; the next `down` then only takes that back.
+    Attach,
+    /// End the session when this connection ends without another word: the `run` that started it
+    /// was killed.
+    Hold,
+    /// End the session.
+    Down {
+        /// Save nothing.
+        discard: bool,
+    },
+}
+
+/// What the background process says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A sentence for people.
+    Note(String),
+    /// A sentence about something that went wrong and did not stop the job.
+    Warning(String),
+    /// How far a long phase is.
+    Progress(Progress),
+    /// The engine answers, or the session is what it says.
+    Running(Box<Job>),
+    /// The session goes on, because others use it.
+    StaysUp {
+        /// How many others.
+        others: usize,
+    },
+    /// The session has ended.
+    Ended(Box<Job>),
+    /// The session could not start, or could not be brought down in order.
+    Failed(Failure),
+}
+
+/// How far a save is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Blocks looked at.
+    pub done: u64,
+    /// Blocks to look at.
+    pub total: u64,
+    /// Bytes stored.
+    pub stored_bytes: u64,
+}
+
+impl Event {
+    /// Whether nothing follows it.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Self::Note(_) | Self::Warning(_) | Self::Progress(_))
+    }
+
+    /// The event as a line.
+    pub fn to_line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("every event has a JSON form");
+        line.push('\n');
+        line
+    }
+}

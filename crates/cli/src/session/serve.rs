@@ -1,0 +1,278 @@
+//! The background process, from its first to its last line.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::finish::finish;
+use super::leftovers;
+use super::place::Place;
+use super::protocol::{Event, Request};
+use super::start::{Live, start};
+use crate::exit::{Done, Failure};
+use crate::settings::Settings;
+
+/// Time for another background process of the same state folder to end.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Longest request of a command.
+const REQUEST_MAX_BYTES: u64 = 4096;
+
+/// Where events go: to whoever asked for what is being done.
+pub struct Events(Mutex<Box<dyn Write + Send>>);
+
+impl Events {
+    fn to(out: impl Write + Send + 'static) -> Self {
+        Self(Mutex::new(Box::new(out)))
+    }
+
+    /// Sends an event. Somebody who no longer listens misses it; the log has it.
+    pub fn emit(&self, event: &Event) {
+        if !matches!(event, Event::Progress(_)) {
+            tracing::info!(?event, "event");
+        }
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = out
+            .write_all(event.to_line().as_bytes())
+            .and_then(|()| out.flush());
+        if let Err(error) = sent {
+            tracing::debug!(%error, "nobody listens");
+        }
+    }
+}
+
+/// Reads the settings from standard input and serves one session.
+pub fn serve() -> Done<()> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::failed(format!("no settings came: {error}")))?;
+    let settings: Settings = serde_json::from_str(&text)
+        .map_err(|error| Failure::failed(format!("the settings are not valid: {error}")))?;
+    let events = Events::to(std::io::stdout());
+    if let Err(failure) = serve_with(settings, &events) {
+        events.emit(&Event::Failed(failure));
+    }
+    Ok(())
+}
+
+fn serve_with(settings: Settings, events: &Events) -> Done<()> {
+    let place = Place::of(&settings.state);
+    place.create()?;
+    let _lock = lock(&place)?;
+    if leftovers::clear(&place)? {
+        events.emit(&Event::Note(
+            "cleared what an earlier session left behind".to_owned(),
+        ));
+        place.create()?;
+    }
+    detach(&place)?;
+    let flusher = rustix::process::configure_io_flusher_behavior(true);
+    if let Err(error) = flusher {
+        tracing::warn!(%error, "not an IO flusher (CAP_SYS_RESOURCE is missing): under memory pressure the disk may stall");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(session(settings, place, events))
+}
+
+fn lock(place: &Place) -> Done<File> {
+    let path = place.lock();
+    let failed = |why: String| Failure::failed(format!("cannot lock {}: {why}", path.display()));
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| failed(error.to_string()))?;
+    let started = std::time::Instant::now();
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if started.elapsed() > LOCK_LIMIT {
+            return Err(failed(
+                "another larder is starting or ending on this state folder".to_owned(),
+            ));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(file)
+}
+
+/// Leaves the terminal's session, and sends what is logged to the log file.
+fn detach(place: &Place) -> Done<()> {
+    let path = place.log();
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("cannot write {}: {error}", path.display()))
+    };
+    if let Err(error) = rustix::process::setsid() {
+        return Err(failed(error.into()));
+    }
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    rustix::stdio::dup2_stderr(&log).map_err(|error| failed(error.into()))?;
+    let filter = tracing_subscriber::EnvFilter::new("info");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+/// What a connection asks of the session.
+struct Asked {
+    request: Request,
+    from: std::os::unix::net::UnixStream,
+}
+
+async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> {
+    let strict = settings.strict;
+    let mut live = start(settings, place.clone(), events).await?;
+    if let (true, Some(warning)) = (strict, live.job.warnings.first().cloned()) {
+        finish(live, true, events).await;
+        return Err(Failure::failed(format!("{warning} (--strict)")));
+    }
+    let control = place.control();
+    let listener = UnixListener::bind(&control).map_err(|error| {
+        Failure::failed(format!("cannot listen on {}: {error}", control.display()))
+    })?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&control, private)
+        .map_err(|error| Failure::failed(format!("cannot close {}: {error}", control.display())))?;
+    events.emit(&Event::Running(Box::new(live.job.clone())));
+    release_stdout();
+    let (asks, mut asked) = mpsc::channel(16);
+    tokio::spawn(accept(listener, asks));
+    let last = until_down(&mut live, &mut asked).await;
+    // Nobody finds the session any more; a new one waits for the lock.
+    if let Err(error) = std::fs::remove_file(&control) {
+        tracing::warn!(%error, "the control socket stays");
+    }
+    let (discard, events) = match last {
+        Last::Down { discard, from } => (discard, Events::to(from)),
+        Last::Signal => (false, Events::to(std::io::sink())),
+    };
+    let job = finish(live, discard, &events).await;
+    events.emit(&Event::Ended(Box::new(job)));
+    Ok(())
+}
+
+/// Whoever waits for our output to end may go on.
+fn release_stdout() {
+    let null = OpenOptions::new().write(true).open("/dev/null");
+    if let Err(error) = null.and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?)) {
+        tracing::warn!(%error, "standard output stays open");
+    }
+}
+
+enum Last {
+    Down {
+        discard: bool,
+        from: std::os::unix::net::UnixStream,
+    },
+    Signal,
+}
+
+/// Answers commands until the session is to end.
+async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last {
+    let mut others = 0_usize;
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("signals cannot be caught");
+        return Last::Signal;
+    };
+    let (released, mut gone) = mpsc::channel::<()>(1);
+    loop {
+        let asked = tokio::select! {
+            Some(asked) = asked.recv() => asked,
+            Some(()) = gone.recv() => return Last::Signal,
+            _ = terminate.recv() => return Last::Signal,
+            _ = interrupt.recv() => return Last::Signal,
+        };
+        let answer = match asked.request {
+            Request::Status => Event::Running(Box::new(live.job.clone())),
+            Request::Attach => {
+                others += 1;
+                Event::Running(Box::new(live.job.clone()))
+            }
+            Request::Hold => {
+                hold(asked.from, released.clone());
+                continue;
+            }
+            Request::Down { discard } if others == 0 => {
+                return Last::Down {
+                    discard,
+                    from: asked.from,
+                };
+            }
+            Request::Down { .. } => {
+                others -= 1;
+                Event::StaysUp { others }
+            }
+        };
+        Events::to(asked.from).emit(&answer);
+    }
+}
+
+/// Watches the connection of the `run` that started the session.
+fn hold(from: std::os::unix::net::UnixStream, released: mpsc::Sender<()>) {
+    tokio::spawn(async move {
+        let stream = from
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(from));
+        if let Ok(mut stream) = stream {
+            // It says nothing more; reading ends when its process does.
+            let _ = stream.read_u8().await;
+        }
+        tracing::warn!("the command that started this session is gone; saving and ending");
+        // The session may be ending already.
+        let _ = released.send(()).await;
+    });
+}
+
+async fn accept(listener: UnixListener, asks: mpsc::Sender<Asked>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let asks = asks.clone();
+                tokio::spawn(async move {
+                    match read_request(stream).await {
+                        // The session is ending when nobody receives any more.
+                        Ok(asked) => drop(asks.send(asked).await),
+                        Err(error) => tracing::warn!(%error, "a connection was not understood"),
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection failed");
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn read_request(stream: UnixStream) -> std::io::Result<Asked> {
+    let mut line = String::new();
+    let mut reader = BufReader::new(stream.take(REQUEST_MAX_BYTES));
+    reader.read_line(&mut line).await?;
+    let request = serde_json::from_str(&line)?;
+    let from = reader.into_inner().into_inner().into_std()?;
+    from.set_nonblocking(false)?;
+    Ok(Asked { request, from })
+}

@@ -1,0 +1,263 @@
+//! What CI systems say about a job in its environment.
+//!
+//! A pull request's job gets the scope `pull/N`, never the name of its branch: a fork's branch may
+//! be called `main` too. Sources: each system's page of predefined variables.
+
+use super::Environment;
+
+/// What a CI system says. Everything may be absent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ci {
+    /// The repository.
+    pub project: Option<String>,
+    /// The job.
+    pub job: Option<String>,
+    /// The branch, or `pull/N`.
+    pub scope: Option<String>,
+    /// The branch that a pull request wants to go to.
+    pub target: Option<String>,
+    /// The repository's default branch.
+    pub default_branch: Option<String>,
+}
+
+/// Asks each known system in turn.
+pub fn detect(environment: &Environment) -> Ci {
+    let of = Variables(environment);
+    let systems: [(&str, fn(Variables<'_>) -> Ci); 7] = [
+        ("GITHUB_ACTIONS", github),
+        ("GITLAB_CI", gitlab),
+        ("CIRCLECI", circle),
+        ("BUILDKITE", buildkite),
+        ("BITBUCKET_BUILD_NUMBER", bitbucket),
+        ("TF_BUILD", azure),
+        ("JENKINS_URL", jenkins),
+    ];
+    let known = systems
+        .iter()
+        .find(|(variable, _)| of.get(variable).is_some());
+    known.map_or_else(Ci::default, |(_, system)| system(of))
+}
+
+#[derive(Clone, Copy)]
+struct Variables<'a>(&'a Environment);
+
+impl Variables<'_> {
+    fn get(self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn joined(self, names: &[&str]) -> Option<String> {
+        let parts: Option<Vec<_>> = names.iter().map(|name| self.get(name)).collect();
+        Some(parts?.join("/"))
+    }
+
+    fn pull(self, name: &str) -> Option<String> {
+        let number = self.get(name).filter(|value| value != "false")?;
+        Some(format!("pull/{number}"))
+    }
+}
+
+fn without_scheme(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest)
+}
+
+fn github(of: Variables<'_>) -> Ci {
+    // `pull_request_target` runs with the base branch as its ref, on behalf of the pull request.
+    let event = of.get("GITHUB_EVENT_NAME").unwrap_or_default();
+    let reference = of.get("GITHUB_REF").unwrap_or_default();
+    let scope = match reference
+        .strip_prefix("refs/pull/")
+        .and_then(|rest| rest.split('/').next())
+    {
+        Some(number) => Some(format!("pull/{number}")),
+        None if event.starts_with("pull_request") => of
+            .get("GITHUB_HEAD_REF")
+            .map(|branch| format!("pull-head/{branch}")),
+        None => of.get("GITHUB_REF_NAME"),
+    };
+    let server = of
+        .get("GITHUB_SERVER_URL")
+        .unwrap_or_else(|| "https://github.com".to_owned());
+    let server = without_scheme(&server).to_owned();
+    Ci {
+        project: of
+            .get("GITHUB_REPOSITORY")
+            .map(|name| format!("{server}/{name}")),
+        job: of.get("GITHUB_JOB"),
+        scope,
+        target: of.get("GITHUB_BASE_REF"),
+        default_branch: of
+            .get("GITHUB_EVENT_PATH")
+            .and_then(|path| default_branch_of_event(&path)),
+    }
+}
+
+/// GitHub tells the default branch only in the event's payload, a file of some kilobytes.
+fn default_branch_of_event(path: &str) -> Option<String> {
+    let payload = std::fs::read(path).ok()?;
+    let payload: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+    Some(
+        payload
+            .get("repository")?
+            .get("default_branch")?
+            .as_str()?
+            .to_owned(),
+    )
+}
+
+fn gitlab(of: Variables<'_>) -> Ci {
+    Ci {
+        project: of.joined(&["CI_SERVER_HOST", "CI_PROJECT_PATH"]),
+        job: of.get("CI_JOB_NAME"),
+        scope: of
+            .pull("CI_MERGE_REQUEST_IID")
+            .or_else(|| of.get("CI_COMMIT_REF_NAME")),
+        target: of.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
+        default_branch: of.get("CI_DEFAULT_BRANCH"),
+    }
+}
+
+fn circle(of: Variables<'_>) -> Ci {
+    // CIRCLE_PR_NUMBER is set for forks; their CIRCLE_BRANCH is `pull/N` already.
+    let branch = || of.get("CIRCLE_BRANCH").or_else(|| of.get("CIRCLE_TAG"));
+    Ci {
+        project: of.joined(&["CIRCLE_PROJECT_USERNAME", "CIRCLE_PROJECT_REPONAME"]),
+        job: of.get("CIRCLE_JOB"),
+        scope: of.pull("CIRCLE_PR_NUMBER").or_else(branch),
+        target: None,
+        default_branch: None,
+    }
+}
+
+fn buildkite(of: Variables<'_>) -> Ci {
+    Ci {
+        project: of.joined(&["BUILDKITE_ORGANIZATION_SLUG", "BUILDKITE_PIPELINE_SLUG"]),
+        job: of
+            .get("BUILDKITE_STEP_KEY")
+            .or_else(|| of.get("BUILDKITE_LABEL")),
+        scope: of
+            .pull("BUILDKITE_PULL_REQUEST")
+            .or_else(|| of.get("BUILDKITE_BRANCH")),
+        target: of.get("BUILDKITE_PULL_REQUEST_BASE_BRANCH"),
+        default_branch: of.get("BUILDKITE_PIPELINE_DEFAULT_BRANCH"),
+    }
+}
+
+fn bitbucket(of: Variables<'_>) -> Ci {
+    let branch = || {
+        of.get("BITBUCKET_BRANCH")
+            .or_else(|| of.get("BITBUCKET_TAG"))
+    };
+    Ci {
+        project: of
+            .get("BITBUCKET_REPO_FULL_NAME")
+            .map(|name| format!("bitbucket.org/{name}")),
+        job: None,
+        scope: of.pull("BITBUCKET_PR_ID").or_else(branch),
+        target: of.get("BITBUCKET_PR_DESTINATION_BRANCH"),
+        default_branch: None,
+    }
+}
+
+fn azure(of: Variables<'_>) -> Ci {
+    let target = of.get("SYSTEM_PULLREQUEST_TARGETBRANCHNAME");
+    Ci {
+        project: of.joined(&["SYSTEM_TEAMPROJECT", "BUILD_REPOSITORY_NAME"]),
+        job: of.joined(&["SYSTEM_STAGENAME", "SYSTEM_JOBNAME"]),
+        scope: of
+            .pull("SYSTEM_PULLREQUEST_PULLREQUESTID")
+            .or_else(|| of.get("BUILD_SOURCEBRANCHNAME")),
+        target,
+        default_branch: None,
+    }
+}
+
+fn jenkins(of: Variables<'_>) -> Ci {
+    Ci {
+        project: None,
+        job: of.get("STAGE_NAME"),
+        scope: of.pull("CHANGE_ID").or_else(|| of.get("BRANCH_NAME")),
+        target: of.get("CHANGE_TARGET"),
+        default_branch: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_pull_request_from_a_branch_called_main_is_not_main() {
+        let jobs = [
+            vec![
+                ("GITHUB_ACTIONS", "true"),
+                ("GITHUB_EVENT_NAME", "pull_request"),
+                ("GITHUB_REF", "refs/pull/7/merge"),
+                ("GITHUB_HEAD_REF", "main"),
+                ("GITHUB_BASE_REF", "main"),
+                ("GITHUB_REF_NAME", "7/merge"),
+            ],
+            vec![
+                ("GITLAB_CI", "true"),
+                ("CI_MERGE_REQUEST_IID", "7"),
+                ("CI_COMMIT_REF_NAME", "main"),
+                ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"),
+            ],
+            vec![
+                ("BUILDKITE", "true"),
+                ("BUILDKITE_PULL_REQUEST", "7"),
+                ("BUILDKITE_BRANCH", "main"),
+                ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "main"),
+            ],
+        ];
+        for job in jobs {
+            let found = detect(&environment(&job));
+            assert_eq!(found.scope.as_deref(), Some("pull/7"), "{job:?}");
+            assert_eq!(found.target.as_deref(), Some("main"), "{job:?}");
+        }
+        let target = environment(&[
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", "pull_request_target"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_REF_NAME", "main"),
+            ("GITHUB_HEAD_REF", "main"),
+        ]);
+        assert_eq!(detect(&target).scope.as_deref(), Some("pull-head/main"));
+    }
+
+    #[test]
+    fn a_push_has_its_branch_and_job() {
+        let found = detect(&environment(&[
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_SERVER_URL", "https://github.com"),
+            ("GITHUB_REPOSITORY", "shop/web"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_REF", "refs/heads/feature/x"),
+            ("GITHUB_REF_NAME", "feature/x"),
+            ("GITHUB_JOB", "build"),
+        ]));
+        assert_eq!(found.project.as_deref(), Some("github.com/shop/web"));
+        assert_eq!(found.scope.as_deref(), Some("feature/x"));
+        assert_eq!(found.job.as_deref(), Some("build"));
+        let circle = detect(&environment(&[
+            ("CIRCLECI", "true"),
+            ("CIRCLE_BRANCH", "main"),
+            ("CIRCLE_JOB", "b"),
+        ]));
+        assert_eq!(circle.scope.as_deref(), Some("main"));
+        let buildkite = detect(&environment(&[
+            ("BUILDKITE", "true"),
+            ("BUILDKITE_PULL_REQUEST", "false"),
+            ("BUILDKITE_BRANCH", "main"),
+        ]));
+        assert_eq!(buildkite.scope.as_deref(), Some("main"));
+        assert_eq!(detect(&Environment::new()), Ci::default());
+    }
+}

@@ -1,0 +1,96 @@
+//! larder.toml: settings that belong to a repository.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Environment;
+use crate::exit::{Done, Failure};
+
+const NAME: &str = "larder.toml";
+
+/// The file's content. Each key is the option of the same name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    pub store: Option<String>,
+    pub state: Option<String>,
+    pub project: Option<String>,
+    pub job: Option<String>,
+    pub scope: Option<String>,
+    pub fallback: Option<Vec<String>>,
+    pub engine: Option<String>,
+    pub image_store: Option<String>,
+    pub size: Option<String>,
+    pub keep: Option<String>,
+    pub keep_volumes: Option<bool>,
+    pub strict: Option<bool>,
+}
+
+impl File {
+    /// Reads the file that was named, or the nearest one up to the repository's root; none is fine.
+    pub fn find(option: Option<&Path>, environment: &Environment, folder: &Path) -> Done<Self> {
+        let named = option
+            .map(Path::to_owned)
+            .or_else(|| environment.get("LARDER_CONFIG").map(PathBuf::from));
+        match named.or_else(|| nearest(folder)) {
+            Some(path) => Self::read(&path),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn read(path: &Path) -> Done<Self> {
+        let refuse = |why: String| Failure::input(format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        // The error shows line, column and the line itself.
+        toml::from_str(&text).map_err(|error| refuse(error.to_string()))
+    }
+}
+
+fn nearest(folder: &Path) -> Option<PathBuf> {
+    for folder in folder.ancestors() {
+        let file = folder.join(NAME);
+        if file.is_file() {
+            return Some(file);
+        }
+        if folder.join(".git").exists() {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_names_file_and_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(NAME);
+        std::fs::write(&path, "store = \"s3://b/p\"\nstroe = 1\n").expect("a file");
+        let error = File::read(&path).expect_err("an unknown key");
+        assert!(error.message.contains("larder.toml"), "{error}");
+        assert!(
+            error.message.contains("line 2") && error.message.contains("stroe"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_nearest_file_up_to_the_repository_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let below = folder.path().join("repo/a/b");
+        std::fs::create_dir_all(&below).expect("folders");
+        std::fs::write(folder.path().join(NAME), "job = \"outside\"").expect("a file");
+        std::fs::create_dir(folder.path().join("repo/.git")).expect("a folder");
+        let job = |from: &Path| {
+            File::find(None, &Environment::new(), from)
+                .expect("read")
+                .job
+        };
+        assert_eq!(job(&below), None);
+        std::fs::write(folder.path().join("repo").join(NAME), "job = \"inside\"").expect("a file");
+        assert_eq!(job(&below).as_deref(), Some("inside"));
+    }
+}

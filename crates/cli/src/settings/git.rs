@@ -1,0 +1,120 @@
+//! What a git checkout says about itself, read from its files: the git program refuses
+//! repositories of another user, which is what `sudo` makes of them, and may not be installed.
+
+use std::path::{Path, PathBuf};
+
+/// A checkout.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Repository {
+    /// Host and path of the remote `origin`, without credentials.
+    pub project: Option<String>,
+    /// The branch that is checked out; `None` on a detached head.
+    pub branch: Option<String>,
+    /// The branch that `origin` offers by default, where a clone recorded it.
+    pub default_branch: Option<String>,
+}
+
+/// The checkout that a folder is in.
+pub fn find(folder: &Path) -> Option<Repository> {
+    let root = folder
+        .ancestors()
+        .find(|folder| folder.join(".git").exists())?;
+    let git = git_folder(&root.join(".git"))?;
+    let common = std::fs::read_to_string(git.join("commondir"));
+    let common = common.map_or_else(|_| git.clone(), |path| git.join(path.trim()));
+    let read = |path: PathBuf| std::fs::read_to_string(path).ok();
+    let branch = |text: String, prefix: &str| {
+        let branch = text
+            .trim()
+            .strip_prefix("ref: ")?
+            .strip_prefix(prefix)?
+            .to_owned();
+        Some(branch)
+    };
+    Some(Repository {
+        project: read(common.join("config")).and_then(|config| remote(&config)),
+        branch: read(git.join("HEAD")).and_then(|head| branch(head, "refs/heads/")),
+        default_branch: read(common.join("refs/remotes/origin/HEAD"))
+            .and_then(|head| branch(head, "refs/remotes/origin/")),
+    })
+}
+
+/// `.git` is a folder, or in a worktree or submodule a file that names one.
+fn git_folder(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return Some(path.to_owned());
+    }
+    let text = std::fs::read_to_string(path).ok()?;
+    let named = text.trim().strip_prefix("gitdir: ")?;
+    Some(path.parent()?.join(named))
+}
+
+fn remote(config: &str) -> Option<String> {
+    let mut lines = config.lines().map(str::trim);
+    lines.find(|line| *line == "[remote \"origin\"]")?;
+    let section = lines.take_while(|line| !line.starts_with('['));
+    let url = section
+        .filter_map(|line| line.split_once('='))
+        .find(|(key, _)| key.trim() == "url");
+    project_of(url?.1.trim())
+}
+
+/// `https://user:token@github.com/shop/web.git` and `git@github.com:shop/web.git` are both
+/// `github.com/shop/web`. A local path is no name to share.
+fn project_of(url: &str) -> Option<String> {
+    let (host, path) = match url.split_once("://") {
+        Some(("file", _)) => return None,
+        Some((_, rest)) => rest.split_once('/')?,
+        None => url
+            .split_once(':')
+            .filter(|(host, _)| !host.contains('/'))?,
+    };
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    (!host.is_empty() && !path.is_empty()).then(|| format!("{host}/{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_become_names_without_credentials() {
+        for url in [
+            "https://user:token@github.com/shop/web.git",
+            "git@github.com:shop/web.git",
+            "ssh://git@github.com/shop/web",
+        ] {
+            assert_eq!(
+                project_of(url).as_deref(),
+                Some("github.com/shop/web"),
+                "{url}"
+            );
+        }
+        for url in ["/srv/git/web.git", "../web", "file:///srv/web", ""] {
+            assert_eq!(project_of(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_checkout_tells_branch_and_remote() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = folder.path().join(".git");
+        std::fs::create_dir_all(git.join("refs/remotes/origin")).expect("folders");
+        let write = |name: &str, text: &str| std::fs::write(git.join(name), text).expect("a file");
+        write("HEAD", "ref: refs/heads/feature/x\n");
+        write(
+            "refs/remotes/origin/HEAD",
+            "ref: refs/remotes/origin/trunk\n",
+        );
+        write(
+            "config",
+            "[core]\n\tbare = false\n[remote \"origin\"]\n\tfetch = x\n\turl = git@h:a/b.git\n",
+        );
+        let found = find(&folder.path().join(".")).expect("a repository");
+        assert_eq!(found.project.as_deref(), Some("h/a/b"));
+        assert_eq!(found.branch.as_deref(), Some("feature/x"));
+        assert_eq!(found.default_branch.as_deref(), Some("trunk"));
+    }
+}

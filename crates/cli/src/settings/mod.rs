@@ -1,0 +1,287 @@
+//! What the options, the environment and larder.toml mean, decided once.
+//!
+//! This is the only part of the program that reads the environment.
+
+mod ci;
+mod file;
+mod git;
+mod size;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use larder_engine::{Asked, ImageStore};
+use larder_model::limits::BLOCK_BYTES;
+use larder_store::Location;
+use serde::{Deserialize, Serialize};
+
+use crate::args::{How, Where};
+use crate::exit::{Done, Failure};
+use file::File;
+
+/// Where a machine's part lives unless told otherwise.
+const DEFAULT_STATE: &str = "/var/lib/larder/state";
+/// Size of a new volume unless told otherwise. It is sparse: an empty one costs nothing.
+const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
+/// The smallest volume that an engine can use for anything.
+const VOLUME_MIN_BYTES: u64 = 1 << 30;
+
+/// Which state is meant, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// URL of the store.
+    pub store: String,
+    /// Settings of the store's cloud, from the environment. Secrets are among them.
+    pub store_settings: Secrets,
+    /// Folder of this machine's part.
+    pub state: PathBuf,
+    /// The project.
+    pub project: String,
+    /// The job.
+    pub job: String,
+    /// The scope.
+    pub scope: String,
+    /// Scopes to try next.
+    pub fallback: Vec<String>,
+    /// How the engine stands beside the machine's own.
+    pub engine: Asked,
+    /// The image store, if it was chosen.
+    pub image_store: Option<ImageStore>,
+    /// Size of a new volume.
+    pub volume_bytes: u64,
+    /// Build cache to keep at most.
+    pub keep_bytes: u64,
+    /// Whether named volumes are saved.
+    pub keep_volumes: bool,
+    /// Whether warnings are failures.
+    pub strict: bool,
+    /// Folders to look for programs in.
+    pub path: Vec<PathBuf>,
+    /// The environment of the engine's processes.
+    pub engine_environment: Vec<(OsString, OsString)>,
+}
+
+/// Names and values that must not be shown.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Secrets(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} settings", self.0.len())
+    }
+}
+
+/// The environment, read once.
+pub(crate) type Environment = BTreeMap<String, String>;
+
+impl Settings {
+    /// Decides all settings. `how` is absent for verbs that start no engine.
+    pub fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
+        let environment = environment();
+        let folder = std::env::current_dir().map_err(|error| {
+            Failure::input(format!("the current folder cannot be read: {error}"))
+        })?;
+        let file = File::find(which.config.as_deref(), &environment, &folder)?;
+        let choices = Choices {
+            environment: &environment,
+            file: &file,
+        };
+        let default_how = How::default();
+        choices.settings(which, how.unwrap_or(&default_how), &folder)
+    }
+
+    /// Opens the store.
+    pub fn open_store(&self) -> Done<larder_store::Objects> {
+        let location = Location::parse(&self.store)?;
+        Ok(location.open(&self.store_settings.0)?)
+    }
+}
+
+fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The three places of a setting, in order.
+struct Choices<'a> {
+    environment: &'a Environment,
+    file: &'a File,
+}
+
+impl Choices<'_> {
+    /// A text: option, then variable, then file.
+    fn text(
+        &self,
+        option: Option<&String>,
+        variable: &str,
+        file: Option<&String>,
+    ) -> Option<String> {
+        let variable = self
+            .environment
+            .get(variable)
+            .filter(|value| !value.is_empty());
+        option.or(variable).or(file).cloned()
+    }
+
+    fn flag(&self, option: bool, variable: &str, file: Option<bool>) -> Done<bool> {
+        if option {
+            return Ok(true);
+        }
+        match self.environment.get(variable).map(String::as_str) {
+            Some("1" | "true" | "yes") => Ok(true),
+            Some("0" | "false" | "no") => Ok(false),
+            None | Some("") => Ok(file.unwrap_or(false)),
+            Some(other) => Err(Failure::input(format!(
+                "{variable}={other:?} is neither true nor false; write 1 or 0"
+            ))),
+        }
+    }
+
+    fn settings(&self, which: &Where, how: &How, folder: &Path) -> Done<Settings> {
+        let ci = ci::detect(self.environment);
+        let repository = git::find(folder);
+        let file = self.file;
+        let text = |option, variable, file| self.text(option, variable, file);
+        let state_option = which
+            .state
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned());
+        let state = text(state_option.as_ref(), "LARDER_STATE", file.state.as_ref());
+        let state = absolute(folder, state.as_deref().unwrap_or(DEFAULT_STATE));
+        let project = text(
+            which.project.as_ref(),
+            "LARDER_PROJECT",
+            file.project.as_ref(),
+        );
+        let scope = text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
+        let volume_bytes = self.volume_bytes(how)?;
+        let keep = text(how.keep.as_ref(), "LARDER_KEEP", file.keep.as_ref());
+        let keep_bytes = keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))?;
+        let image_store = text(
+            how.image_store.as_ref(),
+            "LARDER_IMAGE_STORE",
+            file.image_store.as_ref(),
+        );
+        let engine = text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
+        Ok(Settings {
+            store: self.store(which, folder)?,
+            store_settings: Secrets(self.store_settings()),
+            state,
+            project: project
+                .or(ci.project)
+                .or(repository
+                    .as_ref()
+                    .and_then(|repository| repository.project.clone()))
+                .unwrap_or_else(|| folder_name(folder)),
+            job: text(which.job.as_ref(), "LARDER_JOB", file.job.as_ref())
+                .or(ci.job)
+                .unwrap_or_else(|| "default".to_owned()),
+            scope: scope
+                .or(ci.scope)
+                .or(repository
+                    .as_ref()
+                    .and_then(|repository| repository.branch.clone()))
+                .unwrap_or_else(|| "main".to_owned()),
+            fallback: self.fallback(which).unwrap_or_else(|| {
+                let default = repository
+                    .as_ref()
+                    .and_then(|repository| repository.default_branch.clone());
+                let default = ci
+                    .default_branch
+                    .or(default)
+                    .unwrap_or_else(|| "main".to_owned());
+                ci.target.into_iter().chain([default]).collect()
+            }),
+            engine: engine.map_or(Ok(Asked::Auto), |text| text.parse())?,
+            image_store: image_store.map(|text| text.parse()).transpose()?,
+            volume_bytes,
+            keep_bytes,
+            keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
+            strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
+            path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+            engine_environment: larder_engine::child_environment(std::env::vars_os()),
+        })
+    }
+
+    fn volume_bytes(&self, how: &How) -> Done<u64> {
+        let text = self.text(how.size.as_ref(), "LARDER_SIZE", self.file.size.as_ref());
+        let Some(text) = text else {
+            return Ok(DEFAULT_VOLUME_BYTES);
+        };
+        let bytes = size::parse("--size", &text)?.next_multiple_of(BLOCK_BYTES as u64);
+        if bytes < VOLUME_MIN_BYTES {
+            return Err(Failure::input(format!(
+                "--size {text:?} is too small; use at least 1GiB"
+            )));
+        }
+        larder_model::map::MapRoot::empty(bytes)
+            .map_err(|error| Failure::input(format!("--size {text:?}: {error}")))?;
+        Ok(bytes)
+    }
+
+    fn fallback(&self, which: &Where) -> Option<Vec<String>> {
+        let variable = || {
+            let text = self.environment.get("LARDER_FALLBACK")?;
+            Some(
+                text.split(',')
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            )
+        };
+        which
+            .fallback
+            .clone()
+            .or_else(variable)
+            .or_else(|| self.file.fallback.clone())
+    }
+
+    fn store(&self, which: &Where, folder: &Path) -> Done<String> {
+        let store = self.text(
+            which.store.as_ref(),
+            "LARDER_STORE",
+            self.file.store.as_ref(),
+        );
+        let store = match store {
+            Some(url) if url.contains("://") => url,
+            Some(path) => absolute(folder, &path).to_string_lossy().into_owned(),
+            None => self.default_store().to_string_lossy().into_owned(),
+        };
+        Ok(Location::parse(&store)?.to_string())
+    }
+
+    /// A folder in the user's cache folder (XDG Base Directory Specification).
+    fn default_store(&self) -> PathBuf {
+        let cache = self
+            .environment
+            .get("XDG_CACHE_HOME")
+            .filter(|path| path.starts_with('/'));
+        let home = || {
+            Path::new(self.environment.get("HOME").map_or("/root", String::as_str)).join(".cache")
+        };
+        cache.map_or_else(home, PathBuf::from).join("larder")
+    }
+
+    /// The variables that the clouds' own tools read.
+    fn store_settings(&self) -> Vec<(String, String)> {
+        const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+        let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let variables = self.environment.iter().filter(|(name, _)| ours(name));
+        variables
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+}
+
+fn absolute(folder: &Path, path: &str) -> PathBuf {
+    folder.join(path).components().collect()
+}
+
+fn folder_name(folder: &Path) -> String {
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "project".to_owned())
+}

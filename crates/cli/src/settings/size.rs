@@ -1,0 +1,65 @@
+//! Sizes as people write them.
+
+use crate::exit::{Done, Failure};
+
+/// Reads `64GiB`, `20GB`, `500m`, `1048576`: units of 1024 with `i` or a single letter, of 1000
+/// with `B` alone.
+pub fn parse(option: &str, text: &str) -> Done<u64> {
+    let refuse = || {
+        Failure::input(format!(
+            "{option} {text:?} is not a size; write for example 64GiB or 20GB"
+        ))
+    };
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| refuse())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let power = match unit.chars().next() {
+        None | Some('b') => 0,
+        Some('k') => 1,
+        Some('m') => 2,
+        Some('g') => 3,
+        Some('t') => 4,
+        Some(_) => return Err(refuse()),
+    };
+    let base: u64 = match unit.get(1..).unwrap_or_default() {
+        "" | "i" | "ib" => 1024,
+        "b" if power > 0 => 1000,
+        _ => return Err(refuse()),
+    };
+    let bytes = number * base.pow(power) as f64;
+    if !(1.0..=9e18).contains(&bytes) {
+        return Err(refuse());
+    }
+    Ok(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn sizes_read_as_people_mean_them() {
+        let cases = [
+            ("64GiB", 64 << 30),
+            ("64g", 64 << 30),
+            ("20GB", 20_000_000_000),
+            ("1.5k", 1536),
+            ("123", 123),
+            ("123b", 123),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse("--size", text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_name_the_option_and_the_value() {
+        for text in ["", "x", "GiB", "-1", "1x", "1GiBs", "0", "1e99", "."] {
+            let error = parse("--size", text).expect_err(text);
+            assert!(error.message.contains("--size") && error.message.contains(text));
+        }
+    }
+}

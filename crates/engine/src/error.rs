@@ -1,0 +1,149 @@
+//! What can go wrong with an engine, each with the value at fault and the cure.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// An engine that cannot be found, started, reached or replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A program that the engine needs is not installed.
+    #[error("`{program}` was not found; install the package {package}")]
+    ProgramMissing {
+        /// The program's name.
+        program: &'static str,
+        /// The packages that hold it, as a sentence part.
+        package: &'static str,
+    },
+    /// A program ran and refused.
+    #[error("`{command}` failed ({status}): {message}")]
+    ToolFailed {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// What it wrote to standard error.
+        message: String,
+    },
+    /// A program's version text has an unknown form.
+    #[error(
+        "`{program} --version` answered {answer:?}, which holds no version number; is it Docker's own?"
+    )]
+    UnknownVersion {
+        /// The program asked.
+        program: String,
+        /// Its answer.
+        answer: String,
+    },
+    /// A value that a person or a configuration gave is not one of those known.
+    #[error("unknown {what} {value:?}; expected {expected}")]
+    UnknownValue {
+        /// What the value stands for.
+        what: &'static str,
+        /// The value.
+        value: String,
+        /// The values that would do.
+        expected: &'static str,
+    },
+    /// A takeover was asked for, but jobs run on the machine's engine.
+    #[error("cannot take over the machine's engine: {reason}; {cure}")]
+    TakeoverRefused {
+        /// Why not.
+        reason: String,
+        /// What to do instead.
+        cure: &'static str,
+    },
+    /// A daemon ended while its answer was awaited.
+    #[error("{daemon} ended during start ({status}); the end of its log, {log}:\n{tail}", log = .log.display())]
+    Died {
+        /// Which of the two.
+        daemon: &'static str,
+        /// How it ended.
+        status: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of the log.
+        tail: String,
+    },
+    /// A daemon runs but does not answer.
+    #[error("{daemon} gave no answer within {waited:?}; the end of its log, {log}:\n{tail}", log = .log.display())]
+    NoAnswer {
+        /// Which of the two.
+        daemon: &'static str,
+        /// The deadline that passed.
+        waited: Duration,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of the log.
+        tail: String,
+    },
+    /// The engine's API refused a request or broke off.
+    #[error("the engine's API failed on {request}: {source}")]
+    Api {
+        /// The request, in words.
+        request: &'static str,
+        /// The client's error.
+        #[source]
+        source: Box<bollard::errors::Error>,
+    },
+    /// The caller is not on the room's thread.
+    #[error(
+        "this thread shares the {namespace} namespace of the whole process; call it on the thread that unshared it"
+    )]
+    NotInRoom {
+        /// The namespace that should be the thread's own.
+        namespace: &'static str,
+    },
+    /// Every candidate network of the private engine collides with one of the host's.
+    #[error(
+        "no free /30 network in {range}: the host's routes cover all of it; use --engine takeover"
+    )]
+    NoFreeNetwork {
+        /// The range that was searched.
+        range: &'static str,
+    },
+    /// A file of the system that must be understood was not.
+    #[error("cannot read {what} from {path}: {message}", path = .path.display())]
+    Malformed {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The parser's words.
+        message: String,
+    },
+    /// The system refused.
+    #[error("{action} {path}: {source}", path = .path.display())]
+    Io {
+        /// What was tried, as the start of a sentence: "cannot read".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl EngineError {
+    /// For `map_err`: an error of the system on `path`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// For `map_err`: an error of the API client.
+    pub(crate) fn api(request: &'static str) -> impl FnOnce(bollard::errors::Error) -> Self {
+        move |source| Self::Api {
+            request,
+            source: Box::new(source),
+        }
+    }
+}
+
+/// The result of most calls here.
+pub type Result<T> = std::result::Result<T, EngineError>;

@@ -1,0 +1,243 @@
+//! Which addresses the host uses, and a pair that it does not.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{EngineError, Result};
+use crate::shape::InstanceId;
+use crate::tool::IP;
+
+/// Where pairs are looked for, in this order. None of them is among the networks that dockerd
+/// gives to containers (172.16/12, 192.168/16). The later ones are for hosts that route all of 10/8:
+/// shared address space (RFC 6598) and benchmarking (RFC 2544).
+const RANGES: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(10, 213, 0, 0),
+    Ipv4Addr::new(100, 96, 0, 0),
+    Ipv4Addr::new(198, 18, 0, 0),
+];
+pub(super) const RANGES_TEXT: &str = "10.213.0.0/16, 100.96.0.0/16 and 198.18.0.0/16";
+const PAIRS_PER_RANGE: u32 = 1 << 14;
+
+/// Ethernet's.
+const DEFAULT_MTU: u32 = 1500;
+
+/// Four addresses of which two can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subnet(u32);
+
+impl Subnet {
+    pub(super) fn host(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.0 + 1)
+    }
+
+    pub(super) fn room(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.0 + 2)
+    }
+}
+
+impl std::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/30", Ipv4Addr::from_bits(self.0))
+    }
+}
+
+/// One line of `ip -json route`.
+#[derive(Debug, Deserialize)]
+struct Route {
+    dst: String,
+    dev: Option<String>,
+    table: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// One interface of `ip -json addr`.
+#[derive(Debug, Deserialize)]
+struct Link {
+    ifname: Option<String>,
+    mtu: Option<u32>,
+    #[serde(default)]
+    addr_info: Vec<Address>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Address {
+    local: Option<String>,
+    prefixlen: Option<u32>,
+}
+
+/// The host's interfaces and routes.
+#[derive(Debug)]
+pub(super) struct Host {
+    links: Vec<Link>,
+    routes: Vec<Route>,
+}
+
+impl Host {
+    pub(super) fn read() -> Result<Self> {
+        Ok(Self {
+            links: json(&["-4", "-json", "addr"])?,
+            routes: json(&["-4", "-json", "route", "show", "table", "all"])?,
+        })
+    }
+
+    /// A pair that nothing here uses or routes. Where the search starts depends on the id, so that
+    /// two engines that start at the same moment do not choose the same.
+    pub(super) fn free_subnet(&self, id: &InstanceId) -> Option<Subnet> {
+        let taken = self.taken();
+        let start = id
+            .as_str()
+            .bytes()
+            .fold(0_u32, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+        let candidates = RANGES.iter().flat_map(|range| {
+            (0..PAIRS_PER_RANGE)
+                .map(move |n| range.to_bits() + (start.wrapping_add(n) % PAIRS_PER_RANGE) * 4)
+        });
+        candidates
+            .map(Subnet)
+            .find(|pair| !taken.iter().any(|used| used.overlaps(pair.0, 30)))
+    }
+
+    fn taken(&self) -> Vec<Network> {
+        let routes = self
+            .routes
+            .iter()
+            .filter_map(|route| Network::parse(&route.dst));
+        let addresses = self.links.iter().flat_map(|link| &link.addr_info);
+        let addresses = addresses.filter_map(|address| {
+            Network::parse(&format!(
+                "{}/{}",
+                address.local.as_ref()?,
+                address.prefixlen?
+            ))
+        });
+        routes.chain(addresses).collect()
+    }
+
+    /// The networks of the main table, as `ip route` takes them.
+    pub(super) fn networks(&self) -> Vec<String> {
+        let main = |route: &&Route| {
+            route.table.is_none() && route.kind.is_none() && route.dst != "default"
+        };
+        let mut networks: Vec<String> = self
+            .routes
+            .iter()
+            .filter(main)
+            .map(|route| route.dst.clone())
+            .collect();
+        networks.sort();
+        networks.dedup();
+        networks
+    }
+
+    /// The default route's: a larger one would lose packets where path MTU discovery is filtered.
+    pub(super) fn mtu(&self) -> u32 {
+        let default = self
+            .routes
+            .iter()
+            .find(|route| route.dst == "default" && route.table.is_none());
+        let device = default.and_then(|route| route.dev.as_deref());
+        let link = self
+            .links
+            .iter()
+            .find(|link| device.is_some() && link.ifname.as_deref() == device);
+        link.and_then(|link| link.mtu).unwrap_or(DEFAULT_MTU)
+    }
+}
+
+fn json<T: DeserializeOwned>(arguments: &[&str]) -> Result<Vec<T>> {
+    let text = IP.run(arguments)?;
+    // With nothing to show, older versions print nothing at all.
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(&text).map_err(|error| EngineError::Malformed {
+        what: "the host's addresses",
+        path: Path::new("ip").join(arguments.join(" ")),
+        message: error.to_string(),
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    base: u32,
+    bits: u32,
+}
+
+impl Network {
+    /// `default` is `None`: it covers everything and takes nothing.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
+        Some(Self {
+            base: address.parse::<Ipv4Addr>().ok()?.to_bits(),
+            bits: bits.parse().ok()?,
+        })
+    }
+
+    fn overlaps(self, base: u32, bits: u32) -> bool {
+        let mask = u32::MAX.checked_shl(32 - self.bits.min(bits)).unwrap_or(0);
+        self.base & mask == base & mask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(routes: &[&str], address: &str) -> Host {
+        let route = |dst: &&str| Route {
+            dst: (*dst).to_owned(),
+            dev: None,
+            table: None,
+            kind: None,
+        };
+        let address = Address {
+            local: Some(address.to_owned()),
+            prefixlen: Some(24),
+        };
+        let link = Link {
+            ifname: Some("eth0".to_owned()),
+            mtu: Some(1400),
+            addr_info: vec![address],
+        };
+        let mut default = route(&"default");
+        default.dev = Some("eth0".to_owned());
+        Host {
+            links: vec![link],
+            routes: routes.iter().map(route).chain([default]).collect(),
+        }
+    }
+
+    fn chosen(host: &Host, id: &str) -> Option<String> {
+        host.free_subnet(&id.parse().expect("an id"))
+            .map(|subnet| subnet.to_string())
+    }
+
+    #[test]
+    fn a_pair_avoids_routes_and_addresses() {
+        let free = host(&["172.17.0.0/16"], "192.0.2.2");
+        let first = chosen(&free, "a").expect("all are free");
+        assert!(first.starts_with("10.213."), "{first}");
+        let next = chosen(&host(&[&first], "192.0.2.2"), "a").expect("others are free");
+        assert_ne!(first, next);
+        assert_ne!(chosen(&free, "a"), chosen(&free, "b"));
+        let ten = chosen(&host(&["10.0.0.0/8"], "192.0.2.2"), "a").expect("another range");
+        assert!(ten.starts_with("100.96."), "{ten}");
+        assert_eq!(
+            chosen(&host(&["0.0.0.0/1", "128.0.0.0/1"], "192.0.2.2"), "a"),
+            None
+        );
+        let by_address = host(&[], first.split('/').next().expect("an address"));
+        assert_ne!(chosen(&by_address, "a"), Some(first));
+    }
+
+    #[test]
+    fn the_room_hears_of_networks_and_the_mtu() {
+        let host = host(&["172.17.0.0/16", "10.0.0.5", "172.17.0.0/16"], "192.0.2.2");
+        assert_eq!(host.networks(), ["10.0.0.5", "172.17.0.0/16"]);
+        assert_eq!(host.mtu(), 1400);
+    }
+}

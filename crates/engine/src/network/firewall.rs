@@ -1,0 +1,151 @@
+//! The host's three rules for one private engine, added and removed in one transaction each.
+
+use std::fmt::Write as _;
+
+use super::addresses::Subnet;
+use crate::error::Result;
+use crate::shape::InstanceId;
+use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE};
+
+/// Ends the comment of rules made while packet forwarding was switched on by us, so that the last
+/// engine to go can switch it off again.
+const FORWARDING_WAS_OFF: &str = ":ip_forward=0";
+
+/// What the host's packet forwarding should be after a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forwarding {
+    /// As it is.
+    Keep,
+    /// Off again: it was when the first of our engines came, and nobody else is known to need it.
+    WasOff,
+}
+
+/// Lets the room out. The two accepts matter where the chain's policy is to drop, which is what
+/// a dockerd on the host makes it. `was_off`: forwarding is about to be switched on for this.
+pub(super) fn allow(id: &InstanceId, interface: &str, subnet: Subnet, was_off: bool) -> Result<()> {
+    // Inherited from an engine still here, or the last to go would not know.
+    let was_off = was_off
+        || save()?.iter().any(|rule| {
+            rule.comment()
+                .is_some_and(|c| c.ends_with(FORWARDING_WAS_OFF))
+        });
+    let mark = if was_off { FORWARDING_WAS_OFF } else { "" };
+    let comment = format!("-m comment --comment larder:{id}{mark}");
+    let rules = format!(
+        "*nat\n\
+         -I POSTROUTING -s {subnet} ! -o {interface} {comment} -j MASQUERADE\n\
+         COMMIT\n\
+         *filter\n\
+         -I FORWARD -i {interface} {comment} -j ACCEPT\n\
+         -I FORWARD -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED {comment} -j ACCEPT\n\
+         COMMIT\n"
+    );
+    restore(&rules)
+}
+
+/// Removes all rules of `id`.
+pub(super) fn remove(id: &InstanceId) -> Result<Forwarding> {
+    let rules = save()?;
+    let (own, others): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.is_of(id));
+    if own.is_empty() {
+        return Ok(Forwarding::Keep);
+    }
+    // One transaction a table: with nftables each one that removes something takes 20 ms.
+    let mut removal = String::new();
+    for table in own.chunk_by(|a, b| a.table == b.table) {
+        writeln!(removal, "*{}", table[0].table).expect("writing to a string");
+        for rule in table {
+            writeln!(removal, "{}", rule.line.replacen("-A ", "-D ", 1))
+                .expect("writing to a string");
+        }
+        removal.push_str("COMMIT\n");
+    }
+    restore(&removal)?;
+    let marked = own.iter().any(|rule| {
+        rule.comment()
+            .is_some_and(|c| c.ends_with(FORWARDING_WAS_OFF))
+    });
+    let needed = others
+        .iter()
+        .any(|rule| rule.comment().is_some() || rule.line.contains("DOCKER"));
+    Ok(if marked && !needed {
+        Forwarding::WasOff
+    } else {
+        Forwarding::Keep
+    })
+}
+
+struct Rule {
+    table: String,
+    line: String,
+}
+
+impl Rule {
+    /// Our comment, if it is a rule of one of our engines.
+    fn comment(&self) -> Option<&str> {
+        let mut words = self.line.split(' ').skip_while(|word| *word != "--comment");
+        let text = words.nth(1)?.trim_matches('"');
+        text.starts_with("larder:").then_some(text)
+    }
+
+    fn is_of(&self, id: &InstanceId) -> bool {
+        let own = self
+            .comment()
+            .and_then(|comment| comment.strip_prefix("larder:"));
+        own.is_some_and(|own| own.strip_suffix(FORWARDING_WAS_OFF).unwrap_or(own) == id.as_str())
+    }
+}
+
+fn save() -> Result<Vec<Rule>> {
+    Ok(parse(&IPTABLES_SAVE.run(&[])?))
+}
+
+fn parse(text: &str) -> Vec<Rule> {
+    let mut table = String::new();
+    let mut rules = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            name.clone_into(&mut table);
+        } else if line.starts_with("-A ") {
+            rules.push(Rule {
+                table: table.clone(),
+                line: line.to_owned(),
+            });
+        }
+    }
+    rules
+}
+
+/// `--noflush`: what is there stays. `--wait`: others change the tables too.
+fn restore(rules: &str) -> Result<()> {
+    IPTABLES_RESTORE
+        .run_with(&["--noflush", "--wait"], rules)
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAVED: &str = "# Generated\n*nat\n:POSTROUTING ACCEPT [0:0]\n\
+        -A POSTROUTING -s 10.213.0.4/30 ! -o lr-ab -m comment --comment \"larder:ab:ip_forward=0\" -j MASQUERADE\n\
+        -A POSTROUTING -s 10.213.0.8/30 ! -o lr-abc -m comment --comment larder:abc -j MASQUERADE\nCOMMIT\n\
+        *filter\n-A FORWARD -m comment --comment \"not larder:ab\" -j ACCEPT\nCOMMIT\n";
+
+    #[test]
+    fn rules_are_known_by_the_whole_id() {
+        let rules = parse(SAVED);
+        let of = |id: &str| -> Vec<&str> {
+            let id = id.parse().expect("an id");
+            rules
+                .iter()
+                .filter(|rule| rule.is_of(&id))
+                .map(|rule| rule.table.as_str())
+                .collect()
+        };
+        assert_eq!(rules.len(), 3);
+        assert_eq!(of("ab"), ["nat"]);
+        assert_eq!(of("abc"), ["nat"]);
+        assert!(of("a").is_empty());
+    }
+}

@@ -1,0 +1,161 @@
+//! Processes that this one did not start, or started in an earlier life: naming them without
+//! mistaking a stranger for them, and ending them.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// A process for as long as this boot lasts: pids are reused, a pid with its start time is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The process id.
+    pub pid: i32,
+    /// Field 22 of `/proc/<pid>/stat` (proc(5)): clock ticks from boot to the process's start.
+    pub started_ticks: u64,
+}
+
+impl Identity {
+    /// The process that has this pid now.
+    pub fn of(pid: i32) -> Option<Self> {
+        stat_of(pid).map(|stat| Self {
+            pid,
+            started_ticks: stat.started_ticks,
+        })
+    }
+
+    /// Is it still there?
+    pub fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// A handle that cannot come to mean another process. `None` when it has ended.
+    fn open(self) -> Option<OwnedFd> {
+        let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // The pid may have been reused before the handle was opened, not after.
+        self.is_alive().then_some(handle)
+    }
+}
+
+pub(crate) struct Stat {
+    pub parent: i32,
+    pub started_ticks: u64,
+}
+
+/// Reads `/proc/<pid>/stat`. A zombie has ended: it holds nothing and waits for its parent only, so
+/// it is `None` like one that is gone. The second field is the program's name in parentheses and may hold
+/// spaces and parentheses itself, so counting starts after the last one.
+pub(crate) fn stat_of(pid: i32) -> Option<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = text.iter().rposition(|&b| b == b')')?;
+    let rest = String::from_utf8_lossy(text.get(end + 2..)?).into_owned();
+    // The first field of the rest is field 3.
+    let mut fields = rest.split(' ');
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
+    let started_ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        parent,
+        started_ticks,
+    })
+}
+
+/// Every process there is, this one excepted.
+pub(crate) fn others() -> Vec<i32> {
+    let own = i32::try_from(std::process::id()).expect("pids are at most 2^22 (PID_MAX_LIMIT)");
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|&pid| pid != own)
+        .collect()
+}
+
+/// Sends SIGKILL to all and waits until they have ended; answers those that have not by the
+/// deadline (a process in uninterruptible sleep on a dead disk cannot end).
+pub fn kill_all(processes: &[Identity], deadline: Duration) -> Vec<Identity> {
+    let until = Instant::now() + deadline;
+    let handles: Vec<(Identity, OwnedFd)> = processes
+        .iter()
+        .filter_map(|process| Some((*process, process.open()?)))
+        .collect();
+    for (process, handle) in &handles {
+        if let Err(error) = pidfd_send_signal(handle, Signal::KILL) {
+            tracing::debug!(pid = process.pid, %error, "ended before the signal");
+        }
+    }
+    handles
+        .into_iter()
+        .filter(|(_, handle)| !has_ended(handle, until.saturating_duration_since(Instant::now())))
+        .map(|(process, _)| process)
+        .collect()
+}
+
+/// Waits for the process behind a pidfd; a pidfd becomes readable when it ends (`pidfd_open(2)`).
+pub(crate) fn has_ended(handle: impl AsFd, within: Duration) -> bool {
+    let until = Instant::now() + within;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => return false,
+            Ok(_) => return true,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => {
+                tracing::warn!(%error, "poll on a process handle");
+                return false;
+            }
+        }
+    }
+}
+
+/// The device that a path lies on, followed through links. The kernel answers from what it has in
+/// memory (`AT_STATX_DONT_SYNC`): asking a FUSE daemon that hangs would hang us too.
+pub(crate) fn device_of(path: &Path) -> io::Result<(u32, u32)> {
+    let status = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())?;
+    Ok((status.stx_dev_major, status.stx_dev_minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_is_known_by_its_start_and_can_be_ended() {
+        let mut child = Command::new("sleep")
+            .arg("600")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("sleep starts");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let process = Identity::of(pid).expect("it runs");
+        assert!(process.is_alive());
+        let stranger = Identity {
+            started_ticks: process.started_ticks + 1,
+            ..process
+        };
+        assert!(!stranger.is_alive());
+        assert!(kill_all(&[stranger], Duration::from_secs(1)).is_empty());
+        assert!(
+            child.try_wait().expect("wait works").is_none(),
+            "a stranger was killed"
+        );
+        assert!(others().contains(&pid));
+        assert!(kill_all(&[process], Duration::from_secs(5)).is_empty());
+        assert!(!process.is_alive(), "a zombie has ended");
+        child.wait().expect("it has ended");
+    }
+}

@@ -1,0 +1,87 @@
+//! Running the small programs that administer a machine: `ip`, `iptables`, `systemctl`.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use crate::error::{EngineError, Result};
+
+/// A program and the packages that a person would install to get it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tool {
+    pub program: &'static str,
+    pub package: &'static str,
+}
+
+pub(crate) const IP: Tool = Tool {
+    program: "ip",
+    package: "iproute2",
+};
+pub(crate) const IPTABLES_SAVE: Tool = Tool {
+    program: "iptables-save",
+    package: "iptables",
+};
+pub(crate) const IPTABLES_RESTORE: Tool = Tool {
+    program: "iptables-restore",
+    package: "iptables",
+};
+pub(crate) const SYSTEMCTL: Tool = Tool {
+    program: "systemctl",
+    package: "systemd",
+};
+
+impl Tool {
+    /// Runs the program to its end; a non-zero exit is an error that quotes its words.
+    pub(crate) fn run(self, arguments: &[&str]) -> Result<String> {
+        let output = self.output(arguments, None)?;
+        self.checked(arguments, &output)
+    }
+
+    /// The same with `input` on standard input.
+    pub(crate) fn run_with(self, arguments: &[&str], input: &str) -> Result<String> {
+        let output = self.output(arguments, Some(input))?;
+        self.checked(arguments, &output)
+    }
+
+    /// Runs the program to its end, whatever it answers.
+    pub(crate) fn output(self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
+        let mut command = Command::new(self.program);
+        command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.stdin(if input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        // Messages are quoted and compared; a translated one would do neither well.
+        command.env("LC_ALL", "C");
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::NotFound => EngineError::ProgramMissing {
+                program: self.program,
+                package: self.package,
+            },
+            _ => EngineError::Io {
+                action: "cannot run",
+                path: self.program.into(),
+                source,
+            },
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
+            pipe.write_all(input.as_bytes()).map_err(failed)?;
+        }
+        child.wait_with_output().map_err(failed)
+    }
+
+    fn checked(self, arguments: &[&str], output: &Output) -> Result<String> {
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(EngineError::ToolFailed {
+            command: format!("{} {}", self.program, arguments.join(" ")),
+            status: output.status.to_string(),
+            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! A private engine beside the machine's: reaches the world, leaves no trace.
+
+use std::fs;
+
+use larder_engine::network::{PrivateNet, tear_down};
+use larder_engine::{ImageStore, InstanceId};
+
+use crate::machine::{DEADLINE, HOST, Machine, context, start};
+use crate::room::Room;
+
+fn id(text: &str) -> InstanceId {
+    text.parse().expect("an id")
+}
+
+fn set_up(machine: &Machine, name: &str) -> (Room, PrivateNet) {
+    let room = Room::new(true);
+    let (instance, tid) = (id(name), room.tid());
+    let net = machine
+        .host
+        .run(move || PrivateNet::set_up(&instance, tid))
+        .expect("set up");
+    (room, net)
+}
+
+fn end(machine: &Machine, name: &str) {
+    let instance = id(name);
+    machine
+        .host
+        .run(move || tear_down(&instance))
+        .expect("torn down");
+}
+
+#[tokio::test]
+async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
+    let machine = Machine::new();
+    let system = machine.system_engine();
+    let objects = ["ps -aq", "network ls --no-trunc", "image ls", "volume ls"];
+    let seen = || objects.map(|command| system.run(&command.split(' ').collect::<Vec<_>>()));
+    assert!(
+        machine.host_network().contains(":FORWARD DROP"),
+        "the hard case"
+    );
+    let (network_before, objects_before) = (machine.host_network(), seen());
+
+    let (room, net) = set_up(&machine, "beside");
+    let config = machine.engine_config(&room, "own", ImageStore::Overlay2);
+    let run_dir = config.run_dir.clone();
+    let warning = room.run(move || net.enter(&run_dir)).expect("entered");
+    assert_eq!(warning, None);
+    let engine = start(&room, &config).await;
+    let world = machine.world_server();
+    let (address, port) = (world.ip(), world.port());
+    let fetch = format!(
+        "FROM scratch\nCOPY busybox /busybox\nRUN [\"/busybox\", \"nc\", \"{address}\", \"{port}\"]\n"
+    );
+    let context = context(machine.directory.path(), &fetch);
+    let docker = machine.docker(engine.socket());
+    let said = docker.build(&context, true, "fetched", &[]);
+    assert!(said.contains(&format!("hello {HOST}")), "{said}");
+    // The host's networks were told to the room, so its bridge took another one.
+    let bridge = docker.run(&[
+        "network",
+        "inspect",
+        "bridge",
+        "--format",
+        "{{(index .IPAM.Config 0).Subnet}}",
+    ]);
+    assert_ne!(
+        bridge,
+        system.run(&[
+            "network",
+            "inspect",
+            "bridge",
+            "--format",
+            "{{(index .IPAM.Config 0).Subnet}}"
+        ])
+    );
+
+    assert!(engine.stop(DEADLINE).await.is_clean());
+    end(&machine, "beside");
+    end(&machine, "beside");
+    assert_eq!(machine.host_network(), network_before);
+    assert_eq!(seen(), objects_before);
+}
+
+#[test]
+fn forwarding_is_given_back_by_the_last_to_go() {
+    let machine = Machine::new();
+    let forwarding = || {
+        machine.host.run(|| {
+            fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+                .expect("readable")
+                .trim()
+                .to_owned()
+        })
+    };
+    machine
+        .host
+        .run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("root may"));
+    let first = set_up(&machine, "first");
+    let second = set_up(&machine, "second");
+    assert_ne!(first.1.host_address(), second.1.host_address());
+    assert_eq!(forwarding(), "1");
+    end(&machine, "first");
+    assert_eq!(forwarding(), "1", "the second still needs it");
+    end(&machine, "second");
+    assert_eq!(forwarding(), "0");
+    assert!(
+        !machine.host_network().contains("lr-"),
+        "{}",
+        machine.host_network()
+    );
+}
+
+#[test]
+fn leftovers_of_a_crash_are_replaced() {
+    let machine = Machine::new();
+    let crashed = set_up(&machine, "again");
+    let again = set_up(&machine, "again");
+    let saved = machine.host_network();
+    assert_eq!(saved.matches("larder:again").count(), 3, "{saved}");
+    drop((crashed, again));
+    end(&machine, "again");
+    assert!(!machine.host_network().contains("larder:again"));
+}
+
+#[test]
+fn a_thread_that_is_no_room_is_refused() {
+    let machine = Machine::new();
+    let (_room, net) = set_up(&machine, "strict");
+    let refused = net
+        .enter(machine.directory.path())
+        .expect_err("this is the test's own thread");
+    assert!(refused.to_string().contains("net namespace"), "{refused}");
+    end(&machine, "strict");
+}

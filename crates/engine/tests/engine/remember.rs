@@ -1,0 +1,204 @@
+//! An engine that is stopped, scrubbed and started again still has everything a build needs, and
+//! nothing that is only this machine's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use larder_engine::holders::holders;
+use larder_engine::program::{Compatibility, Continuation, continuation};
+use larder_engine::quiesce::{CacheBound, QuiesceOptions};
+use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
+use larder_engine::{EngineConfig, ImageStore};
+
+use crate::machine::{DEADLINE, Docker, Machine, context, program, start};
+use crate::room::Room;
+
+const STEPS: usize = 4;
+const DOCKERFILE: &str = "FROM scratch\n\
+    COPY busybox /busybox\n\
+    RUN [\"/busybox\", \"sh\", \"-c\", \"/busybox echo one > /one\"]\n\
+    ENV KEY=value\n\
+    RUN [\"/busybox\", \"sh\", \"-c\", \"/busybox echo two > /two\"]\n";
+
+#[tokio::test]
+async fn overlay2_remembers() {
+    remembers(ImageStore::Overlay2).await;
+}
+
+#[tokio::test]
+async fn the_containerd_store_remembers() {
+    remembers(ImageStore::Containerd).await;
+}
+
+async fn remembers(store: ImageStore) {
+    let machine = Machine::new();
+    let room = Room::new(true);
+    let config = machine.engine_config(&room, "own", store);
+    let context = context(machine.directory.path(), DOCKERFILE);
+    let bound = CacheBound {
+        unused_for: Some(std::time::Duration::from_secs(3600)),
+        bytes: Some(1 << 30),
+    };
+
+    let engine = start(&room, &config).await;
+    let facts = engine.facts().await.expect("it answers");
+    assert_eq!(
+        (facts.image_store, facts.version.is_empty()),
+        (store, false),
+        "{facts:?}"
+    );
+    assert!(
+        facts.version.starts_with(&program().version.to_string()),
+        "{facts:?}"
+    );
+    let docker = machine.docker(engine.socket());
+    for buildkit in [true, false] {
+        assert_eq!(
+            hits(&docker.build(&context, buildkit, "first", &[]), buildkit),
+            0
+        );
+    }
+    // Containers' network needs a way out, which this room has not.
+    docker.run(&[
+        "run",
+        "-d",
+        "--network=host",
+        "--restart=always",
+        "-e",
+        "K=in-environment",
+        "first",
+        "/busybox",
+        "sleep",
+        "600",
+    ]);
+    docker.run(&["network", "create", "of-this-machine"]);
+    let done = engine
+        .quiesce(
+            QuiesceOptions {
+                networks: true,
+                cache: bound,
+            },
+            DEADLINE,
+        )
+        .await;
+    assert_eq!((done.containers, done.warnings), (1, vec![]));
+    assert_eq!(
+        docker.run(&["network", "ls", "-q", "--filter", "type=custom"]),
+        ""
+    );
+    let report = engine.stop(DEADLINE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_scrubbed(&room, &config);
+
+    let engine = start(&room, &config).await;
+    let docker = machine.docker(engine.socket());
+    assert_eq!(docker.run(&["ps", "-aq"]), "");
+    for buildkit in [true, false] {
+        let said = docker.build(&context, buildkit, "second", &[]);
+        assert_eq!(
+            hits(&said, buildkit),
+            if buildkit { STEPS - 1 } else { STEPS },
+            "{said}"
+        );
+    }
+    assert!(engine.stop(DEADLINE).await.is_clean());
+}
+
+/// How many steps came from the cache. BuildKit does not count ENV as a step.
+fn hits(said: &str, buildkit: bool) -> usize {
+    said.matches(if buildkit {
+        " CACHED"
+    } else {
+        "---> Using cache"
+    })
+    .count()
+}
+
+fn assert_scrubbed(room: &Room, config: &EngineConfig) {
+    let config = config.clone();
+    room.run(move || {
+        let device = rustix::fs::stat(&config.volume)
+            .expect("it is mounted")
+            .st_dev;
+        assert_eq!(
+            holders((rustix::fs::major(device), rustix::fs::minor(device))),
+            []
+        );
+        let scrubbed = scrub(&config.volume, config.image_store, ScrubOptions::default())
+            .expect("it is stopped");
+        let Scrubbed::Fit {
+            removed,
+            warning: None,
+        } = &scrubbed
+        else {
+            panic!("{scrubbed:?}")
+        };
+        assert!(removed.contains(&PathBuf::from("network")), "{removed:?}");
+        for secret in ["in-environment", "of-this-machine", "in-argument"] {
+            assert_eq!(
+                files_with(&config.volume, secret),
+                Vec::<PathBuf>::new(),
+                "{secret} would be published"
+            );
+        }
+    });
+}
+
+fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("listed") {
+        let path = entry.expect("listed").path();
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if path.is_file() {
+            let bytes = fs::read(&path).expect("readable");
+            if bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+            {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn this_machines_engine_continues_its_own_volumes() {
+    let program = program();
+    assert_eq!(
+        continuation(program.version, program.version),
+        Continuation::Restore
+    );
+    let key = Compatibility::of(&program, ImageStore::Overlay2).to_string();
+    assert!(
+        key.ends_with(&format!("-overlay2-docker{}", program.version.major)),
+        "{key}"
+    );
+}
+
+/// Settings that the machine's administrator made reach ours.
+#[tokio::test]
+async fn the_systems_registry_settings_are_taken_over() {
+    let machine = Machine::new();
+    let room = Room::new(true);
+    let mut config = machine.engine_config(&room, "own", ImageStore::Overlay2);
+    let settings = machine.path("daemon.json");
+    fs::write(
+        &settings,
+        r#"{"registry-mirrors":["https://mirror.test"],"data-root":"/nowhere"}"#,
+    )
+    .expect("written");
+    config.system_config = Some(settings);
+    let engine = start(&room, &config).await;
+    let docker: Docker = machine.docker(engine.socket());
+    assert!(
+        docker
+            .run(&["info", "--format", "{{.RegistryConfig.Mirrors}}"])
+            .contains("https://mirror.test/")
+    );
+    assert!(engine.stop(DEADLINE).await.is_clean());
+}

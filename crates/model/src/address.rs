@@ -1,0 +1,158 @@
+//! Where each object rests in a store: the only place that knows the paths.
+//!
+//! ```text
+//! v1/packs/3f/3f…            pack, by its id
+//! v1/leaves/a0/a0…           the new leaves of one save
+//! v1/maps/…                  root of a map
+//! v1/hot/…                   hot list
+//! v1/broken/…                mark of a snapshot that no job can use, by the snapshot's id
+//! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
+//! ```
+//!
+//! The version stands first: a new version of the format is a new tree beside the old one, never a
+//! migration. In `<time>` the newest snapshot sorts first, so that the first name of a listing is
+//! the head of a lineage.
+
+use crate::digest::{BlockId, HotListId, LeavesId, MapId, PackId, SnapshotId};
+use crate::limits::NAME_MAX_BYTES;
+use crate::lineage::Lineage;
+
+/// Version of the whole tree.
+pub const FORMAT: &str = "v1";
+
+/// The path of a pack.
+pub fn pack(id: PackId) -> String {
+    let id = id.to_string();
+    format!("{FORMAT}/packs/{}/{id}", &id[..2])
+}
+
+/// The path of an object of leaves.
+pub fn leaves(id: LeavesId) -> String {
+    let id = id.to_string();
+    format!("{FORMAT}/leaves/{}/{id}", &id[..2])
+}
+
+/// The path of the root of a map.
+pub fn map(id: MapId) -> String {
+    format!("{FORMAT}/maps/{id}")
+}
+
+/// The path of a hot list.
+pub fn hot(id: HotListId) -> String {
+    format!("{FORMAT}/hot/{id}")
+}
+
+/// The path of the mark of a snapshot that no job can use.
+pub fn broken(id: SnapshotId) -> String {
+    format!("{FORMAT}/broken/{id}")
+}
+
+/// The folder of all snapshots.
+pub fn snapshots() -> String {
+    format!("{FORMAT}/snapshots")
+}
+
+/// The folder of one lineage's snapshots.
+pub fn lineage(lineage: &Lineage) -> String {
+    format!("{}/{}", scope(lineage), segment(&lineage.job))
+}
+
+/// The folder that holds a folder for each job in a lineage's scope.
+pub fn scope(lineage: &Lineage) -> String {
+    format!(
+        "{}/{}/{}/{}",
+        snapshots(),
+        segment(&lineage.project),
+        segment(&lineage.compatibility),
+        segment(&lineage.scope)
+    )
+}
+
+/// The path of a snapshot that was made at `created_ms` (Unix time in milliseconds).
+pub fn snapshot(of: &Lineage, created_ms: u64, id: SnapshotId) -> String {
+    format!("{}/{:016x}-{id}.json", lineage(of), u64::MAX - created_ms)
+}
+
+/// Reads the last part of a snapshot's path: when it was made, and its id.
+pub fn parse_snapshot(file_name: &str) -> Option<(u64, SnapshotId)> {
+    let (time, id) = file_name.strip_suffix(".json")?.split_once('-')?;
+    let canonical =
+        time.len() == 16 && !time.contains(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
+    let time = u64::from_str_radix(time, 16).ok().filter(|_| canonical)?;
+    Some((u64::MAX - time, id.parse().ok()?))
+}
+
+/// A name as one segment of a path: letters, digits, `.`, `-` and `_` stand for themselves, every
+/// other byte is `=` and two hexadecimal digits; a name of dots only is escaped too. A long name is
+/// cut and ends in `=` and the first 16 digits of its digest.
+fn segment(name: &str) -> String {
+    let dots_only = name.bytes().all(|byte| byte == b'.');
+    let mut out = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'.' if !dots_only => out.push('.'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("={byte:02x}")),
+        }
+    }
+    if name.is_empty() {
+        out.push('=');
+    }
+    if out.len() > NAME_MAX_BYTES {
+        out.truncate(NAME_MAX_BYTES - 17);
+        let digest = BlockId::of(name.as_bytes()).to_string();
+        out = format!("{out}={}", &digest[..16]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(scope: &str) -> Lineage {
+        Lineage {
+            project: "github.com/shop/web".into(),
+            compatibility: "linux-amd64-overlay2-docker26".into(),
+            scope: scope.into(),
+            job: "build".into(),
+        }
+    }
+
+    #[test]
+    fn the_newest_snapshot_sorts_first_and_reads_back() {
+        let id = SnapshotId::of(b"x");
+        let old = snapshot(&of("main"), 1_000, id);
+        let new = snapshot(&of("main"), 1_001, id);
+        assert!(new < old);
+        assert!(new.starts_with(
+            "v1/snapshots/github.com=2fshop=2fweb/linux-amd64-overlay2-docker26/main/build/"
+        ));
+        let (_, name) = new.rsplit_once('/').expect("a path");
+        assert_eq!(parse_snapshot(name), Some((1_001, id)));
+        assert_eq!(parse_snapshot("x-y.json"), None);
+    }
+
+    #[test]
+    fn no_name_leaves_its_segment() {
+        for name in ["..", ".", "", "a/../b", "ä", "a b\n", &"x".repeat(500)] {
+            let segment = segment(name);
+            assert!(
+                !segment.is_empty() && segment.len() <= NAME_MAX_BYTES,
+                "{segment}"
+            );
+            assert!(
+                !segment.contains('/') && !segment.trim_matches('.').is_empty(),
+                "{segment}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_names_never_share_a_segment(a in ".{0,60}", b in ".{0,60}") {
+            prop_assert_eq!(a == b, segment(&a) == segment(&b));
+        }
+    }
+}

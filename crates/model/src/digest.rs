@@ -1,0 +1,145 @@
+//! Content digests: each kind of object has an id type of its own, all of them BLAKE3.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that is not the 64 lower-case hexadecimal digits of a digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a digest: expected 64 lower-case hexadecimal digits")]
+pub struct DigestError(String);
+
+fn parse_hex(text: &str) -> Result<[u8; 32], DigestError> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let bytes = text.as_bytes();
+    let mut out = [0; 32];
+    if bytes.len() == 64 {
+        for (slot, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+            match (digit(pair[0]), digit(pair[1])) {
+                (Some(high), Some(low)) => *slot = high << 4 | low,
+                _ => return Err(refuse(text)),
+            }
+        }
+        return Ok(out);
+    }
+    Err(refuse(text))
+}
+
+fn refuse(text: &str) -> DigestError {
+    DigestError(text.chars().take(80).collect())
+}
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The id of these bytes.
+            pub fn of(bytes: &[u8]) -> Self {
+                Self(*blake3::hash(bytes).as_bytes())
+            }
+
+            /// An id read from a format that holds it as 32 bytes.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 32 bytes of the id.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// The first 12 hexadecimal digits, for people.
+            pub fn short(&self) -> String {
+                self.to_string()[..12].to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.short())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = DigestError;
+            fn from_str(text: &str) -> Result<Self, DigestError> {
+                parse_hex(text).map(Self)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id_type! {
+    /// Names a block by its 64 KiB of content.
+    BlockId
+}
+id_type! {
+    /// Names a pack by all of its bytes.
+    PackId
+}
+id_type! {
+    /// Names one leaf of a map by its encoded bytes.
+    LeafId
+}
+id_type! {
+    /// Names an object that holds the leaves one save wrote, by all of its bytes.
+    LeavesId
+}
+id_type! {
+    /// Names the root of a map by its encoded bytes.
+    MapId
+}
+id_type! {
+    /// Names a hot list by its encoded bytes.
+    HotListId
+}
+id_type! {
+    /// Names a snapshot by the bytes of its object.
+    SnapshotId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_text() {
+        let id = BlockId::of(b"larder");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.short().len(), 12);
+    }
+
+    #[test]
+    fn other_texts_are_refused_and_named() {
+        let upper = BlockId::of(b"larder").to_string().to_uppercase();
+        for text in ["", "00", &upper, &"g".repeat(64), &"é".repeat(32)] {
+            let error = text.parse::<BlockId>().expect_err("not a digest");
+            assert!(error.to_string().contains("64 lower-case"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Frames: neighbouring blocks compressed together, and how a block is found in one.
+//!
+//! A frame is up to [`crate::limits::FRAME_BLOCKS`] blocks, one after the other, as one zstd frame
+//! (RFC 8878) with its content size in the frame header. A block is read by fetching its whole
+//! frame, decompressing it, and comparing the block's BLAKE3 digest with the one in the map.
+
+use crate::digest::{BlockId, PackId};
+use crate::limits::{FRAME_BLOCKS, FRAME_STORED_MAX_BYTES};
+
+/// Where a frame rests: a range of bytes in a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameRef {
+    /// The pack that holds it.
+    pub pack: PackId,
+    /// Where in the pack its first byte is.
+    pub offset: u32,
+    /// How many bytes it has there.
+    pub stored_bytes: u32,
+    /// How many blocks it holds, 1 to [`FRAME_BLOCKS`].
+    pub blocks: u8,
+}
+
+impl FrameRef {
+    /// Says what is wrong with the numbers, whatever the pack.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.blocks == 0 || usize::from(self.blocks) > FRAME_BLOCKS {
+            return Some(format!("a frame of {} blocks", self.blocks));
+        }
+        if self.stored_bytes == 0 || self.stored_bytes as usize > FRAME_STORED_MAX_BYTES {
+            return Some(format!("a frame of {} bytes", self.stored_bytes));
+        }
+        if self.offset.checked_add(self.stored_bytes).is_none() {
+            return Some(format!("a frame at offset {}", self.offset));
+        }
+        None
+    }
+
+    /// The bytes of the pack that hold the frame.
+    pub fn range(&self) -> std::ops::Range<u64> {
+        let start = u64::from(self.offset);
+        start..start + u64::from(self.stored_bytes)
+    }
+}
+
+/// A block that is not all zeros: what it holds, and where that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlockRef {
+    /// The digest of its content.
+    pub id: BlockId,
+    /// The frame that holds it.
+    pub frame: FrameRef,
+    /// Its place among the frame's blocks, from 0.
+    pub slot: u8,
+}

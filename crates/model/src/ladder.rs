@@ -1,0 +1,61 @@
+//! The ladder: the lineages to try for a restore, in order.
+
+use crate::lineage::Lineage;
+
+/// One step of a ladder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rung {
+    /// Snapshots of exactly this lineage.
+    Lineage(Lineage),
+    /// Snapshots of any job in this project, compatibility and scope (the lineage's job is not
+    /// looked at).
+    AnyJob(Lineage),
+}
+
+/// The ladder of a lineage: the same job in its own scope and then in each fallback, and only then
+/// any job, in the same order of scopes.
+///
+/// Scopes that are not named are never looked at, so what a pull request's job wrote is read by
+/// that pull request's jobs alone.
+pub fn ladder(own: &Lineage, fallbacks: &[String]) -> Vec<Rung> {
+    let mut scopes = vec![&own.scope];
+    for scope in fallbacks {
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    let within = |scope: &String| Lineage {
+        scope: scope.clone(),
+        ..own.clone()
+    };
+    let same_job = scopes.iter().map(|scope| Rung::Lineage(within(scope)));
+    let any_job = scopes.iter().map(|scope| Rung::AnyJob(within(scope)));
+    same_job.chain(any_job).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_job_everywhere_comes_before_any_job() {
+        let own = Lineage {
+            project: "shop".into(),
+            compatibility: "c".into(),
+            scope: "pull/7".into(),
+            job: "build".into(),
+        };
+        let main = Lineage {
+            scope: "main".into(),
+            ..own.clone()
+        };
+        let rungs = ladder(&own, &["main".into(), "pull/7".into(), "main".into()]);
+        let expected = [
+            Rung::Lineage(own.clone()),
+            Rung::Lineage(main.clone()),
+            Rung::AnyJob(own),
+            Rung::AnyJob(main),
+        ];
+        assert_eq!(rungs, expected);
+    }
+}

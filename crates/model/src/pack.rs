@@ -1,0 +1,209 @@
+//! Packs: the immutable objects that hold frames.
+//!
+//! # Data format
+//!
+//! ```text
+//! "LARDERPK"  version u16 = 1  0 u16          12 bytes
+//! frames, back to back
+//! index, per frame:  offset u32  stored bytes u32  blocks u8  digest of each block [32]
+//! trailer:  frames u32  index offset u32  index bytes u32  "LARDERPK"      20 bytes
+//! ```
+//!
+//! All numbers are little-endian. A pack is stored at `packs/<first two digits>/<id>`, where the id
+//! is the BLAKE3 digest of all its bytes. Readers find frames through a map and never need the
+//! index; it is there so that a pack explains itself to verification and repair.
+
+use crate::digest::{BlockId, PackId};
+use crate::frame::FrameRef;
+use crate::limits::PACK_MAX_BYTES;
+use crate::wire::{FormatError, Reader, write_header};
+
+const MAGIC: &[u8; 8] = b"LARDERPK";
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 12;
+const TRAILER_BYTES: usize = 20;
+const OBJECT: &str = "pack";
+
+/// A frame's place in a pack whose id is not known yet, because the pack is still being filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameSlot {
+    /// Offset in the pack.
+    pub offset: u32,
+    /// Bytes there.
+    pub stored_bytes: u32,
+    /// Blocks in it.
+    pub blocks: u8,
+}
+
+impl FrameSlot {
+    /// The frame's full reference, once its pack has an id.
+    pub fn in_pack(self, pack: PackId) -> FrameRef {
+        FrameRef {
+            pack,
+            offset: self.offset,
+            stored_bytes: self.stored_bytes,
+            blocks: self.blocks,
+        }
+    }
+}
+
+/// Fills one pack, frame by frame.
+#[derive(Debug)]
+pub struct PackBuilder {
+    bytes: Vec<u8>,
+    index: Vec<u8>,
+    frames: u32,
+}
+
+impl Default for PackBuilder {
+    fn default() -> Self {
+        let mut bytes = Vec::new();
+        write_header(&mut bytes, MAGIC, VERSION);
+        Self {
+            bytes,
+            index: Vec::new(),
+            frames: 0,
+        }
+    }
+}
+
+impl PackBuilder {
+    /// Adds a compressed frame that holds `blocks`, in order.
+    pub fn push(&mut self, stored: &[u8], blocks: &[BlockId]) -> FrameSlot {
+        let slot = FrameSlot {
+            offset: u32::try_from(self.bytes.len()).expect("a pack is closed long before 4 GiB"),
+            stored_bytes: u32::try_from(stored.len()).expect("a frame is about 1 MiB at most"),
+            blocks: u8::try_from(blocks.len()).expect("a frame has at most 16 blocks"),
+        };
+        self.bytes.extend_from_slice(stored);
+        self.index.extend_from_slice(&slot.offset.to_le_bytes());
+        self.index
+            .extend_from_slice(&slot.stored_bytes.to_le_bytes());
+        self.index.push(slot.blocks);
+        blocks
+            .iter()
+            .for_each(|id| self.index.extend_from_slice(id.as_bytes()));
+        self.frames += 1;
+        slot
+    }
+
+    /// Bytes so far, without index and trailer.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no frame was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Closes the pack: its id and its bytes.
+    pub fn finish(mut self) -> (PackId, Vec<u8>) {
+        let index_offset = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&self.index);
+        self.bytes.extend_from_slice(&self.frames.to_le_bytes());
+        self.bytes.extend_from_slice(&index_offset.to_le_bytes());
+        self.bytes
+            .extend_from_slice(&(self.index.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(MAGIC);
+        (PackId::of(&self.bytes), self.bytes)
+    }
+}
+
+/// A frame as a pack's own index describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedFrame {
+    /// Where it is.
+    pub slot: FrameSlot,
+    /// The digests of its blocks, in order.
+    pub blocks: Vec<BlockId>,
+}
+
+/// Reads the index of a whole pack.
+pub fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
+    if bytes.len() > PACK_MAX_BYTES {
+        return Err(FormatError::invalid(
+            OBJECT,
+            format!("it has {} bytes", bytes.len()),
+        ));
+    }
+    Reader::new(OBJECT, bytes).header(MAGIC, VERSION)?;
+    let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
+    let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
+    let frames = trailer.u32("frame count")?;
+    let offset = trailer.u32("index offset")? as usize;
+    let len = trailer.u32("index length")? as usize;
+    if trailer.take("closing magic", 8)? != MAGIC {
+        return Err(trailer.invalid("it does not end with its magic bytes"));
+    }
+    if offset < HEADER_BYTES || offset + len != trailer_at {
+        return Err(trailer.invalid("its index is not where the trailer says"));
+    }
+    let mut index = Reader::new(OBJECT, &bytes[offset..trailer_at]);
+    let mut list = Vec::new();
+    for _ in 0..frames {
+        list.push(read_indexed_frame(&mut index, offset)?);
+    }
+    index.end()?;
+    Ok(list)
+}
+
+fn read_indexed_frame(index: &mut Reader<'_>, end: usize) -> Result<IndexedFrame, FormatError> {
+    let slot = FrameSlot {
+        offset: index.u32("frame offset")?,
+        stored_bytes: index.u32("frame length")?,
+        blocks: index.u8("block count")?,
+    };
+    if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
+        return Err(index.invalid(fault));
+    }
+    if slot.offset as usize + slot.stored_bytes as usize > end {
+        return Err(index.invalid("a frame runs into the index"));
+    }
+    let blocks = (0..slot.blocks)
+        .map(|_| index.digest("block digest").map(BlockId::from_bytes))
+        .collect::<Result<_, _>>()?;
+    Ok(IndexedFrame { slot, blocks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> (PackId, Vec<u8>) {
+        let mut pack = PackBuilder::default();
+        pack.push(b"first frame", &[BlockId::of(b"a"), BlockId::of(b"b")]);
+        pack.push(b"second", &[BlockId::of(b"c")]);
+        pack.finish()
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let (id, bytes) = small();
+        assert_eq!(bytes.len(), 12 + 17 + 2 * 9 + 3 * 32 + 20);
+        assert_eq!(&bytes[..12], b"LARDERPK\x01\0\0\0");
+        assert_eq!(
+            id.to_string(),
+            "6f0364f49e80bebf611b97f41318770563df46337605aa026f082c28647fd228",
+            "the pack format changed: give it a new version"
+        );
+    }
+
+    #[test]
+    fn the_index_reads_back() {
+        let (_, bytes) = small();
+        let index = read_index(&bytes).expect("a pack just written");
+        assert_eq!(index.len(), 2);
+        assert_eq!(index[1].blocks, [BlockId::of(b"c")]);
+        let range = index[1].slot.in_pack(PackId::of(&bytes)).range();
+        assert_eq!(&bytes[range.start as usize..range.end as usize], b"second");
+    }
+
+    #[test]
+    fn any_cut_is_refused() {
+        let (_, bytes) = small();
+        for len in 0..bytes.len() {
+            assert!(read_index(&bytes[..len]).is_err(), "cut at {len}");
+        }
+    }
+}

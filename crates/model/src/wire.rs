@@ -1,0 +1,159 @@
+//! Reading and writing little-endian fields of the binary formats.
+//!
+//! A [`Reader`] never reads past its bytes and never reserves memory that the bytes do not back.
+
+use crate::digest::DigestError;
+
+/// Why bytes from a store were not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The bytes end before a field does.
+    #[error("the {object} is cut short: {field} needs {needed} bytes, {left} are left")]
+    Short {
+        /// Kind of object.
+        object: &'static str,
+        /// Field that was being read.
+        field: &'static str,
+        /// Bytes that the field needs.
+        needed: usize,
+        /// Bytes that were left.
+        left: usize,
+    },
+    /// A field holds a value that the format does not allow.
+    #[error("the {object} is not valid: {what}")]
+    Invalid {
+        /// Kind of object.
+        object: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// The object has a format version that this program does not read.
+    #[error(
+        "the {object} has format version {found}; this program reads version {known}: use a newer Larder"
+    )]
+    Version {
+        /// Kind of object.
+        object: &'static str,
+        /// Version found.
+        found: u16,
+        /// Version that this program reads.
+        known: u16,
+    },
+    /// A digest in text form was not one.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+impl FormatError {
+    /// An [`FormatError::Invalid`] for `object`.
+    pub fn invalid(object: &'static str, what: impl Into<String>) -> Self {
+        Self::Invalid {
+            object,
+            what: what.into(),
+        }
+    }
+}
+
+/// Reads fields in order from the bytes of one object.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    object: &'static str,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `bytes`, which are those of an `object` (named in errors).
+    pub fn new(object: &'static str, bytes: &'a [u8]) -> Self {
+        Self {
+            object,
+            rest: bytes,
+        }
+    }
+
+    /// The next `len` bytes.
+    pub fn take(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], FormatError> {
+        let Some((head, rest)) = self.rest.split_at_checked(len) else {
+            return Err(FormatError::Short {
+                object: self.object,
+                field,
+                needed: len,
+                left: self.rest.len(),
+            });
+        };
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], FormatError> {
+        let bytes = self.take(field, N)?;
+        Ok(bytes.try_into().expect("take returns the length asked for"))
+    }
+
+    /// The next byte.
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, FormatError> {
+        self.array::<1>(field).map(|[byte]| byte)
+    }
+
+    /// The next `u16`.
+    pub fn u16(&mut self, field: &'static str) -> Result<u16, FormatError> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
+    /// The next `u32`.
+    pub fn u32(&mut self, field: &'static str) -> Result<u32, FormatError> {
+        self.array(field).map(u32::from_le_bytes)
+    }
+
+    /// The next `u64`.
+    pub fn u64(&mut self, field: &'static str) -> Result<u64, FormatError> {
+        self.array(field).map(u64::from_le_bytes)
+    }
+
+    /// The next 32 bytes of a digest.
+    pub fn digest(&mut self, field: &'static str) -> Result<[u8; 32], FormatError> {
+        self.array(field)
+    }
+
+    /// The 12 bytes every binary object starts with: its magic, its version, two zero bytes.
+    pub fn header(&mut self, magic: &[u8; 8], known: u16) -> Result<(), FormatError> {
+        let object = self.object;
+        if self.take("magic", 8)? != magic {
+            return Err(FormatError::invalid(
+                object,
+                "it does not start with its magic bytes",
+            ));
+        }
+        let found = self.u16("version")?;
+        if found != known {
+            return Err(FormatError::Version {
+                object,
+                found,
+                known,
+            });
+        }
+        match self.u16("reserved")? {
+            0 => Ok(()),
+            other => Err(self.invalid(format!("the reserved field holds {other}, not 0"))),
+        }
+    }
+
+    /// Ends reading: bytes left over are an error.
+    pub fn end(self) -> Result<(), FormatError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        Err(self.invalid(format!("{} bytes follow its end", self.rest.len())))
+    }
+
+    /// An error about this object.
+    pub fn invalid(&self, what: impl Into<String>) -> FormatError {
+        FormatError::invalid(self.object, what)
+    }
+}
+
+/// Starts an object: magic, version, two zero bytes. The counterpart of [`Reader::header`].
+pub fn write_header(out: &mut Vec<u8>, magic: &[u8; 8], version: u16) {
+    out.extend_from_slice(magic);
+    out.extend_from_slice(&version.to_le_bytes());
+    out.extend_from_slice(&[0, 0]);
+}

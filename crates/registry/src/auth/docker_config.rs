@@ -1,0 +1,280 @@
+//! Docker's `config.json`: `auths`, `credHelpers` and `credsStore`.
+//!
+//! Follows docker's `cli/config/configfile/file.go` (`GetCredentialsStore`, `decodeAuth`) and
+//! `cli/config/credentials`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use serde::Deserialize;
+
+use crate::auth::credentials::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
+use crate::auth::helper;
+use crate::error::RegistryError;
+use crate::limits::CREDENTIALS_MAX_BYTES;
+use crate::secret::Secret;
+
+/// The part of docker's `config.json` that says who we are.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DockerConfig {
+    auths: BTreeMap<String, Auth>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Auth {
+    /// base64 of `user:password`.
+    #[serde(rename = "auth")]
+    encoded: Option<Secret>,
+    username: Option<String>,
+    password: Option<Secret>,
+    identitytoken: Option<Secret>,
+    registrytoken: Option<Secret>,
+}
+
+impl DockerConfig {
+    /// Reads the file at `path`; one that does not exist holds nothing.
+    pub fn read(path: &Path) -> Result<Self, RegistryError> {
+        let refuse = |reason: String| RegistryError::Setting {
+            kind: "docker's configuration",
+            value: path.display().to_string(),
+            reason,
+        };
+        let mut text = Vec::new();
+        match std::fs::File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            opened => opened
+                .and_then(|file| {
+                    file.take(CREDENTIALS_MAX_BYTES as u64)
+                        .read_to_end(&mut text)
+                })
+                .map_err(|error| refuse(error.to_string()))?,
+        };
+        Self::parse(&text).map_err(|error| refuse(place(&error)))
+    }
+
+    /// Reads the text of a `config.json`. The error never quotes the text, which holds passwords.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+
+    pub(crate) async fn find(&self, registry: &str) -> Found {
+        let mut found = Found::default();
+        if let Some((helper, key)) = self.helper(registry) {
+            match helper::get(helper, key).await {
+                Ok(Some(credential)) => found.credential = Some(credential),
+                Ok(None) => {}
+                Err(complaint) => found.complaint = complaint,
+            }
+        }
+        if found.credential.is_none() {
+            match self.entry(registry).map(credential_of) {
+                Some(Ok(credential)) => found.credential = credential,
+                Some(Err(complaint)) => found.complaint = complaint,
+                None => {}
+            }
+        }
+        found
+    }
+
+    /// The helper for this registry, and the key it files the registry under.
+    fn helper<'a>(&'a self, registry: &'a str) -> Option<(&'a str, &'a str)> {
+        let own = keys(registry).find_map(|key| {
+            self.cred_helpers
+                .get(key)
+                .map(|helper| (helper.as_str(), key))
+        });
+        let general = || {
+            (
+                self.creds_store.as_str(),
+                keys(registry).next().unwrap_or(registry),
+            )
+        };
+        own.or_else(|| Some(general()))
+            .filter(|(helper, _)| !helper.is_empty())
+    }
+
+    /// The entry for this registry: by its exact key, else by the host in a key that is a URL
+    /// (docker `cli/config/credentials/file_store.go`, `ConvertToHostname`).
+    fn entry(&self, registry: &str) -> Option<&Auth> {
+        let exact = keys(registry).find_map(|key| self.auths.get(key));
+        let by_host = || {
+            let entries = self.auths.iter();
+            let mut matching = entries.filter(|(key, _)| keys(registry).any(|k| k == host_of(key)));
+            matching.next().map(|(_, auth)| auth)
+        };
+        exact.or_else(by_host)
+    }
+}
+
+/// Where a syntax error stands; serde's own text may quote a value.
+fn place(error: &serde_json::Error) -> String {
+    format!(
+        "line {}, column {} is not as docker writes it",
+        error.line(),
+        error.column()
+    )
+}
+
+/// The names under which credentials of a registry may be filed, docker's own first.
+fn keys(registry: &str) -> impl Iterator<Item = &str> {
+    let hub = [
+        DOCKER_HUB_KEY,
+        "docker.io",
+        "index.docker.io",
+        DOCKER_HUB_HOST,
+    ];
+    let is_hub = registry == "docker.io";
+    let own = (!is_hub).then_some(registry);
+    hub.into_iter().filter(move |_| is_hub).chain(own)
+}
+
+fn host_of(key: &str) -> &str {
+    let bare = key
+        .strip_prefix("https://")
+        .or(key.strip_prefix("http://"))
+        .unwrap_or(key);
+    bare.split('/').next().unwrap_or(bare)
+}
+
+fn credential_of(auth: &Auth) -> Result<Option<Credential>, String> {
+    let filled = |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.is_empty());
+    if let Some(token) = filled(&auth.registrytoken) {
+        return Ok(Some(Credential::RegistryToken(token)));
+    }
+    if let Some(token) = filled(&auth.identitytoken) {
+        return Ok(Some(Credential::IdentityToken(token)));
+    }
+    if let Some(encoded) = filled(&auth.encoded) {
+        return decode(&encoded).map(Some);
+    }
+    Ok(match (&auth.username, filled(&auth.password)) {
+        (Some(user), Some(password)) if !user.is_empty() => Some(Credential::Password {
+            user: user.clone(),
+            password,
+        }),
+        _ => None,
+    })
+}
+
+fn decode(encoded: &Secret) -> Result<Credential, String> {
+    let refuse =
+        || "an `auth` entry of docker's config.json is not base64 of `user:password`".to_owned();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(encoded.expose().trim())
+        .map_err(|_| refuse())?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse())?;
+    let (user, password) = text.split_once(':').ok_or_else(refuse)?;
+    Ok(Credential::Password {
+        user: user.to_owned(),
+        password: Secret::new(password.trim_matches('\0')),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn find(config: &str, registry: &str) -> Found {
+        DockerConfig::parse(config.as_bytes())
+            .expect("valid")
+            .find(registry)
+            .await
+    }
+
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password {
+            user: user.into(),
+            password: Secret::new(password),
+        }
+    }
+
+    // base64("ann:s3cr:et")
+    const ANN: &str = "YW5uOnMzY3I6ZXQ=";
+
+    #[tokio::test]
+    async fn entries_are_found_by_every_spelling() {
+        for (key, registry) in [
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("docker.io", "docker.io"),
+            ("https://registry-1.docker.io/v2/", "docker.io"),
+            ("r.example:5000", "r.example:5000"),
+            ("https://r.example:5000", "r.example:5000"),
+            ("http://r.example/v2/", "r.example"),
+        ] {
+            let config =
+                format!(r#"{{"auths":{{"{key}":{{"auth":"{ANN}"}}}},"HttpHeaders":{{}}}}"#);
+            assert_eq!(
+                find(&config, registry).await.credential,
+                Some(password("ann", "s3cr:et")),
+                "{key}"
+            );
+            assert_eq!(find(&config, "other.example").await.credential, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_come_before_passwords() {
+        let auth = |fields: &str| format!(r#"{{"auths":{{"r":{{"auth":"{ANN}",{fields}}}}}}}"#);
+        assert_eq!(
+            find(&auth(r#""identitytoken":"t""#), "r").await.credential,
+            Some(Credential::IdentityToken(Secret::new("t")))
+        );
+        assert_eq!(
+            find(&auth(r#""registrytoken":"t""#), "r").await.credential,
+            Some(Credential::RegistryToken(Secret::new("t")))
+        );
+        let plain = r#"{"auths":{"r":{"username":"u","password":"p"}}}"#;
+        assert_eq!(find(plain, "r").await.credential, Some(password("u", "p")));
+        assert_eq!(find(r#"{"auths":{"r":{}}}"#, "r").await.credential, None);
+    }
+
+    #[tokio::test]
+    async fn a_broken_entry_is_a_complaint_without_the_secret() {
+        for auth in ["%%%", "bm9jb2xvbg==", "/w=="] {
+            let config = format!(r#"{{"auths":{{"r":{{"auth":"{auth}"}}}}}}"#);
+            let found = find(&config, "r").await;
+            assert_eq!(found.credential, None);
+            assert!(found.complaint.contains("base64") && !found.complaint.contains(auth));
+        }
+    }
+
+    #[test]
+    fn a_config_cannot_be_printed_or_quoted() {
+        let config = format!(r#"{{"auths":{{"r":{{"auth":"{ANN}","identitytoken":"tok"}}}}}}"#);
+        let shown = format!(
+            "{:?}",
+            DockerConfig::parse(config.as_bytes()).expect("valid")
+        );
+        assert!(!shown.contains(ANN) && !shown.contains("tok\""), "{shown}");
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, r#"{"auths":"s3cret"}"#).expect("written");
+        let error = DockerConfig::read(&path)
+            .expect_err("not docker's form")
+            .to_string();
+        assert!(
+            error.contains("line 1") && !error.contains("s3cret"),
+            "{error}"
+        );
+        assert!(DockerConfig::read(&folder.path().join("absent")).is_ok());
+    }
+
+    #[test]
+    fn helpers_of_one_registry_come_before_the_general_store() {
+        let config = br#"{"credHelpers":{"r.example":"one"},"credsStore":"all"}"#;
+        let config = DockerConfig::parse(config).expect("valid");
+        assert_eq!(config.helper("r.example"), Some(("one", "r.example")));
+        assert_eq!(config.helper("other"), Some(("all", "other")));
+        assert_eq!(config.helper("docker.io"), Some(("all", DOCKER_HUB_KEY)));
+        assert_eq!(DockerConfig::default().helper("r.example"), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! `docker-credential-<name> get`: a program that keeps passwords (docker-credential-helpers,
+//! `client/command.go` and `client/client.go`).
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use crate::auth::credentials::Credential;
+use crate::limits::{CREDENTIALS_MAX_BYTES, HELPER_LIMIT};
+use crate::secret::Secret;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    username: String,
+    secret: Secret,
+}
+
+/// Asks the helper `name` for the credential filed under `key`; `Ok(None)` when it has none.
+pub(crate) async fn get(name: &str, key: &str) -> Result<Option<Credential>, String> {
+    let program = format!("docker-credential-{name}");
+    let in_name = |c: u8| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
+    let answer = if name.bytes().all(in_name) {
+        ask(&program, key, HELPER_LIMIT).await
+    } else {
+        Err("its name may hold letters, digits, `.`, `_` and `-` only".to_owned())
+    };
+    answer.map_err(|reason| format!("{program} failed: {reason}"))
+}
+
+async fn ask(program: &str, key: &str, limit: Duration) -> Result<Option<Credential>, String> {
+    let child = Command::new(program)
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("it cannot be started: {error}"))?;
+    let output = tokio::time::timeout(limit, talk(child, key))
+        .await
+        .map_err(|_| format!("no answer within {} s", limit.as_secs_f32()))?
+        .map_err(|error| error.to_string())?;
+    // Helpers tell "none" by this text, whatever their exit code (`credentials/error.go`).
+    let text = String::from_utf8_lossy(&output.stdout);
+    if text.trim().starts_with("credentials not found") {
+        return Ok(None);
+    }
+    if !output.status.success() {
+        let line: String = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(200)
+            .collect();
+        return Err(format!("{} {line}", output.status));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map(credential_of)
+        .map_err(|_| "its answer is not the JSON of a credential helper".to_owned())
+}
+
+async fn talk(mut child: Child, key: &str) -> std::io::Result<Output> {
+    let mut stdin = child.stdin.take().expect("piped above");
+    let stdout = child.stdout.take().expect("piped above");
+    // A helper that does not read its input still answers: a broken pipe is no failure.
+    if let Err(error) = stdin.write_all(format!("{key}\n").as_bytes()).await
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(error);
+    }
+    drop(stdin);
+    let mut text = Vec::new();
+    stdout
+        .take(CREDENTIALS_MAX_BYTES as u64)
+        .read_to_end(&mut text)
+        .await?;
+    Ok(Output {
+        status: child.wait().await?,
+        stdout: text,
+        stderr: Vec::new(),
+    })
+}
+
+/// The user name `<token>` marks an identity token (docker `cli/config/credentials/native_store.go`).
+fn credential_of(answer: Answer) -> Option<Credential> {
+    match (answer.username.as_str(), answer.secret.is_empty()) {
+        (_, true) => None,
+        ("<token>", false) => Some(Credential::IdentityToken(answer.secret)),
+        _ => Some(Credential::Password {
+            user: answer.username,
+            password: answer.secret,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// What a helper that is this shell script answers.
+    async fn answer(script: &str) -> Result<Option<Credential>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("helper");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("set");
+        let program = program.to_str().expect("a name");
+        // A test beside this one may fork while our script is still open for writing.
+        for _ in 0..50 {
+            match ask(
+                program,
+                "https://index.docker.io/v1/",
+                Duration::from_secs(2),
+            )
+            .await
+            {
+                Err(error) if error.contains("Text file busy") => tokio::task::yield_now().await,
+                answer => return answer,
+            }
+        }
+        panic!("the script stays busy");
+    }
+
+    #[tokio::test]
+    async fn a_helper_gets_the_key_and_gives_a_credential() {
+        let script = r#"read key; test "$1 $key" = "get https://index.docker.io/v1/" || exit 9
+            echo '{"ServerURL":"x","Username":"ann","Secret":"s3cret"}'"#;
+        let password = Secret::new("s3cret");
+        let ann = Credential::Password {
+            user: "ann".to_owned(),
+            password,
+        };
+        assert_eq!(answer(script).await, Ok(Some(ann)));
+    }
+
+    #[tokio::test]
+    async fn a_user_called_token_is_an_identity_token() {
+        let script = r#"echo '{"ServerURL":"x","Username":"<token>","Secret":"id"}'"#;
+        assert_eq!(
+            answer(script).await,
+            Ok(Some(Credential::IdentityToken(Secret::new("id"))))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_knows_nothing_is_no_failure() {
+        let script = "echo 'credentials not found in native keychain'; exit 1";
+        assert_eq!(answer(script).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_fails_or_hangs_is_told() {
+        for (script, expected) in [
+            ("echo no keyring; exit 3", "exit status: 3 no keyring"),
+            ("echo '{\"Secret\":\"s3cret\"}'", "not the JSON"),
+            ("exec sleep 60", "no answer within 2 s"),
+        ] {
+            let error = answer(script).await.expect_err("fails");
+            assert!(
+                error.contains(expected) && !error.contains("s3cret"),
+                "{error}"
+            );
+        }
+        for name in ["larder-test-absent", "../evil", "a/b"] {
+            let error = get(name, "r").await.expect_err("no such helper");
+            assert!(
+                error.starts_with(&format!("docker-credential-{name} failed")),
+                "{error}"
+            );
+        }
+    }
+}

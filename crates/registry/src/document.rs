@@ -1,0 +1,371 @@
+//! The documents of an image: index, manifest, configuration (OCI image specification; docker's
+//! "Image Manifest Version 2, Schema 2" has the same form).
+
+use std::collections::BTreeMap;
+
+use larder_model::identity::{Healthcheck, InheritedConfig, environment};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::platform::Platform;
+
+/// The types asked for; the order shows no preference, as in containerd's resolver.
+pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.oci.image.index.v1+json";
+
+/// What a media type says a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Index,
+    Manifest,
+    SchemaOne,
+}
+
+impl Kind {
+    /// `None` for a type that says nothing, such as `application/json`.
+    pub(crate) fn of(media_type: &str) -> Option<Self> {
+        match media_type.split(';').next().unwrap_or_default().trim() {
+            "application/vnd.oci.image.index.v1+json"
+            | "application/vnd.docker.distribution.manifest.list.v2+json" => Some(Self::Index),
+            "application/vnd.oci.image.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v2+json" => Some(Self::Manifest),
+            "application/vnd.docker.distribution.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Some(Self::SchemaOne),
+            _ => None,
+        }
+    }
+}
+
+/// An index or a manifest.
+#[derive(Debug)]
+pub(crate) enum Document {
+    Index(Vec<Entry>),
+    Manifest(Manifest),
+}
+
+/// One image of an index.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) digest: String,
+    pub(crate) size: u64,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) platform: Option<Platform>,
+    /// An entry that needs features of the system (`os.features`) serves no plain request
+    /// (containerd/platforms `platforms.go`, `matcher.Match`). Windows marks every image so.
+    pub(crate) needs_features: bool,
+}
+
+/// One image: its configuration and the compressed layers.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub(crate) config: Digest,
+    pub(crate) config_size: u64,
+    pub(crate) layers: usize,
+    pub(crate) layers_size: u64,
+}
+
+/// What is used of a configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) platform: Platform,
+    pub(crate) created: Option<String>,
+    pub(crate) chain: Option<Digest>,
+    pub(crate) inherited: InheritedConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawDocument {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    config: Option<RawDescriptor>,
+    layers: Option<Vec<RawDescriptor>>,
+    manifests: Option<Vec<RawDescriptor>>,
+    #[serde(rename = "fsLayers")]
+    schema_one_layers: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawDescriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: String,
+    size: u64,
+    platform: Option<RawPlatform>,
+}
+
+#[derive(Deserialize)]
+struct RawPlatform {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: Option<String>,
+    #[serde(default, rename = "os.features")]
+    features: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct RawConfig {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    created: Option<String>,
+    config: Option<RawInherited>,
+    rootfs: Option<RawRootfs>,
+}
+
+#[derive(Deserialize)]
+struct RawRootfs {
+    diff_ids: Option<Vec<Digest>>,
+}
+
+/// The names are Go's (docker `api/types/container`, `Config`); any field may be null.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawInherited {
+    cmd: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    exposed_ports: Option<BTreeMap<String, Value>>,
+    healthcheck: Option<RawHealthcheck>,
+    labels: Option<BTreeMap<String, String>>,
+    on_build: Option<Vec<String>>,
+    shell: Option<Vec<String>>,
+    stop_signal: Option<String>,
+    user: Option<String>,
+    volumes: Option<BTreeMap<String, Value>>,
+    working_dir: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawHealthcheck {
+    interval: Option<i64>,
+    retries: Option<i64>,
+    start_interval: Option<i64>,
+    start_period: Option<i64>,
+    test: Option<Vec<String>>,
+    timeout: Option<i64>,
+}
+
+impl Document {
+    /// Reads an index or a manifest. What it is must be clear: a document that could be taken for
+    /// both (CVE-2021-41190), or that is not what `announced` says, is refused, as in containerd
+    /// (`core/images/image.go`, `validateMediaType`).
+    pub(crate) fn parse(
+        bytes: &[u8],
+        announced: Option<Kind>,
+        what: &str,
+    ) -> Result<Self, RegistryError> {
+        let raw: RawDocument = json(bytes, what)?;
+        let says = raw.media_type.as_deref().and_then(Kind::of);
+        let is_one = raw.schema_one_layers.is_some() || raw.schema_version == Some(1);
+        if is_one || says == Some(Kind::SchemaOne) || announced == Some(Kind::SchemaOne) {
+            return Err(RegistryError::SchemaOne {
+                what: what.to_owned(),
+            });
+        }
+        let has_manifest = raw.config.is_some() || raw.layers.is_some();
+        let kind = match (raw.manifests.is_some(), has_manifest) {
+            (true, true) => {
+                return Err(malformed(
+                    what,
+                    "it could be an index as well as a manifest",
+                ));
+            }
+            (true, false) => Kind::Index,
+            (false, true) => Kind::Manifest,
+            (false, false) => says
+                .or(announced)
+                .ok_or_else(|| malformed(what, "it is neither an index nor a manifest"))?,
+        };
+        if [says, announced]
+            .into_iter()
+            .flatten()
+            .any(|other| other != kind)
+        {
+            return Err(malformed(what, "its media type is not that of its content"));
+        }
+        match kind {
+            Kind::Index => Ok(Self::Index(entries(raw.manifests.unwrap_or_default()))),
+            _ => manifest(raw, what).map(Self::Manifest),
+        }
+    }
+}
+
+fn entries(raw: Vec<RawDescriptor>) -> Vec<Entry> {
+    let entry = |raw: RawDescriptor| {
+        let features = raw
+            .platform
+            .as_ref()
+            .and_then(|platform| platform.features.as_ref());
+        let has_features = features.is_some_and(|features| !features.is_empty());
+        let platform = raw.platform.as_ref().map(|raw| {
+            Platform::new(
+                &raw.os,
+                &raw.architecture,
+                raw.variant.as_deref().unwrap_or_default(),
+            )
+        });
+        let windows = platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "windows");
+        Entry {
+            digest: raw.digest,
+            size: raw.size,
+            kind: Kind::of(&raw.media_type),
+            platform,
+            needs_features: has_features && !windows,
+        }
+    };
+    raw.into_iter().map(entry).collect()
+}
+
+fn manifest(raw: RawDocument, what: &str) -> Result<Manifest, RegistryError> {
+    let config = raw
+        .config
+        .ok_or_else(|| malformed(what, "it names no configuration"))?;
+    let digest = config
+        .digest
+        .parse()
+        .map_err(|error| malformed(what, &error))?;
+    let layers = raw.layers.unwrap_or_default();
+    let total = layers
+        .iter()
+        .try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
+    Ok(Manifest {
+        config: digest,
+        config_size: config.size,
+        layers: layers.len(),
+        layers_size: total.ok_or_else(|| malformed(what, "its layers are larger than any disk"))?,
+    })
+}
+
+impl Config {
+    /// Reads the configuration of an image with this many layers.
+    pub(crate) fn parse(bytes: &[u8], layers: usize, what: &str) -> Result<Self, RegistryError> {
+        let raw: RawConfig = json(bytes, what)?;
+        let rootfs = raw.rootfs.ok_or_else(|| {
+            malformed(
+                what,
+                "its configuration lists no layers (`rootfs`): not a container image",
+            )
+        })?;
+        let diff_ids = rootfs.diff_ids.unwrap_or_default();
+        if diff_ids.len() != layers {
+            let reason = format!(
+                "it has {layers} layers, its configuration lists {}",
+                diff_ids.len()
+            );
+            return Err(malformed(what, &reason));
+        }
+        Ok(Self {
+            platform: Platform::new(
+                raw.os.as_deref().unwrap_or_default(),
+                raw.architecture.as_deref().unwrap_or_default(),
+                raw.variant.as_deref().unwrap_or_default(),
+            ),
+            created: raw.created,
+            chain: chain_id(&diff_ids),
+            inherited: inherited(raw.config.unwrap_or_default()),
+        })
+    }
+}
+
+/// OCI image specification, `config.md`, "Layer `ChainID`".
+fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
+    let (first, rest) = diff_ids.split_first()?;
+    Some(rest.iter().fold(first.clone(), |chain, diff| {
+        Digest::sha256(format!("{chain} {diff}").as_bytes())
+    }))
+}
+
+fn inherited(raw: RawInherited) -> InheritedConfig {
+    let names =
+        |map: Option<BTreeMap<String, Value>>| map.unwrap_or_default().into_keys().collect();
+    let healthcheck = raw.healthcheck.map(|raw| Healthcheck {
+        interval: raw.interval.unwrap_or_default(),
+        retries: raw.retries.unwrap_or_default(),
+        start_interval: raw.start_interval.unwrap_or_default(),
+        start_period: raw.start_period.unwrap_or_default(),
+        test: raw.test.unwrap_or_default(),
+        timeout: raw.timeout.unwrap_or_default(),
+    });
+    InheritedConfig {
+        cmd: raw.cmd.unwrap_or_default(),
+        entrypoint: raw.entrypoint.unwrap_or_default(),
+        env: environment(raw.env.unwrap_or_default().iter().map(String::as_str)),
+        exposed_ports: names(raw.exposed_ports),
+        healthcheck: healthcheck.filter(|check| *check != Healthcheck::default()),
+        labels: raw.labels.unwrap_or_default(),
+        onbuild: raw.on_build.unwrap_or_default(),
+        shell: raw.shell.unwrap_or_default(),
+        stop_signal: raw.stop_signal.unwrap_or_default(),
+        user: raw.user.unwrap_or_default(),
+        volumes: names(raw.volumes),
+        workdir: raw.working_dir.unwrap_or_default(),
+    }
+}
+
+fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, RegistryError> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(what, &error))
+}
+
+pub(crate) fn malformed(what: &str, reason: &(impl ToString + ?Sized)) -> RegistryError {
+    RegistryError::Malformed {
+        what: what.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_id_is_that_of_the_specification() {
+        let [a, b, c] = ["a", "b", "c"].map(|text| Digest::sha256(text.as_bytes()));
+        assert_eq!(chain_id(&[]), None);
+        assert_eq!(chain_id(std::slice::from_ref(&a)), Some(a.clone()));
+        let ab = Digest::sha256(format!("{a} {b}").as_bytes());
+        let abc = Digest::sha256(format!("{ab} {c}").as_bytes());
+        assert_eq!(chain_id(&[a, b, c]), Some(abc));
+    }
+
+    #[test]
+    fn null_absent_and_empty_are_the_same_to_a_child() {
+        let read = |config: &str| {
+            let text = format!(r#"{{"rootfs":{{"diff_ids":null}},"config":{config}}}"#);
+            Config::parse(text.as_bytes(), 0, "x")
+                .expect("valid")
+                .inherited
+        };
+        let empty = r#"{"Env":[],"Cmd":null,"Labels":{},"Volumes":null,"User":"","OnBuild":null,
+            "Healthcheck":{},"ExposedPorts":{},"StopSignal":null,"Hostname":"x","Memory":7}"#;
+        for config in ["null", "{}", empty] {
+            assert_eq!(read(config), InheritedConfig::default(), "{config}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_document_panics(
+            field in "manifests|config|layers|fsLayers|mediaType|rootfs|schemaVersion",
+            value in r#"null|\[\]|\{\}|\[null\]|-1|1|"x"|\[\{"digest":"","size":1\}\]|[^a]*"#,
+        ) {
+            let text = format!(r#"{{"{field}":{value}}}"#);
+            for announced in [None, Some(Kind::Index), Some(Kind::Manifest)] {
+                let _ = Document::parse(text.as_bytes(), announced, "x");
+            }
+            let _ = Config::parse(text.as_bytes(), 0, "x");
+        }
+    }
+}

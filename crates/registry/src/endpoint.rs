@@ -1,0 +1,220 @@
+//! The hosts that may answer for a registry, in the order they are asked.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::{Client, Url};
+
+use crate::auth::DOCKER_HUB_HOST;
+use crate::error::RegistryError;
+use crate::http::{self, Trust};
+use crate::settings::Settings;
+
+/// What a failure at this host means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Any failure: ask the next host (containerd `dockerResolver.Resolve`).
+    Mirror,
+    /// No connection: ask the next. An insecure registry is tried with TLS first, as docker does.
+    Guess,
+    /// The registry itself: try again, then fail.
+    Last,
+}
+
+/// One host that may answer.
+pub(crate) struct Endpoint {
+    /// `https://host:port/`.
+    pub(crate) base: Url,
+    pub(crate) role: Role,
+    pub(crate) client: Client,
+    /// Follows redirects to other hosts, where a registry's insecurity does not reach.
+    pub(crate) elsewhere: Client,
+    /// The name under which credentials are filed.
+    pub(crate) registry: String,
+    /// For mirrors, the registry they stand in for: `?ns=` (containerd `request.addNamespace`).
+    pub(crate) namespace: Option<String>,
+    down: AtomicBool,
+}
+
+impl Endpoint {
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        if let Some(namespace) = &self.namespace {
+            url.query_pairs_mut().append_pair("ns", namespace);
+        }
+        url
+    }
+
+    /// Whether it failed so that it is of no use to ask it again in this process.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mark_down(&self) {
+        self.down.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The hosts for `registry`: its mirrors, then itself.
+pub(crate) fn endpoints(
+    settings: &Settings,
+    registry: &str,
+) -> Result<Vec<Endpoint>, RegistryError> {
+    let mut all = Vec::new();
+    for mirror in settings.mirrors.get(registry).into_iter().flatten() {
+        for mut endpoint in at(settings, mirror)? {
+            endpoint.role = Role::Mirror;
+            endpoint.namespace = Some(registry.to_owned());
+            all.push(endpoint);
+        }
+    }
+    let own = if registry == "docker.io" {
+        DOCKER_HUB_HOST
+    } else {
+        registry
+    };
+    for mut endpoint in at(settings, own)? {
+        registry.clone_into(&mut endpoint.registry);
+        all.push(endpoint);
+    }
+    Ok(all)
+}
+
+/// `host`, `host:port` or a URL without a path; more than one only for a host listed as insecure.
+fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError> {
+    let refuse = |reason: &str| RegistryError::Setting {
+        kind: "a registry's address",
+        value: address.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let host = address
+        .split_once("://")
+        .map_or(address, |(_, host)| host)
+        .trim_end_matches('/');
+    if host.contains(['@', '/', '?', '#']) {
+        return Err(refuse(
+            "expected `host`, `host:port` or `https://host:port`, nothing after it",
+        ));
+    }
+    let private = match &settings.certificates_folder {
+        Some(folder) => http::authorities_of(folder, host)?,
+        None => Vec::new(),
+    };
+    let insecure = settings.insecure.contains(host);
+    let schemes: &[&str] = match address.split_once("://") {
+        Some(("https", _)) => &["https"],
+        Some(("http", _)) => &["http"],
+        Some(_) => return Err(refuse("its scheme is neither https nor http")),
+        None if is_loopback(host) && private.is_empty() => &["http"],
+        None if insecure => &["https", "http"],
+        None => &["https"],
+    };
+    let elsewhere = http::client(settings, &Trust::Authorities(private))?;
+    let client = if insecure {
+        http::client(settings, &Trust::Anybody)?
+    } else {
+        elsewhere.clone()
+    };
+    let mut all = Vec::new();
+    for (index, scheme) in schemes.iter().enumerate() {
+        let base = Url::parse(&format!("{scheme}://{host}/"));
+        all.push(Endpoint {
+            base: base.map_err(|error| refuse(&error.to_string()))?,
+            role: if index + 1 == schemes.len() {
+                Role::Last
+            } else {
+                Role::Guess
+            },
+            client: client.clone(),
+            elsewhere: elsewhere.clone(),
+            registry: host.to_owned(),
+            namespace: None,
+            down: AtomicBool::new(false),
+        });
+    }
+    Ok(all)
+}
+
+/// Hosts that are this machine: plain http, as in containerd's `MatchLocalhost`, by which
+/// buildkitd goes too.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost"
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(settings: &Settings, registry: &str) -> Vec<String> {
+        let all = endpoints(settings, registry).expect("good settings");
+        all.iter()
+            .map(|e| format!("{} {:?} {}", e.url("/v2/"), e.role, e.registry))
+            .collect()
+    }
+
+    #[test]
+    fn each_registry_has_its_hosts() {
+        let settings = Settings {
+            mirrors: [(
+                "docker.io".to_owned(),
+                vec!["m.example".to_owned(), "http://127.0.0.1:5".to_owned()],
+            )]
+            .into(),
+            insecure: ["in.example:5000".to_owned()].into(),
+            ..Settings::default()
+        };
+        assert_eq!(
+            urls(&settings, "docker.io"),
+            [
+                "https://m.example/v2/?ns=docker.io Mirror m.example",
+                "http://127.0.0.1:5/v2/?ns=docker.io Mirror 127.0.0.1:5",
+                "https://registry-1.docker.io/v2/ Last docker.io",
+            ]
+        );
+        for (registry, expected) in [
+            ("r.example", "https://r.example/v2/ Last r.example"),
+            (
+                "localhost:5000",
+                "http://localhost:5000/v2/ Last localhost:5000",
+            ),
+            ("127.1.2.3", "http://127.1.2.3/v2/ Last 127.1.2.3"),
+            ("[::1]:5000", "http://[::1]:5000/v2/ Last [::1]:5000"),
+            ("10.0.0.1", "https://10.0.0.1/v2/ Last 10.0.0.1"),
+        ] {
+            assert_eq!(urls(&settings, registry), [expected]);
+        }
+        assert_eq!(
+            urls(&settings, "in.example:5000"),
+            [
+                "https://in.example:5000/v2/ Guess in.example:5000",
+                "http://in.example:5000/v2/ Last in.example:5000",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_address_with_more_than_a_host_is_refused() {
+        for mirror in [
+            "https://m.example/path",
+            "ftp://m.example",
+            "user@m.example",
+            "m.example?x",
+            "",
+        ] {
+            let mirrors = [("docker.io".to_owned(), vec![mirror.to_owned()])].into();
+            let settings = Settings {
+                mirrors,
+                ..Settings::default()
+            };
+            assert!(endpoints(&settings, "docker.io").is_err(), "{mirror}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Everything that can go wrong between a name and an identity, in words for the person who must
+//! cure it. No message holds a credential or the query of a URL.
+
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::platform::Platform;
+
+/// Why an image could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No connection, or one that broke.
+    #[error("{host} cannot be reached: {reason}; check the network and the proxy settings")]
+    Unreachable {
+        /// The host asked.
+        host: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// One try took too long.
+    #[error("{host} did not finish answering for {what} within {} s", limit.as_secs_f32())]
+    TooSlow {
+        /// The host asked.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// The call as a whole took too long.
+    #[error("no answer about {what} within the deadline of {} s{}", deadline.as_secs_f32(), after(last.as_deref()))]
+    Deadline {
+        /// What was asked for.
+        what: String,
+        /// The deadline that the caller set.
+        deadline: Duration,
+        /// The last failure before it.
+        last: Option<Box<RegistryError>>,
+    },
+    /// The registry wants fewer requests.
+    #[error("{host} allows no more requests for now (429){}{}; logging in (`docker login`) or a mirror raises the limit", wait_text(*wait), said(detail))]
+    RateLimited {
+        /// The host asked.
+        host: String,
+        /// How long it asks to wait.
+        wait: Option<Duration>,
+        /// What the registry said.
+        detail: String,
+    },
+    /// An answer that means neither yes nor no.
+    #[error("{host} answered {status} for {what}{}{}", wait_text(*wait), said(detail))]
+    Status {
+        /// The host asked.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// How long it asks to wait.
+        wait: Option<Duration>,
+        /// What the registry said.
+        detail: String,
+    },
+    /// The registry does not let us.
+    #[error(
+        "{host} denies access to {what}{}: it does not exist or needs credentials; try `docker login {host}`",
+        said(detail)
+    )]
+    Denied {
+        /// The host asked.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What the registry, or a credential helper, said.
+        detail: String,
+    },
+    /// There is no such image.
+    #[error("{what} does not exist at {host}{}", said(detail))]
+    NotFound {
+        /// The host asked.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What the registry said.
+        detail: String,
+    },
+    /// The image exists, but not for this platform.
+    #[error("{image} has no image for {wanted}; it offers {}", list(offered))]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// What was asked for.
+        wanted: Platform,
+        /// What there is.
+        offered: Vec<Platform>,
+    },
+    /// A manifest of the time before 2016.
+    #[error(
+        "{what} is a schema 1 manifest, which engines no longer accept: push the image again with a current docker"
+    )]
+    SchemaOne {
+        /// The image.
+        what: String,
+    },
+    /// The content is not what its name says.
+    #[error(
+        "{host} sent {what} with the digest {actual} instead of {expected}: the content is not what was asked for"
+    )]
+    WrongDigest {
+        /// The host asked.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What was asked for or announced.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// The content is larger than any real one.
+    #[error("{host} sent more than {limit} bytes for {what}: refused")]
+    TooLarge {
+        /// The host asked.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The bound in bytes.
+        limit: usize,
+    },
+    /// The content is not what the specifications describe.
+    #[error("{what} is not a valid image: {reason}")]
+    Malformed {
+        /// The document.
+        what: String,
+        /// Where it fails.
+        reason: String,
+    },
+    /// A redirect that is not followed.
+    #[error("{host} redirects {what} {reason}")]
+    Redirect {
+        /// The host that redirects.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// Why it is not followed.
+        reason: String,
+    },
+    /// A challenge that cannot be met.
+    #[error("{host} asks for an authentication that cannot be given: {reason}")]
+    Authentication {
+        /// The host that asks.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A value of the caller's that cannot be used.
+    #[error("{value:?} cannot be used as {kind}: {reason}")]
+    Setting {
+        /// What it was meant to be.
+        kind: &'static str,
+        /// The value, or where it was read.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether the same request may succeed a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TooSlow { .. } | Self::RateLimited { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+
+    /// How long the registry asks to wait before the next try.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { wait, .. } | Self::Status { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+}
+
+fn wait_text(wait: Option<Duration>) -> String {
+    wait.map(|wait| format!(", to be asked again in {} s", wait.as_secs()))
+        .unwrap_or_default()
+}
+
+fn said(detail: &str) -> String {
+    if detail.is_empty() {
+        String::new()
+    } else {
+        format!(" ({detail})")
+    }
+}
+
+fn after(last: Option<&RegistryError>) -> String {
+    last.map(|last| format!("; last: {last}"))
+        .unwrap_or_default()
+}
+
+fn list(platforms: &[Platform]) -> String {
+    match platforms {
+        [] => "no platform at all".to_owned(),
+        _ => platforms
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}

@@ -1,0 +1,262 @@
+//! One request and its answer: redirects, challenges, bounds, and trying again.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::time::Instant;
+
+use crate::auth::{Authorizer, Party, choose};
+use crate::digest::Digest;
+use crate::endpoint::{Endpoint, Role};
+use crate::error::RegistryError;
+use crate::http;
+use crate::limits::{CHALLENGES_MAX, MIRROR_LIMIT, PAUSE_MAX, PAUSE_MIN, REDIRECTS_MAX, TRIES_MAX};
+
+/// When a call must be over, and how long one try may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    ends: Instant,
+    deadline: Duration,
+    try_limit: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start(deadline: Duration, try_limit: Duration) -> Self {
+        Self {
+            ends: Instant::now() + deadline,
+            deadline,
+            try_limit,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now())
+    }
+
+    pub(crate) fn passed(&self, what: &str, last: Option<RegistryError>) -> RegistryError {
+        let last = last.map(Box::new);
+        RegistryError::Deadline {
+            what: what.to_owned(),
+            deadline: self.deadline,
+            last,
+        }
+    }
+
+    /// Ends whatever takes too long, even where no step notices the time.
+    pub(crate) async fn bound<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        match tokio::time::timeout_at(self.ends, work).await {
+            Ok(result) => result,
+            Err(_) => Err(self.passed(what, None)),
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) repository: &'a str,
+    /// Below the repository: `manifests/3.3`.
+    pub(crate) object: String,
+    pub(crate) accept: Option<&'static str>,
+    /// Most bytes of the answer.
+    pub(crate) limit: usize,
+    /// What the content must be.
+    pub(crate) expected: Option<Digest>,
+    /// In words, for messages.
+    pub(crate) what: String,
+}
+
+/// A 200 and its content, verified against what was expected or announced.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    /// `Docker-Content-Digest`: what the registry says the content is.
+    pub(crate) announced: Option<Digest>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) host: String,
+}
+
+/// Asks one host, as often as its role allows, within the time there is.
+pub(crate) async fn ask(
+    authorizer: &Authorizer,
+    endpoint: &Endpoint,
+    ask: &Ask<'_>,
+    clock: &Clock,
+) -> Result<Answer, RegistryError> {
+    let (tries, most) = match endpoint.role {
+        Role::Last => (TRIES_MAX, clock.try_limit),
+        Role::Mirror | Role::Guess => (1, clock.try_limit.min(MIRROR_LIMIT)),
+    };
+    let mut pauses = ExponentialBuilder::new()
+        .with_min_delay(PAUSE_MIN)
+        .with_max_delay(PAUSE_MAX)
+        .with_max_times(tries - 1)
+        .with_jitter()
+        .build();
+    loop {
+        let limit = most.min(clock.left());
+        let error = match tokio::time::timeout(limit, once(authorizer, endpoint, ask)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error,
+            Err(_) => RegistryError::TooSlow {
+                host: http::host_of(&endpoint.base),
+                what: ask.what.clone(),
+                limit,
+            },
+        };
+        if !error.is_passing() {
+            return Err(error);
+        }
+        let Some(pause) = pauses.next() else {
+            return Err(error);
+        };
+        let pause = pause.max(error.wait().unwrap_or_default());
+        if pause >= clock.left() {
+            return Err(clock.passed(&ask.what, Some(error)));
+        }
+        tracing::debug!(%error, ?pause, "trying again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// One try: follows redirects, then reads and verifies.
+async fn once(
+    authorizer: &Authorizer,
+    endpoint: &Endpoint,
+    ask: &Ask<'_>,
+) -> Result<Answer, RegistryError> {
+    let mut url = endpoint.url(&format!("/v2/{}/{}", ask.repository, ask.object));
+    for _ in 0..=REDIRECTS_MAX {
+        let response = authorized(authorizer, endpoint, ask, &url).await?;
+        match http::next_hop(&response, &ask.what)? {
+            Some(next) => {
+                http::drain(response).await;
+                url = next;
+            }
+            None => return finish(authorizer, endpoint, ask, response).await,
+        }
+    }
+    Err(RegistryError::Redirect {
+        host: http::host_of(&endpoint.base),
+        what: ask.what.clone(),
+        reason: format!("more than {REDIRECTS_MAX} times"),
+    })
+}
+
+/// One hop: its `Authorization` is made for its own origin, and credentials are used only at the
+/// registry's own.
+async fn authorized(
+    authorizer: &Authorizer,
+    endpoint: &Endpoint,
+    ask: &Ask<'_>,
+    url: &Url,
+) -> Result<Response, RegistryError> {
+    let origin = http::origin(url);
+    let at_home = origin == http::origin(&endpoint.base);
+    let party = Party {
+        client: if at_home {
+            &endpoint.client
+        } else {
+            &endpoint.elsewhere
+        },
+        origin: &origin,
+        registry: at_home.then_some(endpoint.registry.as_str()),
+        repository: ask.repository,
+    };
+    let mut header = authorizer.in_advance(&party).await;
+    let mut challenges = 0;
+    loop {
+        let mut request = party.client.request(ask.method.clone(), url.clone());
+        if let Some(accept) = ask.accept {
+            request = request.header(ACCEPT, accept);
+        }
+        if let Some(header) = &header {
+            request = request.header(AUTHORIZATION, sensitive(header.expose(), &origin)?);
+        }
+        let response = http::send(request, &http::host_of(url)).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || challenges == CHALLENGES_MAX {
+            return Ok(response);
+        }
+        let texts = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        let Some(challenge) = choose(texts.filter_map(|text| text.to_str().ok())) else {
+            return Ok(response);
+        };
+        http::drain(response).await;
+        header = Some(
+            authorizer
+                .answer(&party, &challenge, header.as_ref())
+                .await?,
+        );
+        challenges += 1;
+    }
+}
+
+fn sensitive(header: &str, host: &str) -> Result<HeaderValue, RegistryError> {
+    let mut value = HeaderValue::from_str(header).map_err(|_| RegistryError::Authentication {
+        host: host.to_owned(),
+        reason: "its token or our password holds characters that no header may hold".to_owned(),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn finish(
+    authorizer: &Authorizer,
+    endpoint: &Endpoint,
+    ask: &Ask<'_>,
+    response: Response,
+) -> Result<Answer, RegistryError> {
+    if response.status() != StatusCode::OK {
+        return Err(match http::refusal(response, &ask.what).await {
+            RegistryError::Denied { host, what, detail } if detail.is_empty() => {
+                let detail = authorizer.complaint(&endpoint.registry).await;
+                RegistryError::Denied { host, what, detail }
+            }
+            other => other,
+        });
+    }
+    let host = http::host_of(response.url());
+    let headers = response.headers().clone();
+    let announced = digest_in(&headers);
+    if ask.method == Method::HEAD {
+        return Ok(Answer {
+            headers,
+            announced,
+            body: Vec::new(),
+            host,
+        });
+    }
+    let body = http::read(response, ask.limit, &ask.what).await?;
+    // What was asked for counts; where that was a tag, what the registry says it sends.
+    match ask.expected.as_ref().or(announced.as_ref()) {
+        Some(expected) if !expected.names(&body) => Err(RegistryError::WrongDigest {
+            host,
+            what: ask.what.clone(),
+            actual: expected.of_same_kind(&body),
+            expected: expected.clone(),
+        }),
+        _ => Ok(Answer {
+            headers,
+            announced,
+            body,
+            host,
+        }),
+    }
+}
+
+/// The digest that a registry announces. One that is not in form is no announcement.
+fn digest_in(headers: &HeaderMap) -> Option<Digest> {
+    headers
+        .get("docker-content-digest")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}

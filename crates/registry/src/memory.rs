@@ -1,0 +1,212 @@
+//! What registries told us that stays true: contents by their digest; and what probably still is:
+//! that a tag was seen before, and how a registry asks for authentication.
+//!
+//! A fault of the memory is a miss: it costs requests and never fails a resolution.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::auth::Challenge;
+use crate::digest::Digest;
+use crate::limits::{CONFIG_MAX_BYTES, MEMORY_MAX_BYTES, MEMORY_MAX_FILES};
+use crate::target::Target;
+
+/// A folder of remembered answers. Any number of processes may share one.
+///
+/// # Data format
+///
+/// ```text
+/// registry-v1/contents/sha256-<hex>    a manifest, index or configuration, byte for byte
+/// registry-v1/tags/<hex>               empty: the tag whose full name has this SHA-256 was seen
+/// registry-v1/challenges/<hex>         JSON: how the origin with this SHA-256 asks for authentication
+/// ```
+///
+/// Files are written whole or not at all, readable by their owner only. A content is verified
+/// against its name each time it is read; tags and challenges only decide what is asked first.
+/// No token and no password is ever written.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    contents: PathBuf,
+    tags: PathBuf,
+    challenges: PathBuf,
+}
+
+impl Memory {
+    /// The memory in `folder`, which is made if need be, brought back within its bounds.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let root = folder.join("registry-v1");
+        let memory = Self {
+            contents: root.join("contents"),
+            tags: root.join("tags"),
+            challenges: root.join("challenges"),
+        };
+        for folder in [&memory.contents, &memory.tags, &memory.challenges] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+            bound(folder, MEMORY_MAX_BYTES, MEMORY_MAX_FILES)?;
+        }
+        Ok(memory)
+    }
+
+    /// The content that `digest` names, if it is remembered.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let path = self.contents.join(file_name(digest));
+        let file = File::open(&path).ok()?;
+        if file.metadata().ok()?.len() > CONFIG_MAX_BYTES as u64 {
+            return None;
+        }
+        let content = fs::read(&path).ok()?;
+        if digest.names(&content) {
+            // What is used stays: the oldest go first when the memory is full.
+            told(file.set_modified(SystemTime::now()), &path);
+            return Some(content);
+        }
+        told(fs::remove_file(&path), &path);
+        None
+    }
+
+    /// Remembers a content that was verified against its digest.
+    pub(crate) fn put(&self, digest: &Digest, content: &[u8]) {
+        write(&self.contents.join(file_name(digest)), content);
+    }
+
+    /// Whether the tag was resolved before.
+    pub(crate) fn has_seen(&self, target: &Target) -> bool {
+        self.tags.join(key(&target.to_string())).exists()
+    }
+
+    /// Remembers that the tag was resolved.
+    pub(crate) fn note_seen(&self, target: &Target) {
+        write(&self.tags.join(key(&target.to_string())), b"");
+    }
+
+    pub(crate) fn challenge(&self, origin: &str) -> Option<Challenge> {
+        let text = fs::read(self.challenges.join(key(origin))).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    pub(crate) fn note_challenge(&self, origin: &str, challenge: &Challenge) {
+        let text = serde_json::to_vec(challenge).expect("texts only");
+        write(&self.challenges.join(key(origin)), &text);
+    }
+}
+
+fn file_name(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm(), digest.hex())
+}
+
+fn key(text: &str) -> String {
+    Digest::sha256(text.as_bytes()).hex().to_owned()
+}
+
+/// Writes beside and renames. Not synced: a file torn by a crash fails its check and is a miss.
+fn write(path: &Path, content: &[u8]) {
+    let folder = path.parent().expect("every path here is inside a folder");
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(content)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    });
+    told(written, path);
+}
+
+fn told(result: io::Result<()>, path: &Path) {
+    if let Err(error) = result {
+        tracing::debug!(%error, path = %path.display(), "the registry memory could not be changed");
+    }
+}
+
+/// Removes the least recently used files until half of the bound is free, once it is passed.
+fn bound(folder: &Path, max_bytes: u64, max_files: usize) -> io::Result<()> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Another process may have removed it since.
+        if let Ok(meta) = entry.metadata() {
+            files.push((meta.modified()?, meta.len(), entry.path()));
+        }
+    }
+    let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
+    if bytes <= max_bytes && files.len() <= max_files {
+        return Ok(());
+    }
+    files.sort();
+    let mut left = files.len();
+    for (_, length, path) in &files {
+        if bytes <= max_bytes / 2 && left <= max_files / 2 {
+            break;
+        }
+        told(fs::remove_file(path), path);
+        bytes -= length;
+        left -= 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_content_is_verified_each_time_it_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memory = Memory::open(folder.path()).expect("opens");
+        let digest = Digest::sha256(b"content");
+        assert_eq!(memory.get(&digest), None);
+        memory.put(&digest, b"content");
+        assert_eq!(memory.get(&digest).as_deref(), Some(&b"content"[..]));
+
+        let path = memory.contents.join(file_name(&digest));
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(&path, b"c0ntent").expect("written");
+        assert_eq!(memory.get(&digest), None);
+        assert!(!path.exists(), "a wrong content is removed");
+    }
+
+    #[test]
+    fn a_memory_that_cannot_be_written_is_a_miss() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memory = Memory::open(folder.path()).expect("opens");
+        fs::remove_dir_all(folder.path()).expect("removed");
+        memory.put(&Digest::sha256(b"x"), b"x");
+        assert_eq!(memory.get(&Digest::sha256(b"x")), None);
+    }
+
+    #[test]
+    fn the_least_recently_used_go_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for age in 0..10_u64 {
+            let path = folder.path().join(age.to_string());
+            fs::write(&path, [0; 10]).expect("written");
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age);
+            File::open(&path)
+                .expect("there")
+                .set_modified(time)
+                .expect("set");
+        }
+        bound(folder.path(), 100, 10).expect("within bounds");
+        assert_eq!(fs::read_dir(folder.path()).expect("read").count(), 10);
+        bound(folder.path(), 99, 10).expect("bounded");
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .expect("read")
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("a digit")
+            })
+            .collect();
+        left.sort();
+        assert_eq!(left, ["0", "1", "2", "3"]);
+    }
+}

@@ -1,0 +1,329 @@
+//! From a name to what the image is today, for one platform.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use larder_model::identity::{BaseIdentity, InheritedConfig};
+use serde::Serialize;
+use tokio::sync::OnceCell;
+
+use crate::client::{Client, Content, RateLimit, Top};
+use crate::digest::Digest;
+use crate::document::{Config, Document, Entry, Kind, Manifest, malformed};
+use crate::error::RegistryError;
+use crate::exchange::Clock;
+use crate::limits::INDEX_DEPTH_MAX;
+use crate::memory::Memory;
+use crate::platform::Platform;
+use crate::settings::Settings;
+use crate::target::Target;
+
+/// An image that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImageRequest {
+    /// Which image.
+    pub target: Target,
+    /// For what it must run on.
+    pub platform: Platform,
+}
+
+/// What an image is today.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resolved {
+    /// The full name that was asked for.
+    pub reference: String,
+    /// The platform of the image found, as its configuration says. It may be a fallback of the one
+    /// asked for, or, where a tag is a single image, something else altogether: engines take that
+    /// too (containerd `core/images/image.go`, `Manifest`).
+    pub platform: Platform,
+    /// Every platform the tag offers; one for a tag that is a single image.
+    pub platforms: Vec<Platform>,
+    /// The digest of the index, where the tag is one.
+    pub index: Option<Digest>,
+    /// The digest of the image's manifest.
+    pub manifest: Digest,
+    /// The digest of the image's configuration.
+    pub config: Digest,
+    /// The chain id of its layers; `None` for an image without layers.
+    pub chain: Option<Digest>,
+    /// What the image is to a build.
+    pub identity: BaseIdentity,
+    /// When it was made, as its configuration says (RFC 3339).
+    pub created: Option<String>,
+    /// Bytes to download: compressed layers and configuration.
+    pub size: u64,
+    /// The number of its layers.
+    pub layers: usize,
+    /// What an image built from it inherits.
+    pub inherited: InheritedConfig,
+    /// What the registry said about its pull limit, if it was asked and said so.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl Resolved {
+    /// What the tag points to: the index, or the manifest of a single image.
+    pub fn digest(&self) -> &Digest {
+        self.index.as_ref().unwrap_or(&self.manifest)
+    }
+}
+
+/// Asks registries what images are.
+pub struct Registry {
+    client: Client,
+}
+
+/// One call: its time, and what each target was when it was first asked for, so that two platforms
+/// of one tag are two sides of one answer.
+struct Run<'a> {
+    client: &'a Client,
+    clock: Clock,
+    tops: HashMap<&'a Target, OnceCell<Arc<Top>>>,
+}
+
+/// The image within an index, or the only one.
+struct Choice {
+    digest: Digest,
+    manifest: Manifest,
+    platforms: Vec<Platform>,
+    /// The index says which platform the manifest is for. Otherwise its configuration decides.
+    is_labelled: bool,
+}
+
+impl Registry {
+    /// A client of all registries. Without a memory every answer is asked for again.
+    pub fn new(settings: Settings, memory: Option<Memory>) -> Self {
+        Self {
+            client: Client::new(settings, memory),
+        }
+    }
+
+    /// What an image is today.
+    pub async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
+        self.run([&request.target]).resolve(request).await
+    }
+
+    /// What several images are today, in the order they were asked for; all within one deadline.
+    pub async fn resolve_all(
+        &self,
+        requests: &[ImageRequest],
+    ) -> Vec<Result<Resolved, RegistryError>> {
+        let run = self.run(requests.iter().map(|request| &request.target));
+        let each = stream::iter(requests.iter().map(|request| run.resolve(request)));
+        each.buffered(self.client.settings().concurrency.max(1))
+            .collect()
+            .await
+    }
+
+    /// The digest that a tag has now (of its index, where it is one), at the price of one HEAD.
+    pub async fn digest(&self, target: &Target) -> Result<Digest, RegistryError> {
+        let clock = self.clock();
+        clock
+            .bound(&target.to_string(), self.client.digest(target, &clock))
+            .await
+    }
+
+    fn clock(&self) -> Clock {
+        let settings = self.client.settings();
+        Clock::start(settings.deadline, settings.try_limit)
+    }
+
+    fn run<'a>(&'a self, targets: impl IntoIterator<Item = &'a Target>) -> Run<'a> {
+        let tops = targets
+            .into_iter()
+            .map(|target| (target, OnceCell::new()))
+            .collect();
+        Run {
+            client: &self.client,
+            clock: self.clock(),
+            tops,
+        }
+    }
+}
+
+impl Run<'_> {
+    async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
+        let what = request.target.to_string();
+        self.clock.bound(&what, self.steps(request, &what)).await
+    }
+
+    async fn steps(&self, request: &ImageRequest, what: &str) -> Result<Resolved, RegistryError> {
+        let top = self.top(&request.target).await?;
+        let choice = self.choose(request, &top, what).await?;
+        let manifest = &choice.manifest;
+        let content = Content::config(&request.target, &manifest.config, manifest.config_size);
+        let body = self.client.content(&content, &self.clock).await?;
+        let config = Config::parse(&body, manifest.layers, what)?;
+        if !choice.is_labelled && request.platform.rank(&config.platform).is_none() {
+            return Err(no_platform(request, &choice.platforms));
+        }
+        let chain = config.chain.as_ref().map_or("", Digest::as_str);
+        let is_single = choice.digest == top.digest;
+        let size = manifest.layers_size.checked_add(manifest.config_size);
+        Ok(Resolved {
+            reference: what.to_owned(),
+            platforms: if is_single {
+                vec![config.platform.clone()]
+            } else {
+                choice.platforms
+            },
+            platform: config.platform,
+            index: (!is_single).then(|| top.digest.clone()),
+            manifest: choice.digest,
+            config: manifest.config.clone(),
+            identity: BaseIdentity::of(chain, &config.inherited),
+            chain: config.chain,
+            created: config.created,
+            size: size.ok_or_else(|| malformed(what, "it is larger than any disk"))?,
+            layers: manifest.layers,
+            inherited: config.inherited,
+            rate_limit: top.rate_limit.clone(),
+        })
+    }
+
+    async fn top(&self, target: &Target) -> Result<Arc<Top>, RegistryError> {
+        let cell = self
+            .tops
+            .get(target)
+            .expect("every target of the run has a cell");
+        let ask = || async { self.client.top(target, &self.clock).await.map(Arc::new) };
+        cell.get_or_try_init(ask).await.cloned()
+    }
+
+    /// Follows indexes down to a manifest. An index inside an index is entered when it is the best
+    /// entry, and what it lacks is then missing: containerd's `images.Manifest` does not turn back.
+    async fn choose(
+        &self,
+        request: &ImageRequest,
+        top: &Top,
+        what: &str,
+    ) -> Result<Choice, RegistryError> {
+        let mut digest = top.digest.clone();
+        let mut document = Document::parse(&top.body, top.announced, what)?;
+        let mut platforms: Option<Vec<Platform>> = None;
+        let mut is_labelled = true;
+        for _ in 0..=INDEX_DEPTH_MAX {
+            let entries = match document {
+                Document::Manifest(manifest) => {
+                    let platforms = platforms.unwrap_or_default();
+                    return Ok(Choice {
+                        digest,
+                        manifest,
+                        platforms,
+                        is_labelled,
+                    });
+                }
+                Document::Index(entries) => entries,
+            };
+            let offered = platforms.get_or_insert_with(|| offered(&entries));
+            let entry =
+                best(&entries, &request.platform).ok_or_else(|| no_platform(request, offered))?;
+            digest = entry
+                .digest
+                .parse()
+                .map_err(|error| malformed(what, &error))?;
+            is_labelled = entry.platform.is_some();
+            let content = Content::manifest(&request.target, &digest, Some(entry.size));
+            let body = self.client.content(&content, &self.clock).await?;
+            document = Document::parse(&body, entry.kind, what)?;
+        }
+        Err(malformed(
+            what,
+            &format!("its indexes lead more than {INDEX_DEPTH_MAX} levels down"),
+        ))
+    }
+}
+
+/// The entry containerd takes: of those that serve the platform the best, of equals the first;
+/// entries without a platform come last (`core/images/image.go`, `Manifest`).
+fn best<'a>(entries: &'a [Entry], wanted: &Platform) -> Option<&'a Entry> {
+    let rank = |entry: &Entry| match &entry.platform {
+        Some(_) if entry.needs_features => None,
+        Some(platform) => wanted.rank(platform),
+        None => Some(usize::MAX),
+    };
+    let images = entries
+        .iter()
+        .filter(|entry| entry.kind != Some(Kind::SchemaOne));
+    let ranked = images.filter_map(|entry| rank(entry).map(|rank| (rank, entry)));
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, entry)| entry)
+}
+
+fn offered(entries: &[Entry]) -> Vec<Platform> {
+    let named = entries.iter().filter_map(|entry| entry.platform.clone());
+    let mut all = Vec::new();
+    for platform in named.filter(|platform| !platform.is_unknown()) {
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    all
+}
+
+fn no_platform(request: &ImageRequest, offered: &[Platform]) -> RegistryError {
+    RegistryError::NoPlatform {
+        image: request.target.to_string(),
+        wanted: request.platform.clone(),
+        offered: offered.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(platform: Option<&str>, digest: &str) -> Entry {
+        Entry {
+            digest: digest.to_owned(),
+            size: 1,
+            kind: Some(Kind::Manifest),
+            platform: platform.map(|text| text.parse().expect("a platform")),
+            needs_features: false,
+        }
+    }
+
+    fn chosen(entries: &[Entry], wanted: &str) -> Option<String> {
+        best(entries, &wanted.parse().expect("a platform")).map(|entry| entry.digest.clone())
+    }
+
+    #[test]
+    fn the_best_entry_is_containerds() {
+        let entries = [
+            entry(Some("unknown/unknown"), "attestation"),
+            entry(None, "unlabelled"),
+            entry(Some("linux/386"), "386"),
+            entry(Some("linux/arm/v6"), "v6"),
+            entry(Some("linux/arm/v7"), "v7"),
+            entry(Some("linux/amd64/v2"), "amd64-v2"),
+            entry(Some("linux/amd64"), "amd64"),
+            entry(Some("linux/amd64"), "second amd64"),
+        ];
+        for (wanted, expected) in [
+            ("linux/amd64", "amd64"),
+            ("linux/amd64/v3", "amd64-v2"),
+            ("linux/arm", "v7"),
+            ("linux/arm64", "v7"),
+            ("linux/arm/v6", "v6"),
+            ("linux/386", "386"),
+            ("linux/s390x", "unlabelled"),
+        ] {
+            assert_eq!(
+                chosen(&entries, wanted).as_deref(),
+                Some(expected),
+                "{wanted}"
+            );
+        }
+        assert_eq!(chosen(&entries[2..], "linux/arm/v5"), None);
+        assert_eq!(chosen(&entries[..1], "linux/amd64"), None);
+    }
+
+    #[test]
+    fn an_entry_that_needs_features_serves_no_plain_request() {
+        let mut featured = entry(Some("linux/amd64"), "featured");
+        featured.needs_features = true;
+        assert_eq!(chosen(&[featured.clone()], "linux/amd64"), None);
+        let both = [featured, entry(Some("linux/386"), "386")];
+        assert_eq!(chosen(&both, "linux/amd64").as_deref(), Some("386"));
+    }
+}

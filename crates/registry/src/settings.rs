@@ -1,0 +1,72 @@
+//! What the caller decides about registries: values only, since this crate reads no environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::auth::Credentials;
+
+/// How registries are reached.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who we are, for each registry.
+    pub credentials: Credentials,
+    /// For a registry (`docker.io`), the hosts that are asked first, in order: `mirror.example`,
+    /// `http://127.0.0.1:5000`.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Registries (`host` or `host:port`) that may be reached without a valid certificate or over
+    /// plain HTTP. Loopback hosts need no mention.
+    pub insecure: BTreeSet<String>,
+    /// Proxies to reach registries through.
+    pub proxies: Proxies,
+    /// Certificate authorities (PEM) trusted beside the built-in ones, such as the machine's own.
+    pub certificates: Vec<Vec<u8>>,
+    /// A folder laid out as docker's `/etc/docker/certs.d`: `<host>/*.crt` are authorities trusted
+    /// for that registry.
+    pub certificates_folder: Option<PathBuf>,
+    /// The most time that one call may take, whatever the registries do.
+    pub deadline: Duration,
+    /// The most time that one try of one request may take.
+    pub try_limit: Duration,
+    /// The most images resolved at once.
+    pub concurrency: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            credentials: Credentials::default(),
+            mirrors: BTreeMap::new(),
+            insecure: BTreeSet::new(),
+            proxies: Proxies::default(),
+            certificates: Vec::new(),
+            certificates_folder: None,
+            deadline: Duration::from_secs(60),
+            try_limit: Duration::from_secs(15),
+            concurrency: 16,
+        }
+    }
+}
+
+/// The values of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Loopback hosts are always reached
+/// directly, as by Go's `ProxyFromEnvironment`.
+#[derive(Clone, Default)]
+pub struct Proxies {
+    /// For `http://` requests.
+    pub http: Option<String>,
+    /// For `https://` requests.
+    pub https: Option<String>,
+    /// Hosts, domains and address ranges that are reached directly, parted by commas.
+    pub none: Option<String>,
+}
+
+impl std::fmt::Debug for Proxies {
+    /// A proxy's URL may hold a password, so only its presence is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxies")
+            .field("http", &self.http.is_some())
+            .field("https", &self.https.is_some())
+            .field("none", &self.none)
+            .finish()
+    }
+}

@@ -1,0 +1,315 @@
+//! Debian's `docker-registry`: the distribution project's own registry, with and without TLS and
+//! passwords.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use larder_registry::{
+    Credential, Credentials, Digest, Memory, Registry, RegistryError, Secret, Settings,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::shelf::{MANIFEST, Shelf, request, seed_of, settings};
+
+/// `ann:s3cret` in the form of `htpasswd -B` (bcrypt).
+const HTPASSWD: &str = "ann:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
+
+/// A registry on a free port; ended when dropped.
+struct RealRegistry {
+    host: String,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Options {
+    tls: bool,
+    password: bool,
+}
+
+impl RealRegistry {
+    async fn start(options: Options) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let host = free.local_addr().expect("bound").to_string();
+        drop(free);
+        let config = folder.path().join("config.yml");
+        fs::write(&config, configuration(folder.path(), &host, options)).expect("written");
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry runs: `apt-get install docker-registry`");
+        let registry = Self {
+            host,
+            child,
+            folder,
+        };
+        registry.ready().await;
+        registry
+    }
+
+    async fn ready(&self) {
+        let start = Instant::now();
+        while tokio::net::TcpStream::connect(&self.host).await.is_err() {
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "docker-registry does not listen"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Puts everything on the shelf into `app`, as `docker push` would.
+    async fn fill(&self, images: &Shelf, scheme: &str) {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_danger_accept_invalid_certs(true)
+            .build()
+            .expect("a client");
+        let url = |rest: &str| format!("{scheme}://{}/v2/app/{rest}", self.host);
+        let ann = |request: reqwest::RequestBuilder| request.basic_auth("ann", Some("s3cret"));
+        let is_manifest = |media_type: &str| media_type == MANIFEST || media_type.contains("index");
+        for (digest, (media_type, content)) in &images.contents {
+            if !is_manifest(media_type) {
+                let begun = ann(client.post(url("blobs/uploads/")))
+                    .send()
+                    .await
+                    .expect("answers");
+                let place = begun.headers()["location"]
+                    .to_str()
+                    .expect("a URL")
+                    .to_owned();
+                let put = client
+                    .put(place)
+                    .query(&[("digest", digest)])
+                    .body(content.clone());
+                let put = ann(put).send().await.expect("answers");
+                assert_eq!(put.status(), 201);
+            }
+        }
+        // Manifests before the indexes that name them.
+        let mut manifests: Vec<_> = images
+            .contents
+            .iter()
+            .filter(|(_, (media_type, _))| is_manifest(media_type))
+            .collect();
+        manifests.sort_by_key(|(_, (media_type, _))| media_type.contains("index"));
+        for (digest, (media_type, content)) in manifests {
+            let tags = images
+                .tags
+                .iter()
+                .filter(|(_, to)| *to == digest)
+                .map(|(tag, _)| tag);
+            for name in tags.chain([digest]) {
+                let put = client.put(url(&format!("manifests/{name}")));
+                let put = put.header("content-type", media_type).body(content.clone());
+                let put = ann(put).send().await.expect("answers");
+                assert_eq!(
+                    put.status(),
+                    201,
+                    "{}",
+                    put.text().await.unwrap_or_default()
+                );
+            }
+        }
+    }
+}
+
+fn configuration(folder: &Path, host: &str, options: Options) -> String {
+    let mut config = json!({
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": true}},
+        "storage": {"filesystem": {"rootdirectory": folder.join("data")}},
+        "http": {"addr": host},
+    });
+    if options.tls {
+        certificates(folder);
+        config["http"]["tls"] = json!({
+            "certificate": folder.join("server.crt"),
+            "key": folder.join("server.key"),
+        });
+    }
+    if options.password {
+        let path = folder.join("htpasswd");
+        fs::write(&path, HTPASSWD).expect("written");
+        config["auth"] = json!({"htpasswd": {"realm": "test", "path": path}});
+    }
+    // JSON is YAML.
+    config.to_string()
+}
+
+/// An authority (`ca.crt`) and a certificate of its for 127.0.0.1.
+fn certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output()
+            .expect("openssl runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {arguments}: {said}");
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.crt -subj /CN=authority"
+    ));
+    openssl(&format!(
+        "req -x509 {key} -keyout server.key -out server.crt -subj /CN=registry -CA ca.crt -CAkey \
+         ca.key -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+    ));
+}
+
+#[tokio::test]
+async fn images_of_a_real_registry_are_resolved_and_remembered() {
+    let mut shelf = Shelf::with_an_index();
+    let variants = [
+        shelf.image("linux/arm/v6", "v6"),
+        shelf.image("linux/arm/v7", "v7"),
+        shelf.image("linux/amd64", "amd"),
+    ];
+    let index = shelf.index(&variants);
+    shelf.tag("latest", &index);
+    let registry = RealRegistry::start(Options::default()).await;
+    registry.fill(&shelf, "http").await;
+
+    let state = tempfile::tempdir().expect("a folder");
+    let again = || Registry::new(settings(), Some(Memory::open(state.path()).expect("opens")));
+    for (platform, expected) in [
+        ("linux/amd64", "amd"),
+        ("linux/arm", "v7"),
+        ("linux/arm64", "v7"),
+        ("linux/arm/v6", "v6"),
+    ] {
+        let wanted = request(&registry.host, platform);
+        let found = again().resolve(&wanted).await.expect("resolves");
+        assert_eq!(seed_of(&found), expected, "{platform}");
+        assert_eq!(found.digest().as_str(), index["digest"], "{platform}");
+        assert_eq!(again().resolve(&wanted).await.expect("remembers"), found);
+        assert_eq!(
+            again().digest(&wanted.target).await.expect("there"),
+            *found.digest()
+        );
+    }
+    let mut absent = request(&registry.host, "linux/amd64");
+    absent.target = crate::shelf::target(&registry.host, "app", "absent");
+    let error = again().resolve(&absent).await.expect_err("absent");
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_real_registry_with_passwords() {
+    let shelf = Shelf::with_an_index();
+    let registry = RealRegistry::start(Options {
+        password: true,
+        tls: false,
+    })
+    .await;
+    registry.fill(&shelf, "http").await;
+    let wanted = request(&registry.host, "linux/amd64");
+    let with = |password: &str| {
+        let password = Secret::new(password);
+        let ann = Credential::Password {
+            user: "ann".to_owned(),
+            password,
+        };
+        let given = [(registry.host.clone(), ann)].into();
+        let credentials = Credentials {
+            given,
+            ..Credentials::default()
+        };
+        Registry::new(
+            Settings {
+                credentials,
+                ..settings()
+            },
+            None,
+        )
+    };
+    assert_eq!(
+        seed_of(&with("s3cret").resolve(&wanted).await.expect("resolves")),
+        "amd"
+    );
+    for registry in [with("wrong"), Registry::new(settings(), None)] {
+        let error = registry.resolve(&wanted).await.expect_err("denied");
+        assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_real_registry_with_tls_is_trusted_only_by_its_authority() {
+    let shelf = Shelf::with_an_index();
+    let registry = RealRegistry::start(Options {
+        tls: true,
+        password: false,
+    })
+    .await;
+    registry.fill(&shelf, "https").await;
+    let wanted = request(&registry.host, "linux/amd64");
+    let authority = registry.folder.path().join("ca.crt");
+
+    // Docker's layout: a folder named after the registry.
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = folder.path().join(&registry.host);
+    fs::create_dir(&own).expect("made");
+    fs::copy(&authority, own.join("ca.crt")).expect("copied");
+    let certificates_folder = Some(folder.path().to_owned());
+    let by_folder = Settings {
+        certificates_folder,
+        ..settings()
+    };
+    let found = Registry::new(by_folder, None)
+        .resolve(&wanted)
+        .await
+        .expect("trusted");
+    assert_eq!(seed_of(&found), "amd");
+
+    // As a mirror with a scheme, so that loopback does not mean plain HTTP.
+    let mirrors = [(
+        "registry.invalid".to_owned(),
+        vec![format!("https://{}", registry.host)],
+    )];
+    let elsewhere = request("registry.invalid", "linux/amd64");
+    let by_mirror = Settings {
+        mirrors: mirrors.into(),
+        ..settings()
+    };
+    let certificates = vec![fs::read(&authority).expect("read")];
+    let trusting = Settings {
+        certificates,
+        ..by_mirror.clone()
+    };
+    let found = Registry::new(trusting, None)
+        .resolve(&elsewhere)
+        .await
+        .expect("trusted");
+    assert_eq!(seed_of(&found), "amd");
+    let insecure = [registry.host.clone()].into();
+    let anybody = Settings {
+        insecure,
+        ..by_mirror.clone()
+    };
+    Registry::new(anybody, None)
+        .resolve(&elsewhere)
+        .await
+        .expect("not asked for a certificate");
+    Registry::new(by_mirror, None)
+        .resolve(&elsewhere)
+        .await
+        .expect_err("an unknown authority");
+    assert!(Digest::sha256(b"").names(b""));
+}

@@ -1,0 +1,140 @@
+//! The catalog: publishing snapshots, and finding the newest one that a ladder allows.
+//!
+//! There is no index. A lineage is a folder whose names sort newest first; publishing is writing
+//! one more object into it, so any number of writers at once lose nothing.
+
+use larder_model::address;
+use larder_model::digest::SnapshotId;
+use larder_model::ladder::Rung;
+use larder_model::limits::SNAPSHOT_MAX_BYTES;
+use larder_model::lineage::Lineage;
+use larder_model::snapshot::Snapshot;
+
+use crate::error::StoreError;
+use crate::objects::Objects;
+
+/// Snapshots looked at on one rung before it is given up.
+const CANDIDATES_PER_RUNG: usize = 4;
+/// Jobs looked at on a rung that accepts any job.
+const JOBS_PER_RUNG: usize = 32;
+/// Snapshots that one listing of a store returns.
+const LISTING_MAX: usize = 10_000;
+/// Reads at once while listing.
+const LISTING_READS: usize = 16;
+
+/// A snapshot that a ladder leads to, by name only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Path of its object.
+    pub path: String,
+    /// When it was made (Unix time in milliseconds).
+    pub created_ms: u64,
+    /// Its id.
+    pub id: SnapshotId,
+}
+
+/// A snapshot that was read and verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Its id.
+    pub id: SnapshotId,
+    /// What it says.
+    pub snapshot: Snapshot,
+}
+
+impl Candidate {
+    fn parse(folder: &str, name: &str) -> Option<Self> {
+        let (created_ms, id) = address::parse_snapshot(name)?;
+        Some(Self {
+            path: format!("{folder}/{name}"),
+            created_ms,
+            id,
+        })
+    }
+}
+
+/// The newest snapshots on a rung, newest first.
+pub async fn candidates(objects: &Objects, rung: &Rung) -> Result<Vec<Candidate>, StoreError> {
+    match rung {
+        Rung::Lineage(lineage) => newest(objects, &address::lineage(lineage)).await,
+        Rung::AnyJob(lineage) => {
+            let scope = address::scope(lineage);
+            let mut all = Vec::new();
+            for job in objects.folders(&scope, JOBS_PER_RUNG).await? {
+                all.extend(newest(objects, &format!("{scope}/{job}")).await?);
+            }
+            all.sort_by_key(|candidate| std::cmp::Reverse(candidate.created_ms));
+            all.truncate(CANDIDATES_PER_RUNG);
+            Ok(all)
+        }
+    }
+}
+
+async fn newest(objects: &Objects, folder: &str) -> Result<Vec<Candidate>, StoreError> {
+    let names = objects.first_names(folder, CANDIDATES_PER_RUNG).await?;
+    let parsed = names
+        .iter()
+        .filter_map(|name| Candidate::parse(folder, name));
+    Ok(parsed.collect())
+}
+
+/// The newest snapshot of exactly this lineage: its head.
+pub async fn head(objects: &Objects, lineage: &Lineage) -> Result<Option<SnapshotId>, StoreError> {
+    let newest = newest(objects, &address::lineage(lineage)).await?;
+    Ok(newest.first().map(|candidate| candidate.id))
+}
+
+/// Reads a snapshot and verifies that it is the one its name promises.
+pub async fn read(objects: &Objects, candidate: &Candidate) -> Result<Found, StoreError> {
+    let bytes = objects.get(&candidate.path, SNAPSHOT_MAX_BYTES).await?;
+    let snapshot =
+        Snapshot::decode(candidate.id, &bytes).map_err(StoreError::format(&candidate.path))?;
+    Ok(Found {
+        id: candidate.id,
+        snapshot,
+    })
+}
+
+/// Publishes a snapshot. Everything that it refers to must be stored already; once this returns,
+/// it is durable and any job may find it.
+pub async fn publish(objects: &Objects, snapshot: &Snapshot) -> Result<SnapshotId, StoreError> {
+    let (id, bytes) = snapshot.encode();
+    let path = address::snapshot(&snapshot.lineage, snapshot.created_ms, id);
+    objects.put(&path, bytes).await?;
+    Ok(id)
+}
+
+/// Every snapshot of a store, newest first, with the faults of those that cannot be read.
+pub async fn list(objects: &Objects) -> Result<(Vec<Found>, Vec<StoreError>), StoreError> {
+    use futures_util::StreamExt as _;
+    let paths = objects.walk(&address::snapshots(), LISTING_MAX).await?;
+    let named = paths.iter().filter_map(|path| {
+        let (folder, name) = path.rsplit_once('/')?;
+        Candidate::parse(folder, name)
+    });
+    let reads = named.map(|candidate| async move { read(objects, &candidate).await });
+    let results: Vec<_> = futures_util::stream::iter(reads)
+        .buffer_unordered(LISTING_READS)
+        .collect()
+        .await;
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => found.push(one),
+            Err(error) => faults.push(error),
+        }
+    }
+    found.sort_by_key(|one| std::cmp::Reverse((one.snapshot.created_ms, one.id)));
+    Ok((found, faults))
+}
+
+/// Marks a snapshot as one that no job can use, so that the next one does not try it again. The
+/// snapshot itself stays: it may be needed to find out why.
+pub async fn mark_broken(objects: &Objects, id: SnapshotId, why: &str) -> Result<(), StoreError> {
+    objects.put(&address::broken(id), why.to_owned()).await
+}
+
+/// Whether a snapshot was marked.
+pub async fn is_broken(objects: &Objects, id: SnapshotId) -> Result<bool, StoreError> {
+    objects.has(&address::broken(id)).await
+}

@@ -1,0 +1,123 @@
+//! What can go wrong with a store, in the words of the person who has to mend it.
+
+use std::time::Duration;
+
+use larder_model::wire::FormatError;
+
+/// A fault of the store. Cache trouble is a miss: callers turn these into warnings.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The URL does not name a store.
+    #[error("{url:?} is not a store: {why}")]
+    Location {
+        /// The URL, without credentials.
+        url: String,
+        /// What is wrong with it, and the cure.
+        why: String,
+    },
+    /// An object is not there.
+    #[error("{path} is not in the store")]
+    Missing {
+        /// Path of the object in the store.
+        path: String,
+    },
+    /// The store refused or failed.
+    #[error("cannot {what} {path}: {why}")]
+    Failed {
+        /// What was being done: `read`, `write`, `list`.
+        what: &'static str,
+        /// Path of the object in the store.
+        path: String,
+        /// The store's own words, without credentials.
+        why: String,
+    },
+    /// The store did not answer in time.
+    #[error("cannot {what} {path}: no answer within {} s", limit.as_secs())]
+    Slow {
+        /// What was being done.
+        what: &'static str,
+        /// Path of the object in the store.
+        path: String,
+        /// The time that was allowed.
+        limit: Duration,
+    },
+    /// An object does not hold what its name or the map says.
+    #[error("{path} is damaged: {why}")]
+    Damaged {
+        /// Path of the object in the store.
+        path: String,
+        /// What is wrong with its bytes.
+        why: String,
+    },
+    /// The volume's own file on this machine failed.
+    #[error("cannot read the volume: {0}")]
+    Volume(String),
+}
+
+impl StoreError {
+    /// Whether the stored data is at fault, so that another try would fail again.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Missing { .. })
+    }
+
+    pub(crate) fn damaged(path: &str, why: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            why: why.into(),
+        }
+    }
+
+    pub(crate) fn format(path: &str) -> impl FnOnce(FormatError) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Damaged {
+            path,
+            why: error.to_string(),
+        }
+    }
+
+    pub(crate) fn from_object_store(
+        what: &'static str,
+        path: &str,
+        error: &object_store::Error,
+    ) -> Self {
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            return Self::Missing {
+                path: path.to_owned(),
+            };
+        }
+        Self::Failed {
+            what,
+            path: path.to_owned(),
+            why: without_queries(&error.to_string()),
+        }
+    }
+}
+
+/// Cuts the query out of every URL in a message: signed URLs carry credentials there.
+fn without_queries(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut in_query = false;
+    for c in message.chars() {
+        match c {
+            '?' => in_query = true,
+            ' ' | ')' | '"' | '\'' | '\n' => in_query = false,
+            _ => {}
+        }
+        if !in_query {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_url_loses_its_signature() {
+        let message = r#"error for url (https://x.blob.core/y?sig=SECRET&se=1): denied "a?b""#;
+        let expected = r#"error for url (https://x.blob.core/y): denied "a""#;
+        assert_eq!(without_queries(message), expected);
+    }
+}

@@ -1,0 +1,269 @@
+//! The URL of a store: parsed, shown without secrets, opened.
+//!
+//! `file:///folder` (or a plain path), `s3://bucket/prefix`, `gs://bucket/prefix` and
+//! `az://container/prefix`. Settings of the clouds come as pairs of the names that their own tools
+//! use in the environment (`AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
+//! `AZURE_STORAGE_ACCOUNT_NAME`, …); this crate never looks at the environment itself.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+
+use crate::error::StoreError;
+use crate::objects::Objects;
+
+/// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const RETRY_LIMIT: Duration = Duration::from_secs(40);
+
+/// Where a store is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Location {
+    scheme: Scheme,
+    /// Bucket or container; empty for a folder.
+    bucket: String,
+    /// The folder, or the prefix in the bucket.
+    path: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    File,
+    S3,
+    Gs,
+    Az,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::S3 => "s3",
+            Self::Gs => "gs",
+            Self::Az => "az",
+        }
+    }
+}
+
+impl Location {
+    /// Reads a URL or an absolute path. Relative paths are the caller's to resolve.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        let refuse = |why: &str| StoreError::Location {
+            url: shown(url),
+            why: why.to_owned(),
+        };
+        if url.starts_with('/') {
+            return Ok(Self::folder(Path::new(url)));
+        }
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(refuse(
+                "write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+            ));
+        };
+        let scheme = match scheme {
+            "file" if rest.starts_with('/') => return Ok(Self::folder(Path::new(rest))),
+            "file" => return Err(refuse("a file store is an absolute path: file:///folder")),
+            "s3" => Scheme::S3,
+            "gs" => Scheme::Gs,
+            "az" => Scheme::Az,
+            _ => return Err(refuse("known schemes are file, s3, gs and az")),
+        };
+        let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() || bucket.contains(['@', '?', '#']) || path.contains(['?', '#']) {
+            return Err(refuse(
+                "after the scheme come a bucket and a prefix only; credentials belong in the environment",
+            ));
+        }
+        Ok(Self {
+            scheme,
+            bucket: bucket.to_owned(),
+            path: path.trim_matches('/').to_owned(),
+        })
+    }
+
+    /// A store in a folder.
+    pub fn folder(path: &Path) -> Self {
+        Self {
+            scheme: Scheme::File,
+            bucket: String::new(),
+            path: path.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// The folder of a `file://` store.
+    pub fn as_folder(&self) -> Option<PathBuf> {
+        (self.scheme == Scheme::File).then(|| PathBuf::from(&self.path))
+    }
+
+    /// Opens the store. A folder is made when it is not there; nothing else is asked or written.
+    pub fn open(&self, settings: &[(String, String)]) -> Result<Objects, StoreError> {
+        let store: Arc<dyn ObjectStore> = match self.scheme {
+            Scheme::File => self.open_folder()?,
+            Scheme::S3 => self.open_s3(settings)?,
+            Scheme::Gs => self.open_gs(settings)?,
+            Scheme::Az => self.open_az(settings)?,
+        };
+        let prefix = if self.scheme == Scheme::File {
+            ""
+        } else {
+            self.path.as_str()
+        };
+        Ok(Objects::new(store, prefix))
+    }
+
+    fn open_folder(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let opened = std::fs::create_dir_all(&self.path)
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                LocalFileSystem::new_with_prefix(&self.path).map_err(|error| error.to_string())
+            });
+        match opened {
+            // "Saved" is printed only after the bytes are durable.
+            Ok(folder) => Ok(Arc::new(folder.with_fsync(true))),
+            Err(why) => Err(self.refuse(&why)),
+        }
+    }
+
+    fn open_s3(&self, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.bucket)
+            .with_client_options(client_options(settings))
+            .with_retry(retries());
+        for (name, value) in settings {
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let store = builder
+            .build()
+            .map_err(|error| self.refuse(&error.to_string()))?;
+        Ok(Arc::new(store))
+    }
+
+    fn open_gs(&self, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_bucket_name(&self.bucket)
+            .with_client_options(client_options(settings))
+            .with_retry(retries());
+        for (name, value) in settings {
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let store = builder
+            .build()
+            .map_err(|error| self.refuse(&error.to_string()))?;
+        Ok(Arc::new(store))
+    }
+
+    fn open_az(&self, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let mut builder = MicrosoftAzureBuilder::new()
+            .with_container_name(&self.bucket)
+            .with_client_options(client_options(settings))
+            .with_retry(retries());
+        for (name, value) in settings {
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let store = builder
+            .build()
+            .map_err(|error| self.refuse(&error.to_string()))?;
+        Ok(Arc::new(store))
+    }
+
+    fn refuse(&self, why: &str) -> StoreError {
+        StoreError::Location {
+            url: self.to_string(),
+            why: why.to_owned(),
+        }
+    }
+}
+
+/// Plain http is allowed exactly where the endpoint that was given is a plain http one.
+fn client_options(settings: &[(String, String)]) -> ClientOptions {
+    // A second installation finds the first one in place: the same provider, nothing to do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = settings.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
+    });
+    ClientOptions::new()
+        .with_timeout(REQUEST_LIMIT)
+        .with_connect_timeout(CONNECT_LIMIT)
+        .with_allow_http(http)
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: 6,
+        retry_timeout: RETRY_LIMIT,
+    }
+}
+
+/// A URL without what stands before `@` and after `?`, where people put credentials.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.name();
+        match self.scheme {
+            Scheme::File => write!(f, "{scheme}://{}", self.path),
+            _ => write!(f, "{scheme}://{}/{}", self.bucket, self.path),
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_and_paths_are_read() {
+        let shown = |url: &str| Location::parse(url).map(|location| location.to_string());
+        assert_eq!(shown("/var/store").expect("a path"), "file:///var/store");
+        assert_eq!(
+            shown("file:///var/store").expect("a URL"),
+            "file:///var/store"
+        );
+        assert_eq!(shown("s3://b/a/b/").expect("a URL"), "s3://b/a/b");
+        assert_eq!(shown("gs://b").expect("a URL"), "gs://b/");
+    }
+
+    #[test]
+    fn other_texts_are_refused_without_their_secrets() {
+        for url in [
+            "",
+            "store",
+            "file://store",
+            "http://x/y",
+            "s3://",
+            "s3://key:SECRET@b/p",
+            "az://b/p?sig=SECRET",
+        ] {
+            let error = Location::parse(url).expect_err("not a store").to_string();
+            assert!(!error.contains("SECRET"), "{error}");
+            assert!(error.contains("is not a store"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Objects in a store: put, get and list, each bounded in bytes and in time.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+
+use crate::error::StoreError;
+
+/// Time for reading one object or a part of it, retries included. A disk request that waits longer
+/// than 120 s is reported by the kernel as a hung task.
+pub const READ_LIMIT: Duration = Duration::from_secs(45);
+/// Time for writing one object of at most a pack's size, retries included.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(120);
+
+/// The objects of one store.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+impl Objects {
+    /// The objects below `prefix`.
+    pub fn new(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
+        Self {
+            store,
+            prefix: Path::from(prefix),
+        }
+    }
+
+    /// A store that is empty and is gone with the process: for a job whose own store cannot be
+    /// opened.
+    pub fn nowhere() -> Self {
+        Self::new(Arc::new(object_store::memory::InMemory::new()), "")
+    }
+
+    fn at(&self, path: &str) -> Path {
+        Path::from_iter(self.prefix.parts().chain(Path::from(path).parts()))
+    }
+
+    /// Writes an object whose name says its content. One that is there already is left as it is:
+    /// a store never holds two contents under one name.
+    pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
+        let at = self.at(path);
+        let options = PutOptions::from(PutMode::Create);
+        let payload = bytes.into();
+        let write = async {
+            match self.store.put_opts(&at, payload.clone(), options).await {
+                Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+                // Stores without conditional writes: names are digests, so the content is equal.
+                Err(object_store::Error::NotImplemented { .. }) => {
+                    self.store.put(&at, payload).await.map(drop)
+                }
+                other => other.map(drop),
+            }
+        };
+        within(WRITE_LIMIT, "write", path, write).await
+    }
+
+    /// Reads a whole object of at most `max_bytes`.
+    pub async fn get(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
+        let at = self.at(path);
+        let read = async {
+            let found = self.store.get(&at).await?;
+            let size = found.meta.size;
+            if size > max_bytes as u64 {
+                return Ok(Err(size));
+            }
+            found.bytes().await.map(Ok)
+        };
+        within(READ_LIMIT, "read", path, read)
+            .await?
+            .map_err(|size| {
+                StoreError::damaged(
+                    path,
+                    format!("it has {size} bytes, {max_bytes} are allowed"),
+                )
+            })
+    }
+
+    /// Reads a range of an object: exactly as many bytes as asked for.
+    pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let at = self.at(path);
+        let wanted = range.end - range.start;
+        let read = self.store.get_range(&at, range);
+        let bytes = match within(READ_LIMIT, "read", path, read).await {
+            // A range beyond the end of an object that was cut short.
+            Err(StoreError::Failed { why, .. }) if why.to_lowercase().contains("range") => {
+                return Err(StoreError::damaged(
+                    path,
+                    format!("it is cut short ({why})"),
+                ));
+            }
+            other => other?,
+        };
+        if bytes.len() as u64 != wanted {
+            let why = format!("it is cut short: {} of {wanted} bytes", bytes.len());
+            return Err(StoreError::damaged(path, why));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether an object is there.
+    pub async fn has(&self, path: &str) -> Result<bool, StoreError> {
+        let at = self.at(path);
+        match within(READ_LIMIT, "read", path, self.store.head(&at)).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names of the first `max` objects in a folder, in order; none if there is no folder.
+    pub async fn first_names(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
+        let at = self.at(folder);
+        let list = async {
+            let listing = self.store.list_with_delimiter(Some(&at)).await?;
+            let names = listing
+                .objects
+                .iter()
+                .filter_map(|object| object.location.filename());
+            Ok(names.map(str::to_owned).collect::<Vec<_>>())
+        };
+        let mut names = self.listed(folder, list).await?;
+        names.sort_unstable();
+        names.truncate(max);
+        Ok(names)
+    }
+
+    /// The names of at most `max` folders in a folder.
+    pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
+        let at = self.at(folder);
+        let list = async {
+            let listing = self.store.list_with_delimiter(Some(&at)).await?;
+            let names = listing
+                .common_prefixes
+                .iter()
+                .filter_map(|path| path.filename());
+            Ok(names.map(str::to_owned).collect::<Vec<_>>())
+        };
+        let mut names = self.listed(folder, list).await?;
+        names.truncate(max);
+        Ok(names)
+    }
+
+    /// The paths of at most `max` objects anywhere below a folder.
+    pub async fn walk(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
+        let at = self.at(folder);
+        let skip = self.prefix.parts().count();
+        let list = async {
+            let mut paths = Vec::new();
+            let mut stream = self.store.list(Some(&at));
+            while let Some(object) = stream.try_next().await? {
+                let below = Path::from_iter(object.location.parts().skip(skip));
+                paths.push(below.to_string());
+                if paths.len() >= max {
+                    break;
+                }
+            }
+            Ok(paths)
+        };
+        self.listed(folder, list).await
+    }
+
+    async fn listed(
+        &self,
+        folder: &str,
+        list: impl Future<Output = object_store::Result<Vec<String>>>,
+    ) -> Result<Vec<String>, StoreError> {
+        match within(READ_LIMIT, "list", folder, list).await {
+            Err(StoreError::Missing { .. }) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    path: &str,
+    request: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(StoreError::from_object_store(what, path, &error)),
+        Err(_) => Err(StoreError::Slow {
+            what,
+            path: path.to_owned(),
+            limit,
+        }),
+    }
+}

@@ -1,0 +1,212 @@
+//! Looking at dirty blocks on every core: which are zero, which the store has already, which are
+//! new; the new ones leave as compressed frames.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use larder_model::digest::BlockId;
+use larder_model::frame::BlockRef;
+use larder_model::limits::{BLOCK_BYTES, FRAME_BLOCKS};
+use larder_model::map::leaf_of;
+
+use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
+use crate::codec::Compressor;
+use crate::error::StoreError;
+
+/// Dirty blocks that a worker takes at a time: whole frames, and enough of them that the workers
+/// seldom meet.
+const RUN_BLOCKS: usize = 4 * FRAME_BLOCKS;
+/// Frames between the workers and the pack: bounds memory to about this many MiB.
+const FRAMES_QUEUED: usize = 8;
+
+/// What became of changed blocks. A block that did not change leaves no trace.
+pub(super) enum Outcome {
+    /// It is zero now.
+    Zero(u64),
+    /// The parent has its content, here.
+    Known(u64, BlockRef),
+    /// Another dirty block of this job has the same content.
+    Twin(u64, BlockId),
+    /// New blocks, compressed together.
+    Frame {
+        blocks: Vec<(u64, BlockId)>,
+        stored: Vec<u8>,
+    },
+}
+
+pub(super) struct Classifier<R> {
+    pub changed: Changed,
+    pub touched: Arc<Touched>,
+    pub known: HashMap<BlockId, BlockRef>,
+    pub read: R,
+    pub progress: Arc<PackProgress>,
+}
+
+/// What the workers share beside the classifier.
+struct Shared {
+    next: AtomicUsize,
+    claimed: Mutex<HashSet<BlockId>>,
+}
+
+type Sender = SyncSender<Result<Outcome, StoreError>>;
+
+impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
+    /// Runs the workers; `take` gets every outcome on this thread, in no particular order.
+    pub fn run(&self, mut take: impl FnMut(Outcome)) -> Result<(), StoreError> {
+        let shared = Shared {
+            next: AtomicUsize::new(0),
+            claimed: Mutex::default(),
+        };
+        for block in &self.changed.zeroed {
+            if self.before(*block).is_some() {
+                take(Outcome::Zero(*block));
+            }
+        }
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        std::thread::scope(|scope| {
+            let (sender, outcomes) = sync_channel(FRAMES_QUEUED);
+            for _ in 0..workers {
+                let (sender, shared) = (sender.clone(), &shared);
+                scope.spawn(move || self.work(shared, &sender));
+            }
+            drop(sender);
+            // Leaving early drops the receiver; the workers then fail to send, and stop.
+            outcomes
+                .into_iter()
+                .try_for_each(|outcome| outcome.map(&mut take))
+        })
+    }
+
+    fn work(&self, shared: &Shared, sender: &Sender) {
+        let mut frame = OpenFrame::new();
+        loop {
+            let start = shared.next.fetch_add(RUN_BLOCKS, Ordering::Relaxed);
+            let Some(rest) = self
+                .changed
+                .written
+                .get(start..)
+                .filter(|rest| !rest.is_empty())
+            else {
+                return;
+            };
+            let run = &rest[..rest.len().min(RUN_BLOCKS)];
+            if self.work_run(run, shared, &mut frame, sender).is_none() {
+                return;
+            }
+            self.progress
+                .done
+                .fetch_add(run.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// `None` once nobody listens any more, or after a fault was sent.
+    fn work_run(
+        &self,
+        run: &[u64],
+        shared: &Shared,
+        frame: &mut OpenFrame,
+        sender: &Sender,
+    ) -> Option<()> {
+        let mut content = vec![0; BLOCK_BYTES];
+        for block in run {
+            if let Err(error) = (self.read)(*block, &mut content) {
+                let fault = StoreError::Volume(format!("block {block}: {error}"));
+                sender.send(Err(fault)).ok()?;
+                return None;
+            }
+            match self.classify(*block, &content, shared) {
+                Verdict::Unchanged => {}
+                Verdict::New(id) => {
+                    if frame.ends_before(*block) {
+                        sender.send(Ok(frame.close())).ok()?;
+                    }
+                    frame.push(*block, id, &content);
+                }
+                Verdict::Settled(outcome) => sender.send(Ok(outcome)).ok()?,
+            }
+        }
+        if !frame.blocks.is_empty() {
+            sender.send(Ok(frame.close())).ok()?;
+        }
+        Some(())
+    }
+
+    /// What the parent has in this place.
+    fn before(&self, block: u64) -> Option<BlockRef> {
+        let (leaf, at) = leaf_of(block);
+        self.touched.get(&leaf)?.as_ref()?.get(at)
+    }
+
+    fn classify(&self, block: u64, content: &[u8], shared: &Shared) -> Verdict {
+        let before = self.before(block);
+        if content == ZERO_BLOCK {
+            return match before {
+                None => Verdict::Unchanged,
+                Some(_) => Verdict::Settled(Outcome::Zero(block)),
+            };
+        }
+        let id = BlockId::of(content);
+        if before.is_some_and(|before| before.id == id) {
+            return Verdict::Unchanged;
+        }
+        if let Some(rests) = self.known.get(&id) {
+            return Verdict::Settled(Outcome::Known(block, *rests));
+        }
+        let mut claimed = shared
+            .claimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if claimed.insert(id) {
+            Verdict::New(id)
+        } else {
+            Verdict::Settled(Outcome::Twin(block, id))
+        }
+    }
+}
+
+enum Verdict {
+    Unchanged,
+    New(BlockId),
+    Settled(Outcome),
+}
+
+/// The frame that a worker is filling.
+struct OpenFrame {
+    blocks: Vec<(u64, BlockId)>,
+    content: Vec<u8>,
+    compressor: Compressor,
+}
+
+impl OpenFrame {
+    fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            content: Vec::with_capacity(FRAME_BLOCKS * BLOCK_BYTES),
+            compressor: Compressor::new(),
+        }
+    }
+
+    /// Whether `block` belongs to the next frame: this one is full, or covers another leaf, whose
+    /// readers would fetch blocks they cannot use.
+    fn ends_before(&self, block: u64) -> bool {
+        let first = self.blocks.first().map(|(first, _)| leaf_of(*first).0);
+        self.blocks.len() == FRAME_BLOCKS || first.is_some_and(|leaf| leaf != leaf_of(block).0)
+    }
+
+    fn push(&mut self, block: u64, id: BlockId, content: &[u8]) {
+        self.blocks.push((block, id));
+        self.content.extend_from_slice(content);
+    }
+
+    fn close(&mut self) -> Outcome {
+        let stored = self.compressor.compress(&self.content);
+        self.content.clear();
+        Outcome::Frame {
+            blocks: std::mem::take(&mut self.blocks),
+            stored,
+        }
+    }
+}

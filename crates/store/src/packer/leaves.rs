@@ -1,0 +1,85 @@
+//! Writing the leaves that a save changed, and the new root.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use larder_model::address;
+use larder_model::digest::{LeafId, LeavesId, MapId};
+use larder_model::limits::{LEAF_MAX_BYTES, LEAVES_MAX_BYTES};
+use larder_model::map::{LeafRef, MapRoot};
+
+use super::{Changes, PackProgress, Touched};
+use crate::error::StoreError;
+use crate::objects::Objects;
+use crate::source::Source;
+
+/// New leaves that become one object.
+#[derive(Default)]
+struct LeavesObject {
+    bytes: Vec<u8>,
+    leaves: BTreeMap<u32, (LeafId, u32, u32)>,
+}
+
+/// Writes the changed leaves and the root that has them. Leaves that are as they were, and all that
+/// were not touched, stay where the parent has them.
+pub(super) async fn write(
+    source: &Source,
+    touched: &Touched,
+    changes: Changes,
+    progress: &PackProgress,
+) -> Result<MapId, StoreError> {
+    let mut root = source.root().clone();
+    let mut object = LeavesObject::default();
+    for (index, changes) in changes {
+        let before = touched.get(&index).cloned().flatten().unwrap_or_default();
+        let leaf = before.edited(&changes);
+        let (id, bytes) = leaf.encode();
+        if leaf.is_empty() {
+            root.set_leaf(index, None);
+        } else if root.leaf(index).is_none_or(|old| old.id != id) {
+            let place = (id, object.bytes.len() as u32, bytes.len() as u32);
+            object.leaves.insert(index, place);
+            object.bytes.extend_from_slice(&bytes);
+        }
+        if object.bytes.len() > LEAVES_MAX_BYTES - LEAF_MAX_BYTES {
+            store(
+                source.objects(),
+                std::mem::take(&mut object),
+                &mut root,
+                progress,
+            )
+            .await?;
+        }
+    }
+    store(source.objects(), object, &mut root, progress).await?;
+    let (id, bytes) = root.encode();
+    let len = bytes.len() as u64;
+    source.objects().put(&address::map(id), bytes).await?;
+    progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
+    Ok(id)
+}
+
+async fn store(
+    objects: &Objects,
+    object: LeavesObject,
+    root: &mut MapRoot,
+    progress: &PackProgress,
+) -> Result<(), StoreError> {
+    if object.leaves.is_empty() {
+        return Ok(());
+    }
+    let id = LeavesId::of(&object.bytes);
+    for (index, (leaf, offset, bytes)) in object.leaves {
+        let place = LeafRef {
+            id: leaf,
+            object: id,
+            offset,
+            bytes,
+        };
+        root.set_leaf(index, Some(place));
+    }
+    let len = object.bytes.len() as u64;
+    objects.put(&address::leaves(id), object.bytes).await?;
+    progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
+    Ok(())
+}

@@ -1,0 +1,261 @@
+//! Writing changed blocks: content to frames, frames to packs, packs to the store, and the map that
+//! finds them again.
+//!
+//! Reading, hashing and compressing run on every core; packs are uploaded while the next ones are
+//! filled. Memory is bounded by a few packs and frames, whatever the volume holds. Nothing here
+//! makes the result visible: that is [`crate::catalog::publish`], once everything is stored.
+
+mod classify;
+mod leaves;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_model::address;
+use larder_model::digest::{BlockId, MapId, PackId};
+use larder_model::frame::BlockRef;
+use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
+use larder_model::map::{Leaf, leaf_of};
+use larder_model::pack::{FrameSlot, PackBuilder};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::error::StoreError;
+use crate::objects::Objects;
+use crate::source::Source;
+use classify::{Classifier, Outcome};
+
+/// Packs in memory that wait for or are in upload.
+const UPLOADS: usize = 2;
+/// Leaves read at once.
+const LEAF_READS: usize = 16;
+/// Blocks of the parent that a save compares with, at most: 32 GiB of content, about 70 MB of
+/// table. Beyond it dedupe works by place in the volume and within the job only.
+const KNOWN_BLOCKS_MAX: usize = 512 * 1024;
+
+/// How far a save is; read by whoever shows it.
+#[derive(Debug, Default)]
+pub struct PackProgress {
+    /// Blocks to look at.
+    pub total: AtomicU64,
+    /// Blocks looked at.
+    pub done: AtomicU64,
+    /// Bytes handed to the store.
+    pub stored_bytes: AtomicU64,
+}
+
+/// A volume whose blocks and map are in the store, ready to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed {
+    /// Root of the new map.
+    pub map: MapId,
+    /// Blocks that were given as changed.
+    pub dirty_blocks: u64,
+    /// Blocks whose content the parent's map and this job did not have yet.
+    pub new_blocks: u64,
+    /// Change in the number of blocks that are not zero.
+    pub used_change: i64,
+    /// Bytes of all objects written.
+    pub stored_bytes: u64,
+}
+
+/// What a save changes in the map: for each leaf, for each place in it, the new block or zero.
+type Changes = BTreeMap<u32, BTreeMap<usize, Option<BlockRef>>>;
+/// The parent's leaves below the dirty blocks.
+type Touched = HashMap<u32, Option<Arc<Leaf>>>;
+
+/// The blocks that a job changed, each list ascending.
+#[derive(Debug, Clone, Default)]
+pub struct Changed {
+    /// Blocks that were written, perhaps with what was there before.
+    pub written: Vec<u64>,
+    /// Blocks that are zero now, perhaps as before.
+    pub zeroed: Vec<u64>,
+}
+
+/// Stores what changed in a volume that was opened from `source`. `read` fills a buffer with a
+/// block's content and is called from several threads.
+pub async fn pack<R>(
+    source: &Arc<Source>,
+    changed: Changed,
+    read: R,
+    progress: Arc<PackProgress>,
+) -> Result<Packed, StoreError>
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+{
+    progress
+        .total
+        .store(changed.written.len() as u64, Ordering::Relaxed);
+    let dirty_blocks = (changed.written.len() + changed.zeroed.len()) as u64;
+    let touched = Arc::new(read_touched(source, &changed).await?);
+    let classifier = Classifier {
+        changed,
+        touched: Arc::clone(&touched),
+        known: known_blocks(source),
+        read,
+        progress: Arc::clone(&progress),
+    };
+    let assembler = Assembler::new(source.objects().clone(), Arc::clone(&progress));
+    let assembled = tokio::task::spawn_blocking(move || assembler.run(&classifier));
+    let mut assembled = assembled.await.expect("packing does not panic")?;
+    let written = leaves::write(source, &touched, assembled.changes, &progress);
+    let (map, ()) = tokio::try_join!(written, finish(&mut assembled.uploads))?;
+    Ok(Packed {
+        map,
+        dirty_blocks,
+        new_blocks: assembled.new_blocks,
+        used_change: assembled.used_change,
+        stored_bytes: progress.stored_bytes.load(Ordering::Relaxed),
+    })
+}
+
+async fn read_touched(source: &Arc<Source>, changed: &Changed) -> Result<Touched, StoreError> {
+    let blocks = changed.written.iter().chain(&changed.zeroed);
+    let indexes: BTreeSet<u32> = blocks.map(|block| leaf_of(*block).0).collect();
+    let reads = indexes
+        .into_iter()
+        .map(|index| async move { Ok((index, source.leaf(index).await?)) });
+    futures_util::stream::iter(reads)
+        .buffer_unordered(LEAF_READS)
+        .try_collect()
+        .await
+}
+
+fn known_blocks(source: &Source) -> HashMap<BlockId, BlockRef> {
+    let leaves = source.leaves_read();
+    let blocks = leaves.flat_map(|(_, leaf)| leaf.blocks().map(|(_, block)| (block.id, block)));
+    blocks.take(KNOWN_BLOCKS_MAX).collect()
+}
+
+async fn finish(uploads: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
+    while let Some(upload) = uploads.join_next().await {
+        upload.expect("an upload does not panic")?;
+    }
+    Ok(())
+}
+
+/// Gathers frames into packs, starts their uploads, and records where each block came to rest.
+struct Assembler {
+    objects: Objects,
+    progress: Arc<PackProgress>,
+    slots: Arc<Semaphore>,
+    pack: PackBuilder,
+    /// Blocks of the open pack.
+    pending: Vec<(u64, BlockId, FrameSlot, u8)>,
+    /// Blocks whose content another block of this job holds, which may not be placed yet.
+    twins: Vec<(u64, BlockId)>,
+    placed: HashMap<BlockId, BlockRef>,
+    out: Assembled,
+}
+
+#[derive(Default)]
+struct Assembled {
+    changes: Changes,
+    new_blocks: u64,
+    used_change: i64,
+    uploads: JoinSet<Result<(), StoreError>>,
+}
+
+impl Assembler {
+    fn new(objects: Objects, progress: Arc<PackProgress>) -> Self {
+        Self {
+            objects,
+            progress,
+            slots: Arc::new(Semaphore::new(UPLOADS)),
+            pack: PackBuilder::default(),
+            pending: Vec::new(),
+            twins: Vec::new(),
+            placed: HashMap::new(),
+            out: Assembled::default(),
+        }
+    }
+
+    fn run<R>(mut self, classifier: &Classifier<R>) -> Result<Assembled, StoreError>
+    where
+        R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync,
+    {
+        classifier.run(|outcome| self.take(outcome))?;
+        self.close_pack();
+        for (block, id) in std::mem::take(&mut self.twins) {
+            let rests = *self
+                .placed
+                .get(&id)
+                .expect("a twin's content was placed before");
+            self.change(block, Some(rests));
+        }
+        for (index, changes) in &self.out.changes {
+            let before = classifier.touched.get(index).and_then(Option::as_ref);
+            for (at, change) in changes {
+                let was = before.is_some_and(|leaf| leaf.get(*at).is_some());
+                self.out.used_change += i64::from(change.is_some()) - i64::from(was);
+            }
+        }
+        Ok(self.out)
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Zero(block) => self.change(block, None),
+            Outcome::Known(block, rests) => self.change(block, Some(rests)),
+            Outcome::Twin(block, id) => self.twins.push((block, id)),
+            Outcome::Frame { blocks, stored } => self.add_frame(&blocks, &stored),
+        }
+    }
+
+    fn add_frame(&mut self, blocks: &[(u64, BlockId)], stored: &[u8]) {
+        let ids: Vec<BlockId> = blocks.iter().map(|(_, id)| *id).collect();
+        let slot = self.pack.push(stored, &ids);
+        for (place, (block, id)) in blocks.iter().enumerate() {
+            self.pending.push((*block, *id, slot, place as u8));
+        }
+        self.out.new_blocks += blocks.len() as u64;
+        if self.pack.len() >= PACK_BYTES {
+            self.close_pack();
+        }
+    }
+
+    fn close_pack(&mut self) {
+        if self.pack.is_empty() {
+            return;
+        }
+        let (id, bytes) = std::mem::take(&mut self.pack).finish();
+        for (block, block_id, slot, place) in std::mem::take(&mut self.pending) {
+            let rests = BlockRef {
+                id: block_id,
+                frame: slot.in_pack(id),
+                slot: place,
+            };
+            self.placed.insert(block_id, rests);
+            self.change(block, Some(rests));
+        }
+        self.upload(id, bytes);
+    }
+
+    /// Waits for a free upload slot, so that at most [`UPLOADS`] packs are held in memory.
+    fn upload(&mut self, id: PackId, bytes: Vec<u8>) {
+        let runtime = Handle::current();
+        let slot = runtime.block_on(Arc::clone(&self.slots).acquire_owned());
+        let (objects, progress) = (self.objects.clone(), Arc::clone(&self.progress));
+        let upload = async move {
+            let _slot = slot.expect("the semaphore is never closed");
+            let len = bytes.len() as u64;
+            objects.put(&address::pack(id), bytes).await?;
+            progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
+            Ok(())
+        };
+        self.out.uploads.spawn_on(upload, &runtime);
+    }
+
+    fn change(&mut self, block: u64, rests: Option<BlockRef>) {
+        let (leaf, at) = leaf_of(block);
+        self.out.changes.entry(leaf).or_default().insert(at, rests);
+    }
+}
+
+/// A block of zeros, to compare with.
+static ZERO_BLOCK: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];

@@ -1,0 +1,225 @@
+//! The loop device: the FUSE file as a block device.
+//!
+//! Direct I/O, so that the kernel does not keep every page twice, with sectors of 4096 bytes, which
+//! direct I/O needs and which makes 4096 bytes the smallest write that reaches us. The device is
+//! configured in one `LOOP_CONFIGURE` call (Linux 5.8) and cleared by the kernel when its last user
+//! is gone (`LO_FLAGS_AUTOCLEAR`), so a crash leaves none behind.
+//!
+//! Numbers and structures: `include/uapi/linux/loop.h`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::path::{Path, PathBuf};
+
+use larder_model::limits::PAGE_BYTES;
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
+use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, ioctl};
+
+use crate::error::VolumeError;
+
+const LOOP_CONFIGURE: Opcode = 0x4C0A;
+const LOOP_CLR_FD: Opcode = 0x4C01;
+const LOOP_GET_STATUS64: Opcode = 0x4C05;
+const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+const LOOP_MAJOR: u32 = 7;
+/// Another process may take the free device between asking and configuring.
+const ATTEMPTS: usize = 16;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct LoopInfo64 {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    sizelimit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo64,
+    reserved: [u64; 8],
+}
+
+/// `LOOP_CTL_GET_FREE`, whose answer is its return value.
+struct GetFree;
+
+// SAFETY: the call takes no argument and writes nothing; it returns a number.
+#[allow(unsafe_code)]
+unsafe impl Ioctl for GetFree {
+    type Output = i32;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        LOOP_CTL_GET_FREE
+    }
+
+    fn as_ptr(&mut self) -> *mut rustix::ffi::c_void {
+        std::ptr::null_mut()
+    }
+
+    unsafe fn output_from_ptr(
+        out: IoctlOutput,
+        _: *mut rustix::ffi::c_void,
+    ) -> rustix::io::Result<i32> {
+        Ok(out)
+    }
+}
+
+/// A configured loop device.
+#[derive(Debug)]
+pub struct LoopDevice {
+    device: File,
+    path: PathBuf,
+    number: u32,
+    direct: bool,
+}
+
+impl LoopDevice {
+    /// Puts a loop device over `file`, with direct I/O where the file allows it.
+    pub fn attach(file: &Path) -> Result<Self, VolumeError> {
+        let control = File::open("/dev/loop-control").map_err(|error| VolumeError::Missing {
+            what: format!("/dev/loop-control cannot be opened ({error})"),
+            cure: "load the loop module (modprobe loop), or give the container --privileged",
+        })?;
+        let backing = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(file)
+            .map_err(VolumeError::io("open", file))?;
+        for _ in 0..ATTEMPTS {
+            // SAFETY: GetFree describes LOOP_CTL_GET_FREE correctly (see its implementation).
+            #[allow(unsafe_code)]
+            let number = unsafe { ioctl(&control, GetFree) };
+            let number = number.map_err(VolumeError::io(
+                "find a free device in",
+                "/dev/loop-control",
+            ))?;
+            if let Some(device) = Self::configure(number as u32, &backing)? {
+                return Ok(device);
+            }
+        }
+        Err(VolumeError::Missing {
+            what: "no loop device is free".into(),
+            cure: "detach unused ones (losetup -a, losetup -d)",
+        })
+    }
+
+    /// `None` if somebody else was faster.
+    fn configure(number: u32, backing: &File) -> Result<Option<Self>, VolumeError> {
+        let path = PathBuf::from(format!("/dev/loop{number}"));
+        make_node(&path, number).map_err(VolumeError::io("make the device node", &path))?;
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(VolumeError::io("open", &path))?;
+        for flags in [LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO, LO_FLAGS_AUTOCLEAR] {
+            let config = LoopConfig {
+                fd: u32::try_from(backing.as_raw_fd()).expect("descriptors are not negative"),
+                block_size: PAGE_BYTES as u32,
+                info: LoopInfo64 {
+                    flags,
+                    ..zero_info()
+                },
+                reserved: [0; 8],
+            };
+            // SAFETY: LOOP_CONFIGURE reads a `struct loop_config`, which LoopConfig mirrors.
+            #[allow(unsafe_code)]
+            let configured =
+                unsafe { ioctl(&device, Setter::<LOOP_CONFIGURE, LoopConfig>::new(config)) };
+            match configured {
+                Ok(()) => {
+                    let direct = has_direct_io(&device).map_err(VolumeError::io("ask", &path))?;
+                    return Ok(Some(Self {
+                        device,
+                        path,
+                        number,
+                        direct,
+                    }));
+                }
+                Err(Errno::BUSY) => return Ok(None),
+                Err(Errno::INVAL) if flags & LO_FLAGS_DIRECT_IO != 0 => {}
+                Err(error) => return Err(VolumeError::io("configure", &path)(error)),
+            }
+        }
+        unreachable!("the second attempt returns")
+    }
+
+    /// For example `/dev/loop0`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Major and minor number, as in `/proc/self/mountinfo`.
+    pub fn numbers(&self) -> (u32, u32) {
+        (LOOP_MAJOR, self.number)
+    }
+
+    /// Whether the kernel does direct I/O on the file.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Detaches the file. Where something still has the device open, the kernel does it when that
+    /// is closed.
+    pub fn detach(self) -> Result<(), VolumeError> {
+        // SAFETY: LOOP_CLR_FD takes no argument.
+        #[allow(unsafe_code)]
+        let cleared = unsafe { ioctl(&self.device, NoArg::<LOOP_CLR_FD>::new()) };
+        cleared.map_err(VolumeError::io("detach", &self.path))
+    }
+}
+
+fn zero_info() -> LoopInfo64 {
+    LoopInfo64 {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        sizelimit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    }
+}
+
+fn has_direct_io(device: impl AsFd) -> io::Result<bool> {
+    // SAFETY: LOOP_GET_STATUS64 writes a `struct loop_info64`, which LoopInfo64 mirrors; every bit
+    // pattern is a valid one.
+    #[allow(unsafe_code)]
+    let info = unsafe { ioctl(device, Getter::<LOOP_GET_STATUS64, LoopInfo64>::new())? };
+    Ok(info.flags & LO_FLAGS_DIRECT_IO != 0)
+}
+
+/// Containers often have a `/dev` without the nodes of devices that were made later.
+fn make_node(path: &Path, number: u32) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let device = rustix::fs::makedev(LOOP_MAJOR, number);
+    let mode = Mode::RUSR | Mode::WUSR;
+    match rustix::fs::mknodat(rustix::fs::CWD, path, FileType::BlockDevice, mode, device) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,78 @@
+//! The state of the blocks of one region of the volume (the region that one leaf of the map covers).
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+
+use larder_model::limits::LEAF_BLOCKS;
+
+/// All pages of a block are local.
+pub(crate) const WHOLE: u16 = u16::MAX;
+
+const WORDS: usize = LEAF_BLOCKS / 64;
+
+/// One bit for each block of a region.
+#[derive(Debug)]
+pub(crate) struct Bits([AtomicU64; WORDS]);
+
+impl Default for Bits {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Bits {
+    /// Sets a bit; whether it was set before.
+    pub fn set(&self, at: usize) -> bool {
+        let bit = 1 << (at % 64);
+        self.0[at / 64].fetch_or(bit, Ordering::AcqRel) & bit != 0
+    }
+
+    pub fn clear(&self, at: usize) {
+        self.0[at / 64].fetch_and(!(1 << (at % 64)), Ordering::AcqRel);
+    }
+
+    pub fn get(&self, at: usize) -> bool {
+        self.0[at / 64].load(Ordering::Acquire) & (1 << (at % 64)) != 0
+    }
+}
+
+/// What is known of each block of a region.
+///
+/// A page that is local is in the local file, which alone knows its truth; it never becomes absent
+/// again. Pages that are not local have the content that the snapshot says.
+#[derive(Debug)]
+pub(crate) struct Region {
+    local: Box<[AtomicU16]>,
+    /// Blocks that this job wrote or discarded.
+    pub dirty: Bits,
+    /// Blocks that are zero because they were discarded as a whole and not written since.
+    pub zeroed: Bits,
+    /// Blocks that were read, for the hot list.
+    pub read: Bits,
+    /// Held while pages become local, so that what was fetched never overwrites what was written.
+    pub filling: Mutex<()>,
+}
+
+impl Default for Region {
+    fn default() -> Self {
+        Self {
+            local: (0..LEAF_BLOCKS).map(|_| AtomicU16::new(0)).collect(),
+            dirty: Bits::default(),
+            zeroed: Bits::default(),
+            read: Bits::default(),
+            filling: Mutex::default(),
+        }
+    }
+}
+
+impl Region {
+    /// The local pages of a block, one bit each.
+    pub fn local(&self, at: usize) -> u16 {
+        self.local[at].load(Ordering::Acquire)
+    }
+
+    /// Pages are in the local file now. Call it after they were written there.
+    pub fn set_local(&self, at: usize, pages: u16) {
+        self.local[at].fetch_or(pages, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,271 @@
+//! A volume from end to end: opened and mounted, unmounted and sealed.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_store::packer::{PackProgress, Packed};
+use larder_store::{Source, packer};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::blocks::{Blocks, Fault};
+use crate::device::LoopDevice;
+use crate::disk::{Disk, FILE_NAME};
+use crate::error::VolumeError;
+use crate::room::Room;
+use crate::{filesystem, prefetch};
+
+/// Time for mounts to become free after the engine has ended.
+const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
+/// Time for the loop device to let go of the file.
+const DETACH_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where a volume lives while it is open.
+#[derive(Debug, Clone)]
+pub struct VolumeOptions {
+    /// Folder of the sparse local file.
+    pub folder: PathBuf,
+    /// Where the FUSE file system is mounted, inside the room.
+    pub fuse: PathBuf,
+    /// Where ext4 is mounted, inside the room: the same path on every machine.
+    pub mount: PathBuf,
+}
+
+/// An open volume.
+#[derive(Debug)]
+pub struct Volume {
+    options: VolumeOptions,
+    room: Arc<Room>,
+    blocks: Arc<Blocks>,
+    disk: Disk,
+    device: LoopDevice,
+    prefetch: Background,
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct Background(JoinHandle<()>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What is known once a volume is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// Major and minor number of its device, as in `/proc/*/mountinfo`.
+    pub device: (u32, u32),
+    /// Whether the loop device does direct I/O.
+    pub direct_io: bool,
+}
+
+/// A volume that nothing can write to any more.
+#[derive(Debug)]
+pub struct Seal {
+    blocks: Arc<Blocks>,
+    file: PathBuf,
+}
+
+impl Volume {
+    /// Opens the volume of `source` and mounts it in the room; an empty one gets a file system.
+    pub async fn open(
+        options: VolumeOptions,
+        room: Arc<Room>,
+        source: Arc<Source>,
+        hot: Vec<u64>,
+    ) -> Result<Self, VolumeError> {
+        let file = create_local_file(&options.folder)?;
+        let folder =
+            File::open(&options.folder).map_err(VolumeError::io("open", &options.folder))?;
+        let empty = source.root().leaves().next().is_none();
+        let blocks = Blocks::new(file, source).map_err(VolumeError::io("size", &options.folder))?;
+        let blocks = Arc::new(blocks);
+        // The first blocks of the list are those that mounting reads.
+        let prefetch = prefetch::run(Arc::clone(&blocks), hot, folder);
+        let prefetch = Background(tokio::spawn(prefetch));
+        let mounting = {
+            let (room, blocks, options) = (Arc::clone(&room), Arc::clone(&blocks), options.clone());
+            let runtime = Handle::current();
+            move || room.run(move || mount_all(blocks, &options, empty, &runtime))
+        };
+        let mounted = tokio::task::spawn_blocking(mounting).await;
+        match mounted.expect("mounting does not panic") {
+            Ok((disk, device)) => Ok(Self {
+                options,
+                room,
+                blocks,
+                disk,
+                device,
+                prefetch,
+            }),
+            Err(error) => Err(blocks
+                .fault()
+                .map_or(error, |fault| VolumeError::Unclean(fault.why))),
+        }
+    }
+
+    /// What is known of it.
+    pub fn opened(&self) -> Opened {
+        Opened {
+            device: self.device.numbers(),
+            direct_io: self.device.is_direct(),
+        }
+    }
+
+    /// The first thing that went wrong, if anything did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.blocks.fault()
+    }
+
+    /// Its blocks.
+    pub fn blocks(&self) -> &Arc<Blocks> {
+        &self.blocks
+    }
+
+    /// Trims and unmounts the file system, detaches the device and ends the FUSE file system. After
+    /// this nothing can write to the volume.
+    pub async fn close(mut self) -> Result<Seal, VolumeError> {
+        self.prefetch.0.abort();
+        let result = self.unmount().await;
+        let device = self.device;
+        let detached = result.and_then(|()| device.detach());
+        let closed = self.disk.until_closed(DETACH_LIMIT).await;
+        let fuse = self.options.fuse.clone();
+        let room = Arc::clone(&self.room);
+        let disk = self.disk;
+        let ended = tokio::task::spawn_blocking(move || {
+            room.run(move || {
+                filesystem::unmount(&fuse, UNMOUNT_LIMIT)?;
+                disk.join().map_err(VolumeError::io("serve", &fuse))
+            })
+        });
+        detached?;
+        if !closed {
+            return Err(VolumeError::Unclean(
+                "the loop device did not let go of the volume".into(),
+            ));
+        }
+        ended.await.expect("unmounting does not panic")?;
+        if let Some(fault) = self.blocks.fault() {
+            return Err(VolumeError::Unclean(fault.why));
+        }
+        filesystem::check_clean(&self.blocks).await?;
+        Ok(Seal {
+            blocks: self.blocks,
+            file: local_file(&self.options.folder),
+        })
+    }
+
+    async fn unmount(&self) -> Result<(), VolumeError> {
+        let (room, mount) = (Arc::clone(&self.room), self.options.mount.clone());
+        let blocks = Arc::clone(&self.blocks);
+        let unmounting = tokio::task::spawn_blocking(move || {
+            room.run(move || {
+                filesystem::unmount_below(&mount, UNMOUNT_LIMIT)?;
+                blocks.set_trimming(true);
+                let trimmed = filesystem::trim(&mount);
+                blocks.set_trimming(false);
+                trimmed?;
+                filesystem::unmount(&mount, UNMOUNT_LIMIT)
+            })
+        });
+        unmounting.await.expect("unmounting does not panic")
+    }
+}
+
+impl Seal {
+    /// Stores what the job changed.
+    pub async fn pack(&self, progress: Arc<PackProgress>) -> Result<Packed, VolumeError> {
+        let dirty = self.blocks.settle().await;
+        let dirty = dirty.map_err(VolumeError::io("complete the blocks of", &self.file))?;
+        let blocks = Arc::clone(&self.blocks);
+        let read = move |block, buffer: &mut [u8]| blocks.read_block(block, buffer);
+        let changed = packer::Changed {
+            written: dirty.written,
+            zeroed: dirty.zeroed,
+        };
+        Ok(packer::pack(self.blocks.source(), changed, read, progress).await?)
+    }
+
+    /// The blocks that the job read, in order.
+    pub fn hot(&self) -> Vec<u64> {
+        self.blocks.trace()
+    }
+
+    /// The volume's blocks.
+    pub fn blocks(&self) -> &Arc<Blocks> {
+        &self.blocks
+    }
+}
+
+fn local_file(folder: &Path) -> PathBuf {
+    folder.join("volume.img")
+}
+
+/// A new, empty file that nobody else may read. One that a crash left is replaced.
+fn create_local_file(folder: &Path) -> Result<File, VolumeError> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.map_err(VolumeError::io("make the folder", folder))?;
+    let path = local_file(folder);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(VolumeError::io("remove", &path)(error));
+        }
+        _ => {}
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(VolumeError::io("create", &path))
+}
+
+/// Removes the local file of a volume that is closed.
+pub fn remove_local_file(folder: &Path) -> Result<(), VolumeError> {
+    let path = local_file(folder);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(VolumeError::io("remove", &path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// FUSE, loop device and ext4, in the room. What was mounted is unmounted again on a fault.
+fn mount_all(
+    blocks: Arc<Blocks>,
+    options: &VolumeOptions,
+    empty: bool,
+    runtime: &Handle,
+) -> Result<(Disk, LoopDevice), VolumeError> {
+    for folder in [&options.fuse, &options.mount] {
+        std::fs::create_dir_all(folder).map_err(VolumeError::io("make the folder", folder))?;
+    }
+    let disk = Disk::mount(blocks, &options.fuse, runtime)?;
+    let mounted = LoopDevice::attach(&options.fuse.join(FILE_NAME)).and_then(|device| {
+        if empty {
+            filesystem::make(device.path())?;
+        }
+        filesystem::mount(device.path(), &options.mount)?;
+        Ok(device)
+    });
+    match mounted {
+        Ok(device) => Ok((disk, device)),
+        Err(error) => {
+            // The device is gone with its last descriptor; the first error is the one to tell.
+            let unmounted = filesystem::unmount(&options.fuse, UNMOUNT_LIMIT);
+            tracing::debug!(?unmounted, "after a failed mount");
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What is written on one machine is there on the next, and little more than it is stored.
+
+use crate::kit::{Machine, Store, TREE};
+
+const ODD_TREE: &str = r#"
+mkdir -p "odd/ä b" odd/deep/er
+printf 'x' > $'odd/new\nline'
+printf 'y' > "odd/ä b/\"quoted\" 'name'"
+head -c 30000000 /dev/urandom > odd/big
+ln odd/big odd/hard
+ln -s ../big odd/deep/soft
+truncate -s 300M odd/sparse
+printf 'end' >> odd/sparse
+mknod odd/null c 1 3
+mknod odd/loop b 7 200
+mkfifo odd/pipe
+chmod 4755 odd/big
+chown 123:456 odd/deep
+touch odd/attributes
+setfattr -n user.larder -v yes odd/attributes || true
+setfattr -n trusted.overlay.opaque -v y odd/deep || true
+for i in $(seq 2000); do echo "file $i" > odd/deep/er/$i; done
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_tree_survives_three_machines() {
+    let store = Store::new();
+    let first = Machine::open(store.source(None).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    assert!(first.volume.opened().direct_io, "direct I/O is not in use");
+    first.shell(ODD_TREE).unwrap();
+    let tree = first.shell(TREE).unwrap();
+    assert!(tree.contains("odd/hard"), "{tree}");
+    let (saved, _) = first.save().await.unwrap();
+
+    let second = Machine::open(store.source(Some(saved.map)).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    assert_eq!(second.shell(TREE).unwrap(), tree);
+    second
+        .shell("rm odd/big odd/hard; echo changed > odd/deep/er/7")
+        .unwrap();
+    let changed = second.shell(TREE).unwrap();
+    let (again, hot) = second.save().await.unwrap();
+    assert!(again.new_blocks < 40, "one small change stored {again:?}");
+    assert!(again.used_change < -400, "30 MB were deleted: {again:?}");
+
+    let third = Machine::open(store.source(Some(again.map)).await.unwrap(), hot)
+        .await
+        .unwrap();
+    assert_eq!(third.shell(TREE).unwrap(), changed);
+    let (same, _) = third.save().await.unwrap();
+    assert!(same.new_blocks <= 4, "reading alone stored {same:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_read_is_fetched() {
+    let store = Store::new();
+    let first = Machine::open(store.source(None).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    first
+        .shell("head -c 200000000 /dev/urandom > big; echo small > small")
+        .unwrap();
+    let (saved, _) = first.save().await.unwrap();
+    assert!(saved.stored_bytes > 200_000_000, "{saved:?}");
+
+    let source = store.source(Some(saved.map)).await.unwrap();
+    let second = Machine::open(source.clone(), vec![]).await.unwrap();
+    assert_eq!(
+        second.shell("cat small; echo more >> small").unwrap(),
+        "small\n"
+    );
+    let (again, hot) = second.save().await.unwrap();
+    let fetched = source.traffic();
+    assert!(
+        fetched.bytes < 8_000_000,
+        "a small file fetched {fetched:?}"
+    );
+    assert!(again.stored_bytes < 1_000_000, "{again:?}");
+    assert!(!hot.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_written_over_in_part_keep_the_rest() {
+    let store = Store::new();
+    let first = Machine::open(store.source(None).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    first.shell("seq 1 2000000 > numbers; sync").unwrap();
+    let (saved, _) = first.save().await.unwrap();
+
+    let second = Machine::open(store.source(Some(saved.map)).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    let patch = "for at in 5000 70000 655360 1234567; do printf XXXXX | dd of=numbers bs=1 seek=$at conv=notrunc status=none; done";
+    second.shell(patch).unwrap();
+    second
+        .shell("fallocate --punch-hole -o 1000000 -l 100001 numbers")
+        .unwrap();
+    let expected = second.shell("sha256sum numbers").unwrap();
+    let (again, _) = second.save().await.unwrap();
+
+    let third = Machine::open(store.source(Some(again.map)).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    assert_eq!(third.shell("sha256sum numbers").unwrap(), expected);
+    let reference = format!(
+        "seq 1 2000000 > ../r; cd ..; {}; fallocate --punch-hole -o 1000000 -l 100001 r; sha256sum < r",
+        patch.replace("numbers", "r")
+    );
+    let plain = third.shell(&reference).unwrap();
+    assert_eq!(plain.split(' ').next(), expected.split(' ').next());
+    third.save().await.unwrap();
+}
