@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::bench::megabytes;
 use crate::job::{Job, Times, now};
@@ -58,6 +58,11 @@ pub fn run(args: &Args) -> Result<()> {
         unreachable!("two machines were asked for");
     };
     say::line(compare(first, second)?);
+    ensure!(
+        second.cached.0 > 0,
+        "the second machine restored a snapshot but found no build step in it"
+    );
+    say::line(meaning(first, second));
     if args.keep {
         say::line(format!("kept: {}", folder.path().display()));
     }
@@ -121,14 +126,13 @@ fn compare(first: &Outcome, second: &Outcome) -> Result<String> {
                 .map_or_else(|| "-".to_owned(), seconds)
         })?;
     }
-    text.push_str(&meaning(first, second));
     Ok(text)
 }
 
 fn meaning(first: &Outcome, second: &Outcome) -> String {
     let build = |outcome: &Outcome| outcome.times.built - outcome.times.begin;
     format!(
-        "\nThe second machine had never built anything. It took the first one's engine from the store, block by \
+        "The second machine had never built anything. It took the first one's engine from the store, block by \
          block as the build asked for them,\nand rebuilt only what the changed file touches: {:.1} s instead of {:.1} s.",
         build(second),
         build(first)
