@@ -83,7 +83,6 @@ pub(crate) fn containerd_toml(root: &Path, state: &Path, socket: &Path) -> Strin
 ///
 /// - `builder.gc` off: BuildKit collects one second after start (`control/control.go`), which
 ///   would read the whole cache's metadata off a lazy disk.
-/// - `builder.history`: no records for engines that know the setting; they hold build arguments.
 /// - `live-restore` off: containers must end with the engine.
 /// - image store and driver explicit, see [`ImageStore`].
 pub(crate) fn daemon_json(store: ImageStore, system: Option<&Path>) -> Result<Value> {
@@ -98,7 +97,7 @@ pub(crate) fn daemon_json(store: ImageStore, system: Option<&Path>) -> Result<Va
     let ours = json!({
         "features": { "containerd-snapshotter": store == ImageStore::Containerd },
         "storage-driver": driver,
-        "builder": { "gc": { "enabled": false }, "history": { "maxEntries": 1, "maxAge": "1s" } },
+        "builder": { "gc": { "enabled": false } },
         "live-restore": false,
     });
     if let Value::Object(ours) = ours {

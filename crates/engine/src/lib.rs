@@ -6,7 +6,7 @@
 //! 1. [`probe`](program::probe) finds the programs; [`Compatibility`](program::Compatibility) says
 //!    which saved volumes they can continue.
 //! 2. [`system::observe`] looks at the machine's engine, [`system::choose`] picks the
-//!    [`Shape`](shape::Shape).
+//!    [`Shape`].
 //! 3. [`Taken`](takeover::Taken) stops the machine's engine, or [`PrivateNet`](network::PrivateNet)
 //!    gives the private one a way out.
 //! 4. [`Engine::spawn`](engine::Engine::spawn), [`ready`](engine::Engine::ready), the job,

@@ -10,7 +10,7 @@
 //! | `network/` | networks and endpoints (moby `daemon/libnetwork/datastore`) |
 //! | `tmp/` | downloads and uploads cut short |
 //! | `buildkit/executor/` | the host's `resolv.conf` and `hosts`, run state |
-//! | `buildkit/history*.db` | build records with their arguments; BuildKit starts a new file |
+//! | `buildkit/history*.db` | build records: arguments, logs (and blobs that they name, see `history.rs`) |
 //! | `volumes/*` | what jobs wrote, unless it is to be kept |
 //!
 //! `engine-id` stays, though copies then share it: it is the name of BuildKit's worker (moby
@@ -25,6 +25,7 @@
 //! image, and a job that pushes it publishes the same.
 
 mod bolt;
+mod history;
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -36,6 +37,9 @@ use crate::shape::ImageStore;
 
 /// containerd's database, in its root (containerd `metadata/plugin`).
 const CONTAINERD_DATABASE: &str = "io.containerd.metadata.v1.bolt/meta.db";
+
+/// containerd's blobs, likewise.
+const CONTAINERD_CONTENT: &str = "io.containerd.content.v1.content";
 
 /// What to keep all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,8 +73,14 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
                 .to_owned(),
         ));
     }
-    let removed = scrub_data_root(&data_root, options)?;
     let containerd = containerd_root(volume);
+    let mut removed = scrub_data_root(&data_root, options)?;
+    // Which of the two holds the records' blobs depends on the image store.
+    let contents = [
+        data_root.join("buildkit/content/blobs/sha256"),
+        containerd.join(CONTAINERD_CONTENT).join("blobs/sha256"),
+    ];
+    history::remove_records(&data_root, &contents, &mut removed)?;
     let cleared = match store {
         ImageStore::Overlay2 => remove(&containerd, Path::new(""), &mut Vec::new()),
         ImageStore::Containerd => bolt::zero_unused_pages(&containerd.join(CONTAINERD_DATABASE)),
@@ -85,14 +95,6 @@ fn scrub_data_root(data_root: &Path, options: ScrubOptions) -> Result<Vec<PathBu
     let mut removed = Vec::new();
     for path in ["network", "tmp", "swarm", "buildkit/executor"] {
         remove(data_root, Path::new(path), &mut removed)?;
-    }
-    for name in names_in(&data_root.join("buildkit"))? {
-        let text = name.to_string_lossy();
-        // `history_c8d.db` is the containerd store's (moby `builder/builder-next/controller.go`); a
-        // `.bak` is what BuildKit made of a broken one.
-        if text.starts_with("history") && text.contains(".db") {
-            remove(data_root, &Path::new("buildkit").join(&name), &mut removed)?;
-        }
     }
     for name in names_in(&data_root.join("containers"))? {
         remove(data_root, &Path::new("containers").join(name), &mut removed)?;
@@ -173,8 +175,6 @@ mod tests {
             "network/files/local-kv.db",
             "tmp/x",
             "buildkit/executor/resolv.conf",
-            "buildkit/history.db",
-            "buildkit/history_c8d.db.bak",
         ];
         let root = root_with(&[kept.as_slice(), gone.as_slice()].concat());
         let options = ScrubOptions { keep_volumes: true };

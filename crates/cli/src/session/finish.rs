@@ -131,13 +131,13 @@ async fn quiesce(live: &mut Live) {
     live.job.warnings.extend(quiesced.warnings);
 }
 
-async fn scrub_volume(live: &Live, doubt: &mut Option<String>) {
+async fn scrub_volume(live: &mut Live, doubt: &mut Option<String>) {
     let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
     match live.parts.in_room(move || scrub(&mount, store, options)).await {
-        Ok(Scrubbed::Fit(_)) => {}
+        Ok(Scrubbed::Fit { warning, .. }) => live.job.warnings.extend(warning),
         Ok(Scrubbed::Refused(why)) => *doubt = Some(why),
         Err(error) => *doubt = Some(format!("it could not be scrubbed: {error}")),
     }

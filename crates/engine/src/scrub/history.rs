@@ -1,0 +1,132 @@
+//! `BuildKit`'s build records: what was asked, with all arguments, and what was printed.
+//!
+//! The records' database names blobs among those of images (`solver/llbsolver/history.go`): the
+//! build's provenance, which repeats the arguments; its log; a trace; and the image that came out.
+//! The first three go with the database, or nobody would ever remove them; the image stays.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{names_in, remove};
+use crate::error::{EngineError, Result};
+
+const DIGEST_PREFIX: &[u8] = b"sha256:";
+const DIGEST_HEX: usize = 64;
+
+/// Descriptions of images are far smaller; what is larger is a log, or not ours to judge.
+const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
+
+/// One of these keys is in each blob that describes an image: manifests and indexes, configurations,
+/// attestations (in-toto statements) that belong to an image.
+const IMAGE_KEYS: [&str; 4] = ["schemaVersion", "rootfs", "architecture", "_type"];
+
+/// gzip's and zstd's first bytes: a layer.
+const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
+
+/// Removes the records below `data_root` and the blobs in `contents` (directories named by digest)
+/// that only they describe.
+pub(super) fn remove_records(
+    data_root: &Path,
+    contents: &[PathBuf],
+    removed: &mut Vec<PathBuf>,
+) -> Result<()> {
+    for name in names_in(&data_root.join("buildkit"))? {
+        let text = name.to_string_lossy();
+        // `history_c8d.db` is the containerd store's (moby `builder/builder-next/controller.go`); a
+        // `.bak` is what BuildKit made of a broken one.
+        if !(text.starts_with("history") && text.contains(".db")) {
+            continue;
+        }
+        let database = Path::new("buildkit").join(&name);
+        let path = data_root.join(&database);
+        let bytes = fs::read(&path).map_err(EngineError::io("cannot read", &path))?;
+        for digest in digests_in(&bytes) {
+            for blob in contents.iter().map(|directory| directory.join(&digest)) {
+                if is_record(&blob)? {
+                    fs::remove_file(&blob).map_err(EngineError::io("cannot scrub", &blob))?;
+                }
+            }
+        }
+        remove(data_root, &database, removed)?;
+    }
+    Ok(())
+}
+
+/// All that looks like a digest: the format of the records is a protobuf in a bolt database, and in
+/// both a string stands as it is.
+fn digests_in(bytes: &[u8]) -> BTreeSet<String> {
+    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    bytes
+        .windows(DIGEST_PREFIX.len() + DIGEST_HEX)
+        .filter_map(|window| window.strip_prefix(DIGEST_PREFIX))
+        .filter(|digest| hex(digest))
+        .map(|digest| String::from_utf8_lossy(digest).into_owned())
+        .collect()
+}
+
+fn is_record(blob: &Path) -> Result<bool> {
+    let failed = || EngineError::io("cannot read", blob);
+    let file = match File::open(blob) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed()(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_DESCRIPTION_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed())?;
+    if COMPRESSED.iter().any(|magic| bytes.starts_with(magic)) {
+        return Ok(false);
+    }
+    let described: Option<Map<String, Value>> = serde_json::from_slice(&bytes).ok();
+    Ok(!described.is_some_and(|object| IMAGE_KEYS.iter().any(|key| object.contains_key(*key))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provenance_and_logs_go_and_images_stay() {
+        let root = tempfile::tempdir().expect("a directory");
+        let contents = root.path().join("blobs");
+        fs::create_dir_all(root.path().join("buildkit")).expect("made");
+        fs::create_dir(&contents).expect("made");
+        let blobs: [(&str, &[u8], bool); 7] = [
+            ("0", br#"{"buildType":"b","invocation":{}}"#, false),
+            ("1", b"\x0a\x47a log", false),
+            ("2", b"{\"SpanContext\":{}}\n{\"SpanContext\":{}}\n", false),
+            ("3", br#"{"schemaVersion":2,"manifests":[]}"#, true),
+            ("4", br#"{"architecture":"amd64","rootfs":{}}"#, true),
+            (
+                "5",
+                br#"{"_type":"https://in-toto.io/Statement/v0.1"}"#,
+                true,
+            ),
+            ("6", b"\x1f\x8b\x08layer", true),
+        ];
+        let mut database = b"\0\0bolt sha256:cut-short ".to_vec();
+        for (digit, contents_of, _) in &blobs {
+            fs::write(contents.join(digit.repeat(DIGEST_HEX)), contents_of).expect("written");
+            database.extend(format!("\u{12}Gsha256:{}\u{1}", digit.repeat(DIGEST_HEX)).bytes());
+        }
+        fs::write(contents.join("a".repeat(DIGEST_HEX)), "named by nobody").expect("written");
+        fs::write(root.path().join("buildkit/history.db"), database).expect("written");
+        let mut removed = Vec::new();
+        remove_records(root.path(), std::slice::from_ref(&contents), &mut removed)
+            .expect("removes");
+        assert_eq!(removed, [Path::new("buildkit/history.db")]);
+        for (digit, _, stays) in blobs {
+            assert_eq!(
+                contents.join(digit.repeat(DIGEST_HEX)).exists(),
+                stays,
+                "{digit}"
+            );
+        }
+        assert!(contents.join("a".repeat(DIGEST_HEX)).exists());
+    }
+}
