@@ -79,9 +79,9 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         &mut timer,
     )
     .await?;
-    warnings
-        .iter()
-        .for_each(|warning| events.emit(&Event::Warning(warning.clone())));
+    for warning in &warnings {
+        events.emit(&Event::Warning(warning.clone()));
+    }
     let opened = parts.volume().opened();
     let engine = facts::Engine {
         socket: place.docker_socket(),
