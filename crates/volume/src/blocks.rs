@@ -319,6 +319,19 @@ impl Blocks {
         Ok(())
     }
 
+    /// The parts of the volume that are not zeros everywhere, in bytes: what a trim has to look at.
+    pub fn occupied(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for region in (0..self.regions.len() as u64).filter(|region| !self.is_blank(*region)) {
+            let start = region * REGION_BYTES;
+            match ranges.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end += REGION_BYTES,
+                None => ranges.push(start..start + REGION_BYTES),
+            }
+        }
+        ranges
+    }
+
     /// Whether a region is all zeros, in the store and here.
     fn is_blank(&self, region: u64) -> bool {
         let stored = self.source.root().leaf(region as u32).is_some();
