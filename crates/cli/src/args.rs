@@ -1,5 +1,8 @@
 //! What can be typed. Nothing here is looked up or checked: see [`crate::settings`].
 
+// These comments are the help text, for a terminal: no Markdown in them.
+#![allow(clippy::doc_markdown)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};

@@ -114,7 +114,7 @@ impl LoopDevice {
                 "find a free device in",
                 "/dev/loop-control",
             ))?;
-            if let Some(device) = Self::configure(number as u32, &backing)? {
+            if let Some(device) = Self::configure(number.cast_unsigned(), &backing)? {
                 return Ok(device);
             }
         }

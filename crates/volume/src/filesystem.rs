@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `^has_journal` | a volume that was not unmounted is never published, so a journal only adds writes |
 //! | `^resize_inode`, `sparse_super2`, `-G 512`, `packed_meta_blocks=1` | metadata in few, neighbouring blocks: 6 blocks of 64 KiB are not zero after mkfs of 64 GiB, 112 with the defaults |
-//! | `-i 32768` | node_modules and the like run out of inodes before bytes |
+//! | `-i 32768` | `node_modules` and the like run out of inodes before bytes |
 //! | `-m 0` | no reserve for root: the engine is root |
 //! | `nodiscard`, `lazy_itable_init=1` | the file is sparse and zero already |
 //! | mount `noatime` | reading would dirty blocks (33 of them in a small job) |

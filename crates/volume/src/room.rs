@@ -40,7 +40,9 @@ impl Room {
                 if failed || sent.is_err() {
                     return;
                 }
-                queue.into_iter().for_each(|job| job());
+                for job in queue {
+                    job();
+                }
             })
             .map_err(VolumeError::io("start a thread for", "/proc/self/ns/mnt"))?;
         let entered = entered.recv().expect("the room answers before it ends");

@@ -14,7 +14,7 @@ use crate::session::{client, machine};
 use crate::settings::Settings;
 
 /// Starts a session, or attaches to the one that runs.
-pub fn run(verb: Up, report: &Report) -> Done {
+pub fn run(verb: &Up, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
     machine::check(&settings.path)?;
     let place = Place::of(&settings.state);

@@ -46,12 +46,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let image_store = settings
         .image_store
         .unwrap_or_else(|| default_store(&program));
-    let lineage = Lineage {
-        project: settings.project.clone(),
-        compatibility: Compatibility::of(&program, image_store).to_string(),
-        scope: settings.scope.clone(),
-        job: settings.job.clone(),
-    };
+    let lineage = lineage(&settings, &program, image_store);
     let mut warnings = Vec::new();
     let (objects, cannot_save) = open_store(&settings, &mut warnings);
     let found = restore::find(
@@ -79,9 +74,9 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         &mut timer,
     )
     .await?;
-    warnings
-        .iter()
-        .for_each(|warning| events.emit(&Event::Warning(warning.clone())));
+    for warning in &warnings {
+        events.emit(&Event::Warning(warning.clone()));
+    }
     let opened = parts.volume().opened();
     let engine = facts::Engine {
         socket: place.docker_socket(),
@@ -113,6 +108,15 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         cannot_save,
         job,
     })
+}
+
+fn lineage(settings: &Settings, program: &EngineProgram, store: ImageStore) -> Lineage {
+    Lineage {
+        project: settings.project.clone(),
+        compatibility: Compatibility::of(program, store).to_string(),
+        scope: settings.scope.clone(),
+        job: settings.job.clone(),
+    }
 }
 
 fn default_store(program: &EngineProgram) -> ImageStore {

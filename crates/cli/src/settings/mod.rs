@@ -33,7 +33,7 @@ pub struct Settings {
     /// URL of the store.
     pub store: String,
     /// Settings of the store's cloud, from the environment. Secrets are among them.
-    pub store_settings: Secrets,
+    pub store_access: Secrets,
     /// Folder of this machine's part.
     pub state: PathBuf,
     /// The project.
@@ -94,7 +94,7 @@ impl Settings {
     /// Opens the store.
     pub fn open_store(&self) -> Done<larder_store::Objects> {
         let location = Location::parse(&self.store)?;
-        Ok(location.open(&self.store_settings.0)?)
+        Ok(location.open(&self.store_access.0)?)
     }
 }
 
@@ -167,7 +167,7 @@ impl Choices<'_> {
         let engine = text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
         Ok(Settings {
             store: self.store(which, folder)?,
-            store_settings: Secrets(self.store_settings()),
+            store_access: Secrets(self.store_access()),
             state,
             project: project
                 .or(ci.project)
@@ -265,7 +265,7 @@ impl Choices<'_> {
     }
 
     /// The variables that the clouds' own tools read.
-    fn store_settings(&self) -> Vec<(String, String)> {
+    fn store_access(&self) -> Vec<(String, String)> {
         const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
         let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let variables = self.environment.iter().filter(|(name, _)| ours(name));
