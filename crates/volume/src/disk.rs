@@ -90,7 +90,12 @@ impl Disk {
             .map_err(VolumeError::io("start FUSE at", folder))?;
         let thread = std::thread::Builder::new()
             .name("fuse".into())
-            .spawn(move || session.run())
+            .spawn(move || {
+                // The session's threads inherit it. Whoever started us said already if it fails.
+                let flusher = crate::flusher::become_flusher();
+                tracing::debug!(?flusher, "serving");
+                session.run()
+            })
             .map_err(VolumeError::io("start FUSE at", folder))?;
         Ok(Self { thread, open_files })
     }

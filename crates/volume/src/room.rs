@@ -33,6 +33,8 @@ impl Room {
         let thread = std::thread::Builder::new()
             .name("room".into())
             .spawn(move || {
+                // The engine's processes are started from here.
+                crate::flusher::stay_ordinary();
                 let result = enter(private_network);
                 let failed = result.is_err();
                 let sent =
