@@ -136,7 +136,11 @@ async fn scrub_volume(live: &mut Live, doubt: &mut Option<String>) {
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    match live.parts.in_room(move || scrub(&mount, store, options)).await {
+    match live
+        .parts
+        .in_room(move || scrub(&mount, store, options))
+        .await
+    {
         Ok(Scrubbed::Fit { warning, .. }) => live.job.warnings.extend(warning),
         Ok(Scrubbed::Refused(why)) => *doubt = Some(why),
         Err(error) => *doubt = Some(format!("it could not be scrubbed: {error}")),
