@@ -8,8 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +16,6 @@ use super::{read_forwarding, write_forwarding};
 use crate::error::{EngineError, Result};
 use crate::tool::{IP, IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
-const INTERFACES: &str = "/sys/class/net";
 /// All chains of dockerd's own start so.
 const CHAINS: &str = "DOCKER";
 /// The policy that dockerd gives the FORWARD chain when it switches packet forwarding on.
@@ -76,17 +73,13 @@ impl HostNetwork {
 }
 
 /// The bridges of an engine: `docker0`, and `br-` with the first twelve digits of a network's id.
+/// Not from /sys/class/net, which shows the network namespace that /sys was mounted in.
 fn bridges() -> Result<BTreeSet<String>> {
-    let failed = |error| EngineError::io("cannot list", Path::new(INTERFACES))(error);
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(INTERFACES).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if is_bridge_name(&name) && entry.path().join("bridge").exists() {
-            found.insert(name);
-        }
-    }
-    Ok(found)
+    let listed = IP.run(&["-oneline", "link", "show", "type", "bridge"])?;
+    // `4: docker0: <BROADCAST,…`
+    let names = listed.lines().filter_map(|line| line.split(": ").nth(1));
+    let ours = names.filter(|name| is_bridge_name(name));
+    Ok(ours.map(str::to_owned).collect())
 }
 
 fn is_bridge_name(name: &str) -> bool {
