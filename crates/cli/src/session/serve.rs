@@ -85,7 +85,20 @@ fn serve_with(settings: Settings, events: &Events) -> Done<()> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
-    runtime.block_on(session(settings, place, events))
+    let served = runtime.block_on(session(settings, place.clone(), events));
+    if served.is_err() {
+        clear_failed_start(&place);
+    }
+    served
+}
+
+/// What could not be cleared stays recorded, for the next command to try again.
+fn clear_failed_start(place: &Place) {
+    match leftovers::clear(place) {
+        Ok(true) => {}
+        Ok(false) => leftovers::forget(place),
+        Err(failure) => tracing::warn!(%failure, "not all was cleared"),
+    }
 }
 
 fn lock(place: &Place) -> Done<File> {
