@@ -3,6 +3,7 @@
 //! Everything is read as text: rustfmt makes the forms of Rust few enough for that. CONTRIBUTING.md
 //! names the rules, docs/ARCHITECTURE.md their reasons.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -308,4 +309,34 @@ fn only_settings_read_the_environment() {
 fn only_the_volume_is_unsafe() {
     let named = named_outside(&["crates/volume/"], &["allow(unsafe_code)", "unsafe {"]);
     none("only volume may hold unsafe code", &named);
+}
+
+/// Our variables in a text.
+fn variables(text: &str) -> BTreeSet<&str> {
+    let name = |c: char| c.is_ascii_uppercase() || c == '_';
+    let words = text.split(|c| !name(c));
+    words
+        .filter(|word| word.starts_with("LARDER_") && word.len() > "LARDER_".len())
+        .collect()
+}
+
+#[test]
+fn the_readme_names_all_settings() {
+    let readme = Text::read("README.md").content;
+    let settings = rust_files("crates/cli/src/settings");
+    let known: BTreeSet<_> = settings
+        .iter()
+        .flat_map(|file| variables(&file.content))
+        .collect();
+    assert_eq!(variables(&readme), known, "README.md and the settings");
+    let file = Text::read("crates/cli/src/settings/file.rs");
+    let fields = file.content.lines().filter_map(|line| {
+        let (name, kind) = line.trim().strip_prefix("pub ")?.split_once(": ")?;
+        (kind.starts_with("Option<") && !name.contains(' ')).then(|| name.replace('_', "-"))
+    });
+    let missing = fields.filter(|key| !readme.contains(&format!("| `{key}`")));
+    none(
+        "README.md does not have these keys of larder.toml",
+        &missing.collect::<Vec<_>>(),
+    );
 }

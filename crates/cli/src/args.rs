@@ -136,7 +136,7 @@ pub struct Up {
     pub which: Where,
     #[command(flatten)]
     pub how: How,
-    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, $BASH_ENV, dotenv).
+    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Leave the docker command line's current context as it is.

@@ -1,4 +1,6 @@
-//! The store with real folders: what is packed reads back, and any number of writers lose nothing.
+//! The store with real folders: what is packed reads back, any number of writers lose nothing, and
+//! docs/FORMAT.md is true.
 
 mod catalogue;
+mod format;
 mod packing;

@@ -86,7 +86,7 @@ proptest! {
             for step in steps {
                 let step: BTreeMap<u64, Content> = step.into_iter().collect();
                 let source = open(&objects, map).await;
-                let before = model.len() as i64;
+                let before = model.len().cast_signed() as i64;
                 for (block, content) in &step {
                     match content {
                         Some(seed) => model.insert(*block, *seed),
@@ -94,7 +94,7 @@ proptest! {
                     };
                 }
                 let packed = pack(&source, &step).await;
-                assert_eq!(packed.used_change, model.len() as i64 - before);
+                assert_eq!(packed.used_change, model.len().cast_signed() as i64 - before);
                 let after = open(&objects, Some(packed.map)).await;
                 let touched: BTreeSet<u32> = step.keys().map(|block| leaf_of(*block).0).collect();
                 for index in (0..LEAVES as u32).filter(|index| !touched.contains(index)) {

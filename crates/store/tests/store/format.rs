@@ -11,7 +11,7 @@ use larder_model::{address, hot};
 use larder_store::packer::{self, Changed};
 use larder_store::{Location, Objects, Source, catalog};
 
-const DOCUMENT: &str = include_str!("../../../docs/FORMAT.md");
+const DOCUMENT: &str = include_str!("../../../../docs/FORMAT.md");
 
 /// A volume of 16 blocks, of which the job wrote four: 0 and 5 with the same text, 1 with another,
 /// 3 with zeros.
