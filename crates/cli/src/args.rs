@@ -1,5 +1,8 @@
 //! What can be typed. Nothing here is looked up or checked: see [`crate::settings`].
 
+// These comments are the help text, for a terminal: no Markdown in them.
+#![allow(clippy::doc_markdown)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -141,6 +144,10 @@ pub struct Reach {
 /// Options that say which build is meant, as `docker build` has them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Build")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the options of docker build"
+)]
 pub struct Build {
     /// The build's folder, or - for a Dockerfile on standard input
     #[arg(default_value = ".", value_name = "CONTEXT")]
@@ -256,12 +263,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The command; DOCKER_HOST is set for it.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
 }
 
@@ -272,7 +274,7 @@ pub struct Up {
     pub which: Where,
     #[command(flatten)]
     pub how: How,
-    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, $BASH_ENV, dotenv).
+    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Leave the docker command line's current context as it is.

@@ -23,8 +23,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = Report::new(arguments.quiet);
     let done = match arguments.verb {
-        Verb::Run(verb) => command::run::run(verb, &report),
-        Verb::Up(verb) => command::up::run(verb, &report),
+        Verb::Run(verb) => command::run::run(&verb, &report),
+        Verb::Up(verb) => command::up::run(&verb, &report),
         Verb::Down(verb) => command::down::run(&verb, &report),
         Verb::Status(verb) => command::status::run(&verb, &report),
         Verb::Ls(verb) => command::ls::run(&verb, &report),
@@ -32,7 +32,10 @@ fn main() -> ExitCode {
         Verb::Plan(verb) => command::plan::run(&verb, &report),
         Verb::Key(verb) => command::key::run(&verb, &report),
         Verb::Explain(verb) => command::explain::run(&verb, &report),
-        Verb::Completions(verb) => command::completions::run(&verb, &report),
+        Verb::Completions(verb) => {
+            command::completions::run(&verb, &report);
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Man(verb) => command::man::run(&verb, &report),
         Verb::Serve => command::serve::run(),
     };

@@ -21,6 +21,7 @@ pub struct Report {
     live: Option<Mutex<ProgressBar>>,
 }
 
+#[allow(clippy::unused_self)] // whoever prints holds the report, also where its state plays no part
 impl Report {
     /// A report that may be quiet: then only warnings and errors are printed.
     pub fn new(quiet: bool) -> Self {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,7 @@ pub fn clean_up(run_dir: &Path, deadline: Duration) -> Result<CleanedUp> {
     add_descendants(&mut doomed, &all);
     let doomed: Vec<Identity> = doomed.into_iter().filter_map(Identity::of).collect();
     let stuck = kill_all(&doomed, deadline);
+    remove_shim_sockets(run_dir);
     Ok(CleanedUp {
         ended: doomed.len() - stuck.len(),
         stuck,
@@ -83,6 +84,37 @@ fn serves(pid: i32, socket: &Path) -> bool {
     arguments
         .windows(2)
         .any(|pair| pair[0] == b"-address" && pair[1] == socket.as_os_str().as_bytes())
+}
+
+/// A shim listens outside of `run_dir`, on a socket in `/run/containerd/s` whose name is a hash; it
+/// is written into the shim's bundle, to `bootstrap.json` since containerd 1.7.6 and to `address`
+/// before (containerd `runtime/v2/shim.go`, `writeBootstrapParams`). A killed shim leaves it.
+fn remove_shim_sockets(run_dir: &Path) {
+    let tasks = run_dir.join("containerd/io.containerd.runtime.v2.task");
+    for bundle in folders_in(&tasks)
+        .iter()
+        .flat_map(|namespace| folders_in(namespace))
+    {
+        let address = fs::read_to_string(bundle.join("address")).ok();
+        let address = address.or_else(|| {
+            let text = fs::read(bundle.join("bootstrap.json")).ok()?;
+            let parameters: serde_json::Value = serde_json::from_slice(&text).ok()?;
+            Some(parameters.get("address")?.as_str()?.to_owned())
+        });
+        let socket = address
+            .as_deref()
+            .and_then(|a| a.trim().strip_prefix("unix://"));
+        if let Some(Err(error)) = socket.map(fs::remove_file) {
+            tracing::debug!(%error, "a shim's socket is gone already");
+        }
+    }
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
 }
 
 fn add_descendants(found: &mut HashSet<i32>, all: &[i32]) {

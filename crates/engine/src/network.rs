@@ -1,5 +1,8 @@
-//! The private engine's way out: a veth pair between its network namespace and the host's, and
-//! three firewall rules.
+//! The engine's part of the host's network.
+//!
+//! An engine in the machine's place works in the host's network namespace; [`HostNetwork`] takes back
+//! what it leaves there. The private engine's way out is a veth pair between its network namespace
+//! and the host's, and three firewall rules.
 //!
 //! Firewall chains belong to a network namespace, so an engine with its own cannot disturb the
 //! machine's (a second dockerd in the same namespace empties the first one's chains; moby
@@ -14,6 +17,7 @@
 
 mod addresses;
 mod firewall;
+mod host;
 mod resolver;
 
 use std::fmt::Write as _;
@@ -24,6 +28,7 @@ use std::path::Path;
 use rustix::process::Pid;
 
 use self::addresses::{Host, RANGES_TEXT, Subnet};
+pub use self::host::HostNetwork;
 use crate::error::{EngineError, Result};
 use crate::shape::InstanceId;
 use crate::tool::IP;

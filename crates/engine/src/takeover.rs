@@ -87,6 +87,11 @@ impl Taken {
         })
     }
 
+    /// Whether nothing ran, so that nobody will use what an engine leaves on the host's network.
+    pub fn is_nothing(self) -> bool {
+        self.units().is_empty()
+    }
+
     /// Stops what runs. Doing it again is fine.
     pub fn stop(self) -> Result<()> {
         let units = self.units();

@@ -24,6 +24,14 @@ pub(crate) const IPTABLES_RESTORE: Tool = Tool {
     program: "iptables-restore",
     package: "iptables",
 };
+pub(crate) const IP6TABLES_SAVE: Tool = Tool {
+    program: "ip6tables-save",
+    package: "iptables",
+};
+pub(crate) const IP6TABLES_RESTORE: Tool = Tool {
+    program: "ip6tables-restore",
+    package: "iptables",
+};
 pub(crate) const SYSTEMCTL: Tool = Tool {
     program: "systemctl",
     package: "systemd",

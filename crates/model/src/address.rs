@@ -13,6 +13,8 @@
 //! migration. In `<time>` the newest snapshot sorts first, so that the first name of a listing is
 //! the head of a lineage.
 
+use std::fmt::Write as _;
+
 use crate::digest::{BlockId, HotListId, LeavesId, MapId, PackId, SnapshotId};
 use crate::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
@@ -96,7 +98,7 @@ fn segment(name: &str) -> String {
         match byte {
             b'.' if !dots_only => out.push('.'),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("={byte:02x}")),
+            _ => write!(out, "={byte:02x}").expect("writing to a string"),
         }
     }
     if name.is_empty() {

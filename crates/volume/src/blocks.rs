@@ -23,6 +23,9 @@ use crate::region::{Region, WHOLE};
 /// Blocks of one request that are fetched at once.
 const FETCHES_PER_REQUEST: usize = 8;
 
+/// Bytes of the volume that one region covers.
+const REGION_BYTES: u64 = (LEAF_BLOCKS * BLOCK_BYTES) as u64;
+
 /// The blocks of an open volume.
 #[derive(Debug)]
 pub struct Blocks {
@@ -305,6 +308,37 @@ impl Blocks {
     /// is being trimmed: then the absent pages of a block that is cut are left as they are, since
     /// fetching a block only to forget half of it serves nobody.
     pub fn discard(&self, range: Range<u64>) -> io::Result<()> {
+        let size = REGION_BYTES;
+        for region in range.start / size..range.end.div_ceil(size) {
+            // A trim names all free space of a sparse volume: most of it was never anything else.
+            if !self.is_blank(region) {
+                let within = range.start.max(region * size)..range.end.min((region + 1) * size);
+                self.discard_in_region(within)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of the volume that are not zeros everywhere, in bytes: what a trim has to look at.
+    pub fn occupied(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for region in (0..self.regions.len() as u64).filter(|region| !self.is_blank(*region)) {
+            let start = region * REGION_BYTES;
+            match ranges.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end += REGION_BYTES,
+                None => ranges.push(start..start + REGION_BYTES),
+            }
+        }
+        ranges
+    }
+
+    /// Whether a region is all zeros, in the store and here.
+    fn is_blank(&self, region: u64) -> bool {
+        let stored = self.source.root().leaf(region as u32).is_some();
+        !stored && self.regions[region as usize].get().is_none()
+    }
+
+    fn discard_in_region(&self, range: Range<u64>) -> io::Result<()> {
         let trimming = self.is_trimming();
         for part in parts(range.clone()) {
             if part.within.len() == BLOCK_BYTES {

@@ -12,6 +12,7 @@
 //! - a request that needs a fetch is answered from a task; the threads that read from the kernel
 //!   never wait.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -89,7 +90,12 @@ impl Disk {
             .map_err(VolumeError::io("start FUSE at", folder))?;
         let thread = std::thread::Builder::new()
             .name("fuse".into())
-            .spawn(move || session.run())
+            .spawn(move || {
+                // The session's threads inherit it. Whoever started us said already if it fails.
+                let flusher = crate::flusher::become_flusher();
+                tracing::debug!(?flusher, "serving");
+                session.run()
+            })
             .map_err(VolumeError::io("start FUSE at", folder))?;
         Ok(Self { thread, open_files })
     }
@@ -158,12 +164,22 @@ fn answer(reply: ReplyEmpty, result: io::Result<()>) {
     }
 }
 
+thread_local! {
+    /// What a read is copied through. A fresh buffer for each request would cost more, in pages
+    /// that the kernel zeroes and maps, than the copy itself.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 fn answer_read(blocks: &Blocks, offset: u64, size: usize, reply: ReplyData) {
-    let mut buffer = vec![0; size];
-    match blocks.read_at(&mut buffer, offset) {
-        Ok(()) => reply.data(&buffer),
-        Err(error) => reply.error(errno(&error)),
-    }
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        match blocks.read_at(&mut buffer[..size], offset) {
+            Ok(()) => reply.data(&buffer[..size]),
+            Err(error) => reply.error(errno(&error)),
+        }
+    });
 }
 
 fn answer_write(blocks: &Blocks, offset: u64, data: &[u8], reply: ReplyWrite) {

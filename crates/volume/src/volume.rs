@@ -167,8 +167,9 @@ impl Volume {
         let unmounting = tokio::task::spawn_blocking(move || {
             room.run(move || {
                 filesystem::unmount_below(&mount, UNMOUNT_LIMIT)?;
+                filesystem::write_back(&mount)?;
                 blocks.set_trimming(true);
-                let trimmed = filesystem::trim(&mount);
+                let trimmed = filesystem::trim(&mount, &blocks.occupied());
                 blocks.set_trimming(false);
                 trimmed?;
                 filesystem::unmount(&mount, UNMOUNT_LIMIT)

@@ -21,6 +21,7 @@ pub fn run(verb: &Down, report: &Report) -> Done {
     };
     let Some(event) = client::ask(&place, request, report)? else {
         if leftovers::clear(&place)? {
+            context::remove(&place);
             report.warning("the session had died; cleared what it left, nothing was saved");
         } else {
             report.note("no session runs here");

@@ -36,7 +36,9 @@ pub fn run(verb: &Image, report: &Report) -> Done {
         .registries
         .client(DEADLINE)
         .map_err(Failure::input)?;
-    warnings.iter().for_each(|warning| report.warning(warning));
+    for warning in &warnings {
+        report.warning(warning);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -26,7 +26,7 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Runs the command; its exit code is ours.
-pub fn run(verb: Run, report: &Report) -> Done {
+pub fn run(verb: &Run, report: &Report) -> Done {
     let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
     settings.plans = builds::planned(&settings.plan_paths, report);
     let place = Place::of(&settings.state);
@@ -113,7 +113,7 @@ fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done
                 return Ok(if found { CANNOT_RUN } else { NOT_FOUND });
             }
         };
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         loop {
             tokio::select! {
                 status = child.wait() => return status.map(exit_code).map_err(Failure::failed),

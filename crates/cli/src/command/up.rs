@@ -14,7 +14,7 @@ use crate::session::{client, machine};
 use crate::settings::Settings;
 
 /// Starts a session, or attaches to the one that runs.
-pub fn run(verb: Up, report: &Report) -> Done {
+pub fn run(verb: &Up, report: &Report) -> Done {
     let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
     settings.plans = builds::planned(&settings.plan_paths, report);
     machine::check(&settings.path)?;

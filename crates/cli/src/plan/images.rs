@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use larder_model::dockerfile::Platform;
-use larder_model::plan::{BaseIdentity, ImageDigests, PlannedImage};
+use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
 use larder_registry::{ImageRequest, Registry, Resolved, Target, TargetError};
 
@@ -201,7 +201,7 @@ fn learnt(image: &PlannedImage, resolved: &Resolved, now_ms: u64) -> Known {
     Known {
         reference: image.reference.clone(),
         platform: image.platform.clone(),
-        identity: BaseIdentity::new(resolved.identity.to_string()),
+        identity: resolved.identity,
         digests: digests_of(resolved),
         created: resolved.created.clone(),
         since_ms: now_ms,

@@ -293,6 +293,7 @@ impl Options {
                 build_platform: host.clone(),
                 target_platform: Some(platform.clone()),
                 contexts: self.contexts.clone(),
+                image_configs: BTreeMap::new(),
             };
             let bases = parsed.bases(&options).map_err(fault)?;
             Ok(NamedPlan {

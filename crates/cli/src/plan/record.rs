@@ -1,7 +1,8 @@
 //! A job's plans, as its snapshot keeps them.
 
 use larder_model::dockerfile::Platform;
-use larder_model::plan::{BaseIdentity, ImageDigests, Plan, PlannedImage};
+use larder_model::identity::BaseIdentity;
+use larder_model::plan::{ImageDigests, Plan, PlannedImage};
 use larder_model::reference::ImageReference;
 use larder_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ impl Known {
 
     /// Writes what is known into a plan's image.
     pub fn tell(&self, image: &mut PlannedImage) {
-        image.identity = Some(self.identity.clone());
+        image.identity = Some(self.identity);
         image.digests = self.digests.clone();
         image.created.clone_from(&self.created);
     }

@@ -56,9 +56,10 @@ impl Survey {
         let runtime = runtime.map_err(Failure::failed)?;
         let (answers, last) = runtime.block_on(async {
             let last = async {
-                match with_last {
-                    true => last::find(settings, build.offline).await,
-                    false => Ok(None),
+                if with_last {
+                    last::find(settings, build.offline).await
+                } else {
+                    Ok(None)
                 }
             };
             tokio::join!(images::resolve(&mut plans, &asking, &[]), last)

@@ -112,7 +112,7 @@ fn images(survey: &Survey, plan: &Plan) -> String {
     for image in &plan.images {
         let known = survey.known(image);
         let identity = match (&image.identity, image.reached) {
-            (Some(identity), _) => identity.short().to_owned(),
+            (Some(identity), _) => identity.short(),
             (None, false) => "not needed".to_owned(),
             (None, true) => "unknown".to_owned(),
         };

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use larder_engine::Engine;
-use larder_model::plan::BaseIdentity;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -159,7 +158,6 @@ async fn moved(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved
     // Another digest may be the same image: an index also moves when another platform does.
     let identity = larder_registry::identity_of(held.config.to_string().as_bytes(), tag);
     let old = identity.map_err(|error| error.to_string())?;
-    let old = BaseIdentity::new(old.to_string());
     if old == known.identity {
         return Ok(None);
     }
@@ -167,9 +165,9 @@ async fn moved(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved
     forgotten.map_err(|error| error.to_string())?;
     Ok(Some(Moved {
         tag: tag.to_owned(),
-        old: old.short().to_owned(),
+        old: old.short(),
         old_created: held.created,
-        new: known.identity.short().to_owned(),
+        new: known.identity.short(),
         new_created: known.created.clone(),
     }))
 }

@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use larder_engine::network::{self, HostNetwork};
 use larder_engine::takeover::Taken;
-use larder_engine::{Shape, clean_up, holders, network};
+use larder_engine::{EngineError, Shape, clean_up, holders};
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
@@ -25,6 +26,8 @@ pub struct Record {
     pub taken: Option<Taken>,
     /// The socket that was taken over.
     pub usual_socket: Option<PathBuf>,
+    /// The host's network as it was, where nobody else's engine was stopped for ours.
+    pub network: Option<HostNetwork>,
     /// The volume's device.
     pub device: Option<(u32, u32)>,
 }
@@ -38,6 +41,20 @@ impl Record {
         std::fs::write(&fresh, text)
             .and_then(|()| std::fs::rename(&fresh, &path))
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+    }
+
+    /// Gives the machine back what was taken from it, when the engine is gone.
+    pub fn give_back(&self, place: &Place) -> Result<(), EngineError> {
+        if self.shape == Some(Shape::Private) {
+            network::tear_down(&place.id)?;
+        }
+        if let Some(network) = &self.network {
+            network.take_back()?;
+        }
+        match (self.taken, &self.usual_socket) {
+            (Some(taken), Some(socket)) => taken.give_back(socket),
+            _ => Ok(()),
+        }
     }
 
     fn read(place: &Place) -> Option<Self> {
@@ -57,12 +74,7 @@ pub fn clear(place: &Place) -> Done<bool> {
     if let Some(device) = record.device {
         stuck.extend(holders::end_holders(device, KILL_LIMIT));
     }
-    if record.shape == Some(Shape::Private) {
-        network::tear_down(&place.id)?;
-    }
-    if let (Some(taken), Some(socket)) = (record.taken, &record.usual_socket) {
-        taken.give_back(socket)?;
-    }
+    record.give_back(place)?;
     if let Some(process) = stuck.first() {
         return Err(Failure::failed(format!(
             "process {} of an earlier session does not end (it may wait for a disk that hangs); \

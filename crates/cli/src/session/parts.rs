@@ -6,13 +6,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use larder_engine::network::PrivateNet;
+use larder_engine::network::{HostNetwork, PrivateNet};
 use larder_engine::program::EngineProgram;
 use larder_engine::system::USUAL_SOCKET;
 use larder_engine::takeover::Taken;
-use larder_engine::{
-    Choice, Engine, EngineConfig, EngineError, EngineFacts, ImageStore, Shape, network,
-};
+use larder_engine::{Choice, Engine, EngineConfig, EngineError, EngineFacts, ImageStore, Shape};
 use larder_store::Source;
 use larder_volume::{Room, Volume};
 use rustix::process::Pid;
@@ -118,6 +116,9 @@ impl Parts {
             return Ok(());
         }
         let taken = Taken::observe()?;
+        if taken.is_nothing() {
+            self.record.network = Some(HostNetwork::observe()?);
+        }
         self.record.taken = Some(taken);
         self.record.usual_socket = Some(PathBuf::from(USUAL_SOCKET));
         self.record.write(&self.place)?;
@@ -208,16 +209,8 @@ impl Parts {
     pub async fn give_back(&mut self) -> Done<()> {
         self.room = None;
         let record = self.record.clone();
-        let id = self.place.id.clone();
-        let given = tokio::task::spawn_blocking(move || {
-            if record.shape == Some(Shape::Private) {
-                network::tear_down(&id)?;
-            }
-            match (record.taken, &record.usual_socket) {
-                (Some(taken), Some(socket)) => taken.give_back(socket),
-                _ => Ok(()),
-            }
-        });
+        let place = self.place.clone();
+        let given = tokio::task::spawn_blocking(move || record.give_back(&place));
         Ok(given.await.expect("giving back does not panic")?)
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use larder_volume::flusher;
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -34,8 +35,8 @@ impl Events {
         Self(Mutex::new(Box::new(out)))
     }
 
-    /// Sends an event. Somebody who no longer listens misses it; the log has it.
-    pub fn emit(&self, event: &Event) {
+    /// Sends an event; false if nobody listens any more. The log has it in any case.
+    pub fn emit(&self, event: &Event) -> bool {
         if !matches!(event, Event::Progress(_)) {
             tracing::info!(?event, "event");
         }
@@ -43,9 +44,7 @@ impl Events {
         let sent = out
             .write_all(event.to_line().as_bytes())
             .and_then(|()| out.flush());
-        if let Err(error) = sent {
-            tracing::debug!(%error, "nobody listens");
-        }
+        sent.is_ok()
     }
 }
 
@@ -75,15 +74,31 @@ fn serve_with(settings: Settings, events: &Events) -> Done<()> {
         place.create()?;
     }
     detach(&place)?;
-    let flusher = rustix::process::configure_io_flusher_behavior(true);
-    if let Err(error) = flusher {
-        tracing::warn!(%error, "not an IO flusher (CAP_SYS_RESOURCE is missing): under memory pressure the disk may stall");
+    match flusher::become_flusher() {
+        Ok(true) => {}
+        other => tracing::warn!(
+            ?other,
+            "not an IO flusher (CAP_SYS_RESOURCE is missing): under memory pressure the disk may stall"
+        ),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
-    runtime.block_on(session(settings, place, events))
+    let served = runtime.block_on(session(settings, place.clone(), events));
+    if served.is_err() {
+        clear_failed_start(&place);
+    }
+    served
+}
+
+/// What could not be cleared stays recorded, for the next command to try again.
+fn clear_failed_start(place: &Place) {
+    match leftovers::clear(place) {
+        Ok(true) => {}
+        Ok(false) => leftovers::forget(place),
+        Err(failure) => tracing::warn!(%failure, "not all was cleared"),
+    }
 }
 
 fn lock(place: &Place) -> Done<File> {
@@ -153,8 +168,13 @@ async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> 
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&control, private)
         .map_err(|error| Failure::failed(format!("cannot close {}: {error}", control.display())))?;
-    events.emit(&Event::Running(Box::new(live.job.clone())));
+    if !events.emit(&Event::Running(Box::new(live.job.clone()))) {
+        tracing::warn!("the command that asked for this session is gone; ending it");
+        finish(live, true, events).await;
+        return Ok(());
+    }
     release_stdout();
+    spare_from_oom_killer();
     let (asks, mut asked) = mpsc::channel(16);
     tokio::spawn(accept(listener, asks));
     let last = until_down(&mut live, &mut asked).await;
@@ -169,6 +189,14 @@ async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> 
     let job = finish(live, discard, &events).await;
     events.emit(&Event::Ended(Box::new(job)));
     Ok(())
+}
+
+/// Without this process the engine's disk is gone. The engine was started before and keeps its own
+/// score.
+fn spare_from_oom_killer() {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000") {
+        tracing::debug!(%error, "the OOM killer may choose this process");
+    }
 }
 
 /// Whoever waits for our output to end may go on.

@@ -82,9 +82,9 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     };
     warnings.extend(compared.warnings);
     timer.phase("fresh");
-    warnings
-        .iter()
-        .for_each(|warning| events.emit(&Event::Warning(warning.clone())));
+    for warning in &warnings {
+        events.emit(&Event::Warning(warning.clone()));
+    }
     let opened = parts.volume().opened();
     let engine = facts::Engine {
         socket: place.docker_socket(),

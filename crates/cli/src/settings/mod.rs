@@ -44,7 +44,7 @@ pub struct Settings {
     /// URL of the store.
     pub store: String,
     /// Settings of the store's cloud, from the environment. Secrets are among them.
-    pub store_settings: Secrets,
+    pub store_access: Secrets,
     /// Folder of this machine's part.
     pub state: PathBuf,
     /// The project.
@@ -140,7 +140,7 @@ impl Settings {
     /// Opens the store.
     pub fn open_store(&self) -> Done<larder_store::Objects> {
         let location = Location::parse(&self.store)?;
-        Ok(location.open(&self.store_settings.0)?)
+        Ok(location.open(&self.store_access.0)?)
     }
 }
 
@@ -280,7 +280,7 @@ impl Choices<'_> {
         let engine = text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
         Ok(Settings {
             store: self.store(which, folder)?,
-            store_settings: Secrets(self.store_settings()),
+            store_access: Secrets(self.store_access()),
             state,
             project: project
                 .or(ci.project)
@@ -323,9 +323,10 @@ impl Choices<'_> {
     }
 
     fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
-        match how.plan.is_empty() {
-            true => self.file.plan.clone().unwrap_or_default(),
-            false => how.plan.clone(),
+        if how.plan.is_empty() {
+            self.file.plan.clone().unwrap_or_default()
+        } else {
+            how.plan.clone()
         }
     }
 
@@ -403,7 +404,7 @@ impl Choices<'_> {
     }
 
     /// The variables that the clouds' own tools read.
-    fn store_settings(&self) -> Vec<(String, String)> {
+    fn store_access(&self) -> Vec<(String, String)> {
         const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
         let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let variables = self.environment.iter().filter(|(name, _)| ours(name));

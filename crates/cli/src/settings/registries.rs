@@ -129,7 +129,9 @@ impl Choices<'_> {
             add(&mut mirrors, registry, url);
         }
         for (registry, urls) in self.file.registry_mirrors.iter().flatten() {
-            urls.iter().for_each(|url| add(&mut mirrors, registry, url));
+            for url in urls {
+                add(&mut mirrors, registry, url);
+            }
         }
         for url in &daemon.registry_mirrors {
             add(&mut mirrors, "docker.io", url);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::addresses::Subnet;
 use crate::error::Result;
 use crate::shape::InstanceId;
-use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE};
+use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
 /// Ends the comment of rules made while packet forwarding was switched on by us, so that the last
 /// engine to go can switch it off again.
@@ -43,6 +43,11 @@ pub(super) fn allow(id: &InstanceId, interface: &str, subnet: Subnet, was_off: b
     restore(&rules)
 }
 
+/// Whether one of our private engines is there.
+pub(super) fn serves_an_engine() -> Result<bool> {
+    Ok(save()?.iter().any(|rule| rule.comment().is_some()))
+}
+
 /// Removes all rules of `id`.
 pub(super) fn remove(id: &InstanceId) -> Result<Forwarding> {
     let rules = save()?;
@@ -75,9 +80,10 @@ pub(super) fn remove(id: &InstanceId) -> Result<Forwarding> {
     })
 }
 
-struct Rule {
-    table: String,
-    line: String,
+/// A rule as iptables-save prints it: `-A CHAIN …`.
+pub(super) struct Rule {
+    pub(super) table: String,
+    pub(super) line: String,
 }
 
 impl Rule {
@@ -100,7 +106,7 @@ fn save() -> Result<Vec<Rule>> {
     Ok(parse(&IPTABLES_SAVE.run(&[])?))
 }
 
-fn parse(text: &str) -> Vec<Rule> {
+pub(super) fn parse(text: &str) -> Vec<Rule> {
     let mut table = String::new();
     let mut rules = Vec::new();
     for line in text.lines() {
@@ -117,10 +123,12 @@ fn parse(text: &str) -> Vec<Rule> {
 }
 
 /// `--noflush`: what is there stays. `--wait`: others change the tables too.
+pub(super) fn restore_with(tool: Tool, rules: &str) -> Result<()> {
+    tool.run_with(&["--noflush", "--wait"], rules).map(drop)
+}
+
 fn restore(rules: &str) -> Result<()> {
-    IPTABLES_RESTORE
-        .run_with(&["--noflush", "--wait"], rules)
-        .map(drop)
+    restore_with(IPTABLES_RESTORE, rules)
 }
 
 #[cfg(test)]

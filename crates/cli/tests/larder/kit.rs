@@ -1,0 +1,105 @@
+//! What the tests share: stores in folders, build contexts, waiting.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::machine::LIMIT;
+
+/// Both outputs of a command.
+pub fn text(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    format!("{out}{error}")
+}
+
+/// Waits until `found` answers something.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(started.elapsed() < LIMIT, "waited in vain for {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// A store in a folder, which outlives machines.
+pub struct Store(TempDir);
+
+impl Store {
+    pub fn new() -> Self {
+        Self(
+            tempfile::Builder::new()
+                .prefix("ls")
+                .tempdir()
+                .expect("a folder"),
+        )
+    }
+
+    pub fn url(&self) -> String {
+        format!("file://{}", self.0.path().display())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// All its objects whose path has a folder named `kind`, in the order of their age.
+    pub fn objects(&self, kind: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("listed") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.iter().any(|part| part == kind) {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok());
+        found
+    }
+}
+
+/// Flips one bit in the middle of a file.
+pub fn flip(path: &Path) {
+    let mut bytes = fs::read(path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+/// A build context with a static busybox and a Dockerfile.
+pub fn context(folder: &Path, dockerfile: &str) -> PathBuf {
+    let context = folder.join("context");
+    fs::create_dir_all(&context).expect("made");
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
+    let busybox = busybox.into_iter().find(|path| path.exists());
+    let busybox = busybox.expect("busybox is missing; run `cargo xtask engine`");
+    fs::copy(busybox, context.join("busybox")).expect("copied");
+    fs::write(context.join("Dockerfile"), dockerfile).expect("written");
+    context
+}
+
+/// A small image: two steps that run something.
+pub const SMALL: &str = "FROM scratch
+COPY busybox /bin/busybox
+RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox --install -s /bin\"]
+RUN [\"/bin/sh\", \"-c\", \"echo one > /one; date > /date\"]
+";
+
+/// The command that builds it.
+pub fn build(context: &Path, tag: &str) -> String {
+    format!(
+        "docker build --progress plain -t {tag} {}",
+        context.display()
+    )
+}

@@ -1,0 +1,356 @@
+//! A machine: namespaces of its own, a state folder, and nothing of it left when it is dropped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::kit::text;
+
+/// How long anything may take that a test waits for.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The machine's own address: a registry or a store listens on it, and engines reach it in both shapes.
+pub const ADDRESS: &str = "203.0.113.1";
+
+/// The first process of a machine: it adopts and reaps orphans, as an init does. Packet forwarding
+/// is off, as on a machine that is no router.
+const INIT: &str = "set -e
+mount -t tmpfs run /run
+mkdir -p /etc/docker
+mount --bind \"$1\" /etc/docker
+ip link set lo up
+ip link add world type bridge
+ip addr add 203.0.113.1/24 dev world
+ip link set world up
+ip route add default via 203.0.113.2
+echo 0 > /proc/sys/net/ipv4/ip_forward
+echo ready
+while :; do sleep 1000 & wait; done";
+
+/// A copy of the program, which a build during the tests does not replace.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let copy = std::env::temp_dir().join(format!("larder-tested-{}", std::process::id()));
+    fs::copy(env!("CARGO_BIN_EXE_larder"), &copy).expect("copied");
+    copy
+});
+
+/// A machine with an empty state folder. Dropping it ends all its processes, and with them go its
+/// mounts, its loop devices and its network.
+pub struct Machine {
+    init: Child,
+    /// Its first process, seen from here.
+    pid: i32,
+    pub folder: TempDir,
+    untouched: String,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        // Short: sockets live in it.
+        let folder = tempfile::Builder::new().prefix("lm").tempdir_in("/tmp");
+        let folder = folder.expect("a folder");
+        let etc = folder.path().join("etc");
+        for name in ["etc", "home"] {
+            fs::create_dir(folder.path().join(name)).expect("a folder");
+        }
+        let registry = format!("{{\"insecure-registries\": [\"{ADDRESS}:5000\"]}}");
+        fs::write(etc.join("daemon.json"), registry).expect("written");
+        let mut init = Command::new("unshare")
+            .args(["--mount", "--net", "--pid", "--fork", "--kill-child"])
+            .args([
+                "--mount-proc",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                INIT,
+                "init",
+            ])
+            .arg(&etc)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare starts");
+        let mut out = std::io::BufReader::new(init.stdout.take().expect("piped"));
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).expect("read");
+        assert_eq!(line, "ready\n", "a machine needs root, and iproute2");
+        let pid = *children(init.id().cast_signed())
+            .first()
+            .expect("the first process");
+        let mut machine = Self {
+            init,
+            pid,
+            folder,
+            untouched: String::new(),
+        };
+        machine.untouched = machine.traces();
+        machine
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// A command on this machine, in `/`.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--mount",
+            "--net",
+            "--pid",
+            "--target",
+            &self.pid.to_string(),
+            "--",
+        ]);
+        command.arg(program).env_clear().stdin(Stdio::null());
+        let path = std::env::var_os("PATH").expect("a path");
+        let home = self.path("home");
+        command.env("PATH", path).env("HOME", home);
+        command
+    }
+
+    /// Larder on this machine, with its state folder.
+    pub fn larder(&self, verb: &str) -> Command {
+        let mut command = self.command(&PROGRAM.display().to_string());
+        command.arg(verb).arg("--state").arg(self.state());
+        command
+    }
+
+    /// `larder run` or `larder up` with a store, for the project `shop`.
+    pub fn larder_on(&self, verb: &str, store: &str, shape: &str) -> Command {
+        let mut command = self.larder(verb);
+        command.args(["--store", store, "--project", "shop", "--engine", shape]);
+        command
+    }
+
+    /// Runs a shell line inside `larder run`, whose report goes to a file: what it said, and the
+    /// report.
+    pub fn job(&self, store: &str, options: &[&str], line: &str) -> Job {
+        let report = self.path("report.json");
+        // The one of an earlier job.
+        let _ = fs::remove_file(&report);
+        let mut command = self.larder_on("run", store, "private");
+        command.args(options).arg("--json").arg(&report);
+        let output = command.args(["--", "sh", "-c", line]).output();
+        Job::of(output.expect("larder starts"), &report)
+    }
+
+    /// A plain command that must succeed; its standard output.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output();
+        let output = output.expect("it starts");
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            text(&output)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The host's pids of this machine's processes, less the first one and its sleep.
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let own = fs::read_link(format!("/proc/{}/ns/pid", self.pid)).expect("it runs");
+        let idle = children(self.pid);
+        let all = fs::read_dir("/proc").expect("listed");
+        let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        let mut found = Vec::new();
+        for pid in pids.filter(|pid| *pid != self.pid) {
+            let link = fs::read_link(format!("/proc/{pid}/ns/pid"));
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let waits = idle.contains(&pid) && line.starts_with("sleep 1000");
+            // What has ended and was not yet reaped has no command line.
+            if link.is_ok_and(|link| link == own) && !line.is_empty() && !waits {
+                found.push((pid, line));
+            }
+        }
+        found
+    }
+
+    /// The process whose command line holds `part`.
+    pub fn find(&self, part: &str) -> Option<i32> {
+        let all = self.processes();
+        let found = all.iter().find(|(_, line)| line.contains(part));
+        found.map(|(pid, _)| *pid)
+    }
+
+    /// The session's background process.
+    pub fn background(&self) -> i32 {
+        self.find(" __serve").expect("a session runs")
+    }
+
+    /// What anybody could find of a session: processes, mounts, devices, network, sockets.
+    fn traces(&self) -> String {
+        let processes: Vec<String> = self.processes().into_iter().map(|(_, line)| line).collect();
+        let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", self.pid)).expect("mounts");
+        let rules = self.run("iptables-save", &[]) + &self.run("ip6tables-save", &[]);
+        // A chain that is built in and lets all pass is as good as none.
+        let rules: Vec<&str> = rules
+            .lines()
+            .filter(|line| line.starts_with('-') || line.starts_with(':'))
+            .filter(|line| !line.contains(" ACCEPT ["))
+            .collect();
+        let links = self.run("ip", &["-brief", "address"]);
+        let forwarding = self.run("cat", &["/proc/sys/net/ipv4/ip_forward"]);
+        let files = self.run("find", &["/run", "-not", "-type", "d"]);
+        let sessions = self.run("sh", &["-c", "ls /run/larder 2>/dev/null || true"]);
+        format!(
+            "{}\n{mounts}\n{}\n{links}\n{forwarding}\n{files}\n{sessions}\n{:?}",
+            processes.join("\n"),
+            rules.join("\n"),
+            self.loop_devices()
+        )
+    }
+
+    /// Loop devices over the volumes of this machine's sessions.
+    fn loop_devices(&self) -> BTreeSet<String> {
+        let id = blake3::hash(self.state().as_os_str().as_encoded_bytes()).to_hex();
+        let output = Command::new("losetup")
+            .arg("--list")
+            .arg("--noheadings")
+            .output();
+        let listed = text(&output.expect("losetup starts"));
+        let ours = listed.lines().filter(|line| line.contains(&id[..12]));
+        ours.map(str::to_owned).collect()
+    }
+
+    /// Waits until the machine is as it was before any session, or fails with the difference.
+    pub fn assert_untouched(&self) {
+        let started = Instant::now();
+        loop {
+            let now = self.traces();
+            if now == self.untouched {
+                return;
+            }
+            // The kernel takes mounts and network namespaces down some time after the last process.
+            if started.elapsed() > Duration::from_secs(5) {
+                pretty(&self.untouched, &now);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Sends a signal to a process by its pid here.
+    pub fn signal(&self, pid: i32, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Kills a process at once.
+    pub fn kill(&self, pid: i32) {
+        self.signal(pid, rustix::process::Signal::KILL);
+    }
+}
+
+fn pretty(before: &str, now: &str) -> ! {
+    let lines = |text: &str| -> BTreeSet<String> { text.lines().map(str::to_owned).collect() };
+    let (before, now) = (lines(before), lines(now));
+    let (gone, came) = (before.difference(&now), now.difference(&before));
+    let gone: Vec<String> = gone.map(|line| format!("- {line}")).collect();
+    let came: Vec<String> = came.map(|line| format!("+ {line}")).collect();
+    panic!(
+        "the machine is not as before:\n{}\n{}",
+        gone.join("\n"),
+        came.join("\n")
+    );
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = Command::new("sh")
+                .arg("-c")
+                .arg(format!(
+                    "tail -n 30 /proc/{}/root/run/larder/*/larder.log",
+                    self.pid
+                ))
+                .output();
+            // It is read when a test has failed.
+            eprintln!("{}", log.map(|log| text(&log)).unwrap_or_default());
+        }
+        // unshare(1) takes the first process along, and with that every other one ends.
+        let _ = self.init.kill();
+        let _ = self.init.wait();
+        let started = Instant::now();
+        while Path::new(&format!("/proc/{}", self.pid)).exists() && started.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// What `larder run` did.
+pub struct Job {
+    /// Its exit code, 128 + the signal if one ended it.
+    pub code: i32,
+    /// What larder and its command said.
+    pub said: String,
+    /// `--json`, `null` if there is none.
+    pub report: Value,
+}
+
+impl Job {
+    pub fn of(output: Output, report: &Path) -> Self {
+        let signal = output.status.signal().map(|signal| 128 + signal);
+        Self {
+            code: output.status.code().or(signal).expect("it ended"),
+            said: text(&output),
+            report: fs::read(report).map_or(Value::Null, |text| {
+                serde_json::from_slice(&text).expect("a report is JSON")
+            }),
+        }
+    }
+
+    /// It must have succeeded and saved.
+    #[track_caller]
+    pub fn saved(self) -> Self {
+        assert_eq!(self.code, 0, "{}", self.said);
+        assert!(
+            self.report["saved"]["snapshot"].is_string(),
+            "{}",
+            self.said
+        );
+        self
+    }
+
+    /// It must have started from `snapshot` of another job.
+    #[track_caller]
+    pub fn restored(self, other: &Self) -> Self {
+        let from = &self.report["restored"]["snapshot"];
+        assert_eq!(*from, other.report["saved"]["snapshot"], "{}", self.said);
+        self
+    }
+
+    /// It must have started empty.
+    #[track_caller]
+    pub fn empty(self) -> Self {
+        assert!(self.report["restored"].is_null(), "{}", self.said);
+        self
+    }
+
+    /// How many build steps came from the cache.
+    pub fn cached(&self) -> usize {
+        let cached = |line: &&str| line.ends_with(" CACHED") || line.contains("Using cache");
+        self.said.lines().filter(cached).count()
+    }
+}
+
+/// The children of a process.
+pub fn children(pid: i32) -> Vec<i32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! What a machine may lack: one line with the cure and exit code 3, before the command is run.
+
+use std::process::Command;
+
+use crate::kit::{Store, text};
+use crate::machine::Machine;
+
+/// Makes `/dev` anew with these nodes only.
+fn only_devices(nodes: &str) -> String {
+    format!(
+        "mount -t tmpfs dev /dev && cd /dev && mknod null c 1 3 && mknod urandom c 1 9 && {nodes}"
+    )
+}
+
+/// Runs larder in a mount namespace where `before` was done; `wrapper` comes before its name.
+fn lacking(machine: &Machine, before: &str, wrapper: &[&str], options: &[&str]) -> Command {
+    let store = Store::new();
+    let larder = machine.larder_on("run", &store.url(), "private");
+    let words: Vec<_> = larder
+        .get_args()
+        .skip_while(|word| *word != "--")
+        .skip(1)
+        .collect();
+    let mut command = machine.command("unshare");
+    let line = format!("{before}; exec \"$@\"");
+    command
+        .args(["--mount", "sh", "-c", &line, "sh"])
+        .args(wrapper)
+        .args(words);
+    command.args(options).args([
+        "--",
+        "sh",
+        "-c",
+        "echo the command ran on ${DOCKER_HOST:-the plain engine}",
+    ]);
+    command
+}
+
+/// Every lack: what to do before, what larder is wrapped in, what it must say.
+fn lacks() -> Vec<(String, Vec<&'static str>, [&'static str; 2])> {
+    let setpriv = vec!["setpriv", "--reuid=65534", "--clear-groups"];
+    let empty = "mkdir -p /run/none && mount --bind /run/none";
+    vec![
+        (":".to_owned(), setpriv, ["root", "sudo"]),
+        (
+            only_devices("mknod loop-control c 10 237"),
+            vec![],
+            ["/dev/fuse", "modprobe fuse"],
+        ),
+        (
+            only_devices("mknod fuse c 10 229"),
+            vec![],
+            ["/dev/loop-control", "modprobe loop"],
+        ),
+        // A folder in its place is no program.
+        (
+            "mount --bind /dev/null /usr/sbin/dockerd".to_owned(),
+            vec![],
+            ["dockerd", "install"],
+        ),
+        (
+            format!("{empty} /usr/sbin"),
+            vec![],
+            ["mkfs.ext4", "e2fsprogs"],
+        ),
+    ]
+}
+
+#[test]
+fn each_lack_has_its_line_and_its_cure() {
+    let machine = Machine::new();
+    for (before, wrapper, words) in lacks() {
+        let output = lacking(&machine, &before, &wrapper, &[])
+            .output()
+            .expect("it starts");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{before}: {said}");
+        assert!(
+            words.iter().all(|word| said.contains(word)),
+            "{before}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{before}: {said}");
+    }
+    machine.assert_untouched();
+}
+
+#[test]
+fn an_optional_larder_runs_the_command_on_the_plain_engine() {
+    let machine = Machine::new();
+    for (before, wrapper, words) in lacks() {
+        let output = lacking(&machine, &before, &wrapper, &["--optional"]).output();
+        let output = output.expect("it starts");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{before}: {said}");
+        assert!(
+            said.contains("the command ran on the plain engine"),
+            "{before}: {said}"
+        );
+        assert!(
+            words.iter().all(|word| said.contains(word)),
+            "{before}: {said}"
+        );
+    }
+    machine.assert_untouched();
+}

@@ -1,0 +1,200 @@
+//! A session over several commands: `up`, `status`, `ls`, `down`, and docker's context.
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::kit::{Store, text};
+use crate::machine::Machine;
+
+fn done(mut command: std::process::Command) -> Output {
+    let output = command.output().expect("larder starts");
+    assert!(output.status.success(), "{}", text(&output));
+    output
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn a_second_up_attaches_and_its_down_does_nothing() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let up = || {
+        let mut up = machine.larder_on("up", &store.url(), "private");
+        up.arg("--no-context");
+        text(&done(up))
+    };
+    assert!(up().contains("started empty"));
+    let background = machine.background();
+    assert!(up().contains("attached to the session"));
+    let job = machine.job(&store.url(), &[], "docker info --format {{.Driver}}");
+    assert!(
+        job.code == 0 && job.said.contains("using the session that runs"),
+        "{}",
+        job.said
+    );
+    assert_eq!(machine.background(), background);
+    // The second `up`'s, then the first one's.
+    assert!(text(&done(machine.larder("down"))).contains("stays up"));
+    assert_eq!(machine.background(), background);
+    let last = text(&done(machine.larder("down")));
+    assert!(last.contains("saved shop"), "{last}");
+    assert!(text(&done(machine.larder("down"))).contains("no session runs here"));
+    machine.assert_untouched();
+}
+
+#[test]
+fn status_and_the_environment_file() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let file = machine.path("env");
+    fs::write(&file, "OTHER=1\n").expect("written");
+    let mut up = machine.larder_on("up", &store.url(), "private");
+    up.arg("--no-context").arg("--env-file").arg(&file);
+    let said = done(up);
+    let lines = fs::read_to_string(&file).expect("read");
+    let host = lines
+        .strip_prefix("OTHER=1\nDOCKER_HOST=")
+        .expect("one more line")
+        .trim();
+    assert_eq!(
+        String::from_utf8_lossy(&said.stdout).trim(),
+        format!("export DOCKER_HOST={host}")
+    );
+    let mut docker = machine.command("docker");
+    docker.env("DOCKER_HOST", host).arg("info");
+    done(docker);
+    assert!(text(&done(machine.larder("status"))).contains(host));
+    let mut status = machine.larder("status");
+    status.arg("--json");
+    let status = json(&done(status));
+    assert_eq!(status["lineage"]["project"], "shop");
+    assert_eq!(
+        format!(
+            "unix://{}",
+            status["engine"]["socket"].as_str().expect("a path")
+        ),
+        host
+    );
+    let mut down = machine.larder("down");
+    down.arg("--discard");
+    assert!(text(&done(down)).contains("nothing saved, as asked"));
+    let mut status = machine.larder("status");
+    let output = status.output().expect("larder starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("no session runs"));
+    assert!(store.objects("snapshots").is_empty());
+    machine.assert_untouched();
+}
+
+#[test]
+fn the_list_shows_each_snapshot_with_its_parent() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let line = "echo $0 > $HOME/file; tar -C $HOME -c file | docker import - x";
+    let first = machine
+        .job(&store.url(), &["--scope", "main"], line)
+        .saved();
+    let second = machine
+        .job(&store.url(), &["--scope", "topic"], line)
+        .saved()
+        .restored(&first);
+    let list = |project: &str, more: &[&str]| {
+        let mut ls = machine.larder("ls");
+        ls.args(["--store", &store.url(), "--project", project])
+            .args(more);
+        done(ls)
+    };
+    let all = json(&list("shop", &["--json"]));
+    let of = |at: usize| &all[at];
+    assert_eq!(all.as_array().map(Vec::len), Some(2));
+    assert_eq!(of(0)["id"], second.report["saved"]["snapshot"]);
+    assert_eq!(of(0)["parent"], first.report["saved"]["snapshot"]);
+    assert_eq!(of(0)["lineage"]["scope"], "topic");
+    assert!(of(1)["parent"].is_null());
+    let table = text(&list("shop", &[]));
+    let id = first.report["saved"]["snapshot"].as_str().expect("an id");
+    assert!(
+        table.contains(&id[..12]) && table.contains("default @ topic"),
+        "{table}"
+    );
+    let other = text(&list("other", &[]));
+    assert!(other.contains("no snapshots of other"), "{other}");
+}
+
+#[test]
+fn the_report_holds_what_a_job_did() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let line =
+        "head -c 2000000 /dev/urandom > $HOME/noise; tar -C $HOME -c noise | docker import - x";
+    let first = machine.job(&store.url(), &[], line).saved();
+    let second = machine
+        .job(&store.url(), &[], "docker run --rm x /x; true")
+        .saved();
+    let names = |job: &Value| -> Vec<String> {
+        let phases = job["phases"].as_array().expect("phases");
+        phases
+            .iter()
+            .map(|phase| phase["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    let expected = [
+        "find", "volume", "engine", "facts", "command", "quiesce", "stop", "scrub", "close",
+        "pack", "publish",
+    ];
+    assert_eq!(names(&first.report), expected);
+    let stored = first.report["saved"]["stored_bytes"]
+        .as_u64()
+        .expect("a number");
+    assert!(stored > 2_000_000, "{stored}");
+    let fetched = &second.report["fetched"];
+    assert!(fetched["requests"].as_u64() > Some(0) && fetched["bytes"].as_u64() > Some(0));
+    assert_eq!(
+        second.report["saved"]["parent"],
+        first.report["saved"]["snapshot"]
+    );
+    assert_eq!(second.report["engine"]["shape"], "private");
+    assert_eq!(second.report["engine"]["image_store"], "overlay2");
+    assert_eq!(second.report["volume"]["bytes"], 64_u64 << 30);
+    assert!(second.report["engine"]["version"].is_string());
+}
+
+#[test]
+fn dockers_context_is_selected_and_given_back() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let show = || {
+        machine
+            .run("docker", &["context", "show"])
+            .trim()
+            .to_owned()
+    };
+    machine.run(
+        "docker",
+        &[
+            "context",
+            "create",
+            "mine",
+            "--docker",
+            "host=tcp://127.0.0.1:1",
+        ],
+    );
+    machine.run("docker", &["context", "use", "mine"]);
+    done(machine.larder_on("up", &store.url(), "private"));
+    assert_eq!(show(), "larder");
+    machine.run("docker", &["info"]);
+    done(machine.larder("down"));
+    assert_eq!(show(), "mine");
+    let listed = machine.run("docker", &["context", "ls", "--format", "{{.Name}}"]);
+    assert!(!listed.contains("larder"), "{listed}");
+    // A session that dies leaves the context to the `down` that clears.
+    done(machine.larder_on("up", &store.url(), "private"));
+    machine.kill(machine.background());
+    done(machine.larder("down"));
+    assert_eq!(show(), "mine");
+    machine.assert_untouched();
+}

@@ -1,0 +1,205 @@
+//! What an engine in the machine's place does to the host's network, taken back when it is gone.
+//!
+//! dockerd leaves its bridges, its chains, the FORWARD chain's policy and packet forwarding behind
+//! when it ends (moby `libnetwork/drivers/bridge/setup_ip_tables.go`, `setup_ip_forwarding.go`),
+//! because its next start is expected to find them. On a machine that had none of them, ours is the
+//! only start there will be. So what of this kind was there is noted before, and what came since is
+//! removed: nothing else, because others change the firewall too.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::firewall::{self, Rule};
+use super::{read_forwarding, write_forwarding};
+use crate::error::{EngineError, Result};
+use crate::tool::{IP, IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
+
+/// All chains of dockerd's own start so.
+const CHAINS: &str = "DOCKER";
+/// The policy that dockerd gives the FORWARD chain when it switches packet forwarding on.
+const DROP: &str = ":FORWARD DROP";
+
+/// What an engine could have left on the host's network, as it was before ours. To be written to a
+/// state file before the engine starts, so that after a crash the next command can take it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostNetwork {
+    forwarding: bool,
+    bridges: BTreeSet<String>,
+    ipv4: Option<Traces>,
+    ipv6: Option<Traces>,
+}
+
+impl HostNetwork {
+    /// Looks at what is there now.
+    pub fn observe() -> Result<Self> {
+        Ok(Self {
+            forwarding: read_forwarding()?,
+            bridges: bridges()?,
+            ipv4: Traces::read(IPTABLES_SAVE)?,
+            // A kernel without IPv6 makes the program fail; there is nothing to take back then.
+            ipv6: Traces::read(IP6TABLES_SAVE).unwrap_or_else(|error| {
+                tracing::debug!(%error, "no IPv6 firewall");
+                None
+            }),
+        })
+    }
+
+    /// Removes what came since, after the engine has ended. Doing it again is fine.
+    pub fn take_back(&self) -> Result<()> {
+        let now = Self::observe()?;
+        for bridge in now.bridges.difference(&self.bridges) {
+            IP.run(&["link", "del", bridge])?;
+        }
+        let families = [
+            (IPTABLES_RESTORE, &self.ipv4, &now.ipv4),
+            (IP6TABLES_RESTORE, &self.ipv6, &now.ipv6),
+        ];
+        for (restore, before, now) in families {
+            if let (Some(before), Some(now)) = (before, now) {
+                let removal = now.removal(before);
+                if !removal.is_empty() {
+                    firewall::restore_with(restore, &removal)?;
+                }
+            }
+        }
+        // A private engine that came meanwhile found it on, and needs it.
+        if now.forwarding && !self.forwarding && !firewall::serves_an_engine()? {
+            write_forwarding(false)?;
+        }
+        Ok(())
+    }
+}
+
+/// The bridges of an engine: `docker0`, and `br-` with the first twelve digits of a network's id.
+/// Not from /sys/class/net, which shows the network namespace that /sys was mounted in.
+fn bridges() -> Result<BTreeSet<String>> {
+    let listed = IP.run(&["-oneline", "link", "show", "type", "bridge"])?;
+    // `4: docker0: <BROADCAST,…`
+    let names = listed.lines().filter_map(|line| line.split(": ").nth(1));
+    let ours = names.filter(|name| is_bridge_name(name));
+    Ok(ours.map(str::to_owned).collect())
+}
+
+fn is_bridge_name(name: &str) -> bool {
+    let digits = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    name == "docker0" || name.strip_prefix("br-").is_some_and(digits)
+}
+
+/// What one family's tables hold that is an engine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Traces {
+    /// Table and name of each chain.
+    chains: BTreeSet<(String, String)>,
+    /// Table and text of each rule.
+    rules: BTreeSet<(String, String)>,
+    /// Whether the FORWARD chain's policy is to drop.
+    drops: bool,
+}
+
+impl Traces {
+    /// `None` where there is no such program: then dockerd has none either.
+    fn read(save: Tool) -> Result<Option<Self>> {
+        match save.run(&[]) {
+            Ok(text) => Ok(Some(Self::of(&text))),
+            Err(EngineError::ProgramMissing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(saved: &str) -> Self {
+        let rules = firewall::parse(saved).into_iter().filter(is_of_an_engine);
+        let rules = rules.map(|rule| (rule.table, rule.line)).collect();
+        let mut traces = Self {
+            rules,
+            ..Self::default()
+        };
+        let mut table = "";
+        for line in saved.lines() {
+            if let Some(name) = line.strip_prefix('*') {
+                table = name;
+            }
+            let name = line.strip_prefix(':').and_then(|l| l.split(' ').next());
+            if let Some(name) = name.filter(|name| name.starts_with(CHAINS)) {
+                traces.chains.insert((table.to_owned(), name.to_owned()));
+            }
+            traces.drops |= table == "filter" && line.starts_with(DROP);
+        }
+        traces
+    }
+
+    /// The input of iptables-restore that removes what is here and was not there `before`.
+    fn removal(&self, before: &Self) -> String {
+        let chains: BTreeSet<_> = self.chains.difference(&before.chains).collect();
+        let rules: Vec<_> = self.rules.difference(&before.rules).collect();
+        let opens = self.drops && !before.drops;
+        let mut tables: BTreeSet<&str> = BTreeSet::new();
+        tables.extend(chains.iter().map(|(table, _)| table.as_str()));
+        tables.extend(rules.iter().map(|(table, _)| table.as_str()));
+        if opens {
+            tables.insert("filter");
+        }
+        let mut text = String::new();
+        for table in tables {
+            let mut add = |line: &str| writeln!(text, "{line}").expect("writing to a string");
+            add(&format!("*{table}"));
+            if opens && table == "filter" {
+                add("-P FORWARD ACCEPT");
+            }
+            for (_, rule) in rules.iter().filter(|(of, _)| of == table) {
+                add(&rule.replacen("-A ", "-D ", 1));
+            }
+            // The rules in them and those that lead to them are gone by now.
+            for (_, chain) in chains.iter().filter(|(of, _)| of == table) {
+                add(&format!("-F {chain}\n-X {chain}"));
+            }
+            add("COMMIT");
+        }
+        text
+    }
+}
+
+/// Rules in or to a chain of an engine, on one of its bridges, or for a container that talks to
+/// itself by its published port (moby `libnetwork/drivers/bridge/port_mapping_linux.go`).
+fn is_of_an_engine(rule: &Rule) -> bool {
+    let words: Vec<&str> = rule.line.split(' ').collect();
+    let value = |name: &str| words.windows(2).find(|pair| pair[0] == name).map(|p| p[1]);
+    let hairpin = words[1] == "POSTROUTING"
+        && value("-j") == Some("MASQUERADE")
+        && value("-s").is_some_and(|source| value("-d") == Some(source));
+    let named = |word: &&str| word.starts_with(CHAINS) || is_bridge_name(word);
+    hairpin || words.iter().any(|word| named(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -i eth9 -j ACCEPT\nCOMMIT\n";
+    const AFTER: &str = "*filter\n:FORWARD DROP [3:4]\n:DOCKER - [0:0]\n:DOCKER-USER - [0:0]\n\
+        -A FORWARD -j DOCKER-USER\n-A FORWARD -i eth9 -j ACCEPT\n\
+        -A FORWARD -o br-0123456789ab -j DOCKER\n-A FORWARD -i br-lan -j ACCEPT\n\
+        -A DOCKER-USER -j RETURN\nCOMMIT\n\
+        *nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.9.0.0/24 -j MASQUERADE\n\
+        -A POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE\n\
+        -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n";
+
+    #[test]
+    fn what_came_is_removed_and_nothing_else() {
+        let removal = Traces::of(AFTER).removal(&Traces::of(BEFORE));
+        let expected = "*filter\n-P FORWARD ACCEPT\n-D DOCKER-USER -j RETURN\n\
+            -D FORWARD -j DOCKER-USER\n-D FORWARD -o br-0123456789ab -j DOCKER\n\
+            -F DOCKER\n-X DOCKER\n-F DOCKER-USER\n-X DOCKER-USER\nCOMMIT\n\
+            *nat\n-D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n\
+            -D POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE\n\
+            COMMIT\n";
+        assert_eq!(removal, expected);
+    }
+
+    #[test]
+    fn what_was_there_stays() {
+        assert_eq!(Traces::of(AFTER).removal(&Traces::of(AFTER)), "");
+        assert_eq!(Traces::of(BEFORE).removal(&Traces::of(BEFORE)), "");
+    }
+}
