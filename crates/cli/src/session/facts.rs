@@ -25,7 +25,7 @@ pub struct Job {
     pub saved: Option<Saved>,
     /// Why nothing was saved, once the job has ended.
     pub not_saved: Option<String>,
-    /// The base images that had moved, so that the engine was made to forget them.
+    /// The base images that moved; the engine was made to forget what they were.
     pub moved: Vec<Moved>,
     /// What was fetched from the store.
     pub fetched: Fetched,
@@ -87,7 +87,7 @@ pub struct Saved {
     pub statistics: Statistics,
 }
 
-/// A tag under which the engine held another image than its registry has today.
+/// A tag that was another image to the last job, or in its engine, than it is today.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The tag, as people write it.

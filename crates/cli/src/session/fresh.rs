@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use larder_engine::Engine;
+use larder_model::identity::BaseIdentity;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,8 +22,14 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// The most time that the engine is given for one image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The plans of a session's builds: being resolved, or resolved as far as they could be.
-pub enum Planning {
+/// The plans of a session's builds.
+pub struct Planning {
+    /// What the snapshot that is restored knew.
+    before: Vec<Known>,
+    state: State,
+}
+
+enum State {
     /// Registries are being asked, until then at most.
     Asked(JoinHandle<(Vec<NamedPlan>, Answers)>, Instant),
     /// What the snapshot will keep.
@@ -32,7 +39,7 @@ pub enum Planning {
 /// What was found out before the session is up.
 #[derive(Default)]
 pub struct Compared {
-    /// The tags that the engine no longer has.
+    /// The images that are not what they were; the engine no longer holds what they were.
     pub moved: Vec<Moved>,
     /// What did not work.
     pub warnings: Vec<String>,
@@ -43,23 +50,26 @@ impl Planning {
     pub fn begin(settings: &Settings, before: Vec<Known>) -> Self {
         let mut plans = settings.plans.clone();
         if plans.is_empty() {
-            return Self::Done(None);
+            let state = State::Done(None);
+            return Self { before, state };
         }
         let (fresh, registries) = (settings.fresh, settings.registries.clone());
+        let former = before.clone();
         let asked = tokio::spawn(async move {
             let asking = asking(fresh, &registries);
-            let answers = images::resolve(&mut plans, &asking, &before).await;
+            let answers = images::resolve(&mut plans, &asking, &former).await;
             (plans, answers)
         });
-        Self::Asked(asked, Instant::now() + ASK_LIMIT)
+        let state = State::Asked(asked, Instant::now() + ASK_LIMIT);
+        Self { before, state }
     }
 
     /// Waits for the answers and lets the engine forget what moved.
     pub async fn compare(&mut self, engine: &Engine) -> Compared {
         let mut compared = Compared::default();
         self.settle(&mut compared.warnings).await;
-        if let Self::Done(Some(record)) = self {
-            forget_moved(engine, record, &mut compared).await;
+        if let State::Done(Some(record)) = &self.state {
+            compare(engine, &self.before, record, &mut compared).await;
         }
         compared
     }
@@ -67,7 +77,7 @@ impl Planning {
     /// What the snapshot keeps.
     pub async fn record(&mut self, warnings: &mut Vec<String>) -> Option<serde_json::Value> {
         self.settle(warnings).await;
-        let Self::Done(Some(record)) = self else {
+        let State::Done(Some(record)) = &self.state else {
             return None;
         };
         match record.to_value() {
@@ -80,7 +90,7 @@ impl Planning {
     }
 
     async fn settle(&mut self, warnings: &mut Vec<String>) {
-        let Self::Asked(asked, until) = self else {
+        let State::Asked(asked, until) = &mut self.state else {
             return;
         };
         let Ok(answered) = timeout_at(*until, &mut *asked).await else {
@@ -90,7 +100,7 @@ impl Planning {
                  copies serve",
                 ASK_LIMIT.as_secs()
             ));
-            *self = Self::Done(None);
+            self.state = State::Done(None);
             return;
         };
         let (plans, answers) = answered.expect("asking registries does not panic");
@@ -104,7 +114,7 @@ impl Planning {
                 first.why
             ));
         }
-        *self = Self::Done(Some(Record::new(plans, answers.known)));
+        self.state = State::Done(Some(Record::new(plans, answers.known)));
     }
 }
 
@@ -122,8 +132,9 @@ fn asking(fresh: Fresh, registries: &Registries) -> Asking<'_> {
     }
 }
 
-/// Compares each tag of the plans with what the engine holds under it.
-async fn forget_moved(engine: &Engine, record: &Record, compared: &mut Compared) {
+/// Compares each image of the plans with what the engine holds under its tag and, as builders keep
+/// what they pull without a tag, with what the last job knew.
+async fn compare(engine: &Engine, before: &[Known], record: &Record, compared: &mut Compared) {
     let images = record.plans.iter().flat_map(|named| &named.plan.images);
     let mut seen = Vec::new();
     for image in images.filter(|image| image.reached && image.reference.digest().is_none()) {
@@ -133,8 +144,15 @@ async fn forget_moved(engine: &Engine, record: &Record, compared: &mut Compared)
         let Some(known) = known.filter(|_| !seen.contains(&tag)) else {
             continue;
         };
-        match moved(engine, &tag, known).await {
-            Ok(moved) => compared.moved.extend(moved),
+        match forget(engine, &tag, known).await {
+            Ok(Some(moved)) => compared.moved.push(moved),
+            Ok(None) => {
+                let former = before.iter().find(|former| former.is_about(image));
+                let former = former.filter(|former| former.identity != known.identity);
+                let moved = former
+                    .map(|former| moved(&tag, former.identity, former.created.clone(), known));
+                compared.moved.extend(moved);
+            }
             Err(why) => compared
                 .warnings
                 .push(format!("{tag} is not compared with its registry: {why}")),
@@ -143,8 +161,18 @@ async fn forget_moved(engine: &Engine, record: &Record, compared: &mut Compared)
     }
 }
 
+fn moved(tag: &str, old: BaseIdentity, old_created: Option<String>, new: &Known) -> Moved {
+    Moved {
+        tag: tag.to_owned(),
+        old: old.short(),
+        old_created,
+        new: new.identity.short(),
+        new_created: new.created.clone(),
+    }
+}
+
 /// Drops the tag if the engine holds another image under it than the registry.
-async fn moved(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved>, String> {
+async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved>, String> {
     let held = engine.held(tag, ENGINE_LIMIT).await;
     let Some(held) = held.map_err(|error| error.to_string())? else {
         return Ok(None);
@@ -163,11 +191,5 @@ async fn moved(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved
     }
     let forgotten = engine.forget_tag(tag, ENGINE_LIMIT).await;
     forgotten.map_err(|error| error.to_string())?;
-    Ok(Some(Moved {
-        tag: tag.to_owned(),
-        old: old.short(),
-        old_created: held.created,
-        new: known.identity.short(),
-        new_created: known.created.clone(),
-    }))
+    Ok(Some(moved(tag, old, held.created, known)))
 }

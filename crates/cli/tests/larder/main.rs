@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod damage;
 mod far;
+mod fresh;
 mod kit;
 mod machine;
 mod requirements;
