@@ -40,9 +40,7 @@ pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
         doubt = Some("asked not to".to_owned());
     }
     let sealed = close(&mut live, &mut doubt, &mut timer).await;
-    let mut planning_warnings = Vec::new();
-    let plan = live.planning.record(&mut planning_warnings).await;
-    live.job.warnings.extend(planning_warnings);
+    let plan = live.planning.record(events).await;
     let given_back = live.parts.give_back();
     let saved = async {
         match (&doubt, &sealed) {

@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::facts::{Moved, now_ms};
+use super::protocol::Event;
+use super::serve::Events;
 use crate::plan::images::{self, Answers, Asking};
 use crate::plan::record::{Known, NamedPlan, Record};
 use crate::settings::{Fresh, Registries, Settings};
@@ -26,6 +28,8 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 pub struct Planning {
     /// What the snapshot that is restored knew.
     before: Vec<Known>,
+    /// The plans as they were given.
+    plans: Vec<NamedPlan>,
     state: State,
 }
 
@@ -36,83 +40,84 @@ enum State {
     Done(Option<Record>),
 }
 
-/// What was found out before the session is up.
-#[derive(Default)]
-pub struct Compared {
-    /// The images that are not what they were; the engine no longer holds what they were.
-    pub moved: Vec<Moved>,
-    /// What did not work.
-    pub warnings: Vec<String>,
-}
-
 impl Planning {
     /// Begins to ask. `before` is what the snapshot that is restored knew.
     pub fn begin(settings: &Settings, before: Vec<Known>) -> Self {
-        let mut plans = settings.plans.clone();
-        if plans.is_empty() {
-            let state = State::Done(None);
-            return Self { before, state };
+        let plans = settings.plans.clone();
+        let mut planning = Self {
+            before,
+            plans,
+            state: State::Done(None),
+        };
+        if planning.plans.is_empty() {
+            return planning;
         }
+        let (mut plans, former) = (planning.plans.clone(), planning.before.clone());
         let (fresh, registries) = (settings.fresh, settings.registries.clone());
-        let former = before.clone();
         let asked = tokio::spawn(async move {
             let asking = asking(fresh, &registries);
             let answers = images::resolve(&mut plans, &asking, &former).await;
             (plans, answers)
         });
-        let state = State::Asked(asked, Instant::now() + ASK_LIMIT);
-        Self { before, state }
+        planning.state = State::Asked(asked, Instant::now() + ASK_LIMIT);
+        planning
     }
 
-    /// Waits for the answers and lets the engine forget what moved.
-    pub async fn compare(&mut self, engine: &Engine) -> Compared {
-        let mut compared = Compared::default();
-        self.settle(&mut compared.warnings).await;
-        if let State::Done(Some(record)) = &self.state {
-            compare(engine, &self.before, record, &mut compared).await;
+    /// Waits for the answers and lets the engine forget what moved: the images that are not what
+    /// they were.
+    pub async fn compare(&mut self, engine: &Engine, events: &Events) -> Vec<Moved> {
+        self.settle(events).await;
+        match &self.state {
+            State::Done(Some(record)) => compare(engine, &self.before, record, events).await,
+            _ => Vec::new(),
         }
-        compared
     }
 
     /// What the snapshot keeps.
-    pub async fn record(&mut self, warnings: &mut Vec<String>) -> Option<serde_json::Value> {
-        self.settle(warnings).await;
+    pub async fn record(&mut self, events: &Events) -> Option<serde_json::Value> {
+        self.settle(events).await;
         let State::Done(Some(record)) = &self.state else {
             return None;
         };
         match record.to_value() {
             Ok(value) => Some(value),
             Err(why) => {
-                warnings.push(why);
+                warn(events, why);
                 None
             }
         }
     }
 
-    async fn settle(&mut self, warnings: &mut Vec<String>) {
+    async fn settle(&mut self, events: &Events) {
         let State::Asked(asked, until) = &mut self.state else {
             return;
         };
         let Ok(answered) = timeout_at(*until, &mut *asked).await else {
             asked.abort();
-            warnings.push(format!(
+            let why = format!(
                 "registries did not say within {} s what the base images are; the engine's own \
                  copies serve",
                 ASK_LIMIT.as_secs()
-            ));
-            self.state = State::Done(None);
+            );
+            warn(events, why);
+            // Who compares with this plan knows the rest of it.
+            let record = Record::new(std::mem::take(&mut self.plans), Vec::new());
+            self.state = State::Done(Some(record));
             return;
         };
         let (plans, answers) = answered.expect("asking registries does not panic");
-        warnings.extend(answers.warnings);
+        for why in answers.warnings {
+            warn(events, why);
+        }
         if let Some(first) = answers.unknown.first() {
             let all = answers.unknown.len() + answers.known.len();
-            warnings.push(format!(
+            let why = format!(
                 "{} of {all} base images could not be asked for, the engine's own copies serve: {}: {}",
                 answers.unknown.len(),
                 first.reference.familiar(),
                 first.why
-            ));
+            );
+            warn(events, why);
         }
         self.state = State::Done(Some(Record::new(plans, answers.known)));
     }
@@ -134,7 +139,13 @@ fn asking(fresh: Fresh, registries: &Registries) -> Asking<'_> {
 
 /// Compares each image of the plans with what the engine holds under its tag and, as builders keep
 /// what they pull without a tag, with what the last job knew.
-async fn compare(engine: &Engine, before: &[Known], record: &Record, compared: &mut Compared) {
+async fn compare(
+    engine: &Engine,
+    before: &[Known],
+    record: &Record,
+    events: &Events,
+) -> Vec<Moved> {
+    let mut all = Vec::new();
     let images = record.plans.iter().flat_map(|named| &named.plan.images);
     let mut seen = Vec::new();
     for image in images.filter(|image| image.reached && image.reference.digest().is_none()) {
@@ -145,20 +156,28 @@ async fn compare(engine: &Engine, before: &[Known], record: &Record, compared: &
             continue;
         };
         match forget(engine, &tag, known).await {
-            Ok(Some(moved)) => compared.moved.push(moved),
+            Ok(Some(moved)) => all.push(moved),
             Ok(None) => {
                 let former = before.iter().find(|former| former.is_about(image));
                 let former = former.filter(|former| former.identity != known.identity);
                 let moved = former
                     .map(|former| moved(&tag, former.identity, former.created.clone(), known));
-                compared.moved.extend(moved);
+                all.extend(moved);
             }
-            Err(why) => compared
-                .warnings
-                .push(format!("{tag} is not compared with its registry: {why}")),
+            Err(why) => {
+                let why = format!("{tag} is not compared with its registry: {why}");
+                warn(events, why);
+            }
         }
         seen.push(tag);
     }
+    all
+}
+
+/// A registry's trouble is no trouble of the cache: it is told, and does not count against a
+/// session that is strict.
+fn warn(events: &Events, why: String) {
+    events.emit(&Event::Warning(why));
 }
 
 fn moved(tag: &str, old: BaseIdentity, old_created: Option<String>, new: &Known) -> Moved {

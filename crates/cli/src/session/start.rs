@@ -9,7 +9,7 @@ use larder_engine::{Choice, system};
 use larder_store::{Objects, Source};
 
 use super::facts::{self, Job, Restored, Timer, now_ms};
-use super::fresh::{Compared, Planning};
+use super::fresh::Planning;
 use super::parts::{Parts, Plan};
 use super::place::Place;
 use super::protocol::Event;
@@ -49,14 +49,8 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let lineage = settings.lineage(&compatibility);
     let mut warnings = Vec::new();
     let (objects, cannot_save) = open_store(&settings, &mut warnings);
-    let found = restore::find(
-        &objects,
-        &lineage,
-        &settings.fallback,
-        &program,
-        &mut warnings,
-    )
-    .await;
+    let fallback = &settings.fallback;
+    let found = restore::find(&objects, &lineage, fallback, &program, &mut warnings).await;
     timer.phase("find");
     let mut planning = Planning::begin(&settings, known_before(found.as_ref()));
     let plan = Plan {
@@ -75,15 +69,14 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         &mut timer,
     )
     .await?;
-    // An empty engine holds nothing that could have moved.
-    let compared = match (&restored, settings.fresh) {
-        (None, _) | (_, Fresh::Never) => Compared::default(),
-        _ => planning.compare(parts.engine()).await,
-    };
-    warnings.extend(compared.warnings);
-    timer.phase("fresh");
     for warning in &warnings {
         events.emit(&Event::Warning(warning.clone()));
+    }
+    // An empty engine holds nothing that could have moved.
+    let mut moved = Vec::new();
+    if restored.is_some() && settings.fresh != Fresh::Never {
+        moved = planning.compare(parts.engine(), events).await;
+        timer.phase("fresh");
     }
     let opened = parts.volume().opened();
     let engine = facts::Engine {
@@ -103,7 +96,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         restored,
         saved: None,
         not_saved: None,
-        moved: compared.moved,
+        moved,
         fetched: facts::Fetched::default(),
         phases: timer.into_phases(),
         warnings,

@@ -278,6 +278,7 @@ impl Choices<'_> {
             file.image_store.as_ref(),
         );
         let engine = text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
+        let own_branch = || repository.as_ref()?.branch.clone();
         Ok(Settings {
             store: self.store(which, folder)?,
             store_access: Secrets(self.store_access()),
@@ -293,9 +294,7 @@ impl Choices<'_> {
                 .unwrap_or_else(|| "default".to_owned()),
             scope: scope
                 .or(ci.scope)
-                .or(repository
-                    .as_ref()
-                    .and_then(|repository| repository.branch.clone()))
+                .or_else(own_branch)
                 .unwrap_or_else(|| "main".to_owned()),
             fallback: self.fallback(which).unwrap_or_else(|| {
                 let default = repository
