@@ -163,14 +163,19 @@ impl Machine {
     pub fn processes(&self) -> Vec<(i32, String)> {
         let own = fs::read_link(format!("/proc/{}/ns/pid", self.pid)).expect("it runs");
         let idle = children(self.pid);
+        let line_of = |pid: i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        };
+        let init = line_of(self.pid);
         let all = fs::read_dir("/proc").expect("listed");
         let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let mut found = Vec::new();
         for pid in pids.filter(|pid| *pid != self.pid) {
             let link = fs::read_link(format!("/proc/{pid}/ns/pid"));
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let waits = idle.contains(&pid) && line.starts_with("sleep 1000");
+            let line = line_of(pid);
+            let sleeps = line.starts_with("sleep 1000") || line == init;
+            let waits = idle.contains(&pid) && sleeps;
             // What has ended and was not yet reaped has no command line.
             if link.is_ok_and(|link| link == own) && !line.is_empty() && !waits {
                 found.push((pid, line));
