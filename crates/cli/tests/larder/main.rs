@@ -11,6 +11,7 @@ mod damage;
 mod far;
 mod kit;
 mod machine;
+mod memory;
 mod requirements;
 mod session;
 mod takeover;
