@@ -25,8 +25,8 @@ pub struct Room {
     thread_id: i32,
     /// Makes the mount namespace end with this process's open files and not with its last thread.
     /// Else, when the process is killed, a thread of the room may be the one that takes the mounts
-    /// down, *before* it lets go of the FUSE device (the kernel runs what exit_files queued after what
-    /// exit_task_namespaces queued): it would wait for itself, for ever.
+    /// down, *before* it lets go of the FUSE device (the kernel runs what `exit_files` queued after what
+    /// `exit_task_namespaces` queued): it would wait for itself, for ever.
     _namespace: File,
 }
 
