@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES};
+use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
 use larder_model::map::leaf_of;
 use larder_store::{FetchedBlock, Source, StoreError};
 use rustix::fs::FallocateFlags;
@@ -305,8 +305,10 @@ impl Blocks {
     }
 
     /// Makes a range zero and gives its space back. The range must be writable, unless the volume
-    /// is being trimmed: then the absent pages of a block that is cut are left as they are, since
-    /// fetching a block only to forget half of it serves nobody.
+    /// is being trimmed. A trim names free space, which nobody reads again, just before the local
+    /// file is thrown away: so it gives no space back (punching a hole waits for the disk, some
+    /// milliseconds each), and it leaves blocks that it cuts as they are, but for what this job
+    /// wrote there, which must not be saved.
     pub fn discard(&self, range: Range<u64>) -> io::Result<()> {
         let size = REGION_BYTES;
         for region in range.start / size..range.end.div_ceil(size) {
@@ -344,7 +346,7 @@ impl Blocks {
             if part.within.len() == BLOCK_BYTES {
                 self.discard_block(part.block);
             } else if trimming {
-                self.punch_local_pages(&part)?;
+                self.clear_written_pages(&part)?;
             } else {
                 self.change(&part, || {
                     let start = part.block * BLOCK_BYTES as u64;
@@ -354,7 +356,7 @@ impl Blocks {
         }
         let size = BLOCK_BYTES as u64;
         let whole = range.start.next_multiple_of(size)..range.end / size * size;
-        if whole.start < whole.end {
+        if whole.start < whole.end && !trimming {
             self.wrote(self.punch(whole))?;
         }
         Ok(())
@@ -378,17 +380,20 @@ impl Blocks {
         region.set_local(at, WHOLE);
     }
 
-    fn punch_local_pages(&self, part: &Part) -> io::Result<()> {
+    fn clear_written_pages(&self, part: &Part) -> io::Result<()> {
         let (region, at) = self.region(part.block);
+        if !region.dirty.get(at) || region.zeroed.get(at) {
+            return Ok(());
+        }
         let _filling = region
             .filling
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let pages = region.local(at) & part.pages() & !part.cut_pages();
         let start = part.block * BLOCK_BYTES as u64;
-        for page in (0..16).filter(|page| pages & 1 << page != 0) {
+        for page in (0..PAGES_PER_BLOCK as u64).filter(|page| pages & 1 << page != 0) {
             let offset = start + page * PAGE_BYTES as u64;
-            self.wrote(self.punch(offset..offset + PAGE_BYTES as u64))?;
+            self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
         }
         Ok(())
     }

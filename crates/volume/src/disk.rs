@@ -342,8 +342,12 @@ impl Filesystem for Files {
         reply: ReplyEmpty,
     ) {
         let blocks = Arc::clone(&self.blocks);
-        self.runtime
-            .spawn_blocking(move || answer(reply, blocks.sync()));
+        // Asked for by a worker, because a thread for blocking work that is born here would be in the
+        // room's namespaces, and the next thing that it does may be meant for the machine's.
+        self.runtime.spawn(async move {
+            let synced = tokio::task::spawn_blocking(move || blocks.sync()).await;
+            answer(reply, synced.unwrap_or_else(|panic| Err(panic.into())));
+        });
     }
 
     fn statfs(&self, _request: &Request, _inode: INodeNo, reply: ReplyStatfs) {

@@ -51,8 +51,17 @@ pub fn run(verb: &Run, report: &Report) -> Done {
         .transpose()?;
     let (code, ms) = execute(&verb.command, Some(&place.docker_socket()), report)?;
     let down = Request::Down { discard: false };
-    let ended = client::ask(&place, down, report)?;
+    // The command's exit code counts, whatever becomes of its session.
+    let ended = client::ask(&place, down, report);
     drop(held);
+    let ended = ended.unwrap_or_else(|failure| Some(Event::Failed(failure)));
+    let lost = |why: &str| match settings.strict && code == 0 {
+        true => Err(Failure::failed(format!("nothing saved: {why} (--strict)"))),
+        false => {
+            report.warning(&format!("nothing saved: {why}"));
+            Ok(())
+        }
+    };
     match ended {
         Some(Event::Ended(mut job)) => {
             job.command = Some(facts::Command {
@@ -74,11 +83,11 @@ pub fn run(verb: &Run, report: &Report) -> Done {
             }
         }
         Some(Event::StaysUp { .. }) => {}
-        Some(Event::Failed(failure)) => report.warning(&failure.message),
-        Some(other) => report.warning(&format!("the session said {other:?}")),
-        None => report.warning(
-            "nothing saved: the background process died; the next `larder up` clears what it left",
-        ),
+        Some(Event::Failed(failure)) => lost(&failure.message)?,
+        Some(other) => lost(&format!("the session said {other:?}"))?,
+        None => {
+            lost("the background process died; the next `larder up` clears what it left")?;
+        }
     }
     Ok(ExitCode::from(code))
 }

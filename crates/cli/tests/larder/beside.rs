@@ -1,1 +1,110 @@
-//! x
+//! Two private sessions beside each other and beside the machine's own engine.
+
+use std::process::{Child, Command};
+
+use crate::kit::{SMALL, Store, build, context, text, wait_for};
+use crate::machine::Machine;
+
+/// A plain dockerd on the usual socket, with an image, a network and a container that publishes a
+/// port.
+fn system_engine(machine: &Machine, context: &std::path::Path) -> Child {
+    let log = std::fs::File::create(machine.path("dockerd.log")).expect("made");
+    let root = machine.path("docker");
+    let child = machine
+        .command("dockerd")
+        .arg("--data-root")
+        .arg(&root)
+        .args(["--config-file", "/dev/null"])
+        .stdout(log.try_clone().expect("a handle"))
+        .stderr(log)
+        .spawn()
+        .expect("dockerd starts");
+    wait_for("the machine's engine", || {
+        let info = machine
+            .command("docker")
+            .arg("info")
+            .output()
+            .expect("docker starts");
+        info.status.success().then_some(())
+    });
+    let line = format!(
+        "{} && docker network create ours && docker run -d --network ours -p 8080:80 --name web system \
+         /bin/sleep 1000",
+        build(context, "system")
+    );
+    machine.run("sh", &["-c", &line]);
+    child
+}
+
+/// All that the machine's engine and its network show. Uptimes are left out.
+fn seen(machine: &Machine) -> String {
+    const LOOK: &str = "iptables-save | grep -v -e '^#' -e larder: | sed 's/ \\[.*//'; ip -br address | grep -v '^lr-'; \
+        docker network ls --no-trunc; docker network inspect ours bridge; docker images -a --no-trunc; \
+        docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.State}} {{.Ports}}'; docker volume ls; \
+        docker buildx du | sed 's/\\t[^\\t]*ago.*//'; cat /proc/sys/net/ipv4/ip_forward";
+    machine.run("sh", &["-c", LOOK])
+}
+
+fn job(machine: &Machine, name: &str, store: &Store, line: &str) -> Command {
+    let mut command = machine.larder_at("run", &machine.path(name));
+    command.args([
+        "--store",
+        &store.url(),
+        "--project",
+        name,
+        "--",
+        "sh",
+        "-c",
+        line,
+    ]);
+    command
+}
+
+#[test]
+fn two_projects_and_the_machines_engine_do_not_meet() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let context = context(machine.folder.path(), SMALL);
+    let mut engine = system_engine(&machine, &context);
+    let before = seen(&machine);
+    // Each waits for the other inside its session, so that both run at once.
+    let jobs = ["one", "two"].map(|name| {
+        let (mine, other) = (machine.path("here-one"), machine.path("here-two"));
+        let (mine, other) = if name == "one" { (mine, other) } else { (other, mine) };
+        let line = format!(
+            "{} && docker network create ours && docker run -d --network ours -p 8080:80 --name web {name} \
+             /bin/sleep 1000 && touch {} && until [ -e {} ]; do sleep 0.05; done; docker images",
+            build(&context, name),
+            mine.display(),
+            other.display()
+        );
+        let mut command = job(&machine, name, &store, &line);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().expect("larder starts")
+    });
+    wait_for("both sessions", || {
+        let there = ["here-one", "here-two"].map(|name| machine.path(name).exists());
+        there.iter().all(|there| *there).then_some(())
+    });
+    assert_eq!(before, seen(&machine), "while both run");
+    for (job, (name, other)) in jobs.into_iter().zip([("one", "two"), ("two", "one")]) {
+        let output = job.wait_with_output().expect("it ends");
+        let said = text(&output);
+        assert!(output.status.success() && said.contains("saved"), "{said}");
+        assert!(
+            said.contains("private: the machine's engine is not a systemd service")
+                || said.contains("private: 1 container runs"),
+            "{said}"
+        );
+        assert!(said.contains(&format!("\n{name} ")), "{said}");
+        assert!(
+            !said.contains(&format!("\n{other} ")) && !said.contains("\nsystem "),
+            "{said}"
+        );
+    }
+    assert_eq!(before, seen(&machine), "after both");
+    let rules = machine.run("iptables-save", &[]);
+    assert!(!rules.contains("larder:"), "{rules}");
+    machine.run("docker", &["rm", "-f", "web"]);
+    crate::machine::signal(&engine, rustix::process::Signal::TERM);
+    engine.wait().expect("it ends");
+}

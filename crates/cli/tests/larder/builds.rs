@@ -147,10 +147,11 @@ pub fn serve_registry(machine: &Machine, root: &Path) {
     );
     machine.run("sh", &["-c", &line]);
     let reached = || {
-        std::fs::read(format!(
-            "/proc/{}/net/tcp",
-            machine.find("docker-registry")?
-        ))
+        fs::read(
+            machine
+                .proc(machine.find("docker-registry")?)
+                .join("net/tcp"),
+        )
         .ok()
     };
     // Port 5000 in state LISTEN.

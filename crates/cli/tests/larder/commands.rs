@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::kit::{Store, text, wait_for};
-use crate::machine::{Job, Machine, children};
+use crate::machine::{self, Job, Machine};
 
 #[test]
 fn the_commands_own_exit_code_is_passed_on_and_its_work_is_saved() {
@@ -71,8 +71,7 @@ fn signals_are_passed_on_and_the_volume_is_saved() {
             .spawn();
         let child = child.expect("larder starts");
         wait_for("the command", || started.exists().then_some(()));
-        let larder = children(child.id().cast_signed());
-        machine.signal(*larder.first().expect("larder runs"), signal);
+        machine::signal(&child, signal);
         let job = Job::of(child.wait_with_output().expect("it ends"), &report);
         assert_eq!(job.code, 9, "{}", job.said);
         assert!(job.said.contains(&format!("got {name}")), "{}", job.said);

@@ -1,1 +1,238 @@
-//! x
+//! Deaths at bad moments: the job's own result is passed on, the next job works, nothing stays behind,
+//! and nothing that was published is lost.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::kit::{SMALL, Store, build, context, wait_for};
+use crate::machine::{self, Job, Machine};
+
+/// A machine whose project has a published snapshot.
+struct Shop {
+    store: Store,
+    machine: Machine,
+    context: PathBuf,
+    first: Job,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let (store, machine) = (Store::new(), Machine::new());
+        let context = context(machine.folder.path(), SMALL);
+        let first = machine
+            .job(&store.url(), &[], &build(&context, "app"))
+            .saved();
+        Self {
+            store,
+            machine,
+            context,
+            first,
+        }
+    }
+
+    /// Starts a job in the background of the test.
+    fn start(&self, line: &str) -> Child {
+        let mut run = self.machine.larder_on("run", &self.store.url(), "private");
+        run.arg("--json")
+            .arg(self.report())
+            .args(["--", "sh", "-c", line]);
+        let child = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        child.expect("larder starts")
+    }
+
+    fn report(&self) -> PathBuf {
+        self.machine.path("interrupted.json")
+    }
+
+    fn end(&self, child: Child) -> Job {
+        Job::of(child.wait_with_output().expect("it ends"), &self.report())
+    }
+
+    /// A build whose last step hangs.
+    fn hanging_build(&self) -> (Child, i32) {
+        let file = self.context.join("Hanging");
+        let text = format!("{SMALL}RUN [\"/bin/sleep\", \"777\"]\n");
+        std::fs::write(&file, text).expect("written");
+        let line = format!("{} -f {}", build(&self.context, "app"), file.display());
+        let child = self.start(&line);
+        let step = wait_for("the hanging step", || self.machine.find("/bin/sleep 777"));
+        (child, step)
+    }
+
+    /// The next job restores the first one's snapshot, hits every step, and leaves nothing.
+    fn next_job_works(&self) {
+        let started = Instant::now();
+        let job = self
+            .machine
+            .job(&self.store.url(), &[], &build(&self.context, "app"));
+        let took = started.elapsed();
+        let job = job.saved().restored(&self.first);
+        assert_eq!(job.cached(), 3, "{}", job.said);
+        assert!(took < Duration::from_secs(20), "the next job took {took:?}");
+        self.machine.assert_untouched();
+        let mut ls = self.machine.larder("ls");
+        ls.args(["--json", "--project", "shop", "--store", &self.store.url()]);
+        let listed = ls.output().expect("larder starts").stdout;
+        let listed = String::from_utf8_lossy(&listed);
+        for of in [&self.first, &job] {
+            let id = of.report["saved"]["snapshot"].as_str().expect("an id");
+            assert!(listed.contains(id), "{listed}");
+        }
+    }
+}
+
+#[test]
+fn the_background_process_is_killed_in_a_build() {
+    let shop = Shop::new();
+    let (child, _) = shop.hanging_build();
+    shop.machine.kill(shop.machine.background());
+    let job = shop.end(child);
+    assert!(job.code == 1 && job.said.contains("ERROR"), "{}", job.said);
+    assert!(
+        job.said
+            .contains("nothing saved: the background process died"),
+        "{}",
+        job.said
+    );
+    shop.next_job_works();
+}
+
+#[test]
+fn down_clears_what_a_killed_session_left() {
+    let shop = Shop::new();
+    let (child, _) = shop.hanging_build();
+    shop.machine.kill(shop.machine.background());
+    shop.end(child);
+    let down = shop.machine.larder("down").output().expect("larder starts");
+    assert!(down.status.success());
+    shop.machine.assert_untouched();
+    shop.next_job_works();
+}
+
+#[test]
+fn the_engine_is_killed_in_a_build() {
+    for program in ["/dockerd ", "/containerd "] {
+        let shop = Shop::new();
+        let (child, step) = shop.hanging_build();
+        shop.machine
+            .kill(shop.machine.find(program).expect("it runs"));
+        if program == "/containerd " {
+            // The build goes on without containerd until it needs it.
+            shop.machine.kill(step);
+        }
+        let job = shop.end(child);
+        assert_ne!(job.code, 0, "{}", job.said);
+        assert!(
+            job.said
+                .contains("nothing saved: the engine did not end in order"),
+            "{}",
+            job.said
+        );
+        shop.machine.assert_untouched();
+        shop.next_job_works();
+    }
+}
+
+#[test]
+fn the_session_of_a_killed_run_ends_by_itself_and_is_saved() {
+    let shop = Shop::new();
+    let made = shop.machine.path("made");
+    let line = format!(
+        "tar -C {} -c Dockerfile | docker import - extra && touch {}; sleep 888",
+        shop.context.display(),
+        made.display()
+    );
+    let child = shop.start(&line);
+    wait_for("the command", || made.exists().then_some(()));
+    machine::signal(&child, rustix::process::Signal::KILL);
+    wait_for("the session's end", || {
+        shop.machine.find(" __serve").is_none().then_some(())
+    });
+    let command = shop.machine.find("sleep 888");
+    shop.machine
+        .kill(command.expect("the command is not the session's to end"));
+    shop.end(child);
+    shop.machine.assert_untouched();
+    assert_eq!(shop.store.objects("snapshots").len(), 2);
+    let job = shop
+        .machine
+        .job(&shop.store.url(), &[], "docker image inspect extra");
+    assert_eq!(job.code, 0, "{}", job.said);
+}
+
+#[test]
+fn the_background_process_is_killed_while_it_saves() {
+    let shop = Shop::new();
+    let packs = shop.store.objects("packs").len();
+    let line =
+        "head -c 200M /dev/urandom > $HOME/noise && tar -C $HOME -c noise | docker import - noise";
+    let child = shop.start(line);
+    wait_for("the first pack", || {
+        (shop.store.objects("packs").len() > packs).then_some(())
+    });
+    shop.machine.kill(shop.machine.background());
+    let job = shop.end(child);
+    assert_eq!(job.code, 0, "the command succeeded: {}", job.said);
+    assert!(
+        job.report.is_null() && job.said.contains("warning"),
+        "{}",
+        job.said
+    );
+    assert_eq!(shop.store.objects("snapshots").len(), 1);
+    shop.next_job_works();
+}
+
+#[test]
+fn what_a_full_local_disk_held_is_not_saved() {
+    let shop = Shop::new();
+    let state = shop.machine.state().display().to_string();
+    shop.machine
+        .run("mount", &["-t", "tmpfs", "-o", "size=64m", "full", &state]);
+    let line =
+        "head -c 200M /dev/urandom > $HOME/noise && tar -C $HOME -c noise | docker import - noise";
+    let job = shop.machine.job(&shop.store.url(), &[], line);
+    // The command itself may have got by with memory, as it may on any full disk.
+    let why = job.report["not_saved"].as_str().expect("a reason");
+    assert!(why.contains("No space left on device"), "{why}");
+    assert_eq!(shop.store.objects("snapshots").len(), 1);
+    shop.machine.run("umount", &[&state]);
+    shop.next_job_works();
+}
+
+#[test]
+fn two_jobs_save_the_same_lineage_at_once() {
+    let store = Store::new();
+    let gate = std::sync::Barrier::new(2);
+    let make = |name: &str| {
+        let machine = Machine::new();
+        let mut up = machine.larder_on("up", &store.url(), "private");
+        up.arg("--no-context").output().expect("larder starts");
+        let line = format!(
+            "echo {name} > $HOME/{name}; tar -C $HOME -c {name} | \
+             DOCKER_HOST=unix://$(ls /run/larder/*/docker.sock) docker import - {name}"
+        );
+        machine.run("sh", &["-c", &line]);
+        gate.wait();
+        assert!(
+            machine
+                .larder("down")
+                .status()
+                .expect("larder starts")
+                .success()
+        );
+        machine.assert_untouched();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| make("one"));
+        scope.spawn(|| make("two"));
+    });
+    assert_eq!(store.objects("snapshots").len(), 2);
+    let machine = Machine::new();
+    let line = "docker image inspect one >/dev/null || docker image inspect two";
+    let job = machine.job(&store.url(), &[], line).saved();
+    let parent = &job.report["saved"]["parent"];
+    let names = store.objects("snapshots");
+    let id = parent.as_str().expect("a parent");
+    assert!(names.iter().any(|path| path.to_string_lossy().contains(id)));
+}

@@ -69,11 +69,12 @@ impl Store {
     }
 }
 
-/// Flips one bit in the middle of a file.
+/// Flips one bit in the middle of every 4 KiB of a file.
 pub fn flip(path: &Path) {
     let mut bytes = fs::read(path).expect("read");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    for page in bytes.chunks_mut(4096) {
+        page[page.len() / 2] ^= 1;
+    }
     fs::write(path, bytes).expect("written");
 }
 

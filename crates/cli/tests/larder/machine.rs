@@ -123,8 +123,13 @@ impl Machine {
 
     /// Larder on this machine, with its state folder.
     pub fn larder(&self, verb: &str) -> Command {
+        self.larder_at(verb, &self.state())
+    }
+
+    /// Larder on this machine, with another state folder.
+    pub fn larder_at(&self, verb: &str, state: &Path) -> Command {
         let mut command = self.command(&PROGRAM.display().to_string());
-        command.arg(verb).arg("--state").arg(self.state());
+        command.arg(verb).arg("--state").arg(state);
         command
     }
 
@@ -159,20 +164,28 @@ impl Machine {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The host's pids of this machine's processes, less the first one and its sleep.
+    /// Where the machine's own view of a process is.
+    pub fn proc(&self, pid: i32) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/proc/{pid}", self.pid))
+    }
+
+    /// The machine's processes as it numbers them, containers' too, less the first one and its sleep.
     pub fn processes(&self) -> Vec<(i32, String)> {
-        let own = fs::read_link(format!("/proc/{}/ns/pid", self.pid)).expect("it runs");
-        let idle = children(self.pid);
-        let all = fs::read_dir("/proc").expect("listed");
+        let line_of = |pid: i32| {
+            let line = fs::read(self.proc(pid).join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        };
+        let init = line_of(1);
+        let idle = fs::read_to_string(self.proc(1).join("task/1/children")).expect("it runs");
+        let idle: Vec<i32> = numbers(&idle);
+        let all = fs::read_dir(format!("/proc/{}/root/proc", self.pid)).expect("listed");
         let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let mut found = Vec::new();
-        for pid in pids.filter(|pid| *pid != self.pid) {
-            let link = fs::read_link(format!("/proc/{pid}/ns/pid"));
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let waits = idle.contains(&pid) && line.starts_with("sleep 1000");
+        for pid in pids.filter(|pid| *pid != 1) {
+            let line = line_of(pid);
+            let sleeps = line.starts_with("sleep 1000") || line == init;
             // What has ended and was not yet reaped has no command line.
-            if link.is_ok_and(|link| link == own) && !line.is_empty() && !waits {
+            if !line.is_empty() && !(idle.contains(&pid) && sleeps) {
                 found.push((pid, line));
             }
         }
@@ -242,16 +255,20 @@ impl Machine {
         }
     }
 
-    /// Sends a signal to a process by its pid here.
-    pub fn signal(&self, pid: i32, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
-        rustix::process::kill_process(pid, signal).expect("it runs");
-    }
-
-    /// Kills a process at once.
+    /// Kills one of the machine's processes at once.
     pub fn kill(&self, pid: i32) {
-        self.signal(pid, rustix::process::Signal::KILL);
+        self.run("kill", &["-KILL", &pid.to_string()]);
     }
+}
+
+/// Sends a signal to what nsenter(1) started.
+pub fn signal(nsenter: &Child, signal: rustix::process::Signal) {
+    let started = children(nsenter.id().cast_signed());
+    let pid = started
+        .first()
+        .copied()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("it runs"), signal).expect("it runs");
 }
 
 fn pretty(before: &str, now: &str) -> ! {
@@ -347,10 +364,12 @@ impl Job {
 }
 
 /// The children of a process.
-pub fn children(pid: i32) -> Vec<i32> {
+fn children(pid: i32) -> Vec<i32> {
     let path = format!("/proc/{pid}/task/{pid}/children");
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    numbers(&fs::read_to_string(path).unwrap_or_default())
+}
+
+fn numbers(text: &str) -> Vec<i32> {
+    let words = text.split_whitespace();
+    words.filter_map(|word| word.parse().ok()).collect()
 }

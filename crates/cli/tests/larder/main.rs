@@ -12,6 +12,7 @@ mod far;
 mod fresh;
 mod kit;
 mod machine;
+mod memory;
 mod requirements;
 mod session;
 mod takeover;

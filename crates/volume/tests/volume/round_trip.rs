@@ -114,3 +114,29 @@ async fn files_written_over_in_part_keep_the_rest() {
     assert_eq!(plain.split(' ').next(), expected.split(' ').next());
     third.save().await.unwrap();
 }
+
+/// Whoever runs blocking work on the runtime later counts on being in the machine's namespaces.
+#[tokio::test(flavor = "multi_thread")]
+async fn serving_the_disk_leaves_no_thread_in_the_room() {
+    let store = Store::new();
+    let machine = Machine::open(store.source(None).await.unwrap(), vec![])
+        .await
+        .unwrap();
+    machine
+        .shell("for i in $(seq 20); do echo $i > file; sync file; done")
+        .unwrap();
+    let own = std::fs::read_link("/proc/self/ns/mnt").unwrap();
+    let gate = std::sync::Arc::new(std::sync::Barrier::new(8));
+    let looks = (0..8).map(|_| {
+        let gate = std::sync::Arc::clone(&gate);
+        tokio::task::spawn_blocking(move || {
+            // All of them at once, so that every idle thread takes part.
+            gate.wait();
+            std::fs::read_link("/proc/thread-self/ns/mnt").unwrap()
+        })
+    });
+    for look in looks.collect::<Vec<_>>() {
+        assert_eq!(look.await.unwrap(), own);
+    }
+    machine.save().await.unwrap();
+}
