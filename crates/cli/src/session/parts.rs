@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use larder_engine::network::{HostNetwork, PrivateNet};
+use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
 use larder_engine::system::USUAL_SOCKET;
 use larder_engine::takeover::Taken;
@@ -68,6 +69,7 @@ impl Parts {
             place: place.clone(),
             record: Record {
                 shape: Some(plan.choice.shape),
+                owner: Identity::of(std::process::id().cast_signed()),
                 ..Record::default()
             },
             volume: None,
@@ -134,7 +136,9 @@ impl Parts {
     ) -> Done<()> {
         let options = self.place.volume();
         let volume = Volume::open(options.clone(), Arc::clone(self.room()), source, hot).await?;
-        self.record.device = Some(volume.opened().device);
+        let opened = volume.opened();
+        self.record.device = Some(opened.device);
+        self.record.connection = Some(opened.connection);
         self.volume = Some(volume);
         self.record.write(&self.place)?;
         timer.phase("volume");
