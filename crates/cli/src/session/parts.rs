@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_engine::network::{HostNetwork, PrivateNet};
+use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
 use larder_engine::system::USUAL_SOCKET;
 use larder_engine::takeover::Taken;
@@ -71,6 +72,7 @@ impl Parts {
             place: place.clone(),
             record: Record {
                 shape: Some(plan.choice.shape),
+                owner: Identity::of(std::process::id().cast_signed()),
                 ..Record::default()
             },
             volume: None,
@@ -137,7 +139,9 @@ impl Parts {
     ) -> Done<()> {
         let options = self.place.volume();
         let volume = Volume::open(options.clone(), Arc::clone(self.room()), source, hot).await?;
-        self.record.device = Some(volume.opened().device);
+        let opened = volume.opened();
+        self.record.device = Some(opened.device);
+        self.record.connection = Some(opened.connection);
         self.volume = Some(volume);
         self.record.write(&self.place)?;
         timer.phase("volume");
