@@ -21,7 +21,7 @@ use crate::{process, say};
 const OLDEST_ENGINE: u32 = 23;
 
 /// Each program that is needed and the package that brings it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("dockerd", "docker.io"),
     ("docker", "docker-cli"),
     ("containerd", "containerd"),
@@ -33,6 +33,8 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("debootstrap", "debootstrap"),
     ("docker-registry", "docker-registry"),
     ("busybox", "busybox-static"),
+    ("setfattr", "attr"),
+    ("openssl", "openssl"),
 ];
 
 /// The same for what has no program of its own.

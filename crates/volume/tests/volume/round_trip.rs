@@ -17,8 +17,8 @@ mkfifo odd/pipe
 chmod 4755 odd/big
 chown 123:456 odd/deep
 touch odd/attributes
-setfattr -n user.larder -v yes odd/attributes || true
-setfattr -n trusted.overlay.opaque -v y odd/deep || true
+setfattr -n user.larder -v yes odd/attributes
+setfattr -n trusted.overlay.opaque -v y odd/deep
 for i in $(seq 2000); do echo "file $i" > odd/deep/er/$i; done
 "#;
 
