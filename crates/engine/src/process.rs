@@ -35,6 +35,19 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
+    /// Was it killed and cannot end, because one of its threads is in uninterruptible sleep? The
+    /// first thread is a zombie then and others are not. A process that is just ending looks the
+    /// same for a moment.
+    pub fn is_stuck(self) -> bool {
+        let folder = format!("/proc/{}", self.pid);
+        let stat = fs::read(format!("{folder}/stat")).unwrap_or_default();
+        let parsed = parse_stat(&stat);
+        let zombie = parsed.is_some_and(|(state, stat)| {
+            matches!(state.as_str(), "Z" | "X") && stat.started_ticks == self.started_ticks
+        });
+        zombie && fs::read_dir(format!("{folder}/task")).is_ok_and(|tasks| tasks.count() > 1)
+    }
+
     /// A handle that cannot come to mean another process. `None` when it has ended.
     fn open(self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
@@ -49,23 +62,28 @@ pub(crate) struct Stat {
 }
 
 /// Reads `/proc/<pid>/stat`. A zombie has ended: it holds nothing and waits for its parent only, so
-/// it is `None` like one that is gone. The second field is the program's name in parentheses and may hold
-/// spaces and parentheses itself, so counting starts after the last one.
+/// it is `None` like one that is gone.
 pub(crate) fn stat_of(pid: i32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let (state, stat) = parse_stat(&text)?;
+    (!matches!(state.as_str(), "Z" | "X")).then_some(stat)
+}
+
+/// The state and what else is of use. The second field is the program's name in parentheses and may
+/// hold spaces and parentheses itself, so counting starts after the last one.
+fn parse_stat(text: &[u8]) -> Option<(String, Stat)> {
     let end = text.iter().rposition(|&b| b == b')')?;
     let rest = String::from_utf8_lossy(text.get(end + 2..)?).into_owned();
     // The first field of the rest is field 3.
     let mut fields = rest.split(' ');
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
+    let state = fields.next()?.to_owned();
     let parent = fields.next()?.parse().ok()?;
     let started_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat {
+    let stat = Stat {
         parent,
         started_ticks,
-    })
+    };
+    Some((state, stat))
 }
 
 /// Every process there is, this one excepted.

@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,6 +55,7 @@ const REQUEST_MAX_BYTES: u32 = 1024 * 1024;
 #[derive(Debug)]
 pub struct Disk {
     thread: JoinHandle<io::Result<()>>,
+    connection: u32,
     open_files: watch::Receiver<usize>,
 }
 
@@ -97,7 +99,18 @@ impl Disk {
                 session.run()
             })
             .map_err(VolumeError::io("start FUSE at", folder))?;
-        Ok(Self { thread, open_files })
+        // Answered by the thread that was just started.
+        let about = std::fs::metadata(folder).map_err(VolumeError::io("ask", folder))?;
+        Ok(Self {
+            thread,
+            connection: rustix::fs::minor(about.dev()),
+            open_files,
+        })
+    }
+
+    /// The number of its FUSE connection, for [`abort`](crate::connection::abort).
+    pub fn connection(&self) -> u32 {
+        self.connection
     }
 
     /// Waits until nobody has the file open: after this no request can come any more. False if

@@ -8,6 +8,7 @@
 //! This is the only crate with `unsafe` code: the system calls that no library wraps safely.
 
 pub mod blocks;
+pub mod connection;
 pub mod device;
 pub mod disk;
 mod error;

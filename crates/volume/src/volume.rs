@@ -60,6 +60,8 @@ impl Drop for Background {
 pub struct Opened {
     /// Major and minor number of its device, as in `/proc/*/mountinfo`.
     pub device: (u32, u32),
+    /// The number of its FUSE connection, for [`abort`](crate::connection::abort).
+    pub connection: u32,
     /// Whether the loop device does direct I/O.
     pub direct_io: bool,
 }
@@ -113,6 +115,7 @@ impl Volume {
     pub fn opened(&self) -> Opened {
         Opened {
             device: self.device.numbers(),
+            connection: self.disk.connection(),
             direct_io: self.device.is_direct(),
         }
     }
@@ -129,7 +132,17 @@ impl Volume {
 
     /// Trims and unmounts the file system, detaches the device and ends the FUSE file system. After
     /// this nothing can write to the volume.
-    pub async fn close(mut self) -> Result<Seal, VolumeError> {
+    pub async fn close(self) -> Result<Seal, VolumeError> {
+        let blocks = Arc::clone(&self.blocks);
+        // What the kernel could not write, our side knows the reason of.
+        let told = |error| {
+            let fault = blocks.fault();
+            fault.map_or(error, |fault| VolumeError::Unclean(fault.why))
+        };
+        self.close_all().await.map_err(told)
+    }
+
+    async fn close_all(mut self) -> Result<Seal, VolumeError> {
         self.prefetch.0.abort();
         let result = self.unmount().await;
         let device = self.device;

@@ -55,12 +55,12 @@ pub fn run(verb: &Run, report: &Report) -> Done {
     let ended = client::ask(&place, down, report);
     drop(held);
     let ended = ended.unwrap_or_else(|failure| Some(Event::Failed(failure)));
-    let lost = |why: &str| match settings.strict && code == 0 {
-        true => Err(Failure::failed(format!("nothing saved: {why} (--strict)"))),
-        false => {
-            report.warning(&format!("nothing saved: {why}"));
-            Ok(())
+    let lost = |why: &str| {
+        if settings.strict && code == 0 {
+            return Err(Failure::failed(format!("nothing saved: {why} (--strict)")));
         }
+        report.warning(&format!("nothing saved: {why}"));
+        Ok(())
     };
     match ended {
         Some(Event::Ended(mut job)) => {
@@ -75,8 +75,10 @@ pub fn run(verb: &Run, report: &Report) -> Done {
             };
             job.phases.insert(at.unwrap_or(job.phases.len()), command);
             report.down(&job);
-            if let Some(file) = &verb.json {
-                report.write_json(file, &job)?;
+            // The command has run: its exit code stands, whatever becomes of the report.
+            if let Some(Err(failure)) = verb.json.as_ref().map(|file| report.write_json(file, &job))
+            {
+                report.warning(&failure.message);
             }
             if code == 0 {
                 strictly(settings.strict, &job)?;

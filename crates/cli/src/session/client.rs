@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use super::facts::Job;
+use super::leftovers;
 use super::place::Place;
 use super::protocol::{Event, Request};
 use crate::exit::{Done, Failure};
@@ -46,6 +47,7 @@ pub fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Even
 
 /// Connects and writes a request; `None` if no session runs.
 pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
+    leftovers::unblock(place);
     let Ok(mut stream) = UnixStream::connect(place.control()) else {
         return Ok(None);
     };

@@ -18,11 +18,11 @@ use larder_store::packer::PackProgress;
 use larder_store::{StoreError, catalog};
 use larder_volume::{Seal, filesystem};
 
+use super::events::Events;
 use super::facts::{Fetched, Job, Saved, Timer, now_ms};
 use super::leftovers;
 use super::protocol::{Event, Progress};
 use super::restore;
-use super::serve::Events;
 use super::start::Live;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);

@@ -12,9 +12,9 @@ use larder_model::identity::BaseIdentity;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::events::Events;
 use super::facts::{Moved, now_ms};
 use super::protocol::Event;
-use super::serve::Events;
 use crate::plan::images::{self, Answers, Asking};
 use crate::plan::record::{Known, NamedPlan, Record};
 use crate::settings::{Fresh, Registries, Settings};

@@ -4,9 +4,10 @@
 //! moment of death, the next command knows what to look for. Everything here may be done twice.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder_engine::network::{self, HostNetwork};
+use larder_engine::process::Identity;
 use larder_engine::takeover::Taken;
 use larder_engine::{EngineError, Shape, clean_up, holders};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ use crate::exit::{Done, Failure};
 
 /// Time for processes to end after SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+const UNBLOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a session has on the machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,6 +33,10 @@ pub struct Record {
     pub network: Option<HostNetwork>,
     /// The volume's device.
     pub device: Option<(u32, u32)>,
+    /// The volume's FUSE connection.
+    pub connection: Option<u32>,
+    /// The background process.
+    pub owner: Option<Identity>,
 }
 
 impl Record {
@@ -61,6 +68,27 @@ impl Record {
         let text = std::fs::read(place.record()).ok()?;
         // One that cannot be read is treated as one that says nothing: the rest is found by name.
         Some(serde_json::from_slice(&text).unwrap_or_default())
+    }
+}
+
+/// Lets a background process end that was killed while it waited for its own disk. Until then it
+/// holds the lock, and its control socket takes connections that nobody will answer.
+pub fn unblock(place: &Place) {
+    let Some(record) = Record::read(place) else {
+        return;
+    };
+    let (Some(owner), Some(connection)) = (record.owner, record.connection) else {
+        return;
+    };
+    if !owner.is_stuck() {
+        return;
+    }
+    if let Err(error) = larder_volume::connection::abort(connection) {
+        tracing::warn!(%error, "the FUSE connection stays");
+    }
+    let started = Instant::now();
+    while owner.is_stuck() && started.elapsed() < KILL_LIMIT {
+        std::thread::sleep(UNBLOCK_PAUSE);
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`place`] | where a session's files are |
 //! | [`facts`] | what is reported of a job |
 //! | [`protocol`] | what the background process and the commands say to each other |
+//! | [`events`] | where the background process says what it does |
 //! | [`client`] | the commands' side |
 //! | [`serve`] | the background process, from its first to its last line |
 //! | [`start`] | bringing up: ladder, volume, engine |
@@ -15,6 +16,7 @@
 //! | [`machine`] | what the machine must have |
 
 pub mod client;
+mod events;
 pub mod facts;
 mod finish;
 mod fresh;

@@ -1,9 +1,8 @@
 //! The background process, from its first to its last line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write};
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use larder_volume::flusher;
@@ -13,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::events::Events;
 use super::finish::finish;
 use super::leftovers;
 use super::place::Place;
@@ -26,27 +26,6 @@ const LOCK_LIMIT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
-
-/// Where events go: to whoever asked for what is being done.
-pub struct Events(Mutex<Box<dyn Write + Send>>);
-
-impl Events {
-    fn to(out: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(out)))
-    }
-
-    /// Sends an event; false if nobody listens any more. The log has it in any case.
-    pub fn emit(&self, event: &Event) -> bool {
-        if !matches!(event, Event::Progress(_)) {
-            tracing::info!(?event, "event");
-        }
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = out
-            .write_all(event.to_line().as_bytes())
-            .and_then(|()| out.flush());
-        sent.is_ok()
-    }
-}
 
 /// Reads the settings from standard input and serves one session.
 pub fn serve() -> Done<()> {

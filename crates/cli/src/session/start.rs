@@ -2,25 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_engine::program::{self, Compatibility, EngineProgram};
 use larder_engine::{Choice, system};
 use larder_store::{Objects, Source};
 
+use super::events::Events;
 use super::facts::{self, Job, Restored, Timer, now_ms};
 use super::fresh::Planning;
 use super::parts::{Parts, Plan};
 use super::place::Place;
 use super::protocol::Event;
 use super::restore::{self, Restorable};
-use super::serve::Events;
 use crate::exit::{Done, Failure};
 use crate::plan::record::{Known, Record};
 use crate::settings::{Fresh, Settings};
-
-/// Time for the engine to answer. A far store adds some fetches to its start.
-pub(super) const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// A session that is up.
 pub struct Live {

@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 
 use crate::kit::{SMALL, Store, build, context, text, wait_for};
-use crate::machine::Machine;
+use crate::machine::{Machine, difference};
 
 /// A plain dockerd on the usual socket, with an image, a network and a container that publishes a
 /// port.
@@ -85,7 +85,7 @@ fn two_projects_and_the_machines_engine_do_not_meet() {
         let there = ["here-one", "here-two"].map(|name| machine.path(name).exists());
         there.iter().all(|there| *there).then_some(())
     });
-    assert_eq!(before, seen(&machine), "while both run");
+    assert_eq!(difference(&before, &seen(&machine)), "", "while both run");
     for (job, (name, other)) in jobs.into_iter().zip([("one", "two"), ("two", "one")]) {
         let output = job.wait_with_output().expect("it ends");
         let said = text(&output);
@@ -101,7 +101,7 @@ fn two_projects_and_the_machines_engine_do_not_meet() {
             "{said}"
         );
     }
-    assert_eq!(before, seen(&machine), "after both");
+    assert_eq!(difference(&before, &seen(&machine)), "", "after both");
     let rules = machine.run("iptables-save", &[]);
     assert!(!rules.contains("larder:"), "{rules}");
     machine.run("docker", &["rm", "-f", "web"]);

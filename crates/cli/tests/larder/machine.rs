@@ -217,7 +217,11 @@ impl Machine {
             .collect();
         let links = self.run("ip", &["-brief", "address"]);
         let forwarding = self.run("cat", &["/proc/sys/net/ipv4/ip_forward"]);
-        let files = self.run("find", &["/run", "-not", "-type", "d"]);
+        // runc(8) keeps a note of each container that was killed.
+        let files = self.run(
+            "find",
+            &["/run", "-not", "-type", "d", "-not", "-path", "/run/runc/*"],
+        );
         let sessions = self.run("sh", &["-c", "ls /run/larder 2>/dev/null || true"]);
         format!(
             "{}\n{mounts}\n{}\n{links}\n{forwarding}\n{files}\n{sessions}\n{:?}",
@@ -249,7 +253,10 @@ impl Machine {
             }
             // The kernel takes mounts and network namespaces down some time after the last process.
             if started.elapsed() > Duration::from_secs(5) {
-                pretty(&self.untouched, &now);
+                panic!(
+                    "the machine is not as before:\n{}",
+                    difference(&self.untouched, &now)
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -271,17 +278,14 @@ pub fn signal(nsenter: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid.expect("it runs"), signal).expect("it runs");
 }
 
-fn pretty(before: &str, now: &str) -> ! {
+/// The lines that went and came.
+pub fn difference(before: &str, now: &str) -> String {
     let lines = |text: &str| -> BTreeSet<String> { text.lines().map(str::to_owned).collect() };
     let (before, now) = (lines(before), lines(now));
     let (gone, came) = (before.difference(&now), now.difference(&before));
     let gone: Vec<String> = gone.map(|line| format!("- {line}")).collect();
     let came: Vec<String> = came.map(|line| format!("+ {line}")).collect();
-    panic!(
-        "the machine is not as before:\n{}\n{}",
-        gone.join("\n"),
-        came.join("\n")
-    );
+    [gone, came].concat().join("\n")
 }
 
 impl Drop for Machine {
