@@ -41,8 +41,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let mut timer = Timer::start();
     let (program, choice) = look(&settings).await?;
     let image_store = settings.image_store(&program);
-    let compatibility = Compatibility::of(&program, image_store).to_string();
-    let lineage = settings.lineage(&compatibility);
+    let lineage = settings.lineage(&Compatibility::of(&program, image_store).to_string());
     let mut warnings = Vec::new();
     let (objects, cannot_save) = open_store(&settings, &mut warnings);
     let fallback = &settings.fallback;
