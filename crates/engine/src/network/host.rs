@@ -169,7 +169,7 @@ fn is_of_an_engine(rule: &Rule) -> bool {
         && value("-j") == Some("MASQUERADE")
         && value("-s").is_some_and(|source| value("-d") == Some(source));
     let named = |word: &&str| word.starts_with(CHAINS) || is_bridge_name(word);
-    hairpin || words.iter().any(|word| named(word))
+    hairpin || words.iter().any(named)
 }
 
 #[cfg(test)]
