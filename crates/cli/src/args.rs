@@ -1,5 +1,8 @@
 //! What can be typed. Nothing here is looked up or checked: see [`crate::settings`].
 
+// These comments are the help text, for a terminal: no Markdown in them.
+#![allow(clippy::doc_markdown)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +46,14 @@ pub enum Verb {
     Status(Status),
     /// List the snapshots of a store.
     Ls(Ls),
+    /// Say what images are today.
+    Image(Image),
+    /// Say what a build depends on, and what of it moved since the last job.
+    Plan(PlanVerb),
+    /// Print a build's name for a cache: it changes when the build could differ.
+    Key(KeyVerb),
+    /// Say why the next build will not be like the last one.
+    Explain(Explain),
     /// Print a completion script for a shell.
     Completions(Completions),
     /// Print the manual page.
@@ -106,6 +117,136 @@ pub struct How {
     /// Fail where Larder would warn and go on without the cache.
     #[arg(long)]
     pub strict: bool,
+    /// A build of this job (a Dockerfile, a compose or bake file, or their folder): its base images
+    /// are compared with the registries' [default: the one in this folder]
+    #[arg(long, value_name = "PATH")]
+    pub plan: Vec<PathBuf>,
+    /// When registries are asked whether a base image has moved: always, never, or when they were
+    /// last asked longer ago than 12h, say [default: always]
+    #[arg(long, value_name = "POLICY")]
+    pub fresh: Option<String>,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// Options of registries.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct Reach {
+    /// Registry that may be reached without a valid certificate or over plain HTTP
+    #[arg(long, value_name = "HOST")]
+    pub insecure_registry: Vec<String>,
+    /// Host to ask first for the images of a registry
+    #[arg(long, value_name = "HOST=URL")]
+    pub registry_mirror: Vec<String>,
+}
+
+/// Options that say which build is meant, as `docker build` has them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Build")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the options of docker build"
+)]
+pub struct Build {
+    /// The build's folder, or - for a Dockerfile on standard input
+    #[arg(default_value = ".", value_name = "CONTEXT")]
+    pub context: PathBuf,
+    /// Dockerfile, compose file or bake file; - is standard input [default: the Dockerfile in
+    /// CONTEXT, else its compose or bake file]
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Stage to build
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Platform to build for; several are planned one by one [default: this machine's]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Build argument; without a value it comes from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Named context: a folder, docker-image://IMAGE, or target:NAME
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub build_context: Vec<String>,
+    /// File that the build depends on, such as a lock file, below CONTEXT: a path, a folder or a
+    /// pattern with *, ? and **
+    #[arg(long, value_name = "FILE-OR-GLOB")]
+    pub extra: Vec<String>,
+    /// Do not use the network: base images are known by name only, or as --max-age allows
+    #[arg(long)]
+    pub offline: bool,
+    /// Take what a registry said this long ago, or less
+    #[arg(long, value_name = "PERIOD")]
+    pub max_age: Option<String>,
+}
+
+/// `larder image`
+#[derive(Debug, Args)]
+pub struct Image {
+    /// Images: ruby:3.3, ghcr.io/owner/name@sha256:…
+    #[arg(required = true, value_name = "REF")]
+    pub references: Vec<String>,
+    /// Platform [default: this machine's]
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Only the digest that the tag has now. It costs one HEAD, which counts against no pull limit.
+    #[arg(long)]
+    pub digest: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `larder plan`
+#[derive(Debug, Args)]
+pub struct PlanVerb {
+    #[command(flatten)]
+    pub build: Build,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `larder key`
+#[derive(Debug, Args)]
+pub struct KeyVerb {
+    #[command(flatten)]
+    pub build: Build,
+    /// Write what is printed to a file too, for CI systems that make a key of a file's checksum.
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Print the exact key and then broader and broader beginnings of it, to restore from.
+    #[arg(long)]
+    pub ladder: bool,
+    /// Where a base image cannot be resolved, make the key with its name instead of failing.
+    #[arg(long)]
+    pub allow_unresolved: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `larder explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    pub build: Build,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 /// `larder run`
@@ -133,7 +274,7 @@ pub struct Up {
     pub which: Where,
     #[command(flatten)]
     pub how: How,
-    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, $BASH_ENV, dotenv).
+    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Leave the docker command line's current context as it is.

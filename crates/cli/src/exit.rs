@@ -56,6 +56,7 @@ impl Failure {
         Self::new(Kind::Machine, message)
     }
 
+    #[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
     fn new(kind: Kind, message: impl ToString) -> Self {
         Self {
             kind,

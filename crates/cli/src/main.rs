@@ -1,12 +1,13 @@
 //! Larder: a Docker engine that remembers, for CI jobs on machines that forget.
 //!
 //! Each verb is one file in [`command`]. What was typed ([`args`]) becomes what it means
-//! ([`settings`]) once; only [`report`] prints; [`session`] is the background process that holds an
+//! ([`settings`]) once; [`plan`] knows builds and their base images; only [`report`] prints; [`session`] is the background process that holds an
 //! open volume and its engine.
 
 mod args;
 mod command;
 mod exit;
+mod plan;
 mod report;
 mod session;
 mod settings;
@@ -22,12 +23,19 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = Report::new(arguments.quiet);
     let done = match arguments.verb {
-        Verb::Run(verb) => command::run::run(verb, &report),
-        Verb::Up(verb) => command::up::run(verb, &report),
+        Verb::Run(verb) => command::run::run(&verb, &report),
+        Verb::Up(verb) => command::up::run(&verb, &report),
         Verb::Down(verb) => command::down::run(&verb, &report),
         Verb::Status(verb) => command::status::run(&verb, &report),
         Verb::Ls(verb) => command::ls::run(&verb, &report),
-        Verb::Completions(verb) => command::completions::run(&verb, &report),
+        Verb::Image(verb) => command::image::run(&verb, &report),
+        Verb::Plan(verb) => command::plan::run(&verb, &report),
+        Verb::Key(verb) => command::key::run(&verb, &report),
+        Verb::Explain(verb) => command::explain::run(&verb, &report),
+        Verb::Completions(verb) => {
+            command::completions::run(&verb, &report);
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Man(verb) => command::man::run(&verb, &report),
         Verb::Serve => command::serve::run(),
     };

@@ -12,7 +12,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use larder_model::limits::BLOCK_BYTES;
 
 use crate::exit::{Done, Failure};
-use crate::session::facts::{Job, Restored, Saved};
+use crate::session::facts::{Job, Moved, Restored, Saved};
 use crate::session::protocol::{Event, Progress};
 
 /// Prints for people.
@@ -21,6 +21,7 @@ pub struct Report {
     live: Option<Mutex<ProgressBar>>,
 }
 
+#[allow(clippy::unused_self)] // whoever prints holds the report, also where its state plays no part
 impl Report {
     /// A report that may be quiet: then only warnings and errors are printed.
     pub fn new(quiet: bool) -> Self {
@@ -115,6 +116,9 @@ impl Report {
             engine.choice.shape,
             engine.choice.reason
         ));
+        for moved in &job.moved {
+            self.note(&moved_text(moved));
+        }
         if !job.volume.direct_io {
             self.warning("the loop device does no direct I/O here; reads are cached twice");
         }
@@ -166,6 +170,22 @@ fn restored_text(job: &Job, restored: &Restored) -> String {
         HumanBytes(restored.used_bytes),
         age(restored.age_ms),
         restored.snapshot.short()
+    )
+}
+
+fn moved_text(moved: &Moved) -> String {
+    // Of a time as configurations have it (RFC 3339), the day.
+    let day = |created: &Option<String>| match created.as_deref().and_then(|time| time.get(..10)) {
+        Some(day) => format!(" (of {day})"),
+        None => String::new(),
+    };
+    format!(
+        "base image {} moved: {}{} -> {}{}; the next build fetches it",
+        moved.tag,
+        moved.old,
+        day(&moved.old_created),
+        moved.new,
+        day(&moved.new_created)
     )
 }
 

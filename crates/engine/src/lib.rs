@@ -23,6 +23,7 @@ mod config;
 mod daemon;
 pub mod engine;
 pub mod error;
+pub mod freshness;
 pub mod holders;
 mod http;
 pub mod network;

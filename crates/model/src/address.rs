@@ -13,6 +13,8 @@
 //! migration. In `<time>` the newest snapshot sorts first, so that the first name of a listing is
 //! the head of a lineage.
 
+use std::fmt::Write as _;
+
 use crate::digest::{BlockId, HotListId, LeavesId, MapId, PackId, SnapshotId};
 use crate::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
@@ -52,6 +54,11 @@ pub fn snapshots() -> String {
     format!("{FORMAT}/snapshots")
 }
 
+/// The folder that holds a folder for each compatibility of a project.
+pub fn project(project: &str) -> String {
+    format!("{}/{}", snapshots(), segment(project))
+}
+
 /// The folder of one lineage's snapshots.
 pub fn lineage(lineage: &Lineage) -> String {
     format!("{}/{}", scope(lineage), segment(&lineage.job))
@@ -60,9 +67,8 @@ pub fn lineage(lineage: &Lineage) -> String {
 /// The folder that holds a folder for each job in a lineage's scope.
 pub fn scope(lineage: &Lineage) -> String {
     format!(
-        "{}/{}/{}/{}",
-        snapshots(),
-        segment(&lineage.project),
+        "{}/{}/{}",
+        project(&lineage.project),
         segment(&lineage.compatibility),
         segment(&lineage.scope)
     )
@@ -92,7 +98,7 @@ fn segment(name: &str) -> String {
         match byte {
             b'.' if !dots_only => out.push('.'),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("={byte:02x}")),
+            _ => write!(out, "={byte:02x}").expect("writing to a string"),
         }
     }
     if name.is_empty() {

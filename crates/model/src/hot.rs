@@ -28,7 +28,7 @@ pub fn encode(blocks: &[u64]) -> (HotListId, Vec<u8>) {
     for block in blocks {
         let block = i64::try_from(*block).expect("a volume has fewer than 2^63 blocks");
         let step = block - last;
-        let mut zigzag = (step << 1 ^ step >> 63) as u64;
+        let mut zigzag = (step << 1 ^ step >> 63).cast_unsigned();
         while zigzag >= 0x80 {
             out.push(zigzag as u8 | 0x80);
             zigzag >>= 7;
@@ -54,7 +54,7 @@ pub fn decode(bytes: &[u8], volume_blocks: u64) -> Result<Vec<u64>, FormatError>
     let mut last = 0_i64;
     for _ in 0..count {
         let zigzag = read_leb128(&mut from)?;
-        let step = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+        let step = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
         last = last.wrapping_add(step);
         match u64::try_from(last) {
             Ok(block) if block < volume_blocks => blocks.push(block),

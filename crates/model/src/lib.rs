@@ -6,15 +6,20 @@
 //! bytes; each type's own documentation is the authority.
 
 pub mod address;
+pub mod diff;
 pub mod digest;
+pub mod dockerfile;
 pub mod frame;
 pub mod hot;
 pub mod identity;
+pub mod key;
 pub mod ladder;
 pub mod limits;
 pub mod lineage;
 pub mod map;
 pub mod pack;
+pub mod plan;
+pub mod reference;
 pub mod snapshot;
 pub mod wire;
 

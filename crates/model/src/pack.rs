@@ -80,9 +80,9 @@ impl PackBuilder {
         self.index
             .extend_from_slice(&slot.stored_bytes.to_le_bytes());
         self.index.push(slot.blocks);
-        blocks
-            .iter()
-            .for_each(|id| self.index.extend_from_slice(id.as_bytes()));
+        for id in blocks {
+            self.index.extend_from_slice(id.as_bytes());
+        }
         self.frames += 1;
         slot
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use larder_model::identity::{Healthcheck, InheritedConfig, environment};
+use larder_model::identity::{BaseIdentity, Healthcheck, InheritedConfig, environment};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -252,6 +252,16 @@ fn manifest(raw: RawDocument, what: &str) -> Result<Manifest, RegistryError> {
 impl Config {
     /// Reads the configuration of an image with this many layers.
     pub(crate) fn parse(bytes: &[u8], layers: usize, what: &str) -> Result<Self, RegistryError> {
+        let (config, listed) = Self::read(bytes, what)?;
+        if listed != layers {
+            let reason = format!("it has {layers} layers, its configuration lists {listed}");
+            return Err(malformed(what, &reason));
+        }
+        Ok(config)
+    }
+
+    /// Reads a configuration, and how many layers it lists.
+    fn read(bytes: &[u8], what: &str) -> Result<(Self, usize), RegistryError> {
         let raw: RawConfig = json(bytes, what)?;
         let rootfs = raw.rootfs.ok_or_else(|| {
             malformed(
@@ -260,14 +270,7 @@ impl Config {
             )
         })?;
         let diff_ids = rootfs.diff_ids.unwrap_or_default();
-        if diff_ids.len() != layers {
-            let reason = format!(
-                "it has {layers} layers, its configuration lists {}",
-                diff_ids.len()
-            );
-            return Err(malformed(what, &reason));
-        }
-        Ok(Self {
+        let config = Self {
             platform: Platform::new(
                 raw.os.as_deref().unwrap_or_default(),
                 raw.architecture.as_deref().unwrap_or_default(),
@@ -276,8 +279,17 @@ impl Config {
             created: raw.created,
             chain: chain_id(&diff_ids),
             inherited: inherited(raw.config.unwrap_or_default()),
-        })
+        };
+        Ok((config, diff_ids.len()))
     }
+}
+
+/// The identity of an image whose configuration (OCI image specification, `config.md`) is at hand
+/// already, such as one that an engine holds; `what` names it in errors.
+pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity, RegistryError> {
+    let (config, _) = Config::read(config, what)?;
+    let chain = config.chain.as_ref().map_or("", Digest::as_str);
+    Ok(BaseIdentity::of(chain, &config.inherited))
 }
 
 /// OCI image specification, `config.md`, "Layer `ChainID`".

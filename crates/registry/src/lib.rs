@@ -39,6 +39,7 @@ mod target;
 pub use auth::{Credential, Credentials, DockerConfig};
 pub use client::RateLimit;
 pub use digest::{Digest, DigestError};
+pub use document::identity_of;
 pub use error::RegistryError;
 pub use memory::Memory;
 pub use platform::{Platform, PlatformError};

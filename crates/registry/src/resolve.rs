@@ -110,8 +110,10 @@ impl Registry {
         requests: &[ImageRequest],
     ) -> Vec<Result<Resolved, RegistryError>> {
         let run = self.run(requests.iter().map(|request| &request.target));
-        let each = stream::iter(requests.iter().map(|request| run.resolve(request)));
-        each.buffered(self.client.settings().concurrency.max(1))
+        // Collected first: a stream that holds the closure is `Send` for one lifetime only.
+        let each: Vec<_> = requests.iter().map(|one| run.resolve(one)).collect();
+        stream::iter(each)
+            .buffered(self.client.settings().concurrency.max(1))
             .collect()
             .await
     }

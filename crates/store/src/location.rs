@@ -24,6 +24,24 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const RETRY_LIMIT: Duration = Duration::from_secs(40);
 
+/// The three clouds' builders have the same methods and no trait in common.
+macro_rules! open_cloud {
+    ($location:expr, $settings:expr, $builder:ty, $with_bucket:ident) => {{
+        let mut builder = <$builder>::new()
+            .$with_bucket(&$location.bucket)
+            .with_client_options(client_options($settings))
+            .with_retry(retries());
+        for (name, value) in $settings {
+            // Variables that mean nothing to this store are left out.
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let store = builder.build();
+        Arc::new(store.map_err(|error| $location.refuse(&error.to_string()))?)
+    }};
+}
+
 /// Where a store is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Location {
@@ -107,9 +125,11 @@ impl Location {
     pub fn open(&self, settings: &[(String, String)]) -> Result<Objects, StoreError> {
         let store: Arc<dyn ObjectStore> = match self.scheme {
             Scheme::File => self.open_folder()?,
-            Scheme::S3 => self.open_s3(settings)?,
-            Scheme::Gs => self.open_gs(settings)?,
-            Scheme::Az => self.open_az(settings)?,
+            Scheme::S3 => open_cloud!(self, settings, AmazonS3Builder, with_bucket_name),
+            Scheme::Gs => {
+                open_cloud!(self, settings, GoogleCloudStorageBuilder, with_bucket_name)
+            }
+            Scheme::Az => open_cloud!(self, settings, MicrosoftAzureBuilder, with_container_name),
         };
         let prefix = if self.scheme == Scheme::File {
             ""
@@ -130,54 +150,6 @@ impl Location {
             Ok(folder) => Ok(Arc::new(folder.with_fsync(true))),
             Err(why) => Err(self.refuse(&why)),
         }
-    }
-
-    fn open_s3(&self, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(&self.bucket)
-            .with_client_options(client_options(settings))
-            .with_retry(retries());
-        for (name, value) in settings {
-            if let Ok(key) = name.to_ascii_lowercase().parse() {
-                builder = builder.with_config(key, value);
-            }
-        }
-        let store = builder
-            .build()
-            .map_err(|error| self.refuse(&error.to_string()))?;
-        Ok(Arc::new(store))
-    }
-
-    fn open_gs(&self, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let mut builder = GoogleCloudStorageBuilder::new()
-            .with_bucket_name(&self.bucket)
-            .with_client_options(client_options(settings))
-            .with_retry(retries());
-        for (name, value) in settings {
-            if let Ok(key) = name.to_ascii_lowercase().parse() {
-                builder = builder.with_config(key, value);
-            }
-        }
-        let store = builder
-            .build()
-            .map_err(|error| self.refuse(&error.to_string()))?;
-        Ok(Arc::new(store))
-    }
-
-    fn open_az(&self, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let mut builder = MicrosoftAzureBuilder::new()
-            .with_container_name(&self.bucket)
-            .with_client_options(client_options(settings))
-            .with_retry(retries());
-        for (name, value) in settings {
-            if let Ok(key) = name.to_ascii_lowercase().parse() {
-                builder = builder.with_config(key, value);
-            }
-        }
-        let store = builder
-            .build()
-            .map_err(|error| self.refuse(&error.to_string()))?;
-        Ok(Arc::new(store))
     }
 
     fn refuse(&self, why: &str) -> StoreError {

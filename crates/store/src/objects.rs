@@ -41,7 +41,8 @@ impl Objects {
     }
 
     fn at(&self, path: &str) -> Path {
-        Path::from_iter(self.prefix.parts().chain(Path::from(path).parts()))
+        let below = Path::from(path);
+        self.prefix.parts().chain(below.parts()).collect()
     }
 
     /// Writes an object whose name says its content. One that is there already is left as it is:
@@ -157,7 +158,7 @@ impl Objects {
             let mut paths = Vec::new();
             let mut stream = self.store.list(Some(&at));
             while let Some(object) = stream.try_next().await? {
-                let below = Path::from_iter(object.location.parts().skip(skip));
+                let below: Path = object.location.parts().skip(skip).collect();
                 paths.push(below.to_string());
                 if paths.len() >= max {
                     break;

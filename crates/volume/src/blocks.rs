@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES};
+use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
 use larder_model::map::leaf_of;
 use larder_store::{FetchedBlock, Source, StoreError};
 use rustix::fs::FallocateFlags;
@@ -22,6 +22,9 @@ use crate::region::{Region, WHOLE};
 
 /// Blocks of one request that are fetched at once.
 const FETCHES_PER_REQUEST: usize = 8;
+
+/// Bytes of the volume that one region covers.
+const REGION_BYTES: u64 = (LEAF_BLOCKS * BLOCK_BYTES) as u64;
 
 /// The blocks of an open volume.
 #[derive(Debug)]
@@ -302,15 +305,48 @@ impl Blocks {
     }
 
     /// Makes a range zero and gives its space back. The range must be writable, unless the volume
-    /// is being trimmed: then the absent pages of a block that is cut are left as they are, since
-    /// fetching a block only to forget half of it serves nobody.
+    /// is being trimmed. A trim names free space, which nobody reads again, just before the local
+    /// file is thrown away: so it gives no space back (punching a hole waits for the disk, some
+    /// milliseconds each), and it leaves blocks that it cuts as they are, but for what this job
+    /// wrote there, which must not be saved.
     pub fn discard(&self, range: Range<u64>) -> io::Result<()> {
+        let size = REGION_BYTES;
+        for region in range.start / size..range.end.div_ceil(size) {
+            // A trim names all free space of a sparse volume: most of it was never anything else.
+            if !self.is_blank(region) {
+                let within = range.start.max(region * size)..range.end.min((region + 1) * size);
+                self.discard_in_region(within)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of the volume that are not zeros everywhere, in bytes: what a trim has to look at.
+    pub fn occupied(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for region in (0..self.regions.len() as u64).filter(|region| !self.is_blank(*region)) {
+            let start = region * REGION_BYTES;
+            match ranges.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end += REGION_BYTES,
+                None => ranges.push(start..start + REGION_BYTES),
+            }
+        }
+        ranges
+    }
+
+    /// Whether a region is all zeros, in the store and here.
+    fn is_blank(&self, region: u64) -> bool {
+        let stored = self.source.root().leaf(region as u32).is_some();
+        !stored && self.regions[region as usize].get().is_none()
+    }
+
+    fn discard_in_region(&self, range: Range<u64>) -> io::Result<()> {
         let trimming = self.is_trimming();
         for part in parts(range.clone()) {
             if part.within.len() == BLOCK_BYTES {
                 self.discard_block(part.block);
             } else if trimming {
-                self.punch_local_pages(&part)?;
+                self.clear_written_pages(&part)?;
             } else {
                 self.change(&part, || {
                     let start = part.block * BLOCK_BYTES as u64;
@@ -320,7 +356,7 @@ impl Blocks {
         }
         let size = BLOCK_BYTES as u64;
         let whole = range.start.next_multiple_of(size)..range.end / size * size;
-        if whole.start < whole.end {
+        if whole.start < whole.end && !trimming {
             self.wrote(self.punch(whole))?;
         }
         Ok(())
@@ -344,17 +380,20 @@ impl Blocks {
         region.set_local(at, WHOLE);
     }
 
-    fn punch_local_pages(&self, part: &Part) -> io::Result<()> {
+    fn clear_written_pages(&self, part: &Part) -> io::Result<()> {
         let (region, at) = self.region(part.block);
+        if !region.dirty.get(at) || region.zeroed.get(at) {
+            return Ok(());
+        }
         let _filling = region
             .filling
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let pages = region.local(at) & part.pages() & !part.cut_pages();
         let start = part.block * BLOCK_BYTES as u64;
-        for page in (0..16).filter(|page| pages & 1 << page != 0) {
+        for page in (0..PAGES_PER_BLOCK as u64).filter(|page| pages & 1 << page != 0) {
             let offset = start + page * PAGE_BYTES as u64;
-            self.wrote(self.punch(offset..offset + PAGE_BYTES as u64))?;
+            self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
         }
         Ok(())
     }

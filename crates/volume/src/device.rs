@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use larder_model::limits::PAGE_BYTES;
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, ioctl};
+use rustix::ioctl::{Getter, IntegerSetter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, ioctl};
 
 use crate::error::VolumeError;
 
@@ -23,6 +23,11 @@ const LOOP_CONFIGURE: Opcode = 0x4C0A;
 const LOOP_CLR_FD: Opcode = 0x4C01;
 const LOOP_GET_STATUS64: Opcode = 0x4C05;
 const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
+/// `_IO(0x12, 98)` of `include/uapi/linux/fs.h`.
+const BLKRASET: Opcode = 0x1262;
+/// Read-ahead of the device, in sectors of 512 bytes: 1 MiB, the content of a frame and the largest
+/// FUSE request. The kernel's default of 128 KiB makes eight requests of one.
+const READ_AHEAD_SECTORS: usize = 2048;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 const LOOP_MAJOR: u32 = 7;
@@ -109,7 +114,7 @@ impl LoopDevice {
                 "find a free device in",
                 "/dev/loop-control",
             ))?;
-            if let Some(device) = Self::configure(number as u32, &backing)? {
+            if let Some(device) = Self::configure(number.cast_unsigned(), &backing)? {
                 return Ok(device);
             }
         }
@@ -144,6 +149,7 @@ impl LoopDevice {
                 unsafe { ioctl(&device, Setter::<LOOP_CONFIGURE, LoopConfig>::new(config)) };
             match configured {
                 Ok(()) => {
+                    set_read_ahead(&device);
                     let direct = has_direct_io(&device).map_err(VolumeError::io("ask", &path))?;
                     return Ok(Some(Self {
                         device,
@@ -182,6 +188,21 @@ impl LoopDevice {
         #[allow(unsafe_code)]
         let cleared = unsafe { ioctl(&self.device, NoArg::<LOOP_CLR_FD>::new()) };
         cleared.map_err(VolumeError::io("detach", &self.path))
+    }
+}
+
+/// Without it reading in order is slower, and nothing else.
+fn set_read_ahead(device: &File) {
+    // SAFETY: BLKRASET takes a number and writes nothing.
+    #[allow(unsafe_code)]
+    let set = unsafe {
+        ioctl(
+            device,
+            IntegerSetter::<BLKRASET>::new_usize(READ_AHEAD_SECTORS),
+        )
+    };
+    if let Err(error) = set {
+        tracing::debug!(%error, "the device keeps its read-ahead");
     }
 }
 

@@ -12,6 +12,7 @@
 //! - a request that needs a fetch is answered from a task; the threads that read from the kernel
 //!   never wait.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -91,13 +92,16 @@ impl Disk {
             .map_err(VolumeError::io("start FUSE at", folder))?;
         // Keeps the mounts until our open files are closed. Else, when the process ends with the
         // volume mounted, one of the threads that serve it may be the last in the mount namespace: it
-        // takes the mounts down before it lets go of the FUSE device (the kernel runs what exit_files
-        // put off after what exit_task_namespaces put off), and waits for itself for ever.
+        // takes the mounts down before it lets go of the FUSE device (the kernel runs what `exit_files`
+        // put off after what `exit_task_namespaces` put off), and waits for itself for ever.
         let namespace = std::fs::File::open("/proc/thread-self/ns/mnt")
             .map_err(VolumeError::io("open", "/proc/thread-self/ns/mnt"))?;
         let thread = std::thread::Builder::new()
             .name("fuse".into())
             .spawn(move || {
+                // The session's threads inherit it. Whoever started us said already if it fails.
+                let flusher = crate::flusher::become_flusher();
+                tracing::debug!(?flusher, "serving");
                 let ended = session.run();
                 drop(namespace);
                 ended
@@ -181,12 +185,22 @@ fn answer(reply: ReplyEmpty, result: io::Result<()>) {
     }
 }
 
+thread_local! {
+    /// What a read is copied through. A fresh buffer for each request would cost more, in pages
+    /// that the kernel zeroes and maps, than the copy itself.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 fn answer_read(blocks: &Blocks, offset: u64, size: usize, reply: ReplyData) {
-    let mut buffer = vec![0; size];
-    match blocks.read_at(&mut buffer, offset) {
-        Ok(()) => reply.data(&buffer),
-        Err(error) => reply.error(errno(&error)),
-    }
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        match blocks.read_at(&mut buffer[..size], offset) {
+            Ok(()) => reply.data(&buffer[..size]),
+            Err(error) => reply.error(errno(&error)),
+        }
+    });
 }
 
 fn answer_write(blocks: &Blocks, offset: u64, data: &[u8], reply: ReplyWrite) {

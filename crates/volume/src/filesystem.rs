@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `^has_journal` | a volume that was not unmounted is never published, so a journal only adds writes |
 //! | `^resize_inode`, `sparse_super2`, `-G 512`, `packed_meta_blocks=1` | metadata in few, neighbouring blocks: 6 blocks of 64 KiB are not zero after mkfs of 64 GiB, 112 with the defaults |
-//! | `-i 32768` | node_modules and the like run out of inodes before bytes |
+//! | `-i 32768` | `node_modules` and the like run out of inodes before bytes |
 //! | `-m 0` | no reserve for root: the engine is root |
 //! | `nodiscard`, `lazy_itable_init=1` | the file is sparse and zero already |
 //! | mount `noatime` | reading would dirty blocks (33 of them in a small job) |
@@ -17,6 +17,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -78,20 +79,29 @@ pub fn mount(device: &Path, folder: &Path) -> Result<(), VolumeError> {
         .map_err(VolumeError::io("make private", folder))
 }
 
-/// Tells the device which space is free. Free extents shorter than a block are left out. What is
-/// still to be written is written first: until then it has no place, and counts as free.
-pub fn trim(folder: &Path) -> Result<(), VolumeError> {
+/// Writes what is still to be written. Until then it has no place on the volume, and a trim would
+/// count it as free.
+pub fn write_back(folder: &Path) -> Result<(), VolumeError> {
     let opened = File::open(folder).map_err(VolumeError::io("open", folder))?;
-    rustix::fs::syncfs(&opened).map_err(VolumeError::io("write back", folder))?;
-    let mut range = TrimRange {
-        start: 0,
-        len: u64::MAX,
-        min_len: BLOCK_BYTES as u64,
-    };
-    // SAFETY: FITRIM reads and writes a `struct fstrim_range`, which TrimRange mirrors.
-    #[allow(unsafe_code)]
-    let trimmed = unsafe { ioctl(&opened, Updater::<FITRIM, TrimRange>::new(&mut range)) };
-    trimmed.map_err(VolumeError::io("trim", folder))
+    rustix::fs::syncfs(&opened).map_err(VolumeError::io("write back", folder))
+}
+
+/// Tells the device which space is free in some ranges of the volume (in bytes). Free extents
+/// shorter than a block are left out.
+pub fn trim(folder: &Path, ranges: &[Range<u64>]) -> Result<(), VolumeError> {
+    let opened = File::open(folder).map_err(VolumeError::io("open", folder))?;
+    for range in ranges {
+        let mut range = TrimRange {
+            start: range.start,
+            len: range.end - range.start,
+            min_len: BLOCK_BYTES as u64,
+        };
+        // SAFETY: FITRIM reads and writes a `struct fstrim_range`, which TrimRange mirrors.
+        #[allow(unsafe_code)]
+        let trimmed = unsafe { ioctl(&opened, Updater::<FITRIM, TrimRange>::new(&mut range)) };
+        trimmed.map_err(VolumeError::io("trim", folder))?;
+    }
+    Ok(())
 }
 
 /// Bytes in use on a mounted file system.

@@ -13,6 +13,7 @@ pub mod device;
 pub mod disk;
 mod error;
 pub mod filesystem;
+pub mod flusher;
 mod prefetch;
 mod region;
 pub mod room;

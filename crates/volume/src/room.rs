@@ -33,6 +33,8 @@ impl Room {
         let thread = std::thread::Builder::new()
             .name("room".into())
             .spawn(move || {
+                // The engine's processes are started from here.
+                crate::flusher::stay_ordinary();
                 let result = enter(private_network);
                 let failed = result.is_err();
                 let sent =
@@ -40,7 +42,9 @@ impl Room {
                 if failed || sent.is_err() {
                     return;
                 }
-                queue.into_iter().for_each(|job| job());
+                for job in queue {
+                    job();
+                }
             })
             .map_err(VolumeError::io("start a thread for", "/proc/self/ns/mnt"))?;
         let entered = entered.recv().expect("the room answers before it ends");

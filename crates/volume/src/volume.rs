@@ -180,8 +180,9 @@ impl Volume {
         let unmounting = tokio::task::spawn_blocking(move || {
             room.run(move || {
                 filesystem::unmount_below(&mount, UNMOUNT_LIMIT)?;
+                filesystem::write_back(&mount)?;
                 blocks.set_trimming(true);
-                let trimmed = filesystem::trim(&mount);
+                let trimmed = filesystem::trim(&mount, &blocks.occupied());
                 blocks.set_trimming(false);
                 // What could not be trimmed is unmounted all the same.
                 trimmed.and(filesystem::unmount(&mount, UNMOUNT_LIMIT))

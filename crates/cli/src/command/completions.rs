@@ -1,17 +1,13 @@
 //! `larder completions SHELL`: a completion script.
 
-use std::process::ExitCode;
-
 use clap::CommandFactory as _;
 
 use crate::args::{Arguments, Completions};
-use crate::exit::Done;
 use crate::report::Report;
 
 /// Prints the script.
-pub fn run(verb: &Completions, report: &Report) -> Done {
+pub fn run(verb: &Completions, report: &Report) {
     let mut script = Vec::new();
     clap_complete::generate(verb.shell, &mut Arguments::command(), "larder", &mut script);
     report.answer(String::from_utf8_lossy(&script).trim_end());
-    Ok(ExitCode::SUCCESS)
 }

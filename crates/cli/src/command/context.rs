@@ -74,9 +74,10 @@ impl Creating {
         let used = docker(&["use", NAME])
             .status()
             .map_err(|error| error.to_string())?;
-        match made.success() && used.success() {
-            true => Ok(()),
-            false => Err(format!("docker context use {NAME} failed")),
+        if made.success() && used.success() {
+            Ok(())
+        } else {
+            Err(format!("docker context use {NAME} failed"))
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::builds;
 use super::down::strictly;
 use crate::args::Run;
 use crate::exit::{Done, Failure};
@@ -25,8 +26,9 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Runs the command; its exit code is ours.
-pub fn run(verb: Run, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+pub fn run(verb: &Run, report: &Report) -> Done {
+    let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    settings.plans = builds::planned(&settings.plan_paths, report);
     let place = Place::of(&settings.state);
     let up = machine::check(&settings.path).and_then(|()| client::up(&settings, &place, report));
     let running = match up {
@@ -53,12 +55,12 @@ pub fn run(verb: Run, report: &Report) -> Done {
     let ended = client::ask(&place, down, report);
     drop(held);
     let ended = ended.unwrap_or_else(|failure| Some(Event::Failed(failure)));
-    let lost = |why: &str| match settings.strict && code == 0 {
-        true => Err(Failure::failed(format!("nothing saved: {why} (--strict)"))),
-        false => {
-            report.warning(&format!("nothing saved: {why}"));
-            Ok(())
+    let lost = |why: &str| {
+        if settings.strict && code == 0 {
+            return Err(Failure::failed(format!("nothing saved: {why} (--strict)")));
         }
+        report.warning(&format!("nothing saved: {why}"));
+        Ok(())
     };
     match ended {
         Some(Event::Ended(mut job)) => {
@@ -73,8 +75,10 @@ pub fn run(verb: Run, report: &Report) -> Done {
             };
             job.phases.insert(at.unwrap_or(job.phases.len()), command);
             report.down(&job);
-            if let Some(file) = &verb.json {
-                report.write_json(file, &job)?;
+            // The command has run: its exit code stands, whatever becomes of the report.
+            if let Some(Err(failure)) = verb.json.as_ref().map(|file| report.write_json(file, &job))
+            {
+                report.warning(&failure.message);
             }
             if code == 0 {
                 strictly(settings.strict, &job)?;
@@ -120,7 +124,7 @@ fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done
                 return Ok(if found { CANNOT_RUN } else { NOT_FOUND });
             }
         };
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         loop {
             tokio::select! {
                 status = child.wait() => return status.map(exit_code).map_err(Failure::failed),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::context;
+use super::{builds, context};
 use crate::args::Up;
 use crate::exit::{Done, Failure};
 use crate::report::Report;
@@ -14,8 +14,9 @@ use crate::session::{client, machine};
 use crate::settings::Settings;
 
 /// Starts a session, or attaches to the one that runs.
-pub fn run(verb: Up, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+pub fn run(verb: &Up, report: &Report) -> Done {
+    let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    settings.plans = builds::planned(&settings.plan_paths, report);
     machine::check(&settings.path)?;
     let place = Place::of(&settings.state);
     // The context names a socket that is known before anything listens on it.

@@ -25,6 +25,8 @@ pub struct Job {
     pub saved: Option<Saved>,
     /// Why nothing was saved, once the job has ended.
     pub not_saved: Option<String>,
+    /// The base images that moved; the engine was made to forget what they were.
+    pub moved: Vec<Moved>,
     /// What was fetched from the store.
     pub fetched: Fetched,
     /// What took how long, in order.
@@ -85,6 +87,21 @@ pub struct Saved {
     pub statistics: Statistics,
 }
 
+/// A tag that was another image to the last job, or in its engine, than it is today.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The tag, as people write it.
+    pub tag: String,
+    /// The identity of the engine's image, in short.
+    pub old: String,
+    /// When that was built.
+    pub old_created: Option<String>,
+    /// The identity of the registry's image, in short.
+    pub new: String,
+    /// When that was built.
+    pub new_created: Option<String>,
+}
+
 /// What was fetched from the store.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Fetched {
@@ -99,7 +116,7 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `volume`, `engine`, `command`, `quiesce`, `stop`, `close`, `pack`, `publish`.
+    /// Its name: `find`, `volume`, `engine`, `facts`, `fresh`, `command`, `quiesce`, `stop`, `close`, `pack`, `publish`.
     pub name: String,
     /// How long it took.
     pub ms: f64,

@@ -18,11 +18,11 @@ use larder_store::packer::PackProgress;
 use larder_store::{StoreError, catalog};
 use larder_volume::{Seal, filesystem};
 
+use super::events::Events;
 use super::facts::{Fetched, Job, Saved, Timer, now_ms};
 use super::leftovers;
 use super::protocol::{Event, Progress};
 use super::restore;
-use super::serve::Events;
 use super::start::Live;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
@@ -40,10 +40,13 @@ pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
         doubt = Some("asked not to".to_owned());
     }
     let sealed = close(&mut live, &mut doubt, &mut timer).await;
+    let plan = live.planning.record(events).await;
     let given_back = live.parts.give_back();
     let saved = async {
         match (&doubt, &sealed) {
-            (None, Some(seal)) => save(&live.job, seal, &live.objects, events, &mut timer).await,
+            (None, Some(seal)) => {
+                save(&live.job, plan, seal, &live.objects, events, &mut timer).await
+            }
             _ => Err(doubt
                 .clone()
                 .unwrap_or_else(|| "the volume was not sealed".to_owned())),
@@ -159,6 +162,7 @@ fn fetched(seal: &Seal) -> Fetched {
 /// Stores and publishes. `None` if the job changed nothing that the store does not have already.
 async fn save(
     job: &Job,
+    plan: Option<serde_json::Value>,
     seal: &Seal,
     objects: &larder_store::Objects,
     events: &Events,
@@ -212,7 +216,7 @@ async fn save(
         },
         larder: env!("CARGO_PKG_VERSION").to_owned(),
         statistics,
-        plan: None,
+        plan,
     };
     let id = store_error(catalog::publish(objects, &snapshot).await)?;
     timer.phase("publish");

@@ -5,17 +5,21 @@
 //! | [`place`] | where a session's files are |
 //! | [`facts`] | what is reported of a job |
 //! | [`protocol`] | what the background process and the commands say to each other |
+//! | [`events`] | where the background process says what it does |
 //! | [`client`] | the commands' side |
 //! | [`serve`] | the background process, from its first to its last line |
 //! | [`start`] | bringing up: ladder, volume, engine |
+//! | [`fresh`] | base images: what they are today, which tags the engine must forget |
 //! | [`parts`] | the room, the network, the volume, the engine, in their order |
 //! | [`finish`] | bringing down: quiesce, seal, publish |
 //! | [`leftovers`] | clearing what a crash left behind |
 //! | [`machine`] | what the machine must have |
 
 pub mod client;
+mod events;
 pub mod facts;
 mod finish;
+mod fresh;
 pub mod leftovers;
 pub mod machine;
 mod parts;

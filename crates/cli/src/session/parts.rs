@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_engine::network::{HostNetwork, PrivateNet};
 use larder_engine::process::Identity;
@@ -19,11 +20,13 @@ use rustix::process::Pid;
 use super::facts::Timer;
 use super::leftovers::Record;
 use super::place::Place;
-use super::start::READY_LIMIT;
 use crate::exit::{Done, Failure};
 
 /// The machine's settings of its engine; what they say of registries is taken over.
 const SYSTEM_CONFIG: &str = "/etc/docker/daemon.json";
+
+/// Time for the engine to answer. A far store adds some fetches to its start.
+const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// What is to be brought up.
 #[derive(Debug, Clone)]
@@ -224,7 +227,7 @@ impl Parts {
         if let Some(volume) = self.volume.take() {
             let device = volume.opened().device;
             let ended = tokio::task::spawn_blocking(move || {
-                larder_engine::holders::end_holders(device, std::time::Duration::from_secs(10))
+                larder_engine::holders::end_holders(device, Duration::from_secs(10))
             });
             let stuck = ended.await.expect("ending processes does not panic");
             if !stuck.is_empty() {

@@ -1,17 +1,18 @@
 //! The background process, from its first to its last line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write};
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use larder_volume::flusher;
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::events::Events;
 use super::finish::finish;
 use super::leftovers;
 use super::place::Place;
@@ -25,29 +26,6 @@ const LOCK_LIMIT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
-
-/// Where events go: to whoever asked for what is being done.
-pub struct Events(Mutex<Box<dyn Write + Send>>);
-
-impl Events {
-    fn to(out: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(out)))
-    }
-
-    /// Sends an event. Somebody who no longer listens misses it; the log has it.
-    pub fn emit(&self, event: &Event) {
-        if !matches!(event, Event::Progress(_)) {
-            tracing::info!(?event, "event");
-        }
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = out
-            .write_all(event.to_line().as_bytes())
-            .and_then(|()| out.flush());
-        if let Err(error) = sent {
-            tracing::debug!(%error, "nobody listens");
-        }
-    }
-}
 
 /// Reads the settings from standard input and serves one session.
 pub fn serve() -> Done<()> {
@@ -75,9 +53,12 @@ fn serve_with(settings: Settings, events: &Events) -> Done<()> {
         place.create()?;
     }
     detach(&place)?;
-    let flusher = rustix::process::configure_io_flusher_behavior(true);
-    if let Err(error) = flusher {
-        tracing::warn!(%error, "not an IO flusher (CAP_SYS_RESOURCE is missing): under memory pressure the disk may stall");
+    match flusher::become_flusher() {
+        Ok(true) => {}
+        other => tracing::warn!(
+            ?other,
+            "not an IO flusher (CAP_SYS_RESOURCE is missing): under memory pressure the disk may stall"
+        ),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -166,8 +147,13 @@ async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> 
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&control, private)
         .map_err(|error| Failure::failed(format!("cannot close {}: {error}", control.display())))?;
-    events.emit(&Event::Running(Box::new(live.job.clone())));
+    if !events.emit(&Event::Running(Box::new(live.job.clone()))) {
+        tracing::warn!("the command that asked for this session is gone; ending it");
+        finish(live, true, events).await;
+        return Ok(());
+    }
     release_stdout();
+    spare_from_oom_killer();
     let (asks, mut asked) = mpsc::channel(16);
     tokio::spawn(accept(listener, asks));
     let last = until_down(&mut live, &mut asked).await;
@@ -182,6 +168,14 @@ async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> 
     let job = finish(live, discard, &events).await;
     events.emit(&Event::Ended(Box::new(job)));
     Ok(())
+}
+
+/// Without this process the engine's disk is gone. The engine was started before and keeps its own
+/// score.
+fn spare_from_oom_killer() {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000") {
+        tracing::debug!(%error, "the OOM killer may choose this process");
+    }
 }
 
 /// Whoever waits for our output to end may go on.

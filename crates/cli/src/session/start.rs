@@ -2,26 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use larder_engine::program::{self, Compatibility, EngineProgram};
-use larder_engine::{Choice, ImageStore, system};
-use larder_model::lineage::Lineage;
+use larder_engine::{Choice, system};
 use larder_store::{Objects, Source};
 
+use super::events::Events;
 use super::facts::{self, Job, Restored, Timer, now_ms};
+use super::fresh::Planning;
 use super::parts::{Parts, Plan};
 use super::place::Place;
 use super::protocol::Event;
 use super::restore::{self, Restorable};
-use super::serve::Events;
 use crate::exit::{Done, Failure};
-use crate::settings::Settings;
-
-/// The first version of Docker whose fresh installations use the containerd store.
-const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;
-/// Time for the engine to answer. A far store adds some fetches to its start.
-pub(super) const READY_LIMIT: Duration = Duration::from_secs(90);
+use crate::plan::record::{Known, Record};
+use crate::settings::{Fresh, Settings};
 
 /// A session that is up.
 pub struct Live {
@@ -35,6 +30,8 @@ pub struct Live {
     pub objects: Objects,
     /// Why nothing can be saved, as far as that is known from the start.
     pub cannot_save: Option<String>,
+    /// The plans of the job's builds.
+    pub planning: Planning,
     /// What is reported.
     pub job: Job,
 }
@@ -43,33 +40,22 @@ pub struct Live {
 pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Live> {
     let mut timer = Timer::start();
     let (program, choice) = look(&settings).await?;
-    let image_store = settings
-        .image_store
-        .unwrap_or_else(|| default_store(&program));
-    let lineage = Lineage {
-        project: settings.project.clone(),
-        compatibility: Compatibility::of(&program, image_store).to_string(),
-        scope: settings.scope.clone(),
-        job: settings.job.clone(),
-    };
+    let image_store = settings.image_store(&program);
+    let compatibility = Compatibility::of(&program, image_store).to_string();
+    let lineage = settings.lineage(&compatibility);
     let mut warnings = Vec::new();
     let (objects, cannot_save) = open_store(&settings, &mut warnings);
-    let found = restore::find(
-        &objects,
-        &lineage,
-        &settings.fallback,
-        &program,
-        &mut warnings,
-    )
-    .await;
+    let fallback = &settings.fallback;
+    let found = restore::find(&objects, &lineage, fallback, &program, &mut warnings).await;
     timer.phase("find");
+    let mut planning = Planning::begin(&settings, known_before(found.as_ref()));
     let plan = Plan {
         choice,
         program,
         image_store,
         environment: settings.engine_environment.clone(),
     };
-    let (parts, restored) = bring_up(
+    let (mut parts, restored) = bring_up(
         &plan,
         &place,
         &settings,
@@ -79,9 +65,15 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         &mut timer,
     )
     .await?;
-    warnings
-        .iter()
-        .for_each(|warning| events.emit(&Event::Warning(warning.clone())));
+    for warning in &warnings {
+        events.emit(&Event::Warning(warning.clone()));
+    }
+    // An empty engine holds nothing that could have moved.
+    let mut moved = Vec::new();
+    if restored.is_some() && settings.fresh != Fresh::Never {
+        moved = planning.compare(parts.engine(), events).await;
+        timer.phase("fresh");
+    }
     let opened = parts.volume().opened();
     let engine = facts::Engine {
         socket: place.docker_socket(),
@@ -100,6 +92,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         restored,
         saved: None,
         not_saved: None,
+        moved,
         fetched: facts::Fetched::default(),
         phases: timer.into_phases(),
         warnings,
@@ -111,16 +104,15 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         parts,
         objects,
         cannot_save,
+        planning,
         job,
     })
 }
 
-fn default_store(program: &EngineProgram) -> ImageStore {
-    if program.version.major < CONTAINERD_STORE_DEFAULT_MAJOR {
-        ImageStore::Overlay2
-    } else {
-        ImageStore::Containerd
-    }
+/// What the job that is continued knew of base images.
+fn known_before(found: Option<&Restorable>) -> Vec<Known> {
+    let record = found.and_then(|found| Record::of(&found.found.snapshot));
+    record.map(|record| record.images).unwrap_or_default()
 }
 
 /// Looks at the programs and at the machine's engine, at the same time.

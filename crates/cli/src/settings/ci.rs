@@ -20,10 +20,12 @@ pub struct Ci {
     pub default_branch: Option<String>,
 }
 
+type System = fn(Variables<'_>) -> Ci;
+
 /// Asks each known system in turn.
 pub fn detect(environment: &Environment) -> Ci {
     let of = Variables(environment);
-    let systems: [(&str, fn(Variables<'_>) -> Ci); 7] = [
+    let systems: [(&str, System); 7] = [
         ("GITHUB_ACTIONS", github),
         ("GITLAB_CI", gitlab),
         ("CIRCLECI", circle),

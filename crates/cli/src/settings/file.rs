@@ -1,5 +1,6 @@
 //! larder.toml: settings that belong to a repository.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -25,6 +26,10 @@ pub struct File {
     pub keep: Option<String>,
     pub keep_volumes: Option<bool>,
     pub strict: Option<bool>,
+    pub fresh: Option<String>,
+    pub plan: Option<Vec<PathBuf>>,
+    pub insecure_registries: Option<Vec<String>>,
+    pub registry_mirrors: Option<BTreeMap<String, Vec<String>>>,
 }
 
 impl File {

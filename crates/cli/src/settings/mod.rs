@@ -4,22 +4,33 @@
 
 mod ci;
 mod file;
+mod fresh;
 mod git;
+pub mod period;
+mod registries;
 mod size;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use larder_engine::program::EngineProgram;
 use larder_engine::{Asked, ImageStore};
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::lineage::Lineage;
 use larder_store::Location;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{How, Where};
+pub use fresh::Fresh;
+pub use registries::Registries;
+
+use crate::args::{How, Reach, Where};
 use crate::exit::{Done, Failure};
+use crate::plan::record::NamedPlan;
 use file::File;
 
+/// The first version of Docker whose fresh installations use the containerd store.
+const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;
 /// Where a machine's part lives unless told otherwise.
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// Size of a new volume unless told otherwise. It is sparse: an empty one costs nothing.
@@ -33,7 +44,7 @@ pub struct Settings {
     /// URL of the store.
     pub store: String,
     /// Settings of the store's cloud, from the environment. Secrets are among them.
-    pub store_settings: Secrets,
+    pub store_access: Secrets,
     /// Folder of this machine's part.
     pub state: PathBuf,
     /// The project.
@@ -56,6 +67,14 @@ pub struct Settings {
     pub keep_volumes: bool,
     /// Whether warnings are failures.
     pub strict: bool,
+    /// How old what is known of base images may be.
+    pub fresh: Fresh,
+    /// How registries are reached.
+    pub registries: Registries,
+    /// The files of the builds that the job will run, as they were named.
+    pub plan_paths: Vec<PathBuf>,
+    /// The builds that the job will run, as far as they are known; their images are not resolved.
+    pub plans: Vec<NamedPlan>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes.
@@ -78,23 +97,109 @@ pub(crate) type Environment = BTreeMap<String, String>;
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
     pub fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
-        let environment = environment();
-        let folder = std::env::current_dir().map_err(|error| {
-            Failure::input(format!("the current folder cannot be read: {error}"))
-        })?;
-        let file = File::find(which.config.as_deref(), &environment, &folder)?;
-        let choices = Choices {
-            environment: &environment,
-            file: &file,
-        };
         let default_how = How::default();
-        choices.settings(which, how.unwrap_or(&default_how), &folder)
+        let how = how.unwrap_or(&default_how);
+        Surroundings::look(which)?
+            .choices()
+            .settings(which, how, &how.reach)
+    }
+
+    /// Decides the settings of a verb that looks at builds, and what it needs beside them.
+    pub fn for_builds(which: &Where, reach: &Reach) -> Done<(Self, BuildSurroundings)> {
+        let around = Surroundings::look(which)?;
+        let choices = around.choices();
+        let settings = choices.settings(which, &How::default(), reach)?;
+        let named = choices.text(
+            which.project.as_ref(),
+            "LARDER_PROJECT",
+            around.file.project.as_ref(),
+        );
+        Ok((settings, around.for_builds(named)))
+    }
+
+    /// The line of snapshots of an engine of this compatibility.
+    pub fn lineage(&self, compatibility: &str) -> Lineage {
+        Lineage {
+            project: self.project.clone(),
+            compatibility: compatibility.to_owned(),
+            scope: self.scope.clone(),
+            job: self.job.clone(),
+        }
+    }
+
+    /// The image store that was chosen, else the one of fresh installations of this version.
+    pub fn image_store(&self, program: &EngineProgram) -> ImageStore {
+        let usual = if program.version.major < CONTAINERD_STORE_DEFAULT_MAJOR {
+            ImageStore::Overlay2
+        } else {
+            ImageStore::Containerd
+        };
+        self.image_store.unwrap_or(usual)
     }
 
     /// Opens the store.
     pub fn open_store(&self) -> Done<larder_store::Objects> {
         let location = Location::parse(&self.store)?;
-        Ok(location.open(&self.store_settings.0)?)
+        Ok(location.open(&self.store_access.0)?)
+    }
+}
+
+/// What is around a command that looks at builds.
+#[derive(Debug)]
+pub struct BuildSurroundings {
+    /// The environment, for build arguments and files that refer to it.
+    pub environment: Environment,
+    /// The current folder.
+    pub folder: PathBuf,
+    /// The project, if somebody named it. A name that was guessed from the surroundings would make
+    /// one build's key differ from machine to machine.
+    pub named_project: Option<String>,
+}
+
+impl BuildSurroundings {
+    /// For a verb that starts an engine.
+    pub fn here() -> Done<Self> {
+        Ok(Self {
+            environment: environment(),
+            folder: current_folder()?,
+            named_project: None,
+        })
+    }
+}
+
+/// What all settings are made of.
+struct Surroundings {
+    environment: Environment,
+    folder: PathBuf,
+    file: File,
+}
+
+impl Surroundings {
+    fn look(which: &Where) -> Done<Self> {
+        let environment = environment();
+        let folder = current_folder()?;
+        let file = File::find(which.config.as_deref(), &environment, &folder)?;
+        Ok(Self {
+            environment,
+            folder,
+            file,
+        })
+    }
+
+    fn choices(&self) -> Choices<'_> {
+        Choices {
+            environment: &self.environment,
+            file: &self.file,
+            folder: &self.folder,
+        }
+    }
+
+    fn for_builds(self, named_project: Option<String>) -> BuildSurroundings {
+        BuildSurroundings {
+            environment: self.environment,
+            folder: self.folder,
+            named_project,
+        }
     }
 }
 
@@ -104,10 +209,16 @@ fn environment() -> Environment {
         .collect()
 }
 
+fn current_folder() -> Done<PathBuf> {
+    std::env::current_dir()
+        .map_err(|error| Failure::input(format!("the current folder cannot be read: {error}")))
+}
+
 /// The three places of a setting, in order.
 struct Choices<'a> {
     environment: &'a Environment,
     file: &'a File,
+    folder: &'a Path,
 }
 
 impl Choices<'_> {
@@ -139,7 +250,8 @@ impl Choices<'_> {
         }
     }
 
-    fn settings(&self, which: &Where, how: &How, folder: &Path) -> Done<Settings> {
+    fn settings(&self, which: &Where, how: &How, reach: &Reach) -> Done<Settings> {
+        let folder = self.folder;
         let ci = ci::detect(self.environment);
         let repository = git::find(folder);
         let file = self.file;
@@ -149,6 +261,7 @@ impl Choices<'_> {
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
         let state = text(state_option.as_ref(), "LARDER_STATE", file.state.as_ref());
+        let memory = self.memory(state.as_deref());
         let state = absolute(folder, state.as_deref().unwrap_or(DEFAULT_STATE));
         let project = text(
             which.project.as_ref(),
@@ -165,9 +278,10 @@ impl Choices<'_> {
             file.image_store.as_ref(),
         );
         let engine = text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
+        let own_branch = || repository.as_ref()?.branch.clone();
         Ok(Settings {
             store: self.store(which, folder)?,
-            store_settings: Secrets(self.store_settings()),
+            store_access: Secrets(self.store_access()),
             state,
             project: project
                 .or(ci.project)
@@ -180,9 +294,7 @@ impl Choices<'_> {
                 .unwrap_or_else(|| "default".to_owned()),
             scope: scope
                 .or(ci.scope)
-                .or(repository
-                    .as_ref()
-                    .and_then(|repository| repository.branch.clone()))
+                .or_else(own_branch)
                 .unwrap_or_else(|| "main".to_owned()),
             fallback: self.fallback(which).unwrap_or_else(|| {
                 let default = repository
@@ -200,9 +312,30 @@ impl Choices<'_> {
             keep_bytes,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
+            fresh: self.fresh(how)?,
+            registries: self.registries(reach, memory)?,
+            plan_paths: self.plan_paths(how),
+            plans: Vec::new(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
+    }
+
+    fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
+        if how.plan.is_empty() {
+            self.file.plan.clone().unwrap_or_default()
+        } else {
+            how.plan.clone()
+        }
+    }
+
+    /// The folder of what registries said: the machine's part if that was chosen, else the user's,
+    /// because planning needs no root.
+    fn memory(&self, state: Option<&str>) -> PathBuf {
+        match state {
+            Some(state) => absolute(self.folder, state).join("images"),
+            None => self.cache_folder().join("larder-images"),
+        }
     }
 
     fn volume_bytes(&self, how: &How) -> Done<u64> {
@@ -252,8 +385,13 @@ impl Choices<'_> {
         Ok(Location::parse(&store)?.to_string())
     }
 
-    /// A folder in the user's cache folder (XDG Base Directory Specification).
+    /// A folder in the user's cache folder.
     fn default_store(&self) -> PathBuf {
+        self.cache_folder().join("larder")
+    }
+
+    /// The user's cache folder (XDG Base Directory Specification).
+    fn cache_folder(&self) -> PathBuf {
         let cache = self
             .environment
             .get("XDG_CACHE_HOME")
@@ -261,11 +399,11 @@ impl Choices<'_> {
         let home = || {
             Path::new(self.environment.get("HOME").map_or("/root", String::as_str)).join(".cache")
         };
-        cache.map_or_else(home, PathBuf::from).join("larder")
+        cache.map_or_else(home, PathBuf::from)
     }
 
     /// The variables that the clouds' own tools read.
-    fn store_settings(&self) -> Vec<(String, String)> {
+    fn store_access(&self) -> Vec<(String, String)> {
         const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
         let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let variables = self.environment.iter().filter(|(name, _)| ours(name));

@@ -4,6 +4,8 @@ use crate::exit::{Done, Failure};
 
 /// Reads `64GiB`, `20GB`, `500m`, `1048576`: units of 1024 with `i` or a single letter, of 1000
 /// with `B` alone.
+// Powers of 1000 and 1024 up to the fourth are exact, and the result's range is checked.
+#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
 pub fn parse(option: &str, text: &str) -> Done<u64> {
     let refuse = || {
         Failure::input(format!(

@@ -300,11 +300,8 @@ impl Drop for Machine {
                     self.pid
                 ))
                 .output();
-            let log = log.map(|log| text(&log)).unwrap_or_default();
-            #[expect(clippy::print_stderr, reason = "it is read when a test has failed")]
-            {
-                eprintln!("{log}");
-            }
+            // It is read when a test has failed.
+            eprintln!("{}", log.map(|log| text(&log)).unwrap_or_default());
         }
         // unshare(1) takes the first process along, and with that every other one ends.
         let _ = self.init.kill();

@@ -3,12 +3,24 @@
 //! Each test has machines of its own ([`machine::Machine`]): namespaces for mounts, network and
 //! processes, so tests neither meet each other nor what else runs here. Root is needed.
 
+// Tests print what they saw of a machine that failed, and hand servers to guards that end them.
+#![allow(clippy::print_stderr, clippy::zombie_processes)]
+// Style that reads better where a test tells a story.
+#![allow(
+    clippy::type_complexity,
+    clippy::needless_for_each,
+    clippy::nonminimal_bool,
+    clippy::manual_assert,
+    clippy::needless_pass_by_value
+)]
+
 mod beside;
 mod builds;
 mod commands;
 mod crash;
 mod damage;
 mod far;
+mod fresh;
 mod kit;
 mod machine;
 mod memory;

@@ -1,6 +1,6 @@
 //! The map of a volume: which frame holds each of its blocks.
 //!
-//! A tree of two levels. A [`Leaf`] covers [`LEAF_BLOCKS`](crate::limits::LEAF_BLOCKS) blocks and is
+//! A tree of two levels. A [`Leaf`] covers [`LEAF_BLOCKS`] blocks and is
 //! named by its content; the [`MapRoot`] lists the leaves. A save writes the leaves that changed
 //! and a new root; everything else is shared with the parent. Blocks of zeros have no entry, and a
 //! leaf of zeros has none in the root, so an empty volume of any size is a root without leaves.

@@ -116,9 +116,9 @@ impl MapRoot {
         out.extend_from_slice(&self.blocks.to_le_bytes());
         out.extend_from_slice(&(objects.len() as u32).to_le_bytes());
         out.extend_from_slice(&(self.leaves.len() as u32).to_le_bytes());
-        objects
-            .iter()
-            .for_each(|object| out.extend_from_slice(object.as_bytes()));
+        for object in &objects {
+            out.extend_from_slice(object.as_bytes());
+        }
         for (index, leaf) in &self.leaves {
             for number in [*index, places[&leaf.object], leaf.offset, leaf.bytes] {
                 out.extend_from_slice(&number.to_le_bytes());

@@ -101,15 +101,15 @@ where
         progress: Arc::clone(&progress),
     };
     let assembler = Assembler::new(source.objects().clone(), Arc::clone(&progress));
-    let assembled = tokio::task::spawn_blocking(move || assembler.run(&classifier));
-    let mut assembled = assembled.await.expect("packing does not panic")?;
-    let written = leaves::write(source, &touched, assembled.changes, &progress);
-    let (map, ()) = tokio::try_join!(written, finish(&mut assembled.uploads))?;
+    let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
+    let mut stored = packing.await.expect("packing does not panic")?;
+    let written = leaves::write(source, &touched, stored.changes, &progress);
+    let (map, ()) = tokio::try_join!(written, finish(&mut stored.uploads))?;
     Ok(Packed {
         map,
         dirty_blocks,
-        new_blocks: assembled.new_blocks,
-        used_change: assembled.used_change,
+        new_blocks: stored.new_blocks,
+        used_change: stored.used_change,
         stored_bytes: progress.stored_bytes.load(Ordering::Relaxed),
     })
 }

@@ -45,9 +45,10 @@ async fn missing_and_cut_packs_do_not_mount() {
     for cut in [true, false] {
         let (store, map) = saved().await;
         for pack in store.files("packs") {
-            match cut {
-                true => fs::write(&pack, &fs::read(&pack).unwrap()[..20]).unwrap(),
-                false => fs::remove_file(&pack).unwrap(),
+            if cut {
+                fs::write(&pack, &fs::read(&pack).unwrap()[..20]).unwrap();
+            } else {
+                fs::remove_file(&pack).unwrap();
             }
         }
         let source = store.source(Some(map)).await.unwrap();
@@ -70,8 +71,7 @@ async fn a_damaged_map_does_not_open() {
     let error = store
         .source(Some(map))
         .await
-        .err()
-        .expect("no map")
+        .expect_err("no map")
         .to_string();
     assert!(error.contains("v1/maps/"), "{error}");
 }

@@ -98,9 +98,10 @@ impl Machine {
                     .output()
                     .expect("bash");
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                match output.status.success() {
-                    true => Ok(text(&output.stdout)),
-                    false => Err(text(&output.stderr)),
+                if output.status.success() {
+                    Ok(text(&output.stdout))
+                } else {
+                    Err(text(&output.stderr))
                 }
             })
         })
@@ -116,9 +117,9 @@ impl Machine {
 
 /// A tree as one text: every name, type, mode, owner, link count, device number, size and content
 /// digest, and extended attributes.
-pub const TREE: &str = r#"
+pub const TREE: &str = r"
 find . -path ./lost+found -prune -o -printf '%P|%y|%m|%U|%G|%n|%s|%l\n' | LC_ALL=C sort
 find . -path ./lost+found -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
 find . \( -type b -o -type c \) -exec stat -c '%n %t %T' {} + | LC_ALL=C sort
 getfattr -R -d -m - . 2>/dev/null || true
-"#;
+";

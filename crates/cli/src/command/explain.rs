@@ -1,0 +1,78 @@
+//! `larder explain`: the last snapshot's plan against today's, in sentences.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::args::Explain;
+use crate::exit::Done;
+use crate::plan::input;
+use crate::plan::record::NamedPlan;
+use crate::plan::survey::{Survey, reject};
+use crate::plan::view::title;
+use crate::report::{Report, age};
+use crate::settings::Settings;
+
+/// Explains each build.
+pub fn run(verb: &Explain, report: &Report) -> Done {
+    let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
+    let plans =
+        input::plans(&verb.build, &around).map_err(|fault| reject(fault, verb.json, report))?;
+    let survey = Survey::look(plans, &settings, &verb.build, true)?;
+    survey.warn(report);
+    if verb.json {
+        let builds: Vec<Value> = survey.plans.iter().map(|one| build(&survey, one)).collect();
+        let answer = json!({ "last": survey.last, "builds": builds });
+        report.answer(&format!("{answer:#}"));
+    } else {
+        report.answer(&against(&survey));
+        for named in &survey.plans {
+            report.answer(&sentences(&survey, named));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn build(survey: &Survey, named: &NamedPlan) -> Value {
+    let diff = survey.diff(named);
+    let sentences = diff.as_ref().map(|diff| {
+        let changes = diff.changes.iter().map(ToString::to_string);
+        let rebuilt = diff.rebuilt.iter().map(ToString::to_string);
+        changes.chain(rebuilt).collect::<Vec<_>>()
+    });
+    json!({
+        "name": named.name,
+        "file": named.file,
+        "platform": named.plan.platform,
+        "changes": diff.as_ref().map(|diff| &diff.changes),
+        "rebuilt": diff.as_ref().map(|diff| &diff.rebuilt),
+        "sentences": sentences,
+    })
+}
+
+fn against(survey: &Survey) -> String {
+    match &survey.last {
+        None => "There is no snapshot on the ladder: the next build starts empty.".to_owned(),
+        Some(last) => format!(
+            "Against snapshot {} of {} @ {}, {} old:",
+            last.snapshot.short(),
+            last.lineage.job,
+            last.lineage.scope,
+            age(last.age_ms)
+        ),
+    }
+}
+
+fn sentences(survey: &Survey, named: &NamedPlan) -> String {
+    let title = title(named);
+    let Some(diff) = survey.diff(named) else {
+        return format!("{title}: the snapshot has no plan of it to compare with.");
+    };
+    if diff.changes.is_empty() && diff.rebuilt.is_empty() {
+        return format!("{title}: nothing changed, as far as the plan knows.");
+    }
+    let changes = diff.changes.iter().map(|change| format!("\n  {change}"));
+    let rebuilt = diff.rebuilt.iter().map(|rebuilt| format!("\n  {rebuilt}"));
+    let lines: String = changes.chain(rebuilt).collect();
+    format!("{title}:{lines}")
+}

@@ -1,0 +1,63 @@
+//! `larder key`: a build's name for a cache.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::args::KeyVerb;
+use crate::exit::{Done, Failure};
+use crate::plan::input;
+use crate::plan::survey::Survey;
+use crate::report::Report;
+use crate::settings::{BuildSurroundings, Settings};
+
+/// What stands in a key for a project that nobody named. A CI system's cache belongs to one
+/// repository anyway, and a name guessed from a folder would differ from machine to machine.
+const NO_PROJECT: &str = "build";
+
+/// Prints the key, or the ladder of keys.
+pub fn run(verb: &KeyVerb, report: &Report) -> Done {
+    let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
+    let plans = input::plans(&verb.build, &around)?;
+    let survey = Survey::look(plans, &settings, &verb.build, false)?;
+    if verb.allow_unresolved || survey.answers.unknown.is_empty() {
+        survey.warn(report);
+    } else {
+        let why = survey.answers.unknown.iter();
+        let why = why.map(|unknown| format!("{}: {}", unknown.reference, unknown.why));
+        return Err(Failure::failed(format!(
+            "no key without the base images: {}; --allow-unresolved makes one of their names",
+            why.collect::<Vec<_>>().join("; ")
+        )));
+    }
+    let project = project(&around);
+    let key = survey.key();
+    let text = if verb.ladder {
+        key.ladder(project).join("\n")
+    } else {
+        key.text(project)
+    };
+    if let Some(file) = &verb.write {
+        let written = write(&around.folder.join(file), &text);
+        written.map_err(|error| Failure::input(format!("--write {}: {error}", file.display())))?;
+    }
+    report.answer(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The project's part of a key.
+pub(super) fn project(around: &BuildSurroundings) -> &str {
+    around.named_project.as_deref().unwrap_or(NO_PROJECT)
+}
+
+/// Whole or not at all: half a key would be another key.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{text}")?;
+    // Other users' steps read it too; a temporary file is its owner's alone.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! `larder plan`: what a build depends on, and what of it moved since the last job.
+
+use std::process::ExitCode;
+
+use super::key::project;
+use crate::args::PlanVerb;
+use crate::exit::Done;
+use crate::plan::survey::{Survey, reject};
+use crate::plan::{input, view};
+use crate::report::Report;
+use crate::settings::Settings;
+
+/// Shows the plans of the builds that were asked for.
+pub fn run(verb: &PlanVerb, report: &Report) -> Done {
+    let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
+    let plans =
+        input::plans(&verb.build, &around).map_err(|fault| reject(fault, verb.json, report))?;
+    let survey = Survey::look(plans, &settings, &verb.build, true)?;
+    survey.warn(report);
+    let key = survey.key().text(project(&around));
+    let answer = if verb.json {
+        format!("{:#}", view::json(&survey, &key))
+    } else {
+        view::text(&survey, &key)
+    };
+    report.answer(&answer);
+    Ok(ExitCode::SUCCESS)
+}

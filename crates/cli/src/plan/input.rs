@@ -1,0 +1,338 @@
+//! What was asked for, as builds.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use larder_model::dockerfile::{self, BuildOptions, NamedContext, Platform};
+use larder_model::plan::Plan;
+
+use super::fault::Fault;
+use super::record::NamedPlan;
+use super::{bake, compose, extras};
+use crate::args::Build;
+use crate::settings::{BuildSurroundings, Environment};
+
+/// A longer file is no Dockerfile.
+const FILE_MAX_BYTES: u64 = 16 << 20;
+/// What docker looks for in a build's folder, in order.
+const DOCKERFILES: [&str; 2] = ["Dockerfile", "dockerfile"];
+/// What `docker compose` looks for, in order, then `docker buildx bake`.
+const DESCRIPTIONS: [&str; 6] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "docker-bake.json",
+    "docker-bake.hcl",
+];
+const STDIN: &str = "-";
+
+/// One image to build, as a compose or bake file describes it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    /// The service or target.
+    pub name: String,
+    /// The build's folder, as it was written.
+    pub context: String,
+    /// The Dockerfile, relative to the folder.
+    pub dockerfile: Option<String>,
+    /// The Dockerfile's text.
+    pub inline: Option<String>,
+    /// `--target`
+    pub target: Option<String>,
+    /// `--build-arg`
+    pub args: BTreeMap<String, String>,
+    /// `--platform`
+    pub platforms: Vec<String>,
+    /// `--build-context`
+    pub contexts: BTreeMap<String, String>,
+}
+
+/// The plans of the builds that were asked for. No image is resolved yet.
+pub fn plans(build: &Build, around: &BuildSurroundings) -> Result<Vec<NamedPlan>, Fault> {
+    let options = Options::read(build, &around.environment)?;
+    let input = locate(build)?;
+    let mut plans = match &input {
+        Input::Stdin => options.plans(None, STDIN, &stdin()?)?,
+        Input::File(file) if is_description(file) => {
+            let text = String::from_utf8(read(&around.folder.join(file), file)?)
+                .map_err(|_| Fault::file(file, "it is not UTF-8 text"))?;
+            let environment = &around.environment;
+            let builds = match file.extension().and_then(|extension| extension.to_str()) {
+                Some("json") => bake::json(file, &text, environment)?,
+                Some("hcl") => bake::hcl(file, &text, environment)?,
+                _ => compose::builds(file, &text, &around.folder, environment)?,
+            };
+            let each = builds
+                .iter()
+                .map(|one| described(one, file, around, &options));
+            each.collect::<Result<Vec<_>, _>>()?.concat()
+        }
+        Input::File(file) => {
+            let text = read(&around.folder.join(file), file)?;
+            options.plans(None, &file.display().to_string(), &text)?
+        }
+    };
+    if !build.extra.is_empty() {
+        let stdin = build.context == Path::new(STDIN);
+        let context = Some(&build.context).filter(|_| !stdin);
+        let folder = context.map_or(around.folder.clone(), |context| around.folder.join(context));
+        let extras = extras::fingerprints(&folder, &build.extra)?;
+        for named in &mut plans {
+            named.plan.extras.clone_from(&extras);
+        }
+    }
+    Ok(plans)
+}
+
+/// The file to plan, if a folder has one that is planned without being named.
+pub fn usual_file(folder: &Path) -> Option<PathBuf> {
+    let mut names = DOCKERFILES.iter().chain(&DESCRIPTIONS);
+    names
+        .find(|name| folder.join(name).is_file())
+        .map(PathBuf::from)
+}
+
+enum Input {
+    Stdin,
+    File(PathBuf),
+}
+
+/// Finds the file as docker does: `-f` is relative to the current folder, the usual names to the
+/// context.
+fn locate(build: &Build) -> Result<Input, Fault> {
+    let context = &build.context;
+    if let Some(file) = &build.file {
+        let stdin = file == Path::new(STDIN);
+        return Ok(if stdin {
+            Input::Stdin
+        } else {
+            Input::File(file.clone())
+        });
+    }
+    if context == Path::new(STDIN) {
+        return Ok(Input::Stdin);
+    }
+    let text = context.to_string_lossy();
+    if text.contains("://") || text.starts_with("git@") {
+        return Err(Fault::option(format!(
+            "{text:?} is not a folder on this machine; clone it first and name the clone"
+        )));
+    }
+    if context.is_file() {
+        return Err(Fault::option(format!(
+            "{text:?} is a file, not a build's folder; name it with -f"
+        )));
+    }
+    match usual_file(context) {
+        Some(name) if context == Path::new(".") => Ok(Input::File(name)),
+        Some(name) => Ok(Input::File(context.join(name))),
+        None => Err(Fault::file(
+            &context.join(DOCKERFILES[0]),
+            "there is no such file; name the Dockerfile with -f",
+        )),
+    }
+}
+
+fn is_description(file: &Path) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json" | "hcl"))
+}
+
+fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
+    let failed = |error: std::io::Error| Fault::file(shown, format!("it cannot be read: {error}"));
+    let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::file(shown, "there is no such file"),
+        _ => failed(error),
+    })?;
+    if !meta.is_file() {
+        return Err(Fault::file(shown, "it is not a file"));
+    }
+    if meta.len() > FILE_MAX_BYTES {
+        let text = format!(
+            "it has {} bytes; at most {FILE_MAX_BYTES} are read",
+            meta.len()
+        );
+        return Err(Fault::file(shown, text));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+fn stdin() -> Result<Vec<u8>, Fault> {
+    let mut text = Vec::new();
+    let mut limited = std::io::stdin().take(FILE_MAX_BYTES);
+    match limited.read_to_end(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Fault::file(
+            Path::new(STDIN),
+            format!("standard input cannot be read: {error}"),
+        )),
+    }
+}
+
+/// The plans of one image of a compose or bake file.
+fn described(
+    one: &Described,
+    file: &Path,
+    around: &BuildSurroundings,
+    options: &Options,
+) -> Result<Vec<NamedPlan>, Fault> {
+    let fault = |text: String| Fault::file(file, format!("{}: {text}", one.name));
+    let options = options.over(one).map_err(|error| fault(error.message))?;
+    if let Some(text) = &one.inline {
+        let shown = format!("{}#{}", file.display(), one.name);
+        return options.plans(Some(&one.name), &shown, text.as_bytes());
+    }
+    if one.context.contains("://") || one.context.starts_with("git@") {
+        return Err(fault(format!(
+            "its context {:?} is not a folder on this machine; clone it and name the clone",
+            one.context
+        )));
+    }
+    // Compose files are relative to themselves, bake files to the current folder.
+    let is_bake = file
+        .extension()
+        .is_some_and(|extension| extension == "json" || extension == "hcl");
+    let base = if is_bake {
+        Path::new("")
+    } else {
+        file.parent().unwrap_or(Path::new(""))
+    };
+    let context = tidy(&base.join(&one.context));
+    let name = one.dockerfile.as_deref().unwrap_or(DOCKERFILES[0]);
+    let path = tidy(&context.join(name));
+    let text = read(&around.folder.join(&path), &path)?;
+    options.plans(Some(&one.name), &path.display().to_string(), &text)
+}
+
+/// Without `.`; the names in reports are people's.
+fn tidy(path: &Path) -> PathBuf {
+    let parts = path.components();
+    parts
+        .filter(|part| !matches!(part, std::path::Component::CurDir))
+        .collect()
+}
+
+/// The options of a build, understood.
+#[derive(Debug, Clone)]
+struct Options {
+    target: Option<String>,
+    platforms: Vec<Platform>,
+    args: BTreeMap<String, String>,
+    contexts: BTreeMap<String, NamedContext>,
+}
+
+impl Options {
+    fn read(build: &Build, environment: &Environment) -> Result<Self, Fault> {
+        let mut args = BTreeMap::new();
+        for arg in &build.build_arg {
+            let (name, value) = match arg.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (arg.as_str(), environment.get(arg).cloned()),
+            };
+            if name.is_empty() {
+                return Err(Fault::option(format!(
+                    "--build-arg {arg:?} has no name; write NAME=VALUE"
+                )));
+            }
+            // As for docker, a name that the environment does not know is not given.
+            if let Some(value) = value {
+                args.insert(name.to_owned(), value);
+            }
+        }
+        let mut contexts = BTreeMap::new();
+        for context in &build.build_context {
+            let (name, value) = context.split_once('=').ok_or_else(|| {
+                Fault::option(format!(
+                    "--build-context {context:?} has no value; write NAME=FOLDER or NAME=docker-image://IMAGE"
+                ))
+            })?;
+            contexts.insert(name.to_owned(), NamedContext::parse(value));
+        }
+        Ok(Self {
+            target: build.target.clone(),
+            platforms: platforms(&build.platform)?,
+            args,
+            contexts,
+        })
+    }
+
+    /// These options on top of what a file says, as `bake --set` and `compose build` have it.
+    fn over(&self, one: &Described) -> Result<Self, Fault> {
+        let mut options = self.clone();
+        if options.platforms.is_empty() {
+            options.platforms = platforms(&one.platforms)?;
+        }
+        options.target = options.target.or_else(|| one.target.clone());
+        for (name, value) in &one.args {
+            let arg = options.args.entry(name.clone());
+            arg.or_insert_with(|| value.clone());
+        }
+        for (name, value) in &one.contexts {
+            let context = options.contexts.entry(name.clone());
+            context.or_insert_with(|| NamedContext::parse(value));
+        }
+        Ok(options)
+    }
+
+    /// One plan for each platform.
+    fn plans(&self, name: Option<&str>, file: &str, text: &[u8]) -> Result<Vec<NamedPlan>, Fault> {
+        let host = host_platform();
+        let fault = |error| Fault::dockerfile(file, error);
+        let parsed = dockerfile::parse(text).map_err(fault)?;
+        let platforms = if self.platforms.is_empty() {
+            std::slice::from_ref(&host)
+        } else {
+            &self.platforms
+        };
+        let plan = |platform: &Platform| {
+            let options = BuildOptions {
+                target: self.target.clone(),
+                build_args: self.args.clone(),
+                build_platform: host.clone(),
+                target_platform: Some(platform.clone()),
+                contexts: self.contexts.clone(),
+                image_configs: BTreeMap::new(),
+            };
+            let bases = parsed.bases(&options).map_err(fault)?;
+            Ok(NamedPlan {
+                name: name.map(str::to_owned),
+                file: file.to_owned(),
+                plan: Plan::new(&bases, &options),
+            })
+        };
+        platforms.iter().map(plan).collect()
+    }
+}
+
+fn platforms(texts: &[String]) -> Result<Vec<Platform>, Fault> {
+    let host = host_platform();
+    let mut platforms = Vec::new();
+    for text in texts {
+        let platform = platform(text, &host)?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    Ok(platforms)
+}
+
+/// Reads a platform; half of one is completed with this machine's.
+pub fn platform(text: &str, host: &Platform) -> Result<Platform, Fault> {
+    let parsed = Platform::parse(text, host);
+    parsed.map_err(|error| Fault::option(format!("--platform: {error}")))
+}
+
+/// The platform that this machine's engine builds on.
+pub fn host_platform() -> Platform {
+    // Go's names for Rust's (`go tool dist list`).
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    };
+    Platform::new("linux", architecture)
+}

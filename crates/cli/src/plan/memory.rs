@@ -1,0 +1,68 @@
+//! What tags were when a registry was last asked, on this machine.
+//!
+//! One small file for all of them, written whole: two processes at once may lose one's news, which
+//! costs asking again. A memory that cannot be read or written is a miss.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::record::Known;
+
+/// Tags remembered; those asked for longest ago go first.
+const TAGS_MAX: usize = 512;
+/// A larger file is not ours.
+const FILE_MAX_BYTES: u64 = 4 << 20;
+
+/// The remembered tags.
+#[derive(Debug)]
+pub struct Memory {
+    path: PathBuf,
+    known: Vec<Known>,
+}
+
+impl Memory {
+    /// The memory in a folder.
+    pub fn open(folder: &Path) -> Self {
+        let path = folder.join("tags-v1.json");
+        let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= FILE_MAX_BYTES);
+        let text = small.then(|| std::fs::read(&path).ok()).flatten();
+        let known = text.and_then(|text| serde_json::from_slice(&text).ok());
+        Self {
+            path,
+            known: known.unwrap_or_default(),
+        }
+    }
+
+    /// What is remembered.
+    pub fn known(&self) -> &[Known] {
+        &self.known
+    }
+
+    /// Remembers what was learnt.
+    pub fn learn(mut self, news: &[Known]) {
+        let about = |known: &Known| {
+            let mut news = news.iter();
+            news.any(|new| new.reference == known.reference && new.platform == known.platform)
+        };
+        if news.iter().all(|new| self.known.contains(new)) {
+            return;
+        }
+        self.known.retain(|known| !about(known));
+        self.known.extend_from_slice(news);
+        self.known
+            .sort_by_key(|known| std::cmp::Reverse(known.checked_ms));
+        self.known.truncate(TAGS_MAX);
+        if let Err(error) = self.write() {
+            tracing::debug!(%error, path = %self.path.display(), "not remembered");
+        }
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        let folder = self.path.parent().expect("the file is in a folder");
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec(&self.known).expect("it has a JSON form"))?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+//! Builds as they are known before they run: what will be built, from which base images, and what
+//! of that moved since the last job.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`input`] | what was asked for, as builds: Dockerfile, options, extra files |
+//! | [`compose`], [`variables`] | compose files |
+//! | [`bake`], [`hcl`] | bake files |
+//! | [`extras`] | extra files, found and hashed |
+//! | [`images`] | asking registries what the base images are |
+//! | [`memory`] | what they were when last asked |
+//! | [`record`] | a job's plans, as its snapshot keeps them |
+//! | [`last`] | the snapshot that the next job would restore |
+//! | [`survey`], [`view`] | all of that for one command, and how it is shown |
+//! | [`fault`] | what is wrong with a build's files |
+
+mod bake;
+mod compose;
+mod extras;
+pub mod fault;
+mod hcl;
+pub mod images;
+pub mod input;
+pub mod last;
+pub mod memory;
+pub mod record;
+pub mod survey;
+mod variables;
+pub mod view;

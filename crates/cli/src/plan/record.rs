@@ -1,0 +1,108 @@
+//! A job's plans, as its snapshot keeps them.
+
+use larder_model::dockerfile::Platform;
+use larder_model::identity::BaseIdentity;
+use larder_model::plan::{ImageDigests, Plan, PlannedImage};
+use larder_model::reference::ImageReference;
+use larder_model::snapshot::Snapshot;
+use serde::{Deserialize, Serialize};
+
+/// The version of the record's JSON form. A record of another version is as good as none.
+const VERSION: u32 = 1;
+/// A longer record is left out of its snapshot: whoever lists a store reads them all. A plan of a
+/// 200-line Dockerfile has some 40 kB.
+const RECORD_MAX_BYTES: usize = 1 << 20;
+
+/// What a job's builds depended on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    version: u32,
+    /// Its builds.
+    pub plans: Vec<NamedPlan>,
+    /// The images that registries were asked for.
+    pub images: Vec<Known>,
+}
+
+/// The plan of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedPlan {
+    /// The service of a compose file, the target of a bake file.
+    pub name: Option<String>,
+    /// The Dockerfile, as it was named.
+    pub file: String,
+    /// What it depends on.
+    pub plan: Plan,
+}
+
+/// What a registry said of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its full name.
+    pub reference: ImageReference,
+    /// The platform.
+    pub platform: Platform,
+    /// What it was.
+    pub identity: BaseIdentity,
+    /// The digests it was resolved to.
+    pub digests: ImageDigests,
+    /// When it was built, as its configuration says (RFC 3339).
+    pub created: Option<String>,
+    /// Since when it has been that, as far as anybody looked (Unix time in milliseconds).
+    pub since_ms: u64,
+    /// When the registry was last asked.
+    pub checked_ms: u64,
+}
+
+impl Known {
+    /// Whether this is about the image.
+    pub fn is_about(&self, image: &PlannedImage) -> bool {
+        self.reference == image.reference && self.platform == image.platform
+    }
+
+    /// Writes what is known into a plan's image.
+    pub fn tell(&self, image: &mut PlannedImage) {
+        image.identity = Some(self.identity);
+        image.digests = self.digests.clone();
+        image.created.clone_from(&self.created);
+    }
+}
+
+impl Record {
+    /// A record of plans and of what is known of their images.
+    pub fn new(plans: Vec<NamedPlan>, images: Vec<Known>) -> Self {
+        Self {
+            version: VERSION,
+            plans,
+            images,
+        }
+    }
+
+    /// The record that a snapshot keeps, if it keeps one that this program understands.
+    pub fn of(snapshot: &Snapshot) -> Option<Self> {
+        let record: Self = serde_json::from_value(snapshot.plan.clone()?).ok()?;
+        (record.version == VERSION).then_some(record)
+    }
+
+    /// As a snapshot keeps it; why not, if it is too long.
+    pub fn to_value(&self) -> Result<serde_json::Value, String> {
+        let text = serde_json::to_vec(self).expect("a record has a JSON form");
+        if text.len() > RECORD_MAX_BYTES {
+            return Err(format!(
+                "the plan is not kept: it has {} bytes, more than {RECORD_MAX_BYTES}",
+                text.len()
+            ));
+        }
+        Ok(serde_json::to_value(self).expect("a record has a JSON form"))
+    }
+
+    /// The plan to compare `plan` with: of the same build, or the only one of both jobs.
+    pub fn counterpart(&self, plan: &NamedPlan, only: bool) -> Option<&NamedPlan> {
+        let same = |other: &&NamedPlan| {
+            other.name == plan.name
+                && other.file == plan.file
+                && other.plan.platform == plan.plan.platform
+        };
+        let the_only = || self.plans.first().filter(|_| only && self.plans.len() == 1);
+        self.plans.iter().find(same).or_else(the_only)
+    }
+}

@@ -1,0 +1,208 @@
+//! How registries are reached: what docker on this machine was told, and what was said to us.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry, RegistryError};
+use serde::{Deserialize, Serialize};
+
+use super::Choices;
+use crate::args::Reach;
+use crate::exit::{Done, Failure};
+
+/// The machine's settings of its engine.
+const DAEMON_CONFIG: &str = "/etc/docker/daemon.json";
+/// Where docker keeps authorities for single registries.
+const CERTIFICATES: &str = "/etc/docker/certs.d";
+/// Where distributions keep the machine's certificate authorities: Debian, Fedora, Alpine, as
+/// Go's `crypto/x509/root_linux.go` lists them.
+const BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// How registries are reached, as values that another process can be given.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Registries {
+    /// Docker's `config.json`, which says who we are.
+    pub docker_config: PathBuf,
+    /// Hosts to ask first, by registry.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Registries without a valid certificate.
+    pub insecure: BTreeSet<String>,
+    /// `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`. A URL may hold a password.
+    pub proxies: [Option<String>; 3],
+    /// A file of certificate authorities.
+    pub authorities: Option<PathBuf>,
+    /// Folder of what registries said before.
+    pub memory: PathBuf,
+}
+
+impl std::fmt::Debug for Registries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registries")
+            .field("mirrors", &self.mirrors)
+            .field("insecure", &self.insecure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registries {
+    /// A client that ends each call within `deadline`, and what it has to do without.
+    pub fn client(&self, deadline: Duration) -> Result<(Registry, Vec<String>), RegistryError> {
+        let mut warnings = Vec::new();
+        let [http, https, none] = self.proxies.clone();
+        let settings = larder_registry::Settings {
+            credentials: Credentials {
+                docker: DockerConfig::read(&self.docker_config)?,
+                ..Credentials::default()
+            },
+            mirrors: self.mirrors.clone(),
+            insecure: self.insecure.clone(),
+            proxies: Proxies { http, https, none },
+            certificates: self.certificates(&mut warnings),
+            certificates_folder: Some(CERTIFICATES.into()),
+            deadline,
+            ..larder_registry::Settings::default()
+        };
+        let memory = Memory::open(&self.memory);
+        if let Err(error) = &memory {
+            let folder = self.memory.display();
+            tracing::debug!(%error, %folder, "registries are asked without a memory");
+        }
+        Ok((Registry::new(settings, memory.ok()), warnings))
+    }
+
+    fn certificates(&self, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {
+        let named = self.authorities.clone();
+        let usual = || BUNDLES.map(PathBuf::from).into_iter().find(|f| f.is_file());
+        let Some(path) = named.or_else(usual) else {
+            return Vec::new();
+        };
+        match std::fs::read(&path) {
+            Ok(pem) => vec![pem],
+            Err(error) => {
+                warnings.push(format!(
+                    "the certificate authorities of {} are left out: {error}",
+                    path.display()
+                ));
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// What is read of `daemon.json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct DaemonConfig {
+    registry_mirrors: Vec<String>,
+    insecure_registries: Vec<String>,
+}
+
+impl DaemonConfig {
+    /// A file that is not there, or is not docker's, says nothing: it is dockerd that must refuse it.
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read(path).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+}
+
+impl Choices<'_> {
+    /// Decides how registries are reached. Options come first, then larder.toml, then docker's own
+    /// settings; lists add up.
+    pub(super) fn registries(&self, reach: &Reach, memory: PathBuf) -> Done<Registries> {
+        let of = |names: [&str; 2]| {
+            let mut found = names.iter().filter_map(|name| self.environment.get(*name));
+            found.find(|value| !value.is_empty()).cloned()
+        };
+        let daemon = DaemonConfig::read(Path::new(DAEMON_CONFIG));
+        let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pair in &reach.registry_mirror {
+            let (registry, url) = pair.split_once('=').ok_or_else(|| {
+                Failure::input(format!(
+                    "--registry-mirror {pair:?} names no registry; write docker.io=https://mirror.example"
+                ))
+            })?;
+            add(&mut mirrors, registry, url);
+        }
+        for (registry, urls) in self.file.registry_mirrors.iter().flatten() {
+            for url in urls {
+                add(&mut mirrors, registry, url);
+            }
+        }
+        for url in &daemon.registry_mirrors {
+            add(&mut mirrors, "docker.io", url);
+        }
+        let listed = self.file.insecure_registries.iter().flatten();
+        let insecure = reach.insecure_registry.iter().chain(listed);
+        // An address range would need every host's address; the client takes names only.
+        let insecure = insecure.chain(&daemon.insecure_registries);
+        let home = self.environment.get("HOME").map_or("/root", String::as_str);
+        let docker = of(["DOCKER_CONFIG", "DOCKER_CONFIG"]).map(PathBuf::from);
+        let docker = docker.unwrap_or_else(|| Path::new(home).join(".docker"));
+        Ok(Registries {
+            docker_config: docker.join("config.json"),
+            mirrors,
+            insecure: insecure
+                .filter(|name| !name.contains('/'))
+                .cloned()
+                .collect(),
+            proxies: [
+                of(["HTTP_PROXY", "http_proxy"]),
+                of(["HTTPS_PROXY", "https_proxy"]),
+                of(["NO_PROXY", "no_proxy"]),
+            ],
+            authorities: of(["SSL_CERT_FILE", "SSL_CERT_FILE"]).map(PathBuf::from),
+            memory,
+        })
+    }
+}
+
+fn add(mirrors: &mut BTreeMap<String, Vec<String>>, registry: &str, url: &str) {
+    let urls = mirrors.entry(registry.to_owned()).or_default();
+    let url = url.trim_end_matches('/');
+    if !urls.iter().any(|known| known == url) {
+        urls.push(url.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Environment, File};
+    use super::*;
+
+    #[test]
+    fn options_come_before_the_file() {
+        let text = "insecure-registries = [\"b:1\"]\n[registry-mirrors]\n\"docker.io\" = [\"https://two/\"]\n";
+        let file: File = toml::from_str(text).expect("settings");
+        let environment: Environment = [("DOCKER_CONFIG".to_owned(), "/d".to_owned())].into();
+        let choices = Choices {
+            environment: &environment,
+            file: &file,
+            folder: Path::new("/"),
+        };
+        let reach = Reach {
+            insecure_registry: vec!["a:1".to_owned()],
+            registry_mirror: vec!["docker.io=http://one".to_owned()],
+        };
+        let registries = choices.registries(&reach, "/m".into()).expect("decided");
+        assert_eq!(
+            registries.mirrors["docker.io"][..2],
+            ["http://one", "https://two"]
+        );
+        assert!(registries.insecure.contains("a:1") && registries.insecure.contains("b:1"));
+        assert_eq!(registries.docker_config, Path::new("/d/config.json"));
+
+        let nameless = Reach {
+            registry_mirror: vec!["https://one".to_owned()],
+            ..Reach::default()
+        };
+        let error = choices
+            .registries(&nameless, "/m".into())
+            .expect_err("no registry");
+        assert!(error.message.contains("https://one"), "{error}");
+    }
+}

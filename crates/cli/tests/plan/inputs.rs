@@ -1,0 +1,172 @@
+//! `larder plan` of every kind of input, without a network.
+
+use serde_json::Value;
+
+use crate::kit::Project;
+
+fn names(plan: &Value) -> Vec<(&str, bool)> {
+    let images = plan["images"].as_array().expect("images");
+    images
+        .iter()
+        .map(|image| {
+            let name = image["reference"].as_str().expect("a name");
+            (name, image["reached"].as_bool().expect("a truth"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_plan_lists_images_with_their_uses() {
+    let text = "# syntax=docker/dockerfile:1\nFROM ruby:3.3 AS a\nFROM redis AS b\nFROM a\n\
+                COPY --from=node /n /n\nRUN --mount=from=ghcr.io/o/x:2,target=/x true\n";
+    let project = Project::new(&[("Dockerfile", text)]);
+    let plan = project.plan(&["--offline"]);
+    let expected = [
+        ("docker.io/docker/dockerfile:1", true),
+        ("docker.io/library/ruby:3.3", true),
+        ("docker.io/library/redis:latest", false),
+        ("docker.io/library/node:latest", true),
+        ("ghcr.io/o/x:2", true),
+    ];
+    assert_eq!(names(&plan), expected);
+    let kinds: Vec<_> = (0..5)
+        .map(|at| {
+            plan["images"][at]["uses"][0]["kind"]
+                .as_str()
+                .expect("a kind")
+        })
+        .collect();
+    assert_eq!(kinds, ["syntax", "from", "from", "copy", "mount"]);
+    let copy = &plan["images"][3]["uses"][0];
+    assert_eq!(
+        (&copy["line"], &copy["stage"]),
+        (&5.into(), &"stage-2".into())
+    );
+    assert_eq!(plan["images"][1]["identity"], Value::Null);
+    assert_eq!(plan["images"][1]["digests"]["index"], Value::Null);
+}
+
+#[test]
+fn a_rejected_dockerfile_names_the_place() {
+    let project = Project::new(&[("sub/Dockerfile", "FROM a\n\nCOPYY x y\n")]);
+    let said = project.run(&["plan", "--offline", "--json", "sub"]);
+    assert_eq!(said.code, 2);
+    let answer: Value = serde_json::from_str(&said.out).expect("JSON");
+    let error = &answer["error"];
+    assert_eq!((&error["line"], &error["column"]), (&3.into(), &1.into()));
+    assert_eq!(error["file"], "sub/Dockerfile");
+    assert_eq!(error["value"], "COPYY");
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("COPY?"))
+    );
+    assert!(
+        said.error.contains("sub/Dockerfile: line 3, column 1"),
+        "{}",
+        said.error
+    );
+    let plain = project.run(&["plan", "--offline", "sub"]);
+    assert_eq!((plain.code, plain.out.as_str()), (2, ""));
+}
+
+#[test]
+fn files_are_found_as_docker_finds_them() {
+    let project = Project::new(&[("dockerfile", "FROM lower\n"), ("x/other", "FROM other\n")]);
+    let first = |plan: &Value| names(plan)[0].0.to_owned();
+    assert_eq!(
+        first(&project.plan(&["--offline"])),
+        "docker.io/library/lower:latest"
+    );
+    project.write("Dockerfile", "FROM upper\n");
+    assert_eq!(
+        first(&project.plan(&["--offline"])),
+        "docker.io/library/upper:latest"
+    );
+    // `-f` is relative to the current folder, not to the context.
+    let other = project.plan(&["--offline", "-f", "x/other", "x"]);
+    assert_eq!(first(&other), "docker.io/library/other:latest");
+    for arguments in [&["-f", "-"][..], &["-"]] {
+        let mut all = vec!["plan", "--offline", "--json"];
+        all.extend_from_slice(arguments);
+        let said = project.feed(&all, "FROM stdin\n").done();
+        assert!(said.contains("docker.io/library/stdin:latest"), "{said}");
+    }
+    for arguments in [
+        &["nowhere"][..],
+        &["-f", "none"],
+        &["https://x/y.git"],
+        &["Dockerfile"],
+    ] {
+        let mut all = vec!["plan", "--offline"];
+        all.extend_from_slice(arguments);
+        let said = project.run(&all);
+        assert_eq!(said.code, 2, "{arguments:?}");
+        assert!(
+            said.error.contains(arguments[arguments.len() - 1]),
+            "{}",
+            said.error
+        );
+    }
+}
+
+#[test]
+fn compose_files_give_one_plan_for_each_image() {
+    let compose = "services:\n  db: { image: postgres }\n  web:\n    build:\n      context: web\n      \
+                   args: { V: \"${RUBY:-3.3}\" }\n  job:\n    build: { context: ., dockerfile_inline: \"FROM node\" }\n";
+    let project = Project::new(&[
+        ("compose.yaml", compose),
+        ("web/Dockerfile", "ARG V\nFROM ruby:$V\n"),
+    ]);
+    let plan = project.plan(&["--offline"]);
+    let plans = plan["plans"].as_array().expect("several");
+    let shown: Vec<_> = plans
+        .iter()
+        .map(|plan| (plan["name"].as_str(), names(plan)[0].0))
+        .collect();
+    let expected = [
+        (Some("web"), "docker.io/library/ruby:3.3"),
+        (Some("job"), "docker.io/library/node:latest"),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(plans[0]["file"], "web/Dockerfile");
+    let key = project.key(&[]);
+    project.write(".env", "RUBY=3.4\n");
+    assert_ne!(project.key(&[]), key, "one key for all, and .env counts");
+}
+
+#[test]
+fn bake_files_give_one_plan_for_each_target_and_platform() {
+    let bake = "variable \"V\" { default = \"3.3\" }\ngroup \"default\" { targets = [\"a\", \"b\"] }\n\
+                target \"a\" {\n  args = { V = \"${V}\" }\n  platforms = [\"linux/amd64\", \"linux/arm64\"]\n}\n\
+                target \"b\" { dockerfile-inline = \"FROM node\" }\n";
+    let project = Project::new(&[
+        ("docker-bake.hcl", bake),
+        ("Dockerfile", "ARG V\nFROM ruby:$V\n"),
+    ]);
+    let plan = project.plan(&["--offline", "-f", "docker-bake.hcl"]);
+    let plans = plan["plans"].as_array().expect("several");
+    let shown: Vec<_> = plans
+        .iter()
+        .map(|plan| {
+            (
+                plan["name"].as_str(),
+                plan["platform"].as_str(),
+                names(plan)[0].0,
+            )
+        })
+        .collect();
+    let ruby = "docker.io/library/ruby:3.3";
+    assert_eq!(shown[0], (Some("a"), Some("linux/amd64"), ruby));
+    assert_eq!(shown[1], (Some("a"), Some("linux/arm64"), ruby));
+    assert_eq!(shown[2].0, Some("b"));
+    let matrix = "target \"a\" {\n  matrix = { x = [\"1\"] }\n}\n";
+    project.write("docker-bake.hcl", matrix);
+    let said = project.run(&["plan", "--offline", "-f", "docker-bake.hcl"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.error.contains("docker buildx bake --print"),
+        "{}",
+        said.error
+    );
+}

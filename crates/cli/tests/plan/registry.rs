@@ -1,0 +1,114 @@
+//! The verbs against Debian's docker-registry.
+
+use serde_json::Value;
+
+use crate::kit::{Project, Registry};
+
+const OLD: &str = "2026-01-01T00:00:00Z";
+const NEW: &str = "2026-02-02T00:00:00Z";
+
+fn project(registry: &Registry) -> Project {
+    let text = format!("FROM {}/app:1\nRUN true\n", registry.host);
+    Project::new(&[("Dockerfile", &text)])
+}
+
+#[test]
+fn a_plan_holds_what_the_images_are() {
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let plan = project.plan(&[]);
+    let image = &plan["images"][0];
+    assert_eq!(image["identity"].as_str().map(str::len), Some(64));
+    assert_eq!(image["created"], OLD);
+    let digest = image["digests"]["manifest"].as_str().expect("a digest");
+    let reference = format!("{}/app:1", registry.host);
+    assert_eq!(
+        project
+            .run(&["image", "--digest", &reference])
+            .done()
+            .trim(),
+        digest
+    );
+    let said = project.run(&["image", "--json", &reference]).done();
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["images"][0]["identity"], image["identity"]);
+    assert_eq!(said["images"][0]["manifest"], digest);
+    assert!(project.run(&["image", &reference]).done().contains(digest));
+}
+
+#[test]
+fn a_moved_base_changes_the_key_and_a_rebuilt_one_does_not() {
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let key = || project.run(&["key"]).done();
+    let first = key();
+    registry.push("1", "A=1", NEW);
+    assert_eq!(key(), first, "the same layers and settings, made again");
+    registry.push("1", "A=2", NEW);
+    assert_ne!(key(), first);
+}
+
+#[test]
+fn what_was_learnt_serves_offline_while_it_is_young() {
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let since = |plan: &Value| plan["images"][0]["since_ms"].as_u64().expect("a time");
+    let first = project.plan(&[]);
+    let again = project.plan(&[]);
+    assert_eq!(since(&first), since(&again));
+    drop(registry);
+    let young = project.plan(&["--offline", "--max-age", "1h"]);
+    assert_eq!(
+        young["images"][0]["identity"],
+        first["images"][0]["identity"]
+    );
+    for arguments in [&["--offline"][..], &["--offline", "--max-age", "0s"]] {
+        let plan = project.plan(arguments);
+        assert_eq!(plan["images"][0]["identity"], Value::Null, "{arguments:?}");
+    }
+    let unreachable = project.plan(&[]);
+    assert_eq!(unreachable["images"][0]["identity"], Value::Null);
+    assert!(unreachable["images"][0]["error"].is_string());
+}
+
+#[test]
+fn an_image_that_is_not_there_fails_and_the_others_are_shown() {
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let (good, bad) = (
+        format!("{}/app:1", registry.host),
+        format!("{}/app:2", registry.host),
+    );
+    let said = project.run(&["image", &good, &bad]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out.contains(&good) && said.error.contains(&bad),
+        "{}",
+        said.error
+    );
+    assert_eq!(project.run(&["image", "Not/Valid"]).code, 2);
+}
+
+#[test]
+fn a_mirror_is_asked_first() {
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = Project::new(&[("Dockerfile", "FROM registry.invalid/app:1\n")]);
+    let mirror = format!("registry.invalid=http://{}", registry.host);
+    let by_option = project.plan(&["--registry-mirror", &mirror]);
+    assert!(by_option["images"][0]["identity"].is_string());
+    let file = format!(
+        "[registry-mirrors]\n\"registry.invalid\" = [\"http://{}\"]\n",
+        registry.host
+    );
+    project.write("larder.toml", &file);
+    let by_file = project.plan(&[]);
+    assert_eq!(
+        by_file["images"][0]["identity"],
+        by_option["images"][0]["identity"]
+    );
+}

@@ -1,0 +1,301 @@
+//! The outcome: images with their uses, and the stages that the target reaches.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::Usage;
+use super::error::{DockerfileError, Span};
+use super::graph::{self, Graph, State};
+use super::instruction::{Instruction, Kind};
+use super::options::NamedContext;
+use super::{BuildOptions, Dockerfile, Platform, canonical, check, mount};
+use crate::key::Fingerprint;
+use crate::reference::ImageReference;
+
+/// What a build needs before it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bases {
+    /// Every external image, in the order of first use.
+    pub images: Vec<BaseImage>,
+    /// The stages of the file, in its order.
+    pub stages: Vec<Stage>,
+    /// The stage that is built.
+    pub target: usize,
+    /// The build arguments given that the reached stages use.
+    pub build_args: BTreeMap<String, Fingerprint>,
+    /// The named contexts that the reached stages use, by the name that they stand in for.
+    pub contexts: BTreeMap<String, NamedContext>,
+}
+
+/// An image that is not built by this Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseImage {
+    /// Its full reference, with `latest` where nothing is said.
+    pub reference: ImageReference,
+    /// The platform that is wanted of it.
+    pub platform: Platform,
+    /// Whether the target needs it.
+    pub reached: bool,
+    /// Where it is used.
+    pub uses: Vec<ImageUse>,
+}
+
+/// One place that names an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageUse {
+    /// How it is used.
+    pub kind: UseKind,
+    /// The stage's name, or `stage-N`; nothing for the front end's image.
+    pub stage: Option<String>,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The column, counted from 1.
+    pub column: u32,
+    /// Whether the target needs this use.
+    pub reached: bool,
+}
+
+/// How an image is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UseKind {
+    /// `FROM image`.
+    From,
+    /// `COPY --from=image`.
+    Copy,
+    /// `RUN --mount=from=image`.
+    Mount,
+    /// `# syntax=image`.
+    Syntax,
+}
+
+/// A stage of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// The name given by `AS`, or `stage-N`.
+    pub label: String,
+    /// The line of its `FROM`.
+    pub line: u32,
+    /// What it starts from.
+    pub base: Origin,
+    /// Whether the target needs it.
+    pub reached: bool,
+    /// The values that its `ARG` instructions get from outside, if it is reached.
+    pub arguments: BTreeMap<String, Fingerprint>,
+    /// Its instructions, triggers of its base stage first.
+    pub steps: Vec<Step>,
+}
+
+/// Where files come from: what a stage starts from, or what an instruction copies or mounts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Nothing.
+    Scratch,
+    /// A stage, by its index.
+    Stage(usize),
+    /// An external image.
+    Image {
+        /// Its full reference.
+        reference: ImageReference,
+        /// The platform that is wanted of it.
+        platform: Platform,
+    },
+    /// A named context that is no image.
+    Context(NamedContext),
+}
+
+impl Origin {
+    pub(super) fn image(reference: ImageReference, platform: &Platform) -> Self {
+        Self::Image {
+            reference,
+            platform: platform.clone(),
+        }
+    }
+}
+
+/// An instruction in its canonical form: formatting, comments and the order of flags are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The keyword in capitals.
+    pub keyword: String,
+    /// The canonical form, as JSON.
+    pub text: String,
+    /// What it copies or mounts from, one for each mount.
+    pub sources: Vec<Origin>,
+    /// The paths of the build context that it reads.
+    pub context_paths: Vec<String>,
+}
+
+/// Works out the images of a build.
+pub(super) fn of(file: &Dockerfile, options: &BuildOptions) -> Result<Bases, DockerfileError> {
+    let graph = Graph::new(file, options)?;
+    let mut collector = Collector {
+        graph: &graph,
+        images: Vec::new(),
+        places: BTreeMap::new(),
+        contexts: BTreeMap::new(),
+    };
+    collector.add_syntax()?;
+    let states = 0..graph.states.len();
+    let origins: Vec<Origin> = states
+        .map(|index| collector.add(index))
+        .collect::<Result<_, _>>()?;
+    let (images, contexts) = (collector.images, collector.contexts);
+    let usage = check::run(&graph)?;
+    let given = options.build_args.iter();
+    Ok(Bases {
+        images,
+        stages: stages(&graph, &origins, &usage),
+        target: graph.target,
+        build_args: given
+            .filter(|(name, _)| usage.names.contains(*name) || name.as_str() == "SOURCE_DATE_EPOCH")
+            .map(|(name, value)| (name.clone(), Fingerprint::of_argument(name, value)))
+            .collect(),
+        contexts,
+    })
+}
+
+struct Collector<'g, 'a> {
+    graph: &'g Graph<'a>,
+    images: Vec<BaseImage>,
+    places: BTreeMap<(ImageReference, Platform), usize>,
+    contexts: BTreeMap<String, NamedContext>,
+}
+
+impl Collector<'_, '_> {
+    /// The image of the front end; the build argument `BUILDKIT_SYNTAX` replaces it
+    /// (dockerfile/builder/build.go `Build`).
+    fn add_syntax(&mut self) -> Result<(), DockerfileError> {
+        let (file, options) = (self.graph.file, self.graph.options);
+        let given = options.build_args.get("BUILDKIT_SYNTAX").map(|value| {
+            let image = value.trim().split(' ').next().unwrap_or_default();
+            (image.to_owned(), Span::default())
+        });
+        let Some((image, span)) = given.or_else(|| file.syntax.clone()) else {
+            return Ok(());
+        };
+        let reference = graph::image(&image, &image).map_err(|fault| {
+            let hint = "write an image such as docker/dockerfile:1";
+            fault.hint(hint).at(&file.source, span)
+        })?;
+        let (line, column) = span.locate(&file.source, &image);
+        let site = ImageUse {
+            kind: UseKind::Syntax,
+            stage: None,
+            line,
+            column,
+            reached: true,
+        };
+        self.insert(reference, options.build_platform.clone(), site);
+        Ok(())
+    }
+
+    /// Adds the image that a state starts from, if it starts from one.
+    fn add(&mut self, index: usize) -> Result<Origin, DockerfileError> {
+        let state = &self.graph.states[index];
+        let (origin, context) = self.graph.origin(index)?;
+        if let Origin::Image {
+            reference,
+            platform,
+        } = &origin
+        {
+            let site = self.site(index, state);
+            self.insert(reference.clone(), platform.clone(), site);
+        }
+        if let Some(name) = context.filter(|_| self.graph.reached.contains(&index)) {
+            let value = match &origin {
+                Origin::Context(context) => context.clone(),
+                Origin::Image { reference, .. } => NamedContext::Image(reference.to_string()),
+                Origin::Scratch | Origin::Stage(_) => NamedContext::Image("scratch".to_owned()),
+            };
+            self.contexts.insert(name, value);
+        }
+        Ok(origin)
+    }
+
+    fn site(&self, index: usize, state: &State) -> ImageUse {
+        let (owner, kind) = state.user.unwrap_or((index, UseKind::From));
+        let source = &self.graph.file.source;
+        let flagged = format!("from={}", state.base_text);
+        let (line, column) = match state.span.locate(source, &flagged) {
+            (line, column) if kind != UseKind::From && column > 1 => (line, column + 5),
+            _ => state.span.locate(source, &state.base_text),
+        };
+        ImageUse {
+            kind,
+            stage: Some(self.graph.states[owner].label.clone()),
+            line,
+            column,
+            reached: self.graph.reached.contains(&index),
+        }
+    }
+
+    fn insert(&mut self, reference: ImageReference, platform: Platform, site: ImageUse) {
+        let key = (reference.clone(), platform.clone());
+        let at = *self.places.entry(key).or_insert_with(|| {
+            self.images.push(BaseImage {
+                reference,
+                platform,
+                reached: false,
+                uses: Vec::new(),
+            });
+            self.images.len() - 1
+        });
+        self.images[at].reached |= site.reached;
+        self.images[at].uses.push(site);
+    }
+}
+
+fn stages(graph: &Graph<'_>, origins: &[Origin], usage: &Usage) -> Vec<Stage> {
+    let sections = graph.file.stages.iter();
+    let shells = sections.flat_map(|section| &section.instructions);
+    let plain = !shells
+        .into_iter()
+        .any(|instruction| matches!(instruction.kind, Kind::Shell(_)));
+    let source = |&index: &usize| {
+        if index < graph.file.stages.len() {
+            Origin::Stage(index)
+        } else {
+            origins[index].clone()
+        }
+    };
+    let stage = |(index, state): (usize, &State)| {
+        let platform = state.platform.as_ref().unwrap_or(graph.options.platform());
+        let posix = plain && platform.os != "windows";
+        let step = |step: &graph::Step| Step {
+            line: step.instruction.span.start,
+            keyword: step.instruction.kind.keyword().to_owned(),
+            text: canonical::text(&step.instruction, &graph.options.build_args, posix),
+            sources: step.sources.iter().map(source).collect(),
+            context_paths: context_paths(&step.instruction),
+        };
+        Stage {
+            label: state.label.clone(),
+            line: state.span.start,
+            base: origins[index].clone(),
+            reached: graph.reached.contains(&index),
+            arguments: usage.arguments.get(&index).cloned().unwrap_or_default(),
+            // A named context stands in for the whole stage.
+            steps: match &state.context {
+                Some(_) => Vec::new(),
+                None => state.steps.iter().map(step).collect(),
+            },
+        }
+    };
+    let states = graph.states.iter().enumerate();
+    states.take(graph.file.stages.len()).map(stage).collect()
+}
+
+/// The paths that an instruction reads from the build context.
+fn context_paths(instruction: &Instruction) -> Vec<String> {
+    match &instruction.kind {
+        Kind::Copy(copy) if copy.from.is_some() => Vec::new(),
+        Kind::Copy(copy) | Kind::Add(copy) => copy.sources.clone(),
+        Kind::Run(run) => mount::context_paths(run.mounts.iter().zip(&run.mount_sources)),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,184 @@
+//! Parser directives: `# syntax=`, `# escape=` and `# check=` at the very top of a Dockerfile
+//! (`BuildKit`'s `frontend/dockerfile/parser/directives.go`).
+
+use super::error::{Fault, Span};
+
+/// A directive line taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Directive<'a> {
+    pub name: Name,
+    pub value: &'a str,
+}
+
+/// The directives that exist. Any other name ends the search for directives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Syntax,
+    Escape,
+    Check,
+}
+
+impl Name {
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "syntax" => Some(Self::Syntax),
+            "escape" => Some(Self::Escape),
+            "check" => Some(Self::Check),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Escape => "escape",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// Go's regular expressions know only these as `\s`.
+const SPACE: [char; 5] = ['\t', '\n', '\x0c', '\r', ' '];
+
+/// Reads directives line by line until the first line that is none (`DirectiveParser.ParseLine`).
+#[derive(Debug)]
+pub(super) struct Directives {
+    comment: &'static str,
+    seen: Vec<Name>,
+    done: bool,
+}
+
+impl Directives {
+    pub fn new(comment: &'static str) -> Self {
+        Self {
+            comment,
+            seen: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// The directive on `line`, if it is one and directives may still come.
+    pub fn read<'a>(&mut self, line: &'a str) -> Result<Option<Directive<'a>>, Fault> {
+        if self.done {
+            return Ok(None);
+        }
+        let Some(directive) = self.split(line) else {
+            self.done = true;
+            return Ok(None);
+        };
+        if self.seen.contains(&directive.name) {
+            let name = directive.name.as_str();
+            return Err(Fault::new(
+                line,
+                format!("only one {name} parser directive can be used"),
+            ));
+        }
+        self.seen.push(directive.name);
+        Ok(Some(directive))
+    }
+
+    fn split<'a>(&self, line: &'a str) -> Option<Directive<'a>> {
+        let (name, value) = line.strip_prefix(self.comment)?.split_once('=')?;
+        let name = Name::parse(name.trim_matches(SPACE))?;
+        let trimmed = value.trim_matches(SPACE);
+        // A value must have one character; one blank will do if there is nothing else.
+        let last = value.char_indices().last()?.0;
+        let value = if trimmed.is_empty() {
+            &value[last..]
+        } else {
+            trimmed
+        };
+        Some(Directive { name, value })
+    }
+}
+
+/// The image of the front end that the file asks for, with its place. Besides `# syntax=` this
+/// reads `// syntax=`, a JSON object's `"syntax"`, and skips a first line that is a shebang
+/// (`DetectSyntax`).
+pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
+    let head = Head::of(source);
+    head.find("#", Name::Syntax)
+        .or_else(|| head.find("//", Name::Syntax))
+        .map(|(value, span)| {
+            let image = value.split(' ').next().unwrap_or_default();
+            (image.to_owned(), span)
+        })
+        .or_else(|| head.json_syntax())
+}
+
+/// The value of the `check` directive (`ParseDirective`, which knows no other comment form).
+pub(super) fn detect_check(source: &str) -> Option<(&str, Span)> {
+    Head::of(source).find("#", Name::Check)
+}
+
+/// A file without its byte order mark and its shebang.
+struct Head<'a> {
+    text: &'a str,
+    /// The number of its first line.
+    first: u32,
+    /// Where it begins in the file, in bytes.
+    offset: usize,
+}
+
+impl<'a> Head<'a> {
+    fn of(source: &'a str) -> Self {
+        let text = source.strip_prefix('\u{feff}').unwrap_or(source);
+        let (text, first) = if text.starts_with("#!") {
+            (text.split_once('\n').map_or("", |(_, rest)| rest), 2)
+        } else {
+            (text, 1)
+        };
+        Self {
+            text,
+            first,
+            offset: source.len() - text.len(),
+        }
+    }
+
+    fn find(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
+        let mut directives = Directives::new(comment);
+        let mut offset = self.offset;
+        for (number, line) in (self.first..).zip(self.text.split_inclusive('\n')) {
+            // A repeated directive ends the search without an error; the parser reports it later.
+            let directive = directives
+                .read(line.trim_end_matches(['\r', '\n']))
+                .ok()??;
+            if directive.name == name {
+                return Some((directive.value, Span::line(number, offset)));
+            }
+            offset += line.len();
+        }
+        None
+    }
+
+    fn json_syntax(&self) -> Option<(String, Span)> {
+        if !self.text.trim_start().starts_with('{') {
+            return None;
+        }
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(self.text).ok()?;
+        let image = object.get("syntax")?.as_str()?.to_owned();
+        Some((image, Span::line(self.first, self.offset)))
+    }
+}
+
+/// Refuses `# check=` values that the linter refuses (`linter.ParseLintOptions`).
+pub(super) fn validate_check(value: &str) -> Result<(), Fault> {
+    let value = value.trim();
+    if value.is_empty() {
+        return Ok(());
+    }
+    let fault = |part: &str| {
+        Fault::new(part, format!("invalid check option {part:?}"))
+            .hint("use skip=RULE,…, experimental=RULE,… or error=true, separated by ;")
+    };
+    for part in value.splitn(3, ';') {
+        let (key, setting) = part.split_once('=').ok_or_else(|| fault(part))?;
+        match key.trim() {
+            "skip" | "experimental" => {}
+            "error" if super::scalar::boolean(setting.trim()).is_some() => {}
+            _ => return Err(fault(part)),
+        }
+    }
+    Ok(())
+}

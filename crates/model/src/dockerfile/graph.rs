@@ -1,0 +1,421 @@
+//! Stages, what they are based on and copy from, and which of them the target reaches
+//! (`BuildKit`'s `dockerfile2llb/convert.go`: `buildDispatchStates` to `resolveStages`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::arguments::Globals;
+use super::error::{DockerfileError, Fault, Span};
+use super::expand::{Empty, Options};
+use super::instruction::{Instruction, Kind};
+use super::options::NamedContext;
+use super::{BuildOptions, Dockerfile, Origin, Platform, Section, UseKind, lexer, parse};
+use crate::identity::InheritedConfig;
+use crate::reference::ImageReference;
+
+/// A stage, or an image that is used without a `FROM` of its own.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The name given by `AS`, or what `BuildKit` shows for a nameless stage; an image's name.
+    pub label: String,
+    /// The base with its variables replaced.
+    pub base_name: String,
+    /// The base as written.
+    pub base_text: String,
+    /// The stage that it is based on.
+    pub base: Option<usize>,
+    /// The named context that stands in for the stage.
+    pub context: Option<NamedContext>,
+    /// `--platform`.
+    pub platform: Option<Platform>,
+    /// The states that it copies or mounts from.
+    pub deps: Vec<usize>,
+    pub steps: Vec<Step>,
+    pub span: Span,
+    /// Who uses it, for an image without a stage.
+    pub user: Option<(usize, UseKind)>,
+    /// The global arguments that its `FROM` named.
+    pub names: Vec<String>,
+    triggers_done: bool,
+}
+
+/// An instruction of a stage.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub instruction: Instruction,
+    /// The states that it copies or mounts from, one for each mount.
+    pub sources: Vec<usize>,
+}
+
+/// All states, in the order in which they are worked on.
+pub(super) struct Graph<'a> {
+    pub file: &'a Dockerfile,
+    pub options: &'a BuildOptions,
+    pub globals: Globals,
+    pub states: Vec<State>,
+    pub target: usize,
+    pub reached: BTreeSet<usize>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl<'a> Graph<'a> {
+    pub fn new(file: &'a Dockerfile, options: &'a BuildOptions) -> Result<Self, DockerfileError> {
+        let mut graph = Self {
+            globals: Globals::new(file, options)?,
+            file,
+            options,
+            states: Vec::new(),
+            target: 0,
+            reached: BTreeSet::new(),
+            by_name: BTreeMap::new(),
+        };
+        for (index, section) in file.stages.iter().enumerate() {
+            graph.add_stage(index, section)?;
+        }
+        graph.target = graph.find_target()?;
+        for (index, section) in file.stages.iter().enumerate() {
+            for instruction in &section.instructions {
+                graph.add_step(index, instruction.clone())?;
+            }
+        }
+        graph.refuse_cycles()?;
+        graph.reach()?;
+        Ok(graph)
+    }
+
+    fn add_stage(&mut self, index: usize, section: &Section) -> Result<(), DockerfileError> {
+        let place = |fault: Fault| fault.at(&self.file.source, section.span);
+        let from = &section.from;
+        let lexer = Options::new(self.file.escape);
+        let base = lexer
+            .expand(&from.base, &self.globals)
+            .map_err(|reason| place(Fault::new(from.base.as_str(), reason)))?;
+        if base.text.is_empty() {
+            let message = format!("base name ({}) should not be blank", from.base);
+            let hint = "give the argument a default before the first FROM";
+            return Err(place(Fault::new(from.base.as_str(), message).hint(hint)));
+        }
+        let mut names = base.names;
+        let mut platform = None;
+        if let Some(text) = &from.platform {
+            let value = lexer
+                .expand(text, &self.globals)
+                .map_err(|reason| place(Fault::new(text.as_str(), reason)))?;
+            if value.text.is_empty() {
+                let message = format!("empty platform value from expression {text}");
+                return Err(place(Fault::new(text.as_str(), message)));
+            }
+            let parsed = Platform::parse(&value.text, &self.options.build_platform);
+            platform = Some(parsed.map_err(|error| {
+                let message = format!("failed to parse platform {text}: {error}");
+                place(Fault::new(text.as_str(), message))
+            })?);
+            names.extend(value.names);
+        }
+        if let Some(name) = &from.name {
+            check_context_name(name).map_err(place)?;
+        }
+        let wanted = platform.as_ref().unwrap_or(self.options.platform());
+        let context = from
+            .name
+            .as_deref()
+            .and_then(|name| self.options.context(name, wanted));
+        let context = context.cloned();
+        let earlier = self.by_name.get(&base.text).copied();
+        self.states.push(State {
+            label: from
+                .name
+                .clone()
+                .unwrap_or_else(|| format!("stage-{index}")),
+            base: if context.is_some() { None } else { earlier },
+            base_name: base.text,
+            base_text: from.base.clone(),
+            context,
+            platform,
+            span: section.span,
+            names,
+            ..State::default()
+        });
+        if let Some(name) = &from.name {
+            self.by_name.insert(name.clone(), index);
+        }
+        Ok(())
+    }
+
+    fn find_target(&self) -> Result<usize, DockerfileError> {
+        let Some(name) = self
+            .options
+            .target
+            .as_deref()
+            .filter(|name| !name.is_empty())
+        else {
+            return Ok(self.states.len() - 1);
+        };
+        self.find(name).ok_or_else(|| {
+            let known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+            let fault = Fault::new(name, format!("target stage {name:?} could not be found"));
+            let fault = if known.is_empty() {
+                fault.hint("no stage has a name; write FROM image AS name")
+            } else {
+                fault.hint(format!("stages are: {}", known.join(", ")))
+            };
+            fault.at(&self.file.source, Span::default())
+        })
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(&name.to_lowercase()).copied()
+    }
+
+    fn add_step(&mut self, owner: usize, instruction: Instruction) -> Result<(), DockerfileError> {
+        let step = self.step(owner, instruction)?;
+        self.states[owner].steps.push(step);
+        Ok(())
+    }
+
+    /// What a state starts from, and the named context that says so (`resolveBaseImage`, which
+    /// refuses a malformed name also where nothing reaches it).
+    pub fn origin(&self, index: usize) -> Result<(Origin, Option<String>), DockerfileError> {
+        let state = &self.states[index];
+        let place = |fault: Fault| fault.at(&self.file.source, state.span);
+        if let Some(base) = state.base {
+            return Ok((Origin::Stage(base), None));
+        }
+        if state.base_name == "scratch" && state.context.is_none() {
+            return Ok((Origin::Scratch, None));
+        }
+        let own = image(&state.base_name, &state.base_text).map_err(place)?;
+        let platform = state.platform.as_ref().unwrap_or(self.options.platform());
+        let context = match &state.context {
+            Some(context) => Some((state.label.clone(), context)),
+            None => self
+                .options
+                .context(&own.to_string(), platform)
+                .map(|context| (own.familiar(), context)),
+        };
+        let Some((name, context)) = context else {
+            return Ok((Origin::image(own, platform), None));
+        };
+        let origin = match context {
+            NamedContext::Image(name) if name == "scratch" => Origin::Scratch,
+            NamedContext::Image(name) => {
+                let reference = image(name, &state.base_text).map_err(place)?;
+                Origin::image(reference, platform)
+            }
+            other => Origin::Context(other.clone()),
+        };
+        Ok((origin, Some(name)))
+    }
+
+    /// What is known of the image that a state starts from.
+    pub fn config(&self, index: usize) -> Option<&'a InheritedConfig> {
+        match self.origin(index).ok()?.0 {
+            Origin::Image {
+                reference,
+                platform,
+            } => self.options.image_configs.get(&(reference, platform)),
+            _ => None,
+        }
+    }
+
+    /// Finds what an instruction copies or mounts from (`toCommand`, `detectRunMount`).
+    fn step(&mut self, owner: usize, instruction: Instruction) -> Result<Step, DockerfileError> {
+        let span = instruction.span;
+        let mut sources = Vec::new();
+        match &instruction.kind {
+            Kind::Copy(copy) => {
+                if let Some(from) = &copy.from {
+                    let found = self.copy_source(from);
+                    let found = found.map_err(|fault| fault.at(&self.file.source, span))?;
+                    sources.push(
+                        found.unwrap_or_else(|| self.add_image(owner, UseKind::Copy, from, span)),
+                    );
+                }
+            }
+            Kind::Run(run) => {
+                for from in &run.mount_sources {
+                    let from = from.as_deref().unwrap_or("scratch");
+                    let state = self
+                        .find(from)
+                        .unwrap_or_else(|| self.add_image(owner, UseKind::Mount, from, span));
+                    sources.push(state);
+                }
+            }
+            _ => {}
+        }
+        let deps = &mut self.states[owner].deps;
+        deps.extend(&sources);
+        Ok(Step {
+            instruction,
+            sources,
+        })
+    }
+
+    /// The stage that a `--from` names by number or name; `None` if it is an image.
+    fn copy_source(&self, from: &str) -> Result<Option<usize>, Fault> {
+        let expanded = Options::new(self.file.escape).expand(from, &Empty);
+        if expanded.map_err(|reason| Fault::new(from, reason))?.text != from {
+            return Err(
+                Fault::new(from, "variable expansion is not supported for --from")
+                    .hint("add FROM $VARIABLE AS name, then --from=name"),
+            );
+        }
+        match from.parse::<i64>() {
+            Err(_) => Ok(self.find(from)),
+            Ok(index) => match usize::try_from(index) {
+                // Images count, too: `BuildKit` keeps them in the same list.
+                Ok(index) if index < self.states.len() => Ok(Some(index)),
+                _ => Err(Fault::new(from, format!("invalid stage index {index}"))
+                    .hint(format!("the last stage is {}", self.file.stages.len() - 1))),
+            },
+        }
+    }
+
+    fn add_image(&mut self, owner: usize, kind: UseKind, name: &str, span: Span) -> usize {
+        self.states.push(State {
+            label: name.to_owned(),
+            base_name: name.to_owned(),
+            base_text: name.to_owned(),
+            span,
+            user: Some((owner, kind)),
+            ..State::default()
+        });
+        self.states.len() - 1
+    }
+
+    /// `validateCircularDependency`: copying in a circle; bases cannot form one.
+    fn refuse_cycles(&self) -> Result<(), DockerfileError> {
+        let (mut open, mut done) = (BTreeSet::new(), BTreeSet::new());
+        for start in 0..self.states.len() {
+            // The way from `start` to here, each state with the number of its next dependency.
+            let mut path = vec![(start, 0)];
+            while let Some((at, next)) = path.pop() {
+                if done.contains(&at) {
+                    continue;
+                }
+                open.insert(at);
+                let Some(&dep) = self.states[at].deps.get(next) else {
+                    open.remove(&at);
+                    done.insert(at);
+                    continue;
+                };
+                if open.contains(&dep) {
+                    return Err(self.cycle(at, dep));
+                }
+                path.push((at, next + 1));
+                path.push((dep, 0));
+            }
+        }
+        Ok(())
+    }
+
+    fn cycle(&self, at: usize, dep: usize) -> DockerfileError {
+        let state = &self.states[at];
+        let mut steps = state.steps.iter();
+        let step = steps.find(|step| step.sources.contains(&dep));
+        let span = step.map_or(state.span, |step| step.instruction.span);
+        let message = format!("circular dependency detected on stage: {}", state.label);
+        Fault::new("from=", message)
+            .hint("a stage cannot copy from itself or from one that copies from it")
+            .at(&self.file.source, span)
+    }
+
+    /// Marks what the target needs; triggers of base stages may add to it (`resolveStages`).
+    fn reach(&mut self) -> Result<(), DockerfileError> {
+        loop {
+            self.reached = self.reachable();
+            let mut grew = false;
+            for state in self.reached.clone() {
+                grew |= self.run_triggers(state)?;
+            }
+            if !grew {
+                return Ok(());
+            }
+        }
+    }
+
+    fn reachable(&self) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![self.target];
+        while let Some(at) = open.pop() {
+            if reached.insert(at) {
+                open.extend(self.states[at].base);
+                open.extend(&self.states[at].deps);
+            }
+        }
+        reached
+    }
+
+    /// Puts the `ONBUILD` instructions of a stage's base before its own (`initOnBuildTriggers`).
+    /// Says whether they copy or mount from anywhere.
+    fn run_triggers(&mut self, at: usize) -> Result<bool, DockerfileError> {
+        let state = &self.states[at];
+        if state.triggers_done || state.user.is_some() {
+            return Ok(false);
+        }
+        let triggers = self.triggers(at);
+        self.states[at].triggers_done = true;
+        let mut steps = Vec::new();
+        for (text, span) in triggers {
+            steps.push(self.trigger(at, &text, span)?);
+        }
+        let grew = steps.iter().any(|step| !step.sources.is_empty());
+        self.states[at].steps.splice(..0, steps);
+        Ok(grew)
+    }
+
+    /// The `ONBUILD` instructions of a stage's base, with their places.
+    fn triggers(&self, at: usize) -> Vec<(String, Span)> {
+        let state = &self.states[at];
+        if let Some(base) = state.base {
+            let steps = self.states[base].steps.iter();
+            let own = steps.filter_map(|step| match &step.instruction.kind {
+                Kind::Onbuild(text) => Some((text.clone(), step.instruction.span)),
+                _ => None,
+            });
+            return own.collect();
+        }
+        let config = self.config(at).into_iter();
+        let texts = config.flat_map(|config| &config.onbuild);
+        texts.map(|text| (text.clone(), state.span)).collect()
+    }
+
+    fn trigger(&mut self, at: usize, text: &str, span: Span) -> Result<Step, DockerfileError> {
+        let place = |fault: Fault| fault.at(&self.file.source, span);
+        let relocate = |error: DockerfileError| DockerfileError {
+            line: span.start,
+            column: 1,
+            ..error
+        };
+        let mut nodes = lexer::lex(text).map_err(relocate)?.nodes;
+        let node = nodes.pop().filter(|_| nodes.is_empty()).ok_or_else(|| {
+            place(Fault::new(
+                text,
+                "onbuild trigger should be a single expression",
+            ))
+        })?;
+        let mut instruction = parse::instruction(node).map_err(place)?;
+        instruction.span = span;
+        self.step(at, instruction)
+    }
+}
+
+/// Reads an image's name; `text` is what the file says for it.
+pub(super) fn image(name: &str, text: &str) -> Result<ImageReference, Fault> {
+    match ImageReference::parse(name) {
+        Ok(reference) => Ok(reference.or_latest()),
+        Err(error) => Err(Fault::new(text, error.to_string())),
+    }
+}
+
+/// A stage's name must do as the name of a context, which is an image's
+/// (dockerui/config.go `NamedContext`).
+fn check_context_name(name: &str) -> Result<(), Fault> {
+    if matches!(name, "scratch" | "context") {
+        return Ok(());
+    }
+    match ImageReference::parse(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::new(name, format!("invalid context name {name}"))
+            .hint("end the stage's name in a letter or digit, with single signs within")),
+    }
+}

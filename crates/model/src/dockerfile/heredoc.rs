@@ -1,0 +1,99 @@
+//! Here-documents: `<<EOF`, `<<-EOF`, `<<"EOF"` (parser.go `ParseHeredoc`, `heredocsFromLine`).
+
+use super::error::Fault;
+use super::expand::{Empty, Options, Quotes};
+
+/// One here-document of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Heredoc {
+    /// The terminator, unquoted.
+    pub name: String,
+    /// Whether variables in the body are replaced: the terminator was not quoted.
+    pub expand: bool,
+    /// `<<-`: leading tabs of each line are dropped.
+    pub chomp: bool,
+    /// The body as written, line ends included.
+    pub content: String,
+}
+
+impl Heredoc {
+    /// The body that the instruction sees.
+    pub fn text(&self) -> String {
+        if self.chomp {
+            chomp(&self.content)
+        } else {
+            self.content.clone()
+        }
+    }
+}
+
+fn chomp(content: &str) -> String {
+    content
+        .split_inclusive('\n')
+        .map(|line| line.trim_start_matches('\t'))
+        .collect()
+}
+
+/// The here-documents that `line` announces, in order. Words are split with `\` whatever the
+/// `escape` directive says, and a line that cannot be split announces none.
+pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
+    let options = Options {
+        quotes: Quotes::Keep,
+        raw_escapes: true,
+        keep_unset: true,
+        ..Options::new('\\')
+    };
+    let words = match options.expand(line, &Empty) {
+        Ok(expansion) => expansion.words,
+        Err(_) => Vec::new(),
+    };
+    let mut docs = Vec::new();
+    for word in words {
+        docs.extend(parse(&word)?);
+    }
+    Ok(docs)
+}
+
+/// Reads one word as a here-document's start, `N<<-NAME`.
+pub(super) fn parse(word: &str) -> Result<Option<Heredoc>, Fault> {
+    let Some(rest) = word
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .strip_prefix("<<")
+    else {
+        return Ok(None);
+    };
+    let (chomp, rest) = match rest.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    let rest = rest.trim_start_matches(['\t', '\n', '\x0c', '\r', ' ']);
+    if rest.is_empty() || rest.contains('<') {
+        return Ok(None);
+    }
+    let plain = Options {
+        keep_unset: true,
+        ..Options::new('\\')
+    };
+    let raw = Options {
+        quotes: Quotes::Keep,
+        ..plain
+    };
+    let words = |options: Options| {
+        options
+            .expand(rest, &Empty)
+            .map(|expansion| expansion.words)
+            .map_err(|reason| Fault::new(rest, reason))
+    };
+    let [name] = words(plain)?.try_into().unwrap_or_default();
+    let [raw_name] = words(raw)?.try_into().unwrap_or_default();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let quotes = |text: &str| text.matches(['\'', '"']).count();
+    Ok(Some(Heredoc {
+        expand: quotes(&name) == quotes(&raw_name),
+        name,
+        chomp,
+        content: String::new(),
+    }))
+}

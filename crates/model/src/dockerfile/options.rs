@@ -1,0 +1,108 @@
+//! What a build is asked for, beside the Dockerfile.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::platform::Platform;
+use crate::identity::InheritedConfig;
+use crate::reference::ImageReference;
+
+/// The options of `docker build` that decide which images are needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// `--target`: a stage's name, in any case. The last stage if absent.
+    pub target: Option<String>,
+    /// `--build-arg`.
+    pub build_args: BTreeMap<String, String>,
+    /// The platform that builds run on: the builder's own.
+    pub build_platform: Platform,
+    /// `--platform`; the build platform if absent.
+    pub target_platform: Option<Platform>,
+    /// `--build-context NAME=…`, by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// What is known of images: the variables and `ONBUILD` instructions that stages inherit. These
+    /// may name more images; without an entry nothing is assumed.
+    pub image_configs: BTreeMap<(ImageReference, Platform), InheritedConfig>,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self {
+            target: None,
+            build_args: BTreeMap::new(),
+            build_platform: Platform::new("linux", "amd64"),
+            target_platform: None,
+            contexts: BTreeMap::new(),
+            image_configs: BTreeMap::new(),
+        }
+    }
+}
+
+impl BuildOptions {
+    /// The platform that is built for.
+    pub fn platform(&self) -> &Platform {
+        self.target_platform
+            .as_ref()
+            .unwrap_or(&self.build_platform)
+    }
+
+    /// The context that stands in for an image or a stage of this name. Names are compared in
+    /// their familiar form without `:latest`, with the platform first
+    /// (dockerui/config.go `NamedContext`).
+    pub(super) fn context(&self, name: &str, platform: &Platform) -> Option<&NamedContext> {
+        if self.contexts.is_empty()
+            || name.eq_ignore_ascii_case("scratch")
+            || name.eq_ignore_ascii_case("context")
+        {
+            return None;
+        }
+        let wanted = context_name(name);
+        let found = |wanted: &str| {
+            let mut contexts = self.contexts.iter();
+            contexts.find(|(name, _)| context_name(name) == wanted)
+        };
+        found(&format!("{wanted}::{platform}"))
+            .or_else(|| found(&wanted))
+            .map(|(_, context)| context)
+    }
+}
+
+fn context_name(name: &str) -> String {
+    let (name, platform) = match name.split_once("::") {
+        Some((name, platform)) => (name, format!("::{platform}")),
+        None => (name, String::new()),
+    };
+    let familiar = match ImageReference::parse(name) {
+        Ok(reference) => reference.familiar(),
+        Err(_) => name.to_owned(),
+    };
+    let familiar = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+    format!("{familiar}{platform}")
+}
+
+/// What a named context is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind", content = "value")]
+pub enum NamedContext {
+    /// `docker-image://REFERENCE`.
+    Image(String),
+    /// `target:NAME`: the result of another build.
+    Target(String),
+    /// Anything else: a folder, a Git repository, an archive, an OCI layout. No image is asked
+    /// of a registry for it.
+    Other(String),
+}
+
+impl NamedContext {
+    /// Reads the value of a `--build-context`.
+    pub fn parse(value: &str) -> Self {
+        if let Some(image) = value.strip_prefix("docker-image:") {
+            return Self::Image(image.strip_prefix("//").unwrap_or(image).to_owned());
+        }
+        match value.strip_prefix("target:") {
+            Some(target) => Self::Target(target.to_owned()),
+            None => Self::Other(value.to_owned()),
+        }
+    }
+}

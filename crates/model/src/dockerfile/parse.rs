@@ -1,0 +1,435 @@
+//! Nodes to instructions: which flags and arguments each instruction takes
+//! (`BuildKit`'s `frontend/dockerfile/instructions/parse.go`, stable channel).
+
+use super::error::Fault;
+use super::flag::{Flags, Kind as Flag, Known};
+use super::heredoc::{self, Heredoc};
+use super::instruction::{Arg, Command, Copy, From, Healthcheck, Inline, Instruction, Kind, Run};
+use super::mount;
+use super::node::Node;
+use super::scalar;
+
+const ADD_FLAGS: Known = &[
+    ("chown", Flag::Text),
+    ("chmod", Flag::Text),
+    ("link", Flag::Switch),
+    ("keep-git-dir", Flag::Switch),
+    ("checksum", Flag::Text),
+    ("unpack", Flag::Switch),
+    ("exclude", Flag::Texts),
+];
+
+const COPY_FLAGS: Known = &[
+    ("parents", Flag::Switch),
+    ("chown", Flag::Text),
+    ("from", Flag::Text),
+    ("chmod", Flag::Text),
+    ("link", Flag::Switch),
+    ("exclude", Flag::Texts),
+];
+
+const HEALTHCHECK_FLAGS: Known = &[
+    ("interval", Flag::Text),
+    ("timeout", Flag::Text),
+    ("start-period", Flag::Text),
+    ("start-interval", Flag::Text),
+    ("retries", Flag::Text),
+];
+
+const RUN_FLAGS: Known = &[
+    ("mount", Flag::Texts),
+    ("network", Flag::Text),
+    ("security", Flag::Text),
+    ("device", Flag::Texts),
+];
+
+const KEYWORDS: [&str; 18] = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// Reads one instruction.
+pub(super) fn instruction(node: Node) -> Result<Instruction, Fault> {
+    let span = node.span;
+    let keyword = node.keyword.to_uppercase();
+    let kind = match keyword.as_str() {
+        "ADD" => Kind::Add(copy(&node, "ADD", ADD_FLAGS)?),
+        "ARG" => Kind::Arg(args(&node)?),
+        "CMD" => Kind::Cmd(without_flags(&node).map(|()| command(node))?),
+        "COPY" => Kind::Copy(copy(&node, "COPY", COPY_FLAGS)?),
+        "ENTRYPOINT" => Kind::Entrypoint(without_flags(&node).map(|()| command(node))?),
+        "ENV" => Kind::Env(pairs(node, "ENV")?),
+        "EXPOSE" => Kind::Expose(sorted(at_least_one(node, "EXPOSE")?)),
+        "FROM" => Kind::From(from(&node)?),
+        "HEALTHCHECK" => Kind::Healthcheck(healthcheck(node)?),
+        "LABEL" => Kind::Label(pairs(node, "LABEL")?),
+        "MAINTAINER" => Kind::Maintainer(only_one(node, "MAINTAINER")?),
+        "ONBUILD" => Kind::Onbuild(onbuild(&node)?),
+        "RUN" => Kind::Run(run(node)?),
+        "SHELL" => Kind::Shell(shell(node)?),
+        // Flags are not looked at here, as for ARG (parse.go `parseStopSignal`).
+        "STOPSIGNAL" => Kind::Stopsignal(one(node.args, "STOPSIGNAL")?),
+        "USER" => Kind::User(only_one(node, "USER")?),
+        "VOLUME" => Kind::Volume(volumes(node)?),
+        "WORKDIR" => Kind::Workdir(only_one(node, "WORKDIR")?),
+        _ => return Err(unknown(&node.keyword)),
+    };
+    Ok(Instruction { kind, span })
+}
+
+fn unknown(keyword: &str) -> Fault {
+    let fault = Fault::new(keyword, format!("unknown instruction: {keyword}"));
+    let upper = keyword.to_uppercase();
+    let near = KEYWORDS.iter().find(|known| one_edit_apart(known, &upper));
+    match near {
+        Some(near) => fault.hint(format!("did you mean {near}?")),
+        None => fault.hint("lines of one instruction are joined by the escape character"),
+    }
+}
+
+/// Whether two words differ by one letter added, dropped, replaced or swapped with the next.
+fn one_edit_apart(left: &str, right: &str) -> bool {
+    let same = left
+        .bytes()
+        .zip(right.bytes())
+        .take_while(|(l, r)| l == r)
+        .count();
+    let (left, right) = (&left.as_bytes()[same..], &right.as_bytes()[same..]);
+    let tail = |text: &[u8], from: usize| text.get(from..).map(<[u8]>::to_vec);
+    let swapped = left.len() > 1 && right.len() > 1 && left[0] == right[1] && left[1] == right[0];
+    tail(left, 1) == tail(right, 1)
+        || tail(left, 1).as_deref() == Some(right)
+        || tail(right, 1).as_deref() == Some(left)
+        || (swapped && tail(left, 2) == tail(right, 2))
+}
+
+fn without_flags(node: &Node) -> Result<(), Fault> {
+    Flags::parse(&node.flags, &[]).map(|_| ())
+}
+
+fn one(args: Vec<String>, keyword: &str) -> Result<String, Fault> {
+    let [only] = <[String; 1]>::try_from(args)
+        .map_err(|_| Fault::new("", format!("{keyword} requires exactly one argument")))?;
+    Ok(only)
+}
+
+fn only_one(mut node: Node, keyword: &str) -> Result<String, Fault> {
+    let only = one(std::mem::take(&mut node.args), keyword)?;
+    without_flags(&node)?;
+    Ok(only)
+}
+
+fn at_least_one(node: Node, keyword: &str) -> Result<Vec<String>, Fault> {
+    if node.args.is_empty() {
+        return Err(none_given(keyword));
+    }
+    without_flags(&node)?;
+    Ok(node.args)
+}
+
+fn none_given(keyword: &str) -> Fault {
+    Fault::new("", format!("{keyword} requires at least one argument"))
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
+}
+
+fn pairs(node: Node, keyword: &str) -> Result<Vec<(String, String)>, Fault> {
+    without_flags(&node)?;
+    if node.pairs.is_empty() {
+        return Err(none_given(keyword));
+    }
+    if node.pairs.iter().any(|(key, _)| key.is_empty()) {
+        return Err(Fault::new("=", format!("{keyword} names can not be blank")));
+    }
+    Ok(node.pairs)
+}
+
+fn args(node: &Node) -> Result<Vec<Arg>, Fault> {
+    if node.args.is_empty() {
+        return Err(none_given("ARG"));
+    }
+    let arg = |word: &String| match word.split_once('=') {
+        Some(("", _)) => Err(Fault::new(word.as_str(), "ARG names can not be blank")),
+        Some((key, value)) => Ok(Arg {
+            key: key.to_owned(),
+            default: Some(value.to_owned()),
+        }),
+        None => Ok(Arg {
+            key: word.clone(),
+            default: None,
+        }),
+    };
+    node.args.iter().map(arg).collect()
+}
+
+fn command(node: Node) -> Command {
+    Command {
+        exec: node.json,
+        args: node.args,
+    }
+}
+
+fn from(node: &Node) -> Result<From, Fault> {
+    let (base, name) = match node.args.as_slice() {
+        [base] => (base, None),
+        [base, word, name] if word.eq_ignore_ascii_case("as") => {
+            let lower = name.to_lowercase();
+            let letters =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+            if !lower.starts_with(|c: char| c.is_ascii_lowercase()) || !lower.chars().all(letters) {
+                let message = format!(
+                    "invalid name for build stage: {name:?}, name can't start with a number or contain symbols"
+                );
+                return Err(Fault::new(name.as_str(), message)
+                    .hint("use letters, digits, '-', '_' and '.', a letter first"));
+            }
+            (base, Some(lower))
+        }
+        _ => {
+            return Err(
+                Fault::new("", "FROM requires either one or three arguments")
+                    .hint("write FROM image or FROM image AS name"),
+            );
+        }
+    };
+    let flags = Flags::parse(&node.flags, &[("platform", Flag::Text)])?;
+    Ok(From {
+        base: base.clone(),
+        name,
+        platform: flags.text("platform"),
+    })
+}
+
+fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
+    let Some((dest, sources)) = node.args.split_last().filter(|(_, rest)| !rest.is_empty()) else {
+        let message = format!(
+            "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
+        );
+        return Err(Fault::new(node.args.concat(), message));
+    };
+    let flags = Flags::parse(&node.flags, known)?;
+    if let Ok(Some(_)) = heredoc::parse(dest) {
+        let message = format!("{keyword} cannot accept a heredoc as a destination");
+        return Err(Fault::new(dest.as_str(), message));
+    }
+    let mut copy = Copy {
+        from: flags.text("from"),
+        chown: flags.text("chown"),
+        chmod: flags.text("chmod"),
+        checksum: flags.text("checksum"),
+        link: flags.switch("link") == Some(true),
+        parents: flags.switch("parents") == Some(true),
+        keep_git_dir: flags.switch("keep-git-dir"),
+        unpack: flags.switch("unpack"),
+        exclude: flags.texts("exclude"),
+        dest: dest.clone(),
+        ..Copy::default()
+    };
+    for source in sources {
+        match heredoc::parse(source) {
+            Ok(Some(doc)) => copy.inline.push(inline(&doc, &node.heredocs)),
+            _ => copy.sources.push(source.clone()),
+        }
+    }
+    Ok(copy)
+}
+
+/// The here-document named by one source; of two with one name, the last body counts.
+fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
+    let body = bodies.iter().rev().find(|body| body.name == doc.name);
+    let whole = Heredoc {
+        content: body.map_or_else(String::new, |body| body.content.clone()),
+        ..doc.clone()
+    };
+    Inline {
+        text: whole.text(),
+        name: whole.name,
+        expand: whole.expand,
+    }
+}
+
+fn run(mut node: Node) -> Result<Run, Fault> {
+    let flags = Flags::parse(&node.flags, RUN_FLAGS)?;
+    let mounts = flags.texts("mount");
+    let mount_sources = mounts.iter().map(|value| mount::source(value));
+    let mount_sources = mount_sources.collect::<Result<_, _>>()?;
+    let network = flags.get("network").unwrap_or("default").to_owned();
+    if !matches!(network.as_str(), "default" | "none" | "host") {
+        let message = format!("invalid network mode {network:?}");
+        return Err(Fault::new(network, message).hint("use default, none or host"));
+    }
+    let security = flags.get("security").unwrap_or("sandbox").to_owned();
+    if !matches!(security.as_str(), "sandbox" | "insecure") {
+        let message = format!("security {security:?} is not valid");
+        return Err(Fault::new(security, message).hint("use sandbox or insecure"));
+    }
+    let devices = flags.texts("device");
+    devices
+        .iter()
+        .try_for_each(|value| mount::check_device(value))?;
+    let heredocs = std::mem::take(&mut node.heredocs).into_iter();
+    Ok(Run {
+        mounts,
+        mount_sources,
+        devices,
+        network,
+        security,
+        heredocs: heredocs
+            .map(|doc| Inline {
+                text: doc.text(),
+                name: doc.name,
+                expand: doc.expand,
+            })
+            .collect(),
+        command: command(node),
+    })
+}
+
+fn healthcheck(mut node: Node) -> Result<Healthcheck, Fault> {
+    if node.args.is_empty() {
+        return Err(none_given("HEALTHCHECK"));
+    }
+    let kind = node.args.remove(0);
+    if kind.eq_ignore_ascii_case("none") {
+        return match node.args.first() {
+            None => Ok(Healthcheck::default()),
+            Some(arg) => Err(Fault::new(
+                arg.as_str(),
+                "HEALTHCHECK NONE takes no arguments",
+            )),
+        };
+    }
+    let flags = Flags::parse(&node.flags, HEALTHCHECK_FLAGS)?;
+    if !kind.eq_ignore_ascii_case("cmd") {
+        let message = format!("unknown type {kind:?} in HEALTHCHECK");
+        return Err(Fault::new(kind, message).hint("try HEALTHCHECK CMD"));
+    }
+    if node.args.is_empty() {
+        return Err(Fault::new("", "missing command after HEALTHCHECK CMD"));
+    }
+    Ok(Healthcheck {
+        interval: interval(&flags, "interval")?,
+        timeout: interval(&flags, "timeout")?,
+        start_period: interval(&flags, "start-period")?,
+        start_interval: interval(&flags, "start-interval")?,
+        retries: retries(&flags)?,
+        command: Some(command(node)),
+    })
+}
+
+fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
+    /// Docker refuses to check more often than this.
+    const SHORTEST_NANOSECONDS: i64 = 1_000_000;
+    let Some(text) = flags.text(name) else {
+        return Ok(0);
+    };
+    let Some(duration) = scalar::duration(&text) else {
+        let message = format!("invalid duration {text:?} for --{name}");
+        return Err(Fault::new(text, message).hint("write a number with its unit, such as 30s"));
+    };
+    if duration != 0 && duration < SHORTEST_NANOSECONDS {
+        return Err(Fault::new(
+            text,
+            format!("--{name} cannot be less than 1ms"),
+        ));
+    }
+    Ok(duration)
+}
+
+fn retries(flags: &Flags) -> Result<i32, Fault> {
+    let Some(text) = flags.text("retries") else {
+        return Ok(0);
+    };
+    match text.parse::<i32>() {
+        Ok(retries) if retries >= 0 => Ok(retries),
+        Ok(_) => Err(Fault::new(
+            text.as_str(),
+            format!("--retries cannot be negative ({text})"),
+        )),
+        Err(_) => Err(Fault::new(
+            text.as_str(),
+            format!("invalid number {text:?} for --retries"),
+        )),
+    }
+}
+
+fn shell(node: Node) -> Result<Vec<String>, Fault> {
+    without_flags(&node)?;
+    if node.args.is_empty() {
+        return Err(none_given("SHELL"));
+    }
+    if !node.json {
+        return Err(Fault::new(
+            node.args.concat(),
+            "SHELL requires the arguments to be in JSON form",
+        )
+        .hint("write SHELL [\"executable\", \"parameter\"]"));
+    }
+    Ok(node.args)
+}
+
+fn volumes(node: Node) -> Result<Vec<String>, Fault> {
+    let volumes = at_least_one(node, "VOLUME")?;
+    let trimmed: Vec<String> = volumes
+        .iter()
+        .map(|volume| volume.trim().to_owned())
+        .collect();
+    if trimmed.iter().any(String::is_empty) {
+        return Err(Fault::new(
+            "",
+            "VOLUME specified can not be an empty string",
+        ));
+    }
+    Ok(trimmed)
+}
+
+/// The text of the instruction to run in child images; it is read when a child uses it.
+fn onbuild(node: &Node) -> Result<String, Fault> {
+    let trigger = node
+        .trigger
+        .as_deref()
+        .ok_or_else(|| none_given("ONBUILD"))?;
+    without_flags(node)?;
+    let keyword = trigger.keyword.to_uppercase();
+    match keyword.as_str() {
+        "ONBUILD" => {
+            let message = "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed";
+            return Err(Fault::new(trigger.keyword.as_str(), message));
+        }
+        "MAINTAINER" | "FROM" => {
+            let message = format!("{keyword} isn't allowed as an ONBUILD trigger");
+            return Err(Fault::new(trigger.keyword.as_str(), message));
+        }
+        _ => {}
+    }
+    let start = "onbuild".len();
+    let blanks = ['\t', '\n', '\x0c', '\r', ' '];
+    let mut text = node.original.trim_start()[start..]
+        .trim_start_matches(blanks)
+        .to_owned();
+    for doc in &node.heredocs {
+        text.push('\n');
+        text.push_str(&doc.content);
+        text.push_str(&doc.name);
+    }
+    Ok(text)
+}

@@ -1,0 +1,276 @@
+//! Platforms as `containerd/platforms` reads and writes them: `linux/arm64/v8`,
+//! `windows(10.0.17763)/amd64`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An operating system and a processor, in their normal form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Platform {
+    /// The operating system, as Go names it.
+    pub os: String,
+    /// The version of the operating system; empty for any. Only Windows images have it.
+    pub os_version: String,
+    /// Features of the operating system, sorted.
+    pub os_features: Vec<String>,
+    /// The processor architecture, as Go names it.
+    pub architecture: String,
+    /// The variant of the architecture; empty for the usual one.
+    pub variant: String,
+}
+
+/// Text that names no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{specifier:?} is not a platform: {reason} (write os/architecture, such as linux/amd64)")]
+pub struct PlatformError {
+    /// The text.
+    pub specifier: String,
+    reason: &'static str,
+}
+
+impl Platform {
+    /// A platform without version, features or variant.
+    pub fn new(os: &str, architecture: &str) -> Self {
+        Self {
+            os: os.to_owned(),
+            os_version: String::new(),
+            os_features: Vec::new(),
+            architecture: architecture.to_owned(),
+            variant: String::new(),
+        }
+    }
+
+    /// Reads a specifier. One word alone is an operating system or an architecture; the missing
+    /// half is the host's (`platforms.Parse`, then `platforms.Normalize`).
+    pub fn parse(specifier: &str, host: &Self) -> Result<Self, PlatformError> {
+        let error = |reason| PlatformError {
+            specifier: specifier.to_owned(),
+            reason,
+        };
+        if specifier.contains('*') {
+            return Err(error("wildcards are not supported"));
+        }
+        let parts: Vec<&str> = specifier.split('/').collect();
+        let plain = |part: &&str| {
+            let letter = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+            !part.is_empty() && part.chars().all(letter)
+        };
+        if !parts[1..].iter().all(plain) {
+            return Err(error(
+                "a part holds other than letters, digits, '_', '.' and '-'",
+            ));
+        }
+        let (os, version, features) =
+            split_os(parts[0]).ok_or_else(|| error("its operating system is malformed"))?;
+        let mut platform = Self {
+            os_version: version,
+            os_features: features,
+            ..Self::new(&normal_os(&os), "")
+        };
+        match parts[1..] {
+            [] if is_known_os(&platform.os) => {
+                host.architecture.clone_into(&mut platform.architecture);
+            }
+            [] => {
+                let (architecture, variant) = normal_architecture(parts[0], "");
+                if !is_known_architecture(&architecture) {
+                    return Err(error("unknown operating system or architecture"));
+                }
+                host.os.clone_into(&mut platform.os);
+                (platform.architecture, platform.variant) = (architecture, variant);
+            }
+            [architecture] => {
+                (platform.architecture, platform.variant) = normal_architecture(architecture, "");
+            }
+            [architecture, variant] => {
+                (platform.architecture, platform.variant) =
+                    normal_architecture(architecture, variant);
+            }
+            _ => return Err(error("it has more than three parts")),
+        }
+        platform.os_features.sort();
+        platform.os_features.dedup();
+        Ok(platform)
+    }
+
+    /// Without version and features: what the `BUILDPLATFORM` argument holds (`platforms.Format`).
+    pub(super) fn short(&self) -> String {
+        let mut text = format!("{}/{}", self.os, self.architecture);
+        if !self.variant.is_empty() {
+            text.push('/');
+            text.push_str(&self.variant);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Platform {
+    /// `platforms.FormatAll`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.os)?;
+        if !self.os_version.is_empty() || !self.os_features.is_empty() {
+            write!(f, "({}", encoded(&self.os_version))?;
+            for feature in &self.os_features {
+                write!(f, "+{}", encoded(feature))?;
+            }
+            f.write_str(")")?;
+        }
+        write!(f, "/{}", self.architecture)?;
+        if !self.variant.is_empty() {
+            write!(f, "/{}", self.variant)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Platform> for String {
+    fn from(platform: Platform) -> Self {
+        platform.to_string()
+    }
+}
+
+impl TryFrom<String> for Platform {
+    type Error = PlatformError;
+
+    fn try_from(text: String) -> Result<Self, PlatformError> {
+        Self::parse(&text, &Self::new("linux", "amd64"))
+    }
+}
+
+/// `os`, `os(version)`, `os(version+feature+…)`.
+fn split_os(text: &str) -> Option<(String, String, Vec<String>)> {
+    let (name, options) = match text.strip_suffix(')') {
+        Some(rest) => rest.split_once('(')?,
+        None => (text, ""),
+    };
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let option_letter = |c: char| letter(c) || c == '.' || c == '%' || c == '+';
+    if name.is_empty() || !name.chars().all(letter) || !options.chars().all(option_letter) {
+        return None;
+    }
+    let mut options = options.split('+');
+    let version = decoded(options.next().unwrap_or_default())?;
+    let mut features = Vec::new();
+    for feature in options {
+        if feature.is_empty() {
+            return None;
+        }
+        features.push(decoded(feature)?);
+    }
+    Some((name.to_owned(), version, features))
+}
+
+/// Resolves `%XX`.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = &rest[2..];
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes what cannot stand in an option as `%XX`.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"_.-".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+            }
+        }
+    }
+    out
+}
+
+fn normal_os(os: &str) -> String {
+    match os.to_ascii_lowercase().as_str() {
+        "macos" => "darwin".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn is_known_os(os: &str) -> bool {
+    matches!(
+        os,
+        "aix"
+            | "android"
+            | "darwin"
+            | "dragonfly"
+            | "freebsd"
+            | "hurd"
+            | "illumos"
+            | "ios"
+            | "js"
+            | "linux"
+            | "nacl"
+            | "netbsd"
+            | "openbsd"
+            | "plan9"
+            | "solaris"
+            | "windows"
+            | "zos"
+    )
+}
+
+fn is_known_architecture(architecture: &str) -> bool {
+    matches!(
+        architecture,
+        "386"
+            | "amd64"
+            | "amd64p32"
+            | "arm"
+            | "armbe"
+            | "arm64"
+            | "arm64be"
+            | "ppc64"
+            | "ppc64le"
+            | "loong64"
+            | "mips"
+            | "mipsle"
+            | "mips64"
+            | "mips64le"
+            | "mips64p32"
+            | "mips64p32le"
+            | "ppc"
+            | "riscv"
+            | "riscv64"
+            | "s390"
+            | "s390x"
+            | "sparc"
+            | "sparc64"
+            | "wasm"
+    )
+}
+
+/// `containerd/platforms` `normalizeArch`.
+fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
+    let architecture = architecture.to_ascii_lowercase();
+    let variant = variant.to_ascii_lowercase();
+    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+        ("i386", _) => ("386", ""),
+        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+        ("x86_64" | "x86-64" | "amd64", other) => ("amd64", other),
+        ("aarch64" | "arm64", "8" | "v8" | "v8.0") => ("arm64", ""),
+        ("aarch64" | "arm64", "9" | "9.0" | "v9.0") => ("arm64", "v9"),
+        ("aarch64" | "arm64", other) => ("arm64", other),
+        ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+        ("armel", _) | ("arm", "6") => ("arm", "v6"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "8") => ("arm", "v8"),
+        (architecture, other) => (architecture, other),
+    };
+    (architecture.to_owned(), variant.to_owned())
+}

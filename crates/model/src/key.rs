@@ -1,0 +1,321 @@
+//! Keys: what a plan is called in a cache, from the exact name to broader and broader ones.
+//!
+//! # Data format
+//!
+//! A key's text is `larder1-PROJECT-BASES-BUILD-EXACT`. The three hashes are BLAKE3 in key
+//! derivation mode over JSON without blanks, each including the one before it, cut to 16, 16 and
+//! 32 hexadecimal digits:
+//!
+//! - BASES: platform, reference and identity of the images that the target reaches;
+//! - BUILD: BASES, the front end's image, the reached stages and their arguments;
+//! - EXACT: BUILD and the extra files.
+//!
+//! Several builds share one key: each of its hashes is that of the list of theirs, in the order of
+//! their bytes.
+//!
+//! A CI cache that restores by prefix thus finds the nearest older entry with the rungs of the
+//! ladder: `larder1-shop-BASES-BUILD-`, `larder1-shop-BASES-`, `larder1-shop-`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dockerfile::{NamedContext, Origin, UseKind};
+use crate::plan::{Plan, PlannedImage, PlannedStage};
+
+/// The version of the key's text and of what is hashed.
+const VERSION: u32 = 1;
+
+/// A BLAKE3 hash of something that is compared but not shown: a file, an argument's value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Fingerprint([u8; 32]);
+
+/// Text that is not 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a fingerprint: expected 64 lower-case hexadecimal digits")]
+pub struct FingerprintError(String);
+
+impl Fingerprint {
+    /// The fingerprint of a file's bytes: their BLAKE3 hash.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The fingerprint of a build argument's value. The name goes in, so that two arguments with
+    /// one value do not show it.
+    pub fn of_argument(name: &str, value: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("larder plan v1 build argument");
+        hasher.update(name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(value.as_bytes());
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        match blake3::Hash::from_hex(text) {
+            Ok(hash) if lower => Ok(Self(*hash.as_bytes())),
+            _ => Err(FingerprintError(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = FingerprintError;
+
+    fn try_from(text: String) -> Result<Self, FingerprintError> {
+        text.parse()
+    }
+}
+
+/// The names of a plan in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    bases: Fingerprint,
+    build: Fingerprint,
+    exact: Fingerprint,
+}
+
+impl Key {
+    /// The key of a plan. It depends on nothing but the plan.
+    pub fn of(plan: &Plan) -> Self {
+        let bases = hash("larder key v1 bases", &BasesMaterial::of(plan));
+        let build = hash("larder key v1 build", &BuildMaterial::of(plan, bases));
+        let exact = hash("larder key v1 exact", &(build, &plan.extras));
+        Self {
+            bases,
+            build,
+            exact,
+        }
+    }
+
+    /// The key of several builds at once, in whatever order they are given.
+    pub fn of_all(plans: &[Plan]) -> Self {
+        let mut keys: Vec<Self> = plans.iter().map(Self::of).collect();
+        if let [key] = keys[..] {
+            return key;
+        }
+        keys.sort_by_key(|key| (key.bases, key.build, key.exact));
+        let of = |context: &str, part: fn(&Self) -> Fingerprint| {
+            hash(context, &keys.iter().map(part).collect::<Vec<_>>())
+        };
+        Self {
+            bases: of("larder key v1 bases of several", |key| key.bases),
+            build: of("larder key v1 build of several", |key| key.build),
+            exact: of("larder key v1 exact of several", |key| key.exact),
+        }
+    }
+
+    /// The hash of everything that the plan holds.
+    pub fn exact(&self) -> Fingerprint {
+        self.exact
+    }
+
+    /// The whole text of the key, which starts with every rung of [`Key::ladder`] but the first.
+    pub fn text(&self, project: &str) -> String {
+        let exact = self.exact.to_string();
+        format!("{}{}", self.rung(project, 2), &exact[..32])
+    }
+
+    /// From the exact key to the broadest prefix.
+    pub fn ladder(&self, project: &str) -> Vec<String> {
+        let broader = (0..=2).rev().map(|parts| self.rung(project, parts));
+        std::iter::once(self.text(project)).chain(broader).collect()
+    }
+
+    fn rung(&self, project: &str, parts: usize) -> String {
+        // What CI caches allow in a key; `-` is the separator.
+        let allowed = |c: char| {
+            if c.is_ascii_alphanumeric() || "._".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
+        let project: String = project.chars().map(allowed).collect();
+        let mut text = format!("larder{VERSION}-{project}-");
+        for hash in [self.bases, self.build].iter().take(parts) {
+            text.push_str(&hash.to_string()[..16]);
+            text.push('-');
+        }
+        text
+    }
+}
+
+fn hash(context: &str, material: &impl Serialize) -> Fingerprint {
+    let json = serde_json::to_vec(material)
+        .expect("plans are made of texts, numbers and maps with text keys, which JSON can hold");
+    Fingerprint(blake3::derive_key(context, &json))
+}
+
+/// How an image enters a key: by its identity, else by its digest, else by its name.
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct ImageMaterial {
+    name: String,
+    platform: String,
+}
+
+impl ImageMaterial {
+    fn of(image: &PlannedImage) -> Self {
+        let name = match (&image.identity, image.reference.digest()) {
+            (Some(identity), _) => identity.to_string(),
+            (None, Some(digest)) => digest.to_owned(),
+            (None, None) => image.reference.to_string(),
+        };
+        Self {
+            name,
+            platform: image.platform.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BasesMaterial {
+    platform: String,
+    images: Vec<ImageMaterial>,
+}
+
+impl BasesMaterial {
+    fn of(plan: &Plan) -> Self {
+        let build_image = |image: &&PlannedImage| {
+            let mut uses = image.uses.iter();
+            uses.any(|site| site.reached && site.kind != UseKind::Syntax)
+        };
+        let images = plan.images.iter().filter(build_image);
+        let mut images: Vec<_> = images.map(ImageMaterial::of).collect();
+        // Neither the order of first use nor two names for one image matter.
+        images.sort();
+        images.dedup();
+        Self {
+            platform: plan.platform.to_string(),
+            images,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BuildMaterial<'a> {
+    bases: Fingerprint,
+    front_end: Vec<ImageMaterial>,
+    stages: Vec<StageMaterial<'a>>,
+    target: usize,
+    epoch: Option<Fingerprint>,
+    contexts: BTreeMap<&'a str, NamedContext>,
+}
+
+impl<'a> BuildMaterial<'a> {
+    fn of(plan: &'a Plan, bases: Fingerprint) -> Self {
+        let front_end =
+            |image: &&PlannedImage| image.uses.iter().any(|site| site.kind == UseKind::Syntax);
+        let contexts = plan.contexts.iter();
+        Self {
+            bases,
+            front_end: plan
+                .images
+                .iter()
+                .filter(front_end)
+                .map(ImageMaterial::of)
+                .collect(),
+            stages: plan
+                .stages
+                .iter()
+                .map(|stage| StageMaterial::of(plan, stage))
+                .collect(),
+            target: plan.target,
+            epoch: plan.build_args.get("SOURCE_DATE_EPOCH").copied(),
+            contexts: contexts
+                .filter(|(_, context)| !matches!(context, NamedContext::Image(_)))
+                .map(|(name, context)| (name.as_str(), without_folder(context)))
+                .collect(),
+        }
+    }
+}
+
+/// A local folder's path differs from machine to machine; what it holds is not known here.
+fn without_folder(context: &NamedContext) -> NamedContext {
+    match context {
+        NamedContext::Other(value) if !value.contains("://") && !value.starts_with("git@") => {
+            NamedContext::Other(String::new())
+        }
+        other => other.clone(),
+    }
+}
+
+/// A stage without its name and its line.
+#[derive(Serialize)]
+struct StageMaterial<'a> {
+    base: OriginMaterial,
+    arguments: &'a BTreeMap<String, Fingerprint>,
+    steps: Vec<(&'a str, Vec<OriginMaterial>)>,
+}
+
+impl<'a> StageMaterial<'a> {
+    fn of(plan: &'a Plan, stage: &'a PlannedStage) -> Self {
+        let origin = |origin: &'a Origin| OriginMaterial::of(plan, origin);
+        Self {
+            base: origin(&stage.base),
+            arguments: &stage.arguments,
+            steps: stage
+                .steps
+                .iter()
+                .map(|step| {
+                    (
+                        step.text.as_str(),
+                        step.sources.iter().map(origin).collect(),
+                    )
+                })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+enum OriginMaterial {
+    Scratch,
+    Stage(usize),
+    Image(ImageMaterial),
+    Name(String),
+    Context(NamedContext),
+}
+
+impl OriginMaterial {
+    fn of(plan: &Plan, origin: &Origin) -> Self {
+        match origin {
+            Origin::Scratch => Self::Scratch,
+            Origin::Stage(index) => Self::Stage(*index),
+            Origin::Context(context) => Self::Context(without_folder(context)),
+            Origin::Image {
+                reference,
+                platform,
+            } => match plan.image(reference, platform) {
+                Some(image) => Self::Image(ImageMaterial::of(image)),
+                None => Self::Name(reference.to_string()),
+            },
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Image references: `ruby:3.3`, `ghcr.io/owner/name:tag@sha256:…`.
+//!
+//! The grammar and the normal form are the distribution project's (`distribution/reference`:
+//! `regexp.go`, `normalize.go`): a name without a domain is Docker Hub's, a name without a path
+//! component of its own is in `library/`, a name without tag and digest means `latest`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+const DEFAULT_DOMAIN: &str = "docker.io";
+const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";
+const OFFICIAL_PREFIX: &str = "library/";
+
+/// The longest repository path in bytes (`RepositoryNameTotalLengthMax`).
+const MAX_PATH_BYTES: usize = 255;
+/// The longest tag in bytes.
+const MAX_TAG_BYTES: usize = 128;
+
+/// A reference in its normal form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ImageReference {
+    domain: String,
+    path: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+/// Text that is no image reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid image reference {value:?}: {reason}")]
+pub struct ReferenceError {
+    /// The text.
+    pub value: String,
+    reason: String,
+}
+
+impl ImageReference {
+    /// Reads and normalises a reference, without adding `latest` (`ParseNormalizedNamed`).
+    pub fn parse(value: &str) -> Result<Self, ReferenceError> {
+        let error = |reason: &str| ReferenceError {
+            value: value.to_owned(),
+            reason: reason.to_owned(),
+        };
+        if value.len() == 64 && value.bytes().all(is_lower_hex) {
+            return Err(error(
+                "a name cannot be 64 hexadecimal characters, which is an image's id",
+            ));
+        }
+        let (domain, remainder) = split_domain(value);
+        let name = remainder.split(':').next().unwrap_or_default();
+        if name.to_lowercase() != name {
+            return Err(error("the repository name must be in lower case"));
+        }
+        let (name, digest) = match remainder.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (remainder.as_str(), None),
+        };
+        let slash = name.rfind('/').map_or(0, |at| at + 1);
+        let (path, tag) = match name[slash..].split_once(':') {
+            Some((last, tag)) => (&name[..slash + last.len()], Some(tag)),
+            None => (name, None),
+        };
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return Err(error(
+                "a tag is up to 128 letters, digits, '_', '.' and '-'",
+            ));
+        }
+        if let Some(digest) = digest {
+            check_digest(digest).map_err(error)?;
+        }
+        let (domain, path) = if is_domain(&domain) && is_path(path) {
+            (domain, path.to_owned())
+        } else {
+            // A first component that is no domain may still be part of a path.
+            (String::new(), format!("{domain}/{path}"))
+        };
+        if !is_path(&path) {
+            return Err(error("invalid reference format"));
+        }
+        if path.len() > MAX_PATH_BYTES {
+            return Err(error("the repository name is longer than 255 characters"));
+        }
+        Ok(Self {
+            domain,
+            path,
+            tag: tag.map(str::to_owned),
+            digest: digest.map(str::to_owned),
+        })
+    }
+
+    /// With the tag `latest` if there is neither tag nor digest (`TagNameOnly`).
+    #[must_use]
+    pub fn or_latest(mut self) -> Self {
+        if self.tag.is_none() && self.digest.is_none() {
+            self.tag = Some("latest".to_owned());
+        }
+        self
+    }
+
+    /// The registry's host, with its port; `docker.io` for Docker Hub.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The repository within the registry.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The tag.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, `algorithm:hex`.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// Domain and path, without tag and digest.
+    pub fn name(&self) -> String {
+        if self.domain.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}/{}", self.domain, self.path)
+        }
+    }
+
+    /// The short form people write: no `docker.io/`, no `library/` (`FamiliarString`).
+    pub fn familiar(&self) -> String {
+        let short = match self.path.strip_prefix(OFFICIAL_PREFIX) {
+            Some(rest) if !rest.contains('/') => rest,
+            _ => &self.path,
+        };
+        let name = match self.domain.as_str() {
+            DEFAULT_DOMAIN | "" => short.to_owned(),
+            domain => format!("{domain}/{}", self.path),
+        };
+        format!("{name}{}", self.suffix())
+    }
+
+    fn suffix(&self) -> String {
+        let mut text = String::new();
+        if let Some(tag) = &self.tag {
+            text.push(':');
+            text.push_str(tag);
+        }
+        if let Some(digest) = &self.digest {
+            text.push('@');
+            text.push_str(digest);
+        }
+        text
+    }
+}
+
+impl fmt::Display for ImageReference {
+    /// The full form, `docker.io/library/ruby:3.3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name(), self.suffix())
+    }
+}
+
+impl From<ImageReference> for String {
+    fn from(reference: ImageReference) -> Self {
+        reference.to_string()
+    }
+}
+
+impl TryFrom<String> for ImageReference {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        Self::parse(&text)
+    }
+}
+
+impl std::str::FromStr for ImageReference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        Self::parse(text)
+    }
+}
+
+/// Takes the registry's host off a name: the part before the first slash if it has a dot, a port
+/// or a capital, or is `localhost` (`splitDockerDomain`).
+fn split_domain(name: &str) -> (String, String) {
+    let (domain, rest) = match name.split_once('/') {
+        Some((LEGACY_DEFAULT_DOMAIN, rest)) => (DEFAULT_DOMAIN, rest),
+        Some((first, rest))
+            if first == "localhost"
+                || first.contains(['.', ':'])
+                || first.to_lowercase() != first =>
+        {
+            (first, rest)
+        }
+        _ => (DEFAULT_DOMAIN, name),
+    };
+    let official = domain == DEFAULT_DOMAIN && !rest.contains('/');
+    let prefix = if official { OFFICIAL_PREFIX } else { "" };
+    (domain.to_owned(), format!("{prefix}{rest}"))
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+}
+
+/// `domainAndPort`.
+fn is_domain(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let Some((address, port)) = inner.split_once(']') else {
+                return false;
+            };
+            let digit = |c: char| c.is_ascii_hexdigit() || c == ':';
+            if address.is_empty() || !address.chars().all(digit) {
+                return false;
+            }
+            (
+                None,
+                port.strip_prefix(':').or((!port.is_empty()).then_some("?")),
+            )
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (Some(host), Some(port)),
+            None => (Some(text), None),
+        },
+    };
+    let label = |label: &str| {
+        let letter = |c: char| c.is_ascii_alphanumeric();
+        label.starts_with(letter)
+            && label.ends_with(letter)
+            && label.chars().all(|c| letter(c) || c == '-')
+    };
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    host.is_none_or(|host| host.split('.').all(label)) && port.is_none_or(digits)
+}
+
+/// `remoteName`: components of lower-case letters and digits, joined by one `.`, one or two `_`,
+/// or any number of `-`.
+fn is_path(text: &str) -> bool {
+    text.split('/').all(is_path_component)
+}
+
+fn is_path_component(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let separators_ok = text
+        .split(letter)
+        .filter(|gap| !gap.is_empty())
+        .all(|gap| matches!(gap, "." | "_" | "__") || gap.bytes().all(|b| b == b'-'));
+    text.starts_with(letter) && text.ends_with(letter) && separators_ok
+}
+
+fn is_tag(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.len() <= MAX_TAG_BYTES
+        && text.starts_with(word)
+        && text.chars().all(|c| word(c) || c == '.' || c == '-')
+}
+
+/// The digests that `opencontainers/go-digest` can verify.
+pub(crate) fn check_digest(text: &str) -> Result<(), &'static str> {
+    let (algorithm, hex) = text.split_once(':').ok_or("the digest has no algorithm")?;
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return Err("the digest's algorithm is not sha256, sha384 or sha512"),
+    };
+    if hex.len() != length || !hex.bytes().all(is_lower_hex) {
+        return Err("the digest is not that many lower-case hexadecimal digits");
+    }
+    Ok(())
+}

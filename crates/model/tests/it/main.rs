@@ -1,0 +1,6 @@
+//! The integration tests of the model, in one binary.
+
+mod cases;
+mod corpus;
+mod plan;
+mod properties;

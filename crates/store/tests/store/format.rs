@@ -1,0 +1,150 @@
+//! The examples in `docs/FORMAT.md` are what this program writes: every object of one small save is
+//! dumped and looked for in the document.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use larder_model::lineage::Lineage;
+use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
+use larder_model::{address, hot};
+use larder_store::packer::{self, Changed};
+use larder_store::{Location, Objects, Source, catalog};
+
+const DOCUMENT: &str = include_str!("../../../../docs/FORMAT.md");
+
+/// A volume of 16 blocks, of which the job wrote four: 0 and 5 with the same text, 1 with another,
+/// 3 with zeros.
+const VOLUME_BYTES: u64 = 1 << 20;
+
+fn content(block: u64, buffer: &mut [u8]) {
+    let text: &[u8] = match block {
+        0 | 5 => b"An engine that remembers. ",
+        1 => b"Only changed blocks go back. ",
+        _ => b"\0",
+    };
+    for (byte, text) in buffer.iter_mut().zip(text.iter().cycle()) {
+        *byte = *text;
+    }
+}
+
+async fn save(objects: &Objects) {
+    let source = Source::empty(objects.clone(), VOLUME_BYTES).expect("a fair size");
+    let changed = Changed {
+        written: vec![0, 1, 3, 5],
+        zeroed: vec![],
+    };
+    let read = |block, buffer: &mut [u8]| {
+        content(block, buffer);
+        Ok(())
+    };
+    let packed = packer::pack(&Arc::new(source), changed, read, Arc::default()).await;
+    let packed = packed.expect("it is stored");
+    let (hot, bytes) = hot::encode(&[0, 5, 1]);
+    let hot_bytes = bytes.len() as u64;
+    let stored = objects.put(&address::hot(hot), bytes).await;
+    stored.expect("it is stored");
+    let snapshot = Snapshot {
+        format: snapshot::FORMAT,
+        lineage: Lineage {
+            project: "github.com/shop/web".into(),
+            compatibility: "linux-x86_64-overlay2-docker26".into(),
+            scope: "main".into(),
+            job: "build".into(),
+        },
+        created_ms: 1_767_225_600_000,
+        parent: None,
+        sibling: false,
+        map: packed.map,
+        volume_bytes: VOLUME_BYTES,
+        hot: Some(hot),
+        engine: EngineRecord {
+            family: "docker".into(),
+            version: "26.1.5+dfsg1".into(),
+            image_store: "overlay2".into(),
+        },
+        larder: "0.1.0".into(),
+        statistics: Statistics {
+            used_blocks: packed.used_change.unsigned_abs(),
+            dirty_blocks: packed.dirty_blocks,
+            new_blocks: packed.new_blocks,
+            stored_bytes: packed.stored_bytes + hot_bytes,
+        },
+        plan: None,
+    };
+    catalog::publish(objects, &snapshot)
+        .await
+        .expect("it is published");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    let below = |path: PathBuf| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
+    };
+    paths.into_iter().flat_map(below).collect()
+}
+
+/// As `hexdump -C` prints it.
+fn dump(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    let (mut before, mut starred): (&[u8], bool) = (&[], false);
+    for (line, bytes) in bytes.chunks(16).enumerate() {
+        if bytes == before {
+            if !starred {
+                out.push_str("*\n");
+            }
+            starred = true;
+            continue;
+        }
+        (before, starred) = (bytes, false);
+        let mut hex = String::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            let gap = if at == 8 { "  " } else { " " };
+            write!(hex, "{gap}{byte:02x}").expect("writing to a string");
+        }
+        let printed = |byte: &u8| match byte {
+            b' '..=b'~' => char::from(*byte),
+            _ => '.',
+        };
+        let text: String = bytes.iter().map(printed).collect();
+        writeln!(out, "{:08x} {hex:<50} |{text}|", line * 16).expect("writing to a string");
+    }
+    writeln!(out, "{:08x}", bytes.len()).expect("writing to a string");
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_examples_are_the_bytes_of_a_save() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let objects = Location::folder(folder.path()).open(&[]);
+    save(&objects.expect("a store")).await;
+    let mut missing = String::new();
+    let paths = files(folder.path());
+    assert_eq!(paths.len(), 5, "{paths:?}");
+    for path in paths {
+        let bytes = std::fs::read(&path).expect("an object");
+        let name = path.strip_prefix(folder.path()).expect("it is below");
+        let (command, text) = if name.extension().is_some() {
+            ("cat", String::from_utf8(bytes).expect("JSON is UTF-8"))
+        } else {
+            ("hexdump -C", dump(&bytes))
+        };
+        let example = format!("```text\n$ {command} {}\n{text}```\n", name.display());
+        if !DOCUMENT.contains(&example) {
+            missing.push_str(&example);
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "docs/FORMAT.md does not have:\n{missing}"
+    );
+}

@@ -1,0 +1,6 @@
+//! The store with real folders: what is packed reads back, any number of writers lose nothing, and
+//! docs/FORMAT.md is true.
+
+mod catalogue;
+mod format;
+mod packing;

@@ -1,0 +1,8 @@
+/** One thing that the shop sells. */
+export interface Product {
+  sku: string;
+  name: string;
+  cents: number;
+  shelf: string;
+  describe(): string;
+}

@@ -1,0 +1,133 @@
+//! `bench first-save`: Larder's seal and store of a fresh engine, against `docker save` of every
+//! image through gzip, as the do-it-yourself recipes do it. Both happen in one job, on the same
+//! images. The classic builder makes each step an image, so that both keep the same layers.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+
+use super::table::{circumstances, median, megabytes, publish};
+use crate::job::Job;
+use crate::larder::{self, Session};
+use crate::{engine, say, workplace};
+
+/// What Larder promises: at most this part of the time of `docker save | gzip`.
+const BOUND: f64 = 0.35;
+/// The phases of Larder's report that make up seal and store.
+const PHASES: [&str; 3] = ["close", "pack", "publish"];
+const BLOCK_BYTES: u64 = 64 * 1024;
+
+/// The first save of a fresh engine, against `docker save | gzip`
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
+    /// Measured jobs; the table shows medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Keeps the working folder with logs and reports
+    #[arg(long)]
+    keep: bool,
+    /// Prints the table without writing docs/BENCHMARKS.md
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One job's figures, in seconds and megabytes.
+struct Round {
+    docker_save: f64,
+    docker_size: f64,
+    phases: [f64; PHASES.len()],
+    larder_size: f64,
+    used: f64,
+}
+
+/// Runs the benchmark.
+pub fn run(args: &Args) -> Result<()> {
+    let machine = engine::ready()?;
+    let folder = workplace::create(&machine, args.keep)?;
+    let program = larder::ready(&args.larder, folder.path())?;
+    let mut rounds = Vec::new();
+    for number in 1..=args.rounds {
+        let mut job = Job::create(
+            folder.path().join(format!("round-{number}")),
+            &machine.base_tar,
+        )?;
+        job.classic = true;
+        job.application.make_classic()?;
+        let what = format!("round {number}");
+        rounds.push(say::timed(&what, || measure(&program, &job))?);
+    }
+    let text = format!("{}\n{}", circumstances()?, table(&rounds)?);
+    say::line(&text);
+    if args.dry_run {
+        Ok(())
+    } else {
+        publish("first-save", &text)
+    }
+}
+
+fn measure(program: &std::path::Path, job: &Job) -> Result<Round> {
+    let store = job.folder.join("store");
+    std::fs::create_dir_all(&store)?;
+    let session = Session {
+        program,
+        store: &store,
+        scope: "main",
+    };
+    let report = session.run(job)?;
+    let saved = report.saved()?;
+    let times = job.finish(0)?;
+    let images_saved = times
+        .images_saved
+        .context("the job did not save its images")?;
+    let archive = job.folder.join("images.tar.gz");
+    let docker_size = std::fs::metadata(&archive)
+        .with_context(|| format!("no {}", archive.display()))?
+        .len();
+    let phase = |name| {
+        report
+            .seconds(name)
+            .with_context(|| format!("the report has no phase {name}"))
+    };
+    Ok(Round {
+        docker_save: images_saved - times.end,
+        docker_size: megabytes(docker_size),
+        phases: [phase(PHASES[0])?, phase(PHASES[1])?, phase(PHASES[2])?],
+        larder_size: megabytes(saved.stored_bytes),
+        used: megabytes(saved.used_blocks * BLOCK_BYTES),
+    })
+}
+
+fn table(rounds: &[Round]) -> Result<String> {
+    let middle = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
+    let docker = middle(&|round| round.docker_save);
+    let larder = middle(&|round| round.phases.iter().sum());
+    let ratio = larder / docker;
+    let verdict = if ratio <= BOUND {
+        "holds"
+    } else {
+        "**missed**"
+    };
+    let mut text = format!(
+        "Medians of {} rounds. The volume held {:.0} MB.\n\n| | seconds | stored |\n|---|--:|--:|\n\
+         | `docker save` of all images, `gzip` | {docker:.2} | {:.0} MB |\n\
+         | larder, seal and store | **{larder:.2}** | {:.0} MB |\n",
+        rounds.len(),
+        middle(&|round| round.used),
+        middle(&|round| round.docker_size),
+        middle(&|round| round.larder_size),
+    );
+    for (index, name) in PHASES.iter().enumerate() {
+        writeln!(
+            text,
+            "| - {name} | {:.2} | |",
+            middle(&|round| round.phases[index])
+        )?;
+    }
+    writeln!(
+        text,
+        "\nPromise: at most {BOUND} of `docker save | gzip`; measured {ratio:.2}: {verdict}."
+    )?;
+    Ok(text)
+}

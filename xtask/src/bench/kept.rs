@@ -1,0 +1,71 @@
+//! The two lanes without a store: a fresh engine, and an engine whose root stays on the disk.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::disk::Disk;
+use super::lane::{Lane, LaneName, Measure, on_plain_engine};
+use crate::dockerd::ImageStore;
+use crate::job::Job;
+
+/// A fresh engine each time.
+#[derive(Default)]
+pub struct Fresh {
+    disk: Option<Disk>,
+}
+
+impl Lane for Fresh {
+    fn name(&self) -> LaneName {
+        LaneName::None
+    }
+
+    fn warm_up(&mut self, _job: &mut Job) -> Result<()> {
+        Ok(())
+    }
+
+    fn prepare(&mut self, job: &mut Job) -> Result<()> {
+        self.disk = Some(Disk::create(&job.folder)?);
+        Ok(())
+    }
+
+    fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
+        let disk = self.disk.take().context("the machine was not prepared")?;
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, revision)
+    }
+}
+
+/// An engine whose root is kept: each measured build gets a copy of the warmed-up one.
+pub struct Kept {
+    warm: PathBuf,
+    disk: Option<Disk>,
+}
+
+impl Kept {
+    /// Keeps the warmed-up disk as the file `warm`.
+    pub fn new(warm: PathBuf) -> Self {
+        Self { warm, disk: None }
+    }
+}
+
+impl Lane for Kept {
+    fn name(&self) -> LaneName {
+        LaneName::Kept
+    }
+
+    fn warm_up(&mut self, job: &mut Job) -> Result<()> {
+        let disk = Disk::create(&job.folder)?;
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, 0)?;
+        disk.keep(&self.warm)
+    }
+
+    fn prepare(&mut self, job: &mut Job) -> Result<()> {
+        self.disk = Some(Disk::copy_of(&self.warm, &job.folder)?);
+        Ok(())
+    }
+
+    fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
+        let disk = self.disk.take().context("the machine was not prepared")?;
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, revision)
+    }
+}

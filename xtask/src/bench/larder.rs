@@ -1,0 +1,78 @@
+//! Larder's lane: a store that all machines share, and a fresh state folder on each.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use super::lane::{Lane, LaneName, Measure, size_of};
+use crate::job::{Job, now};
+use crate::larder::Session;
+
+/// Each measured build reads what the warm-up stored for `main` and publishes in a scope of its
+/// own, so that no build feeds another.
+pub struct Larder {
+    program: PathBuf,
+    store: PathBuf,
+    published: u32,
+}
+
+impl Larder {
+    /// Keeps the store in the folder `store`.
+    pub fn new(program: PathBuf, store: PathBuf) -> Self {
+        Self {
+            program,
+            store,
+            published: 0,
+        }
+    }
+
+    fn session<'a>(&'a self, scope: &'a str) -> Session<'a> {
+        Session {
+            program: &self.program,
+            store: &self.store,
+            scope,
+        }
+    }
+}
+
+impl Lane for Larder {
+    fn name(&self) -> LaneName {
+        LaneName::Larder
+    }
+
+    fn warm_up(&mut self, job: &mut Job) -> Result<()> {
+        fs::create_dir_all(&self.store)?;
+        let report = self.session("main").run(job)?;
+        ensure!(
+            report.saved.is_some(),
+            "larder saved nothing after the warm-up build"
+        );
+        job.finish(0).map(drop)
+    }
+
+    fn prepare(&mut self, _job: &mut Job) -> Result<()> {
+        self.published += 1;
+        Ok(())
+    }
+
+    fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
+        let scope = format!("measured-{}", self.published);
+        let before = size_of(&self.store)?;
+        let start = now();
+        let report = self.session(&scope).run(job)?;
+        let ended = now();
+        ensure!(report.restored.is_some(), "larder restored nothing");
+        report.saved()?;
+        let times = job.finish(revision)?;
+        Ok(Measure {
+            restore: times.begin - start,
+            build: times.built - times.begin,
+            save: ended - times.end,
+            engine_start: report.seconds("engine"),
+            engine_stop: report.seconds("stop"),
+            fetched: report.fetched.bytes,
+            stored: size_of(&self.store)?.saturating_sub(before),
+        })
+    }
+}

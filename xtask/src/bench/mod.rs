@@ -1,0 +1,39 @@
+//! `cargo xtask bench`: measurements beside peers, written to docs/BENCHMARKS.md.
+
+mod disk;
+mod first_save;
+mod kept;
+mod lane;
+mod larder;
+mod registry;
+mod rolling;
+mod table;
+mod volume;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+pub use table::megabytes;
+
+/// Measure, and write the tables of docs/BENCHMARKS.md (root; the machine should be idle)
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    Rolling(rolling::Args),
+    FirstSave(first_save::Args),
+    Volume(volume::Args),
+}
+
+/// Runs the benchmark that was asked for.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.bench {
+        Bench::Rolling(args) => rolling::run(args),
+        Bench::FirstSave(args) => first_save::run(args),
+        Bench::Volume(args) => volume::run(args),
+    }
+}

@@ -1,0 +1,295 @@
+//! `bench rolling`: one build on each machine, after a change, in four lanes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::kept::{Fresh, Kept};
+use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
+use super::larder::Larder;
+use super::registry::RegistryCache;
+use super::table::{circumstances, median, megabytes, publish};
+use crate::engine::{self, Machine};
+use crate::job::Job;
+use crate::{larder, say, workplace};
+
+/// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
+    /// Measured builds of each lane and case; the table shows medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Which lanes
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "none,kept,registry,larder"
+    )]
+    lanes: Vec<LaneName>,
+    /// Which cases
+    #[arg(long, value_delimiter = ',', default_value = "source,deps,base,same")]
+    cases: Vec<Case>,
+    /// Writes every measured build to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keeps the working folder with every build's log
+    #[arg(long)]
+    keep: bool,
+    /// Prints the table without writing docs/BENCHMARKS.md
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A measured build and what it was.
+#[derive(Serialize)]
+struct Row {
+    round: u32,
+    lane: LaneName,
+    case: Case,
+    cached_steps: usize,
+    steps: usize,
+    #[serde(flatten)]
+    measure: Measure,
+}
+
+/// Runs the benchmark.
+pub fn run(args: &Args) -> Result<()> {
+    let machine = engine::ready()?;
+    let folder = workplace::create(&machine, args.keep)?;
+    let bench = Bench {
+        other_base: other_base(&machine.base_tar, folder.path())?,
+        folder: folder.path(),
+        machine: &machine,
+        larder: &args.larder,
+    };
+    let mut lanes = bench.warm_lanes(&args.lanes)?;
+    let mut rows = Vec::new();
+    for round in 1..=args.rounds {
+        for &case in &args.cases {
+            for lane in &mut lanes {
+                rows.push(bench.measure(lane.as_mut(), case, round)?);
+            }
+        }
+    }
+    let text = format!(
+        "{}\n{}\n{}",
+        circumstances()?,
+        table(args, &rows),
+        verdicts(&rows)
+    );
+    say::line(&text);
+    if let Some(path) = &args.json {
+        fs::write(path, serde_json::to_vec_pretty(&rows)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if args.dry_run {
+        Ok(())
+    } else {
+        publish("rolling", &text)
+    }
+}
+
+struct Bench<'a> {
+    larder: &'a larder::Which,
+    folder: &'a Path,
+    machine: &'a Machine,
+    other_base: PathBuf,
+}
+
+impl Bench<'_> {
+    fn warm_lanes(&self, names: &[LaneName]) -> Result<Vec<Box<dyn Lane>>> {
+        let mut lanes = Vec::new();
+        for &name in names {
+            let mut lane = self.lane(name)?;
+            let mut job = Job::create(
+                self.folder.join(format!("warm-{}", word(&name))),
+                &self.machine.base_tar,
+            )?;
+            say::timed(&format!("{:<8} warmed up", word(&name)), || {
+                lane.warm_up(&mut job)
+            })?;
+            lanes.push(lane);
+        }
+        Ok(lanes)
+    }
+
+    fn lane(&self, name: LaneName) -> Result<Box<dyn Lane>> {
+        Ok(match name {
+            LaneName::None => Box::<Fresh>::default(),
+            LaneName::Kept => Box::new(Kept::new(self.folder.join("kept.img"))),
+            LaneName::Registry => Box::new(RegistryCache::new(self.folder.join("registry"))),
+            LaneName::Larder => {
+                let program = larder::ready(self.larder, self.folder)?;
+                Box::new(Larder::new(program, self.folder.join("store")))
+            }
+        })
+    }
+
+    fn measure(&self, lane: &mut dyn Lane, case: Case, round: u32) -> Result<Row> {
+        let (lane_word, case_word) = (word(&lane.name()), word(&case));
+        let folder = self.folder.join(format!("{lane_word}-{case_word}-{round}"));
+        let mut job = Job::create(folder, &self.machine.base_tar)?;
+        let revision = self.change(&mut job, case, round)?;
+        lane.prepare(&mut job)?;
+        drop_page_cache()?;
+        let measure = lane
+            .measure(&job, revision)
+            .with_context(|| format!("lane {lane_word}, case {case_word}, round {round}"))?;
+        let (cached_steps, steps) = job.cached_steps()?;
+        say::line(format!(
+            "{round} {case_word:<7} {lane_word:<8} {:6.2} + {:6.2} + {:5.2} = {:6.2} s, {cached_steps}/{steps} steps cached",
+            measure.restore,
+            measure.build,
+            measure.save,
+            measure.total(),
+        ));
+        Ok(Row {
+            round,
+            lane: lane.name(),
+            case,
+            cached_steps,
+            steps,
+            measure,
+        })
+    }
+
+    /// Returns the revision that the built application must report.
+    fn change(&self, job: &mut Job, case: Case, round: u32) -> Result<u32> {
+        match case {
+            Case::Source => {
+                job.application.change_source(round)?;
+                return Ok(round);
+            }
+            Case::Deps => job.application.add_dependency()?,
+            Case::Base => {
+                job.base_tar.clone_from(&self.other_base);
+                job.base_moved = true;
+            }
+            Case::Same => {}
+        }
+        Ok(0)
+    }
+}
+
+/// The base image with one more file: what a rebuilt base image is to its users.
+fn other_base(base_tar: &Path, folder: &Path) -> Result<PathBuf> {
+    let tar = folder.join("other-base.tar");
+    fs::copy(base_tar, &tar).with_context(|| format!("cannot copy {}", base_tar.display()))?;
+    let root = folder.join("other-base/etc");
+    fs::create_dir_all(&root)?;
+    fs::write(root.join("base-release"), "2\n")?;
+    crate::process::run(
+        std::process::Command::new("tar")
+            .arg("--append")
+            .arg("--file")
+            .arg(&tar)
+            .arg("--directory")
+            .arg(folder.join("other-base"))
+            .arg("./etc/base-release"),
+    )?;
+    Ok(tar)
+}
+
+fn table(args: &Args, rows: &[Row]) -> String {
+    let mut text = format!(
+        "Medians of {} rounds, seconds. *restore*: from nothing until the job can use the engine (for every lane \
+         that includes starting the engine); *save*: from the job's end until everything is stored and the engine \
+         has stopped.\n\n\
+         | case | lane | restore | build | save | total | of it engine start | engine stop | fetched | stored | steps cached |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        args.rounds
+    );
+    for &case in &args.cases {
+        for &lane in &args.lanes {
+            let of = |value: fn(&Measure) -> f64| middle(rows, lane, case, value);
+            let seconds = |value: f64| {
+                if value.is_nan() {
+                    "-".to_owned()
+                } else {
+                    format!("{value:.2}")
+                }
+            };
+            let steps = rows.iter().find(|row| row.lane == lane && row.case == case);
+            let steps = steps.map_or_else(String::new, |row| {
+                format!("{} of {}", row.cached_steps, row.steps)
+            });
+            let _ = writeln!(
+                text,
+                "| {} | {} | {:.2} | {:.2} | {:.2} | **{:.2}** | {} | {} | {:.1} MB | {:.1} MB | {steps} |",
+                word(&case),
+                word(&lane),
+                of(|m| m.restore),
+                of(|m| m.build),
+                of(|m| m.save),
+                of(Measure::total),
+                seconds(of(|m| m.engine_start.unwrap_or(f64::NAN))),
+                seconds(of(|m| m.engine_stop.unwrap_or(f64::NAN))),
+                of(|m| megabytes(m.fetched)),
+                of(|m| megabytes(m.stored)),
+            );
+        }
+    }
+    text
+}
+
+fn middle(rows: &[Row], lane: LaneName, case: Case, value: impl Fn(&Measure) -> f64) -> f64 {
+    let chosen = rows
+        .iter()
+        .filter(|row| row.lane == lane && row.case == case);
+    median(chosen.map(|row| value(&row.measure)))
+}
+
+/// The ratios that Larder promises, where their lanes were measured.
+fn verdicts(rows: &[Row]) -> String {
+    use Case::{Same, Source};
+    use LaneName::{Kept, Larder, None, Registry};
+    let total = |lane, case| middle(rows, lane, case, Measure::total);
+    let build = |lane, case| middle(rows, lane, case, |m| m.build);
+    let engine =
+        |m: &Measure| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN);
+    let around = |lane, case| middle(rows, lane, case, |m| m.restore + m.save);
+    let promises = [
+        (
+            "source: total against registry",
+            total(Larder, Source) / total(Registry, Source),
+            0.2,
+        ),
+        (
+            "source: total against none",
+            total(Larder, Source) / total(None, Source),
+            0.3,
+        ),
+        (
+            "source: build against kept",
+            build(Larder, Source) / build(Kept, Source),
+            1.5,
+        ),
+        (
+            "same: build against kept",
+            build(Larder, Same) / build(Kept, Same),
+            1.5,
+        ),
+        (
+            "source: restore + save against a plain engine's start + stop",
+            around(Larder, Source) / middle(rows, None, Source, engine),
+            0.6,
+        ),
+    ];
+    let mut text = String::from("| promise | measured | bound | |\n|---|--:|--:|---|\n");
+    for (what, ratio, bound) in promises {
+        if ratio.is_finite() {
+            let verdict = if ratio <= bound {
+                "holds"
+            } else {
+                "**missed**"
+            };
+            let _ = writeln!(text, "| {what} | {ratio:.2} | {bound} | {verdict} |");
+        }
+    }
+    text
+}

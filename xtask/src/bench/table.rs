@@ -1,0 +1,95 @@
+//! Tables in docs/BENCHMARKS.md, each between two markers, with what is needed to judge it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{engine, process};
+
+/// The middle value; of an even count, the mean of the two in the middle.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// Bytes as a reader wants them: to the kilobyte, up to 4 TB.
+pub fn megabytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
+}
+
+/// Machine, versions, command and date.
+pub fn circumstances() -> Result<String> {
+    let processor = first_field("/proc/cpuinfo", "model name")?;
+    let memory = first_field("/proc/meminfo", "MemTotal")?;
+    let cores = std::thread::available_parallelism()?;
+    let kernel = process::read(Command::new("uname").arg("-sr"))?;
+    let date = process::read(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut text = format!(
+        "- Machine: {cores} cores ({processor}), memory {memory}, {kernel}\n- Versions: larder {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (_, version) in engine::versions() {
+        write!(text, "; {}", version.unwrap_or_default())?;
+    }
+    write!(
+        text,
+        "\n- Command: `cargo xtask {}`\n- Date: {date}\n",
+        arguments.join(" ")
+    )?;
+    Ok(text)
+}
+
+/// Replaces what stands between the markers of `name` in docs/BENCHMARKS.md.
+pub fn publish(name: &str, content: &str) -> Result<()> {
+    let path = document();
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {name}:{edge} -->\n"));
+    let parts = text
+        .split_once(&begin)
+        .and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
+    ensure!(
+        parts.is_some(),
+        "{} lacks the markers of `{name}`",
+        path.display()
+    );
+    let (head, tail) = parts.unwrap_or_default();
+    fs::write(&path, format!("{head}{begin}\n{content}\n{end}{tail}"))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn document() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/BENCHMARKS.md")
+}
+
+fn first_field(file: &str, name: &str) -> Result<String> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap_or_default();
+    Ok(line
+        .split_once(':')
+        .map_or_else(String::new, |(_, value)| value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn median_of_odd_and_even_counts() {
+        assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median([4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,217 @@
+//! What is installed from the distribution's packages.
+//!
+//! Debian 12's own engine is Docker 20.10. The tests want a current one, so docker.io comes from
+//! Debian 13 there: through a private package source in the cache folder, with pins that let
+//! nothing else move. With `apt-get install -t trixie` instead, runc would ask for a newer libc
+//! and the machine would be half upgraded. The machine's own sources are not touched.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::distribution::{Distribution, Kind};
+use super::version_line;
+use crate::{process, say};
+
+/// The oldest engine that has the containerd image store and `BuildKit` as its default builder.
+const OLDEST_ENGINE: u32 = 23;
+
+/// Each program that is needed and the package that brings it.
+const PROGRAMS: [(&str, &str); 11] = [
+    ("dockerd", "docker.io"),
+    ("docker", "docker-cli"),
+    ("containerd", "containerd"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("losetup", "mount"),
+    ("unshare", "util-linux"),
+    ("debootstrap", "debootstrap"),
+    ("docker-registry", "docker-registry"),
+    ("busybox", "busybox-static"),
+];
+
+/// The same for what has no program of its own.
+const FILES: [(&str, &str); 2] = [
+    ("/usr/share/doc/python3-venv", "python3-venv"),
+    (super::base::KEYRING, "debian-archive-keyring"),
+];
+
+/// Where the docker command looks for buildx (`docker/cli`,
+/// `cli-plugins/manager/manager_unix.go`).
+const PLUGIN_FOLDERS: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+
+/// Installs what is missing; does nothing when all programs are there.
+pub fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> {
+    let packages = missing(distribution);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    say::timed(&format!("installed {}", packages.join(", ")), || {
+        let _quiet = NoServices::begin()?;
+        let apt = Apt::new(distribution, cache)?;
+        apt.get(&["update"])?;
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(&packages);
+        apt.get(&arguments)
+    })
+}
+
+/// The programs that matter to a reader, with their versions.
+pub fn versions() -> Vec<(&'static str, Option<String>)> {
+    let buildx = version_line("docker", &["buildx", "version"]);
+    vec![
+        ("dockerd", version_line("dockerd", &["--version"])),
+        ("docker", version_line("docker", &["--version"])),
+        ("buildx", buildx),
+        ("containerd", version_line("containerd", &["--version"])),
+        ("runc", version_line("runc", &["--version"])),
+        ("registry", version_line("docker-registry", &["--version"])),
+        ("debootstrap", version_line("debootstrap", &["--version"])),
+    ]
+}
+
+fn missing(distribution: &Distribution) -> Vec<&'static str> {
+    let mut packages: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| process::which(program).is_none())
+        .map(|(_, package)| package)
+        .collect();
+    let without_program = FILES
+        .into_iter()
+        .filter(|(file, _)| !Path::new(file).exists());
+    packages.extend(without_program.map(|(_, package)| package));
+    if !has_buildx() {
+        packages.push("docker-buildx");
+    }
+    let outdated = engine_major().is_some_and(|major| major < OLDEST_ENGINE);
+    if outdated && matches!(distribution.kind, Kind::Debian(_)) {
+        packages.push("docker.io");
+    }
+    packages
+}
+
+fn has_buildx() -> bool {
+    PLUGIN_FOLDERS
+        .iter()
+        .any(|folder| Path::new(folder).join("docker-buildx").is_file())
+}
+
+/// `Docker version 26.1.5+dfsg1, build …` is 26.
+fn engine_major() -> Option<u32> {
+    let line = version_line("dockerd", &["--version"])?;
+    let version = line.split_whitespace().nth(2)?;
+    version.split('.').next()?.parse().ok()
+}
+
+/// apt-get with the right sources for this machine.
+struct Apt {
+    options: Vec<OsString>,
+}
+
+impl Apt {
+    fn new(distribution: &Distribution, cache: &Path) -> Result<Self> {
+        let options = match distribution.kind {
+            Kind::Ubuntu(_) => Vec::new(),
+            Kind::Debian(suite) => private_sources(distribution, suite, &cache.join("apt"))?,
+        };
+        Ok(Self { options })
+    }
+
+    fn get(&self, arguments: &[&str]) -> Result<()> {
+        process::run(
+            Command::new("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                // Another installation on this machine is waited for, not failed at.
+                .args(["-qq", "-o", "DPkg::Lock::Timeout=600"])
+                .args(&self.options)
+                .args(arguments),
+        )
+    }
+}
+
+/// Writes the private sources and pins, and returns the options that make apt use only them.
+fn private_sources(
+    distribution: &Distribution,
+    suite: &str,
+    folder: &Path,
+) -> Result<Vec<OsString>> {
+    let [sources, preferences, lists] =
+        ["sources", "preferences", "lists"].map(|name| folder.join(name));
+    for path in [&sources, &preferences, &lists] {
+        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    let mut text = super::base::apt_sources(distribution, suite);
+    if suite == "bookworm" {
+        text.push_str(&super::base::apt_sources(distribution, "trixie"));
+    }
+    fs::write(sources.join("debian.list"), text)?;
+    fs::write(preferences.join("docker"), pins(suite))?;
+    let option = |name: &str, path: &Path| {
+        let mut word = OsString::from(format!("{name}="));
+        word.push(path);
+        [OsString::from("-o"), word]
+    };
+    let options = [
+        option("Dir::Etc::SourceList", Path::new("/dev/null")),
+        option("Dir::Etc::SourceParts", &sources),
+        option("Dir::Etc::PreferencesParts", &preferences),
+        option("Dir::State::Lists", &lists),
+        // apt's own user cannot read a home folder.
+        option("APT::Sandbox::User", Path::new("root")),
+    ];
+    Ok(options.into_iter().flatten().collect())
+}
+
+/// On Debian 12 the engine alone comes from Debian 13; runc stays, because the newer one asks for
+/// the newer libc.
+fn pins(suite: &str) -> &'static str {
+    if suite == "bookworm" {
+        "Package: *\nPin: release n=trixie*\nPin-Priority: 50\n\n\
+         Package: docker.io docker-cli docker-buildx containerd\nPin: release n=trixie*\nPin-Priority: 990\n"
+    } else {
+        ""
+    }
+}
+
+/// While this lives, package installation starts no service: tests start their own engines.
+/// (`invoke-rc.d(8)`: exit code 101 of the policy layer forbids the action.)
+struct NoServices {
+    written: Option<PathBuf>,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let path = PathBuf::from("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            return Ok(Self { written: None });
+        }
+        fs::write(&path, "#!/bin/sh\nexit 101\n").context("cannot write /usr/sbin/policy-rc.d")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self {
+            written: Some(path),
+        })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(path) = &self.written
+            && let Err(error) = fs::remove_file(path)
+        {
+            say::line(format!(
+                "warning: {} stays and keeps services from starting: {error}",
+                path.display()
+            ));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The program under test: how it is built, and how a job runs under it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::job::Job;
+use crate::process;
+use crate::report::Report;
+use crate::say;
+
+/// Which larder is meant.
+#[derive(clap::Args)]
+pub struct Which {
+    /// Use this program instead of building this tree's (to compare versions)
+    #[arg(long = "larder", value_name = "PROGRAM")]
+    program: Option<PathBuf>,
+}
+
+/// Builds larder as users get it, unless another one is named, and returns the path of a copy in
+/// `folder`: a later build must not change what is being measured.
+pub fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
+    let program = match &which.program {
+        Some(program) => program.clone(),
+        None => say::timed("built larder", cargo_build)?,
+    };
+    let copy = folder.join("larder");
+    fs::copy(&program, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
+}
+
+fn cargo_build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let messages = process::read(
+        Command::new(cargo)
+            .args([
+                "build",
+                "--release",
+                "--bin",
+                "larder",
+                "--message-format=json",
+            ])
+            .arg("--manifest-path")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")),
+    )?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "larder")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo built no program named larder")
+}
+
+/// Where a job keeps what, and under which name.
+pub struct Session<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// The store's folder.
+    pub store: &'a Path,
+    /// What a branch is to CI.
+    pub scope: &'a str,
+}
+
+impl Session<'_> {
+    /// Builds on a machine that has never seen Larder: its state folder is new.
+    pub fn run(&self, job: &Job) -> Result<Report> {
+        self.run_shell(&job.folder, |shell| job.append_to(shell))
+            .with_context(|| job.log_tail())
+    }
+
+    /// Runs a shell, whose arguments `arguments` adds, with a state folder in `folder`.
+    pub fn run_shell(&self, folder: &Path, arguments: impl FnOnce(&mut Command)) -> Result<Report> {
+        let json = folder.join("report.json");
+        let mut command = Command::new(self.program);
+        command
+            .arg("run")
+            .arg("--store")
+            .arg(format!("file://{}", self.store.display()))
+            .arg("--state")
+            .arg(folder.join("state"))
+            .args(["--project", "pantry-shop", "--job", "image"])
+            .args(["--scope", self.scope, "--fallback", "main"])
+            .arg("--json")
+            .arg(&json)
+            .args(["--", "sh"])
+            .current_dir(folder);
+        arguments(&mut command);
+        process::run(&mut command)?;
+        Report::read(&json)
+    }
+}

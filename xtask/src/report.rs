@@ -1,0 +1,78 @@
+//! What `larder run --json` writes, as far as the demo and the benchmarks read it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// One job's report.
+#[derive(Deserialize)]
+pub struct Report {
+    /// The snapshot that the job started from; absent on the first machine.
+    pub restored: Option<Restored>,
+    /// The snapshot that the job published.
+    pub saved: Option<Saved>,
+    /// Why nothing was published.
+    pub not_saved: Option<String>,
+    /// What came from the store.
+    pub fetched: Fetched,
+    /// The job's parts in order.
+    pub phases: Vec<Phase>,
+}
+
+/// The snapshot that a job started from.
+#[derive(Deserialize)]
+pub struct Restored {
+    /// Its id.
+    pub snapshot: String,
+}
+
+/// The snapshot that a job published.
+#[derive(Deserialize)]
+pub struct Saved {
+    /// Its id.
+    pub snapshot: String,
+    /// Blocks of the volume that are not zero.
+    pub used_blocks: u64,
+    /// Bytes of all objects that were written for it.
+    pub stored_bytes: u64,
+}
+
+/// What came from the store.
+#[derive(Deserialize)]
+pub struct Fetched {
+    /// Bytes received.
+    pub bytes: u64,
+}
+
+/// A timed part of a job.
+#[derive(Deserialize)]
+pub struct Phase {
+    /// What was done.
+    pub name: String,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+}
+
+impl Report {
+    /// Reads the file that `--json` names.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not a report of larder", path.display()))
+    }
+
+    /// The published snapshot, or larder's reason why there is none.
+    pub fn saved(&self) -> Result<&Saved> {
+        let why = || self.not_saved.clone().unwrap_or_default();
+        let saved = self.saved.as_ref();
+        saved.with_context(|| format!("larder saved nothing: {}", why()))
+    }
+
+    /// How long a phase took, in seconds, if the job went through it.
+    pub fn seconds(&self, name: &str) -> Option<f64> {
+        let phase = self.phases.iter().find(|phase| phase.name == name)?;
+        Some(phase.ms / 1000.0)
+    }
+}
