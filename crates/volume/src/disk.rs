@@ -90,13 +90,21 @@ impl Disk {
         config.clone_fd = true;
         let session = Session::from_fd(files, device, SessionACL::Owner, config)
             .map_err(VolumeError::io("start FUSE at", folder))?;
+        // Keeps the mounts until our open files are closed. Else, when the process ends with the
+        // volume mounted, one of the threads that serve it may be the last in the mount namespace: it
+        // takes the mounts down before it lets go of the FUSE device (the kernel runs what `exit_files`
+        // put off after what `exit_task_namespaces` put off), and waits for itself for ever.
+        let namespace = std::fs::File::open("/proc/thread-self/ns/mnt")
+            .map_err(VolumeError::io("open", "/proc/thread-self/ns/mnt"))?;
         let thread = std::thread::Builder::new()
             .name("fuse".into())
             .spawn(move || {
                 // The session's threads inherit it. Whoever started us said already if it fails.
                 let flusher = crate::flusher::become_flusher();
                 tracing::debug!(?flusher, "serving");
-                session.run()
+                let ended = session.run();
+                drop(namespace);
+                ended
             })
             .map_err(VolumeError::io("start FUSE at", folder))?;
         // Answered by the thread that was just started.

@@ -6,7 +6,6 @@
 //! number of volumes side by side; no mount leaks into the rest of the machine; and when the last
 //! process of the room is gone the kernel takes the mounts down by itself, whatever became of us.
 
-use std::fs::File;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -23,11 +22,6 @@ pub struct Room {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     thread_id: i32,
-    /// Makes the mount namespace end with this process's open files and not with its last thread.
-    /// Else, when the process is killed, a thread of the room may be the one that takes the mounts
-    /// down, *before* it lets go of the FUSE device (the kernel runs what `exit_files` queued after what
-    /// `exit_task_namespaces` queued): it would wait for itself, for ever.
-    _namespace: File,
 }
 
 impl Room {
@@ -42,10 +36,9 @@ impl Room {
                 // The engine's processes are started from here.
                 crate::flusher::stay_ordinary();
                 let result = enter(private_network);
-                let opened = result.and_then(|()| File::open("/proc/thread-self/ns/mnt"));
-                let thread = rustix::thread::gettid().as_raw_nonzero().get();
-                let failed = opened.is_err();
-                let sent = ready.send(opened.map(|namespace| (thread, namespace)));
+                let failed = result.is_err();
+                let sent =
+                    ready.send(result.map(|()| rustix::thread::gettid().as_raw_nonzero().get()));
                 if failed || sent.is_err() {
                     return;
                 }
@@ -55,7 +48,7 @@ impl Room {
             })
             .map_err(VolumeError::io("start a thread for", "/proc/self/ns/mnt"))?;
         let entered = entered.recv().expect("the room answers before it ends");
-        let (thread_id, namespace) = entered.map_err(VolumeError::io(
+        let thread_id = entered.map_err(VolumeError::io(
             "make a namespace beside",
             "/proc/self/ns/mnt",
         ))?;
@@ -63,7 +56,6 @@ impl Room {
             jobs: Some(jobs),
             thread: Some(thread),
             thread_id,
-            _namespace: namespace,
         })
     }
 
@@ -99,7 +91,7 @@ impl Drop for Room {
     }
 }
 
-fn enter(private_network: bool) -> std::io::Result<()> {
+fn enter(private_network: bool) -> rustix::io::Result<()> {
     let mut flags = UnshareFlags::NEWNS;
     if private_network {
         flags |= UnshareFlags::NEWNET;
@@ -111,7 +103,7 @@ fn enter(private_network: bool) -> std::io::Result<()> {
         rustix::thread::unshare_unsafe(flags)?;
     }
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    Ok(rustix::mount::mount_change("/", slave)?)
+    rustix::mount::mount_change("/", slave)
 }
 
 #[cfg(test)]

@@ -184,8 +184,8 @@ impl Volume {
                 blocks.set_trimming(true);
                 let trimmed = filesystem::trim(&mount, &blocks.occupied());
                 blocks.set_trimming(false);
-                trimmed?;
-                filesystem::unmount(&mount, UNMOUNT_LIMIT)
+                // What could not be trimmed is unmounted all the same.
+                trimmed.and(filesystem::unmount(&mount, UNMOUNT_LIMIT))
             })
         });
         unmounting.await.expect("unmounting does not panic")

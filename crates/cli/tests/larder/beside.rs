@@ -39,7 +39,7 @@ fn system_engine(machine: &Machine, context: &std::path::Path) -> Child {
 /// All that the machine's engine and its network show. Uptimes are left out.
 fn seen(machine: &Machine) -> String {
     const LOOK: &str = "iptables-save | grep -v -e '^#' -e larder: | sed 's/ \\[.*//'; ip -br address | grep -v '^lr-'; \
-        docker network ls --no-trunc; docker network inspect ours bridge; docker images -a --no-trunc; \
+        docker network ls --no-trunc; docker network inspect ours bridge; docker images -a --no-trunc --format '{{.ID}} {{.Repository}}'; \
         docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.State}} {{.Ports}}'; docker volume ls; \
         docker buildx du | sed 's/\\t[^\\t]*ago.*//'; cat /proc/sys/net/ipv4/ip_forward";
     machine.run("sh", &["-c", LOOK])

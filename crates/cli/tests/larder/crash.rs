@@ -139,7 +139,7 @@ fn the_session_of_a_killed_run_ends_by_itself_and_is_saved() {
     let shop = Shop::new();
     let made = shop.machine.path("made");
     let line = format!(
-        "tar -C {} -c Dockerfile | docker import - extra && touch {}; sleep 888",
+        "tar -C {} -c Dockerfile | docker import - extra && touch {}; exec sleep 888",
         shop.context.display(),
         made.display()
     );

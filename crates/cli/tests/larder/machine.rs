@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,8 +20,11 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub const ADDRESS: &str = "203.0.113.1";
 
 /// The first process of a machine: it adopts and reaps orphans, as an init does. Packet forwarding
-/// is off, as on a machine that is no router.
+/// is off, as on a machine that is no router. What other engines have mounted is let go of: they
+/// could not unmount it before this machine ends.
 const INIT: &str = "set -e
+awk '$5 != \"/\" && (/ - overlay / || / - nsfs / || / - [^ ]+ \\/dev\\/loop/) { print $5 }' \\
+    /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l || true
 mount -t tmpfs run /run
 mkdir -p /etc/docker
 mount --bind \"$1\" /etc/docker
@@ -33,13 +36,6 @@ ip route add default via 203.0.113.2
 echo 0 > /proc/sys/net/ipv4/ip_forward
 echo ready
 while :; do sleep 1000 & wait; done";
-
-/// A copy of the program, which a build during the tests does not replace.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let copy = std::env::temp_dir().join(format!("larder-tested-{}", std::process::id()));
-    fs::copy(env!("CARGO_BIN_EXE_larder"), &copy).expect("copied");
-    copy
-});
 
 /// A machine with an empty state folder. Dropping it ends all its processes, and with them go its
 /// mounts, its loop devices and its network.
@@ -60,6 +56,12 @@ impl Machine {
         for name in ["etc", "home"] {
             fs::create_dir(folder.path().join(name)).expect("a folder");
         }
+        // A link of its own, which a build during the tests does not replace. Others may run it.
+        let (built, own) = (env!("CARGO_BIN_EXE_larder"), folder.path().join("larder"));
+        if fs::hard_link(built, &own).is_err() {
+            fs::copy(built, &own).expect("copied");
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("set");
         let registry = format!("{{\"insecure-registries\": [\"{ADDRESS}:5000\"]}}");
         fs::write(etc.join("daemon.json"), registry).expect("written");
         let mut init = Command::new("unshare")
@@ -128,7 +130,7 @@ impl Machine {
 
     /// Larder on this machine, with another state folder.
     pub fn larder_at(&self, verb: &str, state: &Path) -> Command {
-        let mut command = self.command(&PROGRAM.display().to_string());
+        let mut command = self.command(&self.path("larder").display().to_string());
         command.arg(verb).arg("--state").arg(state);
         command
     }
