@@ -121,5 +121,5 @@ pub const TREE: &str = r"
 find . -path ./lost+found -prune -o -printf '%P|%y|%m|%U|%G|%n|%s|%l\n' | LC_ALL=C sort
 find . -path ./lost+found -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
 find . \( -type b -o -type c \) -exec stat -c '%n %t %T' {} + | LC_ALL=C sort
-getfattr -R -d -m - .
+getfattr -h -P -R -d -m - .
 ";
