@@ -88,7 +88,7 @@ async fn files_written_over_in_part_keep_the_rest() {
     let first = Machine::open(store.source(None).await.unwrap(), vec![])
         .await
         .unwrap();
-    first.shell("seq 1 2000000 > numbers; sync").unwrap();
+    first.shell("seq 1 2000000 > numbers; sync -f .").unwrap();
     let (saved, _) = first.save().await.unwrap();
 
     let second = Machine::open(store.source(Some(saved.map)).await.unwrap(), vec![])
