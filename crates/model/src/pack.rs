@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(&bytes[..12], b"LARDERPK\x02\0\0\0");
         assert_eq!(
             id.to_string(),
-            "",
+            "2d5217e95644f698922fabd5b8c030b8fb6e1944baf5df3b81c46fee6cee4125",
             "the format of chunk packs changed: give it a new version"
         );
     }
