@@ -122,6 +122,22 @@ id_type! {
     /// Names a snapshot by the bytes of its object.
     SnapshotId
 }
+id_type! {
+    /// Names a chunk of an archived blob by its content.
+    ChunkId
+}
+id_type! {
+    /// Names a part of a recipe by its stored (compressed) bytes.
+    PartId
+}
+id_type! {
+    /// Names an object that holds the recipe parts one archive wrote, by all of its bytes.
+    RecipesId
+}
+id_type! {
+    /// Names an archive by the bytes of its object.
+    ArchiveId
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,11 @@
 //! bytes; each type's own documentation is the authority.
 
 pub mod address;
+pub mod archive;
 pub mod diff;
 pub mod digest;
 pub mod dockerfile;
+pub mod document;
 pub mod frame;
 pub mod hot;
 pub mod identity;

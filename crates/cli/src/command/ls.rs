@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanBytes;
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::snapshot::Snapshot;
 use larder_store::{Found, catalog};
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ use crate::settings::Settings;
 struct Line<'a> {
     id: String,
     #[serde(flatten)]
-    snapshot: &'a larder_model::snapshot::Snapshot,
+    snapshot: &'a Snapshot,
 }
 
 /// Lists the project's snapshots, newest first.
@@ -29,15 +30,15 @@ pub fn run(verb: &Ls, report: &Report) -> Done {
         .enable_all()
         .build();
     let runtime = runtime.map_err(Failure::failed)?;
-    let (mut found, faults) = runtime.block_on(catalog::list(&objects))?;
-    found.retain(|one| verb.all || one.snapshot.lineage.project == settings.project);
+    let (mut found, faults) = runtime.block_on(catalog::list::<Snapshot>(&objects))?;
+    found.retain(|one| verb.all || one.document.lineage.project == settings.project);
     for fault in faults {
         report.warning(&fault.to_string());
     }
     if verb.json {
         let lines = found.iter().map(|one| Line {
             id: one.id.to_string(),
-            snapshot: &one.snapshot,
+            snapshot: &one.document,
         });
         let lines: Vec<_> = lines.collect();
         report.answer(&serde_json::to_string_pretty(&lines).expect("snapshots have a JSON form"));
@@ -60,7 +61,7 @@ fn table(found: &[Found], all: bool) -> Table {
     ]);
     let now = now_ms();
     for one in found {
-        let snapshot = &one.snapshot;
+        let snapshot = &one.document;
         let statistics = &snapshot.statistics;
         let blocks = |count: u64| HumanBytes(count * BLOCK_BYTES as u64).to_string();
         let lineage = &snapshot.lineage;

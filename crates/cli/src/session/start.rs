@@ -110,7 +110,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
 
 /// What the job that is continued knew of base images.
 fn known_before(found: Option<&Restorable>) -> Vec<Known> {
-    let record = found.and_then(|found| Record::of(&found.found.snapshot));
+    let record = found.and_then(|found| Record::of(&found.found.document));
     record.map(|record| record.images).unwrap_or_default()
 }
 
@@ -171,7 +171,7 @@ async fn bring_up(
 }
 
 fn restored(found: &Restorable) -> Restored {
-    let snapshot = &found.found.snapshot;
+    let snapshot = &found.found.document;
     Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
