@@ -18,6 +18,8 @@
 //! thread is the *room*, which also must live as long as the engine (see [`engine`]). What talks to
 //! the engine is async and may run anywhere, because a unix socket is found by path.
 
+pub mod api;
+pub mod archive;
 pub mod clean_up;
 mod config;
 mod daemon;

@@ -1,0 +1,73 @@
+//! What to save of an engine's images.
+
+use std::collections::BTreeSet;
+
+use larder_model::reference::ImageReference;
+
+use super::Remote;
+use super::error::Result;
+use super::images::ImageSummary;
+
+/// Whether the images between an image and its base are saved too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chains {
+    /// Only the images that are named or stand on top.
+    Tops,
+    /// Their parents too, base images included (without their names): what the classic builder
+    /// of an engine that trusts loaded parents finds its steps by.
+    Parents,
+}
+
+/// What to ask an engine's export for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Names, and ids of what has none: for [`Remote::export`].
+    pub images: Vec<String>,
+    /// The names of images that were left out as bases.
+    pub bases: Vec<String>,
+}
+
+impl Remote {
+    /// Every image that has a name or on which no other stands, but for `bases`, which whoever needs
+    /// them gets from their registry.
+    pub async fn select(&self, bases: &[String], chains: Chains) -> Result<Selection> {
+        let images = self.images(false).await?;
+        let mut selection = tops(&images, bases);
+        if chains == Chains::Parents {
+            let mut parents = BTreeSet::new();
+            for image in &selection.images {
+                let steps = self.history(image).await?;
+                // The first step's image is the image itself.
+                parents.extend(steps.into_iter().skip(1).filter_map(|step| step.id));
+            }
+            let known: BTreeSet<_> = selection.images.iter().cloned().collect();
+            selection.images.extend(parents.difference(&known).cloned());
+        }
+        Ok(selection)
+    }
+}
+
+fn tops(images: &[ImageSummary], bases: &[String]) -> Selection {
+    let normal = |name: &str| {
+        ImageReference::parse(name).map_or_else(
+            // An id.
+            |_| name.to_owned(),
+            |reference| reference.or_latest().to_string(),
+        )
+    };
+    let bases: BTreeSet<String> = bases.iter().map(|base| normal(base)).collect();
+    let mut selection = Selection::default();
+    for image in images {
+        let (base, own): (Vec<&String>, Vec<&String>) = image
+            .tags
+            .iter()
+            .partition(|tag| bases.contains(&normal(tag)));
+        selection.bases.extend(base.iter().copied().cloned());
+        selection.images.extend(own.iter().copied().cloned());
+        let unnamed = base.is_empty() && own.is_empty();
+        if unnamed && !bases.contains(&image.id) {
+            selection.images.push(image.id.clone());
+        }
+    }
+    selection
+}
