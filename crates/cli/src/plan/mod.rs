@@ -6,6 +6,7 @@
 //! | [`input`] | what was asked for, as builds: Dockerfile, options, extra files |
 //! | [`compose`], [`variables`] | compose files |
 //! | [`bake`], [`hcl`] | bake files |
+//! | [`draft`] | a build as it was asked for, from which its plan is made |
 //! | [`extras`] | extra files, found and hashed |
 //! | [`images`] | asking registries what the base images are |
 //! | [`memory`] | what they were when last asked |
@@ -16,6 +17,7 @@
 
 mod bake;
 mod compose;
+pub mod draft;
 mod extras;
 pub mod fault;
 mod hcl;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use larder_engine::Engine;
+use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use super::events::Events;
 use super::facts::{Moved, now_ms};
 use super::protocol::Event;
+use crate::plan::draft::{self, Draft};
+use crate::plan::fault::Fault;
 use crate::plan::images::{self, Answers, Asking};
 use crate::plan::record::{Known, NamedPlan, Record};
 use crate::settings::{Fresh, Registries, Settings};
@@ -24,18 +27,20 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// The most time that the engine is given for one image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
+/// The plans with what is known of their images, or why there are none.
+type Resolution = Result<(Vec<NamedPlan>, Answers), Fault>;
+
 /// The plans of a session's builds.
 pub struct Planning {
     /// What the snapshot that is restored knew.
     before: Vec<Known>,
-    /// The plans as they were given.
-    plans: Vec<NamedPlan>,
+    drafts: Vec<Draft>,
     state: State,
 }
 
 enum State {
     /// Registries are being asked, until then at most.
-    Asked(JoinHandle<(Vec<NamedPlan>, Answers)>, Instant),
+    Asked(JoinHandle<Resolution>, Instant),
     /// What the snapshot will keep.
     Done(Option<Record>),
 }
@@ -43,21 +48,19 @@ enum State {
 impl Planning {
     /// Begins to ask. `before` is what the snapshot that is restored knew.
     pub fn begin(settings: &Settings, before: Vec<Known>) -> Self {
-        let plans = settings.plans.clone();
         let mut planning = Self {
             before,
-            plans,
+            drafts: settings.drafts.clone(),
             state: State::Done(None),
         };
-        if planning.plans.is_empty() {
+        if planning.drafts.is_empty() {
             return planning;
         }
-        let (mut plans, former) = (planning.plans.clone(), planning.before.clone());
+        let (drafts, former) = (planning.drafts.clone(), planning.before.clone());
         let (fresh, registries) = (settings.fresh, settings.registries.clone());
         let asked = tokio::spawn(async move {
             let asking = asking(fresh, &registries);
-            let answers = images::resolve(&mut plans, &asking, &former).await;
-            (plans, answers)
+            images::resolve(&drafts, &asking, &former).await
         });
         planning.state = State::Asked(asked, Instant::now() + ASK_LIMIT);
         planning
@@ -100,12 +103,20 @@ impl Planning {
                 ASK_LIMIT.as_secs()
             );
             warn(events, why);
-            // Who compares with this plan knows the rest of it.
-            let record = Record::new(std::mem::take(&mut self.plans), Vec::new());
-            self.state = State::Done(Some(record));
+            self.state = State::Done(self.unresolved());
             return;
         };
-        let (plans, answers) = answered.expect("asking registries does not panic");
+        let (plans, answers) = match answered.expect("asking registries does not panic") {
+            Ok(resolved) => resolved,
+            Err(fault) => {
+                warn(
+                    events,
+                    format!("its base images are not looked at: {fault}"),
+                );
+                self.state = State::Done(self.unresolved());
+                return;
+            }
+        };
         for why in answers.warnings {
             warn(events, why);
         }
@@ -120,6 +131,12 @@ impl Planning {
             warn(events, why);
         }
         self.state = State::Done(Some(Record::new(plans, answers.known)));
+    }
+
+    /// The plans without their images: who compares with them knows the rest.
+    fn unresolved(&self) -> Option<Record> {
+        let plans = draft::plans(&self.drafts, &ImageConfigs::new()).ok()?;
+        Some(Record::new(plans, Vec::new()))
     }
 }
 

@@ -26,7 +26,7 @@ pub use registries::Registries;
 
 use crate::args::{How, Reach, Where};
 use crate::exit::{Done, Failure};
-use crate::plan::record::NamedPlan;
+use crate::plan::draft::Draft;
 use file::File;
 
 /// The first version of Docker whose fresh installations use the containerd store.
@@ -73,8 +73,8 @@ pub struct Settings {
     pub registries: Registries,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
-    /// The builds that the job will run, as far as they are known; their images are not resolved.
-    pub plans: Vec<NamedPlan>,
+    /// The builds that the job will run, as far as they are known.
+    pub drafts: Vec<Draft>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes.
@@ -315,7 +315,7 @@ impl Choices<'_> {
             fresh: self.fresh(how)?,
             registries: self.registries(reach, memory)?,
             plan_paths: self.plan_paths(how),
-            plans: Vec::new(),
+            drafts: Vec::new(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_model::identity::InheritedConfig;
 use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,11 @@ impl Registries {
             tracing::debug!(%error, %folder, "registries are asked without a memory");
         }
         Ok((Registry::new(settings, memory.ok()), warnings))
+    }
+
+    /// What an image's children inherit, if its configuration was fetched before.
+    pub fn inherited(&self, config: &str) -> Option<InheritedConfig> {
+        Memory::existing(&self.memory)?.inherited(&config.parse().ok()?)
     }
 
     fn certificates(&self, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {

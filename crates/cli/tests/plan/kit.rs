@@ -159,17 +159,23 @@ impl Registry {
         }
     }
 
-    /// Pushes an image without layers whose environment and time of making are these.
+    /// Pushes `app` without layers whose environment and time of making are these.
     pub fn push(&self, tag: &str, env: &str, created: &str) {
+        self.push_image("app", tag, &json!({ "Env": [env] }), created);
+    }
+
+    /// Pushes an image without layers with this configuration and time of making.
+    pub fn push_image(&self, repository: &str, tag: &str, config: &Value, created: &str) {
         let config = json!({
             "architecture": "amd64", "os": "linux", "created": created,
-            "config": { "Env": [env] }, "rootfs": { "type": "layers", "diff_ids": [] },
+            "config": config, "rootfs": { "type": "layers", "diff_ids": [] },
         })
         .to_string();
         let hash = ring::digest::digest(&ring::digest::SHA256, config.as_bytes());
         let hash = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
         let digest = format!("sha256:{}", hash.collect::<String>());
-        let begun = self.ask("POST", "/v2/app/blobs/uploads/", "", "");
+        let uploads = format!("/v2/{repository}/blobs/uploads/");
+        let begun = self.ask("POST", &uploads, "", "");
         let place = header(&begun, "location").expect("a place to upload to");
         let place = place.split_once("/v2/").map(|(_, path)| path.to_owned());
         let place = format!("/v2/{}&digest={digest}", place.expect("a path"));
@@ -183,7 +189,7 @@ impl Registry {
                 "digest": digest, "size": config.len(),
             },
         });
-        let path = format!("/v2/app/manifests/{tag}");
+        let path = format!("/v2/{repository}/manifests/{tag}");
         let put = self.ask("PUT", &path, kind, &manifest.to_string());
         assert!(put.starts_with("HTTP/1.1 201"), "{put}");
     }

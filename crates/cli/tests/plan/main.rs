@@ -3,4 +3,5 @@
 mod inputs;
 mod key;
 mod kit;
+mod onbuild;
 mod registry;
