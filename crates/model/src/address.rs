@@ -5,6 +5,7 @@
 //! v1/leaves/a0/a0…           the new leaves of one save
 //! v1/maps/…                  root of a map
 //! v1/hot/…                   hot list
+//! v1/images/<project>/<time>-<id>  what a project's machines remember of images
 //! v1/broken/…                mark of a snapshot that no job can use, by the snapshot's id
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! ```
@@ -14,8 +15,9 @@
 //! the head of a lineage.
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 
-use crate::digest::{BlockId, HotListId, LeavesId, MapId, PackId, SnapshotId};
+use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, SnapshotId};
 use crate::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
@@ -42,6 +44,21 @@ pub fn map(id: MapId) -> String {
 /// The path of a hot list.
 pub fn hot(id: HotListId) -> String {
     format!("{FORMAT}/hot/{id}")
+}
+
+/// The folder of what a project's machines remember of images.
+pub fn images(project: &str) -> String {
+    format!("{FORMAT}/images/{}", segment(project))
+}
+
+/// The path of what a project's machines remember of images since `created_ms`.
+pub fn images_object(project: &str, created_ms: u64, id: ImagesId) -> String {
+    format!("{}/{}", images(project), timed(created_ms, id))
+}
+
+/// Reads the id in the last part of such a path.
+pub fn parse_images(file_name: &str) -> Option<ImagesId> {
+    parse_timed(file_name).map(|(_, id)| id)
 }
 
 /// The path of the mark of a snapshot that no job can use.
@@ -76,12 +93,21 @@ pub fn scope(lineage: &Lineage) -> String {
 
 /// The path of a snapshot that was made at `created_ms` (Unix time in milliseconds).
 pub fn snapshot(of: &Lineage, created_ms: u64, id: SnapshotId) -> String {
-    format!("{}/{:016x}-{id}.json", lineage(of), u64::MAX - created_ms)
+    format!("{}/{}.json", lineage(of), timed(created_ms, id))
 }
 
 /// Reads the last part of a snapshot's path: when it was made, and its id.
 pub fn parse_snapshot(file_name: &str) -> Option<(u64, SnapshotId)> {
-    let (time, id) = file_name.strip_suffix(".json")?.split_once('-')?;
+    parse_timed(file_name.strip_suffix(".json")?)
+}
+
+/// A name that sorts before all that are older.
+fn timed(created_ms: u64, id: impl std::fmt::Display) -> String {
+    format!("{:016x}-{id}", u64::MAX - created_ms)
+}
+
+fn parse_timed<Id: FromStr>(name: &str) -> Option<(u64, Id)> {
+    let (time, id) = name.split_once('-')?;
     let canonical =
         time.len() == 16 && !time.contains(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
     let time = u64::from_str_radix(time, 16).ok().filter(|_| canonical)?;
@@ -138,6 +164,17 @@ mod tests {
         let (_, name) = new.rsplit_once('/').expect("a path");
         assert_eq!(parse_snapshot(name), Some((1_001, id)));
         assert_eq!(parse_snapshot("x-y.json"), None);
+    }
+
+    #[test]
+    fn remembered_images_have_a_folder_for_each_project() {
+        let id = ImagesId::of(b"x");
+        let path = images_object("shop/web", 1_000, id);
+        let (folder, name) = path.rsplit_once('/').expect("a path");
+        assert_eq!(folder, "v1/images/shop=2fweb");
+        assert_eq!(folder, images("shop/web"));
+        assert_eq!(parse_images(name), Some(id));
+        assert_eq!(parse_images(&format!("{name}.json")), None);
     }
 
     #[test]

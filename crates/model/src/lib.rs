@@ -12,6 +12,7 @@ pub mod dockerfile;
 pub mod frame;
 pub mod hot;
 pub mod identity;
+pub mod images;
 pub mod key;
 pub mod ladder;
 pub mod limits;

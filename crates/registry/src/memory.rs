@@ -89,18 +89,26 @@ impl Memory {
         None
     }
 
+    /// Remembers a content under the digest that it has.
+    pub fn learn(&self, content: &[u8]) {
+        let path = self.contents.join(file_name(&Digest::sha256(content)));
+        if content.len() <= CONFIG_MAX_BYTES && !path.exists() {
+            write(&path, content);
+        }
+    }
+
     /// Remembers a content that was verified against its digest.
     pub(crate) fn put(&self, digest: &Digest, content: &[u8]) {
         write(&self.contents.join(file_name(digest)), content);
     }
 
     /// Whether the tag was resolved before.
-    pub(crate) fn has_seen(&self, target: &Target) -> bool {
+    pub fn has_seen(&self, target: &Target) -> bool {
         self.tags.join(key(&target.to_string())).exists()
     }
 
     /// Remembers that the tag was resolved.
-    pub(crate) fn note_seen(&self, target: &Target) {
+    pub fn note_seen(&self, target: &Target) {
         write(&self.tags.join(key(&target.to_string())), b"");
     }
 

@@ -10,10 +10,12 @@
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`catalog`] | publishing snapshots, and finding the newest by ladder |
+//! | [`images`] | what a project's machines remember together of images |
 
 pub mod catalog;
 mod codec;
 pub mod error;
+pub mod images;
 pub mod location;
 pub mod objects;
 pub mod packer;

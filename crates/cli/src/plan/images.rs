@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use larder_model::dockerfile::{ImageConfigs, Platform};
+use larder_model::images::RememberedImage;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
-use larder_registry::{ImageRequest, Registry, Resolved, Target, TargetError};
+use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target, TargetError};
 use tokio::time::Instant;
 
 use super::draft::{self, Draft};
 use super::fault::Fault;
 use super::memory::Memory;
 use super::record::{Known, NamedPlan};
+use super::shared::{News, Shared};
 use crate::settings::Registries;
 
 /// Plans are made anew when base images are known, because their `ONBUILD` instructions may name
@@ -33,6 +35,19 @@ pub struct Asking<'a> {
     pub deadline: Duration,
     /// Unix time in milliseconds.
     pub now_ms: u64,
+    /// What the project's machines remember, if its store is to be used.
+    pub shared: Option<&'a Shared>,
+}
+
+/// Builds with what is known of their images.
+#[derive(Debug)]
+pub struct Resolution {
+    /// Their plans.
+    pub plans: Vec<NamedPlan>,
+    /// What is known.
+    pub answers: Answers,
+    /// What other machines would like to know too.
+    pub news: Option<News>,
 }
 
 /// What is known after asking.
@@ -90,17 +105,10 @@ pub async fn resolve(
     drafts: &[Draft],
     asking: &Asking<'_>,
     before: &[Known],
-) -> Result<(Vec<NamedPlan>, Answers), Fault> {
-    let memory = Memory::open(&asking.registries.memory);
-    let former: Vec<&Known> = memory.known().iter().chain(before).collect();
-    let mut asker = Asker {
-        asking,
-        former: &former,
-        ends: Instant::now() + asking.deadline,
-        registry: None,
-        asked: BTreeSet::new(),
-        answers: Answers::default(),
-    };
+) -> Result<Resolution, Fault> {
+    let tags = Memory::open(&asking.registries.memory);
+    let former: Vec<&Known> = tags.known().iter().chain(before).collect();
+    let mut asker = Asker::new(asking, &former);
     let mut plans = draft::plans(drafts, &ImageConfigs::new())?;
     for _ in 0..ROUNDS_MAX {
         let open = asker.open(&plans);
@@ -110,12 +118,13 @@ pub async fn resolve(
         asker.learn(open).await;
         plans = draft::plans(drafts, &asker.answers.configs)?;
     }
+    let news = asker.news();
     let mut answers = asker.answers;
     if !asking.offline {
         for known in &mut answers.known {
             known.since_ms = since(known, &former);
         }
-        memory.learn(&answers.known);
+        tags.learn(&answers.known);
     }
     let images = plans.iter_mut().flat_map(|named| &mut named.plan.images);
     for image in images.filter(|image| image.reached) {
@@ -123,7 +132,11 @@ pub async fn resolve(
             known.tell(image);
         }
     }
-    Ok((plans, answers))
+    Ok(Resolution {
+        plans,
+        answers,
+        news,
+    })
 }
 
 /// A digest names one image for ever; a tag is good as long as was asked for.
@@ -151,11 +164,27 @@ struct Asker<'a> {
     ends: Instant,
     /// Made when the first registry must be asked.
     registry: Option<Registry>,
+    memory: Option<registry::Memory>,
+    /// What the store has, if it was read.
+    shared: Option<Vec<RememberedImage>>,
     asked: BTreeSet<(ImageReference, Platform)>,
     answers: Answers,
 }
 
-impl Asker<'_> {
+impl<'a> Asker<'a> {
+    fn new(asking: &'a Asking<'a>, former: &'a [&'a Known]) -> Self {
+        Self {
+            asking,
+            former,
+            ends: Instant::now() + asking.deadline,
+            registry: None,
+            memory: None,
+            shared: None,
+            asked: BTreeSet::new(),
+            answers: Answers::default(),
+        }
+    }
+
     /// The images that the plans' targets need and that were not looked at yet.
     fn open(&mut self, plans: &[NamedPlan]) -> Vec<PlannedImage> {
         let images = plans.iter().flat_map(|named| &named.plan.images);
@@ -194,20 +223,29 @@ impl Asker<'_> {
         self.answers.known.push(known.clone());
     }
 
+    /// The client; nothing if it cannot be made, for the reason that is noted for each image.
+    fn registry(&mut self, images: &[PlannedImage]) -> Option<Registry> {
+        if let Some(registry) = self.registry.take() {
+            return Some(registry);
+        }
+        self.memory = self.asking.registries.memory();
+        let made = self.asking.registries;
+        match made.client(self.asking.deadline, self.memory.clone()) {
+            Ok((registry, warnings)) => {
+                self.answers.warnings.extend(warnings);
+                Some(registry)
+            }
+            Err(error) => {
+                let unknown = images.iter().map(|image| Unknown::new(image, &error));
+                self.answers.unknown.extend(unknown);
+                None
+            }
+        }
+    }
+
     async fn ask(&mut self, images: &[PlannedImage]) {
-        let registry = match self.registry.take() {
-            Some(registry) => registry,
-            None => match self.asking.registries.client(self.asking.deadline) {
-                Ok((registry, warnings)) => {
-                    self.answers.warnings.extend(warnings);
-                    registry
-                }
-                Err(error) => {
-                    let unknown = images.iter().map(|image| Unknown::new(image, &error));
-                    self.answers.unknown.extend(unknown);
-                    return;
-                }
-            },
+        let Some(registry) = self.registry(images) else {
+            return;
         };
         let mut requests = Vec::new();
         let mut asked_for = Vec::new();
@@ -221,6 +259,7 @@ impl Asker<'_> {
                 }
             }
         }
+        self.recall_shared(&requests).await;
         let left = self.ends.saturating_duration_since(Instant::now());
         let resolved = registry.resolve_within(&requests, left).await;
         for (image, resolved) in asked_for.into_iter().zip(resolved) {
@@ -235,6 +274,36 @@ impl Asker<'_> {
             }
         }
         self.registry = Some(registry);
+    }
+
+    /// Takes what the store has, if this machine asks for an image for the first time.
+    async fn recall_shared(&mut self, requests: &[ImageRequest]) {
+        let (Some(shared), Some(memory)) = (self.asking.shared, &self.memory) else {
+            return;
+        };
+        let new = |request: &ImageRequest| !memory.has_seen(&request.target);
+        if self.shared.is_none() && requests.iter().any(new) {
+            self.shared = shared.recall(memory).await;
+        }
+    }
+
+    /// What the store should have too: all that it lacks where it was read, else what has changed
+    /// since this machine last asked.
+    fn news(&mut self) -> Option<News> {
+        let shared = self.asking.shared?;
+        let memory = self.memory.as_ref()?;
+        let known = self.shared.take();
+        let changed = |one: &&Known| {
+            let same = |former: &&Known| {
+                former.reference == one.reference
+                    && former.platform == one.platform
+                    && former.digests == one.digests
+            };
+            known.is_some() || !self.former.iter().any(same)
+        };
+        let learnt = self.answers.known.iter().filter(changed);
+        let learnt: Vec<Known> = learnt.cloned().collect();
+        shared.news(&learnt, memory, known)
     }
 }
 

@@ -9,7 +9,8 @@
 //! | [`draft`] | a build as it was asked for, from which its plan is made |
 //! | [`extras`] | extra files, found and hashed |
 //! | [`images`] | asking registries what the base images are |
-//! | [`memory`] | what they were when last asked |
+//! | [`memory`] | what they were when last asked, on this machine |
+//! | [`shared`] | what a project's machines remember of them together, in its store |
 //! | [`record`] | a job's plans, as its snapshot keeps them |
 //! | [`last`] | the snapshot that the next job would restore |
 //! | [`survey`], [`view`] | all of that for one command, and how it is shown |
@@ -26,6 +27,7 @@ pub mod input;
 pub mod last;
 pub mod memory;
 pub mod record;
+pub mod shared;
 pub mod survey;
 mod variables;
 pub mod view;

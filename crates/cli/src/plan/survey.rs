@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::images::{self, Answers, Asking};
 use super::last::{self, Last};
 use super::record::{Known, NamedPlan};
+use super::shared::Shared;
 use crate::args::Build;
 use crate::exit::Failure;
 use crate::report::Report;
@@ -42,6 +43,7 @@ impl Survey {
         with_last: bool,
     ) -> Result<Self, Fault> {
         let max_age = build.max_age.as_deref();
+        let shared = Shared::of(settings);
         let asking = Asking {
             registries: &settings.registries,
             max_age: max_age
@@ -50,6 +52,7 @@ impl Survey {
             offline: build.offline,
             deadline: DEADLINE,
             now_ms: now_ms(),
+            shared: shared.as_ref(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -65,7 +68,14 @@ impl Survey {
             };
             tokio::join!(images::resolve(drafts, &asking, &[]), last)
         });
-        let (plans, answers) = resolved?;
+        let images::Resolution {
+            plans,
+            answers,
+            news,
+        } = resolved?;
+        if let Some(news) = news {
+            runtime.block_on(news.publish());
+        }
         let mut warnings = answers.warnings.clone();
         let last = last.unwrap_or_else(|why| {
             warnings.push(why);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use larder_engine::Engine;
 use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
+use larder_store::Objects;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,6 +21,7 @@ use crate::plan::draft::{self, Draft};
 use crate::plan::fault::Fault;
 use crate::plan::images::{self, Answers, Asking};
 use crate::plan::record::{Known, NamedPlan, Record};
+use crate::plan::shared::Shared;
 use crate::settings::{Fresh, Registries, Settings};
 
 /// The most time that registries are given, from when they are asked.
@@ -28,7 +30,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The plans with what is known of their images, or why there are none.
-type Resolution = Result<(Vec<NamedPlan>, Answers), Fault>;
+type Asked = Result<(Vec<NamedPlan>, Answers), Fault>;
 
 /// The plans of a session's builds.
 pub struct Planning {
@@ -40,14 +42,14 @@ pub struct Planning {
 
 enum State {
     /// Registries are being asked, until then at most.
-    Asked(JoinHandle<Resolution>, Instant),
+    Asked(JoinHandle<Asked>, Instant),
     /// What the snapshot will keep.
     Done(Option<Record>),
 }
 
 impl Planning {
     /// Begins to ask. `before` is what the snapshot that is restored knew.
-    pub fn begin(settings: &Settings, before: Vec<Known>) -> Self {
+    pub fn begin(settings: &Settings, objects: &Objects, before: Vec<Known>) -> Self {
         let mut planning = Self {
             before,
             drafts: settings.drafts.clone(),
@@ -58,9 +60,15 @@ impl Planning {
         }
         let (drafts, former) = (planning.drafts.clone(), planning.before.clone());
         let (fresh, registries) = (settings.fresh, settings.registries.clone());
+        let shared = Shared::new(objects.clone(), settings);
         let asked = tokio::spawn(async move {
-            let asking = asking(fresh, &registries);
-            images::resolve(&drafts, &asking, &former).await
+            let asking = asking(fresh, &registries, &shared);
+            let resolved = images::resolve(&drafts, &asking, &former).await?;
+            if let Some(news) = resolved.news {
+                // Nobody waits for it, and nothing depends on it.
+                tokio::spawn(news.publish());
+            }
+            Ok((resolved.plans, resolved.answers))
         });
         planning.state = State::Asked(asked, Instant::now() + ASK_LIMIT);
         planning
@@ -140,7 +148,7 @@ impl Planning {
     }
 }
 
-fn asking(fresh: Fresh, registries: &Registries) -> Asking<'_> {
+fn asking<'a>(fresh: Fresh, registries: &'a Registries, shared: &'a Shared) -> Asking<'a> {
     Asking {
         registries,
         max_age: match fresh {
@@ -151,6 +159,7 @@ fn asking(fresh: Fresh, registries: &Registries) -> Asking<'_> {
         offline: fresh == Fresh::Never,
         deadline: ASK_LIMIT,
         now_ms: now_ms(),
+        shared: Some(shared),
     }
 }
 

@@ -43,6 +43,8 @@ const VOLUME_MIN_BYTES: u64 = 1 << 30;
 pub struct Settings {
     /// URL of the store.
     pub store: String,
+    /// Whether somebody named the store.
+    pub store_is_chosen: bool,
     /// Settings of the store's cloud, from the environment. Secrets are among them.
     pub store_access: Secrets,
     /// Folder of this machine's part.
@@ -281,6 +283,7 @@ impl Choices<'_> {
         let own_branch = || repository.as_ref()?.branch.clone();
         Ok(Settings {
             store: self.store(which, folder)?,
+            store_is_chosen: self.chosen_store(which).is_some(),
             store_access: Secrets(self.store_access()),
             state,
             project: project
@@ -371,13 +374,13 @@ impl Choices<'_> {
             .or_else(|| self.file.fallback.clone())
     }
 
+    fn chosen_store(&self, which: &Where) -> Option<String> {
+        let file = self.file.store.as_ref();
+        self.text(which.store.as_ref(), "LARDER_STORE", file)
+    }
+
     fn store(&self, which: &Where, folder: &Path) -> Done<String> {
-        let store = self.text(
-            which.store.as_ref(),
-            "LARDER_STORE",
-            self.file.store.as_ref(),
-        );
-        let store = match store {
+        let store = match self.chosen_store(which) {
             Some(url) if url.contains("://") => url,
             Some(path) => absolute(folder, &path).to_string_lossy().into_owned(),
             None => self.default_store().to_string_lossy().into_owned(),
