@@ -5,6 +5,7 @@
 //! v1/leaves/a0/a0…           the new leaves of one save
 //! v1/maps/…                  root of a map
 //! v1/hot/…                   hot list
+//! v1/images/<project>/<time>-<id>  what a project's machines remember of images
 //! v1/recipes/5c/5c…          the new recipe parts of one archive
 //! v1/broken/…                mark of a document that no job can use, by its id
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
@@ -18,7 +19,7 @@
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
-use crate::digest::{BlockId, HotListId, LeavesId, MapId, PackId, RecipesId, SnapshotId};
+use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId, SnapshotId};
 use crate::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
@@ -51,6 +52,21 @@ pub fn hot(id: HotListId) -> String {
 pub fn recipes(id: RecipesId) -> String {
     let id = id.to_string();
     format!("{FORMAT}/recipes/{}/{id}", &id[..2])
+}
+
+/// The folder of what a project's machines remember of images.
+pub fn images(project: &str) -> String {
+    format!("{FORMAT}/images/{}", segment(project))
+}
+
+/// The path of what a project's machines remember of images since `created_ms`.
+pub fn images_object(project: &str, created_ms: u64, id: ImagesId) -> String {
+    format!("{}/{}", images(project), timed(created_ms, id))
+}
+
+/// Reads the id in the last part of such a path.
+pub fn parse_images(file_name: &str) -> Option<ImagesId> {
+    parse_timed(file_name).map(|(_, id)| id)
 }
 
 /// The path of the mark of a document that no job can use.
@@ -98,8 +114,7 @@ pub fn scope(kind: Kind, lineage: &Lineage) -> String {
 
 /// The path of a document that was made at `created_ms` (Unix time in milliseconds).
 pub fn document(kind: Kind, of: &Lineage, created_ms: u64, id: impl Display) -> String {
-    let time = u64::MAX - created_ms;
-    format!("{}/{time:016x}-{id}.json", lineage(kind, of))
+    format!("{}/{}.json", lineage(kind, of), timed(created_ms, id))
 }
 
 /// The path of a snapshot.
@@ -109,7 +124,16 @@ pub fn snapshot(of: &Lineage, created_ms: u64, id: SnapshotId) -> String {
 
 /// Reads the last part of a document's path: when it was made, and its id.
 pub fn parse_document<Id: FromStr>(file_name: &str) -> Option<(u64, Id)> {
-    let (time, id) = file_name.strip_suffix(".json")?.split_once('-')?;
+    parse_timed(file_name.strip_suffix(".json")?)
+}
+
+/// A name that sorts before all that are older.
+fn timed(created_ms: u64, id: impl Display) -> String {
+    format!("{:016x}-{id}", u64::MAX - created_ms)
+}
+
+fn parse_timed<Id: FromStr>(name: &str) -> Option<(u64, Id)> {
+    let (time, id) = name.split_once('-')?;
     let canonical =
         time.len() == 16 && !time.contains(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
     let time = u64::from_str_radix(time, 16).ok().filter(|_| canonical)?;
@@ -166,6 +190,17 @@ mod tests {
         let (_, name) = new.rsplit_once('/').expect("a path");
         assert_eq!(parse_document(name), Some((1_001, id)));
         assert_eq!(parse_document::<SnapshotId>("x-y.json"), None);
+    }
+
+    #[test]
+    fn remembered_images_have_a_folder_for_each_project() {
+        let id = ImagesId::of(b"x");
+        let path = images_object("shop/web", 1_000, id);
+        let (folder, name) = path.rsplit_once('/').expect("a path");
+        assert_eq!(folder, "v1/images/shop=2fweb");
+        assert_eq!(folder, images("shop/web"));
+        assert_eq!(parse_images(name), Some(id));
+        assert_eq!(parse_images(&format!("{name}.json")), None);
     }
 
     #[test]

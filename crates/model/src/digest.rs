@@ -119,6 +119,10 @@ id_type! {
     HotListId
 }
 id_type! {
+    /// Names a list of remembered images by its encoded bytes.
+    ImagesId
+}
+id_type! {
     /// Names a snapshot by the bytes of its object.
     SnapshotId
 }

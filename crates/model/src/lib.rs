@@ -14,6 +14,7 @@ pub mod document;
 pub mod frame;
 pub mod hot;
 pub mod identity;
+pub mod images;
 pub mod key;
 pub mod ladder;
 pub mod limits;

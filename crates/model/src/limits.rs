@@ -113,6 +113,17 @@ pub const INLINE_MAX_BYTES: usize = 16 * 1024;
 /// Most bytes of all inline blobs of an archive; what comes later has recipes.
 pub const INLINE_TOTAL_MAX_BYTES: usize = 2 * 1024 * 1024;
 
+/// Most images that a project's machines remember together: many times what one repository builds
+/// from.
+pub const IMAGES_MAX: usize = 256;
+
+/// Most documents of one image: indexes on the way, manifest, configuration.
+pub const IMAGE_DOCUMENTS_MAX: usize = 8;
+
+/// Most bytes of an encoded list of images. A new machine reads it before it asks a registry; an
+/// image has some 25 KB of documents.
+pub const IMAGES_MAX_BYTES: usize = 8 * 1024 * 1024;
+
 /// Most bytes of a name (project, job, scope) before it is shortened to a digest in a path:
 /// object stores allow 1024 bytes for the whole key.
 pub const NAME_MAX_BYTES: usize = 120;

@@ -292,6 +292,11 @@ pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity, RegistryEr
     Ok(BaseIdentity::of(chain, &config.inherited))
 }
 
+/// What the children of an image with this configuration inherit.
+pub(crate) fn inherited_from(config: &[u8], what: &str) -> Result<InheritedConfig, RegistryError> {
+    Config::read(config, what).map(|(config, _)| config.inherited)
+}
+
 /// OCI image specification, `config.md`, "Layer `ChainID`".
 fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
     let (first, rest) = diff_ids.split_first()?;

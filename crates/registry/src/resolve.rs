@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -101,7 +102,8 @@ impl Registry {
 
     /// What an image is today.
     pub async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
-        self.run([&request.target]).resolve(request).await
+        let deadline = self.client.settings().deadline;
+        self.run([&request.target], deadline).resolve(request).await
     }
 
     /// What several images are today, in the order they were asked for; all within one deadline.
@@ -109,7 +111,18 @@ impl Registry {
         &self,
         requests: &[ImageRequest],
     ) -> Vec<Result<Resolved, RegistryError>> {
-        let run = self.run(requests.iter().map(|request| &request.target));
+        self.resolve_within(requests, self.client.settings().deadline)
+            .await
+    }
+
+    /// As [`Registry::resolve_all`], with a deadline of its own: for a caller who asks more than
+    /// once, and must be done by a time.
+    pub async fn resolve_within(
+        &self,
+        requests: &[ImageRequest],
+        deadline: Duration,
+    ) -> Vec<Result<Resolved, RegistryError>> {
+        let run = self.run(requests.iter().map(|request| &request.target), deadline);
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let each: Vec<_> = requests.iter().map(|one| run.resolve(one)).collect();
         stream::iter(each)
@@ -120,25 +133,28 @@ impl Registry {
 
     /// The digest that a tag has now (of its index, where it is one), at the price of one HEAD.
     pub async fn digest(&self, target: &Target) -> Result<Digest, RegistryError> {
-        let clock = self.clock();
+        let clock = self.clock(self.client.settings().deadline);
         clock
             .bound(&target.to_string(), self.client.digest(target, &clock))
             .await
     }
 
-    fn clock(&self) -> Clock {
-        let settings = self.client.settings();
-        Clock::start(settings.deadline, settings.try_limit)
+    fn clock(&self, deadline: Duration) -> Clock {
+        Clock::start(deadline, self.client.settings().try_limit)
     }
 
-    fn run<'a>(&'a self, targets: impl IntoIterator<Item = &'a Target>) -> Run<'a> {
+    fn run<'a>(
+        &'a self,
+        targets: impl IntoIterator<Item = &'a Target>,
+        deadline: Duration,
+    ) -> Run<'a> {
         let tops = targets
             .into_iter()
             .map(|target| (target, OnceCell::new()))
             .collect();
         Run {
             client: &self.client,
-            clock: self.clock(),
+            clock: self.clock(deadline),
             tops,
         }
     }

@@ -11,11 +11,13 @@
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
 //! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
+//! | [`images`] | what a project's machines remember together of images |
 
 pub mod archive;
 pub mod catalog;
 mod codec;
 pub mod error;
+pub mod images;
 pub mod location;
 pub mod objects;
 pub mod packer;

@@ -16,9 +16,9 @@ use crate::settings::Settings;
 /// Explains each build.
 pub fn run(verb: &Explain, report: &Report) -> Done {
     let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
-    let plans =
-        input::plans(&verb.build, &around).map_err(|fault| reject(fault, verb.json, report))?;
-    let survey = Survey::look(plans, &settings, &verb.build, true)?;
+    let survey = input::drafts(&verb.build, &around)
+        .and_then(|drafts| Survey::look(&drafts, &settings, &verb.build, true))
+        .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);
     if verb.json {
         let builds: Vec<Value> = survey.plans.iter().map(|one| build(&survey, one)).collect();

@@ -32,9 +32,9 @@ pub fn run(verb: &Image, report: &Report) -> Done {
         Ok(ImageRequest { target, platform })
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
-    let (registry, warnings) = settings
-        .registries
-        .client(DEADLINE)
+    let registries = &settings.registries;
+    let (registry, warnings) = registries
+        .client(DEADLINE, registries.memory())
         .map_err(Failure::input)?;
     for warning in &warnings {
         report.warning(warning);

@@ -18,8 +18,8 @@ const NO_PROJECT: &str = "build";
 /// Prints the key, or the ladder of keys.
 pub fn run(verb: &KeyVerb, report: &Report) -> Done {
     let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
-    let plans = input::plans(&verb.build, &around)?;
-    let survey = Survey::look(plans, &settings, &verb.build, false)?;
+    let drafts = input::drafts(&verb.build, &around)?;
+    let survey = Survey::look(&drafts, &settings, &verb.build, false)?;
     if verb.allow_unresolved || survey.answers.unknown.is_empty() {
         survey.warn(report);
     } else {

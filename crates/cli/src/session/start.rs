@@ -47,7 +47,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let fallback = &settings.fallback;
     let found = restore::find(&objects, &lineage, fallback, &program, &mut warnings).await;
     timer.phase("find");
-    let mut planning = Planning::begin(&settings, known_before(found.as_ref()));
+    let mut planning = Planning::begin(&settings, &objects, known_before(found.as_ref()));
     let plan = Plan {
         choice,
         program,

@@ -26,7 +26,7 @@ pub use registries::Registries;
 
 use crate::args::{How, Reach, Where};
 use crate::exit::{Done, Failure};
-use crate::plan::record::NamedPlan;
+use crate::plan::draft::Draft;
 use file::File;
 
 /// The first version of Docker whose fresh installations use the containerd store.
@@ -43,6 +43,8 @@ const VOLUME_MIN_BYTES: u64 = 1 << 30;
 pub struct Settings {
     /// URL of the store.
     pub store: String,
+    /// Whether somebody named the store.
+    pub store_is_chosen: bool,
     /// Settings of the store's cloud, from the environment. Secrets are among them.
     pub store_access: Secrets,
     /// Folder of this machine's part.
@@ -73,8 +75,8 @@ pub struct Settings {
     pub registries: Registries,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
-    /// The builds that the job will run, as far as they are known; their images are not resolved.
-    pub plans: Vec<NamedPlan>,
+    /// The builds that the job will run, as far as they are known.
+    pub drafts: Vec<Draft>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes.
@@ -281,6 +283,7 @@ impl Choices<'_> {
         let own_branch = || repository.as_ref()?.branch.clone();
         Ok(Settings {
             store: self.store(which, folder)?,
+            store_is_chosen: self.chosen_store(which).is_some(),
             store_access: Secrets(self.store_access()),
             state,
             project: project
@@ -315,7 +318,7 @@ impl Choices<'_> {
             fresh: self.fresh(how)?,
             registries: self.registries(reach, memory)?,
             plan_paths: self.plan_paths(how),
-            plans: Vec::new(),
+            drafts: Vec::new(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
@@ -371,13 +374,13 @@ impl Choices<'_> {
             .or_else(|| self.file.fallback.clone())
     }
 
+    fn chosen_store(&self, which: &Where) -> Option<String> {
+        let file = self.file.store.as_ref();
+        self.text(which.store.as_ref(), "LARDER_STORE", file)
+    }
+
     fn store(&self, which: &Where, folder: &Path) -> Done<String> {
-        let store = self.text(
-            which.store.as_ref(),
-            "LARDER_STORE",
-            self.file.store.as_ref(),
-        );
-        let store = match store {
+        let store = match self.chosen_store(which) {
             Some(url) if url.contains("://") => url,
             Some(path) => absolute(folder, &path).to_string_lossy().into_owned(),
             None => self.default_store().to_string_lossy().into_owned(),

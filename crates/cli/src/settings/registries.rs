@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_model::identity::InheritedConfig;
 use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +51,22 @@ impl std::fmt::Debug for Registries {
 }
 
 impl Registries {
+    /// What registries said before. Its folder is made if need be.
+    pub fn memory(&self) -> Option<Memory> {
+        let memory = Memory::open(&self.memory);
+        if let Err(error) = &memory {
+            let folder = self.memory.display();
+            tracing::debug!(%error, %folder, "registries are asked without a memory");
+        }
+        memory.ok()
+    }
+
     /// A client that ends each call within `deadline`, and what it has to do without.
-    pub fn client(&self, deadline: Duration) -> Result<(Registry, Vec<String>), RegistryError> {
+    pub fn client(
+        &self,
+        deadline: Duration,
+        memory: Option<Memory>,
+    ) -> Result<(Registry, Vec<String>), RegistryError> {
         let mut warnings = Vec::new();
         let [http, https, none] = self.proxies.clone();
         let settings = larder_registry::Settings {
@@ -67,12 +82,12 @@ impl Registries {
             deadline,
             ..larder_registry::Settings::default()
         };
-        let memory = Memory::open(&self.memory);
-        if let Err(error) = &memory {
-            let folder = self.memory.display();
-            tracing::debug!(%error, %folder, "registries are asked without a memory");
-        }
-        Ok((Registry::new(settings, memory.ok()), warnings))
+        Ok((Registry::new(settings, memory), warnings))
+    }
+
+    /// What an image's children inherit, if its configuration was fetched before.
+    pub fn inherited(&self, config: &str) -> Option<InheritedConfig> {
+        Memory::existing(&self.memory)?.inherited(&config.parse().ok()?)
     }
 
     fn certificates(&self, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {

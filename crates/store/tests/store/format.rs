@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use larder_model::images::RememberedImage;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_model::{address, hot};
 use larder_store::packer::{self, Changed};
-use larder_store::{Location, Objects, Source, catalog};
+use larder_store::{Location, Objects, Source, catalog, images};
 
 const DOCUMENT: &str = include_str!("../../../../docs/FORMAT.md");
 
@@ -75,6 +76,27 @@ async fn save(objects: &Objects) {
     catalog::publish(objects, &snapshot)
         .await
         .expect("it is published");
+    remember(objects, &snapshot).await;
+}
+
+/// The job's machine also remembers an image, whose documents are cut short here.
+async fn remember(objects: &Objects, snapshot: &Snapshot) {
+    let image = RememberedImage {
+        name: "docker.io/library/ruby:3.3".into(),
+        platform: "linux/amd64".into(),
+        documents: vec![b"{\"layers\":[]}".to_vec(), b"{\"os\":\"linux\"}".to_vec()],
+    };
+    let project = &snapshot.lineage.project;
+    images::publish(
+        objects,
+        project,
+        snapshot.created_ms,
+        std::slice::from_ref(&image),
+    )
+    .await
+    .expect("it is published");
+    let found = images::newest(objects, project).await;
+    assert_eq!(found.expect("it is read"), [image]);
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -129,7 +151,7 @@ async fn the_documents_examples_are_the_bytes_of_a_save() {
     save(&objects.expect("a store")).await;
     let mut missing = String::new();
     let paths = files(folder.path());
-    assert_eq!(paths.len(), 5, "{paths:?}");
+    assert_eq!(paths.len(), 6, "{paths:?}");
     for path in paths {
         let bytes = std::fs::read(&path).expect("an object");
         let name = path.strip_prefix(folder.path()).expect("it is below");
