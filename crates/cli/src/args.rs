@@ -3,10 +3,14 @@
 // These comments are the help text, for a terminal: no Markdown in them.
 #![allow(clippy::doc_markdown)]
 
+mod archive;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub use archive::{BuildVerb, Doctor, Restore, Save};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -44,6 +48,14 @@ pub enum Verb {
     Down(Down),
     /// Say what runs on this machine.
     Status(Status),
+    /// Load what the last job saved into an engine that is only an API away.
+    Restore(Restore),
+    /// Save images and their build cache from an engine that is only an API away.
+    Save(Save),
+    /// Build as `docker build` does, between a restore and a save.
+    Build(BuildVerb),
+    /// Say what this machine and its engine can do, and how builds are remembered here.
+    Doctor(Doctor),
     /// List the snapshots of a store.
     Ls(Ls),
     /// Say what images are today.

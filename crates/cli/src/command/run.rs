@@ -145,7 +145,7 @@ fn pass_on(pid: Option<Pid>, signal: Signal) {
     }
 }
 
-fn exit_code(status: ExitStatus) -> u8 {
+pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

@@ -148,7 +148,8 @@ impl Planning {
     }
 }
 
-fn asking<'a>(fresh: Fresh, registries: &'a Registries, shared: &'a Shared) -> Asking<'a> {
+/// How registries are asked in a job.
+pub fn asking<'a>(fresh: Fresh, registries: &'a Registries, shared: &'a Shared) -> Asking<'a> {
     Asking {
         registries,
         max_age: match fresh {

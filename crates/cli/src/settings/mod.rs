@@ -3,6 +3,7 @@
 //! This is the only part of the program that reads the environment.
 
 mod ci;
+mod docker;
 mod file;
 mod fresh;
 mod git;
@@ -21,6 +22,7 @@ use larder_model::lineage::Lineage;
 use larder_store::Location;
 use serde::{Deserialize, Serialize};
 
+pub use docker::{BuildChoice, build_choice, docker_environment};
 pub use fresh::Fresh;
 pub use registries::Registries;
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub store_access: Secrets,
     /// Folder of this machine's part.
     pub state: PathBuf,
+    /// Folder of what the verbs of one job tell each other.
+    pub notes: PathBuf,
     /// The project.
     pub project: String,
     /// The job.
@@ -263,7 +267,8 @@ impl Choices<'_> {
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
         let state = text(state_option.as_ref(), "LARDER_STATE", file.state.as_ref());
-        let memory = self.memory(state.as_deref());
+        let memory = self.own_folder(state.as_deref(), "images");
+        let notes = self.own_folder(state.as_deref(), "archives");
         let state = absolute(folder, state.as_deref().unwrap_or(DEFAULT_STATE));
         let project = text(
             which.project.as_ref(),
@@ -286,6 +291,7 @@ impl Choices<'_> {
             store_is_chosen: self.chosen_store(which).is_some(),
             store_access: Secrets(self.store_access()),
             state,
+            notes,
             project: project
                 .or(ci.project)
                 .or(repository
@@ -332,12 +338,11 @@ impl Choices<'_> {
         }
     }
 
-    /// The folder of what registries said: the machine's part if that was chosen, else the user's,
-    /// because planning needs no root.
-    fn memory(&self, state: Option<&str>) -> PathBuf {
+    /// A folder for what needs no root: in the machine's part if that was chosen, else the user's.
+    fn own_folder(&self, state: Option<&str>, name: &str) -> PathBuf {
         match state {
-            Some(state) => absolute(self.folder, state).join("images"),
-            None => self.cache_folder().join("larder-images"),
+            Some(state) => absolute(self.folder, state).join(name),
+            None => self.cache_folder().join(format!("larder-{name}")),
         }
     }
 

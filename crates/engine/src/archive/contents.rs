@@ -214,6 +214,13 @@ impl Contents {
 }
 
 impl SavedImage {
+    /// The chain id of each of its layers, lowest first: a base image's is among them if the image
+    /// was built on that.
+    pub fn chain_ids(&self) -> Vec<String> {
+        let diff_ids: Vec<String> = self.layers.iter().map(|it| it.diff_id.clone()).collect();
+        super::held::chain_ids(&diff_ids)
+    }
+
     /// Every blob that it is made of.
     pub fn blobs(&self) -> impl Iterator<Item = &str> {
         let layers = self.layers.iter().map(|layer| layer.blob.as_str());
