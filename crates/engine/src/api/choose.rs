@@ -29,21 +29,28 @@ pub struct Selection {
 
 impl Remote {
     /// Every image that has a name or on which no other stands, but for `bases`, which whoever needs
-    /// them gets from their registry.
+    /// them gets from their registry. On an engine that was loaded into, that includes what was loaded
+    /// and is no longer needed: who knows what a build made saves just that.
     pub async fn select(&self, bases: &[String], chains: Chains) -> Result<Selection> {
-        let images = self.images(false).await?;
-        let mut selection = tops(&images, bases);
+        let mut selection = tops(&self.images(false).await?, bases);
         if chains == Chains::Parents {
-            let mut parents = BTreeSet::new();
-            for image in &selection.images {
-                let steps = self.history(image).await?;
-                // The first step's image is the image itself.
-                parents.extend(steps.into_iter().skip(1).filter_map(|step| step.id));
-            }
-            let known: BTreeSet<_> = selection.images.iter().cloned().collect();
-            selection.images.extend(parents.difference(&known).cloned());
+            selection.images = self.with_parents(selection.images).await?;
         }
         Ok(selection)
+    }
+
+    /// The same images, and all that they were made from by the classic builder here, down to their
+    /// bases: [`Chains::Parents`].
+    pub async fn with_parents(&self, mut images: Vec<String>) -> Result<Vec<String>> {
+        let mut parents = BTreeSet::new();
+        for image in &images {
+            let steps = self.history(image).await?;
+            // The first step's image is the image itself.
+            parents.extend(steps.into_iter().skip(1).filter_map(|step| step.id));
+        }
+        let known: BTreeSet<String> = images.iter().cloned().collect();
+        images.extend(parents.difference(&known).cloned());
+        Ok(images)
     }
 }
 

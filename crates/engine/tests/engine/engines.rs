@@ -98,13 +98,13 @@ impl Plain {
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log);
         let room = Room::new(true);
-        let root = folder.join("root");
+        let data = folder.join("root");
         let child = room.run(move || {
             assert!(run("ip", &["link", "set", "lo", "up"]).status.success());
             // It would use a containerd that it finds running.
             mount_tmpfs(Path::new("/run"));
-            fs::create_dir_all(&root).expect("made");
-            mount_tmpfs(&root);
+            fs::create_dir_all(&data).expect("made");
+            mount_tmpfs(&data);
             command.spawn().expect("dockerd starts")
         });
         let engine = Self {

@@ -322,7 +322,7 @@ async fn buildkit_on_containerds_store_takes_a_local_cache() {
     assert_eq!(cached(&work.build(&first, true, &to)), 0);
     let layers = layer_types(Path::new(&cache));
     assert!(
-        layers.iter().all(|it| it.ends_with(".tar")) && layers.len() == 12,
+        layers == ["application/vnd.oci.image.layer.v1.tar"; 12],
         "{layers:?}"
     );
     assert_eq!(cached(&work.build(&first, true, &to)), BUILDKIT_STEPS);
