@@ -63,16 +63,12 @@ impl What {
                 images.push(name.clone());
             }
         }
-        let mut all = images.clone();
-        if chains(door) == Chains::Parents {
-            for image in &images {
-                let steps = door.engine.history(image).await.map_err(Failure::failed)?;
-                let parents = steps.into_iter().skip(1).filter_map(|step| step.id);
-                all.extend(parents);
-            }
-            all.sort();
-            all.dedup();
-        }
+        let all = if chains(door) == Chains::Parents {
+            let all = door.engine.with_parents(images.clone()).await;
+            all.map_err(Failure::failed)?
+        } else {
+            images.clone()
+        };
         let sources = Sources {
             images,
             cache: false,

@@ -282,3 +282,81 @@ fn ssh(rest: &str, environment: &Environment) -> std::result::Result<Address, St
         program,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(host: &str) -> Result<Address> {
+        let environment = Environment {
+            host: Some(host.to_owned()),
+            ..Environment::default()
+        };
+        Endpoint::find(&environment).map(|endpoint| endpoint.address)
+    }
+
+    #[test]
+    fn addresses_are_read_as_docker_reads_them() {
+        for (host, expected) in [
+            ("unix:///run/x.sock", "unix:///run/x.sock"),
+            ("unix://", "unix:///var/run/docker.sock"),
+            ("tcp://10.0.0.1", "tcp://10.0.0.1:2375"),
+            ("tcp://10.0.0.1:99", "tcp://10.0.0.1:99"),
+            ("ci.example:99", "tcp://ci.example:99"),
+            ("tcp://[fd00::1]:99", "tcp://[fd00::1]:99"),
+            ("tcp://[fd00::1]", "tcp://[fd00::1]:2375"),
+            ("ssh://ci.example", "ssh://ci.example"),
+            ("ssh://me@ci.example:22", "ssh://me@ci.example:22"),
+            ("ssh://me@ci/run/d.sock", "ssh://me@ci/run/d.sock"),
+        ] {
+            assert_eq!(found(host).expect(host).to_string(), expected, "{host}");
+        }
+        for host in [
+            "npipe:////./pipe/docker_engine",
+            "fd://",
+            "https://ci.example",
+            "tcp://",
+            "tcp://host:99999",
+            "tcp://host:",
+            "tcp://host/below",
+            "ssh://",
+            "ssh://me:secret@host",
+            "ssh://-oProxyCommand=x",
+            "ssh://-l@host",
+        ] {
+            let error = found(host).expect_err(host).to_string();
+            assert!(error.starts_with("DOCKER_HOST "), "{error}");
+        }
+    }
+
+    #[test]
+    fn tls_is_asked_for_by_its_own_variables() {
+        let with = |host: Option<&str>, tls, tls_verify| {
+            let environment = Environment {
+                host: host.map(str::to_owned),
+                cert_path: Some("/certificates".into()),
+                tls,
+                tls_verify,
+                ..Environment::default()
+            };
+            Endpoint::find(&environment).expect("found").address
+        };
+        let tcp = |address| match address {
+            Address::Tcp { host, port, tls } => (host, port, tls),
+            other => panic!("{other}"),
+        };
+        let (_, port, tls) = tcp(with(Some("tcp://a"), false, false));
+        assert_eq!((port, tls), (2375, None));
+        let (_, port, tls) = tcp(with(Some("tcp://a"), false, true));
+        let tls = tls.expect("asked for");
+        assert_eq!((port, tls.any_server), (2376, false));
+        assert_eq!(tls.authority, Some("/certificates/ca.pem".into()));
+        let (host, port, tls) = tcp(with(None, true, false));
+        assert_eq!((host.as_str(), port), ("127.0.0.1", 2376));
+        assert!(tls.expect("asked for").any_server);
+        assert_eq!(
+            with(None, false, false).to_string(),
+            "unix:///var/run/docker.sock"
+        );
+    }
+}

@@ -88,8 +88,10 @@ impl Exchange {
     async fn whole_in_time(&self, ask: &Ask) -> Result<Response<Bytes>> {
         let kept = self.lock().take();
         // What is not repeatable gets a connection that cannot have gone stale.
-        let kept = kept.filter(|kept| ask.method == Method::GET && kept.sender.is_ready());
-        if let Some(kept) = kept {
+        let kept = kept.filter(|_| ask.method == Method::GET);
+        if let Some(mut kept) = kept
+            && kept.sender.ready().await.is_ok()
+        {
             match self.whole_on(kept, ask).await {
                 // The engine closed it meanwhile.
                 Err(ApiError::Broken { .. } | ApiError::Ssh { .. }) => {}

@@ -21,6 +21,8 @@ pub struct ImageSummary {
     pub parent: Option<String>,
     /// Its names, as the engine writes them: `ruby:3.3`.
     pub tags: Vec<String>,
+    /// `name@sha256:…`: what it was pulled or pushed as; on containerd's store also what it was built as.
+    pub digests: Vec<String>,
     /// When it was made, in seconds since 1970.
     pub created: i64,
     /// What it and its layers take unpacked.
@@ -64,6 +66,7 @@ struct SummaryAnswer {
     #[serde(default)]
     parent_id: String,
     repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
     created: i64,
     #[serde(default)]
     size: i64,
@@ -109,6 +112,7 @@ impl Remote {
             id: image.id,
             parent: filled(image.parent_id),
             tags: named(image.repo_tags),
+            digests: image.repo_digests.unwrap_or_default(),
             created: image.created,
             bytes: u64::try_from(image.size).unwrap_or_default(),
         });

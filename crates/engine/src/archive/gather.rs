@@ -254,24 +254,32 @@ impl Gather {
                 id,
             };
             let root = image.id.clone();
-            self.walk(&root, 0, &mut image)?;
+            self.walk(&root, 0, &mut HashSet::new(), &mut image)?;
             images.push(image);
         }
         Ok(images)
     }
 
     /// Adds what a manifest or an index leads to. Manifests of other platforms are usually missing.
-    fn walk(&self, digest: &str, depth: u32, image: &mut SavedImage) -> Result<()> {
+    fn walk(
+        &self,
+        digest: &str,
+        depth: u32,
+        seen: &mut HashSet<String>,
+        image: &mut SavedImage,
+    ) -> Result<()> {
         let name = blob_of(digest);
+        // Nothing keeps an index from naming itself.
+        if depth > DEPTH_MAX || !seen.insert(name.clone()) {
+            return Ok(());
+        }
         let Some(bytes) = self.documents.get(&name) else {
             return Ok(());
         };
         let node: Node = parse("a manifest", bytes)?;
         image.documents.push(name);
-        if depth < DEPTH_MAX {
-            for child in node.manifests.iter().flatten() {
-                self.walk(&child.digest, depth + 1, image)?;
-            }
+        for child in node.manifests.iter().flatten() {
+            self.walk(&child.digest, depth + 1, seen, image)?;
         }
         let Some(config) = node.config else {
             return Ok(());

@@ -11,7 +11,7 @@ use crate::shape::ImageStore;
 /// The layers and images that need not be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Images by id.
+    /// Images by id; of a graph driver only those that have a name or stand on top.
     pub images: HashSet<String>,
     /// Layers by chain id: a graph driver's key, which names a layer together with all below it.
     pub chains: HashSet<String>,
@@ -22,7 +22,8 @@ impl Held {
     pub async fn ask(engine: &Remote) -> Result<Self, ApiError> {
         let mut held = Self::default();
         let graph_driver = engine.about().image_store.kind() == ImageStore::Overlay2;
-        for image in engine.images(true).await? {
+        // The layers below an image are its own: no other image of a graph driver need be looked at.
+        for image in engine.images(!graph_driver).await? {
             if graph_driver {
                 // One that is gone meanwhile holds nothing.
                 let looked = engine.inspect(&image.id).await?;

@@ -20,6 +20,10 @@ use super::tar::{BLOCK, file_header, padding};
 use crate::api::BoxError;
 use crate::shape::ImageStore;
 
+/// How many blobs are open at once, the one that is being sent included: most are documents of a few
+/// KiB, and one round trip to a store is longer than their sending.
+const OPEN_BLOBS_MAX: usize = 4;
+
 /// An image that is not loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
@@ -125,8 +129,9 @@ impl LoadPlan {
         self.blobs.iter().map(|(_, size)| size).sum()
     }
 
-    /// The tar, for [`Remote::load`](crate::api::Remote::load). `open` gives a blob's bytes; it is
-    /// called for each when the stream comes to it, so they can be fetched while others are loaded.
+    /// The tar, for [`Remote::load`](crate::api::Remote::load). `open` gives a blob's bytes. It is called
+    /// in the order of [`LoadPlan::blobs`], some blobs ahead of the one that is being sent: one that
+    /// begins to fetch when it is called, and holds a bounded part, keeps the engine from waiting.
     pub fn stream<O, B>(
         self,
         open: O,
@@ -143,7 +148,12 @@ impl LoadPlan {
             Ok(Bytes::from(bytes))
         }));
         let blobs = stream::iter(self.blobs)
-            .flat_map(move |(name, size)| entry(open(&name).boxed(), name, size));
+            .map(move |(name, size)| {
+                let content = open(&name).boxed();
+                async move { entry(content, name, size) }
+            })
+            .buffered(OPEN_BLOBS_MAX)
+            .flatten();
         let end = stream::once(async { Ok(Bytes::from_static(&[0; 2 * BLOCK])) });
         lists.chain(blobs).chain(end)
     }

@@ -15,6 +15,8 @@ mod held;
 mod load;
 mod reader;
 mod tar;
+#[cfg(test)]
+mod tests;
 
 pub use contents::{BLOBS_MAX, CONTENTS_BYTES_MAX, Contents, IMAGES_MAX, SavedImage, SavedLayer};
 pub use error::{ArchiveError, Result};

@@ -40,10 +40,14 @@ impl Version {
         folder
     }
 
-    /// A command that finds this version's programs first.
+    /// A command that finds this version's programs first. Distributions put dockerd in either folder.
     pub fn command(self, program: &str) -> Command {
         let folder = self.folder();
-        let mut command = Command::new(folder.join(program));
+        let own = ["usr/bin", "usr/sbin"].map(|name| folder.join(name));
+        let found = own.iter().map(|folder| folder.join(program));
+        let found = found.into_iter().find(|path| path.is_file());
+        let mut command =
+            Command::new(found.expect("it is there; `cargo xtask engine` installs it"));
         command.stdin(Stdio::null()).env_clear();
         if self == Self::Older {
             // Of the libraries that the programs need, only one may be missing elsewhere.
@@ -52,7 +56,6 @@ impl Version {
             let libraries = std::env::join_paths(libraries).expect("no colons");
             command.env("LD_LIBRARY_PATH", libraries);
         }
-        let own = ["usr/bin", "usr/sbin"].map(|name| folder.join(name));
         let usual = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from);
         let path = std::env::join_paths(own.into_iter().chain(usual)).expect("no colons");
         command.env("PATH", path);
@@ -88,7 +91,7 @@ impl Plain {
         };
         fs::write(folder.join("daemon.json"), configuration).expect("written");
         let log = fs::File::create(folder.join("log")).expect("made");
-        let mut command = version.command("usr/sbin/dockerd");
+        let mut command = version.command("dockerd");
         command
             .args(["--data-root", &at("root"), "--exec-root", &at("exec")])
             .args(["--pidfile", &at("pid"), "--config-file", &at("daemon.json")])
@@ -98,13 +101,13 @@ impl Plain {
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log);
         let room = Room::new(true);
-        let root = folder.join("root");
+        let data = folder.join("root");
         let child = room.run(move || {
             assert!(run("ip", &["link", "set", "lo", "up"]).status.success());
             // It would use a containerd that it finds running.
             mount_tmpfs(Path::new("/run"));
-            fs::create_dir_all(&root).expect("made");
-            mount_tmpfs(&root);
+            fs::create_dir_all(&data).expect("made");
+            mount_tmpfs(&data);
             command.spawn().expect("dockerd starts")
         });
         let engine = Self {
@@ -135,7 +138,7 @@ impl Plain {
 
     /// The docker command of either version. `BuildKit` or not is the caller's to say.
     pub fn docker_of(&self, version: Version, arguments: &[&str]) -> Command {
-        let mut command = version.command("usr/bin/docker");
+        let mut command = version.command("docker");
         command
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
             .env("DOCKER_CONFIG", &self.config)

@@ -1,7 +1,9 @@
 //! For each kind of engine and builder: what is built on one machine, saved, and loaded on a fresh
 //! one is built again there, with as many steps from the cache as where it was built first.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -206,7 +208,9 @@ async fn the_classic_builder_takes_stages_as_cache_sources() {
         0,
         "as CVE-2024-24557 has it"
     );
-    let with = from(&stages);
+    let mut with = from(&stages);
+    // One that is gone is passed over.
+    with.push("--cache-from=123456789abc".to_owned());
     let said = work.build(&second, false, &with);
     assert_eq!(cached(&said), CLASSIC_STEPS);
 
@@ -311,7 +315,7 @@ async fn buildkit_on_containerds_store_takes_a_local_cache() {
     let cache = work.machine.path("cache").display().to_string();
     // An export through an image first leaves its compression to that image.
     let to = arguments(&format!(
-        "--output=type=image,name=app,compression=uncompressed \
+        "-t app --output=type=image,compression=uncompressed \
          --cache-to=type=local,mode=max,compression=uncompressed,dest={cache}"
     ));
     let with: Vec<String> = arguments(&format!("--cache-from=type=local,src={cache}"))
@@ -322,14 +326,17 @@ async fn buildkit_on_containerds_store_takes_a_local_cache() {
     assert_eq!(cached(&work.build(&first, true, &to)), 0);
     let layers = layer_types(Path::new(&cache));
     assert!(
-        layers.iter().all(|it| it.ends_with(".tar")) && layers.len() == 12,
+        layers == ["application/vnd.oci.image.layer.v1.tar"; 12],
         "{layers:?}"
     );
     assert_eq!(cached(&work.build(&first, true, &to)), BUILDKIT_STEPS);
 
     let second = work.engine("b", version, store);
+    let before = files(Path::new(&cache));
     let said = work.build(&second, true, &with);
     assert_eq!(cached(&said), BUILDKIT_STEPS, "{said}");
+    let after = files(Path::new(&cache));
+    assert!(after.is_superset(&before), "blobs are written once");
     work.change_source("second");
     let said = work.build(&second, true, &with);
     let expected = cached(&work.build(&first, true, &arguments("-t app")));
@@ -338,6 +345,17 @@ async fn buildkit_on_containerds_store_takes_a_local_cache() {
     let third = work.engine("c", version, store);
     let said = work.build(&third, true, &with);
     assert_eq!(cached(&said), BUILDKIT_STEPS, "{said}");
+}
+
+/// The blobs of a local cache: a file that is written anew has another number.
+fn files(cache: &Path) -> BTreeSet<(String, u64)> {
+    let blobs = fs::read_dir(cache.join("blobs/sha256")).expect("it is there");
+    let blob = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.expect("an entry");
+        let number = entry.metadata().expect("it is there").ino();
+        (entry.file_name().to_string_lossy().into_owned(), number)
+    };
+    blobs.map(blob).collect()
 }
 
 /// The media types of the layers of a local cache's newest manifest.
