@@ -31,6 +31,7 @@ mod http;
 mod limits;
 mod memory;
 mod platform;
+mod range;
 mod resolve;
 mod secret;
 mod settings;

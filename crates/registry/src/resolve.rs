@@ -103,7 +103,10 @@ impl Registry {
     /// What an image is today.
     pub async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
         let deadline = self.client.settings().deadline;
-        self.run([&request.target], deadline).resolve(request).await
+        let run = self.run([&request.target], deadline);
+        let resolved = run.resolve(request).await;
+        self.client.settle().await;
+        resolved
     }
 
     /// What several images are today, in the order they were asked for; all within one deadline.
@@ -125,18 +128,21 @@ impl Registry {
         let run = self.run(requests.iter().map(|request| &request.target), deadline);
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let each: Vec<_> = requests.iter().map(|one| run.resolve(one)).collect();
-        stream::iter(each)
+        let resolved = stream::iter(each)
             .buffered(self.client.settings().concurrency.max(1))
             .collect()
-            .await
+            .await;
+        self.client.settle().await;
+        resolved
     }
 
     /// The digest that a tag has now (of its index, where it is one), at the price of one HEAD.
     pub async fn digest(&self, target: &Target) -> Result<Digest, RegistryError> {
         let clock = self.clock(self.client.settings().deadline);
-        clock
-            .bound(&target.to_string(), self.client.digest(target, &clock))
-            .await
+        let asked = self.client.digest(target, &clock);
+        let digest = clock.bound(&target.to_string(), asked).await;
+        self.client.settle().await;
+        digest
     }
 
     fn clock(&self, deadline: Duration) -> Clock {

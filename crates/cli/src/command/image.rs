@@ -9,7 +9,7 @@ use larder_model::reference::ImageReference;
 use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved};
 use serde_json::{Value, json};
 
-use crate::args::Image;
+use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
 use crate::plan::images::{platform_of, target_of};
 use crate::plan::input::{host_platform, platform};
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Shows the images; fails if one of them is not known.
 pub fn run(verb: &Image, report: &Report) -> Done {
-    let (settings, _) = Settings::for_builds(&verb.which, &verb.reach)?;
+    let (settings, _) = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
     let host = host_platform();
     let wanted = verb.platform.as_deref();
     let wanted = wanted.map_or(Ok(host.clone()), |text| platform(text, &host))?;

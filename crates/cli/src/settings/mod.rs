@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use fresh::Fresh;
 pub use registries::Registries;
 
-use crate::args::{How, Reach, Where};
+use crate::args::{EngineKind, How, Reach, Where};
 use crate::exit::{Done, Failure};
 use crate::plan::draft::Draft;
 use file::File;
@@ -107,10 +107,18 @@ impl Settings {
     }
 
     /// Decides the settings of a verb that looks at builds, and what it needs beside them.
-    pub fn for_builds(which: &Where, reach: &Reach) -> Done<(Self, BuildSurroundings)> {
+    pub fn for_builds(
+        which: &Where,
+        reach: &Reach,
+        kind: &EngineKind,
+    ) -> Done<(Self, BuildSurroundings)> {
         let around = Surroundings::look(which)?;
         let choices = around.choices();
-        let settings = choices.settings(which, &How::default(), reach)?;
+        let how = How {
+            kind: kind.clone(),
+            ..How::default()
+        };
+        let settings = choices.settings(which, &how, reach)?;
         let named = choices.text(
             which.project.as_ref(),
             "LARDER_PROJECT",
@@ -275,7 +283,7 @@ impl Choices<'_> {
         let keep = text(how.keep.as_ref(), "LARDER_KEEP", file.keep.as_ref());
         let keep_bytes = keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))?;
         let image_store = text(
-            how.image_store.as_ref(),
+            how.kind.image_store.as_ref(),
             "LARDER_IMAGE_STORE",
             file.image_store.as_ref(),
         );
