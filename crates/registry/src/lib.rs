@@ -43,7 +43,6 @@ pub use digest::{Digest, DigestError};
 pub use document::identity_of;
 pub use error::RegistryError;
 pub use memory::Memory;
-pub use platform::{Platform, PlatformError};
 pub use resolve::{ImageRequest, Registry, Resolved};
 pub use secret::Secret;
 pub use settings::{Proxies, Settings};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use larder_model::dockerfile::Platform;
 use larder_model::identity::{BaseIdentity, InheritedConfig};
 use serde::Serialize;
 use tokio::sync::OnceCell;
@@ -17,7 +18,7 @@ use crate::error::RegistryError;
 use crate::exchange::Clock;
 use crate::limits::INDEX_DEPTH_MAX;
 use crate::memory::Memory;
-use crate::platform::Platform;
+use crate::platform::{is_unknown, rank};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -179,7 +180,7 @@ impl Run<'_> {
         let content = Content::config(&request.target, &manifest.config, manifest.config_size);
         let body = self.client.content(&content, &self.clock).await?;
         let config = Config::parse(&body, manifest.layers, what)?;
-        if !choice.is_labelled && request.platform.rank(&config.platform).is_none() {
+        if !choice.is_labelled && rank(&request.platform, &config.platform).is_none() {
             return Err(no_platform(request, &choice.platforms));
         }
         let chain = config.chain.as_ref().map_or("", Digest::as_str);
@@ -262,22 +263,22 @@ impl Run<'_> {
 /// The entry containerd takes: of those that serve the platform the best, of equals the first;
 /// entries without a platform come last (`core/images/image.go`, `Manifest`).
 fn best<'a>(entries: &'a [Entry], wanted: &Platform) -> Option<&'a Entry> {
-    let rank = |entry: &Entry| match &entry.platform {
+    let rank_of = |entry: &Entry| match &entry.platform {
         Some(_) if entry.needs_features => None,
-        Some(platform) => wanted.rank(platform),
+        Some(platform) => rank(wanted, platform),
         None => Some(usize::MAX),
     };
     let images = entries
         .iter()
         .filter(|entry| entry.kind != Some(Kind::SchemaOne));
-    let ranked = images.filter_map(|entry| rank(entry).map(|rank| (rank, entry)));
+    let ranked = images.filter_map(|entry| rank_of(entry).map(|rank| (rank, entry)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, entry)| entry)
 }
 
 fn offered(entries: &[Entry]) -> Vec<Platform> {
     let named = entries.iter().filter_map(|entry| entry.platform.clone());
     let mut all = Vec::new();
-    for platform in named.filter(|platform| !platform.is_unknown()) {
+    for platform in named.filter(|platform| !is_unknown(platform)) {
         if !all.contains(&platform) {
             all.push(platform);
         }
@@ -288,7 +289,7 @@ fn offered(entries: &[Entry]) -> Vec<Platform> {
 fn no_platform(request: &ImageRequest, offered: &[Platform]) -> RegistryError {
     RegistryError::NoPlatform {
         image: request.target.to_string(),
-        wanted: request.platform.clone(),
+        wanted: Box::new(request.platform.clone()),
         offered: offered.to_vec(),
     }
 }

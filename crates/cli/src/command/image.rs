@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
-use crate::plan::images::{platform_of, target_of};
+use crate::plan::images::target_of;
 use crate::plan::input::{host_platform, platform};
 use crate::report::Report;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub fn run(verb: &Image, report: &Report) -> Done {
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;
         let target = target_of(&reference.or_latest()).map_err(Failure::input)?;
-        let platform = platform_of(&wanted);
+        let platform = wanted.clone();
         Ok(ImageRequest { target, platform })
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
