@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Serialize;
-use tokio::task::JoinSet;
 
 use crate::auth::Authorizer;
 use crate::digest::Digest;
@@ -25,6 +24,7 @@ use crate::memory::Memory;
 use crate::range::{self, Range};
 use crate::settings::Settings;
 use crate::target::{Selector, Target};
+use crate::writer::Writer;
 
 const POISONED: &str = "no code that holds this lock panics";
 
@@ -47,8 +47,7 @@ pub(crate) struct Client {
     authorizer: Authorizer,
     memory: Option<Memory>,
     endpoints: Mutex<HashMap<String, Arc<[Endpoint]>>>,
-    /// Answers on their way into the memory, which nobody waits for before asking the next thing.
-    writes: Mutex<JoinSet<()>>,
+    writer: Writer,
 }
 
 /// What a tag or digest is now.
@@ -101,15 +100,13 @@ impl Client {
             authorizer,
             memory,
             endpoints: Mutex::default(),
-            writes: Mutex::default(),
+            writer: Writer::default(),
         }
     }
 
-    /// Writes to the memory while the next request is on its way.
     fn remember(&self, write: impl FnOnce(&Memory) + Send + 'static) {
         if let Some(memory) = self.memory.clone() {
-            let mut writes = self.writes.lock().expect(POISONED);
-            writes.spawn_blocking(move || write(&memory));
+            self.writer.add(Box::new(move || write(&memory)));
         }
     }
 
@@ -120,10 +117,7 @@ impl Client {
 
     /// Waits until everything is remembered.
     pub(crate) async fn settle(&self) {
-        let mut writes = std::mem::take(&mut *self.writes.lock().expect(POISONED));
-        while let Some(written) = writes.join_next().await {
-            written.expect("writing to the memory does not panic");
-        }
+        self.writer.settle().await;
     }
 
     pub(crate) fn settings(&self) -> &Settings {

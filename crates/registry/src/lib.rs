@@ -36,6 +36,7 @@ mod resolve;
 mod secret;
 mod settings;
 mod target;
+mod writer;
 
 pub use auth::{Credential, Credentials, DockerConfig};
 pub use client::RateLimit;

@@ -280,8 +280,7 @@ impl Choices<'_> {
         );
         let scope = text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
         let volume_bytes = self.volume_bytes(how)?;
-        let keep = text(how.keep.as_ref(), "LARDER_KEEP", file.keep.as_ref());
-        let keep_bytes = keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))?;
+        let keep_bytes = self.keep_bytes(how, volume_bytes)?;
         let image_store = text(
             how.kind.image_store.as_ref(),
             "LARDER_IMAGE_STORE",
@@ -363,6 +362,11 @@ impl Choices<'_> {
         larder_model::map::MapRoot::empty(bytes)
             .map_err(|error| Failure::input(format!("--size {text:?}: {error}")))?;
         Ok(bytes)
+    }
+
+    fn keep_bytes(&self, how: &How, volume_bytes: u64) -> Done<u64> {
+        let keep = self.text(how.keep.as_ref(), "LARDER_KEEP", self.file.keep.as_ref());
+        keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))
     }
 
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
