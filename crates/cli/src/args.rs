@@ -141,7 +141,8 @@ pub struct EngineKind {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Registries")]
 pub struct Reach {
-    /// Registry that may be reached without a valid certificate or over plain HTTP
+    /// Registry, or range of addresses such as 10.0.0.0/8, that may be reached without a valid
+    /// certificate or over plain HTTP
     #[arg(long, value_name = "HOST")]
     pub insecure_registry: Vec<String>,
     /// Host to ask first for the images of a registry
