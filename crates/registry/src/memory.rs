@@ -109,7 +109,12 @@ impl Memory {
 
     /// Remembers that the tag was resolved.
     pub fn note_seen(&self, target: &Target) {
-        write(&self.tags.join(key(&target.to_string())), b"");
+        let path = self.tags.join(key(&target.to_string()));
+        // What is used stays.
+        match File::open(&path) {
+            Ok(file) => told(file.set_modified(SystemTime::now()), &path),
+            Err(_) => write(&path, b""),
+        }
     }
 
     pub(crate) fn challenge(&self, origin: &str) -> Option<Challenge> {

@@ -84,11 +84,6 @@ pub fn target_of(reference: &ImageReference) -> Result<Target, TargetError> {
     )
 }
 
-/// A platform as the registry client names it.
-pub fn platform_of(platform: &Platform) -> larder_registry::Platform {
-    larder_registry::Platform::new(&platform.os, &platform.architecture, &platform.variant)
-}
-
 /// What the client found, as a plan holds it.
 pub fn digests_of(resolved: &Resolved) -> ImageDigests {
     ImageDigests {
@@ -253,7 +248,7 @@ impl<'a> Asker<'a> {
             match target_of(&image.reference) {
                 Err(error) => self.answers.unknown.push(Unknown::new(image, &error)),
                 Ok(target) => {
-                    let platform = platform_of(&image.platform);
+                    let platform = image.platform.clone();
                     requests.push(ImageRequest { target, platform });
                     asked_for.push(image);
                 }

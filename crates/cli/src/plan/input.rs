@@ -139,7 +139,8 @@ fn is_description(file: &Path) -> bool {
     matches!(extension, Some("yaml" | "yml" | "json" | "hcl"))
 }
 
-fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
+/// Reads a file of at most [`FILE_MAX_BYTES`]; `shown` names it in faults.
+pub(super) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
     let failed = |error: std::io::Error| Fault::file(shown, format!("it cannot be read: {error}"));
     let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::file(shown, "there is no such file"),
@@ -206,7 +207,7 @@ fn described(
 }
 
 /// Without `.`; the names in reports are people's.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     let parts = path.components();
     parts
         .filter(|part| !matches!(part, std::path::Component::CurDir))

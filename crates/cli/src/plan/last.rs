@@ -8,7 +8,7 @@ use larder_model::digest::SnapshotId;
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
-use larder_store::{Objects, StoreError, catalog};
+use larder_store::{Location, Objects, StoreError, catalog};
 use serde::Serialize;
 
 use super::record::Record;
@@ -38,6 +38,11 @@ pub struct Last {
 /// asked for its version: any engine's snapshot counts then, as on a machine without an engine.
 pub async fn find(settings: &Settings, offline: bool) -> Result<Option<Last>, String> {
     if offline && !settings.store.starts_with("file:") {
+        return Ok(None);
+    }
+    let location = Location::parse(&settings.store).map_err(|error| error.to_string())?;
+    // Looking makes no folder.
+    if location.as_folder().is_some_and(|folder| !folder.exists()) {
         return Ok(None);
     }
     let search = async {

@@ -26,7 +26,7 @@ pub use docker::{BuildChoice, build_choice, docker_environment};
 pub use fresh::Fresh;
 pub use registries::Registries;
 
-use crate::args::{How, Reach, Where};
+use crate::args::{EngineKind, How, Reach, Where};
 use crate::exit::{Done, Failure};
 use crate::plan::draft::Draft;
 use file::File;
@@ -111,10 +111,18 @@ impl Settings {
     }
 
     /// Decides the settings of a verb that looks at builds, and what it needs beside them.
-    pub fn for_builds(which: &Where, reach: &Reach) -> Done<(Self, BuildSurroundings)> {
+    pub fn for_builds(
+        which: &Where,
+        reach: &Reach,
+        kind: &EngineKind,
+    ) -> Done<(Self, BuildSurroundings)> {
         let around = Surroundings::look(which)?;
         let choices = around.choices();
-        let settings = choices.settings(which, &How::default(), reach)?;
+        let how = How {
+            kind: kind.clone(),
+            ..How::default()
+        };
+        let settings = choices.settings(which, &how, reach)?;
         let named = choices.text(
             which.project.as_ref(),
             "LARDER_PROJECT",
@@ -277,10 +285,9 @@ impl Choices<'_> {
         );
         let scope = text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
         let volume_bytes = self.volume_bytes(how)?;
-        let keep = text(how.keep.as_ref(), "LARDER_KEEP", file.keep.as_ref());
-        let keep_bytes = keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))?;
+        let keep_bytes = self.keep_bytes(how, volume_bytes)?;
         let image_store = text(
-            how.image_store.as_ref(),
+            how.kind.image_store.as_ref(),
             "LARDER_IMAGE_STORE",
             file.image_store.as_ref(),
         );
@@ -360,6 +367,11 @@ impl Choices<'_> {
         larder_model::map::MapRoot::empty(bytes)
             .map_err(|error| Failure::input(format!("--size {text:?}: {error}")))?;
         Ok(bytes)
+    }
+
+    fn keep_bytes(&self, how: &How, volume_bytes: u64) -> Done<u64> {
+        let keep = self.text(how.keep.as_ref(), "LARDER_KEEP", self.file.keep.as_ref());
+        keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))
     }
 
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
