@@ -121,7 +121,9 @@ impl ArchiveWriter {
         if self.blobs.len() == ARCHIVE_BLOBS_MAX {
             return Err(refused(format!("{ARCHIVE_BLOBS_MAX} blobs are the most")));
         }
-        let content = content.map(|piece| piece.map_err(|error| refused(error.to_string())));
+        let content = content
+            .map(|piece| piece.map_err(|error| refused(error.to_string())))
+            .fuse();
         let mut batches = Batches {
             name,
             content: std::pin::pin!(content),
