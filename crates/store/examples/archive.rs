@@ -7,9 +7,8 @@
 
 use std::error::Error;
 use std::io::Read;
-use std::time::{Duration, Instant, SystemTime};
-
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -171,7 +170,6 @@ fn stream(
 }
 
 /// An endless tar of files of 1 to 127 KiB whose contents zstd can halve, none of them twice.
-#[derive(Default)]
 struct Synthetic {
     file: Vec<u8>,
     at: usize,
@@ -179,10 +177,20 @@ struct Synthetic {
     seed: u64,
 }
 
+impl Default for Synthetic {
+    fn default() -> Self {
+        Self {
+            file: Vec::new(),
+            at: 0,
+            made: 0,
+            seed: 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+}
+
 impl Synthetic {
     fn next(&mut self) -> u64 {
-        // xorshift64*, with its first state not 0.
-        self.seed = self.seed.max(0x9e37_79b9_7f4a_7c15);
+        // xorshift64*.
         self.seed ^= self.seed >> 12;
         self.seed ^= self.seed << 25;
         self.seed ^= self.seed >> 27;

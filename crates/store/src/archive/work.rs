@@ -16,7 +16,7 @@ use crate::objects::Objects;
 
 /// Cuts blobs and stores what is new of them.
 pub(super) struct Work {
-    /// Absent while it works, and after that was given up.
+    /// Absent while it works.
     cutter: Option<Box<Cutter>>,
     packing: Packing,
     /// Drafts whose frames may not be stored yet, with their blobs' numbers, in order.
@@ -67,10 +67,10 @@ impl Work {
         &mut self,
         run: impl FnOnce(&mut Cutter) -> Cut + Send + 'static,
     ) -> Result<(), StoreError> {
-        let mut cutter = self.cutter.take().ok_or_else(|| StoreError::Content {
-            name: "the archive".to_owned(),
-            why: "one of its blobs was given up half-way".to_owned(),
-        })?;
+        let mut cutter = self
+            .cutter
+            .take()
+            .expect("a blob that was given up is the last");
         let cutting = tokio::task::spawn_blocking(move || {
             let cut = run(&mut cutter);
             (cutter, cut)
