@@ -54,6 +54,7 @@ async fn measure(objects: &Objects, what: &str) -> Done<()> {
     writer.blob("layer", bytes, content).await?;
     let saved = writer.finish(facts()?).await?;
     say("save", begun.elapsed(), bytes);
+    println!("peak memory   {} kB resident", peak_kb()?);
     let statistics = saved.document.statistics;
     println!(
         "new           {} chunks, {} bytes; {} bytes stored, {:.2} % of the layer",

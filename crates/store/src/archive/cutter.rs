@@ -145,6 +145,10 @@ impl Cutter {
         while !bytes.is_empty() {
             let lane = &mut self.lanes[stream as usize];
             let end = lane.chunker.find_end(bytes);
+            if lane.content.capacity() == 0 {
+                // One size for all: what one frame gives back is what the next one asks for.
+                lane.content.reserve_exact(FRAME_CONTENT_BYTES);
+            }
             let (now, later) = bytes.split_at(end.unwrap_or(bytes.len()));
             lane.content.extend_from_slice(now);
             if end.is_some() {
