@@ -1,5 +1,6 @@
 //! Saves a file, or a synthetic layer of any size, as an archive, reads it back, and says what that
-//! took: `cargo run --release -p larder-store --example archive -- STORE FILE` or `… STORE 10GiB`.
+//! took: `cargo run --release -p larder-store --example archive -- STORE FILE` or `… STORE 10GiB`;
+//! `… STORE -` only reads the last one.
 //!
 //! The archive before in the same store is the parent. What is read back is compared by its digest.
 
@@ -35,8 +36,12 @@ fn main() -> Done<()> {
 }
 
 async fn measure(objects: &Objects, what: &str) -> Done<()> {
-    let (bytes, source) = open(what)?;
     let parent = newest(objects).await?;
+    if what == "-" {
+        let parent = parent.ok_or("the store has no archive")?;
+        return read(objects, parent.document).await.map(drop);
+    }
+    let (bytes, source) = open(what)?;
     println!(
         "parent        {}",
         parent
@@ -64,14 +69,22 @@ async fn measure(objects: &Objects, what: &str) -> Done<()> {
         percent(statistics.stored_bytes, bytes)
     );
 
+    if digest.finalize() != read(objects, saved.document).await? {
+        return Err("what was read back differs".into());
+    }
+    Ok(())
+}
+
+async fn read(objects: &Objects, archive: Archive) -> Done<blake3::Hash> {
     let begun = Instant::now();
-    let reader = ArchiveReader::new(objects.clone(), Arc::new(saved.document));
-    let mut read = reader
+    let bytes = archive.statistics.blob_bytes;
+    let reader = ArchiveReader::new(objects.clone(), Arc::new(archive));
+    let mut layer = reader
         .blob("layer")
         .ok_or("the layer is not in the archive")?;
-    let mut again = blake3::Hasher::new();
-    while let Some(piece) = read.next().await {
-        again.update(&piece?);
+    let mut digest = blake3::Hasher::new();
+    while let Some(piece) = layer.next().await {
+        digest.update(&piece?);
     }
     say("read", begun.elapsed(), bytes);
     let traffic = reader.traffic();
@@ -80,10 +93,7 @@ async fn measure(objects: &Objects, what: &str) -> Done<()> {
         traffic.bytes, traffic.requests
     );
     println!("peak memory   {} kB resident", peak_kb()?);
-    if digest.finalize() != again.finalize() {
-        return Err("what was read back differs".into());
-    }
-    Ok(())
+    Ok(digest.finalize())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is rounded anyway")]

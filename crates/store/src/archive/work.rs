@@ -2,15 +2,18 @@
 //! recipes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::archive::{Archive, Draft, PartRef, Statistics};
 
+use super::buffers::Buffers;
 use super::cutter::{Cut, Cutter};
 use super::frames::Frames;
 use super::known::Known;
 use super::packing::Packing;
 use super::recipes::{Placed, Recipes};
+use crate::codec::Pool;
 use crate::error::StoreError;
 use crate::objects::Objects;
 
@@ -37,11 +40,13 @@ impl Work {
             Some(parent) => Known::of(&objects, parent, &mut frames).await?,
             None => Known::default(),
         };
+        let (buffers, high) = (Buffers::default(), Pool::high());
+        let cutter = Cutter::new(known, buffers.clone(), frames.count());
         Ok(Self {
-            cutter: Some(Box::new(Cutter::new(known, frames.count()))),
-            packing: Packing::new(objects.clone(), frames),
+            cutter: Some(Box::new(cutter)),
+            packing: Packing::new(objects.clone(), frames, buffers, Arc::clone(&high)),
             drafts: VecDeque::new(),
-            recipes: Recipes::new(objects),
+            recipes: Recipes::new(objects, high),
             blobs: Vec::new(),
         })
     }

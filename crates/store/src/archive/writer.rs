@@ -176,7 +176,10 @@ impl ArchiveWriter {
         if bytes > INLINE_MAX_BYTES as u64 || total > INLINE_TOTAL_MAX_BYTES as u64 {
             return None;
         }
-        String::from_utf8(batch.concat()).ok()
+        let text = String::from_utf8(batch.concat()).ok()?;
+        // In JSON a zero byte takes six: a small tar is better off with a recipe.
+        let plain = |byte: u8| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r');
+        text.bytes().all(plain).then_some(text)
     }
 
     /// Reads the parent's recipes when the first blob comes that was not kept.
