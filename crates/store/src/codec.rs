@@ -54,12 +54,19 @@ impl Pool {
         Arc::new(Self { level, idle })
     }
 
-    pub(crate) fn compress(&self, content: &[u8]) -> Vec<u8> {
+    /// Compresses into a buffer that has room for what zstd cannot make smaller.
+    pub(crate) fn compress_into(&self, content: &[u8], stored: &mut Vec<u8>) {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = idle().pop();
         let mut compressor = taken.unwrap_or_else(|| Compressor::at(self.level));
-        let stored = compressor.compress(content);
+        let done = compressor.0.compress_to_buffer(content, stored);
+        done.expect("the buffer has the size that zstd itself asks for");
         idle().push(compressor);
+    }
+
+    pub(crate) fn compress(&self, content: &[u8]) -> Vec<u8> {
+        let mut stored = Vec::with_capacity(zstd::zstd_safe::compress_bound(content.len()));
+        self.compress_into(content, &mut stored);
         stored
     }
 }

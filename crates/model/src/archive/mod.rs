@@ -11,7 +11,8 @@
 //! | [`split`] | which bytes of a tar are headers and which are contents |
 //! | [`chunk`] | where chunks end |
 //! | [`runs`] | run lengths: how the two streams interleave |
-//! | [`part`] | the format of a recipe's part; the blob put together again |
+//! | [`part`] | the format of a recipe's part |
+//! | [`weave`] | a blob put together again |
 //! | [`document`] | the archive's document |
 
 pub mod chunk;
@@ -20,6 +21,8 @@ pub mod part;
 pub mod runs;
 pub mod split;
 mod tar;
+pub mod weave;
 
 pub use document::{Archive, Blob, Measured, PartRef, Place, Statistics};
-pub use part::{Chunk, Draft, Part, Weaver};
+pub use part::{Chunk, Draft, Part};
+pub use weave::Weaver;

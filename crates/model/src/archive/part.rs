@@ -26,10 +26,9 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-
-use super::runs::{Runs, Stretches};
+use super::runs::Runs;
 use super::split::Stream;
+use super::weave::Weaver;
 use crate::digest::{ChunkId, PackId};
 use crate::frame::ChunkFrame;
 use crate::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
@@ -130,12 +129,7 @@ impl Part {
 
     /// What puts the stretch together.
     pub fn weaver(&self) -> Weaver {
-        Weaver {
-            stretches: self.runs.clone().into_iter(),
-            stream: Stream::Meta,
-            left: 0,
-            held: Default::default(),
-        }
+        Weaver::new(self.runs.clone())
     }
 
     /// The part's bytes, before they are compressed.
@@ -295,50 +289,161 @@ fn read_chunks(
     chunks.map(read).collect()
 }
 
-/// Puts a stretch of a blob together from its chunks.
-///
-/// ```
-/// # use larder_model::archive::{Part, Weaver};
-/// # fn rebuild(part: &Part, chunk_content: impl Fn(&larder_model::archive::Chunk) -> bytes::Bytes) -> Vec<u8> {
-/// let mut out = Vec::new();
-/// let mut order = part.order().into_iter();
-/// let mut weaver = part.weaver();
-/// while let Some(stream) = weaver.weave(|bytes| out.extend_from_slice(bytes)) {
-///     let chunk = order.next().expect("as many as are asked for");
-///     weaver.give(stream, chunk_content(&chunk));
-/// }
-/// # out
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Weaver {
-    stretches: Stretches,
-    stream: Stream,
-    left: u64,
-    held: [Bytes; 2],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
 
-impl Weaver {
-    /// Emits all bytes that can be, and says of which stream the next chunk is needed; `None` at the
-    /// end.
-    pub fn weave(&mut self, mut emit: impl FnMut(&[u8])) -> Option<Stream> {
-        loop {
-            if self.left == 0 {
-                (self.stream, self.left) = self.stretches.next()?;
-                continue;
-            }
-            let held = &mut self.held[self.stream as usize];
-            if held.is_empty() {
-                return Some(self.stream);
-            }
-            let len = usize::try_from(self.left).map_or(held.len(), |left| left.min(held.len()));
-            emit(&held.split_to(len));
-            self.left -= len as u64;
+    fn frame(number: u32) -> ChunkFrame {
+        ChunkFrame {
+            pack: PackId::of(&[number as u8 / 2]),
+            offset: 12 + 1000 * number,
+            stored_bytes: 900,
+            content_bytes: 1 << 20,
         }
     }
 
-    /// The next chunk of a stream, asked for by [`Weaver::weave`].
-    pub fn give(&mut self, stream: Stream, chunk: Bytes) {
-        self.held[stream as usize] = chunk;
+    fn chunk(seed: u8, frame: u32, offset: u32, bytes: u32) -> Chunk {
+        Chunk {
+            id: ChunkId::of(&[seed]),
+            frame,
+            offset,
+            bytes,
+        }
+    }
+
+    fn example() -> Part {
+        let mut draft = Draft::default();
+        for (stream, len) in [
+            (Stream::Meta, 512),
+            (Stream::Content, 1024),
+            (Stream::Meta, 1024),
+        ] {
+            draft.runs.push(stream, len);
+        }
+        draft.chunks = [
+            vec![chunk(1, 7, 0, 1000), chunk(2, 4, 100, 536)],
+            vec![chunk(3, 7, 1000, 1024)],
+        ];
+        draft.place(frame)
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let bytes = example().encode();
+        assert_eq!(&bytes[..12], b"LARDERRP\x01\0\0\0");
+        assert_eq!(bytes.len(), 12 + 20 + 2 * 32 + 2 * 16 + 3 * 44 + 6);
+        assert_eq!(
+            ChunkId::of(&bytes).to_string(),
+            "8d7aba0d09e8875f1f7b0e49cfe6633dcc8ab4cbce81f8236bd03bc26d8963fe",
+            "the format of recipe parts changed: give it a new version"
+        );
+        assert_eq!(Part::decode(&bytes), Ok(example()));
+    }
+
+    #[test]
+    fn any_cut_and_any_addition_is_refused() {
+        let bytes = example().encode();
+        for len in 0..bytes.len() {
+            assert!(Part::decode(&bytes[..len]).is_err(), "cut at {len}");
+        }
+        assert!(Part::decode(&[&bytes[..], b"\0"].concat()).is_err());
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused_and_named() {
+        let bytes = example().encode();
+        // Offsets of: packs; runs; a frame's pack, stored and content bytes; a chunk's frame, offset
+        // and bytes; the first run.
+        let huge = [0xff, 0, 0, 0xff];
+        for (at, with, says) in [
+            (12, huge, "cut short"),
+            (28, huge, "runs"),
+            (96, [0xff, 0, 0, 0], "in pack 255"),
+            (104, huge, "a frame of"),
+            (108, huge, "bytes of content"),
+            (224, [0xff, 0, 0, 0], "in frame 255"),
+            (239, huge, "a chunk of"),
+            (251, huge, "a chunk of"),
+            (260, [0xff, 0xff, 0xff, 0x7f], "longer than"),
+        ] {
+            let mut broken = bytes.clone();
+            broken[at..at + 4].copy_from_slice(&with);
+            let error = Part::decode(&broken).expect_err("refused").to_string();
+            assert!(error.contains(says), "at {at}: {error}");
+        }
+    }
+
+    /// A draft whose chunks hold bytes that say which they are, and what it rebuilds.
+    fn drafts() -> impl Strategy<Value = (Draft, Vec<Bytes>)> {
+        let runs = prop::collection::vec((any::<bool>(), 1_usize..2000), 1..40);
+        (runs, prop::collection::vec(1_usize..1500, 1..10)).prop_map(|(runs, lengths)| {
+            let mut draft = Draft::default();
+            for (meta, len) in runs {
+                draft.runs.push(Stream::BOTH[usize::from(meta)], len);
+            }
+            let mut contents = Vec::new();
+            let mut lengths = lengths.into_iter().cycle();
+            for stream in Stream::BOTH {
+                let mut left = draft.runs.bytes(stream) as usize;
+                while left > 0 {
+                    let len = lengths.next().expect("endless").min(left);
+                    let number = contents.len() as u32;
+                    let content: Vec<u8> =
+                        (0..len).map(|at| (at as u32 + 31 * number) as u8).collect();
+                    let chunk = Chunk {
+                        id: ChunkId::of(&content),
+                        frame: number,
+                        offset: 0,
+                        bytes: len as u32,
+                    };
+                    draft.chunks[stream as usize].push(chunk);
+                    contents.push(content.into());
+                    left -= len;
+                }
+            }
+            (draft, contents)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_part_reads_back_and_weaves_its_runs((draft, contents) in drafts()) {
+            let part = draft.clone().place(frame);
+            let decoded = Part::decode(&part.encode());
+            prop_assert_eq!(decoded.as_ref(), Ok(&part));
+
+            let flat = draft.chunks.each_ref().map(|chunks| {
+                let bytes = chunks.iter().map(|chunk| contents[chunk.frame as usize].to_vec());
+                bytes.collect::<Vec<_>>().concat()
+            });
+            let mut expected = Vec::new();
+            let mut at = [0; 2];
+            for (stream, len) in draft.runs.clone() {
+                let at = &mut at[stream as usize];
+                expected.extend_from_slice(&flat[stream as usize][*at..*at + len as usize]);
+                *at += len as usize;
+            }
+            let mut order = part.order().into_iter();
+            let (mut weaver, mut out) = (part.weaver(), Vec::new());
+            while let Some(stream) = weaver.weave(|bytes| out.extend_from_slice(bytes)) {
+                let chunk = order.next().expect("as many as are asked for");
+                let content = contents.iter().find(|content| ChunkId::of(content) == chunk.id);
+                weaver.give(stream, content.expect("one of them").clone());
+            }
+            prop_assert!(out == expected);
+            prop_assert!(order.next().is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(noise in prop::collection::vec(any::<u8>(), 0..400), at in 0_usize..266) {
+            let mut bytes = example().encode();
+            let end = bytes.len().min(at + noise.len());
+            bytes[at..end].copy_from_slice(&noise[..end - at]);
+            if let Ok(part) = Part::decode(&bytes) {
+                prop_assert_eq!(Part::decode(&part.encode()), Ok(part));
+            }
+        }
     }
 }

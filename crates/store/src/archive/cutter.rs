@@ -10,6 +10,7 @@ use larder_model::archive::{Chunk, Draft};
 use larder_model::digest::ChunkId;
 use larder_model::limits::{CHUNK_MAX_BYTES, FRAME_CONTENT_BYTES, PART_BLOB_BYTES, PART_RUNS_MAX};
 
+use super::buffers::Buffers;
 use super::known::{Known, Resting};
 
 /// Most chunks of a frame: the index of a pack counts them in a byte.
@@ -35,6 +36,7 @@ pub(super) struct Cut {
 #[derive(Debug)]
 pub(super) struct Cutter {
     known: Known,
+    buffers: Buffers,
     next_frame: u32,
     splitter: Splitter,
     lanes: [Lane; 2],
@@ -90,9 +92,10 @@ impl Lane {
 
 impl Cutter {
     /// A cutter that leaves out what is known, and numbers frames from `next_frame` on.
-    pub(super) fn new(known: Known, next_frame: u32) -> Self {
+    pub(super) fn new(known: Known, buffers: Buffers, next_frame: u32) -> Self {
         Self {
             known,
+            buffers,
             next_frame,
             splitter: Splitter::default(),
             lanes: Stream::BOTH.map(Lane::new),
@@ -145,6 +148,9 @@ impl Cutter {
         while !bytes.is_empty() {
             let lane = &mut self.lanes[stream as usize];
             let end = lane.chunker.find_end(bytes);
+            if lane.content.capacity() == 0 {
+                lane.content = self.buffers.take();
+            }
             let (now, later) = bytes.split_at(end.unwrap_or(bytes.len()));
             lane.content.extend_from_slice(now);
             if end.is_some() {

@@ -4,6 +4,7 @@
 //! [`ArchiveReader`] gives a blob's verified bytes in order, reading ahead. The formats are those of
 //! [`larder_model::archive`].
 
+mod buffers;
 mod cutter;
 mod frames;
 mod known;

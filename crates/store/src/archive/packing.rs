@@ -1,14 +1,16 @@
 //! From raw frames to packs in the store: compressed on every core, uploaded while the next ones are
 //! made.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use larder_model::address;
 use larder_model::digest::{ChunkId, PackId};
 use larder_model::limits::PACK_BYTES;
 use larder_model::pack::ChunkPackBuilder;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
+use super::buffers::Buffers;
 use super::cutter::RawFrame;
 use super::frames::Frames;
 use crate::codec::Pool;
@@ -22,9 +24,10 @@ const UPLOADS: usize = 2;
 pub(super) struct Packing {
     objects: Objects,
     pub frames: Frames,
+    buffers: Buffers,
     /// For frames of meta and of content.
     compressors: [Arc<Pool>; 2],
-    compressing: JoinSet<Compressed>,
+    compressing: VecDeque<JoinHandle<Compressed>>,
     compressing_max: usize,
     pack: ChunkPackBuilder,
     pack_number: u32,
@@ -45,14 +48,20 @@ struct Uploaded {
 }
 
 impl Packing {
-    pub(super) fn new(objects: Objects, mut frames: Frames) -> Self {
+    pub(super) fn new(
+        objects: Objects,
+        mut frames: Frames,
+        buffers: Buffers,
+        high: Arc<Pool>,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             objects,
             pack_number: frames.begin_pack(),
             frames,
-            compressors: [Pool::high(), Pool::fast()],
-            compressing: JoinSet::new(),
+            buffers,
+            compressors: [high, Pool::fast()],
+            compressing: VecDeque::new(),
             // Some more than run at once, so that no core waits for the next frame. Each is up to
             // 2 MiB; the bound is for machines with very many cores.
             compressing_max: (2 * cores).clamp(4, 24),
@@ -64,25 +73,37 @@ impl Packing {
 
     /// Takes a frame. Waits while as many as may be are on their way.
     pub(super) async fn push(&mut self, frame: RawFrame) -> Result<(), StoreError> {
-        while let Some(done) = self.compressing.try_join_next() {
-            self.add(done.expect("compressing does not panic")).await?;
-        }
-        if self.compressing.len() >= self.compressing_max
-            && let Some(done) = self.compressing.join_next().await
+        let is_done = |oldest: &JoinHandle<_>| oldest.is_finished();
+        while self.compressing.front().is_some_and(is_done)
+            || self.compressing.len() >= self.compressing_max
         {
-            self.add(done.expect("compressing does not panic")).await?;
+            self.add_oldest().await?;
         }
         let pool = Arc::clone(&self.compressors[frame.stream as usize]);
-        self.compressing.spawn_blocking(move || Compressed {
-            number: frame.number,
-            stored: pool.compress(&frame.content),
-            chunks: frame.chunks,
+        let buffers = self.buffers.clone();
+        let compressing = tokio::task::spawn_blocking(move || {
+            let mut stored = buffers.take();
+            pool.compress_into(&frame.content, &mut stored);
+            buffers.give(frame.content);
+            Compressed {
+                number: frame.number,
+                stored,
+                chunks: frame.chunks,
+            }
         });
+        self.compressing.push_back(compressing);
         Ok(())
     }
 
-    async fn add(&mut self, frame: Compressed) -> Result<(), StoreError> {
+    /// Puts the frame that was begun first into the pack: the same blobs make the same packs, however
+    /// fast each core was.
+    async fn add_oldest(&mut self) -> Result<(), StoreError> {
+        let Some(oldest) = self.compressing.pop_front() else {
+            return Ok(());
+        };
+        let frame = oldest.await.expect("compressing does not panic");
         let slot = self.pack.push(&frame.stored, &frame.chunks);
+        self.buffers.give(frame.stored);
         self.frames.place(frame.number, self.pack_number, slot);
         if self.pack.len() >= PACK_BYTES {
             self.close_pack().await?;
@@ -126,8 +147,8 @@ impl Packing {
 
     /// Waits until everything is stored.
     pub(super) async fn finish(&mut self) -> Result<(), StoreError> {
-        while let Some(done) = self.compressing.join_next().await {
-            self.add(done.expect("compressing does not panic")).await?;
+        while !self.compressing.is_empty() {
+            self.add_oldest().await?;
         }
         self.close_pack().await?;
         while !self.uploads.is_empty() {

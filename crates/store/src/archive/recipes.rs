@@ -28,10 +28,10 @@ pub(super) struct Placed {
 }
 
 impl Recipes {
-    pub(super) fn new(store: Objects) -> Self {
+    pub(super) fn new(store: Objects, compressors: Arc<Pool>) -> Self {
         Self {
             store,
-            compressors: Pool::high(),
+            compressors,
             open: Vec::new(),
             objects: Vec::new(),
             stored_bytes: 0,

@@ -2,21 +2,24 @@
 //! recipes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::archive::{Archive, Draft, PartRef, Statistics};
 
+use super::buffers::Buffers;
 use super::cutter::{Cut, Cutter};
 use super::frames::Frames;
 use super::known::Known;
 use super::packing::Packing;
 use super::recipes::{Placed, Recipes};
+use crate::codec::Pool;
 use crate::error::StoreError;
 use crate::objects::Objects;
 
 /// Cuts blobs and stores what is new of them.
 pub(super) struct Work {
-    /// Absent while it works, and after that was given up.
+    /// Absent while it works.
     cutter: Option<Box<Cutter>>,
     packing: Packing,
     /// Drafts whose frames may not be stored yet, with their blobs' numbers, in order.
@@ -37,11 +40,13 @@ impl Work {
             Some(parent) => Known::of(&objects, parent, &mut frames).await?,
             None => Known::default(),
         };
+        let (buffers, high) = (Buffers::default(), Pool::high());
+        let cutter = Cutter::new(known, buffers.clone(), frames.count());
         Ok(Self {
-            cutter: Some(Box::new(Cutter::new(known, frames.count()))),
-            packing: Packing::new(objects.clone(), frames),
+            cutter: Some(Box::new(cutter)),
+            packing: Packing::new(objects.clone(), frames, buffers, Arc::clone(&high)),
             drafts: VecDeque::new(),
-            recipes: Recipes::new(objects),
+            recipes: Recipes::new(objects, high),
             blobs: Vec::new(),
         })
     }
@@ -67,10 +72,10 @@ impl Work {
         &mut self,
         run: impl FnOnce(&mut Cutter) -> Cut + Send + 'static,
     ) -> Result<(), StoreError> {
-        let mut cutter = self.cutter.take().ok_or_else(|| StoreError::Content {
-            name: "the archive".to_owned(),
-            why: "one of its blobs was given up half-way".to_owned(),
-        })?;
+        let mut cutter = self
+            .cutter
+            .take()
+            .expect("a blob that was given up is the last");
         let cutting = tokio::task::spawn_blocking(move || {
             let cut = run(&mut cutter);
             (cutter, cut)

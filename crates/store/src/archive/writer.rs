@@ -51,6 +51,8 @@ pub struct ArchiveWriter {
     blobs: BTreeMap<String, Entry>,
     inline_bytes: usize,
     statistics: Statistics,
+    /// A blob was begun and has not ended: it failed, or its future was dropped.
+    broken: bool,
 }
 
 /// A blob whose recipe's parts may not be stored yet.
@@ -73,6 +75,7 @@ impl ArchiveWriter {
             blobs: BTreeMap::new(),
             inline_bytes: 0,
             statistics: Statistics::default(),
+            broken: false,
         }
     }
 
@@ -101,7 +104,7 @@ impl ArchiveWriter {
     }
 
     /// Stores a blob of `bytes` bytes. After an error, or when the future is dropped before it ends,
-    /// the writer is of no use any more.
+    /// the writer is of no use any more: it takes no blobs, and does not publish.
     pub async fn blob<E: Display>(
         &mut self,
         name: &str,
@@ -115,13 +118,17 @@ impl ArchiveWriter {
         if name.is_empty() || name.len() > BLOB_NAME_MAX_BYTES {
             return Err(refused(format!("its name has {} bytes", name.len())));
         }
+        self.usable()?;
         if self.blobs.contains_key(name) {
             return Err(refused("it was given twice".to_owned()));
         }
         if self.blobs.len() == ARCHIVE_BLOBS_MAX {
             return Err(refused(format!("{ARCHIVE_BLOBS_MAX} blobs are the most")));
         }
-        let content = content.map(|piece| piece.map_err(|error| refused(error.to_string())));
+        self.broken = true;
+        let content = content
+            .map(|piece| piece.map_err(|error| refused(error.to_string())))
+            .fuse();
         let mut batches = Batches {
             name,
             content: std::pin::pin!(content),
@@ -149,6 +156,17 @@ impl ArchiveWriter {
         self.blobs.insert(name.to_owned(), entry);
         self.statistics.blob_bytes += bytes;
         self.statistics.read_bytes += bytes;
+        self.broken = false;
+        Ok(())
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::Content {
+                name: "the archive".to_owned(),
+                why: "one of its blobs was given up half-way".to_owned(),
+            });
+        }
         Ok(())
     }
 
@@ -158,7 +176,10 @@ impl ArchiveWriter {
         if bytes > INLINE_MAX_BYTES as u64 || total > INLINE_TOTAL_MAX_BYTES as u64 {
             return None;
         }
-        String::from_utf8(batch.concat()).ok()
+        let text = String::from_utf8(batch.concat()).ok()?;
+        // In JSON a zero byte takes six: a small tar is better off with a recipe.
+        let plain = |byte: u8| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r');
+        text.bytes().all(plain).then_some(text)
     }
 
     /// Reads the parent's recipes when the first blob comes that was not kept.
@@ -172,6 +193,7 @@ impl ArchiveWriter {
 
     /// Waits until all blobs are stored, and publishes the archive that names them.
     pub async fn finish(mut self, facts: ArchiveFacts) -> Result<Found<Archive>, StoreError> {
+        self.usable()?;
         let stored = match self.work.take() {
             Some(work) => work.finish(&mut self.statistics).await?,
             None => Vec::new(),

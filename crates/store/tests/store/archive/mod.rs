@@ -3,6 +3,6 @@
 
 mod any_bytes;
 mod faults;
-mod kit;
+pub mod kit;
 mod sharing;
 mod tars;

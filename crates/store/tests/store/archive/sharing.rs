@@ -141,3 +141,17 @@ async fn a_blob_that_is_not_what_was_announced_is_refused() {
         "nothing is published"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_blobs_make_the_same_objects() {
+    let layer = noise(3, 20_000_000);
+    let mut ids = Vec::new();
+    for piece in [5_000, 900_000] {
+        let (_folder, objects) = store();
+        let mut writer = ArchiveWriter::new(objects, None);
+        let stored = writer.blob("layer", layer.len() as u64, pieces(&layer, piece));
+        stored.await.expect("stored");
+        ids.push(writer.finish(facts(1)).await.expect("published").id);
+    }
+    assert_eq!(ids[0], ids[1]);
+}
