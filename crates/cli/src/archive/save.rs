@@ -7,6 +7,7 @@ use larder_engine::api::Chains;
 use larder_engine::archive::{Contents, ExportReader};
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
+use larder_model::reference::ImageReference;
 use larder_store::catalog::Found;
 use larder_store::{ArchiveFacts, ArchiveWriter};
 use serde::Serialize;
@@ -52,16 +53,20 @@ impl What {
     /// These images; of an engine whose classic builder finds steps by their parents, those too.
     pub async fn named(door: &Door, names: &[String]) -> Done<Self> {
         let mut images = Vec::new();
+        let mut ids = Vec::new();
         for name in names {
             let found = door.engine.inspect(name).await.map_err(Failure::failed)?;
-            if found.is_none() {
+            let Some(found) = found else {
                 return Err(Failure::input(format!(
                     "the engine has no image {name:?}; `docker images` lists those it has"
                 )));
+            };
+            let full = full_name(name, &found.id);
+            let again = full == found.id && ids.contains(&found.id);
+            if !again && !images.contains(&full) {
+                images.push(full);
             }
-            if !images.contains(name) {
-                images.push(name.clone());
-            }
+            ids.push(found.id);
         }
         let all = if chains(door) == Chains::Parents {
             let all = door.engine.with_parents(images.clone()).await;
@@ -111,6 +116,16 @@ impl What {
     fn is_empty(&self) -> bool {
         self.images.is_empty() && self.cache.is_none()
     }
+}
+
+/// An image's name as the engine lists it, with its tag; its whole id if it was named by that.
+fn full_name(name: &str, id: &str) -> String {
+    let by_id = |start: &str| id.strip_prefix("sha256:").is_some_and(|hex| hex.starts_with(start));
+    if by_id(name.strip_prefix("sha256:").unwrap_or(name)) {
+        return id.to_owned();
+    }
+    let parsed = ImageReference::parse(name);
+    parsed.map_or_else(|_| name.to_owned(), |it| it.or_latest().familiar())
 }
 
 fn chains(door: &Door) -> Chains {

@@ -61,7 +61,10 @@ pub fn run(verb: &BuildVerb, report: &Report) -> Done {
     let docker = Docker::find(&settings.path)?;
     super::block_on(async {
         let door = Door::open(&settings).await?;
-        let choice = settings::build_choice();
+        let mut choice = settings::build_choice();
+        if let Some(builder) = arguments.value("--builder") {
+            choice.builder = Some(builder.to_owned());
+        }
         let builder = builder::find(&choice, door.engine.about(), &docker)?;
         let strategy = builder::strategy(&builder, door.engine.about(), &docker)?;
         report.note(&format!("{builder}, remembered by {strategy}"));
@@ -196,7 +199,8 @@ impl Build<'_> {
             Strategy::Parents | Strategy::StageImages => {}
         }
         command.args(&self.verb.arguments);
-        let needed = self.strategy == Strategy::StageImages;
+        // The ids of the stages' images are in what the classic builder prints.
+        let needed = self.builder == Builder::Classic;
         output::run(command, needed, self.report)
             .await
             .map_err(|error| Failure::failed(format!("{}: {error}", self.docker.program.display())))

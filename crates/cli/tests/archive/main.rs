@@ -1,0 +1,19 @@
+//! The archive door on real engines of two versions: what one machine builds and saves, a fresh one
+//! restores and finds. Root is needed.
+
+#[path = "../../../registry/tests/registry/distribution.rs"]
+mod distribution;
+#[path = "../../../engine/tests/engine/engines.rs"]
+#[allow(dead_code)] // shared with the engine's own tests, which use all of it
+mod engines;
+mod faults;
+mod kit;
+#[path = "../../../engine/tests/engine/machine.rs"]
+#[allow(dead_code)]
+mod machine;
+mod matrix;
+mod moved;
+#[path = "../../../engine/tests/engine/room.rs"]
+#[allow(dead_code)]
+mod room;
+mod verbs;
