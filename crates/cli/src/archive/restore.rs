@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use larder_engine::api::{ApiError, BoxError};
-use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan};
+use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan, load_in_turns};
 use larder_model::archive::{Archive, Measured};
 use larder_model::digest::ArchiveId;
 use larder_model::lineage::Lineage;
@@ -219,7 +219,7 @@ async fn load_images(
             stream::iter([Err(BoxError::from(missing))]).boxed()
         }
     };
-    door.engine.load(plan.stream(open)).await?;
+    load_in_turns(&door.engine, plan.turns(images, &held), open).await?;
     Ok(())
 }
 

@@ -23,6 +23,8 @@ use crate::shape::ImageStore;
 /// How many blobs are open at once, the one that is being sent included: most are documents of a few
 /// KiB, and one round trip to a store is longer than their sending.
 const OPEN_BLOBS_MAX: usize = 4;
+/// How a tar ends.
+pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// An image that is not loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +40,8 @@ pub struct LeftOut {
 /// What will be loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadPlan {
-    image_store: ImageStore,
-    images: Vec<SavedImage>,
+    pub(super) image_store: ImageStore,
+    pub(super) images: Vec<SavedImage>,
     /// The blobs to send, in order, with their lengths.
     blobs: Vec<(String, u64)>,
     /// The images that are left out.
@@ -56,13 +58,7 @@ impl LoadPlan {
         held: &Held,
         unwanted: impl Fn(&SavedImage) -> Option<String>,
     ) -> Self {
-        let mut plan = Self {
-            image_store: contents.image_store,
-            images: Vec::new(),
-            blobs: Vec::new(),
-            left_out: Vec::new(),
-            layers_held: 0,
-        };
+        let mut plan = Self::empty(contents.image_store);
         let held_blobs = held.blobs(contents);
         let (mut skipped, mut sent) = (HashSet::new(), HashSet::new());
         let mut layers = Vec::new();
@@ -97,7 +93,22 @@ impl LoadPlan {
         plan
     }
 
-    fn send(&mut self, contents: &Contents, sent: &mut HashSet<String>, blobs: &[String]) {
+    pub(super) fn empty(image_store: ImageStore) -> Self {
+        Self {
+            image_store,
+            images: Vec::new(),
+            blobs: Vec::new(),
+            left_out: Vec::new(),
+            layers_held: 0,
+        }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        contents: &Contents,
+        sent: &mut HashSet<String>,
+        blobs: &[String],
+    ) {
         for blob in blobs {
             if sent.insert(blob.clone()) {
                 let size = contents.blobs.get(blob).copied().unwrap_or_default();
@@ -140,6 +151,19 @@ impl LoadPlan {
         O: Fn(&str) -> B + Send + 'static,
         B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
     {
+        let end = stream::once(async { Ok(Bytes::from_static(&END)) });
+        self.entries(open).chain(end)
+    }
+
+    /// The tar without its end.
+    pub(super) fn entries<O, B>(
+        self,
+        open: O,
+    ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static
+    where
+        O: Fn(&str) -> B + Send + 'static,
+        B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
+    {
         let lists = self.lists();
         let lists = stream::iter(lists.into_iter().map(|(name, document)| {
             let mut bytes = file_header(name, document.len() as u64);
@@ -154,8 +178,7 @@ impl LoadPlan {
             })
             .buffered(OPEN_BLOBS_MAX)
             .flatten();
-        let end = stream::once(async { Ok(Bytes::from_static(&[0; 2 * BLOCK])) });
-        lists.chain(blobs).chain(end)
+        lists.chain(blobs)
     }
 
     /// The documents that say which images there are.
@@ -184,7 +207,7 @@ impl LoadPlan {
 }
 
 /// The layers that the engine must be sent for this image.
-fn needed(
+pub(super) fn needed(
     image: &SavedImage,
     image_store: ImageStore,
     held: &Held,
