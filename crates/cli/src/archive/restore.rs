@@ -126,7 +126,7 @@ fn not_worth(measured: &Measured) -> Option<String> {
     let saved = measured
         .build_without_ms?
         .saturating_sub(measured.build_with_ms?);
-    let seconds = |ms: u64| crate::report::seconds(ms as f64);
+    let seconds = crate::report::seconds_of;
     (cost > saved).then(|| {
         format!(
             "restoring took {} and made the build {} shorter; --always restores all the same",
@@ -210,14 +210,14 @@ async fn load_images(
         return Ok(());
     }
     let reader = reader.clone();
-    let open = move |name: &str| match reader.blob(name) {
-        Some(blob) => blob.map_err(BoxError::from).boxed(),
-        None => {
-            let missing = StoreError::Missing {
-                path: name.to_owned(),
-            };
-            stream::iter([Err(BoxError::from(missing))]).boxed()
-        }
+    let open = move |name: &str| {
+        let missing = || StoreError::Missing {
+            path: name.to_owned(),
+        };
+        reader.blob(name).map_or_else(
+            || stream::iter([Err(BoxError::from(missing()))]).boxed(),
+            |blob| blob.map_err(BoxError::from).boxed(),
+        )
     };
     load_in_turns(&door.engine, plan.turns(images, &held), open).await?;
     Ok(())

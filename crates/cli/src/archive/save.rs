@@ -141,6 +141,7 @@ fn chains(door: &Door) -> Chains {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
 fn text(error: impl ToString) -> String {
     error.to_string()
 }

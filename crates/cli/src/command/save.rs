@@ -30,12 +30,11 @@ pub fn run(verb: &Save, report: &Report) -> Done {
             (names, _) => What::named(&door, names).await?,
         };
         what.use_cache(verb.cache.as_deref());
-        let plan = match &note.plan {
-            Some(plan) => Some(plan.clone()),
-            None => {
-                let today = moved::today(&settings, &door.objects, &drafts, None, report).await;
-                today.and_then(|today| today.to_value().ok())
-            }
+        let plan = if let Some(plan) = &note.plan {
+            Some(plan.clone())
+        } else {
+            let today = moved::today(&settings, &door.objects, &drafts, None, report).await;
+            today.and_then(|today| today.to_value().ok())
         };
         let found = leaks::of_images(&door.engine, &what).await?;
         leaks::tell(&found, verb.deny_secrets, report)?;
