@@ -35,7 +35,13 @@ fn three_machines(version: Version, store: ImageStore, buildkit: bool, strategy:
     let expected = first.run(alone).done().cached();
     assert!(0 < expected && expected < all);
     let built = second.build(buildkit);
-    assert_eq!(built.cached(), expected, "{built:?}");
+    // BuildKit 0.8 now and then runs a step again that it has, where it imports several caches.
+    let slack = u64::from(buildkit && version == Version::Older);
+    let cached = built.cached();
+    assert!(
+        cached <= expected && expected <= cached + slack,
+        "{expected}: {built:?}"
+    );
 
     let third = work.site("c", version, store);
     let built = third.build(buildkit);
