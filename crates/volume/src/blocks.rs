@@ -237,11 +237,16 @@ impl Blocks {
         Ok(())
     }
 
-    /// Reads a range that is local, and records its blocks as read.
+    /// Reads a range that is local, and records its blocks as read. What the job itself wrote, or
+    /// the store has nothing of, is not recorded: it says nothing of what the next job reads.
+    /// (Fetching first what a first job had read back of its own writing cost a build 107 MB.)
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let range = offset..offset + buffer.len() as u64;
         for part in parts(range) {
             let (region, at) = self.region(part.block);
+            if region.dirty.get(at) || self.known_zero(part.block) {
+                continue;
+            }
             if !region.read.set(at) {
                 self.trace
                     .lock()
@@ -437,7 +442,7 @@ impl Blocks {
         dirty
     }
 
-    /// The blocks that were read, in the order of first reading.
+    /// The blocks of the store that were read, in the order of first reading.
     pub fn trace(&self) -> Vec<u64> {
         self.trace
             .lock()

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_model::digest::BlockId;
 use larder_model::frame::BlockRef;
-use larder_model::limits::{BLOCK_BYTES, FRAME_BLOCKS};
+use larder_model::limits::{BLOCK_BYTES, FRAME_FILL_BLOCKS};
 use larder_model::map::leaf_of;
 
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
@@ -18,9 +18,9 @@ use crate::error::StoreError;
 
 /// Dirty blocks that a worker takes at a time: whole frames, and enough of them that the workers
 /// seldom meet.
-const RUN_BLOCKS: usize = 4 * FRAME_BLOCKS;
-/// Frames between the workers and the pack: bounds memory to about this many MiB.
-const FRAMES_QUEUED: usize = 8;
+const RUN_BLOCKS: usize = 8 * FRAME_FILL_BLOCKS;
+/// Frames between the workers and the pack: bounds memory to a few MiB.
+const FRAMES_QUEUED: usize = 16;
 
 /// What became of changed blocks. A block that did not change leaves no trace.
 pub(super) enum Outcome {
@@ -184,7 +184,7 @@ impl OpenFrame {
     fn new() -> Self {
         Self {
             blocks: Vec::new(),
-            content: Vec::with_capacity(FRAME_BLOCKS * BLOCK_BYTES),
+            content: Vec::with_capacity(FRAME_FILL_BLOCKS * BLOCK_BYTES),
             compressor: Compressor::new(),
         }
     }
@@ -193,7 +193,7 @@ impl OpenFrame {
     /// readers would fetch blocks they cannot use.
     fn ends_before(&self, block: u64) -> bool {
         let first = self.blocks.first().map(|(first, _)| leaf_of(*first).0);
-        self.blocks.len() == FRAME_BLOCKS || first.is_some_and(|leaf| leaf != leaf_of(block).0)
+        self.blocks.len() == FRAME_FILL_BLOCKS || first.is_some_and(|leaf| leaf != leaf_of(block).0)
     }
 
     fn push(&mut self, block: u64, id: BlockId, content: &[u8]) {
