@@ -1,9 +1,9 @@
 //! Keys, tokens and passwords in what an image tells about itself: the steps of its history and its
 //! build arguments, which everybody reads who may pull it.
 //!
-//! [`tokens`] is the table of forms that vendors gave their tokens, [`shapes`] that of places where
-//! secrets stand; [`rule`] looks for both. [`name`] and [`value`] say what counts where the form alone
-//! does not, [`step`] reads the lines of `docker history`.
+//! `tokens` is the table of forms that vendors gave their tokens, `shapes` that of places where
+//! secrets stand; `rule` looks for both. `name` and `value` say what counts where the form alone
+//! does not, `step` reads the lines of `docker history`.
 //!
 //! A false alarm is as bad as a miss, because a check that cries is switched off: examples,
 //! references, paths, digests and words are none. The texts are somebody else's, so all patterns

@@ -11,8 +11,8 @@ const DOCKER_HISTORY: &str =
 const CURL: &str = "https://curl.se/docs/manpage.html";
 const URI: &str = "https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1";
 
-/// A word: up to a blank, a quote, or what ends a command.
-const WORD: &str = r#"(?:"[^"\n]*"|'[^'\n]*'|[^[:space:]"';&|,)]+)"#;
+/// A word: up to a blank, a quote, what ends a command, or the backslash of `\n`.
+const WORD: &str = r#"(?:"[^"\n]*"|'[^'\n]*'|[^[:space:]"';&|,)\\]+)"#;
 
 /// The shapes, those that say more before those that say less.
 #[rustfmt::skip]
@@ -22,7 +22,7 @@ pub(super) static SHAPES: &[Rule] = &[
     // https://SECRET@github.com; elsewhere the name alone is often public, as in Sentry's addresses.
     Rule::behind("url-token", "a token in a URL", r"https?://", "[A-Za-z0-9_-]{20,}", URI).at_random().followed_by(r"(?::x-oauth-basic)?@(?:github\.com|gitlab\.|bitbucket\.org|dev\.azure\.com)"),
     // Authorization: Bearer SECRET
-    Rule::behind("authorization-header", "a credential in a header", r#"(?i-u:authorization)["'\\]*[[:space:]]*[:=][[:space:]]*["'\\]*(?i-u:bearer|basic|token|apikey)[[:space:]]+"#, "[A-Za-z0-9._~+/=-]{8,}", "https://www.rfc-editor.org/rfc/rfc9110#section-11.6.2"),
+    Rule::behind("authorization-header", "a credential in a header", r#"(?i-u:authorization)["'\\]*[[:space:]]*[:=][[:space:]]*["'\\]*(?i-u:bearer|basic|token|apikey)[[:space:]]+"#, "[A-Za-z0-9._~+/=-]{12,}", "https://www.rfc-editor.org/rfc/rfc9110#section-11.6.2"),
     // machine HOST login NAME password SECRET
     Rule::behind("netrc-password", "a password for .netrc", r"(?-u:\b)machine[[:space:]]+[^[:space:]]+[[:space:]]+login[[:space:]]+[^[:space:]]+[[:space:]]+password[[:space:]]+", WORD, "https://www.gnu.org/software/inetutils/manual/html_node/The-_002enetrc-file.html"),
     // npm config set //host/:_authToken SECRET; with `=` the name says it.
@@ -38,7 +38,7 @@ pub(super) static SHAPES: &[Rule] = &[
     // curl ARGUMENTS -u name:SECRET
     Rule::behind("curl-password", "a password for curl", r#"(?-u:\b)curl[[:space:]](?:[^;&|\n]*?[[:space:]])?(?:-u[[:space:]]*|--user[[:space:]=])["']?[^[:space:]:"']*:"#, r#"[^[:space:]"';&|]+"#, CURL),
     // --token SECRET
-    Rule::behind("secret-option", "a secret in an option", r#"--(?<name>[A-Za-z0-9_.-]{0,64}(?i-u:pass|pwd|token|secret|key|auth|pat|psk|cred|string)[A-Za-z0-9_.-]{0,16})[[:space:]]+"#, WORD, DOCKER_HISTORY).by_name(),
+    Rule::behind("secret-option", "a secret in an option", r"--(?<name>[A-Za-z0-9_.-]{0,64}(?i-u:pass|pwd|token|secret|key|auth|pat|psk|cred|string)[A-Za-z0-9_.-]{0,16})[[:space:]]+", WORD, DOCKER_HISTORY).by_name(),
 ];
 
 /// TOKEN=SECRET, `"token": "SECRET"`. It says least, so it comes last.

@@ -2,7 +2,7 @@
 //!
 //! Two builders write them. The classic one, `dispatchRun` and `prependEnvOnCmd` of moby's
 //! `builder/dockerfile/dispatchers.go`: `|2 A=1 B=2 /bin/sh -c …` and `/bin/sh -c #(nop)  ENV A=1`.
-//! BuildKit, `runCommandString` and `commitToHistory` of `frontend/dockerfile/dockerfile2llb/convert.go`:
+//! `BuildKit`, `runCommandString` and `commitToHistory` of `frontend/dockerfile/dockerfile2llb/convert.go`:
 //! `RUN |2 A=1 B=2 /bin/sh -c … # buildkit` and `ENV A=1 # buildkit`. Neither quotes values, so a value
 //! goes on until the next `NAME=`; behind the last build argument stands the command.
 
@@ -87,7 +87,8 @@ fn assignments(
 fn name(word: &str) -> Option<&str> {
     let (name, _) = word.split_once('=')?;
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"_.-/".contains(&c);
-    let fits = (1..=NAME_MAX_BYTES).contains(&name.len());
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let fits = begins && name.len() <= NAME_MAX_BYTES;
     (fits && name.bytes().all(plain)).then_some(name)
 }
 

@@ -69,7 +69,7 @@ pub(super) static TOKENS: &[Rule] = &[
     Rule::token("digitalocean-token", "a DigitalOcean token", "do[opr]_v1_", "[a-f0-9]{64}", "https://docs.digitalocean.com/reference/api/create-personal-access-token/"),
     Rule::token("heroku-key", "a Heroku API key", "HRKU-", "[A-Za-z0-9_-]{36,}", PARTNERS),
     Rule::token("fly-token", "a Fly.io token", "fm[12][ar]?_", "[A-Za-z0-9+/=_-]{80,}", "https://fly.io/docs/security/tokens/"),
-    Rule::token("netlify-token", "a Netlify token", "nf[pcoub]_", "[A-Za-z0-9]{36}", PARTNERS),
+    Rule::token("netlify-token", "a Netlify token", "nf[pcoub]_", "[A-Za-z0-9]{36,}", PARTNERS),
     Rule::token("supabase-token", "a Supabase token", "(?:sbp_|sb_secret_)", "[A-Za-z0-9_-]{31,}", "https://supabase.com/docs/guides/api/api-keys"),
     Rule::token("planetscale-token", "a PlanetScale token", "pscale_(?:tkn|pw|oauth)_", "[A-Za-z0-9_=.-]{32,64}", PARTNERS),
     Rule::token("databricks-token", "a Databricks token", "dapi", "[a-f0-9]{32}(?:-[0-9])?", PARTNERS),
@@ -82,7 +82,7 @@ pub(super) static TOKENS: &[Rule] = &[
     Rule::token("doppler-token", "a Doppler token", r"dp\.(?:pt|st|ct|sa|scim|audit)\.", "[A-Za-z0-9._-]{40,}", "https://docs.doppler.com/reference/api"),
     Rule::token("onepassword-token", "a 1Password service account token", "ops_eyJ", "[A-Za-z0-9+/=_-]{200,}", "https://developer.1password.com/docs/service-accounts/"),
     Rule::token("circleci-token", "a CircleCI token", "CCI(?:PAT|PRJ)_", "[A-Za-z0-9]{22}_[a-f0-9]{40}", "https://circleci.com/docs/managing-api-tokens/"),
-    Rule::token("buildkite-token", "a Buildkite token", "bk(?:ua|ct)_", "[A-Za-z0-9]{40,}", PARTNERS),
+    Rule::token("buildkite-token", "a Buildkite token", "bk(?:ua|ct)_", "[A-Za-z0-9]{32,}", PARTNERS),
     Rule::token("sonar-token", "a SonarQube token", "sq[pua]_", "[a-f0-9]{40}", PARTNERS),
     Rule::token("grafana-token", "a Grafana service account token", "glsa_", "[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}", "https://grafana.com/docs/grafana/latest/administration/service-accounts/"),
     Rule::token("grafana-cloud-token", "a Grafana Cloud token", "glc_eyJ", "[A-Za-z0-9+/=]{40,}", PARTNERS),
@@ -98,10 +98,10 @@ pub(super) static TOKENS: &[Rule] = &[
     Rule::token("openai-user-key", "an OpenAI API key", "sk-", "[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}", PARTNERS),
     Rule::token("openrouter-key", "an OpenRouter API key", "sk-or-v1-", "[a-f0-9]{64}", PARTNERS),
     Rule::token("huggingface-token", "a Hugging Face token", "(?:hf_|api_org_)", "[A-Za-z0-9]{34,}", "https://huggingface.co/docs/hub/security-tokens"),
-    Rule::token("groq-key", "a Groq API key", "gsk_", "[A-Za-z0-9]{52}", PARTNERS),
-    Rule::token("xai-key", "an xAI API key", "xai-", "[A-Za-z0-9]{80}", PARTNERS),
+    Rule::token("groq-key", "a Groq API key", "gsk_", "[A-Za-z0-9]{50,}", PARTNERS),
+    Rule::token("xai-key", "an xAI API key", "xai-", "[A-Za-z0-9]{60,}", PARTNERS),
     Rule::token("replicate-token", "a Replicate API token", "r8_", "[A-Za-z0-9]{37}", "https://replicate.com/docs/topics/security/api-tokens"),
-    Rule::token("perplexity-key", "a Perplexity API key", "pplx-", "[A-Za-z0-9]{48}", PARTNERS),
+    Rule::token("perplexity-key", "a Perplexity API key", "pplx-", "[A-Za-z0-9]{40,}", PARTNERS),
 
     // Money, mail and messages.
     Rule::token("stripe-key", "a Stripe live key", "[sr]k_live_", "[A-Za-z0-9]{20,}", "https://docs.stripe.com/keys"),
@@ -119,7 +119,7 @@ pub(super) static TOKENS: &[Rule] = &[
     Rule::token("twilio-key", "a Twilio API key", "SK", "[a-f0-9]{32}", "https://www.twilio.com/docs/glossary/what-is-a-sid"),
     Rule::token("mailgun-key", "a Mailgun API key", "key-", "[a-f0-9]{32}", PARTNERS),
     Rule::token("mailchimp-key", "a Mailchimp API key", "", "[a-f0-9]{32}-us[0-9]{1,2}", "https://mailchimp.com/developer/marketing/guides/quick-start/"),
-    Rule::token("brevo-key", "a Brevo API key", "xkeysib-", "[a-f0-9]{64}-[A-Za-z0-9]{16}", PARTNERS),
+    Rule::token("brevo-key", "a Brevo API key", "xkeysib-", "[a-f0-9]{64}(?:-[A-Za-z0-9]{16})?", PARTNERS),
 
     // Where work is planned and drawn.
     Rule::token("linear-key", "a Linear API key", "lin_(?:api|oauth)_", "[A-Za-z0-9]{40,}", PARTNERS),

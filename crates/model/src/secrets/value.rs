@@ -6,6 +6,8 @@ const NAMED_MIN_BYTES: usize = 8;
 const PASSWORD_MIN_BYTES: usize = 6;
 /// Longest value that is looked at; keys in files are longer, and have rules of their own.
 const VALUE_MAX_BYTES: usize = 4096;
+/// Longest text of letters that is a word without a look at its capitals.
+const WORD_MAX_BYTES: usize = 20;
 /// Letters that must be left once the words of examples are gone.
 const REMAINDER_MIN: usize = 4;
 
@@ -30,9 +32,11 @@ const EXAMPLES: [&str; 17] = [
     "not-a-secret",
 ];
 
-/// Secrets that documents print, and that everybody has: the signature of jwt.io, Stripe's first
-/// example, the storage emulator's key; and what stands for a password behind a GitHub token.
-const KNOWN: [&str; 4] = [
+/// Secrets that documents print, and that everybody has: AWS's key of examples, the signature of
+/// jwt.io, Stripe's first example, the storage emulator's key; and what stands for a password behind a
+/// GitHub token.
+const KNOWN: [&str; 5] = [
+    "IOSFODNN7",
     "SflKxwRJSMeKKF2QT4fw",
     "4eC39HqLyjWDarjt",
     "Eby8vdM02xNOcqFlqUwJ",
@@ -128,18 +132,25 @@ pub(super) fn is_secret_value(name: &str, value: &str) -> bool {
         .any(|head| value.starts_with(head))
 }
 
-/// `${TOKEN}`, `$TOKEN`, `$(cat token)`, `{{ token }}`, `<token>`, `%TOKEN%`, `[token]`, `get_token()`.
+/// `${TOKEN}`, `$TOKEN`, `$(cat token)`, `{{ token }}`, `<token>`, `%TOKEN%`, `[token]`, `get_token()`,
+/// `[0-9a-f]+`.
 fn is_reference(value: &str) -> bool {
     let bytes = value.as_bytes();
     let opens = |c: u8| c.is_ascii_alphanumeric() || b"_{(".contains(&c);
     let dollar = bytes.windows(2).any(|two| two[0] == b'$' && opens(two[1]));
+    let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+    let calls = bytes.windows(2).any(|two| word(two[0]) && two[1] == b'(');
     let wrapped = |open: char, close: char| value.starts_with(open) && value.ends_with(close);
     dollar
         || value.contains(['`', '<', '>'])
         || value.contains("{{")
-        || value.contains("()")
+        || calls
+        || ["[0-9", "[a-z", "[A-Z", "[^"]
+            .iter()
+            .any(|class| value.contains(class))
         || wrapped('%', '%')
         || wrapped('[', ']')
+        || wrapped('{', '}')
         || ["process.env", "os.environ", "os.getenv", "secrets."]
             .iter()
             .any(|head| value.starts_with(head))
@@ -188,14 +199,16 @@ fn remainder(value: &str) -> usize {
 /// `disabled`, `my-service-name`, `oauth2-proxy`, `NPM_TOKEN_1`, `v1.2.3-alpine3`: words, each perhaps with
 /// a short number. A single word with a number, `hunter22`, is what passwords look like.
 fn is_words(value: &str) -> bool {
-    let mut parts = value.split(['-', '_', '.', ':', '/', ',']).peekable();
+    let mut parts = value.split(['-', '_', '.', ':', '/', ',', '[', ']']);
     let single = value.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let digits_max = if single { 0 } else { 3 };
     parts.all(|part| {
         let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
         let number = part.len() - letters.len();
-        let word = letters.bytes().all(|byte| byte.is_ascii_alphabetic());
-        word && number <= digits_max && part.len() <= 20
+        let humps = letters.bytes().filter(u8::is_ascii_uppercase).count();
+        // Of letters drawn at random half are capitals; of words in a row a third at most.
+        let words = part.len() <= WORD_MAX_BYTES || humps * 3 <= letters.len();
+        letters.bytes().all(|byte| byte.is_ascii_alphabetic()) && number <= digits_max && words
     })
 }
 
@@ -205,7 +218,11 @@ fn is_pair(value: &str) -> bool {
         .split_once('=')
         .map(|(name, rest)| (name, rest.trim_matches('=')));
     name.is_some_and(|(name, rest)| {
-        !rest.is_empty() && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase())
+        !rest.is_empty()
+            && !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     })
 }
 
@@ -262,6 +279,12 @@ mod tests {
             "id=npm,src=x1",
             "sha256:9f86d081",
             "process.env.X1",
+            "LastEvaluatedBackupArn",
+            "Jobs[-1].JobId9",
+            "{__name_1__}",
+            "[0-9a-f]+x",
+            "key_file9.read(",
+            "secret_version=projects/P9",
             "get_token1()",
             "********",
             "your-token-9a",
