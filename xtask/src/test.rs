@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         .arg("--no-fail-fast")
         .args(&args.cargo)
         .env("LARDER_TEST_MOTO", &machine.moto_server)
+        .env("LARDER_TEST_OLDER_ENGINE", &machine.older_engine)
         .env("LARDER_TEST_BASE", &machine.base_tar)
         // Engines share this machine's network and mounts: their tests take turns. The others are
         // quick enough not to mind.

@@ -3,10 +3,14 @@
 // These comments are the help text, for a terminal: no Markdown in them.
 #![allow(clippy::doc_markdown)]
 
+mod archive;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub use archive::{BuildVerb, Doctor, Restore, Save};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -44,7 +48,15 @@ pub enum Verb {
     Down(Down),
     /// Say what runs on this machine.
     Status(Status),
-    /// List the snapshots of a store.
+    /// Load what the last job saved into an engine that is only an API away.
+    Restore(Restore),
+    /// Save images and their build cache from an engine that is only an API away.
+    Save(Save),
+    /// Build as `docker build` does, between a restore and a save.
+    Build(BuildVerb),
+    /// Say what this machine and its engine can do, and how builds are remembered here.
+    Doctor(Doctor),
+    /// List the snapshots or archives of a store.
     Ls(Ls),
     /// Say what images are today.
     Image(Image),
@@ -100,10 +112,8 @@ pub struct How {
     /// How the engine stands beside the machine's own: auto, takeover or private [default: auto]
     #[arg(long, value_name = "SHAPE")]
     pub engine: Option<String>,
-    /// Where the engine keeps images: overlay2 or containerd [default: as this version of Docker
-    /// does: overlay2 before 29]
-    #[arg(long, value_name = "STORE")]
-    pub image_store: Option<String>,
+    #[command(flatten)]
+    pub kind: EngineKind,
     /// Size of a new volume; it is sparse, so this is a bound and costs nothing [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
@@ -129,11 +139,22 @@ pub struct How {
     pub reach: Reach,
 }
 
+/// What kind of engine a snapshot must be of.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Engine and volume")]
+pub struct EngineKind {
+    /// Where the engine keeps images: overlay2 or containerd [default: as this version of Docker
+    /// does: overlay2 before 29]
+    #[arg(long, value_name = "STORE")]
+    pub image_store: Option<String>,
+}
+
 /// Options of registries.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Registries")]
 pub struct Reach {
-    /// Registry that may be reached without a valid certificate or over plain HTTP
+    /// Registry, or range of addresses such as 10.0.0.0/8, that may be reached without a valid
+    /// certificate or over plain HTTP
     #[arg(long, value_name = "HOST")]
     pub insecure_registry: Vec<String>,
     /// Host to ask first for the images of a registry
@@ -180,6 +201,17 @@ pub struct Build {
     pub max_age: Option<String>,
 }
 
+/// Which builds a verb looks at, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Look {
+    #[command(flatten)]
+    pub build: Build,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
 /// `larder image`
 #[derive(Debug, Args)]
 pub struct Image {
@@ -205,21 +237,19 @@ pub struct Image {
 #[derive(Debug, Args)]
 pub struct PlanVerb {
     #[command(flatten)]
-    pub build: Build,
+    pub look: Look,
+    #[command(flatten)]
+    pub kind: EngineKind,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub reach: Reach,
 }
 
 /// `larder key`
 #[derive(Debug, Args)]
 pub struct KeyVerb {
     #[command(flatten)]
-    pub build: Build,
+    pub look: Look,
     /// Write what is printed to a file too, for CI systems that make a key of a file's checksum.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
@@ -229,24 +259,18 @@ pub struct KeyVerb {
     /// Where a base image cannot be resolved, make the key with its name instead of failing.
     #[arg(long)]
     pub allow_unresolved: bool,
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub reach: Reach,
 }
 
 /// `larder explain`
 #[derive(Debug, Args)]
 pub struct Explain {
     #[command(flatten)]
-    pub build: Build,
+    pub look: Look,
+    #[command(flatten)]
+    pub kind: EngineKind,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub reach: Reach,
 }
 
 /// `larder run`
@@ -316,7 +340,10 @@ pub struct Status {
 pub struct Ls {
     #[command(flatten)]
     pub which: Where,
-    /// Snapshots of every project, not only of this one.
+    /// Archives of images (larder save) instead of snapshots.
+    #[arg(long)]
+    pub archives: bool,
+    /// Of every project, not only of this one.
     #[arg(long, short)]
     pub all: bool,
     /// Print JSON.

@@ -1,9 +1,11 @@
 //! Larder: a Docker engine that remembers, for CI jobs on machines that forget.
 //!
 //! Each verb is one file in [`command`]. What was typed ([`args`]) becomes what it means
-//! ([`settings`]) once; [`plan`] knows builds and their base images; only [`report`] prints; [`session`] is the background process that holds an
-//! open volume and its engine.
+//! ([`settings`]) once; [`plan`] knows builds and their base images; only [`report`] prints;
+//! [`session`] is the background process that holds an open volume and its engine; [`archive`] saves
+//! and restores images where an engine is only an API away.
 
+mod archive;
 mod args;
 mod command;
 mod exit;
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
         Verb::Up(verb) => command::up::run(&verb, &report),
         Verb::Down(verb) => command::down::run(&verb, &report),
         Verb::Status(verb) => command::status::run(&verb, &report),
+        Verb::Restore(verb) => command::restore::run(&verb, &report),
+        Verb::Save(verb) => command::save::run(&verb, &report),
+        Verb::Build(verb) => command::build::run(&verb, &report),
+        Verb::Doctor(verb) => command::doctor::run(&verb, &report),
         Verb::Ls(verb) => command::ls::run(&verb, &report),
         Verb::Image(verb) => command::image::run(&verb, &report),
         Verb::Plan(verb) => command::plan::run(&verb, &report),

@@ -3,6 +3,8 @@
 //! What a command was asked for (a list, a variable to export) goes to standard output; what it
 //! says on the way goes to standard error, so that `larder run` leaves its command's output alone.
 
+mod archive;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,10 +12,30 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use larder_model::limits::BLOCK_BYTES;
+use serde::Serialize;
 
 use crate::exit::{Done, Failure};
 use crate::session::facts::{Job, Moved, Restored, Saved};
 use crate::session::protocol::{Event, Progress};
+
+/// Where text goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlet {
+    /// Standard output: what a command was asked for.
+    Answers,
+    /// Standard error: what it says on the way.
+    Notes,
+}
+
+impl Outlet {
+    /// Whether somebody watches.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Answers => std::io::stdout().is_terminal(),
+            Self::Notes => std::io::stderr().is_terminal(),
+        }
+    }
+}
 
 /// Prints for people.
 pub struct Report {
@@ -55,6 +77,16 @@ impl Report {
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 
+    /// Passes on what a program prints. Whoever reads it may be gone; the program goes on.
+    pub fn pass_on(&self, to: Outlet, bytes: &[u8]) {
+        let _ = match to {
+            Outlet::Answers => std::io::stdout()
+                .write_all(bytes)
+                .and_then(|()| std::io::stdout().flush()),
+            Outlet::Notes => std::io::stderr().write_all(bytes),
+        };
+    }
+
     #[allow(clippy::print_stderr)] // the one place that prints to it
     fn line(&self, text: &str) {
         match &self.live {
@@ -90,7 +122,21 @@ impl Report {
         bar.set_message(format!("{} stored", HumanBytes(progress.stored_bytes)));
     }
 
-    fn clear_progress(&self) {
+    /// Shows how many bytes a verb has moved, on a terminal.
+    pub fn moved(&self, verb: &str, bytes: u64) {
+        let Some(bar) = &self.live else { return };
+        let mut bar = bar
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if bar.is_hidden() {
+            *bar = ProgressBar::new_spinner();
+        }
+        bar.set_message(format!("larder: {verb} {}", HumanBytes(bytes)));
+        bar.tick();
+    }
+
+    /// Takes what was shown of progress away.
+    pub fn clear_progress(&self) {
         if let Some(bar) = &self.live {
             bar.lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -144,7 +190,7 @@ impl Report {
     }
 
     /// Writes a report to a file: whole or not at all.
-    pub fn write_json(&self, path: &Path, job: &Job) -> Done<()> {
+    pub fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
         let failed =
             |error: std::io::Error| Failure::input(format!("--json {}: {error}", path.display()));
         let mut text = serde_json::to_vec_pretty(job).expect("a job has a JSON form");
@@ -217,6 +263,11 @@ fn phases_ms(job: &Job) -> f64 {
 /// A time for people, from milliseconds.
 pub fn seconds(ms: f64) -> String {
     format!("{:.1} s", ms / 1000.0)
+}
+
+/// The same of whole milliseconds.
+pub fn seconds_of(ms: u64) -> String {
+    seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
 }
 
 /// An age for people, from milliseconds: its largest unit.

@@ -14,10 +14,15 @@
 //! 5. [`end_holders`](holders::end_holders) and [`scrub`](scrub::scrub) make the volume fit to be
 //!    published; step 3 is given back.
 //!
+//! An engine that is only an API away has none of that: [`api`] finds it and speaks to it, [`archive`]
+//! takes its exports apart and makes streams for loading.
+//!
 //! What starts a process is blocking and inherits the namespaces of the thread that calls it: that
 //! thread is the *room*, which also must live as long as the engine (see [`engine`]). What talks to
 //! the engine is async and may run anywhere, because a unix socket is found by path.
 
+pub mod api;
+pub mod archive;
 pub mod clean_up;
 mod config;
 mod daemon;

@@ -5,17 +5,21 @@
 //! v1/leaves/a0/a0…           the new leaves of one save
 //! v1/maps/…                  root of a map
 //! v1/hot/…                   hot list
-//! v1/broken/…                mark of a snapshot that no job can use, by the snapshot's id
+//! v1/images/<project>/<time>-<id>  what a project's machines remember of images
+//! v1/recipes/5c/5c…          the new recipe parts of one archive
+//! v1/broken/…                mark of a document that no job can use, by its id
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
+//! v1/archives/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! ```
 //!
 //! The version stands first: a new version of the format is a new tree beside the old one, never a
-//! migration. In `<time>` the newest snapshot sorts first, so that the first name of a listing is
+//! migration. In `<time>` the newest document sorts first, so that the first name of a listing is
 //! the head of a lineage.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
+use std::str::FromStr;
 
-use crate::digest::{BlockId, HotListId, LeavesId, MapId, PackId, SnapshotId};
+use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId, SnapshotId};
 use crate::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
@@ -44,44 +48,92 @@ pub fn hot(id: HotListId) -> String {
     format!("{FORMAT}/hot/{id}")
 }
 
-/// The path of the mark of a snapshot that no job can use.
-pub fn broken(id: SnapshotId) -> String {
+/// The path of an object of recipe parts.
+pub fn recipes(id: RecipesId) -> String {
+    let id = id.to_string();
+    format!("{FORMAT}/recipes/{}/{id}", &id[..2])
+}
+
+/// The folder of what a project's machines remember of images.
+pub fn images(project: &str) -> String {
+    format!("{FORMAT}/images/{}", segment(project))
+}
+
+/// The path of what a project's machines remember of images since `created_ms`.
+pub fn images_object(project: &str, created_ms: u64, id: ImagesId) -> String {
+    format!("{}/{}", images(project), timed(created_ms, id))
+}
+
+/// Reads the id in the last part of such a path.
+pub fn parse_images(file_name: &str) -> Option<ImagesId> {
+    parse_timed(file_name).map(|(_, id)| id)
+}
+
+/// The path of the mark of a document that no job can use.
+pub fn broken(id: impl Display) -> String {
     format!("{FORMAT}/broken/{id}")
 }
 
-/// The folder of all snapshots.
-pub fn snapshots() -> String {
-    format!("{FORMAT}/snapshots")
+/// The documents that jobs find by lineage, each kind in a tree of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Saved volumes.
+    Snapshot,
+    /// Saved images.
+    Archive,
+}
+
+/// The folder of all documents of a kind.
+pub fn folder(kind: Kind) -> String {
+    let name = match kind {
+        Kind::Snapshot => "snapshots",
+        Kind::Archive => "archives",
+    };
+    format!("{FORMAT}/{name}")
 }
 
 /// The folder that holds a folder for each compatibility of a project.
-pub fn project(project: &str) -> String {
-    format!("{}/{}", snapshots(), segment(project))
+pub fn project(kind: Kind, project: &str) -> String {
+    format!("{}/{}", folder(kind), segment(project))
 }
 
-/// The folder of one lineage's snapshots.
-pub fn lineage(lineage: &Lineage) -> String {
-    format!("{}/{}", scope(lineage), segment(&lineage.job))
+/// The folder of one lineage's documents.
+pub fn lineage(kind: Kind, lineage: &Lineage) -> String {
+    format!("{}/{}", scope(kind, lineage), segment(&lineage.job))
 }
 
 /// The folder that holds a folder for each job in a lineage's scope.
-pub fn scope(lineage: &Lineage) -> String {
+pub fn scope(kind: Kind, lineage: &Lineage) -> String {
     format!(
         "{}/{}/{}",
-        project(&lineage.project),
+        project(kind, &lineage.project),
         segment(&lineage.compatibility),
         segment(&lineage.scope)
     )
 }
 
-/// The path of a snapshot that was made at `created_ms` (Unix time in milliseconds).
-pub fn snapshot(of: &Lineage, created_ms: u64, id: SnapshotId) -> String {
-    format!("{}/{:016x}-{id}.json", lineage(of), u64::MAX - created_ms)
+/// The path of a document that was made at `created_ms` (Unix time in milliseconds).
+pub fn document(kind: Kind, of: &Lineage, created_ms: u64, id: impl Display) -> String {
+    format!("{}/{}.json", lineage(kind, of), timed(created_ms, id))
 }
 
-/// Reads the last part of a snapshot's path: when it was made, and its id.
-pub fn parse_snapshot(file_name: &str) -> Option<(u64, SnapshotId)> {
-    let (time, id) = file_name.strip_suffix(".json")?.split_once('-')?;
+/// The path of a snapshot.
+pub fn snapshot(of: &Lineage, created_ms: u64, id: SnapshotId) -> String {
+    document(Kind::Snapshot, of, created_ms, id)
+}
+
+/// Reads the last part of a document's path: when it was made, and its id.
+pub fn parse_document<Id: FromStr>(file_name: &str) -> Option<(u64, Id)> {
+    parse_timed(file_name.strip_suffix(".json")?)
+}
+
+/// A name that sorts before all that are older.
+fn timed(created_ms: u64, id: impl Display) -> String {
+    format!("{:016x}-{id}", u64::MAX - created_ms)
+}
+
+fn parse_timed<Id: FromStr>(name: &str) -> Option<(u64, Id)> {
+    let (time, id) = name.split_once('-')?;
     let canonical =
         time.len() == 16 && !time.contains(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
     let time = u64::from_str_radix(time, 16).ok().filter(|_| canonical)?;
@@ -136,8 +188,19 @@ mod tests {
             "v1/snapshots/github.com=2fshop=2fweb/linux-amd64-overlay2-docker26/main/build/"
         ));
         let (_, name) = new.rsplit_once('/').expect("a path");
-        assert_eq!(parse_snapshot(name), Some((1_001, id)));
-        assert_eq!(parse_snapshot("x-y.json"), None);
+        assert_eq!(parse_document(name), Some((1_001, id)));
+        assert_eq!(parse_document::<SnapshotId>("x-y.json"), None);
+    }
+
+    #[test]
+    fn remembered_images_have_a_folder_for_each_project() {
+        let id = ImagesId::of(b"x");
+        let path = images_object("shop/web", 1_000, id);
+        let (folder, name) = path.rsplit_once('/').expect("a path");
+        assert_eq!(folder, "v1/images/shop=2fweb");
+        assert_eq!(folder, images("shop/web"));
+        assert_eq!(parse_images(name), Some(id));
+        assert_eq!(parse_images(&format!("{name}.json")), None);
     }
 
     #[test]

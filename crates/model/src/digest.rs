@@ -1,14 +1,11 @@
 //! Content digests: each kind of object has an id type of its own, all of them BLAKE3.
 
-use std::fmt;
-use std::str::FromStr;
-
 /// A text that is not the 64 lower-case hexadecimal digits of a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a digest: expected 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
 
-fn parse_hex(text: &str) -> Result<[u8; 32], DigestError> {
+pub(crate) fn parse_hex(text: &str) -> Result<[u8; 32], DigestError> {
     let digit = |c: u8| match c {
         b'0'..=b'9' => Some(c - b'0'),
         b'a'..=b'f' => Some(c - b'a' + 10),
@@ -32,11 +29,59 @@ fn refuse(text: &str) -> DigestError {
     DigestError(text.chars().take(80).collect())
 }
 
-macro_rules! id_type {
+/// A type of digests that are told apart from all others; what they are digests of is its own
+/// affair.
+macro_rules! digest_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The first 12 hexadecimal digits, for people.
+            pub fn short(&self) -> String {
+                self.to_string()[..12].to_owned()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.short())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::digest::DigestError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::digest::parse_hex(text).map(Self)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use digest_type;
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        digest_type! { $(#[$doc])* $name }
 
         impl $name {
             /// The id of these bytes.
@@ -52,43 +97,6 @@ macro_rules! id_type {
             /// The 32 bytes of the id.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
-            }
-
-            /// The first 12 hexadecimal digits, for people.
-            pub fn short(&self) -> String {
-                self.to_string()[..12].to_owned()
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({})", stringify!($name), self.short())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = DigestError;
-            fn from_str(text: &str) -> Result<Self, DigestError> {
-                parse_hex(text).map(Self)
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-                text.parse().map_err(serde::de::Error::custom)
             }
         }
     };
@@ -119,8 +127,28 @@ id_type! {
     HotListId
 }
 id_type! {
+    /// Names a list of remembered images by its encoded bytes.
+    ImagesId
+}
+id_type! {
     /// Names a snapshot by the bytes of its object.
     SnapshotId
+}
+id_type! {
+    /// Names a chunk of an archived blob by its content.
+    ChunkId
+}
+id_type! {
+    /// Names a part of a recipe by its stored (compressed) bytes.
+    PartId
+}
+id_type! {
+    /// Names an object that holds the recipe parts one archive wrote, by all of its bytes.
+    RecipesId
+}
+id_type! {
+    /// Names an archive by the bytes of its object.
+    ArchiveId
 }
 
 #[cfg(test)]

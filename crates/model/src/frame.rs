@@ -5,7 +5,7 @@
 //! frame, decompressing it, and comparing the block's BLAKE3 digest with the one in the map.
 
 use crate::digest::{BlockId, PackId};
-use crate::limits::{FRAME_BLOCKS, FRAME_STORED_MAX_BYTES};
+use crate::limits::{FRAME_BLOCKS, FRAME_CONTENT_BYTES, FRAME_STORED_MAX_BYTES};
 
 /// Where a frame rests: a range of bytes in a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +25,47 @@ impl FrameRef {
     pub(crate) fn fault(&self) -> Option<String> {
         if self.blocks == 0 || usize::from(self.blocks) > FRAME_BLOCKS {
             return Some(format!("a frame of {} blocks", self.blocks));
+        }
+        if self.stored_bytes == 0 || self.stored_bytes as usize > FRAME_STORED_MAX_BYTES {
+            return Some(format!("a frame of {} bytes", self.stored_bytes));
+        }
+        if self.offset.checked_add(self.stored_bytes).is_none() {
+            return Some(format!("a frame at offset {}", self.offset));
+        }
+        None
+    }
+
+    /// The bytes of the pack that hold the frame.
+    pub fn range(&self) -> std::ops::Range<u64> {
+        let start = u64::from(self.offset);
+        start..start + u64::from(self.stored_bytes)
+    }
+}
+
+/// Where a frame of chunks rests: a range of bytes in a pack, and how much it holds.
+///
+/// It is one zstd frame as well; its chunks have any lengths, so it says how many bytes of content
+/// they make together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChunkFrame {
+    /// The pack that holds it.
+    pub pack: PackId,
+    /// Where in the pack its first byte is.
+    pub offset: u32,
+    /// How many bytes it has there.
+    pub stored_bytes: u32,
+    /// How many bytes of content it holds, 1 to [`FRAME_CONTENT_BYTES`].
+    pub content_bytes: u32,
+}
+
+impl ChunkFrame {
+    /// Says what is wrong with the numbers, whatever the pack.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.content_bytes == 0 || self.content_bytes as usize > FRAME_CONTENT_BYTES {
+            return Some(format!(
+                "a frame with {} bytes of content",
+                self.content_bytes
+            ));
         }
         if self.stored_bytes == 0 || self.stored_bytes as usize > FRAME_STORED_MAX_BYTES {
             return Some(format!("a frame of {} bytes", self.stored_bytes));

@@ -12,7 +12,7 @@
 
 use crate::digest::HotListId;
 use crate::limits::{HOT_LIST_MAX_BLOCKS, HOT_LIST_MAX_BYTES};
-use crate::wire::{FormatError, Reader, write_header};
+use crate::wire::{FormatError, Reader, write_header, write_varint};
 
 const MAGIC: &[u8; 8] = b"LARDERHL";
 const VERSION: u16 = 1;
@@ -28,12 +28,7 @@ pub fn encode(blocks: &[u64]) -> (HotListId, Vec<u8>) {
     for block in blocks {
         let block = i64::try_from(*block).expect("a volume has fewer than 2^63 blocks");
         let step = block - last;
-        let mut zigzag = (step << 1 ^ step >> 63).cast_unsigned();
-        while zigzag >= 0x80 {
-            out.push(zigzag as u8 | 0x80);
-            zigzag >>= 7;
-        }
-        out.push(zigzag as u8);
+        write_varint(&mut out, (step << 1 ^ step >> 63).cast_unsigned());
         last = block;
     }
     (HotListId::of(&out), out)
@@ -53,7 +48,7 @@ pub fn decode(bytes: &[u8], volume_blocks: u64) -> Result<Vec<u64>, FormatError>
     let mut blocks = Vec::new();
     let mut last = 0_i64;
     for _ in 0..count {
-        let zigzag = read_leb128(&mut from)?;
+        let zigzag = from.varint("step")?;
         let step = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
         last = last.wrapping_add(step);
         match u64::try_from(last) {
@@ -63,18 +58,6 @@ pub fn decode(bytes: &[u8], volume_blocks: u64) -> Result<Vec<u64>, FormatError>
     }
     from.end()?;
     Ok(blocks)
-}
-
-fn read_leb128(from: &mut Reader<'_>) -> Result<u64, FormatError> {
-    let mut value = 0;
-    for shift in (0..63).step_by(7) {
-        let byte = from.u8("block")?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(from.invalid("a number of more than 9 bytes"))
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 //! top of the image does; a base identity moves exactly when that does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::digest::digest_type;
 
 /// The part of an image's configuration that reaches the images built from it, in canonical form:
 /// maps and sets are sorted, and absent, null and empty are the same.
@@ -101,23 +101,24 @@ pub fn environment<'a>(
     entries.into_iter().map(pair).collect()
 }
 
-/// Names what a base image is to a build: see the module's text.
-///
-/// # Data format
-///
-/// The BLAKE3 hash of `larder base identity 1`, a line feed, the chain id of the image's layers as
-/// text (OCI image specification, `config.md`, "Layer `ChainID`"; empty for an image without
-/// layers), a line feed, and the [`InheritedConfig`] as JSON: UTF-8, no white space, the fields in
-/// the alphabetical order of its declaration, empty fields left out, and in texts only `"`, `\`
-/// and control characters escaped. Written as 64 lower-case hexadecimal digits:
-///
-/// ```text
-/// larder base identity 1
-/// sha256:6c3c62…
-/// {"cmd":["bash"],"env":{"PATH":"/usr/bin"}}
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BaseIdentity([u8; 32]);
+digest_type! {
+    /// Names what a base image is to a build: see the module's text.
+    ///
+    /// # Data format
+    ///
+    /// The BLAKE3 hash of `larder base identity 1`, a line feed, the chain id of the image's layers as
+    /// text (OCI image specification, `config.md`, "Layer `ChainID`"; empty for an image without
+    /// layers), a line feed, and the [`InheritedConfig`] as JSON: UTF-8, no white space, the fields in
+    /// the alphabetical order of its declaration, empty fields left out, and in texts only `"`, `\`
+    /// and control characters escaped. Written as 64 lower-case hexadecimal digits:
+    ///
+    /// ```text
+    /// larder base identity 1
+    /// sha256:6c3c62…
+    /// {"cmd":["bash"],"env":{"PATH":"/usr/bin"}}
+    /// ```
+    BaseIdentity
+}
 
 impl BaseIdentity {
     /// The identity of an image with these layers and this configuration.
@@ -129,57 +130,6 @@ impl BaseIdentity {
         hasher.update(b"\n");
         hasher.update(json.as_bytes());
         Self(*hasher.finalize().as_bytes())
-    }
-
-    /// The first 12 hexadecimal digits, for people.
-    pub fn short(&self) -> String {
-        self.to_string()[..12].to_owned()
-    }
-}
-
-/// A text that is not a base identity.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a base identity: expected 64 lower-case hexadecimal digits")]
-pub struct BaseIdentityError(String);
-
-impl FromStr for BaseIdentity {
-    type Err = BaseIdentityError;
-
-    fn from_str(text: &str) -> Result<Self, BaseIdentityError> {
-        let refuse = || BaseIdentityError(text.chars().take(80).collect());
-        let lower = text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-        let hash = blake3::Hash::from_hex(text).map_err(|_| refuse())?;
-        if lower {
-            Ok(Self(*hash.as_bytes()))
-        } else {
-            Err(refuse())
-        }
-    }
-}
-
-impl fmt::Display for BaseIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for BaseIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BaseIdentity({})", self.short())
-    }
-}
-
-impl Serialize for BaseIdentity {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for BaseIdentity {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?
-            .parse()
-            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -17,26 +17,20 @@
 //! ladder: `larder1-shop-BASES-BUILD-`, `larder1-shop-BASES-`, `larder1-shop-`.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::digest::digest_type;
 use crate::dockerfile::{NamedContext, Origin, UseKind};
 use crate::plan::{Plan, PlannedImage, PlannedStage};
 
 /// The version of the key's text and of what is hashed.
 const VERSION: u32 = 1;
 
-/// A BLAKE3 hash of something that is compared but not shown: a file, an argument's value.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Fingerprint([u8; 32]);
-
-/// Text that is not 64 lower-case hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a fingerprint: expected 64 lower-case hexadecimal digits")]
-pub struct FingerprintError(String);
+digest_type! {
+    /// A BLAKE3 hash of something that is compared but not shown: a file, an argument's value.
+    Fingerprint
+}
 
 impl Fingerprint {
     /// The fingerprint of a file's bytes: their BLAKE3 hash.
@@ -52,44 +46,6 @@ impl Fingerprint {
         hasher.update(&[0]);
         hasher.update(value.as_bytes());
         Self(*hasher.finalize().as_bytes())
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({self})")
-    }
-}
-
-impl FromStr for Fingerprint {
-    type Err = FingerprintError;
-
-    fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        match blake3::Hash::from_hex(text) {
-            Ok(hash) if lower => Ok(Self(*hash.as_bytes())),
-            _ => Err(FingerprintError(text.chars().take(80).collect())),
-        }
-    }
-}
-
-impl From<Fingerprint> for String {
-    fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.to_string()
-    }
-}
-
-impl TryFrom<String> for Fingerprint {
-    type Error = FingerprintError;
-
-    fn try_from(text: String) -> Result<Self, FingerprintError> {
-        text.parse()
     }
 }
 

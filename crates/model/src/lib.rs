@@ -6,12 +6,15 @@
 //! bytes; each type's own documentation is the authority.
 
 pub mod address;
+pub mod archive;
 pub mod diff;
 pub mod digest;
 pub mod dockerfile;
+pub mod document;
 pub mod frame;
 pub mod hot;
 pub mod identity;
+pub mod images;
 pub mod key;
 pub mod ladder;
 pub mod limits;

@@ -67,6 +67,63 @@ pub const HOT_LIST_MAX_BLOCKS: usize = 256 * 1024;
 /// Most bytes of an encoded hot list.
 pub const HOT_LIST_MAX_BYTES: usize = HOT_LIST_MAX_BLOCKS * 5 + 64;
 
+/// A chunk of an archived blob has at least this many bytes, unless its stream ends.
+///
+/// Chunks are cut by content, see [`crate::archive::chunk`].
+pub const CHUNK_MIN_BYTES: usize = 16 * 1024;
+
+/// What chunks have on average, about.
+pub const CHUNK_TARGET_BYTES: usize = 64 * 1024;
+
+/// Most bytes of a chunk: a quarter of a frame, so that frames of whole chunks are nearly full.
+pub const CHUNK_MAX_BYTES: usize = 256 * 1024;
+
+/// Most bytes of a blob that one part of its recipe rebuilds: bounds the memory of who writes and
+/// who reads a blob of any size. Chunks end where a part does, which costs two chunks each.
+pub const PART_BLOB_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Most runs of one part. A tar of empty folders and tiny files alone comes near it, and then the
+/// part ends early.
+pub const PART_RUNS_MAX: u32 = 256 * 1024;
+
+/// Most bytes of an encoded part: a chunk for each [`CHUNK_MIN_BYTES`], each in a frame and a pack of
+/// its own, is 1.6 MiB; runs of 4 bytes each are another.
+pub const PART_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most bytes of a part as it is stored: zstd adds less than 1 % to what it cannot compress.
+pub const PART_STORED_MAX_BYTES: usize = PART_MAX_BYTES + PART_MAX_BYTES / 64;
+
+/// An object of recipe parts is closed once it holds this much.
+pub const RECIPES_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most bytes of an archive's document, the plan and the small blobs in it included.
+pub const ARCHIVE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most blobs of an archive: engines refuse images of more than 127 layers, and an archive holds
+/// the images of one job.
+pub const ARCHIVE_BLOBS_MAX: usize = 16 * 1024;
+
+/// Most bytes of a blob's name: longer than any path in what engines save.
+pub const BLOB_NAME_MAX_BYTES: usize = 256;
+
+/// Texts up to this size are in the archive's document itself: configurations and manifests, which
+/// would otherwise cost two requests each.
+pub const INLINE_MAX_BYTES: usize = 16 * 1024;
+
+/// Most bytes of all inline blobs of an archive; what comes later has recipes.
+pub const INLINE_TOTAL_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Most images that a project's machines remember together: many times what one repository builds
+/// from.
+pub const IMAGES_MAX: usize = 256;
+
+/// Most documents of one image: indexes on the way, manifest, configuration.
+pub const IMAGE_DOCUMENTS_MAX: usize = 8;
+
+/// Most bytes of an encoded list of images. A new machine reads it before it asks a registry; an
+/// image has some 25 KB of documents.
+pub const IMAGES_MAX_BYTES: usize = 8 * 1024 * 1024;
+
 /// Most bytes of a name (project, job, scope) before it is shortened to a digest in a path:
 /// object stores allow 1024 bytes for the whole key.
 pub const NAME_MAX_BYTES: usize = 120;

@@ -9,17 +9,26 @@
 //! trailer:  frames u32  index offset u32  index bytes u32  "LARDERPK"      20 bytes
 //! ```
 //!
+//! A pack of chunks has version 2, and another index; all else is the same:
+//!
+//! ```text
+//! index, per frame:  offset u32  stored bytes u32  content bytes u32  chunks u8,
+//!     then per chunk:  id [32]  bytes u32
+//! ```
+//!
 //! All numbers are little-endian. A pack is stored at `packs/<first two digits>/<id>`, where the id
-//! is the BLAKE3 digest of all its bytes. Readers find frames through a map and never need the
-//! index; it is there so that a pack explains itself to verification and repair.
+//! is the BLAKE3 digest of all its bytes. Readers find frames through a map or a recipe and never
+//! need the index; it is there so that a pack explains itself to verification and repair.
 
-use crate::digest::{BlockId, PackId};
-use crate::frame::FrameRef;
+use crate::digest::{BlockId, ChunkId, PackId};
+use crate::frame::{ChunkFrame, FrameRef};
 use crate::limits::PACK_MAX_BYTES;
 use crate::wire::{FormatError, Reader, write_header};
 
 const MAGIC: &[u8; 8] = b"LARDERPK";
 const VERSION: u16 = 1;
+/// Version of a pack of chunks.
+const CHUNKS_VERSION: u16 = 2;
 const HEADER_BYTES: usize = 12;
 const TRAILER_BYTES: usize = 20;
 const OBJECT: &str = "pack";
@@ -47,58 +56,61 @@ impl FrameSlot {
     }
 }
 
-/// Fills one pack, frame by frame.
+/// A frame of chunks in a pack whose id is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkSlot {
+    /// Offset in the pack.
+    pub offset: u32,
+    /// Bytes there.
+    pub stored_bytes: u32,
+    /// Bytes of content in it.
+    pub content_bytes: u32,
+}
+
+impl ChunkSlot {
+    /// The frame's full reference, once its pack has an id.
+    pub fn in_pack(self, pack: PackId) -> ChunkFrame {
+        ChunkFrame {
+            pack,
+            offset: self.offset,
+            stored_bytes: self.stored_bytes,
+            content_bytes: self.content_bytes,
+        }
+    }
+}
+
+/// What both kinds of packs have in common.
 #[derive(Debug)]
-pub struct PackBuilder {
+struct Filling {
     bytes: Vec<u8>,
     index: Vec<u8>,
     frames: u32,
 }
 
-impl Default for PackBuilder {
-    fn default() -> Self {
-        let mut bytes = Vec::new();
-        write_header(&mut bytes, MAGIC, VERSION);
+impl Filling {
+    fn new(version: u16) -> Self {
+        // Untouched memory costs nothing; growing by doubling would cost half as much again.
+        let mut bytes = Vec::with_capacity(PACK_MAX_BYTES);
+        write_header(&mut bytes, MAGIC, version);
         Self {
             bytes,
             index: Vec::new(),
             frames: 0,
         }
     }
-}
 
-impl PackBuilder {
-    /// Adds a compressed frame that holds `blocks`, in order.
-    pub fn push(&mut self, stored: &[u8], blocks: &[BlockId]) -> FrameSlot {
-        let slot = FrameSlot {
-            offset: u32::try_from(self.bytes.len()).expect("a pack is closed long before 4 GiB"),
-            stored_bytes: u32::try_from(stored.len()).expect("a frame is about 1 MiB at most"),
-            blocks: u8::try_from(blocks.len()).expect("a frame has at most 16 blocks"),
-        };
+    /// Adds a frame and begins its entry in the index; gives its offset and length.
+    fn push(&mut self, stored: &[u8]) -> (u32, u32) {
+        let offset = u32::try_from(self.bytes.len()).expect("a pack is closed long before 4 GiB");
+        let len = u32::try_from(stored.len()).expect("a frame is about 1 MiB at most");
         self.bytes.extend_from_slice(stored);
-        self.index.extend_from_slice(&slot.offset.to_le_bytes());
-        self.index
-            .extend_from_slice(&slot.stored_bytes.to_le_bytes());
-        self.index.push(slot.blocks);
-        for id in blocks {
-            self.index.extend_from_slice(id.as_bytes());
-        }
+        self.index.extend_from_slice(&offset.to_le_bytes());
+        self.index.extend_from_slice(&len.to_le_bytes());
         self.frames += 1;
-        slot
+        (offset, len)
     }
 
-    /// Bytes so far, without index and trailer.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether no frame was added yet.
-    pub fn is_empty(&self) -> bool {
-        self.frames == 0
-    }
-
-    /// Closes the pack: its id and its bytes.
-    pub fn finish(mut self) -> (PackId, Vec<u8>) {
+    fn finish(mut self) -> (PackId, Vec<u8>) {
         let index_offset = self.bytes.len() as u32;
         self.bytes.extend_from_slice(&self.index);
         self.bytes.extend_from_slice(&self.frames.to_le_bytes());
@@ -107,6 +119,93 @@ impl PackBuilder {
             .extend_from_slice(&(self.index.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(MAGIC);
         (PackId::of(&self.bytes), self.bytes)
+    }
+}
+
+/// Fills one pack of blocks, frame by frame.
+#[derive(Debug)]
+pub struct PackBuilder(Filling);
+
+impl Default for PackBuilder {
+    fn default() -> Self {
+        Self(Filling::new(VERSION))
+    }
+}
+
+impl PackBuilder {
+    /// Adds a compressed frame that holds `blocks`, in order.
+    pub fn push(&mut self, stored: &[u8], blocks: &[BlockId]) -> FrameSlot {
+        let (offset, stored_bytes) = self.0.push(stored);
+        let count = u8::try_from(blocks.len()).expect("a frame has at most 16 blocks");
+        self.0.index.push(count);
+        for id in blocks {
+            self.0.index.extend_from_slice(id.as_bytes());
+        }
+        FrameSlot {
+            offset,
+            stored_bytes,
+            blocks: count,
+        }
+    }
+
+    /// Bytes so far, without index and trailer.
+    pub fn len(&self) -> usize {
+        self.0.bytes.len()
+    }
+
+    /// Whether no frame was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.frames == 0
+    }
+
+    /// Closes the pack: its id and its bytes.
+    pub fn finish(self) -> (PackId, Vec<u8>) {
+        self.0.finish()
+    }
+}
+
+/// Fills one pack of chunks, frame by frame.
+#[derive(Debug)]
+pub struct ChunkPackBuilder(Filling);
+
+impl Default for ChunkPackBuilder {
+    fn default() -> Self {
+        Self(Filling::new(CHUNKS_VERSION))
+    }
+}
+
+impl ChunkPackBuilder {
+    /// Adds a compressed frame that holds chunks of these ids and lengths, in order.
+    pub fn push(&mut self, stored: &[u8], chunks: &[(ChunkId, u32)]) -> ChunkSlot {
+        let (offset, stored_bytes) = self.0.push(stored);
+        let content_bytes = chunks.iter().map(|(_, bytes)| bytes).sum::<u32>();
+        self.0.index.extend_from_slice(&content_bytes.to_le_bytes());
+        let count = u8::try_from(chunks.len()).expect("a writer closes a frame at 255 chunks");
+        self.0.index.push(count);
+        for (id, bytes) in chunks {
+            self.0.index.extend_from_slice(id.as_bytes());
+            self.0.index.extend_from_slice(&bytes.to_le_bytes());
+        }
+        ChunkSlot {
+            offset,
+            stored_bytes,
+            content_bytes,
+        }
+    }
+
+    /// Bytes so far, index included: what compresses very well fills the index first.
+    pub fn len(&self) -> usize {
+        self.0.bytes.len() + self.0.index.len()
+    }
+
+    /// Whether no frame was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.frames == 0
+    }
+
+    /// Closes the pack: its id and its bytes.
+    pub fn finish(self) -> (PackId, Vec<u8>) {
+        self.0.finish()
     }
 }
 
@@ -119,15 +218,37 @@ pub struct IndexedFrame {
     pub blocks: Vec<BlockId>,
 }
 
-/// Reads the index of a whole pack.
+/// A frame of chunks as a pack's own index describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedChunks {
+    /// Where it is.
+    pub slot: ChunkSlot,
+    /// Its chunks' digests and lengths, in order.
+    pub chunks: Vec<(ChunkId, u32)>,
+}
+
+/// Reads the index of a whole pack of blocks.
 pub fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
+    read_entries(bytes, VERSION, read_indexed_frame)
+}
+
+/// Reads the index of a whole pack of chunks.
+pub fn read_chunk_index(bytes: &[u8]) -> Result<Vec<IndexedChunks>, FormatError> {
+    read_entries(bytes, CHUNKS_VERSION, read_indexed_chunks)
+}
+
+fn read_entries<T>(
+    bytes: &[u8],
+    version: u16,
+    read: impl Fn(&mut Reader<'_>, usize) -> Result<T, FormatError>,
+) -> Result<Vec<T>, FormatError> {
     if bytes.len() > PACK_MAX_BYTES {
         return Err(FormatError::invalid(
             OBJECT,
             format!("it has {} bytes", bytes.len()),
         ));
     }
-    Reader::new(OBJECT, bytes).header(MAGIC, VERSION)?;
+    Reader::new(OBJECT, bytes).header(MAGIC, version)?;
     let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
     let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
     let frames = trailer.u32("frame count")?;
@@ -142,7 +263,7 @@ pub fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
     let mut index = Reader::new(OBJECT, &bytes[offset..trailer_at]);
     let mut list = Vec::new();
     for _ in 0..frames {
-        list.push(read_indexed_frame(&mut index, offset)?);
+        list.push(read(&mut index, offset)?);
     }
     index.end()?;
     Ok(list)
@@ -164,6 +285,31 @@ fn read_indexed_frame(index: &mut Reader<'_>, end: usize) -> Result<IndexedFrame
         .map(|_| index.digest("block digest").map(BlockId::from_bytes))
         .collect::<Result<_, _>>()?;
     Ok(IndexedFrame { slot, blocks })
+}
+
+fn read_indexed_chunks(index: &mut Reader<'_>, end: usize) -> Result<IndexedChunks, FormatError> {
+    let slot = ChunkSlot {
+        offset: index.u32("frame offset")?,
+        stored_bytes: index.u32("frame length")?,
+        content_bytes: index.u32("frame content length")?,
+    };
+    if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
+        return Err(index.invalid(fault));
+    }
+    if slot.offset as usize + slot.stored_bytes as usize > end {
+        return Err(index.invalid("a frame runs into the index"));
+    }
+    let count = index.u8("chunk count")?;
+    let mut chunks = Vec::new();
+    for _ in 0..count {
+        let id = ChunkId::from_bytes(index.digest("chunk digest")?);
+        chunks.push((id, index.u32("chunk length")?));
+    }
+    let held: u64 = chunks.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
+    if held != u64::from(slot.content_bytes) {
+        return Err(index.invalid("a frame's chunks are not its content"));
+    }
+    Ok(IndexedChunks { slot, chunks })
 }
 
 #[cfg(test)]
@@ -204,6 +350,40 @@ mod tests {
         let (_, bytes) = small();
         for len in 0..bytes.len() {
             assert!(read_index(&bytes[..len]).is_err(), "cut at {len}");
+        }
+    }
+
+    fn small_of_chunks() -> (PackId, Vec<u8>) {
+        let mut pack = ChunkPackBuilder::default();
+        pack.push(
+            b"first frame",
+            &[(ChunkId::of(b"a"), 10), (ChunkId::of(b"b"), 300)],
+        );
+        pack.push(b"second", &[(ChunkId::of(b"c"), 7)]);
+        pack.finish()
+    }
+
+    #[test]
+    fn golden_bytes_of_chunks() {
+        let (id, bytes) = small_of_chunks();
+        assert_eq!(bytes.len(), 12 + 17 + 2 * 13 + 3 * 36 + 20);
+        assert_eq!(&bytes[..12], b"LARDERPK\x02\0\0\0");
+        assert_eq!(
+            id.to_string(),
+            "2d5217e95644f698922fabd5b8c030b8fb6e1944baf5df3b81c46fee6cee4125",
+            "the format of chunk packs changed: give it a new version"
+        );
+    }
+
+    #[test]
+    fn the_index_of_chunks_reads_back_and_any_cut_is_refused() {
+        let (_, bytes) = small_of_chunks();
+        let index = read_chunk_index(&bytes).expect("a pack just written");
+        assert_eq!(index[0].slot.content_bytes, 310);
+        assert_eq!(index[1].chunks, [(ChunkId::of(b"c"), 7)]);
+        assert!(read_index(&bytes).is_err(), "it is no pack of blocks");
+        for len in 0..bytes.len() {
+            assert!(read_chunk_index(&bytes[..len]).is_err(), "cut at {len}");
         }
     }
 }

@@ -2,22 +2,20 @@
 //!
 //! # Data format
 //!
-//! A JSON object in UTF-8 (see [`Snapshot`] for its fields), stored at
-//! `snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json`, where the id is the BLAKE3
-//! digest of exactly these bytes and the time is that of [`crate::address::snapshot`]. Fields that a
-//! reader does not know are ignored; a change of meaning is a new `format`.
+//! A [document](crate::document) below `snapshots`, with the fields of [`Snapshot`].
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Kind;
 use crate::digest::{HotListId, MapId, SnapshotId};
+use crate::document::Document;
+pub use crate::document::EngineRecord;
 use crate::limits::SNAPSHOT_MAX_BYTES;
 use crate::lineage::Lineage;
 use crate::wire::FormatError;
 
 /// The format that this program writes and reads.
 pub const FORMAT: u32 = 1;
-
-const OBJECT: &str = "snapshot";
 
 /// One saved volume, and all that is known of how it came to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,17 +47,6 @@ pub struct Snapshot {
     pub plan: Option<serde_json::Value>,
 }
 
-/// The engine that wrote a volume. An older one must not open it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineRecord {
-    /// For example `docker`.
-    pub family: String,
-    /// For example `26.1.5+dfsg1`.
-    pub version: String,
-    /// `overlay2` or `containerd`.
-    pub image_store: String,
-}
-
 /// What a save wrote, in blocks and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
@@ -73,39 +60,31 @@ pub struct Statistics {
     pub stored_bytes: u64,
 }
 
-impl Snapshot {
-    /// The bytes of the object, and its id.
-    pub fn encode(&self) -> (SnapshotId, Vec<u8>) {
-        let mut bytes = serde_json::to_vec(self).expect("every field has a JSON form");
-        bytes.push(b'\n');
-        (SnapshotId::of(&bytes), bytes)
+impl Document for Snapshot {
+    type Id = SnapshotId;
+    const KIND: Kind = Kind::Snapshot;
+    const OBJECT: &'static str = "snapshot";
+    const FORMAT: u32 = FORMAT;
+    const MAX_BYTES: usize = SNAPSHOT_MAX_BYTES;
+
+    fn id_of(bytes: &[u8]) -> SnapshotId {
+        SnapshotId::of(bytes)
     }
 
-    /// Reads the object that is stored under `id`.
-    pub fn decode(id: SnapshotId, bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.len() > SNAPSHOT_MAX_BYTES {
-            return Err(FormatError::invalid(
-                OBJECT,
-                format!("it has {} bytes", bytes.len()),
-            ));
-        }
-        if SnapshotId::of(bytes) != id {
-            return Err(FormatError::invalid(
-                OBJECT,
-                "its bytes do not have the digest in its name",
-            ));
-        }
-        let snapshot: Self = serde_json::from_slice(bytes)
-            .map_err(|error| FormatError::invalid(OBJECT, error.to_string()))?;
-        if snapshot.format != FORMAT {
-            let found = u16::try_from(snapshot.format).unwrap_or(u16::MAX);
-            return Err(FormatError::Version {
-                object: OBJECT,
-                found,
-                known: FORMAT as u16,
-            });
-        }
-        Ok(snapshot)
+    fn format(&self) -> u32 {
+        self.format
+    }
+
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    fn created_ms(&self) -> u64 {
+        self.created_ms
+    }
+
+    fn check(&self) -> Result<(), FormatError> {
+        Ok(())
     }
 }
 

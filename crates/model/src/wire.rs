@@ -114,6 +114,23 @@ impl<'a> Reader<'a> {
         self.array(field)
     }
 
+    /// The next number in LEB128, in no more bytes than it needs.
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, FormatError> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8(field)?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(self.invalid(format!("{field} is not a number in LEB128")))
+    }
+
     /// The 12 bytes every binary object starts with: its magic, its version, two zero bytes.
     pub fn header(&mut self, magic: &[u8; 8], known: u16) -> Result<(), FormatError> {
         let object = self.object;
@@ -156,4 +173,14 @@ pub fn write_header(out: &mut Vec<u8>, magic: &[u8; 8], version: u16) {
     out.extend_from_slice(magic);
     out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
+}
+
+/// Writes a number as LEB128: 7 bits a byte, the lowest first, the highest bit set on all but the
+/// last. The counterpart of [`Reader::varint`].
+pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }

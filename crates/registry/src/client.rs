@@ -5,6 +5,7 @@
 //! probably remembered. A tag never seen is asked for by GET at once: HEAD and then GET would cost
 //! the same pull and one round trip more.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -20,8 +21,12 @@ use crate::error::RegistryError;
 use crate::exchange::{self, Answer, Ask, Clock};
 use crate::limits::{CONFIG_MAX_BYTES, MANIFEST_MAX_BYTES};
 use crate::memory::Memory;
+use crate::range::{self, Range};
 use crate::settings::Settings;
 use crate::target::{Selector, Target};
+use crate::writer::Writer;
+
+const POISONED: &str = "no code that holds this lock panics";
 
 /// What a registry says about its pull limit (Docker Hub, "Pull usage and limits").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,6 +47,7 @@ pub(crate) struct Client {
     authorizer: Authorizer,
     memory: Option<Memory>,
     endpoints: Mutex<HashMap<String, Arc<[Endpoint]>>>,
+    writer: Writer,
 }
 
 /// What a tag or digest is now.
@@ -94,7 +100,24 @@ impl Client {
             authorizer,
             memory,
             endpoints: Mutex::default(),
+            writer: Writer::default(),
         }
+    }
+
+    fn remember(&self, write: impl FnOnce(&Memory) + Send + 'static) {
+        if let Some(memory) = self.memory.clone() {
+            self.writer.add(Box::new(move || write(&memory)));
+        }
+    }
+
+    fn remember_content(&self, digest: &Digest, content: &[u8]) {
+        let (digest, content) = (digest.clone(), content.to_vec());
+        self.remember(move |memory| memory.put(&digest, &content));
+    }
+
+    /// Waits until everything is remembered.
+    pub(crate) async fn settle(&self) {
+        self.writer.settle().await;
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -122,9 +145,8 @@ impl Client {
             Some((digest, limit)) => self.known(target, digest, limit, clock).await?,
             None => self.get(target, tag, clock).await?,
         };
-        if let Some(memory) = &self.memory {
-            memory.note_seen(target);
-        }
+        let target = target.clone();
+        self.remember(move |memory| memory.note_seen(&target));
         Ok(top)
     }
 
@@ -191,9 +213,7 @@ impl Client {
                 clock,
             )
             .await?;
-        if let Some(memory) = &self.memory {
-            memory.put(content.digest, &answer.body);
-        }
+        self.remember_content(content.digest, &answer.body);
         Ok((answer.host, answer.body))
     }
 
@@ -244,9 +264,7 @@ impl Client {
         let digest = answer
             .announced
             .unwrap_or_else(|| Digest::sha256(&answer.body));
-        if let Some(memory) = &self.memory {
-            memory.put(&digest, &answer.body);
-        }
+        self.remember_content(&digest, &answer.body);
         let media_type = answer.headers.get(CONTENT_TYPE);
         let media_type = media_type.and_then(|value| value.to_str().ok());
         Ok(Top {
@@ -264,7 +282,7 @@ impl Client {
         ask: Ask<'_>,
         clock: &Clock,
     ) -> Result<Answer, RegistryError> {
-        let endpoints = self.endpoints(target.host())?;
+        let endpoints = self.endpoints(target.host()).await?;
         let mut last = None;
         for endpoint in endpoints.iter() {
             if endpoint.role != Role::Last && endpoint.is_down() {
@@ -290,17 +308,48 @@ impl Client {
         Err(last.expect("the last host of a list is the registry itself, which is always asked"))
     }
 
-    fn endpoints(&self, registry: &str) -> Result<Arc<[Endpoint]>, RegistryError> {
-        let mut known = self
+    async fn endpoints(&self, registry: &str) -> Result<Arc<[Endpoint]>, RegistryError> {
+        let known = self
             .endpoints
             .lock()
-            .expect("no code that holds this lock panics");
+            .expect(POISONED)
+            .get(registry)
+            .cloned();
+        if let Some(endpoints) = known {
+            return Ok(endpoints);
+        }
+        let within = self.insecure_by_range(registry).await;
+        let mut known = self.endpoints.lock().expect(POISONED);
         if let Some(endpoints) = known.get(registry) {
             return Ok(endpoints.clone());
         }
-        let endpoints: Arc<[Endpoint]> = endpoint::endpoints(&self.settings, registry)?.into();
+        let mut settings = Cow::Borrowed(&self.settings);
+        if !within.is_empty() {
+            settings.to_mut().insecure.extend(within);
+        }
+        let endpoints: Arc<[Endpoint]> = endpoint::endpoints(&settings, registry)?.into();
         known.insert(registry.to_owned(), endpoints.clone());
         Ok(endpoints)
+    }
+
+    /// The registry and those of its mirrors whose addresses are listed as insecure.
+    async fn insecure_by_range(&self, registry: &str) -> Vec<String> {
+        let listed = self.settings.insecure.iter();
+        let ranges: Vec<Range> = listed.filter_map(|text| Range::parse(text)).collect();
+        let mut within = Vec::new();
+        if ranges.is_empty() {
+            return within;
+        }
+        let mirrors = self.settings.mirrors.get(registry).into_iter().flatten();
+        let hosts = mirrors
+            .map(String::as_str)
+            .chain([endpoint::own_host(registry)]);
+        for host in hosts.map(endpoint::host_of) {
+            if range::any_holds(&ranges, host).await {
+                within.push(host.to_owned());
+            }
+        }
+        within
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use larder_model::dockerfile::Platform;
 use larder_model::identity::{BaseIdentity, Healthcheck, InheritedConfig, environment};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
-use crate::platform::Platform;
+use crate::platform::platform;
 
 /// The types asked for; the order shows no preference, as in containerd's resolver.
 pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v2+json, \
@@ -209,7 +210,7 @@ fn entries(raw: Vec<RawDescriptor>) -> Vec<Entry> {
             .and_then(|platform| platform.features.as_ref());
         let has_features = features.is_some_and(|features| !features.is_empty());
         let platform = raw.platform.as_ref().map(|raw| {
-            Platform::new(
+            platform(
                 &raw.os,
                 &raw.architecture,
                 raw.variant.as_deref().unwrap_or_default(),
@@ -271,7 +272,7 @@ impl Config {
         })?;
         let diff_ids = rootfs.diff_ids.unwrap_or_default();
         let config = Self {
-            platform: Platform::new(
+            platform: platform(
                 raw.os.as_deref().unwrap_or_default(),
                 raw.architecture.as_deref().unwrap_or_default(),
                 raw.variant.as_deref().unwrap_or_default(),
@@ -290,6 +291,11 @@ pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity, RegistryEr
     let (config, _) = Config::read(config, what)?;
     let chain = config.chain.as_ref().map_or("", Digest::as_str);
     Ok(BaseIdentity::of(chain, &config.inherited))
+}
+
+/// What the children of an image with this configuration inherit.
+pub(crate) fn inherited_from(config: &[u8], what: &str) -> Result<InheritedConfig, RegistryError> {
+    Config::read(config, what).map(|(config, _)| config.inherited)
 }
 
 /// OCI image specification, `config.md`, "Layer `ChainID`".

@@ -69,16 +69,26 @@ pub(crate) fn endpoints(
             all.push(endpoint);
         }
     }
-    let own = if registry == "docker.io" {
-        DOCKER_HUB_HOST
-    } else {
-        registry
-    };
-    for mut endpoint in at(settings, own)? {
+    for mut endpoint in at(settings, own_host(registry))? {
         registry.clone_into(&mut endpoint.registry);
         all.push(endpoint);
     }
     Ok(all)
+}
+
+/// Where a registry itself is.
+pub(crate) fn own_host(registry: &str) -> &str {
+    if registry == "docker.io" {
+        DOCKER_HUB_HOST
+    } else {
+        registry
+    }
+}
+
+/// The host in an address that may have a scheme.
+pub(crate) fn host_of(address: &str) -> &str {
+    let host = address.split_once("://").map_or(address, |(_, host)| host);
+    host.trim_end_matches('/')
 }
 
 /// `host`, `host:port` or a URL without a path; more than one only for a host listed as insecure.
@@ -88,10 +98,7 @@ fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError
         value: address.to_owned(),
         reason: reason.to_owned(),
     };
-    let host = address
-        .split_once("://")
-        .map_or(address, |(_, host)| host)
-        .trim_end_matches('/');
+    let host = host_of(address);
     if host.contains(['@', '/', '?', '#']) {
         return Err(refuse(
             "expected `host`, `host:port` or `https://host:port`, nothing after it",

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use larder_model::dockerfile::Platform;
+
 use crate::digest::Digest;
-use crate::platform::Platform;
 
 /// Why an image could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ pub enum RegistryError {
         /// The image.
         image: String,
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What there is.
         offered: Vec<Platform>,
     },

@@ -9,8 +9,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use larder_model::identity::InheritedConfig;
+
 use crate::auth::Challenge;
 use crate::digest::Digest;
+use crate::document;
 use crate::limits::{CONFIG_MAX_BYTES, MEMORY_MAX_BYTES, MEMORY_MAX_FILES};
 use crate::target::Target;
 
@@ -37,12 +40,7 @@ pub struct Memory {
 impl Memory {
     /// The memory in `folder`, which is made if need be, brought back within its bounds.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let root = folder.join("registry-v1");
-        let memory = Self {
-            contents: root.join("contents"),
-            tags: root.join("tags"),
-            challenges: root.join("challenges"),
-        };
+        let memory = Self::at(folder);
         for folder in [&memory.contents, &memory.tags, &memory.challenges] {
             DirBuilder::new()
                 .recursive(true)
@@ -53,8 +51,29 @@ impl Memory {
         Ok(memory)
     }
 
+    /// The memory in `folder`, if there is one; nothing is made or changed for it.
+    pub fn existing(folder: &Path) -> Option<Self> {
+        let memory = Self::at(folder);
+        memory.contents.is_dir().then_some(memory)
+    }
+
+    fn at(folder: &Path) -> Self {
+        let root = folder.join("registry-v1");
+        Self {
+            contents: root.join("contents"),
+            tags: root.join("tags"),
+            challenges: root.join("challenges"),
+        }
+    }
+
+    /// What an image's children inherit, if its configuration is remembered.
+    pub fn inherited(&self, config: &Digest) -> Option<InheritedConfig> {
+        let content = self.get(config)?;
+        document::inherited_from(&content, config.as_str()).ok()
+    }
+
     /// The content that `digest` names, if it is remembered.
-    pub(crate) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+    pub fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
         let path = self.contents.join(file_name(digest));
         let file = File::open(&path).ok()?;
         if file.metadata().ok()?.len() > CONFIG_MAX_BYTES as u64 {
@@ -70,19 +89,32 @@ impl Memory {
         None
     }
 
+    /// Remembers a content under the digest that it has.
+    pub fn learn(&self, content: &[u8]) {
+        let path = self.contents.join(file_name(&Digest::sha256(content)));
+        if content.len() <= CONFIG_MAX_BYTES && !path.exists() {
+            write(&path, content);
+        }
+    }
+
     /// Remembers a content that was verified against its digest.
     pub(crate) fn put(&self, digest: &Digest, content: &[u8]) {
         write(&self.contents.join(file_name(digest)), content);
     }
 
     /// Whether the tag was resolved before.
-    pub(crate) fn has_seen(&self, target: &Target) -> bool {
+    pub fn has_seen(&self, target: &Target) -> bool {
         self.tags.join(key(&target.to_string())).exists()
     }
 
     /// Remembers that the tag was resolved.
-    pub(crate) fn note_seen(&self, target: &Target) {
-        write(&self.tags.join(key(&target.to_string())), b"");
+    pub fn note_seen(&self, target: &Target) {
+        let path = self.tags.join(key(&target.to_string()));
+        // What is used stays.
+        match File::open(&path) {
+            Ok(file) => told(file.set_modified(SystemTime::now()), &path),
+            Err(_) => write(&path, b""),
+        }
     }
 
     pub(crate) fn challenge(&self, origin: &str) -> Option<Challenge> {

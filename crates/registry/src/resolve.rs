@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use larder_model::dockerfile::Platform;
 use larder_model::identity::{BaseIdentity, InheritedConfig};
 use serde::Serialize;
 use tokio::sync::OnceCell;
@@ -16,7 +18,7 @@ use crate::error::RegistryError;
 use crate::exchange::Clock;
 use crate::limits::INDEX_DEPTH_MAX;
 use crate::memory::Memory;
-use crate::platform::Platform;
+use crate::platform::{is_unknown, rank};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -101,7 +103,11 @@ impl Registry {
 
     /// What an image is today.
     pub async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
-        self.run([&request.target]).resolve(request).await
+        let deadline = self.client.settings().deadline;
+        let run = self.run([&request.target], deadline);
+        let resolved = run.resolve(request).await;
+        self.client.settle().await;
+        resolved
     }
 
     /// What several images are today, in the order they were asked for; all within one deadline.
@@ -109,36 +115,53 @@ impl Registry {
         &self,
         requests: &[ImageRequest],
     ) -> Vec<Result<Resolved, RegistryError>> {
-        let run = self.run(requests.iter().map(|request| &request.target));
+        self.resolve_within(requests, self.client.settings().deadline)
+            .await
+    }
+
+    /// As [`Registry::resolve_all`], with a deadline of its own: for a caller who asks more than
+    /// once, and must be done by a time.
+    pub async fn resolve_within(
+        &self,
+        requests: &[ImageRequest],
+        deadline: Duration,
+    ) -> Vec<Result<Resolved, RegistryError>> {
+        let run = self.run(requests.iter().map(|request| &request.target), deadline);
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let each: Vec<_> = requests.iter().map(|one| run.resolve(one)).collect();
-        stream::iter(each)
+        let resolved = stream::iter(each)
             .buffered(self.client.settings().concurrency.max(1))
             .collect()
-            .await
+            .await;
+        self.client.settle().await;
+        resolved
     }
 
     /// The digest that a tag has now (of its index, where it is one), at the price of one HEAD.
     pub async fn digest(&self, target: &Target) -> Result<Digest, RegistryError> {
-        let clock = self.clock();
-        clock
-            .bound(&target.to_string(), self.client.digest(target, &clock))
-            .await
+        let clock = self.clock(self.client.settings().deadline);
+        let asked = self.client.digest(target, &clock);
+        let digest = clock.bound(&target.to_string(), asked).await;
+        self.client.settle().await;
+        digest
     }
 
-    fn clock(&self) -> Clock {
-        let settings = self.client.settings();
-        Clock::start(settings.deadline, settings.try_limit)
+    fn clock(&self, deadline: Duration) -> Clock {
+        Clock::start(deadline, self.client.settings().try_limit)
     }
 
-    fn run<'a>(&'a self, targets: impl IntoIterator<Item = &'a Target>) -> Run<'a> {
+    fn run<'a>(
+        &'a self,
+        targets: impl IntoIterator<Item = &'a Target>,
+        deadline: Duration,
+    ) -> Run<'a> {
         let tops = targets
             .into_iter()
             .map(|target| (target, OnceCell::new()))
             .collect();
         Run {
             client: &self.client,
-            clock: self.clock(),
+            clock: self.clock(deadline),
             tops,
         }
     }
@@ -157,7 +180,7 @@ impl Run<'_> {
         let content = Content::config(&request.target, &manifest.config, manifest.config_size);
         let body = self.client.content(&content, &self.clock).await?;
         let config = Config::parse(&body, manifest.layers, what)?;
-        if !choice.is_labelled && request.platform.rank(&config.platform).is_none() {
+        if !choice.is_labelled && rank(&request.platform, &config.platform).is_none() {
             return Err(no_platform(request, &choice.platforms));
         }
         let chain = config.chain.as_ref().map_or("", Digest::as_str);
@@ -240,22 +263,22 @@ impl Run<'_> {
 /// The entry containerd takes: of those that serve the platform the best, of equals the first;
 /// entries without a platform come last (`core/images/image.go`, `Manifest`).
 fn best<'a>(entries: &'a [Entry], wanted: &Platform) -> Option<&'a Entry> {
-    let rank = |entry: &Entry| match &entry.platform {
+    let rank_of = |entry: &Entry| match &entry.platform {
         Some(_) if entry.needs_features => None,
-        Some(platform) => wanted.rank(platform),
+        Some(platform) => rank(wanted, platform),
         None => Some(usize::MAX),
     };
     let images = entries
         .iter()
         .filter(|entry| entry.kind != Some(Kind::SchemaOne));
-    let ranked = images.filter_map(|entry| rank(entry).map(|rank| (rank, entry)));
+    let ranked = images.filter_map(|entry| rank_of(entry).map(|rank| (rank, entry)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, entry)| entry)
 }
 
 fn offered(entries: &[Entry]) -> Vec<Platform> {
     let named = entries.iter().filter_map(|entry| entry.platform.clone());
     let mut all = Vec::new();
-    for platform in named.filter(|platform| !platform.is_unknown()) {
+    for platform in named.filter(|platform| !is_unknown(platform)) {
         if !all.contains(&platform) {
             all.push(platform);
         }
@@ -266,7 +289,7 @@ fn offered(entries: &[Entry]) -> Vec<Platform> {
 fn no_platform(request: &ImageRequest, offered: &[Platform]) -> RegistryError {
     RegistryError::NoPlatform {
         image: request.target.to_string(),
-        wanted: request.platform.clone(),
+        wanted: Box::new(request.platform.clone()),
         offered: offered.to_vec(),
     }
 }

@@ -15,7 +15,7 @@ pub struct Settings {
     /// `http://127.0.0.1:5000`.
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Registries (`host` or `host:port`) that may be reached without a valid certificate or over
-    /// plain HTTP. Loopback hosts need no mention.
+    /// plain HTTP, and ranges of addresses (`10.0.0.0/8`) of such. Loopback hosts need no mention.
     pub insecure: BTreeSet<String>,
     /// Proxies to reach registries through.
     pub proxies: Proxies,

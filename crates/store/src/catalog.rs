@@ -1,50 +1,52 @@
-//! The catalog: publishing snapshots, and finding the newest one that a ladder allows.
+//! The catalog: publishing documents (snapshots and archives), and finding the newest one that a
+//! ladder allows.
 //!
 //! There is no index. A lineage is a folder whose names sort newest first; publishing is writing
 //! one more object into it, so any number of writers at once lose nothing.
 
+use std::fmt::Display;
+
 use larder_model::address;
-use larder_model::digest::SnapshotId;
+use larder_model::document::Document;
 use larder_model::ladder::Rung;
-use larder_model::limits::SNAPSHOT_MAX_BYTES;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
 
-/// Snapshots looked at on one rung before it is given up.
+/// Documents looked at on one rung before it is given up.
 const CANDIDATES_PER_RUNG: usize = 4;
 /// Jobs looked at on a rung that accepts any job.
 const JOBS_PER_RUNG: usize = 32;
-/// Snapshots that one listing of a store returns.
+/// Documents that one listing of a store returns.
 const LISTING_MAX: usize = 10_000;
 /// Reads at once while listing.
 const LISTING_READS: usize = 16;
 
-/// A snapshot that a ladder leads to, by name only.
+/// A document that a ladder leads to, by name only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct Candidate<D: Document = Snapshot> {
     /// Path of its object.
     pub path: String,
     /// When it was made (Unix time in milliseconds).
     pub created_ms: u64,
     /// Its id.
-    pub id: SnapshotId,
+    pub id: D::Id,
 }
 
-/// A snapshot that was read and verified.
+/// A document that was read and verified.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct Found<D: Document = Snapshot> {
     /// Its id.
-    pub id: SnapshotId,
+    pub id: D::Id,
     /// What it says.
-    pub snapshot: Snapshot,
+    pub document: D,
 }
 
-impl Candidate {
+impl<D: Document> Candidate<D> {
     fn parse(folder: &str, name: &str) -> Option<Self> {
-        let (created_ms, id) = address::parse_snapshot(name)?;
+        let (created_ms, id) = address::parse_document(name)?;
         Some(Self {
             path: format!("{folder}/{name}"),
             created_ms,
@@ -53,12 +55,15 @@ impl Candidate {
     }
 }
 
-/// The newest snapshots on a rung, newest first.
-pub async fn candidates(objects: &Objects, rung: &Rung) -> Result<Vec<Candidate>, StoreError> {
+/// The newest documents of a kind on a rung, newest first.
+pub async fn candidates<D: Document>(
+    objects: &Objects,
+    rung: &Rung,
+) -> Result<Vec<Candidate<D>>, StoreError> {
     match rung {
-        Rung::Lineage(lineage) => newest(objects, &address::lineage(lineage)).await,
+        Rung::Lineage(lineage) => newest(objects, &address::lineage(D::KIND, lineage)).await,
         Rung::AnyJob(lineage) => {
-            let scope = address::scope(lineage);
+            let scope = address::scope(D::KIND, lineage);
             let mut all = Vec::new();
             for job in objects.folders(&scope, JOBS_PER_RUNG).await? {
                 all.extend(newest(objects, &format!("{scope}/{job}")).await?);
@@ -70,7 +75,10 @@ pub async fn candidates(objects: &Objects, rung: &Rung) -> Result<Vec<Candidate>
     }
 }
 
-async fn newest(objects: &Objects, folder: &str) -> Result<Vec<Candidate>, StoreError> {
+async fn newest<D: Document>(
+    objects: &Objects,
+    folder: &str,
+) -> Result<Vec<Candidate<D>>, StoreError> {
     let names = objects.first_names(folder, CANDIDATES_PER_RUNG).await?;
     let parsed = names
         .iter()
@@ -78,39 +86,45 @@ async fn newest(objects: &Objects, folder: &str) -> Result<Vec<Candidate>, Store
     Ok(parsed.collect())
 }
 
-/// The newest snapshot of exactly this lineage: its head.
-pub async fn head(objects: &Objects, lineage: &Lineage) -> Result<Option<SnapshotId>, StoreError> {
-    let newest = newest(objects, &address::lineage(lineage)).await?;
+/// The newest document of exactly this lineage: its head.
+pub async fn head<D: Document>(
+    objects: &Objects,
+    lineage: &Lineage,
+) -> Result<Option<D::Id>, StoreError> {
+    let newest = newest::<D>(objects, &address::lineage(D::KIND, lineage)).await?;
     Ok(newest.first().map(|candidate| candidate.id))
 }
 
-/// Reads a snapshot and verifies that it is the one its name promises.
-pub async fn read(objects: &Objects, candidate: &Candidate) -> Result<Found, StoreError> {
-    let bytes = objects.get(&candidate.path, SNAPSHOT_MAX_BYTES).await?;
-    let snapshot =
-        Snapshot::decode(candidate.id, &bytes).map_err(StoreError::format(&candidate.path))?;
+/// Reads a document and verifies that it is the one its name promises.
+pub async fn read<D: Document>(
+    objects: &Objects,
+    candidate: &Candidate<D>,
+) -> Result<Found<D>, StoreError> {
+    let bytes = objects.get(&candidate.path, D::MAX_BYTES).await?;
+    let document = D::decode(candidate.id, &bytes).map_err(StoreError::format(&candidate.path))?;
     Ok(Found {
         id: candidate.id,
-        snapshot,
+        document,
     })
 }
 
-/// Publishes a snapshot. Everything that it refers to must be stored already; once this returns,
+/// Publishes a document. Everything that it refers to must be stored already; once this returns,
 /// it is durable and any job may find it.
-pub async fn publish(objects: &Objects, snapshot: &Snapshot) -> Result<SnapshotId, StoreError> {
-    let (id, bytes) = snapshot.encode();
-    let path = address::snapshot(&snapshot.lineage, snapshot.created_ms, id);
-    objects.put(&path, bytes).await?;
+pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::Id, StoreError> {
+    let (id, bytes) = document.encode();
+    objects.put(&document.path(id), bytes).await?;
     Ok(id)
 }
 
-/// Every snapshot of a store, newest first, with the faults of those that cannot be read.
-pub async fn list(objects: &Objects) -> Result<(Vec<Found>, Vec<StoreError>), StoreError> {
+/// Every document of a kind in a store, newest first, with the faults of those that cannot be read.
+pub async fn list<D: Document>(
+    objects: &Objects,
+) -> Result<(Vec<Found<D>>, Vec<StoreError>), StoreError> {
     use futures_util::StreamExt as _;
-    let paths = objects.walk(&address::snapshots(), LISTING_MAX).await?;
+    let paths = objects.walk(&address::folder(D::KIND), LISTING_MAX).await?;
     let named = paths.iter().filter_map(|path| {
         let (folder, name) = path.rsplit_once('/')?;
-        Candidate::parse(folder, name)
+        Candidate::<D>::parse(folder, name)
     });
     let reads = named.map(|candidate| async move { read(objects, &candidate).await });
     let results: Vec<_> = futures_util::stream::iter(reads)
@@ -124,17 +138,17 @@ pub async fn list(objects: &Objects) -> Result<(Vec<Found>, Vec<StoreError>), St
             Err(error) => faults.push(error),
         }
     }
-    found.sort_by_key(|one| std::cmp::Reverse((one.snapshot.created_ms, one.id)));
+    found.sort_by_key(|one| std::cmp::Reverse((one.document.created_ms(), one.id)));
     Ok((found, faults))
 }
 
-/// Marks a snapshot as one that no job can use, so that the next one does not try it again. The
-/// snapshot itself stays: it may be needed to find out why.
-pub async fn mark_broken(objects: &Objects, id: SnapshotId, why: &str) -> Result<(), StoreError> {
+/// Marks a document as one that no job can use, so that the next one does not try it again. The
+/// document itself stays: it may be needed to find out why.
+pub async fn mark_broken(objects: &Objects, id: impl Display, why: &str) -> Result<(), StoreError> {
     objects.put(&address::broken(id), why.to_owned()).await
 }
 
-/// Whether a snapshot was marked.
-pub async fn is_broken(objects: &Objects, id: SnapshotId) -> Result<bool, StoreError> {
+/// Whether a document was marked.
+pub async fn is_broken(objects: &Objects, id: impl Display) -> Result<bool, StoreError> {
     objects.has(&address::broken(id)).await
 }

@@ -1,4 +1,6 @@
-//! Frames as zstd: compressing blocks together, and taking verified blocks out again.
+//! Frames as zstd: compressing blocks or chunks together, and taking them out again to be verified.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use larder_model::limits::{BLOCK_BYTES, FRAME_CONTENT_BYTES};
@@ -7,12 +9,20 @@ use larder_model::limits::{BLOCK_BYTES, FRAME_CONTENT_BYTES};
 /// at the end of a job that somebody waits for.
 const ZSTD_LEVEL: i32 = 1;
 
+/// The level for what is small and repeats itself: headers of tars, and recipes. On the headers of
+/// 43,000 files it is 16 % smaller than level 1, and costs 80 ms more.
+const ZSTD_LEVEL_HIGH: i32 = 9;
+
 /// Compresses frames; holds zstd's working memory, so use one for many frames.
 pub(crate) struct Compressor(zstd::bulk::Compressor<'static>);
 
 impl Compressor {
     pub(crate) fn new() -> Self {
-        Self(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("level 1 exists"))
+        Self::at(ZSTD_LEVEL)
+    }
+
+    fn at(level: i32) -> Self {
+        Self(zstd::bulk::Compressor::new(level).expect("the level exists"))
     }
 
     pub(crate) fn compress(&mut self, content: &[u8]) -> Vec<u8> {
@@ -22,16 +32,65 @@ impl Compressor {
     }
 }
 
+/// Compressors for threads that come and go.
+pub(crate) struct Pool {
+    level: i32,
+    idle: Mutex<Vec<Compressor>>,
+}
+
+impl Pool {
+    /// For what files hold.
+    pub(crate) fn fast() -> Arc<Self> {
+        Self::at(ZSTD_LEVEL)
+    }
+
+    /// For what is small and repeats itself.
+    pub(crate) fn high() -> Arc<Self> {
+        Self::at(ZSTD_LEVEL_HIGH)
+    }
+
+    fn at(level: i32) -> Arc<Self> {
+        let idle = Mutex::default();
+        Arc::new(Self { level, idle })
+    }
+
+    /// Compresses into a buffer that has room for what zstd cannot make smaller.
+    pub(crate) fn compress_into(&self, content: &[u8], stored: &mut Vec<u8>) {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut compressor = taken.unwrap_or_else(|| Compressor::at(self.level));
+        let done = compressor.0.compress_to_buffer(content, stored);
+        done.expect("the buffer has the size that zstd itself asks for");
+        idle().push(compressor);
+    }
+
+    pub(crate) fn compress(&self, content: &[u8]) -> Vec<u8> {
+        let mut stored = Vec::with_capacity(zstd::zstd_safe::compress_bound(content.len()));
+        self.compress_into(content, &mut stored);
+        stored
+    }
+}
+
 /// Decompresses a frame that must hold `blocks` blocks.
 pub(crate) fn decompress(stored: &[u8], blocks: u8) -> Result<Bytes, String> {
-    let expected = usize::from(blocks) * BLOCK_BYTES;
+    decompress_exactly(stored, usize::from(blocks) * BLOCK_BYTES)
+}
+
+/// Decompresses a frame that must hold `expected` bytes.
+pub(crate) fn decompress_exactly(stored: &[u8], expected: usize) -> Result<Bytes, String> {
     debug_assert!(
         expected <= FRAME_CONTENT_BYTES,
-        "checked when the map was read"
+        "checked when the map or the recipe was read"
     );
-    let content = zstd::bulk::decompress(stored, expected).map_err(|error| error.to_string())?;
+    let content = decompress_up_to(stored, expected)?;
     if content.len() != expected {
         return Err(format!("it holds {} bytes, not {expected}", content.len()));
     }
+    Ok(content)
+}
+
+/// Decompresses a frame of at most `max` bytes.
+pub(crate) fn decompress_up_to(stored: &[u8], max: usize) -> Result<Bytes, String> {
+    let content = zstd::bulk::decompress(stored, max).map_err(|error| error.to_string())?;
     Ok(content.into())
 }

@@ -49,6 +49,14 @@ pub enum StoreError {
         /// What is wrong with its bytes.
         why: String,
     },
+    /// A blob that was to be stored could not be read, or is not what was announced.
+    #[error("cannot save {name:?}: {why}")]
+    Content {
+        /// Name of the blob.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The volume's own file on this machine failed.
     #[error("cannot read the volume: {0}")]
     Volume(String),

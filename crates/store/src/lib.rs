@@ -1,7 +1,7 @@
-//! Bytes at rest: packs, maps and snapshots in any object store.
+//! Bytes at rest: packs, maps, recipes, snapshots and archives in any object store.
 //!
 //! This is the only crate that knows `object_store`. Objects are written once and never changed; a
-//! snapshot is written last; whatever is read is bounded in size and verified before it is used.
+//! snapshot or an archive is written last; whatever is read is bounded in size and verified before it is used.
 //!
 //! | module | holds |
 //! |---|---|
@@ -9,16 +9,21 @@
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
-//! | [`catalog`] | publishing snapshots, and finding the newest by ladder |
+//! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
+//! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
+//! | [`images`] | what a project's machines remember together of images |
 
+pub mod archive;
 pub mod catalog;
 mod codec;
 pub mod error;
+pub mod images;
 pub mod location;
 pub mod objects;
 pub mod packer;
 pub mod source;
 
+pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
 pub use location::Location;

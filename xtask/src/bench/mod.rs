@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements beside peers, written to docs/BENCHMARKS.md.
 
+mod archive;
 mod disk;
 mod first_save;
 mod kept;
@@ -27,6 +28,7 @@ enum Bench {
     Rolling(rolling::Args),
     FirstSave(first_save::Args),
     Volume(volume::Args),
+    Archive(archive::Args),
 }
 
 /// Runs the benchmark that was asked for.
@@ -35,5 +37,6 @@ pub fn run(args: &Args) -> Result<()> {
         Bench::Rolling(args) => rolling::run(args),
         Bench::FirstSave(args) => first_save::run(args),
         Bench::Volume(args) => volume::run(args),
+        Bench::Archive(args) => archive::run(args),
     }
 }

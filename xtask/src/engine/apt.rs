@@ -21,7 +21,7 @@ use crate::{process, say};
 const OLDEST_ENGINE: u32 = 23;
 
 /// Each program that is needed and the package that brings it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("dockerd", "docker.io"),
     ("docker", "docker-cli"),
     ("containerd", "containerd"),
@@ -35,6 +35,7 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("busybox", "busybox-static"),
     ("setfattr", "attr"),
     ("openssl", "openssl"),
+    ("time", "time"),
 ];
 
 /// The same for what has no program of its own.

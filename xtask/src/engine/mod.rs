@@ -1,10 +1,11 @@
 //! `cargo xtask engine`: makes a bare Debian or Ubuntu machine ready for the tests, the demo and
-//! the benchmarks: packages, a Docker engine, an S3 server and the demo's base image.
+//! the benchmarks: packages, a Docker engine and an older one, an S3 server and the demo's base image.
 
 mod apt;
 mod base;
 mod distribution;
 mod moto;
+mod older;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub struct Args {
 pub struct Machine {
     /// The S3 server program.
     pub moto_server: PathBuf,
+    /// Docker 20.10.24, unpacked: `usr/sbin/dockerd` and so on below.
+    pub older_engine: PathBuf,
     /// The demo's base image as a root file system in a tar file, for `docker import`.
     pub base_tar: PathBuf,
     /// Where things that can be made again are kept.
@@ -54,9 +57,11 @@ pub fn ready() -> Result<Machine> {
     let distribution = Distribution::detect()?;
     apt::install_missing(&distribution, &cache)?;
     let moto_server = moto::ready(&cache)?;
+    let older_engine = older::ready(&distribution, &cache)?;
     let base_tar = base::ready(&distribution, &cache)?;
     Ok(Machine {
         moto_server,
+        older_engine,
         base_tar,
         cache,
     })
@@ -77,6 +82,7 @@ fn print() -> Result<()> {
         format!("{}{note}", path.display())
     };
     say::line(format!("S3 server    {}", there(moto::program(&cache))));
+    say::line(format!("older engine {}", there(older::folder(&cache))));
     say::line(format!(
         "base image   {}",
         there(base::tar_path(&distribution, &cache)?)

@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use larder_model::dockerfile::ImageConfigs;
+
 use crate::args::Build;
+use crate::plan::draft::{self, Draft};
 use crate::plan::fault::Fault;
 use crate::plan::input;
-use crate::plan::record::NamedPlan;
 use crate::report::Report;
 use crate::settings::BuildSurroundings;
 
-/// Plans the builds that were named, or the one in the current folder. What cannot be planned is a
+/// The builds that were named, or the one in the current folder. What cannot be planned is a
 /// warning: the job may build something else.
-pub fn planned(paths: &[PathBuf], report: &Report) -> Vec<NamedPlan> {
+pub fn drafts(paths: &[PathBuf], report: &Report) -> Vec<Draft> {
     let around = match BuildSurroundings::here() {
         Ok(around) => around,
         Err(failure) => {
@@ -21,17 +23,17 @@ pub fn planned(paths: &[PathBuf], report: &Report) -> Vec<NamedPlan> {
     };
     let found: Vec<PathBuf> = input::usual_file(&around.folder).into_iter().collect();
     let paths = if paths.is_empty() { &found } else { paths };
-    let mut plans = Vec::new();
+    let mut drafts = Vec::new();
     for path in paths {
-        match plan(path, &around) {
-            Ok(planned) => plans.extend(planned),
+        match draft(path, &around) {
+            Ok(drafted) => drafts.extend(drafted),
             Err(fault) => report.warning(&format!("its base images are not looked at: {fault}")),
         }
     }
-    plans
+    drafts
 }
 
-fn plan(path: &Path, around: &BuildSurroundings) -> Result<Vec<NamedPlan>, Fault> {
+fn draft(path: &Path, around: &BuildSurroundings) -> Result<Vec<Draft>, Fault> {
     let build = if path.is_dir() {
         Build {
             context: path.to_owned(),
@@ -44,5 +46,7 @@ fn plan(path: &Path, around: &BuildSurroundings) -> Result<Vec<NamedPlan>, Fault
             ..Build::default()
         }
     };
-    input::plans(&build, around)
+    let drafts = input::drafts(&build, around)?;
+    draft::plans(&drafts, &ImageConfigs::new())?;
+    Ok(drafts)
 }

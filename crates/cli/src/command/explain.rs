@@ -15,10 +15,11 @@ use crate::settings::Settings;
 
 /// Explains each build.
 pub fn run(verb: &Explain, report: &Report) -> Done {
-    let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
-    let plans =
-        input::plans(&verb.build, &around).map_err(|fault| reject(fault, verb.json, report))?;
-    let survey = Survey::look(plans, &settings, &verb.build, true)?;
+    let look = &verb.look;
+    let (settings, around) = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
+    let survey = input::drafts(&look.build, &around)
+        .and_then(|drafts| Survey::look(&drafts, &settings, &look.build, true))
+        .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);
     if verb.json {
         let builds: Vec<Value> = survey.plans.iter().map(|one| build(&survey, one)).collect();

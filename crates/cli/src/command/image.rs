@@ -9,9 +9,9 @@ use larder_model::reference::ImageReference;
 use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved};
 use serde_json::{Value, json};
 
-use crate::args::Image;
+use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
-use crate::plan::images::{platform_of, target_of};
+use crate::plan::images::target_of;
 use crate::plan::input::{host_platform, platform};
 use crate::report::Report;
 use crate::settings::Settings;
@@ -21,20 +21,20 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Shows the images; fails if one of them is not known.
 pub fn run(verb: &Image, report: &Report) -> Done {
-    let (settings, _) = Settings::for_builds(&verb.which, &verb.reach)?;
+    let (settings, _) = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
     let host = host_platform();
     let wanted = verb.platform.as_deref();
     let wanted = wanted.map_or(Ok(host.clone()), |text| platform(text, &host))?;
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;
         let target = target_of(&reference.or_latest()).map_err(Failure::input)?;
-        let platform = platform_of(&wanted);
+        let platform = wanted.clone();
         Ok(ImageRequest { target, platform })
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
-    let (registry, warnings) = settings
-        .registries
-        .client(DEADLINE)
+    let registries = &settings.registries;
+    let (registry, warnings) = registries
+        .client(DEADLINE, registries.memory())
         .map_err(Failure::input)?;
     for warning in &warnings {
         report.warning(warning);

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::args::KeyVerb;
+use crate::args::{EngineKind, KeyVerb};
 use crate::exit::{Done, Failure};
 use crate::plan::input;
 use crate::plan::survey::Survey;
@@ -17,9 +17,11 @@ const NO_PROJECT: &str = "build";
 
 /// Prints the key, or the ladder of keys.
 pub fn run(verb: &KeyVerb, report: &Report) -> Done {
-    let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
-    let plans = input::plans(&verb.build, &around)?;
-    let survey = Survey::look(plans, &settings, &verb.build, false)?;
+    let look = &verb.look;
+    let no_engine = EngineKind::default();
+    let (settings, around) = Settings::for_builds(&look.which, &look.reach, &no_engine)?;
+    let drafts = input::drafts(&look.build, &around)?;
+    let survey = Survey::look(&drafts, &settings, &look.build, false)?;
     if verb.allow_unresolved || survey.answers.unknown.is_empty() {
         survey.warn(report);
     } else {

@@ -12,10 +12,11 @@ use crate::settings::Settings;
 
 /// Shows the plans of the builds that were asked for.
 pub fn run(verb: &PlanVerb, report: &Report) -> Done {
-    let (settings, around) = Settings::for_builds(&verb.which, &verb.reach)?;
-    let plans =
-        input::plans(&verb.build, &around).map_err(|fault| reject(fault, verb.json, report))?;
-    let survey = Survey::look(plans, &settings, &verb.build, true)?;
+    let look = &verb.look;
+    let (settings, around) = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
+    let survey = input::drafts(&look.build, &around)
+        .and_then(|drafts| Survey::look(&drafts, &settings, &look.build, true))
+        .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);
     let key = survey.key().text(project(&around));
     let answer = if verb.json {

@@ -28,7 +28,7 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub fn run(verb: &Run, report: &Report) -> Done {
     let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    settings.plans = builds::planned(&settings.plan_paths, report);
+    settings.drafts = builds::drafts(&settings.plan_paths, report);
     let place = Place::of(&settings.state);
     let up = machine::check(&settings.path).and_then(|()| client::up(&settings, &place, report));
     let running = match up {
@@ -145,7 +145,7 @@ fn pass_on(pid: Option<Pid>, signal: Signal) {
     }
 }
 
-fn exit_code(status: ExitStatus) -> u8 {
+pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

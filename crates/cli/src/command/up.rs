@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// Starts a session, or attaches to the one that runs.
 pub fn run(verb: &Up, report: &Report) -> Done {
     let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    settings.plans = builds::planned(&settings.plan_paths, report);
+    settings.drafts = builds::drafts(&settings.plan_paths, report);
     machine::check(&settings.path)?;
     let place = Place::of(&settings.state);
     // The context names a socket that is known before anything listens on it.

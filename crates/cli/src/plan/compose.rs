@@ -1,18 +1,21 @@
 //! Compose files, as far as they say what is built.
 //!
-//! Follows the Compose Specification, `build.md`. What needs other files to be understood
-//! (`extends`, `include`) is left to `docker compose config`, whose output is a compose file too.
+//! Follows the Compose Specification: `05-services.md` (`extends`), `14-include.md`, `build.md`. Paths
+//! are relative to the file that they stand in; variables come from the environment, then from the
+//! `.env` beside the file.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use yaml_serde::Value;
 
 use super::fault::Fault;
-use super::input::Described;
+use super::input::{self, Described};
 use super::variables::{self, Values};
 use crate::settings::Environment;
 
-const CURE: &str = "write the output of `docker compose config` to a file and name that with -f";
+/// Files and services that lead from one to the next. Real ones have two or three; more are a circle.
+const DEPTH_MAX: usize = 16;
 
 /// The images that a compose file builds, in its order.
 pub fn builds(
@@ -21,76 +24,239 @@ pub fn builds(
     folder: &Path,
     environment: &Environment,
 ) -> Result<Vec<Described>, Fault> {
-    let refuse = |error: yaml_serde::Error| {
-        let place = error
-            .location()
-            .map_or((0, 0), |place| (place.line(), place.column()));
-        match place {
-            (0, _) => Fault::file(file, error.to_string()),
-            (line, column) => Fault::file(file, error.to_string()).at(line, column),
-        }
+    let main = folder.join(file);
+    let main = main.parent().unwrap_or(folder);
+    let shown = file.parent().unwrap_or(Path::new(""));
+    let project = Project {
+        main,
+        shown,
+        environment,
     };
-    let mut document: Value = yaml_serde::from_str(text).map_err(refuse)?;
-    document.apply_merge().map_err(refuse)?;
-    let beside = folder.join(file).with_file_name(".env");
-    // Without the file there are no values in it.
-    let mut values = variables::dotenv(&std::fs::read_to_string(beside).unwrap_or_default());
-    values.extend(environment.clone());
-    if document.get("include").is_some() {
+    let file = project.parse(file.to_owned(), PathBuf::new(), text)?;
+    if file.document.get("services").is_none() && file.document.get("include").is_none() {
         return Err(Fault::file(
-            file,
-            format!("`include` reads other files; {CURE}"),
+            &file.shown,
+            "it has no `services`; is it a compose file? Name a Dockerfile with -f",
         ));
     }
-    let services = document.get("services").and_then(Value::as_mapping);
-    let services = services.ok_or_else(|| {
-        Fault::file(
-            file,
-            "it has no `services`; is it a compose file? Name a Dockerfile with -f",
-        )
-    })?;
-    let mut builds = Vec::new();
-    for (name, service) in services {
-        let name = name.as_str().unwrap_or_default();
-        let reader = Reader {
-            file,
-            name,
-            values: &values,
-        };
-        builds.extend(reader.service(service)?);
+    let mut found = Vec::new();
+    project.services(&file, 0, &mut found)?;
+    if found.is_empty() {
+        return Err(Fault::file(&file.shown, "no service of it has a `build`"));
     }
-    if builds.is_empty() {
-        return Err(Fault::file(file, "no service of it has a `build`"));
-    }
-    Ok(builds)
+    let described = |(name, build): (String, Build)| build.described(name);
+    Ok(found.into_iter().map(described).collect())
 }
 
+/// The files of one project.
+struct Project<'a> {
+    /// The folder of the file that was named, as it is and as it is shown.
+    main: &'a Path,
+    shown: &'a Path,
+    environment: &'a Environment,
+}
+
+/// One of them.
+struct File {
+    shown: PathBuf,
+    /// Its folder, relative to that of the file that was named.
+    folder: PathBuf,
+    document: Value,
+    values: Values,
+}
+
+/// What a service says of its build; what it does not say may come from the one it extends.
+#[derive(Default)]
+struct Build {
+    context: Option<String>,
+    dockerfile: Option<String>,
+    inline: Option<String>,
+    target: Option<String>,
+    args: BTreeMap<String, String>,
+    platforms: Vec<String>,
+    contexts: BTreeMap<String, String>,
+    /// `platform` of the service, which goes before those of the build.
+    platform: Option<String>,
+    /// Whether there is a build at all.
+    is_built: bool,
+}
+
+impl Build {
+    /// This on top of what it extends.
+    fn over(self, base: Self) -> Self {
+        let (mut args, mut contexts) = (base.args, base.contexts);
+        args.extend(self.args);
+        contexts.extend(self.contexts);
+        let mut platforms = base.platforms;
+        let more = self.platforms.into_iter();
+        let new: Vec<_> = more.filter(|one| !platforms.contains(one)).collect();
+        platforms.extend(new);
+        Self {
+            context: self.context.or(base.context),
+            dockerfile: self.dockerfile.or(base.dockerfile),
+            inline: self.inline.or(base.inline),
+            target: self.target.or(base.target),
+            args,
+            platforms,
+            contexts,
+            platform: self.platform.or(base.platform),
+            is_built: self.is_built || base.is_built,
+        }
+    }
+
+    fn described(self, name: String) -> Described {
+        Described {
+            name,
+            context: self.context.unwrap_or_else(|| ".".to_owned()),
+            dockerfile: self.dockerfile,
+            inline: self.inline,
+            target: self.target,
+            args: self.args,
+            platforms: match self.platform {
+                Some(platform) => vec![platform],
+                None => self.platforms,
+            },
+            contexts: self.contexts,
+        }
+    }
+}
+
+impl Project<'_> {
+    fn parse(&self, shown: PathBuf, folder: PathBuf, text: &str) -> Result<File, Fault> {
+        let refuse = |error: yaml_serde::Error| {
+            let fault = Fault::file(&shown, error.to_string());
+            match error.location() {
+                Some(place) if place.line() > 0 => fault.at(place.line(), place.column()),
+                _ => fault,
+            }
+        };
+        let mut document: Value = yaml_serde::from_str(text).map_err(refuse)?;
+        document.apply_merge().map_err(refuse)?;
+        let beside = self.main.join(&folder).join(".env");
+        // Without the file there are no values in it.
+        let mut values = variables::dotenv(&std::fs::read_to_string(beside).unwrap_or_default());
+        values.extend(self.environment.clone());
+        Ok(File {
+            shown,
+            folder,
+            document,
+            values,
+        })
+    }
+
+    /// Another file, named in `from`.
+    fn read(&self, from: &File, path: &str) -> Result<File, Fault> {
+        if path.contains("://") || path.starts_with("git@") {
+            let text = format!("{path:?} is not on this machine; clone it and name the clone");
+            return Err(Fault::file(&from.shown, text));
+        }
+        let path = from.folder.join(path);
+        let shown = input::tidy(&self.shown.join(&path));
+        let bytes = input::read(&self.main.join(&path), &shown)?;
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| Fault::file(&shown, "it is not UTF-8 text"))?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        self.parse(shown, folder, &text)
+    }
+
+    /// The services of a file that are built, and those of the files that it includes.
+    fn services(
+        &self,
+        file: &File,
+        depth: usize,
+        found: &mut Vec<(String, Build)>,
+    ) -> Result<(), Fault> {
+        if depth > DEPTH_MAX {
+            return Err(Fault::file(&file.shown, "its `include` leads in a circle"));
+        }
+        let included = file.document.get("include").and_then(Value::as_sequence);
+        for entry in included.into_iter().flatten() {
+            let (path, own) = match entry.get("path") {
+                Some(path) => (
+                    path,
+                    entry.get("project_directory").or(entry.get("env_file")),
+                ),
+                None => (entry, None),
+            };
+            let reader = file.reader("include");
+            if path.is_sequence() || own.is_some() {
+                return Err(reader.fault(
+                    "several files, `project_directory` and `env_file` are not read; write the \
+                     output of `docker compose config` to a file and name that with -f",
+                ));
+            }
+            let path = reader.text("path", path)?;
+            self.services(&self.read(file, &path)?, depth + 1, found)?;
+        }
+        let services = file.document.get("services").and_then(Value::as_mapping);
+        for (name, _) in services.into_iter().flatten() {
+            let name = name.as_str().unwrap_or_default();
+            let build = self.service(file, name, 0)?;
+            if build.is_built {
+                found.retain(|(other, _)| other != name);
+                found.push((name.to_owned(), build));
+            }
+        }
+        Ok(())
+    }
+
+    /// A service on top of the one that it extends.
+    fn service(&self, file: &File, name: &str, depth: usize) -> Result<Build, Fault> {
+        let reader = file.reader(name);
+        if depth > DEPTH_MAX {
+            return Err(reader.fault("its `extends` leads in a circle"));
+        }
+        let services = file.document.get("services");
+        let service = services.and_then(|services| services.get(name));
+        let service = service.ok_or_else(|| reader.fault("there is no such service"))?;
+        let own = reader.service(service)?;
+        let Some(extends) = service.get("extends") else {
+            return Ok(own);
+        };
+        let base = match extends.get("service") {
+            Some(base) => reader.text("extends", base)?,
+            None => reader.text("extends", extends)?,
+        };
+        let base = match extends.get("file") {
+            Some(path) => {
+                let other = self.read(file, &reader.text("extends", path)?)?;
+                self.service(&other, &base, depth + 1)?
+            }
+            None => self.service(file, &base, depth + 1)?,
+        };
+        Ok(own.over(base))
+    }
+}
+
+impl File {
+    fn reader<'a>(&'a self, name: &'a str) -> Reader<'a> {
+        Reader { file: self, name }
+    }
+}
+
+/// Reads one service.
 struct Reader<'a> {
-    file: &'a Path,
+    file: &'a File,
     name: &'a str,
-    values: &'a Values,
 }
 
 impl Reader<'_> {
     fn fault(&self, text: &str) -> Fault {
-        Fault::file(self.file, format!("service {}: {text}", self.name))
+        Fault::file(&self.file.shown, format!("service {}: {text}", self.name))
     }
 
-    fn service(&self, service: &Value) -> Result<Option<Described>, Fault> {
-        if service.get("extends").is_some() {
-            return Err(self.fault(&format!("`extends` reads other services; {CURE}")));
+    fn service(&self, service: &Value) -> Result<Build, Fault> {
+        let mut one = Build::default();
+        if let Some(platform) = service.get("platform") {
+            one.platform = Some(self.text("platform", platform)?);
         }
         let Some(build) = service.get("build").filter(|build| !build.is_null()) else {
-            return Ok(None);
+            return Ok(one);
         };
-        let mut one = Described {
-            name: self.name.to_owned(),
-            context: ".".to_owned(),
-            ..Described::default()
-        };
+        one.is_built = true;
         if build.is_string() {
-            one.context = self.text("build", build)?;
-            return Ok(Some(one));
+            one.context = Some(self.place(self.text("build", build)?));
+            return Ok(one);
         }
         let text = |key: &str| {
             build
@@ -101,13 +267,13 @@ impl Reader<'_> {
         if !build.is_mapping() {
             return Err(self.fault("`build` is neither a folder nor a mapping"));
         }
-        one.context = text("context")?.unwrap_or(one.context);
+        one.context = text("context")?.map(|context| self.place(context));
         one.dockerfile = text("dockerfile")?;
         one.inline = text("dockerfile_inline")?;
         one.target = text("target")?;
         for (name, value) in self.pairs(build, "args")? {
             // As for docker, an argument without a value comes from the environment.
-            if let Some(value) = value.or_else(|| self.values.get(&name).cloned()) {
+            if let Some(value) = value.or_else(|| self.file.values.get(&name).cloned()) {
                 one.args.insert(name, value);
             }
         }
@@ -120,17 +286,20 @@ impl Reader<'_> {
                 .unwrap_or(value);
             one.contexts.insert(name, value);
         }
-        one.platforms = self.platforms(service, build)?;
-        Ok(Some(one))
-    }
-
-    fn platforms(&self, service: &Value, build: &Value) -> Result<Vec<String>, Fault> {
-        if let Some(platform) = service.get("platform") {
-            return Ok(vec![self.text("platform", platform)?]);
-        }
         let listed = build.get("platforms").and_then(Value::as_sequence);
         let listed = listed.into_iter().flatten();
-        listed.map(|value| self.text("platforms", value)).collect()
+        let platforms = listed.map(|value| self.text("platforms", value));
+        one.platforms = platforms.collect::<Result<_, _>>()?;
+        Ok(one)
+    }
+
+    /// A folder named in this file, as seen from the file that was named.
+    fn place(&self, context: String) -> String {
+        if self.file.folder.as_os_str().is_empty() || context.contains("://") {
+            return context;
+        }
+        let place = input::tidy(&self.file.folder.join(context));
+        place.to_string_lossy().into_owned()
     }
 
     /// A mapping, or a list of `NAME=VALUE`.
@@ -166,7 +335,8 @@ impl Reader<'_> {
             Value::Bool(truth) => truth.to_string(),
             _ => return Err(self.fault(&format!("`{key}` is not a text"))),
         };
-        variables::expand(&text, self.values).map_err(|why| self.fault(&format!("`{key}`: {why}")))
+        variables::expand(&text, &self.file.values)
+            .map_err(|why| self.fault(&format!("`{key}`: {why}")))
     }
 }
 
@@ -222,8 +392,16 @@ services:
         let fault = read("services:\n  a:\n b: [").expect_err("not YAML");
         assert!(fault.line.is_some(), "{fault}");
         for (text, word) in [
-            ("services:\n  a:\n    extends: b\n", "docker compose config"),
-            ("include: [x.yaml]\nservices: {}\n", "docker compose config"),
+            ("services:\n  a:\n    extends: b\n", "no such service"),
+            (
+                "services:\n  a: { extends: b }\n  b: { extends: a }\n",
+                "circle",
+            ),
+            ("include: [x.yaml]\nservices: {}\n", "x.yaml"),
+            (
+                "include: [{ path: [x.yaml, y.yaml] }]\n",
+                "docker compose config",
+            ),
             ("services:\n  a: { image: b }\n", "no service"),
             (
                 "services:\n  a: { build: { target: \"${X:?set X}\" } }\n",
@@ -234,5 +412,60 @@ services:
             let fault = read(text).expect_err(text);
             assert!(fault.to_string().contains(word), "{fault}");
         }
+    }
+
+    #[test]
+    fn services_of_other_files_are_built_where_they_stand() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("in a folder")).expect("a folder");
+            std::fs::write(path, text).expect("a file");
+        };
+        write("common/.env", "RUBY=3.4\n");
+        write(
+            "common/base.yaml",
+            "services:\n  ruby:\n    platform: linux/arm64\n    build:\n      context: ./ruby\n      \
+             target: base\n      args: [\"RUBY=${RUBY}\", A=1]\n  unbuilt: { image: x }\n",
+        );
+        write(
+            "db/compose.yaml",
+            "include: [../common/base.yaml]\nservices:\n  db: { build: . }\n",
+        );
+        let text = "\
+include:
+  - path: db/compose.yaml
+services:
+  app:
+    extends: { file: common/base.yaml, service: ruby }
+    build: { target: app, args: { A: 2 } }
+  worker: { extends: app }
+  cache: { image: redis }
+";
+        let none = Environment::new();
+        let found = builds(Path::new("compose.yaml"), text, folder.path(), &none);
+        let found = found.expect("compose files");
+        let shown: Vec<String> = found
+            .iter()
+            .map(|one| {
+                let args = one
+                    .args
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"));
+                let target = one.target.as_deref().unwrap_or("-");
+                let args: Vec<String> = args.collect();
+                format!("{} {} {target} {}", one.name, one.context, args.join(","))
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "ruby db/../common/ruby base A=1,RUBY=3.4",
+                "db db - ",
+                "app common/ruby app A=2,RUBY=3.4",
+                "worker common/ruby app A=2,RUBY=3.4",
+            ]
+        );
+        assert_eq!(found[2].platforms, ["linux/arm64"]);
     }
 }

@@ -1,16 +1,26 @@
-//! Asking registries what the base images of plans are.
+//! Asking registries what the base images of builds are.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use larder_model::dockerfile::Platform;
+use larder_model::dockerfile::{ImageConfigs, Platform};
+use larder_model::images::RememberedImage;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
-use larder_registry::{ImageRequest, Registry, Resolved, Target, TargetError};
+use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target, TargetError};
+use tokio::time::Instant;
 
+use super::draft::{self, Draft};
+use super::fault::Fault;
 use super::memory::Memory;
 use super::record::{Known, NamedPlan};
+use super::shared::{News, Shared};
 use crate::settings::Registries;
+
+/// Plans are made anew when base images are known, because their `ONBUILD` instructions may name
+/// more images. Those are copied or mounted from and run no instructions of their own (`BuildKit`
+/// refuses `ONBUILD FROM`), so the second round is the last one that can find any.
+const ROUNDS_MAX: usize = 3;
 
 /// How to ask.
 #[derive(Debug, Clone)]
@@ -25,6 +35,19 @@ pub struct Asking<'a> {
     pub deadline: Duration,
     /// Unix time in milliseconds.
     pub now_ms: u64,
+    /// What the project's machines remember, if its store is to be used.
+    pub shared: Option<&'a Shared>,
+}
+
+/// Builds with what is known of their images.
+#[derive(Debug)]
+pub struct Resolution {
+    /// Their plans.
+    pub plans: Vec<NamedPlan>,
+    /// What is known.
+    pub answers: Answers,
+    /// What other machines would like to know too.
+    pub news: Option<News>,
 }
 
 /// What is known after asking.
@@ -36,6 +59,8 @@ pub struct Answers {
     pub unknown: Vec<Unknown>,
     /// What was left out on the way.
     pub warnings: Vec<String>,
+    /// What the known images hand down to those built from them.
+    pub configs: ImageConfigs,
 }
 
 /// An image that could not be resolved.
@@ -59,11 +84,6 @@ pub fn target_of(reference: &ImageReference) -> Result<Target, TargetError> {
     )
 }
 
-/// A platform as the registry client names it.
-pub fn platform_of(platform: &Platform) -> larder_registry::Platform {
-    larder_registry::Platform::new(&platform.os, &platform.architecture, &platform.variant)
-}
-
 /// What the client found, as a plan holds it.
 pub fn digests_of(resolved: &Resolved) -> ImageDigests {
     ImageDigests {
@@ -74,37 +94,32 @@ pub fn digests_of(resolved: &Resolved) -> ImageDigests {
     }
 }
 
-/// Resolves the images that the plans' targets need, and writes what is known into the plans.
-/// `before` is what an earlier job knew.
-pub async fn resolve(plans: &mut [NamedPlan], asking: &Asking<'_>, before: &[Known]) -> Answers {
-    let memory = Memory::open(&asking.registries.memory);
-    let former: Vec<&Known> = memory.known().iter().chain(before).collect();
-    let mut images: Vec<PlannedImage> = Vec::new();
-    let all = plans.iter().flat_map(|named| &named.plan.images);
-    for image in all.filter(|image| image.reached) {
-        let same = |known: &PlannedImage| {
-            known.reference == image.reference && known.platform == image.platform
-        };
-        if !images.iter().any(same) {
-            images.push(image.clone());
+/// Plans builds and resolves the images that their targets need. `before` is what an earlier job
+/// knew.
+pub async fn resolve(
+    drafts: &[Draft],
+    asking: &Asking<'_>,
+    before: &[Known],
+) -> Result<Resolution, Fault> {
+    let tags = Memory::open(&asking.registries.memory);
+    let former: Vec<&Known> = tags.known().iter().chain(before).collect();
+    let mut asker = Asker::new(asking, &former);
+    let mut plans = draft::plans(drafts, &ImageConfigs::new())?;
+    for _ in 0..ROUNDS_MAX {
+        let open = asker.open(&plans);
+        if open.is_empty() {
+            break;
         }
+        asker.learn(open).await;
+        plans = draft::plans(drafts, &asker.answers.configs)?;
     }
-    let mut answers = Answers::default();
-    let mut open = Vec::new();
-    for image in images {
-        let newest = former.iter().filter(|known| known.is_about(&image));
-        let newest = newest.max_by_key(|known| known.checked_ms).copied();
-        match newest.filter(|known| good_enough(known, asking)) {
-            Some(known) => answers.known.push(known.clone()),
-            None => open.push((image, newest)),
-        }
-    }
-    if !asking.offline && !open.is_empty() {
-        ask(&open, asking, &mut answers).await;
+    let news = asker.news();
+    let mut answers = asker.answers;
+    if !asking.offline {
         for known in &mut answers.known {
             known.since_ms = since(known, &former);
         }
-        memory.learn(&answers.known);
+        tags.learn(&answers.known);
     }
     let images = plans.iter_mut().flat_map(|named| &mut named.plan.images);
     for image in images.filter(|image| image.reached) {
@@ -112,7 +127,11 @@ pub async fn resolve(plans: &mut [NamedPlan], asking: &Asking<'_>, before: &[Kno
             known.tell(image);
         }
     }
-    answers
+    Ok(Resolution {
+        plans,
+        answers,
+        news,
+    })
 }
 
 /// A digest names one image for ever; a tag is good as long as was asked for.
@@ -133,68 +152,154 @@ fn since(known: &Known, former: &[&Known]) -> u64 {
         .fold(known.since_ms, u64::min)
 }
 
-async fn ask(open: &[(PlannedImage, Option<&Known>)], asking: &Asking<'_>, answers: &mut Answers) {
-    let registry = match asking.registries.client(asking.deadline) {
-        Ok((registry, warnings)) => {
-            answers.warnings.extend(warnings);
-            registry
+/// One call of [`resolve`].
+struct Asker<'a> {
+    asking: &'a Asking<'a>,
+    former: &'a [&'a Known],
+    ends: Instant,
+    /// Made when the first registry must be asked.
+    registry: Option<Registry>,
+    memory: Option<registry::Memory>,
+    /// What the store has, if it was read.
+    shared: Option<Vec<RememberedImage>>,
+    asked: BTreeSet<(ImageReference, Platform)>,
+    answers: Answers,
+}
+
+impl<'a> Asker<'a> {
+    fn new(asking: &'a Asking<'a>, former: &'a [&'a Known]) -> Self {
+        Self {
+            asking,
+            former,
+            ends: Instant::now() + asking.deadline,
+            registry: None,
+            memory: None,
+            shared: None,
+            asked: BTreeSet::new(),
+            answers: Answers::default(),
         }
-        Err(error) => {
-            let unknown = open.iter().map(|(image, _)| Unknown::new(image, &error));
-            answers.unknown.extend(unknown);
-            return;
+    }
+
+    /// The images that the plans' targets need and that were not looked at yet.
+    fn open(&mut self, plans: &[NamedPlan]) -> Vec<PlannedImage> {
+        let images = plans.iter().flat_map(|named| &named.plan.images);
+        let needed = images.filter(|image| image.reached);
+        let new = needed.filter(|image| {
+            let key = (image.reference.clone(), image.platform.clone());
+            self.asked.insert(key)
+        });
+        new.cloned().collect()
+    }
+
+    /// Learns what the images are, from the memory where that is good enough.
+    async fn learn(&mut self, images: Vec<PlannedImage>) {
+        let mut open = Vec::new();
+        for image in images {
+            let former = self.former.iter().filter(|known| known.is_about(&image));
+            let newest = former.max_by_key(|known| known.checked_ms).copied();
+            match newest.filter(|known| good_enough(known, self.asking)) {
+                Some(known) => self.recall(known),
+                None => open.push(image),
+            }
         }
-    };
-    let (client, now_ms) = (&registry, asking.now_ms);
-    let asked = join_all(open.iter().map(|(image, former)| async move {
-        let target = match target_of(&image.reference) {
-            Ok(target) => target,
-            Err(error) => return Err(Unknown::new(image, &error)),
-        };
-        let still = still(client, &target, *former, now_ms).await;
-        Ok((image, target, still))
-    }));
-    let mut requests = Vec::new();
-    let mut asked_for = Vec::new();
-    for one in asked.await {
-        match one {
-            Err(unknown) => answers.unknown.push(unknown),
-            Ok((_, _, Some(known))) => answers.known.push(known),
-            Ok((image, target, None)) => {
-                let platform = platform_of(&image.platform);
-                requests.push(ImageRequest { target, platform });
-                asked_for.push(image);
+        if !self.asking.offline && !open.is_empty() {
+            self.ask(&open).await;
+        }
+    }
+
+    /// Takes what is remembered of an image.
+    fn recall(&mut self, known: &Known) {
+        let config = known.digests.config.as_deref();
+        let inherited = config.and_then(|digest| self.asking.registries.inherited(digest));
+        if let Some(inherited) = inherited {
+            let key = (known.reference.clone(), known.platform.clone());
+            self.answers.configs.insert(key, inherited);
+        }
+        self.answers.known.push(known.clone());
+    }
+
+    /// The client; nothing if it cannot be made, for the reason that is noted for each image.
+    fn registry(&mut self, images: &[PlannedImage]) -> Option<Registry> {
+        if let Some(registry) = self.registry.take() {
+            return Some(registry);
+        }
+        self.memory = self.asking.registries.memory();
+        let made = self.asking.registries;
+        match made.client(self.asking.deadline, self.memory.clone()) {
+            Ok((registry, warnings)) => {
+                self.answers.warnings.extend(warnings);
+                Some(registry)
+            }
+            Err(error) => {
+                let unknown = images.iter().map(|image| Unknown::new(image, &error));
+                self.answers.unknown.extend(unknown);
+                None
             }
         }
     }
-    let resolved = registry.resolve_all(&requests).await;
-    for (image, resolved) in asked_for.into_iter().zip(resolved) {
-        match resolved {
-            Ok(resolved) => answers.known.push(learnt(image, &resolved, asking.now_ms)),
-            Err(error) => answers.unknown.push(Unknown::new(image, &error)),
+
+    async fn ask(&mut self, images: &[PlannedImage]) {
+        let Some(registry) = self.registry(images) else {
+            return;
+        };
+        let mut requests = Vec::new();
+        let mut asked_for = Vec::new();
+        for image in images {
+            match target_of(&image.reference) {
+                Err(error) => self.answers.unknown.push(Unknown::new(image, &error)),
+                Ok(target) => {
+                    let platform = image.platform.clone();
+                    requests.push(ImageRequest { target, platform });
+                    asked_for.push(image);
+                }
+            }
+        }
+        self.recall_shared(&requests).await;
+        let left = self.ends.saturating_duration_since(Instant::now());
+        let resolved = registry.resolve_within(&requests, left).await;
+        for (image, resolved) in asked_for.into_iter().zip(resolved) {
+            match resolved {
+                Ok(resolved) => {
+                    let known = learnt(image, &resolved, self.asking.now_ms);
+                    self.answers.known.push(known);
+                    let key = (image.reference.clone(), image.platform.clone());
+                    self.answers.configs.insert(key, resolved.inherited);
+                }
+                Err(error) => self.answers.unknown.push(Unknown::new(image, &error)),
+            }
+        }
+        self.registry = Some(registry);
+    }
+
+    /// Takes what the store has, if this machine asks for an image for the first time.
+    async fn recall_shared(&mut self, requests: &[ImageRequest]) {
+        let (Some(shared), Some(memory)) = (self.asking.shared, &self.memory) else {
+            return;
+        };
+        let new = |request: &ImageRequest| !memory.has_seen(&request.target);
+        if self.shared.is_none() && requests.iter().any(new) {
+            self.shared = shared.recall(memory).await;
         }
     }
-}
 
-/// What an earlier job knew, if one HEAD shows that it is so still. On a machine that has never
-/// asked for the image this saves fetching its manifest and configuration.
-async fn still(
-    registry: &Registry,
-    target: &Target,
-    former: Option<&Known>,
-    now_ms: u64,
-) -> Option<Known> {
-    let former = former?;
-    let digest = registry.digest(target).await.ok()?.to_string();
-    let known = former
-        .digests
-        .index
-        .as_ref()
-        .or(former.digests.manifest.as_ref());
-    (known == Some(&digest)).then(|| Known {
-        checked_ms: now_ms,
-        ..former.clone()
-    })
+    /// What the store should have too: all that it lacks where it was read, else what has changed
+    /// since this machine last asked.
+    fn news(&mut self) -> Option<News> {
+        let shared = self.asking.shared?;
+        let memory = self.memory.as_ref()?;
+        let known = self.shared.take();
+        let changed = |one: &&Known| {
+            let same = |former: &&Known| {
+                former.reference == one.reference
+                    && former.platform == one.platform
+                    && former.digests == one.digests
+            };
+            known.is_some() || !self.former.iter().any(same)
+        };
+        let learnt = self.answers.known.iter().filter(changed);
+        let learnt: Vec<Known> = learnt.cloned().collect();
+        shared.news(&learnt, memory, known)
+    }
 }
 
 fn learnt(image: &PlannedImage, resolved: &Resolved, now_ms: u64) -> Known {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use larder_model::dockerfile::{self, BuildOptions, NamedContext, Platform};
-use larder_model::plan::Plan;
+use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext, Platform};
 
+use super::draft::Draft;
 use super::fault::Fault;
-use super::record::NamedPlan;
 use super::{bake, compose, extras};
 use crate::args::Build;
 use crate::settings::{BuildSurroundings, Environment};
@@ -49,12 +48,12 @@ pub(super) struct Described {
     pub contexts: BTreeMap<String, String>,
 }
 
-/// The plans of the builds that were asked for. No image is resolved yet.
-pub fn plans(build: &Build, around: &BuildSurroundings) -> Result<Vec<NamedPlan>, Fault> {
+/// The builds that were asked for.
+pub fn drafts(build: &Build, around: &BuildSurroundings) -> Result<Vec<Draft>, Fault> {
     let options = Options::read(build, &around.environment)?;
     let input = locate(build)?;
-    let mut plans = match &input {
-        Input::Stdin => options.plans(None, STDIN, &stdin()?)?,
+    let mut drafts = match &input {
+        Input::Stdin => options.drafts(None, STDIN, &stdin()?),
         Input::File(file) if is_description(file) => {
             let text = String::from_utf8(read(&around.folder.join(file), file)?)
                 .map_err(|_| Fault::file(file, "it is not UTF-8 text"))?;
@@ -71,7 +70,7 @@ pub fn plans(build: &Build, around: &BuildSurroundings) -> Result<Vec<NamedPlan>
         }
         Input::File(file) => {
             let text = read(&around.folder.join(file), file)?;
-            options.plans(None, &file.display().to_string(), &text)?
+            options.drafts(None, &file.display().to_string(), &text)
         }
     };
     if !build.extra.is_empty() {
@@ -79,11 +78,11 @@ pub fn plans(build: &Build, around: &BuildSurroundings) -> Result<Vec<NamedPlan>
         let context = Some(&build.context).filter(|_| !stdin);
         let folder = context.map_or(around.folder.clone(), |context| around.folder.join(context));
         let extras = extras::fingerprints(&folder, &build.extra)?;
-        for named in &mut plans {
-            named.plan.extras.clone_from(&extras);
+        for draft in &mut drafts {
+            draft.extras.clone_from(&extras);
         }
     }
-    Ok(plans)
+    Ok(drafts)
 }
 
 /// The file to plan, if a folder has one that is planned without being named.
@@ -140,7 +139,8 @@ fn is_description(file: &Path) -> bool {
     matches!(extension, Some("yaml" | "yml" | "json" | "hcl"))
 }
 
-fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
+/// Reads a file of at most [`FILE_MAX_BYTES`]; `shown` names it in faults.
+pub(super) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
     let failed = |error: std::io::Error| Fault::file(shown, format!("it cannot be read: {error}"));
     let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::file(shown, "there is no such file"),
@@ -171,18 +171,18 @@ fn stdin() -> Result<Vec<u8>, Fault> {
     }
 }
 
-/// The plans of one image of a compose or bake file.
+/// The builds of one image of a compose or bake file.
 fn described(
     one: &Described,
     file: &Path,
     around: &BuildSurroundings,
     options: &Options,
-) -> Result<Vec<NamedPlan>, Fault> {
+) -> Result<Vec<Draft>, Fault> {
     let fault = |text: String| Fault::file(file, format!("{}: {text}", one.name));
     let options = options.over(one).map_err(|error| fault(error.message))?;
     if let Some(text) = &one.inline {
         let shown = format!("{}#{}", file.display(), one.name);
-        return options.plans(Some(&one.name), &shown, text.as_bytes());
+        return Ok(options.drafts(Some(&one.name), &shown, text.as_bytes()));
     }
     if one.context.contains("://") || one.context.starts_with("git@") {
         return Err(fault(format!(
@@ -203,11 +203,11 @@ fn described(
     let name = one.dockerfile.as_deref().unwrap_or(DOCKERFILES[0]);
     let path = tidy(&context.join(name));
     let text = read(&around.folder.join(&path), &path)?;
-    options.plans(Some(&one.name), &path.display().to_string(), &text)
+    Ok(options.drafts(Some(&one.name), &path.display().to_string(), &text))
 }
 
 /// Without `.`; the names in reports are people's.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     let parts = path.components();
     parts
         .filter(|part| !matches!(part, std::path::Component::CurDir))
@@ -276,33 +276,30 @@ impl Options {
         Ok(options)
     }
 
-    /// One plan for each platform.
-    fn plans(&self, name: Option<&str>, file: &str, text: &[u8]) -> Result<Vec<NamedPlan>, Fault> {
+    /// One build for each platform. The text is read as `BuildKit` reads it: what is not UTF-8 is
+    /// replaced.
+    fn drafts(&self, name: Option<&str>, file: &str, text: &[u8]) -> Vec<Draft> {
         let host = host_platform();
-        let fault = |error| Fault::dockerfile(file, error);
-        let parsed = dockerfile::parse(text).map_err(fault)?;
         let platforms = if self.platforms.is_empty() {
             std::slice::from_ref(&host)
         } else {
             &self.platforms
         };
-        let plan = |platform: &Platform| {
-            let options = BuildOptions {
+        let draft = |platform: &Platform| Draft {
+            name: name.map(str::to_owned),
+            file: file.to_owned(),
+            text: String::from_utf8_lossy(text).into_owned(),
+            options: BuildOptions {
                 target: self.target.clone(),
                 build_args: self.args.clone(),
                 build_platform: host.clone(),
                 target_platform: Some(platform.clone()),
                 contexts: self.contexts.clone(),
-                image_configs: BTreeMap::new(),
-            };
-            let bases = parsed.bases(&options).map_err(fault)?;
-            Ok(NamedPlan {
-                name: name.map(str::to_owned),
-                file: file.to_owned(),
-                plan: Plan::new(&bases, &options),
-            })
+                image_configs: ImageConfigs::new(),
+            },
+            extras: BTreeMap::new(),
         };
-        platforms.iter().map(plan).collect()
+        platforms.iter().map(draft).collect()
     }
 }
 

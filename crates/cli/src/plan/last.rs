@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use larder_engine::program::{self, Compatibility};
-use larder_model::address;
+use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
-use larder_store::{Objects, StoreError, catalog};
+use larder_model::snapshot::Snapshot;
+use larder_store::{Location, Objects, StoreError, catalog};
 use serde::Serialize;
 
 use super::record::Record;
@@ -37,6 +38,11 @@ pub struct Last {
 /// asked for its version: any engine's snapshot counts then, as on a machine without an engine.
 pub async fn find(settings: &Settings, offline: bool) -> Result<Option<Last>, String> {
     if offline && !settings.store.starts_with("file:") {
+        return Ok(None);
+    }
+    let location = Location::parse(&settings.store).map_err(|error| error.to_string())?;
+    // Looking makes no folder.
+    if location.as_folder().is_some_and(|folder| !folder.exists()) {
         return Ok(None);
     }
     let search = async {
@@ -75,7 +81,7 @@ async fn all_compatibilities(
     settings: &Settings,
     objects: &Objects,
 ) -> Result<Vec<String>, StoreError> {
-    let project = address::project(&settings.project);
+    let project = address::project(Kind::Snapshot, &settings.project);
     objects.folders(&project, COMPATIBILITIES_MAX).await
 }
 
@@ -93,7 +99,7 @@ async fn newest(
     for rung in 0..rungs {
         let mut candidates = Vec::new();
         for ladder in &ladders {
-            candidates.extend(catalog::candidates(objects, &ladder[rung]).await?);
+            candidates.extend(catalog::candidates::<Snapshot>(objects, &ladder[rung]).await?);
         }
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.created_ms));
         for candidate in candidates {
@@ -106,9 +112,9 @@ async fn newest(
             };
             return Ok(Some(Last {
                 snapshot: found.id,
-                age_ms: now_ms().saturating_sub(found.snapshot.created_ms),
-                record: Record::of(&found.snapshot),
-                lineage: found.snapshot.lineage,
+                age_ms: now_ms().saturating_sub(found.document.created_ms),
+                record: Record::of(&found.document),
+                lineage: found.document.lineage,
             }));
         }
     }

@@ -6,9 +6,11 @@
 //! | [`input`] | what was asked for, as builds: Dockerfile, options, extra files |
 //! | [`compose`], [`variables`] | compose files |
 //! | [`bake`], [`hcl`] | bake files |
+//! | [`draft`] | a build as it was asked for, from which its plan is made |
 //! | [`extras`] | extra files, found and hashed |
 //! | [`images`] | asking registries what the base images are |
-//! | [`memory`] | what they were when last asked |
+//! | [`memory`] | what they were when last asked, on this machine |
+//! | [`shared`] | what a project's machines remember of them together, in its store |
 //! | [`record`] | a job's plans, as its snapshot keeps them |
 //! | [`last`] | the snapshot that the next job would restore |
 //! | [`survey`], [`view`] | all of that for one command, and how it is shown |
@@ -16,6 +18,7 @@
 
 mod bake;
 mod compose;
+pub mod draft;
 mod extras;
 pub mod fault;
 mod hcl;
@@ -24,6 +27,7 @@ pub mod input;
 pub mod last;
 pub mod memory;
 pub mod record;
+pub mod shared;
 pub mod survey;
 mod variables;
 pub mod view;

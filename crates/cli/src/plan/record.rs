@@ -79,7 +79,12 @@ impl Record {
 
     /// The record that a snapshot keeps, if it keeps one that this program understands.
     pub fn of(snapshot: &Snapshot) -> Option<Self> {
-        let record: Self = serde_json::from_value(snapshot.plan.clone()?).ok()?;
+        Self::from_value(snapshot.plan.as_ref()?)
+    }
+
+    /// A record that is kept elsewhere, if this program understands it.
+    pub fn from_value(value: &serde_json::Value) -> Option<Self> {
+        let record = Self::deserialize(value).ok()?;
         (record.version == VERSION).then_some(record)
     }
 

@@ -6,12 +6,14 @@ use larder_model::diff::{Diff, diff};
 use larder_model::key::Key;
 use larder_model::plan::Plan;
 
+use super::draft::Draft;
 use super::fault::Fault;
 use super::images::{self, Answers, Asking};
 use super::last::{self, Last};
 use super::record::{Known, NamedPlan};
+use super::shared::Shared;
 use crate::args::Build;
-use crate::exit::{Done, Failure};
+use crate::exit::Failure;
 use crate::report::Report;
 use crate::session::facts::now_ms;
 use crate::settings::{Settings, period};
@@ -35,12 +37,13 @@ pub struct Survey {
 impl Survey {
     /// Asks the registries and, where it is wanted, the store, at the same time.
     pub fn look(
-        mut plans: Vec<NamedPlan>,
+        drafts: &[Draft],
         settings: &Settings,
         build: &Build,
         with_last: bool,
-    ) -> Done<Self> {
+    ) -> Result<Self, Fault> {
         let max_age = build.max_age.as_deref();
+        let shared = Shared::of(settings);
         let asking = Asking {
             registries: &settings.registries,
             max_age: max_age
@@ -49,12 +52,13 @@ impl Survey {
             offline: build.offline,
             deadline: DEADLINE,
             now_ms: now_ms(),
+            shared: shared.as_ref(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let runtime = runtime.map_err(Failure::failed)?;
-        let (answers, last) = runtime.block_on(async {
+        let runtime = runtime.map_err(|error| Fault::option(error.to_string()))?;
+        let (resolved, last) = runtime.block_on(async {
             let last = async {
                 if with_last {
                     last::find(settings, build.offline).await
@@ -62,8 +66,16 @@ impl Survey {
                     Ok(None)
                 }
             };
-            tokio::join!(images::resolve(&mut plans, &asking, &[]), last)
+            tokio::join!(images::resolve(drafts, &asking, &[]), last)
         });
+        let images::Resolution {
+            plans,
+            answers,
+            news,
+        } = resolved?;
+        if let Some(news) = news {
+            runtime.block_on(news.publish());
+        }
         let mut warnings = answers.warnings.clone();
         let last = last.unwrap_or_else(|why| {
             warnings.push(why);

@@ -180,7 +180,7 @@ async fn save(
                     .map_err(|error| error.to_string())
             },
             async { store_error(objects.put(&address::hot(hot_id), hot_bytes).await) },
-            async { store_error(catalog::head(objects, &job.lineage).await) },
+            async { store_error(catalog::head::<Snapshot>(objects, &job.lineage).await) },
         )
     };
     let (packed, (), head) = tokio::select! {

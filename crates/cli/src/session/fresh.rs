@@ -8,15 +8,20 @@
 use std::time::Duration;
 
 use larder_engine::Engine;
+use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
+use larder_store::Objects;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::events::Events;
 use super::facts::{Moved, now_ms};
 use super::protocol::Event;
+use crate::plan::draft::{self, Draft};
+use crate::plan::fault::Fault;
 use crate::plan::images::{self, Answers, Asking};
 use crate::plan::record::{Known, NamedPlan, Record};
+use crate::plan::shared::Shared;
 use crate::settings::{Fresh, Registries, Settings};
 
 /// The most time that registries are given, from when they are asked.
@@ -24,40 +29,46 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// The most time that the engine is given for one image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
+/// The plans with what is known of their images, or why there are none.
+type Asked = Result<(Vec<NamedPlan>, Answers), Fault>;
+
 /// The plans of a session's builds.
 pub struct Planning {
     /// What the snapshot that is restored knew.
     before: Vec<Known>,
-    /// The plans as they were given.
-    plans: Vec<NamedPlan>,
+    drafts: Vec<Draft>,
     state: State,
 }
 
 enum State {
     /// Registries are being asked, until then at most.
-    Asked(JoinHandle<(Vec<NamedPlan>, Answers)>, Instant),
+    Asked(JoinHandle<Asked>, Instant),
     /// What the snapshot will keep.
     Done(Option<Record>),
 }
 
 impl Planning {
     /// Begins to ask. `before` is what the snapshot that is restored knew.
-    pub fn begin(settings: &Settings, before: Vec<Known>) -> Self {
-        let plans = settings.plans.clone();
+    pub fn begin(settings: &Settings, objects: &Objects, before: Vec<Known>) -> Self {
         let mut planning = Self {
             before,
-            plans,
+            drafts: settings.drafts.clone(),
             state: State::Done(None),
         };
-        if planning.plans.is_empty() {
+        if planning.drafts.is_empty() {
             return planning;
         }
-        let (mut plans, former) = (planning.plans.clone(), planning.before.clone());
+        let (drafts, former) = (planning.drafts.clone(), planning.before.clone());
         let (fresh, registries) = (settings.fresh, settings.registries.clone());
+        let shared = Shared::new(objects.clone(), settings);
         let asked = tokio::spawn(async move {
-            let asking = asking(fresh, &registries);
-            let answers = images::resolve(&mut plans, &asking, &former).await;
-            (plans, answers)
+            let asking = asking(fresh, &registries, &shared);
+            let resolved = images::resolve(&drafts, &asking, &former).await?;
+            if let Some(news) = resolved.news {
+                // Nobody waits for it, and nothing depends on it.
+                tokio::spawn(news.publish());
+            }
+            Ok((resolved.plans, resolved.answers))
         });
         planning.state = State::Asked(asked, Instant::now() + ASK_LIMIT);
         planning
@@ -100,12 +111,20 @@ impl Planning {
                 ASK_LIMIT.as_secs()
             );
             warn(events, why);
-            // Who compares with this plan knows the rest of it.
-            let record = Record::new(std::mem::take(&mut self.plans), Vec::new());
-            self.state = State::Done(Some(record));
+            self.state = State::Done(self.unresolved());
             return;
         };
-        let (plans, answers) = answered.expect("asking registries does not panic");
+        let (plans, answers) = match answered.expect("asking registries does not panic") {
+            Ok(resolved) => resolved,
+            Err(fault) => {
+                warn(
+                    events,
+                    format!("its base images are not looked at: {fault}"),
+                );
+                self.state = State::Done(self.unresolved());
+                return;
+            }
+        };
         for why in answers.warnings {
             warn(events, why);
         }
@@ -121,9 +140,16 @@ impl Planning {
         }
         self.state = State::Done(Some(Record::new(plans, answers.known)));
     }
+
+    /// The plans without their images: who compares with them knows the rest.
+    fn unresolved(&self) -> Option<Record> {
+        let plans = draft::plans(&self.drafts, &ImageConfigs::new()).ok()?;
+        Some(Record::new(plans, Vec::new()))
+    }
 }
 
-fn asking(fresh: Fresh, registries: &Registries) -> Asking<'_> {
+/// How registries are asked in a job.
+pub fn asking<'a>(fresh: Fresh, registries: &'a Registries, shared: &'a Shared) -> Asking<'a> {
     Asking {
         registries,
         max_age: match fresh {
@@ -134,6 +160,7 @@ fn asking(fresh: Fresh, registries: &Registries) -> Asking<'_> {
         offline: fresh == Fresh::Never,
         deadline: ASK_LIMIT,
         now_ms: now_ms(),
+        shared: Some(shared),
     }
 }
 

@@ -19,7 +19,7 @@ pub mod client;
 mod events;
 pub mod facts;
 mod finish;
-mod fresh;
+pub mod fresh;
 pub mod leftovers;
 pub mod machine;
 mod parts;

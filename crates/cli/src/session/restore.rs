@@ -88,11 +88,11 @@ async fn open(
         return Err(Refusal::Marked);
     }
     let found = found?;
-    if let Continuation::ColdBecause(why) = engine_rule(&found.snapshot, program) {
+    if let Continuation::ColdBecause(why) = engine_rule(&found.document, program) {
         return Err(Refusal::Engine(why));
     }
-    let map = Source::open(objects.clone(), found.snapshot.map);
-    let (source, hot) = tokio::join!(map, read_hot(objects, &found.snapshot));
+    let map = Source::open(objects.clone(), found.document.map);
+    let (source, hot) = tokio::join!(map, read_hot(objects, &found.document));
     Ok(Restorable {
         source: Arc::new(source?),
         hot,

@@ -47,7 +47,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let fallback = &settings.fallback;
     let found = restore::find(&objects, &lineage, fallback, &program, &mut warnings).await;
     timer.phase("find");
-    let mut planning = Planning::begin(&settings, known_before(found.as_ref()));
+    let mut planning = Planning::begin(&settings, &objects, known_before(found.as_ref()));
     let plan = Plan {
         choice,
         program,
@@ -110,7 +110,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
 
 /// What the job that is continued knew of base images.
 fn known_before(found: Option<&Restorable>) -> Vec<Known> {
-    let record = found.and_then(|found| Record::of(&found.found.snapshot));
+    let record = found.and_then(|found| Record::of(&found.found.document));
     record.map(|record| record.images).unwrap_or_default()
 }
 
@@ -171,7 +171,7 @@ async fn bring_up(
 }
 
 fn restored(found: &Restorable) -> Restored {
-    let snapshot = &found.found.snapshot;
+    let snapshot = &found.found.document;
     Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),

@@ -3,6 +3,7 @@
 //! This is the only part of the program that reads the environment.
 
 mod ci;
+mod docker;
 mod file;
 mod fresh;
 mod git;
@@ -21,12 +22,13 @@ use larder_model::lineage::Lineage;
 use larder_store::Location;
 use serde::{Deserialize, Serialize};
 
+pub use docker::{BuildChoice, build_choice, docker_environment};
 pub use fresh::Fresh;
 pub use registries::Registries;
 
-use crate::args::{How, Reach, Where};
+use crate::args::{EngineKind, How, Reach, Where};
 use crate::exit::{Done, Failure};
-use crate::plan::record::NamedPlan;
+use crate::plan::draft::Draft;
 use file::File;
 
 /// The first version of Docker whose fresh installations use the containerd store.
@@ -43,10 +45,14 @@ const VOLUME_MIN_BYTES: u64 = 1 << 30;
 pub struct Settings {
     /// URL of the store.
     pub store: String,
+    /// Whether somebody named the store.
+    pub store_is_chosen: bool,
     /// Settings of the store's cloud, from the environment. Secrets are among them.
     pub store_access: Secrets,
     /// Folder of this machine's part.
     pub state: PathBuf,
+    /// Folder of what the verbs of one job tell each other.
+    pub notes: PathBuf,
     /// The project.
     pub project: String,
     /// The job.
@@ -73,8 +79,8 @@ pub struct Settings {
     pub registries: Registries,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
-    /// The builds that the job will run, as far as they are known; their images are not resolved.
-    pub plans: Vec<NamedPlan>,
+    /// The builds that the job will run, as far as they are known.
+    pub drafts: Vec<Draft>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes.
@@ -105,10 +111,18 @@ impl Settings {
     }
 
     /// Decides the settings of a verb that looks at builds, and what it needs beside them.
-    pub fn for_builds(which: &Where, reach: &Reach) -> Done<(Self, BuildSurroundings)> {
+    pub fn for_builds(
+        which: &Where,
+        reach: &Reach,
+        kind: &EngineKind,
+    ) -> Done<(Self, BuildSurroundings)> {
         let around = Surroundings::look(which)?;
         let choices = around.choices();
-        let settings = choices.settings(which, &How::default(), reach)?;
+        let how = How {
+            kind: kind.clone(),
+            ..How::default()
+        };
+        let settings = choices.settings(which, &how, reach)?;
         let named = choices.text(
             which.project.as_ref(),
             "LARDER_PROJECT",
@@ -256,12 +270,10 @@ impl Choices<'_> {
         let repository = git::find(folder);
         let file = self.file;
         let text = |option, variable, file| self.text(option, variable, file);
-        let state_option = which
-            .state
-            .as_ref()
-            .map(|path| path.to_string_lossy().into_owned());
+        let state_option = which.state.as_deref().map(lossy);
         let state = text(state_option.as_ref(), "LARDER_STATE", file.state.as_ref());
-        let memory = self.memory(state.as_deref());
+        let memory = self.own_folder(state.as_deref(), "images");
+        let notes = self.own_folder(state.as_deref(), "archives");
         let state = absolute(folder, state.as_deref().unwrap_or(DEFAULT_STATE));
         let project = text(
             which.project.as_ref(),
@@ -270,10 +282,9 @@ impl Choices<'_> {
         );
         let scope = text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
         let volume_bytes = self.volume_bytes(how)?;
-        let keep = text(how.keep.as_ref(), "LARDER_KEEP", file.keep.as_ref());
-        let keep_bytes = keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))?;
+        let keep_bytes = self.keep_bytes(how, volume_bytes)?;
         let image_store = text(
-            how.image_store.as_ref(),
+            how.kind.image_store.as_ref(),
             "LARDER_IMAGE_STORE",
             file.image_store.as_ref(),
         );
@@ -281,8 +292,10 @@ impl Choices<'_> {
         let own_branch = || repository.as_ref()?.branch.clone();
         Ok(Settings {
             store: self.store(which, folder)?,
+            store_is_chosen: self.chosen_store(which).is_some(),
             store_access: Secrets(self.store_access()),
             state,
+            notes,
             project: project
                 .or(ci.project)
                 .or(repository
@@ -315,7 +328,7 @@ impl Choices<'_> {
             fresh: self.fresh(how)?,
             registries: self.registries(reach, memory)?,
             plan_paths: self.plan_paths(how),
-            plans: Vec::new(),
+            drafts: Vec::new(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
@@ -329,12 +342,11 @@ impl Choices<'_> {
         }
     }
 
-    /// The folder of what registries said: the machine's part if that was chosen, else the user's,
-    /// because planning needs no root.
-    fn memory(&self, state: Option<&str>) -> PathBuf {
+    /// A folder for what needs no root: in the machine's part if that was chosen, else the user's.
+    fn own_folder(&self, state: Option<&str>, name: &str) -> PathBuf {
         match state {
-            Some(state) => absolute(self.folder, state).join("images"),
-            None => self.cache_folder().join("larder-images"),
+            Some(state) => absolute(self.folder, state).join(name),
+            None => self.cache_folder().join(format!("larder-{name}")),
         }
     }
 
@@ -354,6 +366,11 @@ impl Choices<'_> {
         Ok(bytes)
     }
 
+    fn keep_bytes(&self, how: &How, volume_bytes: u64) -> Done<u64> {
+        let keep = self.text(how.keep.as_ref(), "LARDER_KEEP", self.file.keep.as_ref());
+        keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))
+    }
+
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
         let variable = || {
             let text = self.environment.get("LARDER_FALLBACK")?;
@@ -371,13 +388,13 @@ impl Choices<'_> {
             .or_else(|| self.file.fallback.clone())
     }
 
+    fn chosen_store(&self, which: &Where) -> Option<String> {
+        let file = self.file.store.as_ref();
+        self.text(which.store.as_ref(), "LARDER_STORE", file)
+    }
+
     fn store(&self, which: &Where, folder: &Path) -> Done<String> {
-        let store = self.text(
-            which.store.as_ref(),
-            "LARDER_STORE",
-            self.file.store.as_ref(),
-        );
-        let store = match store {
+        let store = match self.chosen_store(which) {
             Some(url) if url.contains("://") => url,
             Some(path) => absolute(folder, &path).to_string_lossy().into_owned(),
             None => self.default_store().to_string_lossy().into_owned(),
@@ -411,6 +428,10 @@ impl Choices<'_> {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
+}
+
+fn lossy(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn absolute(folder: &Path, path: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_model::identity::InheritedConfig;
 use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +51,22 @@ impl std::fmt::Debug for Registries {
 }
 
 impl Registries {
+    /// What registries said before. Its folder is made if need be.
+    pub fn memory(&self) -> Option<Memory> {
+        let memory = Memory::open(&self.memory);
+        if let Err(error) = &memory {
+            let folder = self.memory.display();
+            tracing::debug!(%error, %folder, "registries are asked without a memory");
+        }
+        memory.ok()
+    }
+
     /// A client that ends each call within `deadline`, and what it has to do without.
-    pub fn client(&self, deadline: Duration) -> Result<(Registry, Vec<String>), RegistryError> {
+    pub fn client(
+        &self,
+        deadline: Duration,
+        memory: Option<Memory>,
+    ) -> Result<(Registry, Vec<String>), RegistryError> {
         let mut warnings = Vec::new();
         let [http, https, none] = self.proxies.clone();
         let settings = larder_registry::Settings {
@@ -67,12 +82,12 @@ impl Registries {
             deadline,
             ..larder_registry::Settings::default()
         };
-        let memory = Memory::open(&self.memory);
-        if let Err(error) = &memory {
-            let folder = self.memory.display();
-            tracing::debug!(%error, %folder, "registries are asked without a memory");
-        }
-        Ok((Registry::new(settings, memory.ok()), warnings))
+        Ok((Registry::new(settings, memory), warnings))
+    }
+
+    /// What an image's children inherit, if its configuration was fetched before.
+    pub fn inherited(&self, config: &str) -> Option<InheritedConfig> {
+        Memory::existing(&self.memory)?.inherited(&config.parse().ok()?)
     }
 
     fn certificates(&self, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {
@@ -138,7 +153,6 @@ impl Choices<'_> {
         }
         let listed = self.file.insecure_registries.iter().flatten();
         let insecure = reach.insecure_registry.iter().chain(listed);
-        // An address range would need every host's address; the client takes names only.
         let insecure = insecure.chain(&daemon.insecure_registries);
         let home = self.environment.get("HOME").map_or("/root", String::as_str);
         let docker = of(["DOCKER_CONFIG", "DOCKER_CONFIG"]).map(PathBuf::from);
@@ -146,10 +160,7 @@ impl Choices<'_> {
         Ok(Registries {
             docker_config: docker.join("config.json"),
             mirrors,
-            insecure: insecure
-                .filter(|name| !name.contains('/'))
-                .cloned()
-                .collect(),
+            insecure: insecure.map(|name| without_scheme(name)).collect(),
             proxies: [
                 of(["HTTP_PROXY", "http_proxy"]),
                 of(["HTTPS_PROXY", "https_proxy"]),
@@ -159,6 +170,14 @@ impl Choices<'_> {
             memory,
         })
     }
+}
+
+/// Docker drops a scheme before a host (moby `registry/config.go`, `loadInsecureRegistries`).
+fn without_scheme(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    let mut schemes = ["http://", "https://"].iter();
+    let scheme = schemes.find(|scheme| lower.starts_with(**scheme));
+    name[scheme.map_or(0, |scheme| scheme.len())..].to_owned()
 }
 
 fn add(mirrors: &mut BTreeMap<String, Vec<String>>, registry: &str, url: &str) {
@@ -176,7 +195,7 @@ mod tests {
 
     #[test]
     fn options_come_before_the_file() {
-        let text = "insecure-registries = [\"b:1\"]\n[registry-mirrors]\n\"docker.io\" = [\"https://two/\"]\n";
+        let text = "insecure-registries = [\"HTTP://b:1\", \"10.0.0.0/8\"]\n[registry-mirrors]\n\"docker.io\" = [\"https://two/\"]\n";
         let file: File = toml::from_str(text).expect("settings");
         let environment: Environment = [("DOCKER_CONFIG".to_owned(), "/d".to_owned())].into();
         let choices = Choices {
@@ -194,6 +213,7 @@ mod tests {
             ["http://one", "https://two"]
         );
         assert!(registries.insecure.contains("a:1") && registries.insecure.contains("b:1"));
+        assert!(registries.insecure.contains("10.0.0.0/8"));
         assert_eq!(registries.docker_config, Path::new("/d/config.json"));
 
         let nameless = Reach {

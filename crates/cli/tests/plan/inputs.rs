@@ -170,3 +170,15 @@ fn bake_files_give_one_plan_for_each_target_and_platform() {
         said.error
     );
 }
+
+#[test]
+fn the_kind_of_engine_can_be_said_where_the_ladder_is_walked() {
+    let project = Project::new(&[("Dockerfile", "FROM scratch\nCOPY a /a\n")]);
+    for verb in ["plan", "explain"] {
+        let said = project.run(&[verb, "--image-store", "containerd"]);
+        assert_eq!(said.code, 0, "{}", said.error);
+        let said = project.run(&[verb, "--image-store", "zfs"]);
+        assert_eq!(said.code, 2);
+        assert!(said.error.contains("zfs"), "{}", said.error);
+    }
+}

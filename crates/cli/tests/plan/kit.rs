@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::distribution::Distribution;
 
 /// A folder with files, and a home, cache and store that nobody else uses.
 pub struct Project {
@@ -111,65 +112,50 @@ impl Said {
     }
 }
 
-/// Debian's docker-registry on a free port of loopback; ended when dropped.
+/// A registry, with a way to fill it.
 pub struct Registry {
     pub host: String,
-    child: Child,
-    _folder: TempDir,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // It may have ended already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    process: Distribution,
 }
 
 impl Registry {
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let host = free.local_addr().expect("bound").to_string();
-        drop(free);
-        let config = folder.path().join("config.yml");
-        let text = json!({
-            "version": "0.1",
-            "log": { "level": "error" },
-            "storage": { "filesystem": { "rootdirectory": folder.path().join("data") } },
-            "http": { "addr": host },
-        });
-        fs::write(&config, text.to_string()).expect("written");
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry runs: `apt-get install docker-registry`");
-        let started = Instant::now();
-        while TcpStream::connect(&host).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "no answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let process = Distribution::start(|_, _| {});
         Self {
-            host,
-            child,
-            _folder: folder,
+            host: process.host.clone(),
+            process,
         }
     }
 
-    /// Pushes an image without layers whose environment and time of making are these.
+    /// The requests for images since `since`, the number of those seen before: method and path.
+    pub fn requests(&self, since: usize) -> Vec<String> {
+        let log = fs::read_to_string(self.process.folder().join("log")).expect("a log");
+        let requests = log.lines().filter_map(|line| {
+            let (_, request) = line.split_once('"')?;
+            let (request, _) = request.split_once(" HTTP/")?;
+            (request.contains("/manifests/") || request.contains("/blobs/sha256"))
+                .then(|| request.to_owned())
+        });
+        requests.skip(since).collect()
+    }
+
+    /// Pushes `app` without layers whose environment and time of making are these.
     pub fn push(&self, tag: &str, env: &str, created: &str) {
+        self.push_image("app", tag, &json!({ "Env": [env] }), created);
+    }
+
+    /// Pushes an image without layers with this configuration and time of making.
+    pub fn push_image(&self, repository: &str, tag: &str, config: &Value, created: &str) {
         let config = json!({
             "architecture": "amd64", "os": "linux", "created": created,
-            "config": { "Env": [env] }, "rootfs": { "type": "layers", "diff_ids": [] },
+            "config": config, "rootfs": { "type": "layers", "diff_ids": [] },
         })
         .to_string();
         let hash = ring::digest::digest(&ring::digest::SHA256, config.as_bytes());
         let hash = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
         let digest = format!("sha256:{}", hash.collect::<String>());
-        let begun = self.ask("POST", "/v2/app/blobs/uploads/", "", "");
+        let uploads = format!("/v2/{repository}/blobs/uploads/");
+        let begun = self.ask("POST", &uploads, "", "");
         let place = header(&begun, "location").expect("a place to upload to");
         let place = place.split_once("/v2/").map(|(_, path)| path.to_owned());
         let place = format!("/v2/{}&digest={digest}", place.expect("a path"));
@@ -183,7 +169,7 @@ impl Registry {
                 "digest": digest, "size": config.len(),
             },
         });
-        let path = format!("/v2/app/manifests/{tag}");
+        let path = format!("/v2/{repository}/manifests/{tag}");
         let put = self.ask("PUT", &path, kind, &manifest.to_string());
         assert!(put.starts_with("HTTP/1.1 201"), "{put}");
     }

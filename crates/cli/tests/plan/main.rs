@@ -1,6 +1,10 @@
 //! The verbs that know builds: no root, no engine; a real registry on loopback where one is needed.
 
+#[path = "../../../registry/tests/registry/distribution.rs"]
+mod distribution;
 mod inputs;
 mod key;
 mod kit;
+mod onbuild;
 mod registry;
+mod shared;

@@ -186,7 +186,14 @@ impl Comparison<'_> {
             };
             left.text == right.text && sources(old_plan, left) == sources(new_plan, right)
         };
-        let (old, new) = (&former.steps, &stage.steps);
+        // Who was offline does not know what a base image's triggers are; not knowing is no change.
+        let all = triggers_known(old_plan, former) == triggers_known(new_plan, stage);
+        let steps = |of: &'_ PlannedStage| -> Vec<Step> {
+            let own = |step: &&Step| all || step.line != of.line;
+            of.steps.iter().filter(own).cloned().collect()
+        };
+        let (old_steps, new_steps) = (steps(former), steps(stage));
+        let (old, new) = (&old_steps[..], &new_steps[..]);
         let pairs = |(left, right): &(&Step, &Step)| same(left, right);
         let head = old.iter().zip(new).take_while(pairs).count();
         let (old, new) = (&old[head..], &new[head..]);
@@ -197,7 +204,7 @@ impl Comparison<'_> {
             .take_while(pairs)
             .count();
         let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
-        let first = stage.steps.get(head).map_or(stage.line, |step| step.line);
+        let first = new_steps.get(head).map_or(stage.line, |step| step.line);
         if !old.is_empty() || !new.is_empty() {
             self.mark(index, first);
         }
@@ -259,6 +266,21 @@ fn first_use(stage: &PlannedStage, image: &PlannedImage) -> Option<u32> {
     steps
         .find(|step| step.sources.iter().any(uses))
         .map(|step| step.line)
+}
+
+/// Whether the `ONBUILD` instructions of the image that a stage starts from are among its steps, if
+/// there are any. They stand at the line of its `FROM`.
+fn triggers_known(plan: &Plan, stage: &PlannedStage) -> bool {
+    match &stage.base {
+        Origin::Image {
+            reference,
+            platform,
+        } => {
+            let image = plan.image(reference, platform);
+            image.is_some_and(|image| image.identity.is_some())
+        }
+        _ => true,
+    }
 }
 
 /// An origin by the names that both plans share.

@@ -38,7 +38,7 @@ mod words;
 pub use bases::{BaseImage, Bases, ImageUse, Origin, Stage, Step, UseKind};
 pub use error::DockerfileError;
 pub use lexer::Warning;
-pub use options::{BuildOptions, NamedContext};
+pub use options::{BuildOptions, ImageConfigs, NamedContext};
 pub use platform::{Platform, PlatformError};
 
 use error::{Fault, Span};

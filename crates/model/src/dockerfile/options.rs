@@ -8,8 +8,11 @@ use super::platform::Platform;
 use crate::identity::InheritedConfig;
 use crate::reference::ImageReference;
 
+/// What is known of images, by name and platform.
+pub type ImageConfigs = BTreeMap<(ImageReference, Platform), InheritedConfig>;
+
 /// The options of `docker build` that decide which images are needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildOptions {
     /// `--target`: a stage's name, in any case. The last stage if absent.
     pub target: Option<String>,
@@ -22,8 +25,10 @@ pub struct BuildOptions {
     /// `--build-context NAME=…`, by name.
     pub contexts: BTreeMap<String, NamedContext>,
     /// What is known of images: the variables and `ONBUILD` instructions that stages inherit. These
-    /// may name more images; without an entry nothing is assumed.
-    pub image_configs: BTreeMap<(ImageReference, Platform), InheritedConfig>,
+    /// may name more images; without an entry nothing is assumed. Learnt after the options were
+    /// given, and no part of their written form.
+    #[serde(skip)]
+    pub image_configs: ImageConfigs,
 }
 
 impl Default for BuildOptions {

@@ -2,6 +2,7 @@
 //! `windows(10.0.17763)/amd64`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,15 @@ impl Platform {
             os_features: Vec::new(),
             architecture: architecture.to_owned(),
             variant: String::new(),
+        }
+    }
+
+    /// A platform of these parts, spelt as images write them, in normal form.
+    pub fn normal(os: &str, architecture: &str, variant: &str) -> Self {
+        let (architecture, variant) = normal_architecture(architecture, variant);
+        Self {
+            variant,
+            ..Self::new(&normal_os(os), &architecture)
         }
     }
 
@@ -135,7 +145,15 @@ impl TryFrom<String> for Platform {
     type Error = PlatformError;
 
     fn try_from(text: String) -> Result<Self, PlatformError> {
-        Self::parse(&text, &Self::new("linux", "amd64"))
+        text.parse()
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        Self::parse(text, &Self::new("linux", "amd64"))
     }
 }
 
@@ -273,4 +291,32 @@ fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
         (architecture, other) => (architecture, other),
     };
     (architecture.to_owned(), variant.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_platform_are_equal() {
+        for (one, other) in [
+            ("linux/aarch64", "linux/arm64/v8"),
+            ("Linux/x86_64", "linux/amd64"),
+            ("linux/armhf", "linux/arm/v7"),
+            ("linux/armel", "linux/arm/6"),
+            ("linux/i386", "linux/386"),
+            ("macos/arm64", "darwin/arm64"),
+        ] {
+            assert_eq!(one.parse::<Platform>(), other.parse::<Platform>(), "{one}");
+        }
+        let images = Platform::normal("Linux", "aarch64", "v8");
+        assert_eq!(Ok(images), "linux/arm64".parse());
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "linux/", "/amd64", "linux/arm/v7/x", "linux/*", "a b/c"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use larder_model::dockerfile::{BuildOptions, NamedContext, Platform, parse};
 use larder_model::identity::{BaseIdentity, InheritedConfig};
 use larder_model::key::Fingerprint;
 use larder_model::plan::Plan;
+use larder_model::reference::ImageReference;
 
 fn identity(chain: &str) -> BaseIdentity {
     BaseIdentity::of(chain, &InheritedConfig::default())
@@ -437,4 +438,25 @@ fn an_image_that_was_not_resolved_has_not_moved() {
     offline.identities.clear();
     assert_eq!(offline.said(&build(FILE)), Vec::<String>::new());
     assert_eq!(build(FILE).said(&offline), Vec::<String>::new());
+}
+
+#[test]
+fn triggers_that_one_side_could_not_know_are_no_change() {
+    let node = ImageReference::parse("docker.io/library/node:20").expect("a name");
+    let config = InheritedConfig {
+        onbuild: vec!["COPY --from=busybox:1 /bin/sh /bin/sh".to_owned()],
+        ..InheritedConfig::default()
+    };
+    let mut online = build(FILE).target("assets");
+    let platform = online.options.platform().clone();
+    let configs = &mut online.options.image_configs;
+    configs.insert((node, platform), config);
+    let mut offline = build(FILE).target("assets");
+    offline.identities.clear();
+    assert_eq!(online.plan().stages[0].steps[0].keyword, "COPY");
+    assert_eq!(offline.said(&online), Vec::<String>::new());
+    assert_eq!(online.said(&offline), Vec::<String>::new());
+    let without = build(FILE).target("assets");
+    let removed = without.said(&online);
+    assert_eq!(removed[0], "line 3: COPY in stage assets was removed");
 }

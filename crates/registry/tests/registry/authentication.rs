@@ -75,7 +75,7 @@ fn token_for(seen: &Seen) -> Reply {
 async fn an_anonymous_token_is_fetched_once_for_each_repository() {
     let server = bearer_server(token_for).await;
     let registry = Registry::new(settings(), None);
-    let platform: larder_registry::Platform = "linux/amd64".parse().expect("a platform");
+    let platform: larder_model::dockerfile::Platform = "linux/amd64".parse().expect("a platform");
     let requests: Vec<_> = ["a", "b", "a"]
         .iter()
         .zip(["1", "1", "2"])

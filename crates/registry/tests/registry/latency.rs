@@ -76,7 +76,7 @@ async fn delay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
 
 /// Ten images, and the wall time of resolving them, in round trips.
 async fn trips(registry: &Registry, host: &str) -> f64 {
-    let platform: larder_registry::Platform = "linux/amd64".parse().expect("a platform");
+    let platform: larder_model::dockerfile::Platform = "linux/amd64".parse().expect("a platform");
     let requests: Vec<ImageRequest> = (0..10)
         .map(|n| ImageRequest {
             target: target(host, &format!("app{n}"), &format!("v{n}")),

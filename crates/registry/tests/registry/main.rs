@@ -2,6 +2,7 @@
 
 mod authentication;
 mod content;
+mod distribution;
 mod latency;
 mod memory;
 mod mirrors;

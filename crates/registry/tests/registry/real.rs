@@ -2,35 +2,23 @@
 //! passwords.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use larder_registry::{
     Credential, Credentials, Digest, Memory, Registry, RegistryError, Secret, Settings,
 };
-use serde_json::json;
-use tempfile::TempDir;
+use serde_json::{Value, json};
 
+use crate::distribution::Distribution;
 use crate::shelf::{MANIFEST, Shelf, request, seed_of, settings};
 
 /// `ann:s3cret` in the form of `htpasswd -B` (bcrypt).
 const HTPASSWD: &str = "ann:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
 
-/// A registry on a free port; ended when dropped.
 struct RealRegistry {
     host: String,
-    child: Child,
-    folder: TempDir,
-}
-
-impl Drop for RealRegistry {
-    fn drop(&mut self) {
-        // It may have ended already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    process: Distribution,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -40,37 +28,11 @@ struct Options {
 }
 
 impl RealRegistry {
-    async fn start(options: Options) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let host = free.local_addr().expect("bound").to_string();
-        drop(free);
-        let config = folder.path().join("config.yml");
-        fs::write(&config, configuration(folder.path(), &host, options)).expect("written");
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry runs: `apt-get install docker-registry`");
-        let registry = Self {
-            host,
-            child,
-            folder,
-        };
-        registry.ready().await;
-        registry
-    }
-
-    async fn ready(&self) {
-        let start = Instant::now();
-        while tokio::net::TcpStream::connect(&self.host).await.is_err() {
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "docker-registry does not listen"
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    fn start(options: Options) -> Self {
+        let process = Distribution::start(|folder, config| configure(folder, config, options));
+        Self {
+            host: process.host.clone(),
+            process,
         }
     }
 
@@ -130,13 +92,7 @@ impl RealRegistry {
     }
 }
 
-fn configuration(folder: &Path, host: &str, options: Options) -> String {
-    let mut config = json!({
-        "version": 0.1,
-        "log": {"level": "error", "accesslog": {"disabled": true}},
-        "storage": {"filesystem": {"rootdirectory": folder.join("data")}},
-        "http": {"addr": host},
-    });
+fn configure(folder: &Path, config: &mut Value, options: Options) {
     if options.tls {
         certificates(folder);
         config["http"]["tls"] = json!({
@@ -149,8 +105,6 @@ fn configuration(folder: &Path, host: &str, options: Options) -> String {
         fs::write(&path, HTPASSWD).expect("written");
         config["auth"] = json!({"htpasswd": {"realm": "test", "path": path}});
     }
-    // JSON is YAML.
-    config.to_string()
 }
 
 /// An authority (`ca.crt`) and a certificate of its for 127.0.0.1.
@@ -184,7 +138,7 @@ async fn images_of_a_real_registry_are_resolved_and_remembered() {
     ];
     let index = shelf.index(&variants);
     shelf.tag("latest", &index);
-    let registry = RealRegistry::start(Options::default()).await;
+    let registry = RealRegistry::start(Options::default());
     registry.fill(&shelf, "http").await;
 
     let state = tempfile::tempdir().expect("a folder");
@@ -217,8 +171,7 @@ async fn a_real_registry_with_passwords() {
     let registry = RealRegistry::start(Options {
         password: true,
         tls: false,
-    })
-    .await;
+    });
     registry.fill(&shelf, "http").await;
     let wanted = request(&registry.host, "linux/amd64");
     let with = |password: &str| {
@@ -256,11 +209,10 @@ async fn a_real_registry_with_tls_is_trusted_only_by_its_authority() {
     let registry = RealRegistry::start(Options {
         tls: true,
         password: false,
-    })
-    .await;
+    });
     registry.fill(&shelf, "https").await;
     let wanted = request(&registry.host, "linux/amd64");
-    let authority = registry.folder.path().join("ca.crt");
+    let authority = registry.process.folder().join("ca.crt");
 
     // Docker's layout: a folder named after the registry.
     let folder = tempfile::tempdir().expect("a folder");

@@ -61,7 +61,7 @@ async fn the_ladder_leads_to_the_newest_of_the_first_rung_that_has_any() {
     let own = lineage("feature", "build");
     let mut found = Vec::new();
     for rung in ladder(&own, &["main".to_owned()]) {
-        let times = catalog::candidates(&objects, &rung)
+        let times = catalog::candidates::<Snapshot>(&objects, &rung)
             .await
             .expect("a listing");
         found.push(times.iter().map(|one| one.created_ms).collect::<Vec<_>>());
@@ -92,7 +92,9 @@ async fn writers_at_once_lose_nothing() {
     for writer in writers.collect::<Vec<_>>() {
         published.push(writer.await.expect("no panic"));
     }
-    let (mut listed, faults) = catalog::list(&objects).await.expect("a listing");
+    let (mut listed, faults) = catalog::list::<Snapshot>(&objects)
+        .await
+        .expect("a listing");
     assert!(faults.is_empty(), "{faults:?}");
     published.sort_unstable();
     listed.sort_by_key(|one| one.id);
@@ -120,7 +122,7 @@ async fn a_damaged_snapshot_is_named_and_the_others_are_listed() {
     fs::write(&path, text.replace("26.1.5", "26.1.6")).expect("a damaged snapshot");
 
     let rung = Rung::Lineage(new.lineage);
-    let candidates = catalog::candidates(&objects, &rung)
+    let candidates = catalog::candidates::<Snapshot>(&objects, &rung)
         .await
         .expect("a listing");
     let error = catalog::read(&objects, &candidates[0])
@@ -134,7 +136,9 @@ async fn a_damaged_snapshot_is_named_and_the_others_are_listed() {
             .id,
         old
     );
-    let (listed, faults) = catalog::list(&objects).await.expect("a listing");
+    let (listed, faults) = catalog::list::<Snapshot>(&objects)
+        .await
+        .expect("a listing");
     assert_eq!((listed.len(), faults.len()), (1, 1));
 }
 

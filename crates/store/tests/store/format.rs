@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use larder_model::images::RememberedImage;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_model::{address, hot};
 use larder_store::packer::{self, Changed};
-use larder_store::{Location, Objects, Source, catalog};
+use larder_store::{Location, Objects, Source, catalog, images};
+
+use crate::archive::kit as archive;
 
 const DOCUMENT: &str = include_str!("../../../../docs/FORMAT.md");
 
@@ -75,6 +78,27 @@ async fn save(objects: &Objects) {
     catalog::publish(objects, &snapshot)
         .await
         .expect("it is published");
+    remember(objects, &snapshot).await;
+}
+
+/// The job's machine also remembers an image, whose documents are cut short here.
+async fn remember(objects: &Objects, snapshot: &Snapshot) {
+    let image = RememberedImage {
+        name: "docker.io/library/ruby:3.3".into(),
+        platform: "linux/amd64".into(),
+        documents: vec![b"{\"layers\":[]}".to_vec(), b"{\"os\":\"linux\"}".to_vec()],
+    };
+    let project = &snapshot.lineage.project;
+    images::publish(
+        objects,
+        project,
+        snapshot.created_ms,
+        std::slice::from_ref(&image),
+    )
+    .await
+    .expect("it is published");
+    let found = images::newest(objects, project).await;
+    assert_eq!(found.expect("it is read"), [image]);
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -122,17 +146,14 @@ fn dump(bytes: &[u8]) -> String {
     out
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_documents_examples_are_the_bytes_of_a_save() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let objects = Location::folder(folder.path()).open(&[]);
-    save(&objects.expect("a store")).await;
+/// The examples that the document should have of the objects below a folder, and does not.
+fn missing_examples(folder: &Path, objects: usize) -> String {
     let mut missing = String::new();
-    let paths = files(folder.path());
-    assert_eq!(paths.len(), 5, "{paths:?}");
+    let paths = files(folder);
+    assert_eq!(paths.len(), objects, "{paths:?}");
     for path in paths {
         let bytes = std::fs::read(&path).expect("an object");
-        let name = path.strip_prefix(folder.path()).expect("it is below");
+        let name = path.strip_prefix(folder).expect("it is below");
         let (command, text) = if name.extension().is_some() {
             ("cat", String::from_utf8(bytes).expect("JSON is UTF-8"))
         } else {
@@ -143,6 +164,48 @@ async fn the_documents_examples_are_the_bytes_of_a_save() {
             missing.push_str(&example);
         }
     }
+    missing
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_examples_are_the_bytes_of_a_save() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let objects = Location::folder(folder.path()).open(&[]);
+    save(&objects.expect("a store")).await;
+    let missing = missing_examples(folder.path(), 6);
+    assert!(
+        missing.is_empty(),
+        "docs/FORMAT.md does not have:\n{missing}"
+    );
+}
+
+/// A tar of one file, without the blocks of zeros behind it.
+fn layer() -> Vec<u8> {
+    let text = b"An engine that remembers.\n";
+    let mut tar = vec![0; 1024];
+    tar[..5].copy_from_slice(b"hello");
+    tar[100..108].copy_from_slice(b"0000644\0");
+    tar[124..136].copy_from_slice(format!("{:011o}\0", text.len()).as_bytes());
+    tar[156] = b'0';
+    tar[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = tar.iter().map(|byte| u32::from(*byte)).sum();
+    tar[148..156].copy_from_slice(format!("{:06o}\0 ", sum + 8 * 32).as_bytes());
+    tar[512..512 + text.len()].copy_from_slice(text);
+    tar
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_archive_is_the_bytes_of_a_save() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let objects = Location::folder(folder.path()).open(&[]);
+    let layer = layer();
+    let blobs: [(&str, &[u8]); 2] = [
+        ("config.json", b"{\"os\":\"linux\"}"),
+        ("layer.tar", &layer),
+    ];
+    let saved = archive::save(&objects.expect("a store"), None, &blobs).await;
+    saved.expect("it is stored");
+    let missing = missing_examples(folder.path(), 3);
     assert!(
         missing.is_empty(),
         "docs/FORMAT.md does not have:\n{missing}"

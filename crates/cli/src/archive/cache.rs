@@ -1,0 +1,172 @@
+//! `BuildKit`'s cache in a folder (`--cache-to type=local`): an OCI image layout, saved blob by blob
+//! and made again.
+//!
+//! Only what `index.json` leads to is saved: a folder that is written to again and again keeps old
+//! blobs. Restored files are named by their digests, which are checked to be digests, and by nothing
+//! else that the store says.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _, stream};
+use larder_store::{ArchiveReader, ArchiveWriter};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::content::{CacheFolder, blob_name, is_hex_digest};
+
+/// `BuildKit` refuses to read longer ones (`cache/remotecache/import.go`, `readBlob`).
+const DOCUMENT_MAX_BYTES: u64 = 1 << 20;
+/// More blobs than engines have layers, many times over.
+const BLOBS_MAX: usize = 10_000;
+/// Bytes that are read of a file at once.
+const PIECE_BYTES: usize = 256 * 1024;
+/// The file that says which version of the layout a folder has (OCI image specification,
+/// `image-layout.md`).
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Stores what the folder's index leads to; what the store holds is not read.
+pub async fn save(folder: &Path, writer: &mut ArchiveWriter) -> Result<CacheFolder, String> {
+    let index = document(&folder.join("index.json")).await?;
+    let digests = reachable(folder, &index).await?;
+    for digest in &digests {
+        let (path, name) = (file(folder, digest), blob_name(digest));
+        let size = tokio::fs::metadata(&path).await.map_err(told(&path))?.len();
+        if writer.has(&name) == Some(size) && writer.keep(&name) {
+            continue;
+        }
+        let opened = tokio::fs::File::open(&path).await.map_err(told(&path))?;
+        let stored = writer.blob(&name, size, pieces(opened)).await;
+        stored.map_err(|error| error.to_string())?;
+    }
+    Ok(CacheFolder {
+        index,
+        blobs: digests.into_iter().collect(),
+    })
+}
+
+/// Makes the folder again: how many bytes of blobs.
+pub async fn restore(
+    kept: &CacheFolder,
+    reader: &ArchiveReader,
+    folder: &Path,
+) -> Result<u64, String> {
+    let blobs = folder.join("blobs/sha256");
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&blobs);
+    made.map_err(told(&blobs))?;
+    let mut bytes = 0;
+    for digest in &kept.blobs {
+        let path = file(folder, digest);
+        let mut blob = reader
+            .blob(&blob_name(digest))
+            .ok_or_else(|| format!("the archive lacks the blob {digest}"))?;
+        let mut written = tokio::fs::File::create(&path).await.map_err(told(&path))?;
+        while let Some(piece) = blob.try_next().await.map_err(|error| error.to_string())? {
+            written.write_all(&piece).await.map_err(told(&path))?;
+            bytes += piece.len() as u64;
+        }
+        written.flush().await.map_err(told(&path))?;
+    }
+    // The index last: without it the folder is no cache.
+    for (name, text) in [("oci-layout", LAYOUT), ("index.json", &kept.index)] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(told(&path))?;
+    }
+    Ok(bytes)
+}
+
+/// The digests of all blobs that an index leads to. Blobs that are missing are left out: `BuildKit`
+/// names base layers that it did not need to store.
+async fn reachable(folder: &Path, index: &str) -> Result<BTreeSet<String>, String> {
+    let mut open = named(index);
+    let mut all = BTreeSet::new();
+    while let Some((digest, is_document)) = open.pop() {
+        let path = file(folder, &digest);
+        if all.contains(&digest) || !tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            continue;
+        }
+        if is_document {
+            open.extend(named(&document(&path).await?));
+        }
+        all.insert(digest);
+        if all.len() > BLOBS_MAX {
+            return Err(format!("it has more than {BLOBS_MAX} blobs"));
+        }
+    }
+    Ok(all)
+}
+
+/// The digests that an index or a manifest names, and whether each is one of these itself.
+fn named(document: &str) -> Vec<(String, bool)> {
+    let Ok(document) = serde_json::from_str::<Value>(document) else {
+        return Vec::new();
+    };
+    let lists = ["manifests", "layers"]
+        .iter()
+        .filter_map(|list| document[*list].as_array());
+    let descriptors = lists.flatten().chain(document.get("config"));
+    let digest = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str()?.strip_prefix("sha256:")?;
+        let kind = descriptor["mediaType"].as_str().unwrap_or_default();
+        let is_document = kind.contains("manifest") || kind.contains("image.index");
+        is_hex_digest(digest).then(|| (digest.to_owned(), is_document))
+    };
+    descriptors.filter_map(digest).collect()
+}
+
+fn file(folder: &Path, digest: &str) -> PathBuf {
+    folder.join("blobs/sha256").join(digest)
+}
+
+async fn document(path: &Path) -> Result<String, String> {
+    let size = tokio::fs::metadata(path).await.map_err(told(path))?.len();
+    if size > DOCUMENT_MAX_BYTES {
+        return Err(format!("{} has {size} bytes", path.display()));
+    }
+    tokio::fs::read_to_string(path).await.map_err(told(path))
+}
+
+fn pieces(file: tokio::fs::File) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(file, |mut file| async move {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let limited = &mut file;
+        let read = limited
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut piece)
+            .await?;
+        Ok((read > 0).then(|| (Bytes::from(piece), file)))
+    })
+}
+
+fn told(path: &Path) -> impl FnOnce(io::Error) -> String {
+    let path = path.display().to_string();
+    move |error| format!("{path}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_documents_name_is_found() {
+        let digest = |digit: &str| digit.repeat(64);
+        let text = serde_json::json!({
+            "manifests": [
+                { "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": format!("sha256:{}", digest("a")) },
+                { "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": format!("sha256:{}", digest("b")) },
+                { "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": "sha256:../../../etc/passwd" },
+            ],
+            "config": { "mediaType": "application/vnd.buildkit.cacheconfig.v0", "digest": format!("sha256:{}", digest("c")) },
+        });
+        let found = named(&text.to_string());
+        let expected = [("a", true), ("b", false), ("c", false)];
+        assert_eq!(found, expected.map(|(digit, is)| (digest(digit), is)));
+        assert_eq!(named("not JSON"), []);
+    }
+}

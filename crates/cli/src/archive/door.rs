@@ -1,0 +1,88 @@
+//! The engine, the store and the lineage of one command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_engine::ImageStore;
+use larder_engine::api::{About, Endpoint, Remote};
+use larder_model::document::EngineRecord;
+use larder_model::lineage::Lineage;
+use larder_store::Objects;
+
+use super::note::Note;
+use crate::exit::{Done, Failure};
+use crate::settings::{self, Settings};
+
+/// The most time that an engine is given for one answer.
+const ENGINE_LIMIT: Duration = Duration::from_secs(60);
+/// The engine's family, in compatibility keys and in archives.
+const FAMILY: &str = "docker";
+
+/// An engine that answers, a store, and which line of archives is meant.
+pub struct Door {
+    /// The engine.
+    pub engine: Arc<Remote>,
+    /// The store; nowhere, if it cannot be opened.
+    pub objects: Objects,
+    /// Why it cannot be opened.
+    pub trouble: Option<String>,
+    /// The line of archives that this job continues.
+    pub lineage: Lineage,
+    /// Where this job's verbs leave notes for each other.
+    pub note: Note,
+}
+
+impl Door {
+    /// Finds and asks the engine that the docker command would use, and opens the store.
+    pub async fn open(settings: &Settings) -> Done<Self> {
+        let engine = connect().await?;
+        let (objects, trouble) = match settings.open_store() {
+            Ok(objects) => (objects, None),
+            Err(failure) => {
+                let why = format!("the store cannot be opened: {failure}");
+                (Objects::nowhere(), Some(why))
+            }
+        };
+        let lineage = settings.lineage(&compatibility(engine.about()));
+        Ok(Self {
+            note: Note::of(&settings.notes, &lineage),
+            engine: Arc::new(engine),
+            objects,
+            trouble,
+            lineage,
+        })
+    }
+
+    /// Where the engine keeps images.
+    pub fn image_store(&self) -> ImageStore {
+        self.engine.about().image_store.kind()
+    }
+
+    /// The engine, as an archive names it.
+    pub fn engine_record(&self) -> EngineRecord {
+        EngineRecord {
+            family: FAMILY.to_owned(),
+            version: self.engine.about().version.to_string(),
+            image_store: self.image_store().to_string(),
+        }
+    }
+}
+
+/// The engine that the docker command would use.
+pub async fn connect() -> Done<Remote> {
+    let endpoint = Endpoint::find(&settings::docker_environment()).map_err(Failure::input)?;
+    Remote::connect(endpoint, ENGINE_LIMIT)
+        .await
+        .map_err(Failure::machine)
+}
+
+/// What engines must have in common to use each other's images, as for volumes.
+fn compatibility(about: &About) -> String {
+    format!(
+        "{}-{}-{}-{FAMILY}{}",
+        about.os,
+        about.arch,
+        about.image_store.kind(),
+        about.version.major
+    )
+}

@@ -1,0 +1,65 @@
+//! Secrets in what is about to be saved: in the steps of images, and in build arguments.
+
+use std::collections::BTreeSet;
+
+use larder_engine::api::Remote;
+use larder_model::secrets::{self, Finding};
+use serde::Serialize;
+
+use super::save::What;
+use crate::exit::{Done, Failure};
+use crate::report::Report;
+
+/// Something that looks like a secret. The secret itself is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Leak {
+    /// The step's or the argument's beginning, without the secret.
+    pub place: String,
+    /// What was found, as a sentence with its cure.
+    pub what: String,
+}
+
+/// Looks through the steps of the images that are saved.
+pub async fn of_images(engine: &Remote, what: &What) -> Done<Vec<Leak>> {
+    let mut leaks = BTreeSet::new();
+    for image in &what.sources.images {
+        let steps = engine.history(image).await.map_err(Failure::failed)?;
+        for (number, step) in steps.iter().rev().enumerate() {
+            for finding in secrets::scan_step(&step.created_by) {
+                leaks.insert(Leak {
+                    place: format!("step {} of {image}", number + 1),
+                    what: sentence(&finding),
+                });
+            }
+        }
+    }
+    Ok(leaks.into_iter().collect())
+}
+
+/// Looks at the values of build arguments.
+pub fn of_arguments<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Leak> {
+    let found = secrets::scan_build_args(arguments);
+    let leaks = found.iter().map(|finding| Leak {
+        place: "the build's arguments".to_owned(),
+        what: sentence(finding),
+    });
+    leaks.collect()
+}
+
+fn sentence(finding: &Finding) -> String {
+    format!("{finding}; {}", finding.cure())
+}
+
+/// Says what was found; with `deny` nothing may be saved then.
+pub fn tell(leaks: &[Leak], deny: bool, report: &Report) -> Done<()> {
+    for leak in leaks {
+        report.warning(&format!("{}: {}", leak.place, leak.what));
+    }
+    if deny && !leaks.is_empty() {
+        return Err(Failure::input(format!(
+            "nothing saved: {} steps or arguments seem to hold secrets (--deny-secrets)",
+            leaks.len()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The archive door: images and their build cache, saved and restored through the API of an engine
+//! under which no disk can be put.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`door`] | the engine, the store and the lineage of one command |
+//! | [`find`] | the archive that a job starts from |
+//! | [`content`] | what an archive holds, as its document says it |
+//! | [`moved`] | saved images whose base image has moved |
+//! | [`restore`], [`save`] | the two ways |
+//! | [`cache`] | `BuildKit`'s cache in a folder |
+//! | [`note`] | what a job's verbs tell each other |
+//! | [`builder`] | who builds, and how that builder finds restored steps |
+//! | [`arguments`], [`output`] | a `docker build` command's arguments, and what it prints |
+//! | [`leaks`] | secrets in what is about to be saved |
+
+pub mod arguments;
+pub mod builder;
+pub mod cache;
+pub mod content;
+pub mod door;
+pub mod find;
+pub mod leaks;
+pub mod moved;
+pub mod note;
+pub mod output;
+pub mod restore;
+pub mod save;
+pub mod stages;

@@ -1,0 +1,123 @@
+//! What the verbs of one job tell each other: a small file on this machine, one for each lineage.
+//!
+//! It is advice. Without it a save compares with the newest archive, and measures nothing.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use larder_model::digest::{ArchiveId, BlockId};
+use larder_model::lineage::Lineage;
+use serde::{Deserialize, Serialize};
+
+use super::content::Sources;
+
+/// A longer file is not ours.
+const NOTE_MAX_BYTES: u64 = 1 << 20;
+
+/// Where a lineage's note is.
+#[derive(Debug, Clone)]
+pub struct Note {
+    path: PathBuf,
+}
+
+/// What a job did so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobNote {
+    /// The engine that it used. Another one was given to the job since if this differs.
+    pub engine: String,
+    /// The archive that was restored, or was at hand and not worth it.
+    pub archive: Option<ArchiveId>,
+    /// Whether it was restored.
+    pub restored: bool,
+    /// How long restoring took.
+    pub restore_ms: Option<u64>,
+    /// When the engine was ready for the build: Unix time in milliseconds.
+    pub ready_ms: Option<u64>,
+    /// How long the build took, if it ran under `larder build`.
+    pub build_ms: Option<u64>,
+    /// What the job's builds depend on, as its archive will keep it.
+    pub plan: Option<serde_json::Value>,
+    /// What `larder build` made, for a save that names no images.
+    pub built: Option<Sources>,
+}
+
+impl Note {
+    /// The note of a lineage, in a folder of notes.
+    pub fn of(folder: &Path, lineage: &Lineage) -> Self {
+        let text = serde_json::to_vec(lineage).expect("a lineage has a JSON form");
+        let name = format!("{}.json", BlockId::of(&text));
+        Self {
+            path: folder.join(name),
+        }
+    }
+
+    /// What was noted on this engine. A note that cannot be read says nothing.
+    pub fn read(&self, engine: &str) -> JobNote {
+        let small = std::fs::metadata(&self.path).is_ok_and(|file| file.len() <= NOTE_MAX_BYTES);
+        let text = if small {
+            std::fs::read(&self.path).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        serde_json::from_slice(&text)
+            .ok()
+            .filter(|note: &JobNote| note.engine == engine)
+            .unwrap_or_default()
+    }
+
+    /// Leaves a note: whole or not at all.
+    pub fn write(&self, note: &JobNote) -> io::Result<()> {
+        let folder = self.path.parent().expect("a note is in a folder");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        let fresh = self.path.with_extension("new");
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        serde_json::to_writer(&mut file, note)?;
+        std::fs::rename(&fresh, &self.path)
+    }
+
+    /// Takes the note away: the job is over.
+    pub fn remove(&self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "no note to remove");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_for_one_engine_and_one_lineage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lineage = |job: &str| Lineage {
+            project: "shop".into(),
+            compatibility: "linux-x86_64-overlay2-docker26".into(),
+            scope: "main".into(),
+            job: job.into(),
+        };
+        let note = Note::of(&folder.path().join("notes"), &lineage("build"));
+        let said = JobNote {
+            engine: "ABCD".into(),
+            restored: true,
+            ..JobNote::default()
+        };
+        note.write(&said).expect("written");
+        assert_eq!(note.read("ABCD"), said);
+        assert_eq!(note.read("EFGH"), JobNote::default());
+        let other = Note::of(&folder.path().join("notes"), &lineage("test"));
+        assert_eq!(other.read("ABCD"), JobNote::default());
+        std::fs::write(&note.path, "{").expect("written");
+        assert_eq!(note.read("ABCD"), JobNote::default());
+    }
+}

@@ -1,0 +1,151 @@
+//! Images for the stages of a build: `BuildKit` puts an inline cache into an image for the steps of
+//! that image alone, so each stage gets one.
+
+use larder_model::dockerfile::{ImageConfigs, Origin};
+use larder_model::lineage::Lineage;
+
+use crate::plan::draft::Draft;
+
+/// Asks `BuildKit` for an inline cache.
+pub const INLINE: [&str; 2] = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"];
+
+/// The options of a build that are not those of its stages.
+pub const OF_THE_BUILD_ALONE: [&str; 9] = [
+    "--tag",
+    "--target",
+    "--output",
+    "--push",
+    "--load",
+    "--iidfile",
+    "--metadata-file",
+    "--progress",
+    "--quiet",
+];
+
+/// A registry that does not exist: the images are this job's alone, and nobody pushes them.
+const REGISTRY: &str = "larder.invalid";
+/// The stage that is built, if nobody named one.
+const BUILT: &str = "built";
+
+/// The image of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageImage {
+    /// The stage, for `--target`; the last one of the file if nobody named one.
+    pub target: Option<String>,
+    /// The image's name.
+    pub name: String,
+}
+
+/// The images of the stages below the built one, and that one's. A stage without a name cannot be
+/// built alone; a stage that another one continues is in that one's image.
+pub fn images(
+    lineage: &Lineage,
+    draft: Option<&Draft>,
+    target: Option<&str>,
+) -> (Vec<StageImage>, StageImage) {
+    let name = |stage: &str| format!("{REGISTRY}/{}:{}", path(lineage), tag(stage));
+    let built = StageImage {
+        target: target.map(str::to_owned),
+        name: name(target.unwrap_or(BUILT)),
+    };
+    let plan = draft.and_then(|draft| draft.plan(&ImageConfigs::new()).ok());
+    let Some(plan) = plan.map(|named| named.plan) else {
+        return (Vec::new(), built);
+    };
+    let continued = |index: usize| {
+        let bases = plan.stages.iter().map(|stage| &stage.base);
+        bases.into_iter().any(|base| *base == Origin::Stage(index))
+    };
+    let stages = plan.stages.iter().enumerate().filter(|(index, stage)| {
+        let number = stage.label.strip_prefix("stage-");
+        let unnamed = number.is_some_and(|number| number.bytes().all(|it| it.is_ascii_digit()));
+        *index != plan.target && !unnamed && !continued(*index) && !stage.steps.is_empty()
+    });
+    let stages = stages.map(|(_, stage)| StageImage {
+        target: Some(stage.label.clone()),
+        name: name(&format!("stage-{}", stage.label)),
+    });
+    (stages.collect(), built)
+}
+
+/// A lineage as a repository's path: letters, digits and single separators.
+fn path(lineage: &Lineage) -> String {
+    let both = format!("{}/{}", lineage.project, lineage.job);
+    let words = both.split(|c: char| !c.is_ascii_alphanumeric() && c != '/');
+    let path = words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("-");
+    let parts = path.split('/').map(|part| part.trim_matches('-'));
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let path = parts.join("/").to_ascii_lowercase();
+    if path.is_empty() {
+        "job".to_owned()
+    } else {
+        path
+    }
+}
+
+/// A stage's name as a tag; stages' names are shorter than tags may be.
+fn tag(stage: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+            c
+        } else {
+            '_'
+        }
+    };
+    let tag: String = stage.chars().map(plain).take(120).collect();
+    tag.trim_start_matches(['.', '-']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn lineage(project: &str) -> Lineage {
+        Lineage {
+            project: project.into(),
+            compatibility: "c".into(),
+            scope: "main".into(),
+            job: "Build & test".into(),
+        }
+    }
+
+    #[test]
+    fn each_named_stage_that_is_not_continued_gets_an_image() {
+        let draft = Draft {
+            name: None,
+            file: "Dockerfile".into(),
+            text: "FROM a AS one\nRUN x\nFROM one AS two\nRUN y\nFROM b\nRUN z\nFROM c AS unused\nRUN u\n\
+                   FROM a\nCOPY --from=two /x /x\nCOPY --from=2 /y /y\n"
+                .into(),
+            options: larder_model::dockerfile::BuildOptions::default(),
+            extras: BTreeMap::new(),
+        };
+        let (stages, built) = images(&lineage("github.com/Shop/Web"), Some(&draft), None);
+        assert_eq!(
+            built.name,
+            "larder.invalid/github-com/shop/web/build-test:built"
+        );
+        assert_eq!(built.target, None);
+        let names: Vec<_> = stages.iter().map(|stage| stage.target.as_deref()).collect();
+        assert_eq!(names, [Some("two")]);
+        let name = &stages[0].name;
+        assert!(
+            larder_model::reference::ImageReference::parse(name).is_ok(),
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn every_project_makes_a_name() {
+        for project in ["", "_/-/", "Ünï/cødé", "a//b", "x__y"] {
+            let (_, built) = images(&lineage(project), None, Some("-weird stage-"));
+            let parsed = larder_model::reference::ImageReference::parse(&built.name);
+            assert!(parsed.is_ok(), "{built:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What can be typed for the archive door.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{How, Reach, Where};
+
+/// Options that all verbs of the archive door share.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Job")]
+pub struct Manner {
+    /// Fail where Larder would warn and go on without the cache.
+    #[arg(long)]
+    pub strict: bool,
+    /// Write a report to a file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Options of what the job builds.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Builds and their base images")]
+pub struct Planned {
+    /// A build of this job (a Dockerfile, a compose or bake file, or their folder): its base images
+    /// are compared with the registries' [default: the one in this folder]
+    #[arg(long, value_name = "PATH")]
+    pub plan: Vec<PathBuf>,
+    /// When registries are asked whether a base image has moved: always, never, or when they were
+    /// last asked longer ago than 12h, say [default: always]
+    #[arg(long, value_name = "POLICY")]
+    pub fresh: Option<String>,
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+impl Planned {
+    /// As the settings of a job are decided from it.
+    pub fn how(&self, manner: &Manner) -> How {
+        How {
+            plan: self.plan.clone(),
+            fresh: self.fresh.clone(),
+            reach: self.reach.clone(),
+            strict: manner.strict,
+            ..How::default()
+        }
+    }
+}
+
+/// `larder restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Restore even if earlier jobs measured that it costs more time than it saves
+    #[arg(long)]
+    pub always: bool,
+    /// Folder for BuildKit's cache, to be given to docker build as
+    /// --cache-from type=local,src=DIR
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Print the arguments by which docker build finds what was restored
+    #[arg(long)]
+    pub flags: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub planned: Planned,
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
+/// `larder save`
+#[derive(Debug, Args)]
+pub struct Save {
+    /// Images to save, by name or id [default: what `larder build` made in this job, else every
+    /// image of the engine but the builds' base images]
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// Folder with BuildKit's cache (--cache-to type=local,dest=DIR) to save too
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Refuse to save where a step seems to hold a secret
+    #[arg(long)]
+    pub deny_secrets: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub planned: Planned,
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
+/// `larder build`
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
+pub struct BuildVerb {
+    /// Restore even if earlier jobs measured that it costs more time than it saves
+    #[arg(long)]
+    pub always: bool,
+    /// Do not restore
+    #[arg(long)]
+    pub no_restore: bool,
+    /// Do not save; a later `larder save` does, after the push, say
+    #[arg(long)]
+    pub no_save: bool,
+    /// Refuse to save where a step or a build argument seems to hold a secret
+    #[arg(long)]
+    pub deny_secrets: bool,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub manner: Manner,
+    /// The arguments of docker build: options, then the context. Larder's own options stand before
+    /// them.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "DOCKER-BUILD-ARGUMENT"
+    )]
+    pub arguments: Vec<String>,
+}
+
+/// `larder doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
+}

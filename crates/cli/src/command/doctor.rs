@@ -1,0 +1,191 @@
+//! `larder doctor`: what this machine and its engine can do, and how builds are remembered here.
+
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+use larder_engine::program;
+use larder_model::snapshot::Snapshot;
+use larder_store::catalog;
+use serde::Serialize;
+
+use crate::archive::builder::{self, Builder, Docker, Strategy};
+use crate::archive::door;
+use crate::args::Doctor;
+use crate::exit::Done;
+use crate::report::Report;
+use crate::session::machine;
+use crate::settings::{self, Settings};
+
+/// What was found. What is missing says how to get it.
+#[derive(Debug, Serialize)]
+struct Findings {
+    /// Whether `larder up` and `run` can work here.
+    volume: Finding<Volume>,
+    /// The engine that the docker command uses.
+    engine: Finding<Engine>,
+    /// The docker command.
+    docker: Finding<Docker>,
+    /// Who builds, and how `larder build` remembers that builder's steps.
+    build: Finding<Build>,
+    /// The store.
+    store: Finding<Store>,
+}
+
+/// Something that is there, or why it is not.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Finding<T> {
+    /// It is there.
+    Ok(T),
+    /// It is not; the text holds the cure.
+    Missing(String),
+}
+
+#[derive(Debug, Serialize)]
+struct Volume {
+    dockerd: String,
+    containerd: String,
+    image_store: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Engine {
+    endpoint: String,
+    version: String,
+    api: String,
+    image_store: String,
+    platform: String,
+    trusts_loaded_parents: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Build {
+    builder: Builder,
+    strategy: Strategy,
+}
+
+#[derive(Debug, Serialize)]
+struct Store {
+    url: String,
+}
+
+impl<T, E: ToString> From<Result<T, E>> for Finding<T> {
+    fn from(result: Result<T, E>) -> Self {
+        match result {
+            Ok(found) => Self::Ok(found),
+            Err(why) => Self::Missing(why.to_string()),
+        }
+    }
+}
+
+/// Looks at everything, whatever is missing.
+pub fn run(verb: &Doctor, report: &Report) -> Done {
+    let settings = Settings::decide(&verb.which, None)?;
+    let findings = super::block_on(async { Ok(look(&settings).await) })?;
+    if verb.json {
+        let text = serde_json::to_string_pretty(&findings);
+        report.answer(&text.expect("findings have a JSON form"));
+    } else {
+        report.answer(&table(&findings).to_string());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn look(settings: &Settings) -> Findings {
+    let docker = Docker::find(&settings.path);
+    let engine = door::connect().await;
+    let build = match (&docker, &engine) {
+        (Ok(docker), Ok(engine)) => {
+            let choice = settings::build_choice();
+            let found = builder::find(&choice, engine.about(), docker);
+            found.and_then(|builder| {
+                let strategy = builder::strategy(&builder, engine.about(), docker)?;
+                Ok(Build { builder, strategy })
+            })
+        }
+        (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
+    };
+    let engine = engine.map(|engine| {
+        let about = engine.about();
+        Engine {
+            endpoint: engine.endpoint().to_string(),
+            version: about.version.to_string(),
+            api: about.api.to_string(),
+            image_store: about.image_store.to_string(),
+            platform: format!("{}/{}", about.os, about.arch),
+            trusts_loaded_parents: about.trusts_loaded_parents(),
+        }
+    });
+    Findings {
+        volume: volume(settings).into(),
+        engine: engine.into(),
+        docker: docker.into(),
+        build: build.into(),
+        store: store(settings).await.into(),
+    }
+}
+
+fn volume(settings: &Settings) -> Done<Volume> {
+    machine::check(&settings.path)?;
+    let program = program::probe(&settings.path)?;
+    Ok(Volume {
+        dockerd: program.version.to_string(),
+        containerd: program.containerd_version.to_string(),
+        image_store: settings.image_store(&program).to_string(),
+    })
+}
+
+async fn store(settings: &Settings) -> Done<Store> {
+    let objects = settings.open_store()?;
+    let lineage = settings.lineage("doctor");
+    catalog::head::<Snapshot>(&objects, &lineage).await?;
+    Ok(Store {
+        url: settings.store.clone(),
+    })
+}
+
+fn table(findings: &Findings) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let row = |what: &str, found: Result<String, &String>| match found {
+        Ok(text) => ["ok".to_owned(), what.to_owned(), text],
+        Err(why) => ["no".to_owned(), what.to_owned(), why.clone()],
+    };
+    let text = |volume: &Volume| {
+        format!(
+            "larder up and run work here: dockerd {}, containerd {}, {}",
+            volume.dockerd, volume.containerd, volume.image_store
+        )
+    };
+    table.add_row(row("volume", findings.volume.as_ref().map(text)));
+    let text = |engine: &Engine| {
+        format!(
+            "Docker {} ({}, {}, API {}) at {}",
+            engine.version, engine.image_store, engine.platform, engine.api, engine.endpoint
+        )
+    };
+    table.add_row(row("engine", findings.engine.as_ref().map(text)));
+    let text = |docker: &Docker| {
+        let buildx = if docker.has_buildx { "with" } else { "without" };
+        format!(
+            "{} {}, {buildx} buildx",
+            docker.program.display(),
+            docker.version
+        )
+    };
+    table.add_row(row("docker", findings.docker.as_ref().map(text)));
+    let text = |build: &Build| format!("{}, remembered by {}", build.builder, build.strategy);
+    table.add_row(row("build", findings.build.as_ref().map(text)));
+    let text = |store: &Store| format!("{} answers", store.url);
+    table.add_row(row("store", findings.store.as_ref().map(text)));
+    table
+}
+
+impl<T> Finding<T> {
+    fn as_ref(&self) -> Result<&T, &String> {
+        match self {
+            Self::Ok(found) => Ok(found),
+            Self::Missing(why) => Err(why),
+        }
+    }
+}

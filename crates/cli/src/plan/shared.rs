@@ -1,0 +1,148 @@
+//! What the machines of a project remember together of images, in its store: a machine that has asked
+//! no registry yet then needs one HEAD for each tag that has not moved.
+//!
+//! The store is read only for images that this machine has not asked for before, and written to only
+//! when a registry said something new. A store that cannot be read or written is a miss.
+
+use std::time::Duration;
+
+use larder_model::images::{RememberedImage, merge};
+use larder_model::reference::ImageReference;
+use larder_registry::Memory;
+use larder_store::{Objects, StoreError, images};
+
+use super::images::target_of;
+use super::record::Known;
+use crate::session::facts::now_ms;
+use crate::settings::Settings;
+
+/// The most time that the store is given. Asking registries instead takes less than a second.
+const STORE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A project's images in its store.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    objects: Objects,
+    project: String,
+    now_ms: u64,
+}
+
+/// What registries said that the store does not have yet.
+#[derive(Debug)]
+pub struct News {
+    shared: Shared,
+    images: Vec<RememberedImage>,
+    known: Option<Vec<RememberedImage>>,
+}
+
+impl Shared {
+    /// For a command that may be all that uses the store: only one that was chosen. What the usual
+    /// folder could tell, this machine's own memory knows.
+    pub fn of(settings: &Settings) -> Option<Self> {
+        let store = settings.store_is_chosen.then(|| settings.open_store());
+        match store? {
+            Ok(objects) => Some(Self::new(objects, settings)),
+            Err(failure) => {
+                tracing::debug!(%failure, "the store does not help to remember images");
+                None
+            }
+        }
+    }
+
+    /// The images of the settings' project in this store.
+    pub fn new(objects: Objects, settings: &Settings) -> Self {
+        Self {
+            objects,
+            project: settings.project.clone(),
+            now_ms: now_ms(),
+        }
+    }
+
+    /// Teaches this machine's memory what the store has; that is also given back.
+    pub async fn recall(&self, memory: &Memory) -> Option<Vec<RememberedImage>> {
+        let images = self.read().await?;
+        for image in &images {
+            for document in &image.documents {
+                memory.learn(document);
+            }
+            let reference = ImageReference::parse(&image.name).ok();
+            if let Some(target) = reference.and_then(|reference| target_of(&reference).ok()) {
+                memory.note_seen(&target);
+            }
+        }
+        Some(images)
+    }
+
+    async fn read(&self) -> Option<Vec<RememberedImage>> {
+        let read = async {
+            match images::newest(&self.objects, &self.project).await {
+                // Nobody can read it: as good as none, and the next list stands before it.
+                Err(error) if error.is_damage() => Ok(Vec::new()),
+                read => read,
+            }
+        };
+        told(tokio::time::timeout(STORE_LIMIT, read).await)
+    }
+
+    /// What of `learnt` is new. `known` is what the store has, where it was read.
+    pub fn news(
+        &self,
+        learnt: &[Known],
+        memory: &Memory,
+        known: Option<Vec<RememberedImage>>,
+    ) -> Option<News> {
+        let images = learnt.iter().filter_map(|known| remembered(known, memory));
+        let is_new = |image: &RememberedImage| !known.iter().flatten().any(|old| old == image);
+        let images: Vec<RememberedImage> = images.filter(is_new).collect();
+        (!images.is_empty()).then(|| News {
+            shared: self.clone(),
+            images,
+            known,
+        })
+    }
+}
+
+impl News {
+    /// Writes them to the store, before what it has.
+    pub async fn publish(self) {
+        let known = match self.known {
+            Some(known) => known,
+            // Writing over what cannot be read would forget it.
+            None => match self.shared.read().await {
+                Some(known) => known,
+                None => return,
+            },
+        };
+        let all = merge(self.images, known);
+        let Shared {
+            objects,
+            project,
+            now_ms,
+        } = &self.shared;
+        let write = images::publish(objects, project, *now_ms, &all);
+        told(tokio::time::timeout(STORE_LIMIT, write).await);
+    }
+}
+
+/// What this machine remembers of an image, if it is whole.
+fn remembered(known: &Known, memory: &Memory) -> Option<RememberedImage> {
+    let digests = &known.digests;
+    let named = [&digests.index, &digests.manifest, &digests.config];
+    let documents = named.into_iter().flatten();
+    let documents = documents.map(|digest| memory.get(&digest.parse().ok()?));
+    Some(RememberedImage {
+        name: known.reference.to_string(),
+        platform: known.platform.to_string(),
+        documents: documents.collect::<Option<_>>()?,
+    })
+}
+
+fn told<T>(result: Result<Result<T, StoreError>, tokio::time::error::Elapsed>) -> Option<T> {
+    let error = match result {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(error)) => error.to_string(),
+        Err(slow) => slow.to_string(),
+    };
+    tracing::debug!(%error, "the store does not help to remember images");
+    None
+}

@@ -1,0 +1,62 @@
+//! What the verbs of the archive door say.
+
+use indicatif::HumanBytes;
+use larder_model::lineage::Lineage;
+
+use super::{Report, age, seconds_of};
+use crate::archive::restore::Restored;
+use crate::archive::save::Saved;
+
+impl Report {
+    /// Says what was restored into an engine.
+    pub fn archive_restored(&self, restored: &Restored) {
+        let took = seconds_of(restored.ms);
+        let Some(archive) = restored.archive else {
+            return self.note("no archive yet for this job; nothing restored");
+        };
+        if let Some(why) = &restored.skipped {
+            return self.note(&format!(
+                "archive {} is not restored: {why}",
+                archive.short()
+            ));
+        }
+        let lineage = restored.lineage.as_ref().map(ToString::to_string);
+        self.note(&format!(
+            "restored {} in {took}: {} images, {} sent, {} layers were there, {} fetched, {} old ({})",
+            lineage.unwrap_or_default(),
+            restored.images,
+            HumanBytes(restored.bytes),
+            restored.layers_held,
+            HumanBytes(restored.fetched_bytes),
+            age(restored.age_ms),
+            archive.short()
+        ));
+        for left in &restored.left_out {
+            self.note(&format!("{} is left out: {}", left.image, left.reason));
+        }
+    }
+
+    /// Says what was saved from an engine.
+    pub fn archive_saved(&self, saved: &Saved, lineage: &Lineage) {
+        self.clear_progress();
+        let took = seconds_of(saved.ms);
+        let Some(archive) = saved.archive else {
+            return self.note(&format!("nothing changed, nothing saved ({took})"));
+        };
+        let statistics = &saved.statistics;
+        let sibling = if saved.sibling {
+            ", beside a newer head"
+        } else {
+            ""
+        };
+        self.note(&format!(
+            "saved {lineage} in {took}: {} images of {}, {} read, {} new, {} stored ({}{sibling})",
+            saved.images,
+            HumanBytes(statistics.blob_bytes),
+            HumanBytes(statistics.read_bytes),
+            HumanBytes(statistics.new_bytes),
+            HumanBytes(statistics.stored_bytes),
+            archive.short()
+        ));
+    }
+}

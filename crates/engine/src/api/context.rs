@@ -1,0 +1,124 @@
+//! docker's contexts: named engines in the docker command's own folder (docker/cli
+//! `cli/context/store`: `metadatastore.go`, `tlsstore.go`).
+
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::endpoint::{Address, Environment, Tls, filled, parse};
+use super::error::{ApiError, Result};
+
+/// A configuration or a context's description is a few hundred bytes, with credentials some KiB.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// The context that means: no context.
+const DEFAULT: &str = "default";
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(rename = "currentContext")]
+    current: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(rename = "Endpoints", default)]
+    endpoints: Endpoints,
+}
+
+#[derive(Default, Deserialize)]
+struct Endpoints {
+    docker: Option<DockerEndpoint>,
+}
+
+#[derive(Deserialize)]
+struct DockerEndpoint {
+    #[serde(rename = "Host", default)]
+    host: String,
+    #[serde(rename = "SkipTLSVerify", default)]
+    any_server: bool,
+}
+
+/// The context that is chosen by `DOCKER_CONTEXT` or by the configuration.
+pub(super) fn chosen(environment: &Environment) -> Result<Option<String>> {
+    let name = match (filled(environment.context.as_ref()), &environment.config) {
+        (Some(name), _) => Some(name),
+        (None, Some(folder)) => {
+            read::<Config>(&folder.join("config.json"))?.and_then(|config| config.current)
+        }
+        (None, None) => None,
+    };
+    Ok(name.filter(|name| !name.is_empty() && name != DEFAULT))
+}
+
+/// Where the engine of a context is.
+pub(super) fn address(name: &str, environment: &Environment) -> Result<Address> {
+    let folder = environment.config.clone().unwrap_or_default();
+    let contexts = folder.join("contexts");
+    let id = hex(digest(&SHA256, name.as_bytes()).as_ref());
+    let path = contexts.join("meta").join(&id).join("meta.json");
+    let missing = || ApiError::NoContext {
+        name: name.to_owned(),
+        path: path.clone(),
+    };
+    let meta: Meta = read(&path)?.ok_or_else(missing)?;
+    let endpoint = meta.endpoints.docker.ok_or_else(|| ApiError::File {
+        path: path.clone(),
+        reason: format!("context {name:?} has no engine (no endpoint `docker`)"),
+    })?;
+    let what = format!("the host of context {name:?}");
+    let tls = certificates(&contexts.join("tls").join(&id).join("docker"), &endpoint);
+    parse(&endpoint.host, &what, tls, environment)
+}
+
+/// A context without certificates and without `SkipTLSVerify` has no TLS (docker/cli
+/// `cli/context/docker/load.go`, `ClientOpts`).
+fn certificates(folder: &Path, endpoint: &DockerEndpoint) -> Option<Tls> {
+    let [authority, certificate, key] = ["ca.pem", "cert.pem", "key.pem"].map(|name| {
+        let path = folder.join(name);
+        path.exists().then_some(path)
+    });
+    let identity = certificate.zip(key);
+    (authority.is_some() || identity.is_some() || endpoint.any_server).then_some(Tls {
+        authority,
+        identity,
+        any_server: endpoint.any_server,
+    })
+}
+
+/// A JSON file; `None` if it is not there.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let refuse = |reason: String| ApiError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| refuse(format!("cannot be read: {error}")))?,
+    };
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX)
+        .read_to_end(&mut text)
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    // An empty configuration is one without settings (docker/cli `configfile/file.go`).
+    if text.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let parsed = serde_json::from_slice(&text);
+    parsed
+        .map(Some)
+        .map_err(|error| refuse(format!("is not what docker writes: {error}")))
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}

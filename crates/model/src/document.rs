@@ -1,0 +1,102 @@
+//! Documents: the JSON objects that jobs find by lineage, [`Snapshot`](crate::snapshot::Snapshot)s
+//! and [`Archive`](crate::archive::Archive)s.
+//!
+//! # Data format
+//!
+//! A JSON object in UTF-8 and a line feed, stored at
+//! `<kind>/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json`, where the id is the BLAKE3
+//! digest of exactly these bytes and the time is that of [`crate::address::document`]. Fields that a
+//! reader does not know are ignored; a change of meaning is a new `format`.
+
+use std::fmt::{Debug, Display};
+use std::hash::Hash;
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::address::Kind;
+use crate::digest::DigestError;
+use crate::lineage::Lineage;
+use crate::wire::FormatError;
+
+/// The engine that wrote what a document describes. An older one must not open a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineRecord {
+    /// For example `docker`.
+    pub family: String,
+    /// For example `26.1.5+dfsg1`.
+    pub version: String,
+    /// `overlay2` or `containerd`.
+    pub image_store: String,
+}
+
+/// Something that is written last, names everything it needs, and is found by its lineage.
+pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Names one by the bytes of its object.
+    type Id: Debug
+        + Display
+        + Copy
+        + Ord
+        + Hash
+        + FromStr<Err = DigestError>
+        + Send
+        + Sync
+        + 'static;
+
+    /// Which of the trees it is in.
+    const KIND: Kind;
+    /// What it is called in errors.
+    const OBJECT: &'static str;
+    /// The format that this program writes and reads.
+    const FORMAT: u32;
+    /// Most bytes of its object.
+    const MAX_BYTES: usize;
+
+    /// The id of an object with these bytes.
+    fn id_of(bytes: &[u8]) -> Self::Id;
+    /// The format that it says it has.
+    fn format(&self) -> u32;
+    /// The line it belongs to.
+    fn lineage(&self) -> &Lineage;
+    /// When it was made: Unix time in milliseconds.
+    fn created_ms(&self) -> u64;
+    /// Whether what it says fits together, beyond being JSON of the right form.
+    fn check(&self) -> Result<(), FormatError>;
+
+    /// The bytes of the object, and its id.
+    fn encode(&self) -> (Self::Id, Vec<u8>) {
+        let mut bytes = serde_json::to_vec(self).expect("every field has a JSON form");
+        bytes.push(b'\n');
+        (Self::id_of(&bytes), bytes)
+    }
+
+    /// Reads the object that is stored under `id`.
+    fn decode(id: Self::Id, bytes: &[u8]) -> Result<Self, FormatError> {
+        let invalid = |what: String| FormatError::invalid(Self::OBJECT, what);
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(invalid(format!("it has {} bytes", bytes.len())));
+        }
+        if Self::id_of(bytes) != id {
+            return Err(invalid(
+                "its bytes do not have the digest in its name".to_owned(),
+            ));
+        }
+        let document: Self =
+            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        if document.format() != Self::FORMAT {
+            return Err(FormatError::Version {
+                object: Self::OBJECT,
+                found: u16::try_from(document.format()).unwrap_or(u16::MAX),
+                known: Self::FORMAT as u16,
+            });
+        }
+        document.check()?;
+        Ok(document)
+    }
+
+    /// Where the object is.
+    fn path(&self, id: Self::Id) -> String {
+        crate::address::document(Self::KIND, self.lineage(), self.created_ms(), id)
+    }
+}

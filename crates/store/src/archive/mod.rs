@@ -1,0 +1,18 @@
+//! Archives: saved images as blobs that are split, chunked, deduplicated and rebuilt bit for bit.
+//!
+//! [`ArchiveWriter`] stores what the parent archive does not have and publishes the document last;
+//! [`ArchiveReader`] gives a blob's verified bytes in order, reading ahead. The formats are those of
+//! [`larder_model::archive`].
+
+mod buffers;
+mod cutter;
+mod frames;
+mod known;
+mod packing;
+mod reader;
+mod recipes;
+mod work;
+mod writer;
+
+pub use reader::{ArchiveReader, BlobStream};
+pub use writer::{ArchiveFacts, ArchiveWriter};

@@ -1,0 +1,159 @@
+//! From raw frames to packs in the store: compressed on every core, uploaded while the next ones are
+//! made.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use larder_model::address;
+use larder_model::digest::{ChunkId, PackId};
+use larder_model::limits::PACK_BYTES;
+use larder_model::pack::ChunkPackBuilder;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::buffers::Buffers;
+use super::cutter::RawFrame;
+use super::frames::Frames;
+use crate::codec::Pool;
+use crate::error::StoreError;
+use crate::objects::Objects;
+
+/// Packs in memory that are in upload.
+const UPLOADS: usize = 2;
+
+/// Compresses frames, fills packs, uploads them.
+pub(super) struct Packing {
+    objects: Objects,
+    pub frames: Frames,
+    buffers: Buffers,
+    /// For frames of meta and of content.
+    compressors: [Arc<Pool>; 2],
+    compressing: VecDeque<JoinHandle<Compressed>>,
+    compressing_max: usize,
+    pack: ChunkPackBuilder,
+    pack_number: u32,
+    uploads: JoinSet<Result<Uploaded, StoreError>>,
+    pub stored_bytes: u64,
+}
+
+struct Compressed {
+    number: u32,
+    stored: Vec<u8>,
+    chunks: Vec<(ChunkId, u32)>,
+}
+
+struct Uploaded {
+    pack_number: u32,
+    id: PackId,
+    bytes: u64,
+}
+
+impl Packing {
+    pub(super) fn new(
+        objects: Objects,
+        mut frames: Frames,
+        buffers: Buffers,
+        high: Arc<Pool>,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            objects,
+            pack_number: frames.begin_pack(),
+            frames,
+            buffers,
+            compressors: [high, Pool::fast()],
+            compressing: VecDeque::new(),
+            // Some more than run at once, so that no core waits for the next frame. Each is up to
+            // 2 MiB; the bound is for machines with very many cores.
+            compressing_max: (2 * cores).clamp(4, 24),
+            pack: ChunkPackBuilder::default(),
+            uploads: JoinSet::new(),
+            stored_bytes: 0,
+        }
+    }
+
+    /// Takes a frame. Waits while as many as may be are on their way.
+    pub(super) async fn push(&mut self, frame: RawFrame) -> Result<(), StoreError> {
+        let is_done = |oldest: &JoinHandle<_>| oldest.is_finished();
+        while self.compressing.front().is_some_and(is_done)
+            || self.compressing.len() >= self.compressing_max
+        {
+            self.add_oldest().await?;
+        }
+        let pool = Arc::clone(&self.compressors[frame.stream as usize]);
+        let buffers = self.buffers.clone();
+        let compressing = tokio::task::spawn_blocking(move || {
+            let mut stored = buffers.take();
+            pool.compress_into(&frame.content, &mut stored);
+            buffers.give(frame.content);
+            Compressed {
+                number: frame.number,
+                stored,
+                chunks: frame.chunks,
+            }
+        });
+        self.compressing.push_back(compressing);
+        Ok(())
+    }
+
+    /// Puts the frame that was begun first into the pack: the same blobs make the same packs, however
+    /// fast each core was.
+    async fn add_oldest(&mut self) -> Result<(), StoreError> {
+        let Some(oldest) = self.compressing.pop_front() else {
+            return Ok(());
+        };
+        let frame = oldest.await.expect("compressing does not panic");
+        let slot = self.pack.push(&frame.stored, &frame.chunks);
+        self.buffers.give(frame.stored);
+        self.frames.place(frame.number, self.pack_number, slot);
+        if self.pack.len() >= PACK_BYTES {
+            self.close_pack().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the upload of the open pack. Waits while as many as may be are in upload.
+    async fn close_pack(&mut self) -> Result<(), StoreError> {
+        if self.pack.is_empty() {
+            return Ok(());
+        }
+        while self.uploads.len() >= UPLOADS {
+            self.end_upload().await?;
+        }
+        let pack = std::mem::take(&mut self.pack);
+        let pack_number = std::mem::replace(&mut self.pack_number, self.frames.begin_pack());
+        let objects = self.objects.clone();
+        self.uploads.spawn(async move {
+            let finished = tokio::task::spawn_blocking(|| pack.finish()).await;
+            let (id, pack) = finished.expect("hashing does not panic");
+            let bytes = pack.len() as u64;
+            objects.put(&address::pack(id), pack).await?;
+            Ok(Uploaded {
+                pack_number,
+                id,
+                bytes,
+            })
+        });
+        Ok(())
+    }
+
+    async fn end_upload(&mut self) -> Result<(), StoreError> {
+        if let Some(upload) = self.uploads.join_next().await {
+            let uploaded = upload.expect("an upload does not panic")?;
+            self.frames.name_pack(uploaded.pack_number, uploaded.id);
+            self.stored_bytes += uploaded.bytes;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is stored.
+    pub(super) async fn finish(&mut self) -> Result<(), StoreError> {
+        while !self.compressing.is_empty() {
+            self.add_oldest().await?;
+        }
+        self.close_pack().await?;
+        while !self.uploads.is_empty() {
+            self.end_upload().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! Reading an archive: a blob's bytes in order, each chunk verified before it is given out.
+//!
+//! A task of its own reads ahead of whoever takes the bytes: frames are fetched some at a time, in
+//! the order in which they are needed, and unpacked and verified on other threads. What waits to be
+//! taken is bounded, so a slow taker slows the task down.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use larder_model::address;
+use larder_model::archive::{Archive, Chunk, Part, PartRef, Place, Weaver};
+use larder_model::digest::ChunkId;
+use larder_model::frame::ChunkFrame;
+use tokio::sync::{OnceCell, mpsc};
+
+use super::recipes;
+use crate::codec;
+use crate::error::StoreError;
+use crate::objects::Objects;
+use crate::source::Traffic;
+
+/// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
+const FRAMES_AHEAD: usize = 8;
+/// Parts of the recipe that are read before they are needed.
+const PARTS_AHEAD: usize = 2;
+/// Unpacked frames that are kept, for chunks that are named again soon: headers and contents come in
+/// turn, and equal files stand near each other. Up to 1 MiB each.
+const FRAMES_KEPT: usize = 16;
+/// Bytes that are given out at once, about.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Pieces that wait to be taken.
+const PIECES_AHEAD: usize = 4;
+
+/// Gives the blobs of one archive.
+#[derive(Debug, Clone)]
+pub struct ArchiveReader {
+    objects: Objects,
+    archive: Arc<Archive>,
+    traffic: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, bytes: u64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The bytes of a blob, in order and verified. An error is the last item. Dropping it ends the
+/// reading ahead.
+#[derive(Debug)]
+pub struct BlobStream {
+    pieces: mpsc::Receiver<Result<Bytes, StoreError>>,
+}
+
+impl Stream for BlobStream {
+    type Item = Result<Bytes, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.pieces.poll_recv(context)
+    }
+}
+
+impl ArchiveReader {
+    /// A reader of this archive's blobs. Nothing is read yet.
+    pub fn new(objects: Objects, archive: Arc<Archive>) -> Self {
+        Self {
+            objects,
+            archive,
+            traffic: Arc::default(),
+        }
+    }
+
+    /// The archive that it reads.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// What was fetched so far, by all streams of this reader and its clones.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            requests: self.traffic.requests.load(Ordering::Relaxed),
+            bytes: self.traffic.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The bytes of a blob, or `None` if the archive has no blob of this name. Must be called in a
+    /// tokio runtime, where reading begins at once.
+    pub fn blob(&self, name: &str) -> Option<BlobStream> {
+        let blob = self.archive.blobs.get(name)?;
+        let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        let source = Arc::new(Frames {
+            objects: self.objects.clone(),
+            traffic: Arc::clone(&self.traffic),
+            kept: Mutex::default(),
+        });
+        let place = blob.place.clone();
+        tokio::spawn(async move {
+            let sending = Sending { sender: &sender };
+            let ended = tokio::select! {
+                ended = sending.blob(place, &source) => ended,
+                () = sender.closed() => Err(Ended::NobodyListens),
+            };
+            if let Err(Ended::Fault(error)) = ended {
+                // Whoever dropped the stream does not want to know.
+                let _gone = sender.send(Err(error)).await;
+            }
+        });
+        Some(BlobStream { pieces })
+    }
+}
+
+/// Why a stream ended early.
+enum Ended {
+    Fault(StoreError),
+    NobodyListens,
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error)
+    }
+}
+
+struct Sending<'a> {
+    sender: &'a mpsc::Sender<Result<Bytes, StoreError>>,
+}
+
+/// What is to be done next, in the order of the blob.
+enum Step {
+    /// A part begins.
+    Begin(Weaver),
+    /// Neighbouring chunks of one frame.
+    Chunks(Vec<Bytes>),
+}
+
+impl Sending<'_> {
+    async fn blob(&self, place: Place, source: &Arc<Frames>) -> Result<(), Ended> {
+        let parts = match place {
+            Place::Inline(text) => return self.send(text.into()).await,
+            Place::Recipe(parts) => parts,
+        };
+        let parts = futures_util::stream::iter(parts)
+            .map(|place| source.part(place))
+            .buffered(PARTS_AHEAD);
+        let mut steps = parts
+            .map_ok(|part| futures_util::stream::iter(uses(&part).into_iter().map(Ok)))
+            .try_flatten()
+            .map(|one| source.step(one))
+            .buffered(FRAMES_AHEAD);
+        let mut weaver: Option<Weaver> = None;
+        let mut piece = BytesMut::new();
+        while let Some(step) = steps.try_next().await? {
+            let chunks = match step {
+                Step::Begin(next) => {
+                    weaver = Some(next);
+                    continue;
+                }
+                Step::Chunks(chunks) => chunks,
+            };
+            let weaver = weaver.as_mut().expect("a part begins before its chunks");
+            for chunk in chunks {
+                let stream = weaver.weave(|bytes| piece.extend_from_slice(bytes));
+                weaver.give(stream.expect("chunks come as they are asked for"), chunk);
+                weaver.weave(|bytes| piece.extend_from_slice(bytes));
+                if piece.len() >= PIECE_BYTES {
+                    self.send(piece.split().freeze()).await?;
+                }
+            }
+        }
+        self.send(piece.freeze()).await
+    }
+
+    async fn send(&self, piece: Bytes) -> Result<(), Ended> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let sent = self.sender.send(Ok(piece)).await;
+        sent.map_err(|_| Ended::NobodyListens)
+    }
+}
+
+/// One use of a frame: neighbouring chunks in the order of the blob that are all in it.
+enum Use {
+    Begin(Weaver),
+    Frame(ChunkFrame, Vec<Chunk>),
+}
+
+fn uses(part: &Part) -> Vec<Use> {
+    let mut uses = vec![Use::Begin(part.weaver())];
+    for chunk in part.order() {
+        let frame = part.frames()[chunk.frame as usize];
+        match uses.last_mut() {
+            Some(Use::Frame(last, chunks)) if *last == frame => chunks.push(chunk),
+            _ => uses.push(Use::Frame(frame, vec![chunk])),
+        }
+    }
+    uses
+}
+
+type Content = Arc<OnceCell<Bytes>>;
+
+/// Fetches frames; keeps the last ones, unpacked.
+struct Frames {
+    objects: Objects,
+    traffic: Arc<Counters>,
+    kept: Mutex<VecDeque<(ChunkFrame, Content)>>,
+}
+
+impl Frames {
+    async fn part(&self, place: PartRef) -> Result<Part, StoreError> {
+        self.traffic.count(place.stored_bytes);
+        recipes::read(&self.objects, place).await
+    }
+
+    async fn step(&self, next: Result<Use, StoreError>) -> Result<Step, StoreError> {
+        match next? {
+            Use::Begin(weaver) => Ok(Step::Begin(weaver)),
+            Use::Frame(frame, chunks) => self.chunks(frame, chunks).await.map(Step::Chunks),
+        }
+    }
+
+    /// The content of chunks that are in one frame, verified.
+    async fn chunks(
+        &self,
+        frame: ChunkFrame,
+        chunks: Vec<Chunk>,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let cell = self.cell(frame);
+        let content = cell.get_or_try_init(|| self.fetch(frame)).await?.clone();
+        let verify = move || {
+            let verified = chunks.iter().map(|chunk| {
+                let start = chunk.offset as usize;
+                let bytes = content.slice(start..start + chunk.bytes as usize);
+                (ChunkId::of(&bytes) == chunk.id).then_some(bytes)
+            });
+            verified.collect::<Option<Vec<Bytes>>>()
+        };
+        let verified = tokio::task::spawn_blocking(verify).await;
+        verified.expect("verifying does not panic").ok_or_else(|| {
+            let path = address::pack(frame.pack);
+            let why = format!(
+                "the frame at {}: a chunk does not have the digest in the recipe",
+                frame.offset
+            );
+            StoreError::damaged(&path, why)
+        })
+    }
+
+    /// The frame's place among the kept ones, where all who need it meet.
+    fn cell(&self, frame: ChunkFrame) -> Content {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(other, _)| *other == frame);
+        let entry = at
+            .and_then(|at| kept.remove(at))
+            .unwrap_or_else(|| (frame, Content::default()));
+        let cell = Arc::clone(&entry.1);
+        kept.push_back(entry);
+        if kept.len() > FRAMES_KEPT {
+            kept.pop_front();
+        }
+        cell
+    }
+
+    async fn fetch(&self, frame: ChunkFrame) -> Result<Bytes, StoreError> {
+        let path = address::pack(frame.pack);
+        let stored = self.objects.get_range(&path, frame.range()).await?;
+        self.traffic.count(stored.len() as u64);
+        let unpack = move || codec::decompress_exactly(&stored, frame.content_bytes as usize);
+        let content = tokio::task::spawn_blocking(unpack).await;
+        content.expect("unpacking does not panic").map_err(|why| {
+            StoreError::damaged(&path, format!("the frame at {}: {why}", frame.offset))
+        })
+    }
+}

@@ -1,0 +1,276 @@
+//! Writing an archive: blobs in, one after the other; the document last.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use larder_model::archive::document::FORMAT;
+use larder_model::archive::{Archive, Blob, Measured, Place, Statistics};
+use larder_model::document::{Document as _, EngineRecord};
+use larder_model::limits::{
+    ARCHIVE_BLOBS_MAX, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES,
+};
+use larder_model::lineage::Lineage;
+
+use super::work::Work;
+use crate::catalog::{self, Found};
+use crate::error::StoreError;
+use crate::objects::Objects;
+
+/// Bytes that are handed to the cutter at once: enough that the hand-over costs nothing.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// What an archive says beside its blobs.
+#[derive(Debug, Clone)]
+pub struct ArchiveFacts {
+    /// The line that it belongs to.
+    pub lineage: Lineage,
+    /// Now: Unix time in milliseconds.
+    pub created_ms: u64,
+    /// The engine that the images were saved from.
+    pub engine: EngineRecord,
+    /// Version of Larder.
+    pub larder: String,
+    /// What the blobs are to the engine.
+    pub contents: serde_json::Value,
+    /// What using archives of this lineage cost and saved.
+    pub measured: Measured,
+    /// What the job's builds depended on.
+    pub plan: Option<serde_json::Value>,
+}
+
+/// Stores blobs, and at last the archive that names them. Nothing is visible before
+/// [`ArchiveWriter::finish`]; a writer that is dropped, or that gave an error, leaves objects that
+/// nothing names.
+pub struct ArchiveWriter {
+    objects: Objects,
+    parent: Option<Found<Archive>>,
+    work: Option<Work>,
+    blobs: BTreeMap<String, Entry>,
+    inline_bytes: usize,
+    statistics: Statistics,
+    /// A blob was begun and has not ended: it failed, or its future was dropped.
+    broken: bool,
+}
+
+/// A blob whose recipe's parts may not be stored yet.
+enum Entry {
+    Done(Blob),
+    /// The blob of this number in [`Work`].
+    Cut {
+        bytes: u64,
+        number: usize,
+    },
+}
+
+impl ArchiveWriter {
+    /// A writer of an archive that has `parent`'s chunks and blobs to share. Nothing is read yet.
+    pub fn new(objects: Objects, parent: Option<Found<Archive>>) -> Self {
+        Self {
+            objects,
+            parent,
+            work: None,
+            blobs: BTreeMap::new(),
+            inline_bytes: 0,
+            statistics: Statistics::default(),
+            broken: false,
+        }
+    }
+
+    /// The size of the blob that the parent has under this name. Where a name says the content, as
+    /// digests do, the blob need not be read again: [`ArchiveWriter::keep`] it.
+    pub fn has(&self, name: &str) -> Option<u64> {
+        Some(self.of_parent(name)?.bytes)
+    }
+
+    fn of_parent(&self, name: &str) -> Option<&Blob> {
+        self.parent.as_ref()?.document.blobs.get(name)
+    }
+
+    /// Takes a blob over from the parent as it is; `false` if the parent does not have it.
+    pub fn keep(&mut self, name: &str) -> bool {
+        let Some(blob) = self.of_parent(name).cloned() else {
+            return false;
+        };
+        if self.blobs.contains_key(name) {
+            return true;
+        }
+        self.statistics.kept_blobs += 1;
+        self.statistics.blob_bytes += blob.bytes;
+        if let Place::Inline(text) = &blob.place {
+            self.inline_bytes += text.len();
+        }
+        self.blobs.insert(name.to_owned(), Entry::Done(blob));
+        true
+    }
+
+    /// Stores a blob of `bytes` bytes. After an error, or when the future is dropped before it ends,
+    /// the writer is of no use any more: it takes no blobs, and does not publish.
+    pub async fn blob<E: Display>(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        content: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<(), StoreError> {
+        let refused = |why: String| StoreError::Content {
+            name: name.chars().take(BLOB_NAME_MAX_BYTES).collect(),
+            why,
+        };
+        if name.is_empty() || name.len() > BLOB_NAME_MAX_BYTES {
+            return Err(refused(format!("its name has {} bytes", name.len())));
+        }
+        self.usable()?;
+        if self.blobs.contains_key(name) {
+            return Err(refused("it was given twice".to_owned()));
+        }
+        if self.blobs.len() == ARCHIVE_BLOBS_MAX {
+            return Err(refused(format!("{ARCHIVE_BLOBS_MAX} blobs are the most")));
+        }
+        self.broken = true;
+        let content = content
+            .map(|piece| piece.map_err(|error| refused(error.to_string())))
+            .fuse();
+        let mut batches = Batches {
+            name,
+            content: std::pin::pin!(content),
+            left: bytes,
+        };
+        let mut batch = batches.next().await?;
+        let text = self.short_text(&batch, bytes);
+        let entry = if let Some(text) = text {
+            self.inline_bytes += text.len();
+            Entry::Done(Blob {
+                bytes,
+                place: Place::Inline(text),
+            })
+        } else {
+            let work = self.work().await?;
+            let number = work.begin_blob();
+            while !batch.is_empty() {
+                let (cut, next) = tokio::join!(work.cut(batch), batches.next());
+                cut?;
+                batch = next?;
+            }
+            work.end_blob().await?;
+            Entry::Cut { bytes, number }
+        };
+        self.blobs.insert(name.to_owned(), entry);
+        self.statistics.blob_bytes += bytes;
+        self.statistics.read_bytes += bytes;
+        self.broken = false;
+        Ok(())
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::Content {
+                name: "the archive".to_owned(),
+                why: "one of its blobs was given up half-way".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The whole blob as text, if it is one that belongs into the document.
+    fn short_text(&self, batch: &[Bytes], bytes: u64) -> Option<String> {
+        let total = self.inline_bytes as u64 + bytes;
+        if bytes > INLINE_MAX_BYTES as u64 || total > INLINE_TOTAL_MAX_BYTES as u64 {
+            return None;
+        }
+        let text = String::from_utf8(batch.concat()).ok()?;
+        // In JSON a zero byte takes six: a small tar is better off with a recipe.
+        let plain = |byte: u8| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r');
+        text.bytes().all(plain).then_some(text)
+    }
+
+    /// Reads the parent's recipes when the first blob comes that was not kept.
+    async fn work(&mut self) -> Result<&mut Work, StoreError> {
+        if self.work.is_none() {
+            let parent = self.parent.as_ref().map(|parent| &parent.document);
+            self.work = Some(Work::new(self.objects.clone(), parent).await?);
+        }
+        Ok(self.work.as_mut().expect("it was made just now"))
+    }
+
+    /// Waits until all blobs are stored, and publishes the archive that names them.
+    pub async fn finish(mut self, facts: ArchiveFacts) -> Result<Found<Archive>, StoreError> {
+        self.usable()?;
+        let stored = match self.work.take() {
+            Some(work) => work.finish(&mut self.statistics).await?,
+            None => Vec::new(),
+        };
+        let blobs = self.blobs.into_iter().map(|(name, entry)| {
+            let blob = match entry {
+                Entry::Done(blob) => blob,
+                Entry::Cut { bytes, number } => Blob {
+                    bytes,
+                    place: Place::Recipe(stored[number].clone()),
+                },
+            };
+            (name, blob)
+        });
+        let parent = self.parent.map(|parent| parent.id);
+        let head = catalog::head::<Archive>(&self.objects, &facts.lineage).await?;
+        let document = Archive {
+            format: FORMAT,
+            // A parent of another lineage (a fallback) is no head to have moved away from.
+            sibling: head.is_some() && head != parent,
+            lineage: facts.lineage,
+            created_ms: facts.created_ms,
+            parent,
+            engine: facts.engine,
+            larder: facts.larder,
+            statistics: self.statistics,
+            blobs: blobs.collect(),
+            contents: facts.contents,
+            measured: facts.measured,
+            plan: facts.plan,
+        };
+        // What a reader would refuse is not published.
+        let (id, bytes) = document.encode();
+        Archive::decode(id, &bytes).map_err(|error| StoreError::Content {
+            name: "the archive's document".to_owned(),
+            why: error.to_string(),
+        })?;
+        let id = catalog::publish(&self.objects, &document).await?;
+        Ok(Found { id, document })
+    }
+}
+
+/// A blob's content in batches, counted.
+struct Batches<'a, S> {
+    name: &'a str,
+    content: S,
+    left: u64,
+}
+
+impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Batches<'_, S> {
+    /// About [`BATCH_BYTES`], or what is left; nothing at the end.
+    async fn next(&mut self) -> Result<Vec<Bytes>, StoreError> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES {
+            let Some(piece) = self.content.next().await else {
+                if self.left > 0 {
+                    return Err(self.refused(format!("it ended {} bytes early", self.left)));
+                }
+                break;
+            };
+            let piece = piece?;
+            let Some(left) = self.left.checked_sub(piece.len() as u64) else {
+                return Err(self.refused("it has more bytes than were announced".to_owned()));
+            };
+            self.left = left;
+            bytes += piece.len();
+            batch.push(piece);
+        }
+        Ok(batch)
+    }
+
+    fn refused(&self, why: String) -> StoreError {
+        StoreError::Content {
+            name: self.name.to_owned(),
+            why,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Docker 20.10.24, of Debian 12, beside the machine's own engine: unpacked into the cache folder, not
+//! installed. It is the newest engine whose classic builder trusts loaded images, and what CI systems
+//! still offer as their oldest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::distribution::Distribution;
+use crate::{process, say};
+
+const SUITE: &str = "bookworm";
+/// The engine with the parts that it was released with; libdevmapper is what other distributions may
+/// not have.
+const PACKAGES: [&str; 4] = ["docker.io", "containerd", "runc", "libdevmapper1.02.1"];
+const VERSION: &str = "20.10.24";
+
+/// Where it is unpacked, whether it is there or not: `usr/sbin/dockerd` and so on below.
+pub fn folder(cache: &Path) -> PathBuf {
+    cache.join(format!("docker-{VERSION}"))
+}
+
+/// Unpacks it where it is missing.
+pub fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
+    let folder = folder(cache);
+    if !folder.exists() {
+        say::timed(&format!("unpacked Docker {VERSION} of Debian 12"), || {
+            unpack(distribution, cache, &folder)
+        })?;
+    }
+    Ok(folder)
+}
+
+fn unpack(distribution: &Distribution, cache: &Path, folder: &Path) -> Result<()> {
+    let work = tempfile::tempdir_in(cache)?;
+    let options = apt_options(distribution, work.path())?;
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.current_dir(work.path()).arg("-qq").args(&options);
+        process::run(command.args(arguments))
+    };
+    apt(&["update"])?;
+    let download: Vec<&str> = ["download"].into_iter().chain(PACKAGES).collect();
+    apt(&download)?;
+    let root = work.path().join("root");
+    for entry in fs::read_dir(work.path())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            process::run(Command::new("dpkg").arg("--extract").arg(&path).arg(&root))?;
+        }
+    }
+    let said = process::read(Command::new(root.join("usr/sbin/dockerd")).arg("--version"))?;
+    ensure!(
+        said.contains(VERSION),
+        "expected Docker {VERSION}, got {said}"
+    );
+    fs::rename(&root, folder).with_context(|| format!("cannot write {}", folder.display()))
+}
+
+/// apt with the sources of that suite alone, and with no idea of what is installed: it would not
+/// download something older than that.
+fn apt_options(distribution: &Distribution, folder: &Path) -> Result<Vec<String>> {
+    let [sources, lists, status] = ["sources", "lists", "status"].map(|name| folder.join(name));
+    fs::create_dir_all(&lists)?;
+    fs::create_dir_all(&sources)?;
+    fs::write(
+        sources.join("debian.list"),
+        super::base::apt_sources(distribution, SUITE),
+    )?;
+    fs::write(&status, "")?;
+    let options = [
+        ("Dir::Etc::SourceList", Path::new("/dev/null")),
+        ("Dir::Etc::SourceParts", &sources),
+        ("Dir::State::Lists", &lists),
+        ("Dir::State::status", &status),
+        // Not the machine's own, which another installation may be writing.
+        ("Dir::Cache", folder),
+        // apt's own user cannot read a home folder.
+        ("APT::Sandbox::User", Path::new("root")),
+    ];
+    let option = |(name, path): (&str, &Path)| format!("-o{name}={}", path.display());
+    Ok(options.into_iter().map(option).collect())
+}
