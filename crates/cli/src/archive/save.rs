@@ -120,7 +120,10 @@ impl What {
 
 /// An image's name as the engine lists it, with its tag; its whole id if it was named by that.
 fn full_name(name: &str, id: &str) -> String {
-    let by_id = |start: &str| id.strip_prefix("sha256:").is_some_and(|hex| hex.starts_with(start));
+    let by_id = |start: &str| {
+        id.strip_prefix("sha256:")
+            .is_some_and(|hex| hex.starts_with(start))
+    };
     if by_id(name.strip_prefix("sha256:").unwrap_or(name)) {
         return id.to_owned();
     }

@@ -45,8 +45,7 @@ fn show<D: Document + Serialize>(
     report: &Report,
 ) -> Done {
     let objects = settings.open_store()?;
-    let (mut found, faults) =
-        super::block_on(async { Ok(catalog::list::<D>(&objects).await?) })?;
+    let (mut found, faults) = super::block_on(async { Ok(catalog::list::<D>(&objects).await?) })?;
     found.retain(|one| verb.all || one.document.lineage().project == settings.project);
     for fault in faults {
         report.warning(&fault.to_string());

@@ -21,7 +21,9 @@ fn large(work: &Work) {
 }
 
 fn images(site: &Site<'_>) -> String {
-    let mut images = site.engine.docker(&["images", "--all", "--quiet", "--no-trunc"]);
+    let mut images = site
+        .engine
+        .docker(&["images", "--all", "--quiet", "--no-trunc"]);
     must(&mut images)
 }
 
@@ -30,12 +32,16 @@ fn a_save_that_is_killed_publishes_nothing() {
     let work = Work::new();
     large(&work);
     let site = work.site("a", Version::Current, OVERLAY2);
-    site.run(site.build_command(false, &["--no-save"], &[])).done();
+    site.run(site.build_command(false, &["--no-save"], &[]))
+        .done();
     let mut save = site.larder("save");
     let mut child = save.stderr(Stdio::null()).spawn().expect("larder starts");
     let started = Instant::now();
     while work.objects("packs").is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no pack is written");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "no pack is written"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().expect("killed");
@@ -67,7 +73,10 @@ fn a_restore_that_is_killed_breaks_nothing() {
         let before = images(&second);
         for delay in [50, 200, 500] {
             let mut restore = second.larder("restore");
-            let mut child = restore.stderr(Stdio::null()).spawn().expect("larder starts");
+            let mut child = restore
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("larder starts");
             std::thread::sleep(Duration::from_millis(delay));
             // It may have ended already, on a fast machine: then there is nothing to interrupt.
             if child.try_wait().expect("asked").is_some() {
@@ -78,7 +87,10 @@ fn a_restore_that_is_killed_breaks_nothing() {
             let after = images(&second);
             assert!(after == before || after.len() > before.len(), "{after}");
         }
-        second.run(second.larder("restore")).done().says("restored ");
+        second
+            .run(second.larder("restore"))
+            .done()
+            .says("restored ");
         assert!(!must(&mut second.engine.docker(&["images", "-q", "app"])).is_empty());
         second.build(true);
     }
@@ -104,7 +116,10 @@ fn a_damaged_archive_is_a_miss_and_is_marked() {
     assert_eq!(images(&second), before, "nothing is half loaded");
     assert_eq!(work.objects("broken").len(), 1, "{said:?}");
     // Marked: nobody tries it again, and the build is as without it.
-    second.run(second.larder("restore")).done().says("no archive yet");
+    second
+        .run(second.larder("restore"))
+        .done()
+        .says("no archive yet");
     let built = second.build(true);
     assert_eq!(built.cached(), 0);
     built.says("saved ");

@@ -203,7 +203,11 @@ impl Said {
 
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
-        assert!(self.error.contains(text), "{text:?} is not in {}", self.error);
+        assert!(
+            self.error.contains(text),
+            "{text:?} is not in {}",
+            self.error
+        );
         self
     }
 }

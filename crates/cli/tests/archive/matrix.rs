@@ -11,7 +11,11 @@ const CLASSIC_STEPS: u64 = 14;
 const BUILDKIT_STEPS: u64 = 10;
 
 fn three_machines(version: Version, store: ImageStore, buildkit: bool, strategy: &str) {
-    let all = if buildkit { BUILDKIT_STEPS } else { CLASSIC_STEPS };
+    let all = if buildkit {
+        BUILDKIT_STEPS
+    } else {
+        CLASSIC_STEPS
+    };
     let work = Work::new();
     let first = work.site("a", version, store);
     let built = first.build(buildkit);
@@ -43,7 +47,12 @@ fn the_older_classic_builder() {
 
 #[test]
 fn the_classic_builder() {
-    three_machines(Version::Current, ImageStore::Overlay2, false, "stage-images");
+    three_machines(
+        Version::Current,
+        ImageStore::Overlay2,
+        false,
+        "stage-images",
+    );
 }
 
 #[test]
@@ -58,7 +67,12 @@ fn buildkit_on_overlay2() {
 
 #[test]
 fn buildkit_on_containerds_store() {
-    three_machines(Version::Current, ImageStore::Containerd, true, "cache-folder");
+    three_machines(
+        Version::Current,
+        ImageStore::Containerd,
+        true,
+        "cache-folder",
+    );
 }
 
 #[test]
@@ -67,7 +81,8 @@ fn the_classic_builder_on_containerds_store_is_refused() {
     let site = work.site("a", Version::Current, ImageStore::Containerd);
     let said = site.run(site.build_command(false, &[], &[]));
     assert_eq!(said.code, 2, "{said:?}");
-    said.says("the classic builder cannot use restored images").says("DOCKER_BUILDKIT=1");
+    said.says("the classic builder cannot use restored images")
+        .says("DOCKER_BUILDKIT=1");
     let mut doctor = site.larder("doctor");
     doctor.env("DOCKER_BUILDKIT", "0").arg("--json");
     let said = site.run(doctor).done();

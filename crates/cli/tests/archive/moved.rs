@@ -17,7 +17,13 @@ use crate::kit::{BASE, Site, Work, save_base};
 /// Pushes the one image of a `docker save` tar: its blobs, and its manifest under a tag.
 fn push(registry: &Distribution, tar: &Path, repository: &str, tag: &str) {
     let folder = tempfile::tempdir().expect("a folder");
-    must(Command::new("tar").arg("-xf").arg(tar).arg("-C").arg(folder.path()));
+    must(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(tar)
+            .arg("-C")
+            .arg(folder.path()),
+    );
     let read = |path: &str| fs::read(folder.path().join(path)).expect("it is there");
     let blob = |digest: &str| read(&format!("blobs/{}", digest.replace(':', "/")));
     let index: Value = serde_json::from_slice(&read("index.json")).expect("JSON");
@@ -27,11 +33,30 @@ fn push(registry: &Distribution, tar: &Path, repository: &str, tag: &str) {
     let layers = parsed["layers"].as_array().expect("layers").iter();
     for part in layers.chain([&parsed["config"]]) {
         let digest = part["digest"].as_str().expect("a digest");
-        let begun = ask(registry, "POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"");
-        let place = begun.lines().find_map(|line| line.strip_prefix("Location: "));
-        let place = place.expect("a place").trim().split_once("/v2/").expect("a path").1;
+        let begun = ask(
+            registry,
+            "POST",
+            &format!("/v2/{repository}/blobs/uploads/"),
+            "",
+            b"",
+        );
+        let place = begun
+            .lines()
+            .find_map(|line| line.strip_prefix("Location: "));
+        let place = place
+            .expect("a place")
+            .trim()
+            .split_once("/v2/")
+            .expect("a path")
+            .1;
         let place = format!("/v2/{place}&digest={digest}");
-        let put = ask(registry, "PUT", &place, "application/octet-stream", &blob(digest));
+        let put = ask(
+            registry,
+            "PUT",
+            &place,
+            "application/octet-stream",
+            &blob(digest),
+        );
         assert!(put.starts_with("HTTP/1.1 201"), "{put}");
     }
     let kind = parsed["mediaType"].as_str().expect("a type");
@@ -95,7 +120,9 @@ fn only_stages_on_a_moved_base_are_left_out() {
     push(&registry, &tar("moved.tar"), "moving", "1");
     let third = site("c", ["moved.tar", "still.tar"]);
     let built = build(&third);
-    built.says("is left out: its base image ").says("/moving:1 moved");
+    built
+        .says("is left out: its base image ")
+        .says("/moving:1 moved");
     assert_eq!(built.report["restored"]["images"], 1);
     assert_eq!(built.cached(), 2, "the stage on the other base: {built:?}");
     // And what was built on the new base is there for the next machine.

@@ -14,6 +14,8 @@ mod name;
 mod rule;
 mod shapes;
 mod step;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod value;
 
@@ -187,16 +189,17 @@ pub fn redacted(created_by: &str) -> String {
         // There may be more.
         return "…".to_owned();
     }
-    let mut text = String::new();
-    let mut at = 0;
-    for hit in found {
-        text += &created_by[at..hit.start.start];
-        text += "…";
-        at = hit.end;
-    }
-    text += &created_by[at..];
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    // A secret may stand in more than one place; a longer one may have a shorter one in it.
+    let mut secrets: Vec<&str> = found
+        .iter()
+        .map(|hit| &created_by[hit.start.end..hit.end])
+        .collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let hide = |text: String, secret: &&str| text.replace(secret, "…");
+    let text = secrets.iter().fold(created_by.to_owned(), hide);
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let line = words.join(" ");
     if line.chars().count() > SHOWN_MAX_CHARS {
         line.chars()
             .take(SHOWN_MAX_CHARS - 1)

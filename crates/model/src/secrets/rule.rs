@@ -241,6 +241,11 @@ pub(super) fn hits(text: &str) -> Vec<Hit> {
 }
 
 #[cfg(test)]
+pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().map(|(rule, _)| *rule)
+}
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 

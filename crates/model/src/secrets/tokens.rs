@@ -1,7 +1,7 @@
 //! Tokens that tell their vendor by their form: a table, to be read and kept like data.
 //!
 //! Each line is a name, what it is, the public beginning, the rest, and where that is written down. A
-//! new one needs a case in `tests/it/cases/secrets.txt`, which a test demands.
+//! new one needs a case in `cases.txt`, which a test demands.
 
 use crate::secrets::rule::Rule;
 
