@@ -17,8 +17,12 @@ const FILE_MAX_BYTES: u64 = 16 << 20;
 /// What docker looks for in a build's folder, in order.
 const DOCKERFILES: [&str; 2] = ["Dockerfile", "dockerfile"];
 /// What `docker compose` looks for, in order.
-const COMPOSE_FILES: [&str; 4] =
-    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+const COMPOSE_FILES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+];
 /// What `docker buildx bake` reads after them: all that are there, in order (buildx `bake/bake.go`
 /// `defaultFilenames`).
 const BAKE_FILES: [&str; 4] = [
@@ -93,7 +97,10 @@ enum Input {
     Stdin,
     /// A Dockerfile, or the files that describe builds together; and the folder that those of a bake
     /// file are relative to.
-    Files { files: Vec<PathBuf>, base: PathBuf },
+    Files {
+        files: Vec<PathBuf>,
+        base: PathBuf,
+    },
 }
 
 /// Finds the file as docker does: `-f` is relative to the current folder, the usual names to the
@@ -108,7 +115,10 @@ fn locate(build: &Build) -> Result<Input, Fault> {
             let is_bake = is_bake(file);
             let base = file.parent().filter(|_| !is_bake);
             let base = base.unwrap_or(Path::new("")).to_owned();
-            Input::Files { files: vec![file.clone()], base }
+            Input::Files {
+                files: vec![file.clone()],
+                base,
+            }
         });
     }
     if context == Path::new(STDIN) {
@@ -125,7 +135,11 @@ fn locate(build: &Build) -> Result<Input, Fault> {
             "{text:?} is a file, not a build's folder; name it with -f"
         )));
     }
-    let base = if context == Path::new(".") { Path::new("") } else { context };
+    let base = if context == Path::new(".") {
+        Path::new("")
+    } else {
+        context
+    };
     match usual_file(context) {
         Some(name) => {
             let mut files = vec![base.join(&name)];
@@ -134,7 +148,10 @@ fn locate(build: &Build) -> Result<Input, Fault> {
                 let others = others.filter(|other| context.join(other).is_file());
                 files.extend(others.map(|other| base.join(other)));
             }
-            Ok(Input::Files { files, base: base.to_owned() })
+            Ok(Input::Files {
+                files,
+                base: base.to_owned(),
+            })
         }
         None => Err(Fault::file(
             &context.join(DOCKERFILES[0]),

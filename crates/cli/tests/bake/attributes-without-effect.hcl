@@ -3,8 +3,7 @@ target "default" {
   cache-from = ["type=gha"]
   cache-to   = ["type=gha,mode=max"]
   output     = ["type=docker"]
-  secret     = ["id=x,src=y"]
-  ssh        = ["default"]
+  secret     = ["id=x,env=HOME"]
   pull       = true
   no-cache   = false
   shm-size   = "64m"

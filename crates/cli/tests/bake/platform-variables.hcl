@@ -1,4 +1,4 @@
 target "default" {
-  platforms = [BAKE_LOCAL_PLATFORM]
-  context   = "${BAKE_CMD_CONTEXT}sub"
+  context = "${BAKE_CMD_CONTEXT}sub"
+  args    = { linux = split("/", BAKE_LOCAL_PLATFORM)[0] }
 }

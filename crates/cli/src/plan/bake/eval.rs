@@ -37,11 +37,19 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A place where only what the files define is known.
     pub fn top(at: At) -> Self {
-        Self { at, names: BTreeMap::new(), outer: None }
+        Self {
+            at,
+            names: BTreeMap::new(),
+            outer: None,
+        }
     }
 
     fn within(outer: &'a Scope<'a>, names: BTreeMap<String, Value>) -> Self {
-        Self { at: outer.at, names, outer: Some(outer) }
+        Self {
+            at: outer.at,
+            names,
+            outer: Some(outer),
+        }
     }
 
     /// What a name stands for here.
@@ -81,7 +89,12 @@ pub struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// With nothing evaluated.
     pub fn new(definitions: &'a Definitions, globals: Globals<'a>) -> Self {
-        Self { definitions, globals, steps: STEPS_MAX, depth: DEPTH_MAX }
+        Self {
+            definitions,
+            globals,
+            steps: STEPS_MAX,
+            depth: DEPTH_MAX,
+        }
     }
 
     /// The value of an expression.
@@ -111,7 +124,10 @@ impl<'a> Evaluator<'a> {
 
     fn spend(&mut self, steps: u64) -> Result<(), Stop> {
         self.steps = self.steps.checked_sub(steps).ok_or_else(|| {
-            format!("the file takes more than {STEPS_MAX} steps to evaluate; {}", super::CURE)
+            format!(
+                "the file takes more than {STEPS_MAX} steps to evaluate; {}",
+                super::CURE
+            )
         })?;
         Ok(())
     }
@@ -181,7 +197,9 @@ impl<'a> Evaluator<'a> {
     fn call(&mut self, call: &FuncCall, scope: &Scope<'_>) -> Result<Value, Stop> {
         let name = call.name.name.as_str();
         if call.name.is_namespaced() {
-            return Err(Stop::Here(format!("there is no function in a namespace as {name:?} is")));
+            return Err(Stop::Here(format!(
+                "there is no function in a namespace as {name:?} is"
+            )));
         }
         // These two look at their arguments' faults (hcl `ext/tryfunc`).
         if name == "try" || name == "can" {
@@ -189,11 +207,13 @@ impl<'a> Evaluator<'a> {
             return match (name, values.find(Result::is_ok)) {
                 ("can", found) => Ok(Value::Bool(found.is_some())),
                 (_, Some(Ok(value))) => Ok(value),
-                _ => Err(Stop::Here("no argument of `try` can be evaluated".to_owned())),
+                _ => Err(Stop::Here(
+                    "no argument of `try` can be evaluated".to_owned(),
+                )),
             };
         }
         let mut arguments = Vec::with_capacity(call.args.len());
-        for argument in call.args.iter() {
+        for argument in &call.args {
             arguments.push(self.evaluate(argument, scope)?);
         }
         if call.args.expand_final()
@@ -247,11 +267,13 @@ impl<'a> Evaluator<'a> {
         match value {
             Value::List(values) => {
                 let values = values.into_iter().enumerate();
-                Ok(values.map(|(at, value)| (Value::Number(at as f64), value)).collect())
+                Ok(values.map(|(at, value)| (Value::from(at), value)).collect())
             }
             Value::Map(values) => {
                 let values = values.into_iter();
-                Ok(values.map(|(key, value)| (Value::Text(key), value)).collect())
+                Ok(values
+                    .map(|(key, value)| (Value::Text(key), value))
+                    .collect())
             }
             other => Err(format!("{} has no elements", other.kind())),
         }
@@ -273,7 +295,10 @@ impl<'a> Evaluator<'a> {
 
     fn for_each(&mut self, loops: &ForExpr, scope: &Scope<'_>) -> Result<Value, Stop> {
         let intro = &loops.intro;
-        let names = (intro.key_var.as_ref().map(|name| name.as_str()), intro.value_var.as_str());
+        let names = (
+            intro.key_var.as_ref().map(|name| name.as_str()),
+            intro.value_var.as_str(),
+        );
         let pairs = Self::pairs(self.evaluate(&intro.collection_expr, scope)?)?;
         let (mut list, mut map) = (Vec::new(), BTreeMap::new());
         for pair in pairs {
@@ -292,14 +317,19 @@ impl<'a> Evaluator<'a> {
             match map.get_mut(&key) {
                 Some(Value::List(group)) if loops.grouping => group.push(value),
                 Some(_) => {
-                    let why = format!("the key {key:?} is made twice; `...` after the value groups");
+                    let why =
+                        format!("the key {key:?} is made twice; `...` after the value groups");
                     return Err(Stop::Here(why));
                 }
                 None if loops.grouping => drop(map.insert(key, Value::List(vec![value]))),
                 None => drop(map.insert(key, value)),
             }
         }
-        Ok(if loops.key_expr.is_some() { Value::Map(map) } else { Value::List(list) })
+        Ok(if loops.key_expr.is_some() {
+            Value::Map(map)
+        } else {
+            Value::List(list)
+        })
     }
 
     fn traversal(&mut self, traversal: &Traversal, scope: &Scope<'_>) -> Result<Value, Stop> {
@@ -324,19 +354,24 @@ impl<'a> Evaluator<'a> {
         while let Some((step, rest)) = steps.split_first() {
             steps = rest;
             value = match step.value() {
-                TraversalOperator::GetAttr(name) => element(value, &name.as_str().to_owned().into())?,
+                TraversalOperator::GetAttr(name) => {
+                    element(value, &name.as_str().to_owned().into())?
+                }
                 TraversalOperator::Index(index) => {
                     let index = self.evaluate(index, scope)?;
                     element(value, &index)?
                 }
                 TraversalOperator::LegacyIndex(index) => {
-                    element(value, &Value::Number(*index.value() as f64))?
+                    element(value, &Value::from(*index.value() as usize))?
                 }
                 TraversalOperator::AttrSplat(Decorated::<Splat> { .. }) => {
                     let names = |step: &Decorated<TraversalOperator>| {
                         matches!(step.value(), TraversalOperator::GetAttr(_))
                     };
-                    let end = rest.iter().position(|step| !names(step)).unwrap_or(rest.len());
+                    let end = rest
+                        .iter()
+                        .position(|step| !names(step))
+                        .unwrap_or(rest.len());
                     let (own, after) = rest.split_at(end);
                     steps = after;
                     self.splat(value, own, scope)?
@@ -361,7 +396,9 @@ impl<'a> Evaluator<'a> {
             Value::Null => Vec::new(),
             other => vec![other],
         };
-        let values = values.into_iter().map(|value| self.walk(value, steps, scope));
+        let values = values
+            .into_iter()
+            .map(|value| self.walk(value, steps, scope));
         Ok(Value::List(values.collect::<Result<_, _>>()?))
     }
 }
@@ -372,13 +409,18 @@ pub fn element(value: Value, index: &Value) -> Result<Value, String> {
         Value::List(mut values) => {
             let at = index.count()?;
             if at >= values.len() {
-                return Err(format!("there is no element {at} in a list of {}", values.len()));
+                return Err(format!(
+                    "there is no element {at} in a list of {}",
+                    values.len()
+                ));
             }
             Ok(values.swap_remove(at))
         }
         Value::Map(mut values) => {
             let key = index.text()?;
-            values.remove(&key).ok_or_else(|| format!("there is no {key:?} in the map"))
+            values
+                .remove(&key)
+                .ok_or_else(|| format!("there is no {key:?} in the map"))
         }
         other => Err(format!("{} has no elements", other.kind())),
     }

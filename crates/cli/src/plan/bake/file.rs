@@ -29,12 +29,14 @@ pub struct At {
 }
 
 /// An attribute: where its name stands, and its expression.
+#[derive(Debug)]
 pub struct Attribute {
     pub at: At,
     pub expr: Expression,
 }
 
 /// The attributes of a block, and where it starts.
+#[derive(Debug)]
 pub struct Block {
     pub is_target: bool,
     pub label: String,
@@ -115,7 +117,15 @@ impl Definitions {
         };
         let label = label.as_str().to_owned();
         let attributes = self.hcl_attributes(file, &kind, block.body)?;
-        self.block(&kind, Block { is_target: kind == "target", label, at, attributes });
+        self.block(
+            &kind,
+            Block {
+                is_target: kind == "target",
+                label,
+                at,
+                attributes,
+            },
+        );
         Ok(())
     }
 
@@ -152,8 +162,9 @@ impl Definitions {
     fn json(&mut self) -> Result<(), Fault> {
         let file = self.sources.len() - 1;
         let Source { path, text } = &self.sources[file];
-        let document: Json = serde_json::from_str(text)
-            .map_err(|error| Fault::file(path, error.to_string()).at(error.line(), error.column()))?;
+        let document: Json = serde_json::from_str(text).map_err(|error| {
+            Fault::file(path, error.to_string()).at(error.line(), error.column())
+        })?;
         let Json::Object(document) = document else {
             return Err(Fault::file(path, "it is not an object; is it a bake file?"));
         };
@@ -199,7 +210,15 @@ impl Definitions {
             attributes.insert(name.clone(), Attribute { at, expr });
         }
         let label = label.to_owned();
-        self.block(kind, Block { is_target: kind == "target", label, at, attributes });
+        self.block(
+            kind,
+            Block {
+                is_target: kind == "target",
+                label,
+                at,
+                attributes,
+            },
+        );
         Ok(())
     }
 
@@ -207,11 +226,14 @@ impl Definitions {
     fn find(&self, file: usize, after: usize, name: &str) -> At {
         let rest = self.sources[file].text.get(after..).unwrap_or_default();
         let found = rest.find(&format!("{name:?}"));
-        At { file, offset: after + found.unwrap_or(0) }
+        At {
+            file,
+            offset: after + found.unwrap_or(0),
+        }
     }
 
     fn attribute(&mut self, name: String, attribute: Attribute) {
-        self.attributes.entry(name).or_insert(attribute);
+        self.attributes.insert(name, attribute);
     }
 
     fn block(&mut self, kind: &str, block: Block) {

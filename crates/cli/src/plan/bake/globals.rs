@@ -35,7 +35,9 @@ impl<'a> Globals<'a> {
         ];
         Self {
             environment,
-            known: own.map(|(name, value)| (name.to_owned(), Value::Text(value))).into(),
+            known: own
+                .map(|(name, value)| (name.to_owned(), Value::Text(value)))
+                .into(),
             waiting: BTreeSet::new(),
             instances: Vec::new(),
         }
@@ -71,7 +73,7 @@ impl<'a> Evaluator<'a> {
                 }
                 // What cannot be evaluated here, such as the time, is a text.
                 let default = default.and_then(Result::ok);
-                given_value(text, default).map_err(|why| {
+                given_value(text, default.as_ref()).map_err(|why| {
                     let why = format!("variable {name:?} is {text:?} in the environment: {why}");
                     definitions.fault(block.at, why)
                 })?
@@ -84,13 +86,18 @@ impl<'a> Evaluator<'a> {
     /// Newer versions of buildx read lists and maps from the environment where a type says so.
     fn check_type(&self, kind: &Attribute) -> Result<(), Stop> {
         let simple = match &kind.expr {
-            Expression::Variable(name) => ["string", "bool", "number", "any"].contains(&name.as_str()),
+            Expression::Variable(name) => {
+                ["string", "bool", "number", "any"].contains(&name.as_str())
+            }
             _ => false,
         };
         if simple {
             return Ok(());
         }
-        let why = format!("a variable of this type is not read from the environment; {}", super::CURE);
+        let why = format!(
+            "a variable of this type is not read from the environment; {}",
+            super::CURE
+        );
         Err(self.definitions.fault(kind.at, why).into())
     }
 
@@ -111,14 +118,23 @@ impl<'a> Evaluator<'a> {
     /// Calls a function of the files.
     pub fn own_function(&mut self, name: &str, arguments: Vec<Value>) -> Result<Value, Stop> {
         let Some(block) = self.definitions.functions.get(name) else {
-            return Err(Stop::Here(format!("there is no function {name:?}; {}", super::CURE)));
+            return Err(Stop::Here(format!(
+                "there is no function {name:?}; {}",
+                super::CURE
+            )));
         };
         let missing = |what: &str| {
             let why = format!("function {name:?} has no `{what}`");
             self.definitions.fault(block.at, why)
         };
-        let params = block.attributes.get("params").ok_or_else(|| missing("params"))?;
-        let result = block.attributes.get("result").ok_or_else(|| missing("result"))?;
+        let params = block
+            .attributes
+            .get("params")
+            .ok_or_else(|| missing("params"))?;
+        let result = block
+            .attributes
+            .get("result")
+            .ok_or_else(|| missing("result"))?;
         let params = self.parameters(params)?;
         let rest = match block.attributes.get("variadic_params") {
             Some(rest) => Some(self.parameter(rest.at, &rest.expr)?),
@@ -136,8 +152,14 @@ impl<'a> Evaluator<'a> {
         if let Some(rest) = rest {
             names.insert(rest, Value::List(arguments.collect()));
         }
-        let scope = Scope { at: result.at, names, outer: None };
-        self.alone(&format!("function {name:?}"), |own| Ok(own.evaluate(&result.expr, &scope)?))
+        let scope = Scope {
+            at: result.at,
+            names,
+            outer: None,
+        };
+        self.alone(&format!("function {name:?}"), |own| {
+            Ok(own.evaluate(&result.expr, &scope)?)
+        })
     }
 
     fn parameters(&self, params: &Attribute) -> Result<Vec<String>, Fault> {
@@ -145,7 +167,10 @@ impl<'a> Evaluator<'a> {
             let why = "`params` is not a list of names, as in `params = [a, b]`";
             return Err(self.definitions.fault(params.at, why));
         };
-        array.iter().map(|one| self.parameter(params.at, one)).collect()
+        array
+            .iter()
+            .map(|one| self.parameter(params.at, one))
+            .collect()
     }
 
     /// The name of a parameter: a bare word, in JSON a text.
@@ -200,9 +225,17 @@ impl<'a> Evaluator<'a> {
         let Some(attribute) = instance.block.attributes.get(name) else {
             return Ok(None);
         };
-        let scope = Scope { at: attribute.at, names: instance.names.clone(), outer: None };
+        let scope = Scope {
+            at: attribute.at,
+            names: instance.names.clone(),
+            outer: None,
+        };
         let value = self.evaluate(&attribute.expr, &scope)?;
-        let value = if value == Value::Null { Ok(None) } else { typed(name, value).map(Some) };
+        let value = if value == Value::Null {
+            Ok(None)
+        } else {
+            typed(name, value).map(Some)
+        };
         value.map_err(|why| self.wrong(instance.block, attribute, name, &why))
     }
 
@@ -235,7 +268,7 @@ fn typed(name: &str, value: Value) -> Result<Value, String> {
 }
 
 /// What the environment says, as the kind of the default.
-fn given_value(text: &str, default: Option<Value>) -> Result<Value, String> {
+fn given_value(text: &str, default: Option<&Value>) -> Result<Value, String> {
     match default {
         // Go's `strconv.ParseBool`.
         Some(Value::Bool(_)) => match text {

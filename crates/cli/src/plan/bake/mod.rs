@@ -70,12 +70,20 @@ struct Bake<'a> {
 
 impl<'a> Bake<'a> {
     fn new(definitions: &'a Definitions) -> Self {
-        Self { definitions, targets: BTreeMap::new(), order: Vec::new(), groups: BTreeMap::new() }
+        Self {
+            definitions,
+            targets: BTreeMap::new(),
+            order: Vec::new(),
+            groups: BTreeMap::new(),
+        }
     }
 
     fn fault(&self, why: String) -> Fault {
         let last = self.definitions.sources.last();
-        Fault::file(last.map_or("-".as_ref(), |source| source.path.as_path()), why)
+        Fault::file(
+            last.map_or("-".as_ref(), |source| source.path.as_path()),
+            why,
+        )
     }
 
     /// Services are targets, and all of them the default.
@@ -96,7 +104,10 @@ impl<'a> Bake<'a> {
         if !self.targets.contains_key(name) {
             self.order.push(name.to_owned());
         }
-        self.targets.entry(name.to_owned()).or_default().merge(target);
+        self.targets
+            .entry(name.to_owned())
+            .or_default()
+            .merge(target);
     }
 
     fn blocks(&mut self, evaluator: &mut Evaluator<'a>) -> Result<(), Fault> {
@@ -178,7 +189,9 @@ impl<'a> Bake<'a> {
                 Some(Visit::Begun) => {}
                 None => {
                     seen.insert(name, Visit::Begun);
-                    group.iter().try_for_each(|member| self.select(member, names, seen))?;
+                    group
+                        .iter()
+                        .try_for_each(|member| self.select(member, names, seen))?;
                     seen.insert(name, Visit::Done);
                     return Ok(());
                 }
@@ -208,7 +221,9 @@ impl<'a> Bake<'a> {
         }
         let own = self.targets.get(name).ok_or_else(|| self.no_target(name))?;
         if depth > PARENTS_MAX {
-            return Err(self.fault(format!("target {name:?} inherits over more than {PARENTS_MAX} targets")));
+            return Err(self.fault(format!(
+                "target {name:?} inherits over more than {PARENTS_MAX} targets"
+            )));
         }
         seen.insert(name, None);
         let mut merged = Target::default();

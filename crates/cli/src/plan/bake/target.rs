@@ -12,8 +12,16 @@ use crate::plan::fault::Fault;
 use crate::plan::input::Described;
 
 /// Attributes of a target that are texts.
-pub const TEXTS: [&str; 8] =
-    ["context", "dockerfile", "dockerfile-inline", "target", "network", "shm-size", "call", "description"];
+pub const TEXTS: [&str; 8] = [
+    "context",
+    "dockerfile",
+    "dockerfile-inline",
+    "target",
+    "network",
+    "shm-size",
+    "call",
+    "description",
+];
 /// Those that are lists of texts. `targets` is a group's.
 pub const LISTS: [&str; 9] = [
     "inherits",
@@ -30,7 +38,16 @@ pub const LISTS: [&str; 9] = [
 pub const MAPS: [&str; 4] = ["args", "contexts", "labels", "extra-hosts"];
 /// The others, which change nothing in a plan or are read by name.
 const OTHERS: [&str; 10] = [
-    "name", "matrix", "attest", "cache-from", "cache-to", "secret", "output", "pull", "no-cache", "policy",
+    "name",
+    "matrix",
+    "attest",
+    "cache-from",
+    "cache-to",
+    "secret",
+    "output",
+    "pull",
+    "no-cache",
+    "policy",
 ];
 
 /// A block under the name that it has in the end.
@@ -49,7 +66,7 @@ pub struct Target {
     context: Option<String>,
     dockerfile: Option<String>,
     inline: Option<String>,
-    target: Option<String>,
+    stage: Option<String>,
     args: BTreeMap<String, String>,
     contexts: BTreeMap<String, String>,
     platforms: Option<Vec<String>>,
@@ -64,7 +81,7 @@ impl Target {
             context: Some(service.context),
             dockerfile: service.dockerfile,
             inline: service.inline,
-            target: service.target,
+            stage: service.target,
             args: service.args,
             contexts: service.contexts,
             platforms: Some(service.platforms).filter(|platforms| !platforms.is_empty()),
@@ -81,7 +98,7 @@ impl Target {
         put(&mut self.context, &over.context);
         put(&mut self.dockerfile, &over.dockerfile);
         put(&mut self.inline, &over.inline);
-        put(&mut self.target, &over.target);
+        put(&mut self.stage, &over.stage);
         self.args.extend(over.args.clone());
         self.contexts.extend(over.contexts.clone());
         if over.platforms.is_some() {
@@ -94,16 +111,23 @@ impl Target {
     pub fn described(self, name: &str) -> Described {
         let said = |text: Option<String>| text.filter(|text| !text.is_empty());
         let context = self.context.unwrap_or_default();
-        let context = context.strip_prefix("cwd://").unwrap_or(&context).to_owned();
+        let context = context
+            .strip_prefix("cwd://")
+            .unwrap_or(&context)
+            .to_owned();
         Described {
             name: name.to_owned(),
             context: said(Some(context)).unwrap_or_else(|| ".".to_owned()),
             dockerfile: said(self.dockerfile),
             inline: self.inline,
-            target: said(self.target),
+            target: said(self.stage),
             args: self.args,
             platforms: self.platforms.unwrap_or_default(),
-            contexts: self.contexts.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+            contexts: self
+                .contexts
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
         }
     }
 }
@@ -119,7 +143,11 @@ impl<'a> Evaluator<'a> {
                 return Err(self.definitions.fault(name.at, why));
             }
             let name = block.label.clone();
-            return Ok(vec![Instance { block, name, names: BTreeMap::new() }]);
+            return Ok(vec![Instance {
+                block,
+                name,
+                names: BTreeMap::new(),
+            }]);
         };
         let mut instances: Vec<Instance<'a>> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -127,9 +155,15 @@ impl<'a> Evaluator<'a> {
             let name = match get("name") {
                 None => block.label.clone(),
                 Some(name) => {
-                    let scope = Scope { at: name.at, names: names.clone(), outer: None };
+                    let scope = Scope {
+                        at: name.at,
+                        names: names.clone(),
+                        outer: None,
+                    };
                     let value = self.evaluate(&name.expr, &scope)?;
-                    value.text().map_err(|why| self.definitions.fault(name.at, why))?
+                    value
+                        .text()
+                        .map_err(|why| self.definitions.fault(name.at, why))?
                 }
             };
             let at = get("name").map_or(block.at, |name| name.at);
@@ -152,7 +186,11 @@ impl<'a> Evaluator<'a> {
         let known = |name: &str| {
             let all = TEXTS.iter().chain(&LISTS).chain(&MAPS).chain(&OTHERS);
             let mut all = all.filter(|known| **known != "targets");
-            if block.is_target { all.any(|known| *known == name) } else { ["targets", "description"].contains(&name) }
+            if block.is_target {
+                all.any(|known| *known == name)
+            } else {
+                ["targets", "description"].contains(&name)
+            }
         };
         match block.attributes.iter().find(|(name, _)| !known(name)) {
             None => Ok(()),
@@ -167,12 +205,17 @@ impl<'a> Evaluator<'a> {
     /// All the combinations of a matrix's axes.
     fn product(&mut self, matrix: &Attribute) -> Result<Vec<BTreeMap<String, Value>>, Fault> {
         let value = self.evaluate(&matrix.expr, &Scope::top(matrix.at))?;
-        let wrong = |why: String| self.definitions.fault(matrix.at, format!("`matrix`: {why}"));
+        let wrong = |why: String| {
+            self.definitions
+                .fault(matrix.at, format!("`matrix`: {why}"))
+        };
         let mut product = vec![BTreeMap::new()];
         for (axis, values) in value.map().map_err(wrong)? {
             let values = match values {
                 Value::Map(values) => values.into_values().collect(),
-                other => other.list().map_err(|why| wrong(format!("{axis:?}: {why}")))?,
+                other => other
+                    .list()
+                    .map_err(|why| wrong(format!("{axis:?}: {why}")))?,
             };
             if product.len() * values.len() > TARGETS_MAX {
                 return Err(wrong(format!("it makes more than {TARGETS_MAX} targets")));
@@ -200,7 +243,7 @@ impl<'a> Evaluator<'a> {
             context: text("context")?,
             dockerfile: text("dockerfile")?,
             inline: text("dockerfile-inline")?,
-            target: text("target")?,
+            stage: text("target")?,
             ..Target::default()
         };
         target.inherits = self.texts(one, "inherits")?.unwrap_or_default();
@@ -237,9 +280,13 @@ impl<'a> Evaluator<'a> {
 /// What buildx allows as a name (`targetNamePattern`).
 fn is_name(name: &str) -> bool {
     !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn bad_name(name: &str) -> String {
-    format!("{name:?} is no name: letters, digits, `_` and `-` may be in it; `sanitize()` makes one")
+    format!(
+        "{name:?} is no name: letters, digits, `_` and `-` may be in it; `sanitize()` makes one"
+    )
 }

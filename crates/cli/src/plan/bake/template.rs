@@ -44,7 +44,9 @@ impl Evaluator<'_> {
                 Element::Literal(text) => out.push(stripped(text, before, after))?,
                 Element::Interpolation(inner) => {
                     let value = self.evaluate(&inner.expr, scope)?;
-                    let text = value.text().map_err(|why| format!("in a template: {why}"))?;
+                    let text = value
+                        .text()
+                        .map_err(|why| format!("in a template: {why}"))?;
                     out.push(&text)?;
                 }
                 Element::Directive(directive) => match directive.as_ref() {
@@ -86,8 +88,14 @@ impl Evaluator<'_> {
         out: &mut Text,
     ) -> Result<(), Stop> {
         let intro = &loops.for_expr;
-        let names = (intro.key_var.as_ref().map(|name| name.as_str()), intro.value_var.as_str());
-        let strip = (intro.strip.strip_end(), loops.endfor_expr.strip.strip_start());
+        let names = (
+            intro.key_var.as_ref().map(|name| name.as_str()),
+            intro.value_var.as_str(),
+        );
+        let strip = (
+            intro.strip.strip_end(),
+            loops.endfor_expr.strip.strip_start(),
+        );
         for pair in Self::pairs(self.evaluate(&intro.collection_expr, scope)?)? {
             let inner = Self::turn(scope, names, pair);
             self.write(&intro.template, strip, &inner, out)?;

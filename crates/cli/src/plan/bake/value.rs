@@ -76,11 +76,16 @@ impl Value {
 
     /// As a number without a fraction.
     pub fn integer(&self) -> Result<i64, String> {
+        Ok(self.whole()? as i64)
+    }
+
+    /// As a number without a fraction that an `f64` holds exactly.
+    pub fn whole(&self) -> Result<f64, String> {
         let number = self.number()?;
         if number.fract() != 0.0 || number.abs() > EXACT_MAX {
             return Err(format!("{number} is not a whole number"));
         }
-        Ok(number as i64)
+        Ok(number)
     }
 
     /// As a whole number that counts something.
@@ -185,6 +190,14 @@ impl Value {
     }
 }
 
+impl From<usize> for Value {
+    /// A count of things in memory, of which there are far fewer than an `f64` can tell apart.
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    fn from(count: usize) -> Self {
+        Self::Number(count as f64)
+    }
+}
+
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Self::Text(text)
@@ -194,7 +207,9 @@ impl From<String> for Value {
 /// A number as go-cty writes it: without an exponent, in as few digits as tell it from others.
 pub fn number_text(number: f64) -> Result<String, String> {
     if number.abs() > EXACT_MAX {
-        return Err(format!("{number} is too large to be exact; write it as a string"));
+        return Err(format!(
+            "{number} is too large to be exact; write it as a string"
+        ));
     }
     // Negative zero.
     Ok(format!("{}", number + 0.0))

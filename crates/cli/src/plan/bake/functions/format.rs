@@ -14,8 +14,13 @@ const WIDTH_MAX: usize = 1_000;
 pub fn json(value: &Value) -> Result<String, String> {
     let text = value.json()?.to_string();
     // `encoding/json` keeps its output safe within HTML.
-    let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
-    Ok(text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"))
+    let text = text
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026");
+    Ok(text
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029"))
 }
 
 /// `format(pattern, values…)`
@@ -49,19 +54,23 @@ pub fn format_list(arguments: &[Value]) -> Result<Value, String> {
         });
         Ok(Value::Text(formatted(&pattern, &row.collect::<Vec<_>>())?))
     };
-    Ok(Value::List((0..count).map(row).collect::<Result<_, String>>()?))
+    Ok(Value::List(
+        (0..count).map(row).collect::<Result<_, String>>()?,
+    ))
 }
 
 /// What stands between `%` and the verb.
 #[derive(Debug, Default)]
 struct Flags {
-    left: bool,
-    zero: bool,
-    plus: bool,
-    space: bool,
-    sharp: bool,
+    marks: String,
     width: usize,
     precision: Option<usize>,
+}
+
+impl Flags {
+    fn has(&self, mark: char) -> bool {
+        self.marks.contains(mark)
+    }
 }
 
 fn formatted(pattern: &str, values: &[Value]) -> Result<String, String> {
@@ -86,29 +95,29 @@ fn formatted(pattern: &str, values: &[Value]) -> Result<String, String> {
             next = at - 1;
             is_indexed = true;
         }
-        let verb = chars.next().ok_or_else(|| format!("{pattern:?} ends within a verb"))?;
+        let verb = chars
+            .next()
+            .ok_or_else(|| format!("{pattern:?} ends within a verb"))?;
         let value = values.get(next);
-        let value = value.ok_or_else(|| format!("{pattern:?} needs more than {} values", values.len()))?;
+        let value =
+            value.ok_or_else(|| format!("{pattern:?} needs more than {} values", values.len()))?;
         out.push(&padded(field(verb, &flags, value)?, &flags, verb))?;
         next += 1;
         most = most.max(next);
     }
     if !is_indexed && most < values.len() {
-        return Err(format!("{pattern:?} needs {most} values, {} are given", values.len()));
+        return Err(format!(
+            "{pattern:?} needs {most} values, {} are given",
+            values.len()
+        ));
     }
     Ok(out.done())
 }
 
 fn flags(chars: &mut Peekable<Chars<'_>>) -> Result<Flags, String> {
     let mut flags = Flags::default();
-    while let Some(flag) = chars.next_if(|c| "-0+ #".contains(*c)) {
-        match flag {
-            '-' => flags.left = true,
-            '0' => flags.zero = true,
-            '+' => flags.plus = true,
-            ' ' => flags.space = true,
-            _ => flags.sharp = true,
-        }
+    while let Some(mark) = chars.next_if(|c| "-0+ #".contains(*c)) {
+        flags.marks.push(mark);
     }
     flags.width = number(chars)?;
     if chars.next_if_eq(&'.').is_some() {
@@ -131,8 +140,8 @@ fn number(chars: &mut Peekable<Chars<'_>>) -> Result<usize, String> {
 fn field(verb: char, flags: &Flags, value: &Value) -> Result<String, String> {
     let signed = |number: f64, text: String| match () {
         () if number < 0.0 => text,
-        () if flags.plus => format!("+{text}"),
-        () if flags.space => format!(" {text}"),
+        () if flags.has('+') => format!("+{text}"),
+        () if flags.has(' ') => format!(" {text}"),
         () => text,
     };
     let cut = |text: String| match flags.precision {
@@ -140,7 +149,7 @@ fn field(verb: char, flags: &Flags, value: &Value) -> Result<String, String> {
         None => text,
     };
     match verb {
-        'v' if flags.sharp => json(value),
+        'v' if flags.has('#') => json(value),
         'v' => match value {
             Value::Text(text) => Ok(cut(text.clone())),
             Value::Number(number) => Ok(signed(*number, number_text(*number)?)),
@@ -151,17 +160,21 @@ fn field(verb: char, flags: &Flags, value: &Value) -> Result<String, String> {
         'q' => json(&Value::Text(cut(value.text()?))),
         't' => Ok(value.truth()?.to_string()),
         'd' => {
-            let number = value.integer()?;
-            Ok(signed(number as f64, number.to_string()))
+            let number = value.whole()?;
+            Ok(signed(number, number_text(number)?))
         }
         'f' => {
             let (number, digits) = (value.number()?, flags.precision.unwrap_or(6));
             Ok(signed(number, format!("{number:.digits$}")))
         }
-        'x' | 'X' if matches!(value, Value::Number(_)) && !flags.sharp => {
+        'x' | 'X' if matches!(value, Value::Number(_)) && !flags.has('#') => {
             let number = value.integer()?;
             let (sign, number) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
-            Ok(if verb == 'x' { format!("{sign}{number:x}") } else { format!("{sign}{number:X}") })
+            Ok(if verb == 'x' {
+                format!("{sign}{number:x}")
+            } else {
+                format!("{sign}{number:X}")
+            })
         }
         _ => Err(format!("the verb %{verb} is not understood here; {CURE}")),
     }
@@ -172,14 +185,14 @@ fn padded(text: String, flags: &Flags, verb: char) -> String {
     if missing == 0 {
         return text;
     }
-    if flags.left {
+    if flags.has('-') {
         return text + &" ".repeat(missing);
     }
-    if flags.zero && "dfxX".contains(verb) {
+    if flags.has('0') && "dfxX".contains(verb) {
         let digits = text.find(|c: char| c.is_ascii_alphanumeric()).unwrap_or(0);
         let (sign, digits) = text.split_at(digits);
         return format!("{sign}{}{digits}", "0".repeat(missing));
     }
-    let fill = if flags.zero { "0" } else { " " };
+    let fill = if flags.has('0') { "0" } else { " " };
     fill.repeat(missing) + &text
 }

@@ -31,12 +31,14 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Answer> {
             let keys = map.clone().map()?.into_keys();
             Ok(Value::List(keys.map(Value::Text).collect()))
         }),
-        "length" => take(arguments).and_then(|[list]| Ok(Value::Number(elements(list)?.len() as f64))),
+        "length" => take(arguments).and_then(|[list]| Ok(Value::from(elements(list)?.len()))),
         "lookup" => lookup(arguments),
         "merge" => merge(arguments),
         "range" => range(arguments),
         "reverselist" => take(arguments).and_then(|[list]| {
-            Ok(Value::List(list.clone().list()?.into_iter().rev().collect()))
+            Ok(Value::List(
+                list.clone().list()?.into_iter().rev().collect(),
+            ))
         }),
         "setproduct" => set_product(arguments),
         "setunion" | "setintersection" | "setsubtract" | "setsymmetricdifference" => {
@@ -44,9 +46,8 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Answer> {
         }
         "slice" => slice(arguments),
         "sort" => sort(arguments),
-        "values" => take(arguments).and_then(|[map]| {
-            Ok(Value::List(map.clone().map()?.into_values().collect()))
-        }),
+        "values" => take(arguments)
+            .and_then(|[map]| Ok(Value::List(map.clone().map()?.into_values().collect()))),
         "zipmap" => zip_map(arguments),
         _ => return None,
     })
@@ -59,7 +60,11 @@ fn chunk_list(arguments: &[Value]) -> Answer {
         return Ok(Value::List(list));
     }
     let size = if size == 0 { list.len() } else { size };
-    Ok(Value::List(list.chunks(size).map(|part| Value::List(part.to_vec())).collect()))
+    Ok(Value::List(
+        list.chunks(size)
+            .map(|part| Value::List(part.to_vec()))
+            .collect(),
+    ))
 }
 
 fn coalesce(arguments: &[Value]) -> Answer {
@@ -81,7 +86,9 @@ fn compact(arguments: &[Value]) -> Answer {
     let [list] = take(arguments)?;
     let empty = |value: &Value| *value == Value::Null || *value == Value::Text(String::new());
     let list = list.clone().list()?;
-    Ok(Value::List(list.into_iter().filter(|value| !empty(value)).collect()))
+    Ok(Value::List(
+        list.into_iter().filter(|value| !empty(value)).collect(),
+    ))
 }
 
 fn concat(arguments: &[Value]) -> Answer {
@@ -108,14 +115,11 @@ fn distinct(list: Vec<Value>) -> Answer {
 
 fn element(arguments: &[Value]) -> Answer {
     let [list, at] = take(arguments)?;
-    let (mut list, at) = (list.clone().list()?, at.integer()?);
+    let (mut list, at) = (list.clone().list()?, at.count()?);
     if list.is_empty() {
         return Err("the list is empty".to_owned());
     }
-    if at < 0 {
-        return Err(format!("the index {at} is negative"));
-    }
-    let at = at as usize % list.len();
+    let at = at % list.len();
     Ok(list.swap_remove(at))
 }
 
@@ -138,7 +142,7 @@ fn index_of(arguments: &[Value]) -> Answer {
     let [list, value] = take(arguments)?;
     let at = list.clone().list()?.iter().position(|one| one == value);
     let at = at.ok_or_else(|| "the list does not hold the value".to_owned())?;
-    Ok(Value::Number(at as f64))
+    Ok(Value::from(at))
 }
 
 fn lookup(arguments: &[Value]) -> Answer {
@@ -157,7 +161,10 @@ fn merge(arguments: &[Value]) -> Answer {
 
 /// `range(end)`, `range(start, end)`, `range(start, end, step)`
 fn range(arguments: &[Value]) -> Answer {
-    let numbers: Vec<_> = arguments.iter().map(Value::number).collect::<Result<_, _>>()?;
+    let numbers: Vec<_> = arguments
+        .iter()
+        .map(Value::number)
+        .collect::<Result<_, _>>()?;
     let down = |start: f64, end: f64| if end < start { -1.0 } else { 1.0 };
     let (start, end, step) = match numbers[..] {
         [end] => (0.0, end, down(0.0, end)),
@@ -165,7 +172,8 @@ fn range(arguments: &[Value]) -> Answer {
         [start, end, step] => (start, end, step),
         _ => return Err("it takes one, two or three numbers".to_owned()),
     };
-    if step == 0.0 || (start < end) != (step > 0.0) && start != end {
+    let away = (start < end && step < 0.0) || (start > end && step > 0.0);
+    if step == 0.0 || away {
         return Err(format!("steps of {step} do not lead from {start} to {end}"));
     }
     let mut values = Vec::new();
@@ -189,7 +197,9 @@ fn set_product(arguments: &[Value]) -> Answer {
         let list = list.clone().list()?;
         bounded(product.len() * list.len() * arguments.len())?;
         let with = |row: &Vec<Value>| {
-            let each = list.iter().map(|value| [row.as_slice(), &[value.clone()]].concat());
+            let each = list
+                .iter()
+                .map(|value| [row.as_slice(), std::slice::from_ref(value)].concat());
             each.collect::<Vec<_>>()
         };
         product = product.iter().flat_map(with).collect();
@@ -200,7 +210,9 @@ fn set_product(arguments: &[Value]) -> Answer {
 /// A list's values by what they are, so that each is there once.
 fn set(list: &Value) -> Result<BTreeMap<String, Value>, String> {
     let values = list.clone().list()?.into_iter();
-    values.map(|value| Ok((value.json()?.to_string(), value))).collect()
+    values
+        .map(|value| Ok((value.json()?.to_string(), value)))
+        .collect()
 }
 
 fn sets(name: &str, arguments: &[Value]) -> Answer {
@@ -241,7 +253,10 @@ fn slice(arguments: &[Value]) -> Answer {
     let (list, start, end) = (list.clone().list()?, start.count()?, end.count()?);
     let part = list.get(start..end);
     let part = part.ok_or_else(|| {
-        format!("{start} to {end} is no part of a list of {} elements", list.len())
+        format!(
+            "{start} to {end} is no part of a list of {} elements",
+            list.len()
+        )
     })?;
     Ok(Value::List(part.to_vec()))
 }
@@ -257,7 +272,11 @@ fn zip_map(arguments: &[Value]) -> Answer {
     let [keys, values] = take(arguments)?;
     let (keys, values) = (keys.clone().texts()?, values.clone().list()?);
     if keys.len() != values.len() {
-        return Err(format!("{} keys and {} values are given", keys.len(), values.len()));
+        return Err(format!(
+            "{} keys and {} values are given",
+            keys.len(),
+            values.len()
+        ));
     }
     Ok(Value::Map(keys.into_iter().zip(values).collect()))
 }

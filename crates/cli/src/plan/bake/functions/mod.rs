@@ -24,10 +24,9 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
             "its result is another one at each run, and what a build depends on must not; \
              declare a variable and set it in the environment, or {CURE}"
         ))),
-        "cidrhost" | "cidrnetmask" | "cidrsubnet" | "cidrsubnets" | "convert" | "csvdecode"
-        | "formatdate" | "log" | "md5" | "rsadecrypt" | "timeadd" | "uuidv5" => {
-            Some(Err(format!("it is not understood here; {CURE}")))
-        }
+        "byteslen" | "bytesslice" | "cidrhost" | "cidrnetmask" | "cidrsubnet" | "cidrsubnets"
+        | "convert" | "csvdecode" | "formatdate" | "log" | "md5" | "rsadecrypt" | "timeadd"
+        | "uuidv5" => Some(Err(format!("it is not understood here; {CURE}"))),
         _ => texts::call(name, arguments)
             .or_else(|| lists::call(name, arguments))
             .or_else(|| numbers::call(name, arguments)),
@@ -37,7 +36,9 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
 /// Exactly so many arguments.
 fn take<const N: usize>(arguments: &[Value]) -> Result<&[Value; N], String> {
     let given = arguments.len();
-    arguments.try_into().map_err(|_| format!("it takes {N} arguments, {given} are given"))
+    arguments
+        .try_into()
+        .map_err(|_| format!("it takes {N} arguments, {given} are given"))
 }
 
 /// A list, or the values of a map, as cty takes either for a collection.

@@ -68,17 +68,24 @@ fn truths(arguments: &[Value], work: fn(bool, bool) -> bool) -> Answer {
 }
 
 fn extreme(arguments: &[Value], work: fn(f64, f64) -> f64) -> Answer {
-    let numbers: Vec<_> = arguments.iter().map(Value::number).collect::<Result<_, _>>()?;
+    let numbers: Vec<_> = arguments
+        .iter()
+        .map(Value::number)
+        .collect::<Result<_, _>>()?;
     let found = numbers.into_iter().reduce(work);
-    found.map(Value::Number).ok_or_else(|| "it takes at least one argument".to_owned())
+    found
+        .map(Value::Number)
+        .ok_or_else(|| "it takes at least one argument".to_owned())
 }
 
 fn parse_int(arguments: &[Value]) -> Answer {
     let [text, base] = take(arguments)?;
     let (text, base) = (text.text()?, base.integer()?);
-    let known = u32::try_from(base).ok().filter(|base| (2..=36).contains(base));
+    let known = u32::try_from(base)
+        .ok()
+        .filter(|base| (2..=36).contains(base));
     let base = known.ok_or_else(|| format!("{base} is no base from 2 to 36"))?;
     let number = i64::from_str_radix(&text, base);
     let number = number.map_err(|_| format!("{text:?} is not a number in base {base}"))?;
-    calculated(number as f64)
+    Ok(Value::Number(Value::Text(number.to_string()).number()?))
 }

@@ -22,7 +22,9 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Answer> {
         "upper" => one(arguments, |text| Ok(text.to_uppercase())),
         "title" => one(arguments, |text| Ok(title(text))),
         "trimspace" => one(arguments, |text| Ok(text.trim().to_owned())),
-        "chomp" => one(arguments, |text| Ok(text.trim_end_matches(['\r', '\n']).to_owned())),
+        "chomp" => one(arguments, |text| {
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }),
         "reverse" => one(arguments, |text| Ok(plain(text)?.chars().rev().collect())),
         "sanitize" => one(arguments, |text| Ok(sanitize(text))),
         "basename" => one(arguments, |text| Ok(base_name(text).to_owned())),
@@ -30,16 +32,21 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Answer> {
         "urlencode" => one(arguments, |text| Ok(url_encode(text))),
         "base64encode" => one(arguments, |text| Ok(STANDARD.encode(text))),
         "base64decode" => one(arguments, base64_decode),
-        "sha1" => one(arguments, |text| Ok(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, text))),
+        "sha1" => one(arguments, |text| {
+            Ok(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, text))
+        }),
         "sha256" => one(arguments, |text| Ok(hash(&digest::SHA256, text))),
         "sha512" => one(arguments, |text| Ok(hash(&digest::SHA512, text))),
-        "trim" => two(arguments, |text, set| Ok(text.trim_matches(|c| set.contains(c)).to_owned())),
-        "trimprefix" => two(arguments, |text, start| Ok(text.strip_prefix(start).unwrap_or(text).to_owned())),
-        "trimsuffix" => two(arguments, |text, end| Ok(text.strip_suffix(end).unwrap_or(text).to_owned())),
-        "strlen" => take(arguments).and_then(|[text]| {
-            Ok(Value::Number(plain(&text.text()?)?.len() as f64))
+        "trim" => two(arguments, |text, set| {
+            Ok(text.trim_matches(|c| set.contains(c)).to_owned())
         }),
-        "byteslen" => take(arguments).and_then(|[text]| Ok(Value::Number(text.text()?.len() as f64))),
+        "trimprefix" => two(arguments, |text, start| {
+            Ok(text.strip_prefix(start).unwrap_or(text).to_owned())
+        }),
+        "trimsuffix" => two(arguments, |text, end| {
+            Ok(text.strip_suffix(end).unwrap_or(text).to_owned())
+        }),
+        "strlen" => take(arguments).and_then(|[text]| Ok(Value::from(plain(&text.text()?)?.len()))),
         "substr" => substr(arguments),
         "indent" => indent(arguments),
         "split" => split(arguments),
@@ -100,7 +107,9 @@ fn title(text: &str) -> String {
 
 fn sanitize(text: &str) -> String {
     let known = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    text.chars().map(|c| if known(c) { c } else { '_' }).collect()
+    text.chars()
+        .map(|c| if known(c) { c } else { '_' })
+        .collect()
 }
 
 /// Go's `path.Base`.
@@ -109,7 +118,10 @@ fn base_name(path: &str) -> &str {
         return ".";
     }
     let path = path.trim_end_matches('/');
-    path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("/")
+    path.rsplit('/')
+        .next()
+        .filter(|name| !name.is_empty())
+        .unwrap_or("/")
 }
 
 /// Go's `path.Dir`: what is before the last `/`, tidied.
@@ -119,7 +131,10 @@ fn dir_name(path: &str) -> String {
         Some((dir, _)) => (dir, path.starts_with('/')),
     };
     let mut parts: Vec<&str> = Vec::new();
-    for part in dir.split('/').filter(|part| !part.is_empty() && *part != ".") {
+    for part in dir
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+    {
         match part {
             ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
             ".." if is_root => {}
@@ -153,7 +168,9 @@ fn url_encode(text: &str) -> String {
 }
 
 fn base64_decode(text: &str) -> Result<String, String> {
-    let bytes = STANDARD.decode(text).map_err(|error| format!("{text:?} is not base64: {error}"))?;
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|error| format!("{text:?} is not base64: {error}"))?;
     String::from_utf8(bytes).map_err(|_| format!("{text:?} holds no UTF-8 text"))
 }
 
@@ -169,10 +186,14 @@ fn substr(arguments: &[Value]) -> Answer {
     let [text, offset, length] = take(arguments)?;
     let (text, offset, length) = (text.text()?, offset.integer()?, length.integer()?);
     let text = plain(&text)?;
-    let size = i64::try_from(text.len()).map_err(|error| error.to_string())?;
-    let start = if offset < 0 { (size + offset).max(0) } else { offset.min(size) };
-    let end = if length < 0 { size } else { (start + length).min(size) };
-    Ok(Value::Text(text[start as usize..end as usize].to_owned()))
+    // A negative offset counts from the end, a negative length is all that is left.
+    let start = match usize::try_from(offset) {
+        Ok(start) => start.min(text.len()),
+        Err(_) => text.len().saturating_sub(offset.unsigned_abs() as usize),
+    };
+    let length = usize::try_from(length).unwrap_or(text.len());
+    let end = start.saturating_add(length).min(text.len());
+    Ok(Value::Text(text[start..end].to_owned()))
 }
 
 fn indent(arguments: &[Value]) -> Answer {
@@ -280,7 +301,8 @@ fn regex(arguments: &[Value]) -> Answer {
     let [wanted, text] = take(arguments)?;
     let (wanted, text) = (pattern(&wanted.text()?)?, text.text()?);
     let captures = wanted.captures(&text);
-    let captures = captures.ok_or_else(|| format!("{text:?} does not match {:?}", wanted.as_str()))?;
+    let captures =
+        captures.ok_or_else(|| format!("{text:?} does not match {:?}", wanted.as_str()))?;
     Ok(found(&wanted, &captures))
 }
 
