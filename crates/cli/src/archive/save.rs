@@ -96,7 +96,9 @@ impl What {
             };
             tops.iter().any(of)
         };
-        let images = selected.images.iter().filter(is_top).cloned().collect();
+        let mut images: Vec<String> = selected.images.iter().filter(is_top).cloned().collect();
+        // Images of the same second are listed in any order.
+        images.sort();
         Ok(Self {
             sources: Sources {
                 images,
@@ -225,7 +227,17 @@ fn measured(parent: Option<&Archive>, note: &JobNote) -> Measured {
 }
 
 fn unchanged(parent: &Found<Archive>, door: &Door, new: &serde_json::Value) -> bool {
-    parent.document.lineage == door.lineage && parent.document.contents == *new
+    let same = || in_order(&parent.document.contents) == in_order(new);
+    parent.document.lineage == door.lineage && same()
+}
+
+/// Contents with their images in the order of their ids: engines export them in any order.
+fn in_order(contents: &serde_json::Value) -> serde_json::Value {
+    let mut contents = contents.clone();
+    if let Some(images) = contents["images"]["images"].as_array_mut() {
+        images.sort_by_key(|image| image["id"].to_string());
+    }
+    contents
 }
 
 async fn take_images(

@@ -56,8 +56,8 @@ pub(super) async fn publish(
     plan: Option<serde_json::Value>,
     report: &Report,
 ) -> Done<Option<Saved>> {
-    let parent = find::parent(door, settings, note.archive, report).await;
-    let saved = match parent {
+    let saved = match find::parent(door, settings, note.archive, report).await {
+        _ if door.trouble.is_some() => Err(door.trouble.clone().unwrap_or_default()),
         Ok(parent) => save::save(door, parent, what, note, plan, report).await,
         Err(error) => Err(format!("the store cannot be read: {error}")),
     };

@@ -103,8 +103,8 @@ fn a_damaged_archive_is_a_miss_and_is_marked() {
     first.build(true);
     for pack in work.objects("packs") {
         let mut bytes = fs::read(&pack).expect("read");
-        let middle = bytes.len() / 3;
-        bytes[middle] ^= 1;
+        // Wherever it is read: some of it the engine has already.
+        bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 1);
         fs::write(&pack, bytes).expect("written");
     }
     let second = work.site("b", Version::Current, OVERLAY2);

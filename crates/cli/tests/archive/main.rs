@@ -2,9 +2,10 @@
 //! restores and finds. Root is needed.
 
 #[path = "../../../registry/tests/registry/distribution.rs"]
+#[allow(dead_code)] // shared with tests that use all of it, as are those below
 mod distribution;
 #[path = "../../../engine/tests/engine/engines.rs"]
-#[allow(dead_code)] // shared with the engine's own tests, which use all of it
+#[allow(dead_code)]
 mod engines;
 mod faults;
 mod kit;

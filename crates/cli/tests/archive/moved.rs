@@ -81,7 +81,7 @@ fn ask(registry: &Distribution, method: &str, path: &str, kind: &str, body: &[u8
 }
 
 fn build(site: &Site<'_>) -> crate::kit::Said {
-    let mut command = site.build_command(false, &[], &[]);
+    let mut command = site.build_command(false, &["--always"], &[]);
     command.env("LARDER_FRESH", "always");
     site.run(command).done()
 }

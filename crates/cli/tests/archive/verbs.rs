@@ -166,14 +166,19 @@ fn wrong_input_is_told() {
 fn secrets_are_told_and_can_be_denied() {
     let work = Work::new();
     let site = work.site("a", Version::Current, OVERLAY2);
-    let token = ["ghp", "_", "0123456789abcdefghijABCDEFGHIJ012345"].concat();
+    let token = ["q7Vx2", "Lw9Tz4", "Kp8Rm3Nd6"].concat();
     let dockerfile =
         format!("FROM base:1\nARG TOKEN\nENV NPM_TOKEN={token}\nRUN echo $TOKEN > /x\n");
     fs::write(work.context.join("Dockerfile"), dockerfile).expect("written");
     let argument = format!("--build-arg=TOKEN={token}");
     let said = site.run(site.build_command(true, &[], &[&argument])).done();
     said.says("warning").says("--secret");
-    assert!(!said.error.contains(&token), "{said:?}");
+    // BuildKit shows the step itself.
+    let mut ours = said
+        .error
+        .lines()
+        .filter(|line| line.starts_with("larder:"));
+    assert!(!ours.any(|line| line.contains(&token)), "{said:?}");
     assert!(!said.report["leaks"].as_array().expect("a list").is_empty());
     assert_eq!(work.objects("archives").len(), 1);
     let said = site.run(site.build_command(true, &["--deny-secrets"], &[&argument]));
