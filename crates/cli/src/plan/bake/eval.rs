@@ -21,7 +21,7 @@ use super::globals::Globals;
 use super::value::{Value, calculated};
 use crate::plan::fault::Fault;
 
-/// What a file may cost: far more than any real one does, and done within a second.
+/// What a file may cost: far more than any real one does.
 const STEPS_MAX: u64 = 2_000_000;
 /// Expressions within expressions, variables and functions on the way included.
 const DEPTH_MAX: u32 = 200;
@@ -171,6 +171,8 @@ impl<'a> Evaluator<'a> {
         for (key, value) in object {
             let key = match key {
                 ObjectKey::Ident(name) => name.to_string(),
+                // A bare word is a key, this one too.
+                ObjectKey::Expression(Expression::Null(_)) => "null".to_owned(),
                 ObjectKey::Expression(key) => self.evaluate(key, scope)?.text()?,
             };
             values.insert(key, self.evaluate(value.expr(), scope)?);

@@ -228,7 +228,7 @@ fn faults_name_the_line_the_construct_and_the_cure() {
         ),
         (
             "a = b\nb = a\ntarget \"t\" { context = a }\n",
-            Some(1),
+            Some(2),
             "needs itself",
         ),
         (
@@ -297,7 +297,7 @@ fn faults_name_the_line_the_construct_and_the_cure() {
             Ok(_) => assert!(word.is_empty() && line.is_none(), "{text}"),
             Err(fault) => {
                 assert!(fault.to_string().contains(word), "{text}{fault}");
-                assert_eq!(fault.line, line.map(|line: u32| line), "{text}{fault}");
+                assert_eq!(fault.line, line, "{text}{fault}");
                 assert_eq!(fault.file.as_deref(), Some("docker-bake.hcl"));
             }
         }
