@@ -196,103 +196,106 @@ fn functions_that_newer_versions_of_buildx_have() {
     }
 }
 
+/// Files with the line at fault and a word of the message; without either they are accepted.
+const FAULTS: &[(&str, Option<u32>, &str)] = &[
+    ("target \"a\" {\n  x = = 1\n}\n", Some(2), ""),
+    ("target \"a\" {\n  mystery = 1\n}\n", Some(2), "mystery"),
+    (
+        "target \"a\" {\n  args = {\n    A = md5(\"x\")\n  }\n}\n",
+        Some(3),
+        "bake --print",
+    ),
+    (
+        "target \"a\" {\n  args = {\n    A = own()\n  }\n}\n",
+        Some(3),
+        "own",
+    ),
+    (
+        "target \"a\" {\n  args = { A = timestamp() }\n}\n",
+        Some(2),
+        "another one at each run",
+    ),
+    (
+        "variable \"N\" {\n  default = timestamp()\n}\ntarget \"a\" { args = { N = N } }\n",
+        Some(2),
+        "set it",
+    ),
+    (
+        "target \"a\" {\n\n  args = { A = nowhere }\n}\n",
+        Some(3),
+        "nowhere",
+    ),
+    (
+        "a = b\nb = a\ntarget \"t\" { context = a }\n",
+        Some(2),
+        "needs itself",
+    ),
+    (
+        "variable \"DEBUG\" { default = [] }\ntarget \"t\" { args = { D = DEBUG } }\n",
+        Some(1),
+        "DEBUG",
+    ),
+    (
+        "variable \"TAG\" { default = 1 }\ntarget \"t\" { args = { T = TAG == 1 } }\n",
+        None,
+        "",
+    ),
+    (
+        "variable \"TAG\" { default = false }\ntarget \"t\" { args = { T = TAG } }\n",
+        Some(1),
+        "neither true",
+    ),
+    ("target \"a\" {\n  name = \"x\"\n}\n", Some(2), "matrix"),
+    (
+        "target \"a\" {\n  matrix = { x = [1, 2] }\n}\n",
+        Some(1),
+        "two targets",
+    ),
+    (
+        "target \"a\" {\n  name = \"a.${x}\"\n  matrix = { x = [1] }\n}\n",
+        Some(2),
+        "sanitize",
+    ),
+    ("target \"a b\" {}\n", Some(1), "a b"),
+    ("target \"a\" {\n  args { A = 1 }\n}\n", Some(2), "args = {"),
+    ("target \"a\" \"b\" {}\n", Some(1), "one name"),
+    ("target \"a\" { inherits = [\"b\"] }\n", None, "\"b\""),
+    (
+        "group \"default\" { targets = [\"b\"] }\ntarget \"a\" {}\n",
+        None,
+        "\"b\"",
+    ),
+    (
+        "group \"default\" { targets = [\"g\"] }\ngroup \"g\" { targets = [\"default\"] }\ntarget \"a\" {}\n",
+        None,
+        "\"default\"",
+    ),
+    (
+        "target \"a\" {\n  contexts = { x = \"target:a\" }\n}\n",
+        None,
+        "itself",
+    ),
+    (
+        "target \"a\" {\n  args = { A = [1] }\n}\n",
+        Some(2),
+        "a list",
+    ),
+    (
+        "target \"a\" {\n  args = { A = \"x${null}\" }\n}\n",
+        Some(2),
+        "null",
+    ),
+    (
+        "target \"a\" {\n  args = { A = 1 / 3 }\n}\n",
+        Some(2),
+        "exactly",
+    ),
+    ("x = 1\n", None, "target"),
+];
+
 #[test]
 fn faults_name_the_line_the_construct_and_the_cure() {
-    for (text, line, word) in [
-        ("target \"a\" {\n  x = = 1\n}\n", Some(2), ""),
-        ("target \"a\" {\n  mystery = 1\n}\n", Some(2), "mystery"),
-        (
-            "target \"a\" {\n  args = {\n    A = md5(\"x\")\n  }\n}\n",
-            Some(3),
-            "bake --print",
-        ),
-        (
-            "target \"a\" {\n  args = {\n    A = own()\n  }\n}\n",
-            Some(3),
-            "own",
-        ),
-        (
-            "target \"a\" {\n  args = { A = timestamp() }\n}\n",
-            Some(2),
-            "another one at each run",
-        ),
-        (
-            "variable \"N\" {\n  default = timestamp()\n}\ntarget \"a\" { args = { N = N } }\n",
-            Some(2),
-            "set it",
-        ),
-        (
-            "target \"a\" {\n\n  args = { A = nowhere }\n}\n",
-            Some(3),
-            "nowhere",
-        ),
-        (
-            "a = b\nb = a\ntarget \"t\" { context = a }\n",
-            Some(2),
-            "needs itself",
-        ),
-        (
-            "variable \"DEBUG\" { default = [] }\ntarget \"t\" { args = { D = DEBUG } }\n",
-            Some(1),
-            "DEBUG",
-        ),
-        (
-            "variable \"TAG\" { default = 1 }\ntarget \"t\" { args = { T = TAG == 1 } }\n",
-            None,
-            "",
-        ),
-        (
-            "variable \"TAG\" { default = false }\ntarget \"t\" { args = { T = TAG } }\n",
-            Some(1),
-            "neither true",
-        ),
-        ("target \"a\" {\n  name = \"x\"\n}\n", Some(2), "matrix"),
-        (
-            "target \"a\" {\n  matrix = { x = [1, 2] }\n}\n",
-            Some(1),
-            "two targets",
-        ),
-        (
-            "target \"a\" {\n  name = \"a.${x}\"\n  matrix = { x = [1] }\n}\n",
-            Some(2),
-            "sanitize",
-        ),
-        ("target \"a b\" {}\n", Some(1), "a b"),
-        ("target \"a\" {\n  args { A = 1 }\n}\n", Some(2), "args = {"),
-        ("target \"a\" \"b\" {}\n", Some(1), "one name"),
-        ("target \"a\" { inherits = [\"b\"] }\n", None, "\"b\""),
-        (
-            "group \"default\" { targets = [\"b\"] }\ntarget \"a\" {}\n",
-            None,
-            "\"b\"",
-        ),
-        (
-            "group \"default\" { targets = [\"g\"] }\ngroup \"g\" { targets = [\"default\"] }\ntarget \"a\" {}\n",
-            None,
-            "\"default\"",
-        ),
-        (
-            "target \"a\" {\n  contexts = { x = \"target:a\" }\n}\n",
-            None,
-            "itself",
-        ),
-        (
-            "target \"a\" {\n  args = { A = [1] }\n}\n",
-            Some(2),
-            "a list",
-        ),
-        (
-            "target \"a\" {\n  args = { A = \"x${null}\" }\n}\n",
-            Some(2),
-            "null",
-        ),
-        (
-            "target \"a\" {\n  args = { A = 1 / 3 }\n}\n",
-            Some(2),
-            "exactly",
-        ),
-        ("x = 1\n", None, "target"),
-    ] {
+    for &(text, line, word) in FAULTS {
         match of(text) {
             Ok(_) => assert!(word.is_empty() && line.is_none(), "{text}"),
             Err(fault) => {
