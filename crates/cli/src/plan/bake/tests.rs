@@ -3,6 +3,8 @@
 //! `tests/bake/` holds bake files (a folder holds several that are read together) and, as `NAME.print`,
 //! what `docker buildx bake --print` of buildx 0.13.1 said of each.
 
+#![allow(clippy::format_collect)] // texts of a test, made once
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
