@@ -1,5 +1,5 @@
 //! Each kind of engine and builder: as many steps from the cache on a fresh machine as on the one
-//! that built first, over three machines.
+//! that built first, over four machines.
 
 use larder_engine::ImageStore;
 
@@ -10,7 +10,7 @@ use crate::kit::Work;
 const CLASSIC_STEPS: u64 = 14;
 const BUILDKIT_STEPS: u64 = 10;
 
-fn three_machines(version: Version, store: ImageStore, buildkit: bool, strategy: &str) {
+fn four_machines(version: Version, store: ImageStore, buildkit: bool, strategy: &str) {
     let all = if buildkit {
         BUILDKIT_STEPS
     } else {
@@ -34,28 +34,28 @@ fn three_machines(version: Version, store: ImageStore, buildkit: bool, strategy:
     let alone = first.build_command(buildkit, &["--no-restore", "--no-save"], &[]);
     let expected = first.run(alone).done().cached();
     assert!(0 < expected && expected < all);
-    let built = second.build(buildkit);
-    // BuildKit 0.8 now and then runs a step again that it has, where it imports several caches.
-    let slack = u64::from(buildkit && version == Version::Older);
-    let cached = built.cached();
-    assert!(
-        cached <= expected && expected <= cached + slack,
-        "{expected}: {built:?}"
-    );
-
+    // A fresh machine, as every job has one.
+    drop(second);
     let third = work.site("c", version, store);
     let built = third.build(buildkit);
+    // An inline cache is found whole, and after a change in part only: docs/ENGINES.md.
+    if strategy != "inline-cache" {
+        assert_eq!(built.cached(), expected, "{built:?}");
+    }
+
+    let fourth = work.site("d", version, store);
+    let built = fourth.build(buildkit);
     assert_eq!(built.cached(), all, "{built:?}");
 }
 
 #[test]
 fn the_older_classic_builder() {
-    three_machines(Version::Older, ImageStore::Overlay2, false, "parents");
+    four_machines(Version::Older, ImageStore::Overlay2, false, "parents");
 }
 
 #[test]
 fn the_classic_builder() {
-    three_machines(
+    four_machines(
         Version::Current,
         ImageStore::Overlay2,
         false,
@@ -65,17 +65,17 @@ fn the_classic_builder() {
 
 #[test]
 fn the_older_buildkit() {
-    three_machines(Version::Older, ImageStore::Overlay2, true, "inline-cache");
+    four_machines(Version::Older, ImageStore::Overlay2, true, "inline-cache");
 }
 
 #[test]
 fn buildkit_on_overlay2() {
-    three_machines(Version::Current, ImageStore::Overlay2, true, "inline-cache");
+    four_machines(Version::Current, ImageStore::Overlay2, true, "inline-cache");
 }
 
 #[test]
 fn buildkit_on_containerds_store() {
-    three_machines(
+    four_machines(
         Version::Current,
         ImageStore::Containerd,
         true,
