@@ -21,7 +21,14 @@ const FLOORS: [(&str, u8); 6] = [
 ];
 
 /// What the values and rules in `model` may be made of.
-const MODEL_DEPENDENCIES: [&str; 5] = ["blake3", "bytes", "serde", "serde_json", "thiserror"];
+const MODEL_DEPENDENCIES: [&str; 6] = [
+    "blake3",
+    "bytes",
+    "regex",
+    "serde",
+    "serde_json",
+    "thiserror",
+];
 
 /// What `model` must not name: input and output, clocks, threads, the environment, async.
 const NOT_IN_MODEL: [&str; 14] = [

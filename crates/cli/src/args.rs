@@ -56,7 +56,7 @@ pub enum Verb {
     Build(BuildVerb),
     /// Say what this machine and its engine can do, and how builds are remembered here.
     Doctor(Doctor),
-    /// List the snapshots of a store.
+    /// List the snapshots or archives of a store.
     Ls(Ls),
     /// Say what images are today.
     Image(Image),
@@ -340,7 +340,10 @@ pub struct Status {
 pub struct Ls {
     #[command(flatten)]
     pub which: Where,
-    /// Snapshots of every project, not only of this one.
+    /// Archives of images (larder save) instead of snapshots.
+    #[arg(long)]
+    pub archives: bool,
+    /// Of every project, not only of this one.
     #[arg(long, short)]
     pub all: bool,
     /// Print JSON.

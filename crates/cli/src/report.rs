@@ -265,6 +265,11 @@ pub fn seconds(ms: f64) -> String {
     format!("{:.1} s", ms / 1000.0)
 }
 
+/// The same of whole milliseconds.
+pub fn seconds_of(ms: u64) -> String {
+    seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
+}
+
 /// An age for people, from milliseconds: its largest unit.
 pub fn age(ms: u64) -> String {
     let seconds = Duration::from_millis(ms).as_secs();

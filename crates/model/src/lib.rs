@@ -23,6 +23,7 @@ pub mod map;
 pub mod pack;
 pub mod plan;
 pub mod reference;
+pub mod secrets;
 pub mod snapshot;
 pub mod wire;
 

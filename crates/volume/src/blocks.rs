@@ -244,10 +244,7 @@ impl Blocks {
         let range = offset..offset + buffer.len() as u64;
         for part in parts(range) {
             let (region, at) = self.region(part.block);
-            if region.dirty.get(at) || self.known_zero(part.block) {
-                continue;
-            }
-            if !region.read.set(at) {
+            if !region.read.set(at) && !region.dirty.get(at) && !self.known_zero(part.block) {
                 self.trace
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)

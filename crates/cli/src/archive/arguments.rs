@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn builds_without_a_folder_have_no_plan() {
         for line in ["-", "https://example.org/repo.git#main", "-f - ."] {
-            assert_eq!(read(line).planned(), None, "{line}");
+            assert!(read(line).planned().is_none(), "{line}");
         }
         assert!(read(". --no-cache=false").planned().is_some());
         assert!(!read(". --no-cache=false").is_on("--no-cache"));

@@ -89,9 +89,10 @@ pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Done<Builde
     if !wanted.unwrap_or(by_default) {
         return Ok(Builder::Classic);
     }
-    // Without buildx the command (before 23) has a client of its own for the engine's BuildKit.
-    let driver = docker.has_buildx.then(|| docker.driver(choice)).flatten();
-    Ok(match driver {
+    // `docker build` uses the engine's own BuildKit, whatever `docker buildx use` says, unless a
+    // builder is named.
+    let named = choice.builder.as_deref().filter(|name| !name.is_empty());
+    Ok(match named.and_then(|name| docker.driver(name)) {
         Some(driver) if driver != ENGINE_DRIVER => Builder::Beside { driver },
         _ => Builder::Buildkit,
     })
@@ -111,13 +112,14 @@ pub fn strategy(builder: &Builder, about: &About, docker: &Docker) -> Done<Strat
         )),
         (Builder::Buildkit, ImageStore::Overlay2) => Ok(Strategy::InlineCache),
         (Builder::Buildkit, ImageStore::Containerd) | (Builder::Beside { .. }, _) => {
-            if docker.has_buildx {
-                Ok(Strategy::CacheFolder)
-            } else {
-                Err(Failure::machine(
-                    "BuildKit's cache comes and goes by buildx; install docker-buildx",
-                ))
+            if docker.has_buildx && docker.major >= BUILDKIT_DEFAULT_MAJOR {
+                return Ok(Strategy::CacheFolder);
             }
+            Err(Failure::machine(format!(
+                "BuildKit's cache comes and goes by buildx, which `docker build` uses from \
+                 {BUILDKIT_DEFAULT_MAJOR}.0 on; this is {}: install docker-cli and docker-buildx",
+                docker.version
+            )))
         }
     }
 }
@@ -159,11 +161,9 @@ impl Docker {
         })
     }
 
-    /// The driver of the builder that buildx would use.
-    fn driver(&self, choice: &BuildChoice) -> Option<String> {
-        let mut arguments = vec!["buildx", "inspect"];
-        arguments.extend(choice.builder.as_deref());
-        let said = said(&self.program, &arguments)?;
+    /// The driver of a builder that buildx knows.
+    fn driver(&self, builder: &str) -> Option<String> {
+        let said = said(&self.program, &["buildx", "inspect", builder])?;
         let driver = said.lines().find_map(|line| line.strip_prefix("Driver:"));
         driver.map(|driver| driver.trim().to_owned())
     }

@@ -22,8 +22,10 @@ const FAMILY: &str = "docker";
 pub struct Door {
     /// The engine.
     pub engine: Arc<Remote>,
-    /// The store.
+    /// The store; nowhere, if it cannot be opened.
     pub objects: Objects,
+    /// Why it cannot be opened.
+    pub trouble: Option<String>,
     /// The line of archives that this job continues.
     pub lineage: Lineage,
     /// Where this job's verbs leave notes for each other.
@@ -34,12 +36,19 @@ impl Door {
     /// Finds and asks the engine that the docker command would use, and opens the store.
     pub async fn open(settings: &Settings) -> Done<Self> {
         let engine = connect().await?;
-        let objects = settings.open_store()?;
+        let (objects, trouble) = match settings.open_store() {
+            Ok(objects) => (objects, None),
+            Err(failure) => {
+                let why = format!("the store cannot be opened: {failure}");
+                (Objects::nowhere(), Some(why))
+            }
+        };
         let lineage = settings.lineage(&compatibility(engine.about()));
         Ok(Self {
             note: Note::of(&settings.notes, &lineage),
             engine: Arc::new(engine),
             objects,
+            trouble,
             lineage,
         })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use larder_engine::api::Remote;
+use larder_model::secrets::{self, Finding};
 use serde::Serialize;
 
 use super::save::What;
@@ -24,13 +25,10 @@ pub async fn of_images(engine: &Remote, what: &What) -> Done<Vec<Leak>> {
     for image in &what.sources.images {
         let steps = engine.history(image).await.map_err(Failure::failed)?;
         for (number, step) in steps.iter().rev().enumerate() {
-            for finding in Vec::<String>::from([step.created_by.clone()])
-                .into_iter()
-                .take(0)
-            {
+            for finding in secrets::scan_step(&step.created_by) {
                 leaks.insert(Leak {
                     place: format!("step {} of {image}", number + 1),
-                    what: finding.to_string(),
+                    what: sentence(&finding),
                 });
             }
         }
@@ -40,16 +38,16 @@ pub async fn of_images(engine: &Remote, what: &What) -> Done<Vec<Leak>> {
 
 /// Looks at the values of build arguments.
 pub fn of_arguments<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Leak> {
-    let arguments: Vec<_> = arguments.collect();
-    let found = Vec::<String>::from([arguments.len().to_string()])
-        .into_iter()
-        .take(0)
-        .collect::<Vec<_>>();
+    let found = secrets::scan_build_args(arguments);
     let leaks = found.iter().map(|finding| Leak {
         place: "the build's arguments".to_owned(),
-        what: finding.to_string(),
+        what: sentence(finding),
     });
     leaks.collect()
+}
+
+fn sentence(finding: &Finding) -> String {
+    format!("{finding}; {}", finding.cure())
 }
 
 /// Says what was found; with `deny` nothing may be saved then.

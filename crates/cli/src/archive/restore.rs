@@ -1,5 +1,6 @@
 //! Restoring: the newest archive on the ladder, loaded into the engine but for what that has.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,6 +85,9 @@ pub async fn restore(
     wanted: &Wanted<'_>,
     report: &Report,
 ) -> Result<Outcome, String> {
+    if let Some(why) = &door.trouble {
+        return Err(why.clone());
+    }
     let started = Instant::now();
     let usable = find::newest(&door.objects, &door.lineage, &settings.fallback, report).await;
     let usable = usable.map_err(|error| format!("the store cannot be read: {error}"))?;
@@ -122,7 +126,7 @@ fn not_worth(measured: &Measured) -> Option<String> {
     let saved = measured
         .build_without_ms?
         .saturating_sub(measured.build_with_ms?);
-    let seconds = |ms: u64| crate::report::seconds(ms as f64);
+    let seconds = crate::report::seconds_of;
     (cost > saved).then(|| {
         format!(
             "restoring took {} and made the build {} shorter; --always restores all the same",
@@ -171,12 +175,17 @@ struct Fault {
 
 impl From<ApiError> for Fault {
     fn from(error: ApiError) -> Self {
-        let damage = match &error {
-            ApiError::Source(source) => source
-                .downcast_ref::<StoreError>()
-                .is_some_and(StoreError::is_damage),
-            _ => false,
+        let mut cause: Option<&(dyn Error + 'static)> = match &error {
+            ApiError::Source(source) => Some(&**source),
+            _ => None,
         };
+        let mut damage = false;
+        while let Some(error) = cause {
+            damage |= error
+                .downcast_ref::<StoreError>()
+                .is_some_and(StoreError::is_damage);
+            cause = error.source();
+        }
         Self {
             why: error.to_string(),
             damage,
@@ -201,14 +210,14 @@ async fn load_images(
         return Ok(());
     }
     let reader = reader.clone();
-    let open = move |name: &str| match reader.blob(name) {
-        Some(blob) => blob.map_err(BoxError::from).boxed(),
-        None => {
-            let missing = StoreError::Missing {
-                path: name.to_owned(),
-            };
-            stream::iter([Err(BoxError::from(missing))]).boxed()
-        }
+    let open = move |name: &str| {
+        let missing = || StoreError::Missing {
+            path: name.to_owned(),
+        };
+        reader.blob(name).map_or_else(
+            || stream::iter([Err(BoxError::from(missing()))]).boxed(),
+            |blob| blob.map_err(BoxError::from).boxed(),
+        )
     };
     load_in_turns(&door.engine, plan.turns(images, &held), open).await?;
     Ok(())

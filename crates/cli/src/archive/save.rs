@@ -7,6 +7,7 @@ use larder_engine::api::Chains;
 use larder_engine::archive::{Contents, ExportReader};
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
+use larder_model::reference::ImageReference;
 use larder_store::catalog::Found;
 use larder_store::{ArchiveFacts, ArchiveWriter};
 use serde::Serialize;
@@ -52,16 +53,20 @@ impl What {
     /// These images; of an engine whose classic builder finds steps by their parents, those too.
     pub async fn named(door: &Door, names: &[String]) -> Done<Self> {
         let mut images = Vec::new();
+        let mut ids = Vec::new();
         for name in names {
             let found = door.engine.inspect(name).await.map_err(Failure::failed)?;
-            if found.is_none() {
+            let Some(found) = found else {
                 return Err(Failure::input(format!(
                     "the engine has no image {name:?}; `docker images` lists those it has"
                 )));
+            };
+            let full = full_name(name, &found.id);
+            let again = full == found.id && ids.contains(&found.id);
+            if !again && !images.contains(&full) {
+                images.push(full);
             }
-            if !images.contains(name) {
-                images.push(name.clone());
-            }
+            ids.push(found.id);
         }
         let all = if chains(door) == Chains::Parents {
             let all = door.engine.with_parents(images.clone()).await;
@@ -91,7 +96,9 @@ impl What {
             };
             tops.iter().any(of)
         };
-        let images = selected.images.iter().filter(is_top).cloned().collect();
+        let mut images: Vec<String> = selected.images.iter().filter(is_top).cloned().collect();
+        // Images of the same second are listed in any order.
+        images.sort();
         Ok(Self {
             sources: Sources {
                 images,
@@ -113,6 +120,19 @@ impl What {
     }
 }
 
+/// An image's name as the engine lists it, with its tag; its whole id if it was named by that.
+fn full_name(name: &str, id: &str) -> String {
+    let by_id = |start: &str| {
+        id.strip_prefix("sha256:")
+            .is_some_and(|hex| hex.starts_with(start))
+    };
+    if by_id(name.strip_prefix("sha256:").unwrap_or(name)) {
+        return id.to_owned();
+    }
+    let parsed = ImageReference::parse(name);
+    parsed.map_or_else(|_| name.to_owned(), |it| it.or_latest().familiar())
+}
+
 fn chains(door: &Door) -> Chains {
     if door.engine.about().trusts_loaded_parents() {
         Chains::Parents
@@ -121,6 +141,7 @@ fn chains(door: &Door) -> Chains {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
@@ -207,7 +228,17 @@ fn measured(parent: Option<&Archive>, note: &JobNote) -> Measured {
 }
 
 fn unchanged(parent: &Found<Archive>, door: &Door, new: &serde_json::Value) -> bool {
-    parent.document.lineage == door.lineage && parent.document.contents == *new
+    let same = || in_order(&parent.document.contents) == in_order(new);
+    parent.document.lineage == door.lineage && same()
+}
+
+/// Contents with their images in the order of their ids: engines export them in any order.
+fn in_order(contents: &serde_json::Value) -> serde_json::Value {
+    let mut contents = contents.clone();
+    if let Some(images) = contents["images"]["images"].as_array_mut() {
+        images.sort_by_key(|image| image["id"].to_string());
+    }
+    contents
 }
 
 async fn take_images(

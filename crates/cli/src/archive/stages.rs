@@ -30,21 +30,24 @@ const BUILT: &str = "built";
 /// The image of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageImage {
-    /// The stage, for `--target`.
-    pub target: String,
+    /// The stage, for `--target`; the last one of the file if nobody named one.
+    pub target: Option<String>,
     /// The image's name.
     pub name: String,
 }
 
-/// The images of the stages below the built one, and the name of that one's. A stage without a name
-/// cannot be built alone; a stage that another one continues is in that one's image.
+/// The images of the stages below the built one, and that one's. A stage without a name cannot be
+/// built alone; a stage that another one continues is in that one's image.
 pub fn images(
     lineage: &Lineage,
     draft: Option<&Draft>,
     target: Option<&str>,
-) -> (Vec<StageImage>, String) {
+) -> (Vec<StageImage>, StageImage) {
     let name = |stage: &str| format!("{REGISTRY}/{}:{}", path(lineage), tag(stage));
-    let built = name(target.unwrap_or(BUILT));
+    let built = StageImage {
+        target: target.map(str::to_owned),
+        name: name(target.unwrap_or(BUILT)),
+    };
     let plan = draft.and_then(|draft| draft.plan(&ImageConfigs::new()).ok());
     let Some(plan) = plan.map(|named| named.plan) else {
         return (Vec::new(), built);
@@ -59,7 +62,7 @@ pub fn images(
         *index != plan.target && !unnamed && !continued(*index) && !stage.steps.is_empty()
     });
     let stages = stages.map(|(_, stage)| StageImage {
-        target: stage.label.clone(),
+        target: Some(stage.label.clone()),
         name: name(&format!("stage-{}", stage.label)),
     });
     (stages.collect(), built)
@@ -123,9 +126,13 @@ mod tests {
             extras: BTreeMap::new(),
         };
         let (stages, built) = images(&lineage("github.com/Shop/Web"), Some(&draft), None);
-        assert_eq!(built, "larder.invalid/github-com/shop/web/build-test:built");
-        let names: Vec<_> = stages.iter().map(|stage| stage.target.as_str()).collect();
-        assert_eq!(names, ["two"]);
+        assert_eq!(
+            built.name,
+            "larder.invalid/github-com/shop/web/build-test:built"
+        );
+        assert_eq!(built.target, None);
+        let names: Vec<_> = stages.iter().map(|stage| stage.target.as_deref()).collect();
+        assert_eq!(names, [Some("two")]);
         let name = &stages[0].name;
         assert!(
             larder_model::reference::ImageReference::parse(name).is_ok(),
@@ -137,8 +144,8 @@ mod tests {
     fn every_project_makes_a_name() {
         for project in ["", "_/-/", "Ünï/cødé", "a//b", "x__y"] {
             let (_, built) = images(&lineage(project), None, Some("-weird stage-"));
-            let parsed = larder_model::reference::ImageReference::parse(&built);
-            assert!(parsed.is_ok(), "{built}");
+            let parsed = larder_model::reference::ImageReference::parse(&built.name);
+            assert!(parsed.is_ok(), "{built:?}");
         }
     }
 }

@@ -91,6 +91,7 @@ pub struct Save {
 
 /// `larder build`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub struct BuildVerb {
     /// Restore even if earlier jobs measured that it costs more time than it saves
     #[arg(long)]

@@ -61,7 +61,10 @@ pub fn run(verb: &BuildVerb, report: &Report) -> Done {
     let docker = Docker::find(&settings.path)?;
     super::block_on(async {
         let door = Door::open(&settings).await?;
-        let choice = settings::build_choice();
+        let mut choice = settings::build_choice();
+        if let Some(builder) = arguments.value("--builder") {
+            choice.builder = Some(builder.to_owned());
+        }
         let builder = builder::find(&choice, door.engine.about(), &docker)?;
         let strategy = builder::strategy(&builder, door.engine.about(), &docker)?;
         report.note(&format!("{builder}, remembered by {strategy}"));
@@ -188,7 +191,9 @@ impl Build<'_> {
         match self.strategy {
             Strategy::InlineCache => {
                 command.args(stages::INLINE);
-                command.arg("--tag").arg(self.stage_images().1);
+                if !self.is_sent_away() {
+                    command.arg("--tag").arg(self.stage_images().1.name);
+                }
             }
             Strategy::CacheFolder => {
                 command.args(self.cache_to());
@@ -196,7 +201,8 @@ impl Build<'_> {
             Strategy::Parents | Strategy::StageImages => {}
         }
         command.args(&self.verb.arguments);
-        let needed = self.strategy == Strategy::StageImages;
+        // The ids of the stages' images are in what the classic builder prints.
+        let needed = self.builder == Builder::Classic;
         output::run(command, needed, self.report)
             .await
             .map_err(|error| Failure::failed(format!("{}: {error}", self.docker.program.display())))
@@ -237,13 +243,18 @@ impl Build<'_> {
         ))
     }
 
-    /// The images of stages that get names of ours, and the name of the built one.
-    fn stage_images(&self) -> (Vec<StageImage>, String) {
+    /// The images of stages that get names of ours, and the built one's.
+    fn stage_images(&self) -> (Vec<StageImage>, StageImage) {
         stages::images(
             &self.door.lineage,
             self.drafts.first(),
             self.arguments.value("--target"),
         )
+    }
+
+    /// Whether the build's result goes elsewhere under all its names: then it gets none of ours.
+    fn is_sent_away(&self) -> bool {
+        self.arguments.is_on("--push") || self.arguments.value("--output").is_some()
     }
 
     /// What there is to save now.
@@ -265,15 +276,21 @@ impl Build<'_> {
 
     /// Gives each stage's steps an image with an inline cache. All of them are in the engine's cache.
     async fn build_stages(&self, sources: &Sources) -> Done<Vec<String>> {
-        let (stages, built) = self.stage_images();
+        let (mut stages, built) = self.stage_images();
         let common = self.arguments.without(&stages::OF_THE_BUILD_ALONE);
-        let mut names = vec![built];
+        let mut names = Vec::new();
+        if self.is_sent_away() {
+            stages.push(built);
+        } else {
+            names.push(built.name);
+        }
         for stage in stages {
             let mut command = self.command();
             command
                 .args(self.sources(sources))
                 .args(stages::INLINE)
-                .args(["--quiet", "--target", &stage.target, "--tag", &stage.name])
+                .args(["--quiet", "--tag", &stage.name])
+                .args(stage.target.iter().flat_map(|target| ["--target", target]))
                 .args(&common)
                 .args(&self.arguments.context);
             let output = command.output().await.map_err(Failure::failed)?;
@@ -283,8 +300,8 @@ impl Build<'_> {
                 let why = String::from_utf8_lossy(&output.stderr);
                 let why = why.trim().lines().last().unwrap_or_default().to_owned();
                 self.report.warning(&format!(
-                    "the steps of stage {} are not remembered: {why}",
-                    stage.target
+                    "the steps of {} are not remembered: {why}",
+                    stage.target.as_deref().unwrap_or("the last stage")
                 ));
             }
         }

@@ -21,7 +21,9 @@ pub fn drafts(paths: &[PathBuf], report: &Report) -> Vec<Draft> {
             return Vec::new();
         }
     };
-    let found: Vec<PathBuf> = input::usual_file(&around.folder).into_iter().collect();
+    // As a folder: its bake files are read together.
+    let found = input::usual_file(&around.folder).map(|_| PathBuf::from("."));
+    let found: Vec<PathBuf> = found.into_iter().collect();
     let paths = if paths.is_empty() { &found } else { paths };
     let mut drafts = Vec::new();
     for path in paths {

@@ -1,50 +1,65 @@
-//! `larder ls`: the snapshots of a store.
+//! `larder ls`: the snapshots and archives of a store.
 
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanBytes;
+use larder_model::archive::Archive;
+use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::snapshot::Snapshot;
 use larder_store::{Found, catalog};
 use serde::Serialize;
 
 use crate::args::Ls;
-use crate::exit::{Done, Failure};
+use crate::exit::Done;
 use crate::report::{Report, age};
 use crate::session::facts::now_ms;
 use crate::settings::Settings;
 
+/// Digits of an id that are shown, as elsewhere.
+const SHORT_ID: usize = 12;
+
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, D> {
     id: String,
     #[serde(flatten)]
-    snapshot: &'a Snapshot,
+    document: &'a D,
 }
 
-/// Lists the project's snapshots, newest first.
+/// Lists the project's snapshots or archives, newest first.
 pub fn run(verb: &Ls, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
+    if verb.archives {
+        show::<Archive>(verb, &settings, "archives", archives, report)
+    } else {
+        show::<Snapshot>(verb, &settings, "snapshots", snapshots, report)
+    }
+}
+
+fn show<D: Document + Serialize>(
+    verb: &Ls,
+    settings: &Settings,
+    what: &str,
+    table: fn(&[Found<D>], bool) -> Table,
+    report: &Report,
+) -> Done {
     let objects = settings.open_store()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(Failure::failed)?;
-    let (mut found, faults) = runtime.block_on(catalog::list::<Snapshot>(&objects))?;
-    found.retain(|one| verb.all || one.document.lineage.project == settings.project);
+    let (mut found, faults) = super::block_on(async { Ok(catalog::list::<D>(&objects).await?) })?;
+    found.retain(|one| verb.all || one.document.lineage().project == settings.project);
     for fault in faults {
         report.warning(&fault.to_string());
     }
     if verb.json {
         let lines = found.iter().map(|one| Line {
             id: one.id.to_string(),
-            snapshot: &one.document,
+            document: &one.document,
         });
         let lines: Vec<_> = lines.collect();
-        report.answer(&serde_json::to_string_pretty(&lines).expect("snapshots have a JSON form"));
+        report.answer(&serde_json::to_string_pretty(&lines).expect("documents have a JSON form"));
     } else if found.is_empty() {
         report.note(&format!(
-            "no snapshots of {} in {}",
+            "no {what} of {} in {}",
             settings.project, settings.store
         ));
     } else {
@@ -53,45 +68,83 @@ pub fn run(verb: &Ls, report: &Report) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(found: &[Found], all: bool) -> Table {
+fn archives(found: &[Found<Archive>], all: bool) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "ARCHIVE", "LINEAGE", "ENGINE", "AGE", "SIZE", "NEW", "STORED", "PARENT",
+    ]);
+    for one in found {
+        let archive = &one.document;
+        let statistics = &archive.statistics;
+        let bytes = [
+            statistics.blob_bytes,
+            statistics.new_bytes,
+            statistics.stored_bytes,
+        ];
+        let parent = archive.parent.map(|parent| parent.short());
+        table.add_row(row(one, all, bytes, parent, archive.sibling));
+    }
+    align(&mut table);
+    table
+}
+
+fn snapshots(found: &[Found], all: bool) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
         "SNAPSHOT", "LINEAGE", "ENGINE", "AGE", "IN USE", "NEW", "STORED", "PARENT",
     ]);
-    let now = now_ms();
     for one in found {
         let snapshot = &one.document;
         let statistics = &snapshot.statistics;
-        let blocks = |count: u64| HumanBytes(count * BLOCK_BYTES as u64).to_string();
-        let lineage = &snapshot.lineage;
-        let name = if all {
-            lineage.to_string()
-        } else {
-            format!("{} @ {}", lineage.job, lineage.scope)
-        };
-        let parent = snapshot
-            .parent
-            .map_or("-".to_owned(), |parent| parent.short());
-        table.add_row([
-            one.id.short(),
-            name,
-            lineage.compatibility.clone(),
-            age(now.saturating_sub(snapshot.created_ms)),
-            blocks(statistics.used_blocks),
-            blocks(statistics.new_blocks),
-            HumanBytes(statistics.stored_bytes).to_string(),
-            if snapshot.sibling {
-                format!("{parent} (beside a newer head)")
-            } else {
-                parent
-            },
-        ]);
+        let bytes = [
+            statistics.used_blocks * BLOCK_BYTES as u64,
+            statistics.new_blocks * BLOCK_BYTES as u64,
+            statistics.stored_bytes,
+        ];
+        let parent = snapshot.parent.map(|parent| parent.short());
+        table.add_row(row(one, all, bytes, parent, snapshot.sibling));
     }
+    align(&mut table);
+    table
+}
+
+fn row<D: Document>(
+    one: &Found<D>,
+    all: bool,
+    bytes: [u64; 3],
+    parent: Option<String>,
+    sibling: bool,
+) -> [String; 8] {
+    let lineage = one.document.lineage();
+    let name = if all {
+        lineage.to_string()
+    } else {
+        format!("{} @ {}", lineage.job, lineage.scope)
+    };
+    let parent = parent.unwrap_or_else(|| "-".to_owned());
+    let [size, new, stored] = bytes.map(|bytes| HumanBytes(bytes).to_string());
+    [
+        one.id.to_string().chars().take(SHORT_ID).collect(),
+        name,
+        lineage.compatibility.clone(),
+        age(now_ms().saturating_sub(one.document.created_ms())),
+        size,
+        new,
+        stored,
+        if sibling {
+            format!("{parent} (beside a newer head)")
+        } else {
+            parent
+        },
+    ]
+}
+
+fn align(table: &mut Table) {
     for column in 3..7 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
 }

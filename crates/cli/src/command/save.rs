@@ -34,12 +34,11 @@ pub fn run(verb: &Save, report: &Report) -> Done {
             (names, _) => What::named(&door, names).await?,
         };
         what.use_cache(verb.cache.as_deref());
-        let plan = match &note.plan {
-            Some(plan) => Some(plan.clone()),
-            None => {
-                let today = moved::today(&settings, &door.objects, &drafts, None, report).await;
-                today.and_then(|today| today.to_value().ok())
-            }
+        let plan = if let Some(plan) = &note.plan {
+            Some(plan.clone())
+        } else {
+            let today = moved::today(&settings, &door.objects, &drafts, None, report).await;
+            today.and_then(|today| today.to_value().ok())
         };
         let found = leaks::of_images(&door.engine, &what).await?;
         leaks::tell(&found, verb.deny_secrets, report)?;
@@ -60,8 +59,8 @@ pub(super) async fn publish(
     plan: Option<serde_json::Value>,
     report: &Report,
 ) -> Done<Option<Saved>> {
-    let parent = find::parent(door, settings, note.archive, report).await;
-    let saved = match parent {
+    let saved = match find::parent(door, settings, note.archive, report).await {
+        _ if door.trouble.is_some() => Err(door.trouble.clone().unwrap_or_default()),
         Ok(parent) => save::save(door, parent, what, note, plan, report).await,
         Err(error) => Err(format!("the store cannot be read: {error}")),
     };

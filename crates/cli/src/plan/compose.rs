@@ -17,8 +17,22 @@ use crate::settings::Environment;
 /// Files and services that lead from one to the next. Real ones have two or three; more are a circle.
 const DEPTH_MAX: usize = 16;
 
-/// The images that a compose file builds, in its order.
+/// The images that a compose file builds, in its order; at least one.
 pub fn builds(
+    file: &Path,
+    text: &str,
+    folder: &Path,
+    environment: &Environment,
+) -> Result<Vec<Described>, Fault> {
+    let found = services(file, text, folder, environment)?;
+    if found.is_empty() {
+        return Err(Fault::file(file, "no service of it has a `build`"));
+    }
+    Ok(found)
+}
+
+/// The images that a compose file builds, in its order.
+pub fn services(
     file: &Path,
     text: &str,
     folder: &Path,
@@ -41,9 +55,6 @@ pub fn builds(
     }
     let mut found = Vec::new();
     project.services(&file, 0, &mut found)?;
-    if found.is_empty() {
-        return Err(Fault::file(&file.shown, "no service of it has a `build`"));
-    }
     let described = |(name, build): (String, Build)| build.described(name);
     Ok(found.into_iter().map(described).collect())
 }

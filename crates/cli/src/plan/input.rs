@@ -16,14 +16,20 @@ use crate::settings::{BuildSurroundings, Environment};
 const FILE_MAX_BYTES: u64 = 16 << 20;
 /// What docker looks for in a build's folder, in order.
 const DOCKERFILES: [&str; 2] = ["Dockerfile", "dockerfile"];
-/// What `docker compose` looks for, in order, then `docker buildx bake`.
-const DESCRIPTIONS: [&str; 6] = [
+/// What `docker compose` looks for, in order.
+const COMPOSE_FILES: [&str; 4] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",
     "docker-compose.yaml",
+];
+/// What `docker buildx bake` reads after them: all that are there, in order (buildx `bake/bake.go`
+/// `defaultFilenames`).
+const BAKE_FILES: [&str; 4] = [
     "docker-bake.json",
     "docker-bake.hcl",
+    "docker-bake.override.json",
+    "docker-bake.override.hcl",
 ];
 const STDIN: &str = "-";
 
@@ -54,23 +60,16 @@ pub fn drafts(build: &Build, around: &BuildSurroundings) -> Result<Vec<Draft>, F
     let input = locate(build)?;
     let mut drafts = match &input {
         Input::Stdin => options.drafts(None, STDIN, &stdin()?),
-        Input::File(file) if is_description(file) => {
-            let text = String::from_utf8(read(&around.folder.join(file), file)?)
-                .map_err(|_| Fault::file(file, "it is not UTF-8 text"))?;
-            let environment = &around.environment;
-            let builds = match file.extension().and_then(|extension| extension.to_str()) {
-                Some("json") => bake::json(file, &text, environment)?,
-                Some("hcl") => bake::hcl(file, &text, environment)?,
-                _ => compose::builds(file, &text, &around.folder, environment)?,
-            };
+        Input::Files { files, base } if is_description(&files[0]) => {
+            let builds = described_in(files, around)?;
             let each = builds
                 .iter()
-                .map(|one| described(one, file, around, &options));
+                .map(|one| described(one, &files[0], base, around, &options));
             each.collect::<Result<Vec<_>, _>>()?.concat()
         }
-        Input::File(file) => {
-            let text = read(&around.folder.join(file), file)?;
-            options.drafts(None, &file.display().to_string(), &text)
+        Input::Files { files, .. } => {
+            let text = read(&around.folder.join(&files[0]), &files[0])?;
+            options.drafts(None, &files[0].display().to_string(), &text)
         }
     };
     if !build.extra.is_empty() {
@@ -87,15 +86,21 @@ pub fn drafts(build: &Build, around: &BuildSurroundings) -> Result<Vec<Draft>, F
 
 /// The file to plan, if a folder has one that is planned without being named.
 pub fn usual_file(folder: &Path) -> Option<PathBuf> {
-    let mut names = DOCKERFILES.iter().chain(&DESCRIPTIONS);
+    let mut names = DOCKERFILES.iter().chain(&COMPOSE_FILES).chain(&BAKE_FILES);
     names
         .find(|name| folder.join(name).is_file())
         .map(PathBuf::from)
 }
 
+/// What was named, or found.
 enum Input {
     Stdin,
-    File(PathBuf),
+    /// A Dockerfile, or the files that describe builds together; and the folder that those of a bake
+    /// file are relative to.
+    Files {
+        files: Vec<PathBuf>,
+        base: PathBuf,
+    },
 }
 
 /// Finds the file as docker does: `-f` is relative to the current folder, the usual names to the
@@ -107,7 +112,13 @@ fn locate(build: &Build) -> Result<Input, Fault> {
         return Ok(if stdin {
             Input::Stdin
         } else {
-            Input::File(file.clone())
+            let is_bake = is_bake(file);
+            let base = file.parent().filter(|_| !is_bake);
+            let base = base.unwrap_or(Path::new("")).to_owned();
+            Input::Files {
+                files: vec![file.clone()],
+                base,
+            }
         });
     }
     if context == Path::new(STDIN) {
@@ -124,9 +135,24 @@ fn locate(build: &Build) -> Result<Input, Fault> {
             "{text:?} is a file, not a build's folder; name it with -f"
         )));
     }
+    let base = if context == Path::new(".") {
+        Path::new("")
+    } else {
+        context
+    };
     match usual_file(context) {
-        Some(name) if context == Path::new(".") => Ok(Input::File(name)),
-        Some(name) => Ok(Input::File(context.join(name))),
+        Some(name) => {
+            let mut files = vec![base.join(&name)];
+            if is_description(&name) {
+                let others = BAKE_FILES.iter().filter(|other| name != Path::new(other));
+                let others = others.filter(|other| context.join(other).is_file());
+                files.extend(others.map(|other| base.join(other)));
+            }
+            Ok(Input::Files {
+                files,
+                base: base.to_owned(),
+            })
+        }
         None => Err(Fault::file(
             &context.join(DOCKERFILES[0]),
             "there is no such file; name the Dockerfile with -f",
@@ -137,6 +163,29 @@ fn locate(build: &Build) -> Result<Input, Fault> {
 fn is_description(file: &Path) -> bool {
     let extension = file.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml" | "json" | "hcl"))
+}
+
+fn is_bake(file: &Path) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("json" | "hcl"))
+}
+
+/// The images that these files describe together: one of compose, bake files, or both.
+fn described_in(files: &[PathBuf], around: &BuildSurroundings) -> Result<Vec<Described>, Fault> {
+    let environment = &around.environment;
+    let (mut bakes, mut services) = (Vec::new(), Vec::new());
+    for file in files {
+        let text = String::from_utf8(read(&around.folder.join(file), file)?)
+            .map_err(|_| Fault::file(file, "it is not UTF-8 text"))?;
+        if is_bake(file) {
+            bakes.push((file.clone(), text));
+        } else if files.len() == 1 {
+            return compose::builds(file, &text, &around.folder, environment);
+        } else {
+            services = compose::services(file, &text, &around.folder, environment)?;
+        }
+    }
+    bake::builds(bakes, &services, environment)
 }
 
 /// Reads a file of at most [`FILE_MAX_BYTES`]; `shown` names it in faults.
@@ -175,6 +224,7 @@ fn stdin() -> Result<Vec<u8>, Fault> {
 fn described(
     one: &Described,
     file: &Path,
+    base: &Path,
     around: &BuildSurroundings,
     options: &Options,
 ) -> Result<Vec<Draft>, Fault> {
@@ -190,15 +240,6 @@ fn described(
             one.context
         )));
     }
-    // Compose files are relative to themselves, bake files to the current folder.
-    let is_bake = file
-        .extension()
-        .is_some_and(|extension| extension == "json" || extension == "hcl");
-    let base = if is_bake {
-        Path::new("")
-    } else {
-        file.parent().unwrap_or(Path::new(""))
-    };
     let context = tidy(&base.join(&one.context));
     let name = one.dockerfile.as_deref().unwrap_or(DOCKERFILES[0]);
     let path = tidy(&context.join(name));

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`input`] | what was asked for, as builds: Dockerfile, options, extra files |
 //! | [`compose`], [`variables`] | compose files |
-//! | [`bake`], [`hcl`] | bake files |
+//! | [`bake`] | bake files |
 //! | [`draft`] | a build as it was asked for, from which its plan is made |
 //! | [`extras`] | extra files, found and hashed |
 //! | [`images`] | asking registries what the base images are |
@@ -21,7 +21,6 @@ mod compose;
 pub mod draft;
 mod extras;
 pub mod fault;
-mod hcl;
 pub mod images;
 pub mod input;
 pub mod last;

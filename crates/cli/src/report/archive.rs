@@ -3,14 +3,14 @@
 use indicatif::HumanBytes;
 use larder_model::lineage::Lineage;
 
-use super::{Report, age, seconds};
+use super::{Report, age, seconds_of};
 use crate::archive::restore::Restored;
 use crate::archive::save::Saved;
 
 impl Report {
     /// Says what was restored into an engine.
     pub fn archive_restored(&self, restored: &Restored) {
-        let took = seconds(restored.ms as f64);
+        let took = seconds_of(restored.ms);
         let Some(archive) = restored.archive else {
             return self.note("no archive yet for this job; nothing restored");
         };
@@ -39,7 +39,7 @@ impl Report {
     /// Says what was saved from an engine.
     pub fn archive_saved(&self, saved: &Saved, lineage: &Lineage) {
         self.clear_progress();
-        let took = seconds(saved.ms as f64);
+        let took = seconds_of(saved.ms);
         let Some(archive) = saved.archive else {
             return self.note(&format!("nothing changed, nothing saved ({took})"));
         };

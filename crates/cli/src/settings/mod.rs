@@ -270,10 +270,7 @@ impl Choices<'_> {
         let repository = git::find(folder);
         let file = self.file;
         let text = |option, variable, file| self.text(option, variable, file);
-        let state_option = which
-            .state
-            .as_ref()
-            .map(|path| path.to_string_lossy().into_owned());
+        let state_option = which.state.as_deref().map(lossy);
         let state = text(state_option.as_ref(), "LARDER_STATE", file.state.as_ref());
         let memory = self.own_folder(state.as_deref(), "images");
         let notes = self.own_folder(state.as_deref(), "archives");
@@ -431,6 +428,10 @@ impl Choices<'_> {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
+}
+
+fn lossy(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn absolute(folder: &Path, path: &str) -> PathBuf {

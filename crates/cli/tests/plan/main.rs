@@ -1,5 +1,6 @@
 //! The verbs that know builds: no root, no engine; a real registry on loopback where one is needed.
 
+mod bake;
 #[path = "../../../registry/tests/registry/distribution.rs"]
 mod distribution;
 mod inputs;

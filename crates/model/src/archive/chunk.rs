@@ -3,8 +3,8 @@
 //!
 //! The rule is that of `FastCDC` (Xia et al., USENIX ATC 2016, with normalized chunking): a gear hash
 //! `h = (h << 1) + GEAR[byte]` runs over each chunk from its byte [`CHUNK_MIN_BYTES`] on, starting at
-//! 0; the chunk ends behind the first byte where the highest [`STRICT_BITS`] bits of `h` are zero
-//! or, from [`CHUNK_TARGET_BYTES`] on, the highest [`EASY_BITS`]; at [`CHUNK_MAX_BYTES`] it ends
+//! 0; the chunk ends behind the first byte where the highest 18 bits of `h` are zero
+//! or, from [`CHUNK_TARGET_BYTES`] on, the highest 14; at [`CHUNK_MAX_BYTES`] it ends
 //! anyway. `GEAR[i]` is the first 8 bytes, little-endian, of the BLAKE3 digest of the one byte `i`.
 //!
 //! Where chunks end is not part of the format (a reader takes them as they are listed), but whoever

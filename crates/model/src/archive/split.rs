@@ -2,7 +2,7 @@
 //! (what the files hold), so that a header whose time changed does not spoil the dedupe of what
 //! stands behind it.
 //!
-//! The result is a list of [`Runs`]: so many bytes to meta, so many to content, and so on.
+//! The result is a list of [`Runs`](super::runs::Runs): so many bytes to meta, so many to content, and so on.
 //! Rebuilding interleaves the two streams by the runs and never looks at a tar. So nothing here can
 //! be wrong about bytes; a guess that is wrong, or a blob that is no tar, costs ratio only.
 //!

@@ -9,6 +9,8 @@ use std::path::Path;
 use larder_model::dockerfile::{BuildOptions, parse};
 use larder_model::plan::Plan;
 
+use crate::rebuild;
+
 #[test]
 fn the_corpus_makes_nothing_panic() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/dockerfile");
@@ -23,4 +25,33 @@ fn the_corpus_makes_nothing_panic() {
         count += 1;
     }
     assert!(count >= 40, "only {count} corpus files were found");
+}
+
+/// Variants of each file that are tried, with some bytes of it replaced.
+const VARIANTS: u32 = 200;
+
+#[test]
+fn layers_of_the_corpus_and_variants_of_them_are_rebuilt() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/archive");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).expect("the corpus is in the tree") {
+        let path = entry.expect("the corpus can be listed").path();
+        let bytes = fs::read(path).expect("a corpus file can be read");
+        rebuild::check(&bytes);
+        for variant in 0..VARIANTS {
+            let mut noise = [0; 64];
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&bytes).update(&variant.to_le_bytes());
+            hasher.finalize_xof().fill(&mut noise);
+            let mut bytes = bytes.clone();
+            for change in noise.chunks_exact(4).take(1 + variant as usize % 16) {
+                let at = u16::from_le_bytes([change[0], change[1]]);
+                let at = usize::from(at) % bytes.len();
+                bytes[at] = change[2];
+            }
+            rebuild::check(&bytes);
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} corpus files were found");
 }

@@ -4,3 +4,4 @@ mod cases;
 mod corpus;
 mod plan;
 mod properties;
+mod rebuild;

@@ -9,7 +9,7 @@ use larder_model::pack::ChunkSlot;
 /// Every frame that a save names, by number.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    frames: Vec<Option<InPack>>,
+    places: Vec<Option<InPack>>,
     /// Packs by number; those of this save get their ids when they are closed.
     packs: Vec<Option<PackId>>,
     pack_numbers: HashMap<PackId, u32>,
@@ -34,13 +34,13 @@ impl Frames {
             stored_bytes: frame.stored_bytes,
             content_bytes: frame.content_bytes,
         };
-        self.frames.push(Some(InPack { pack, slot }));
-        self.frames.len() as u32 - 1
+        self.places.push(Some(InPack { pack, slot }));
+        self.places.len() as u32 - 1
     }
 
     /// How many frames there are; new ones are numbered from here.
     pub(super) fn count(&self) -> u32 {
-        self.frames.len() as u32
+        self.places.len() as u32
     }
 
     /// A pack of this save, whose id is not known yet.
@@ -52,10 +52,10 @@ impl Frames {
     /// Frame `number` came to rest in `pack`.
     pub(super) fn place(&mut self, number: u32, pack: u32, slot: ChunkSlot) {
         let number = number as usize;
-        if self.frames.len() <= number {
-            self.frames.resize(number + 1, None);
+        if self.places.len() <= number {
+            self.places.resize(number + 1, None);
         }
-        self.frames[number] = Some(InPack { pack, slot });
+        self.places[number] = Some(InPack { pack, slot });
     }
 
     /// The id of a pack of this save.
@@ -65,7 +65,7 @@ impl Frames {
 
     /// Where a frame is, once it is known.
     pub(super) fn get(&self, number: u32) -> Option<ChunkFrame> {
-        let InPack { pack, slot } = (*self.frames.get(number as usize)?)?;
+        let InPack { pack, slot } = (*self.places.get(number as usize)?)?;
         Some(slot.in_pack(self.packs[pack as usize]?))
     }
 }

@@ -108,7 +108,11 @@ impl ArchiveReader {
         let place = blob.place.clone();
         tokio::spawn(async move {
             let sending = Sending { sender: &sender };
-            if let Err(Ended::Fault(error)) = sending.blob(place, &source).await {
+            let ended = tokio::select! {
+                ended = sending.blob(place, &source) => ended,
+                () = sender.closed() => Err(Ended::NobodyListens),
+            };
+            if let Err(Ended::Fault(error)) = ended {
                 // Whoever dropped the stream does not want to know.
                 let _gone = sender.send(Err(error)).await;
             }
@@ -151,7 +155,7 @@ impl Sending<'_> {
             .map(|place| source.part(place))
             .buffered(PARTS_AHEAD);
         let mut steps = parts
-            .map_ok(|part| futures_util::stream::iter(uses(part).into_iter().map(Ok)))
+            .map_ok(|part| futures_util::stream::iter(uses(&part).into_iter().map(Ok)))
             .try_flatten()
             .map(|one| source.step(one))
             .buffered(FRAMES_AHEAD);
@@ -193,7 +197,7 @@ enum Use {
     Frame(ChunkFrame, Vec<Chunk>),
 }
 
-fn uses(part: Part) -> Vec<Use> {
+fn uses(part: &Part) -> Vec<Use> {
     let mut uses = vec![Use::Begin(part.weaver())];
     for chunk in part.order() {
         let frame = part.frames()[chunk.frame as usize];

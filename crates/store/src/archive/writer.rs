@@ -9,8 +9,7 @@ use larder_model::archive::document::FORMAT;
 use larder_model::archive::{Archive, Blob, Measured, Place, Statistics};
 use larder_model::document::{Document as _, EngineRecord};
 use larder_model::limits::{
-    ARCHIVE_BLOBS_MAX, ARCHIVE_MAX_BYTES, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES,
-    INLINE_TOTAL_MAX_BYTES,
+    ARCHIVE_BLOBS_MAX, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES,
 };
 use larder_model::lineage::Lineage;
 
@@ -94,6 +93,9 @@ impl ArchiveWriter {
         let Some(blob) = self.of_parent(name).cloned() else {
             return false;
         };
+        if self.blobs.contains_key(name) {
+            return true;
+        }
         self.statistics.kept_blobs += 1;
         self.statistics.blob_bytes += blob.bytes;
         if let Place::Inline(text) = &blob.place {
@@ -225,13 +227,12 @@ impl ArchiveWriter {
             measured: facts.measured,
             plan: facts.plan,
         };
-        let bytes = document.encode().1.len();
-        if bytes > ARCHIVE_MAX_BYTES {
-            return Err(StoreError::Content {
-                name: "the archive's document".to_owned(),
-                why: format!("it has {bytes} bytes; {ARCHIVE_MAX_BYTES} are the most"),
-            });
-        }
+        // What a reader would refuse is not published.
+        let (id, bytes) = document.encode();
+        Archive::decode(id, &bytes).map_err(|error| StoreError::Content {
+            name: "the archive's document".to_owned(),
+            why: error.to_string(),
+        })?;
         let id = catalog::publish(&self.objects, &document).await?;
         Ok(Found { id, document })
     }

@@ -155,3 +155,14 @@ async fn the_same_blobs_make_the_same_objects() {
     }
     assert_eq!(ids[0], ids[1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_no_reader_would_take_is_not_published() {
+    let (folder, objects) = store();
+    let writer = ArchiveWriter::new(objects, None);
+    let mut facts = facts(1);
+    facts.contents = serde_json::Value::String("x".repeat(17 << 20));
+    let error = writer.finish(facts).await.expect_err("it is too large");
+    assert!(error.to_string().contains("bytes"), "{error}");
+    assert!(!folder.path().join("v1/archives").exists());
+}

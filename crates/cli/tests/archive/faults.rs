@@ -1,0 +1,143 @@
+//! Interruptions and damage: nothing is published that is not whole, nothing is half loaded, and the
+//! next build works.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use larder_engine::ImageStore;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::engines::{Version, must};
+use crate::kit::{Site, Work};
+
+const OVERLAY2: ImageStore = ImageStore::Overlay2;
+
+/// A build whose layers take some time to save and to load.
+fn large(work: &Work) {
+    let noise = "FROM base:1 AS build\nRUN dd if=/dev/urandom of=/noise bs=1M count=300\n\
+        FROM base:1\nCOPY --from=build /noise /noise\n";
+    fs::write(work.context.join("Dockerfile"), noise).expect("written");
+}
+
+fn images(site: &Site<'_>) -> String {
+    let mut images = site
+        .engine
+        .docker(&["images", "--all", "--quiet", "--no-trunc"]);
+    must(&mut images)
+}
+
+#[test]
+fn a_save_that_is_killed_publishes_nothing() {
+    let work = Work::new();
+    large(&work);
+    let site = work.site("a", Version::Current, OVERLAY2);
+    site.run(site.build_command(false, &["--no-save"], &[]))
+        .done();
+    let mut save = site.larder("save");
+    let mut child = save.stderr(Stdio::null()).spawn().expect("larder starts");
+    let started = Instant::now();
+    while work.objects("packs").is_empty() {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "no pack is written"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("it ends");
+    assert!(work.objects("archives").is_empty());
+    // The note of what was built is still there: the same save again, whole.
+    site.run(site.larder("save")).done().says("saved ");
+    assert_eq!(work.objects("archives").len(), 1);
+}
+
+#[test]
+fn a_restore_that_is_killed_breaks_nothing() {
+    for store in [OVERLAY2, ImageStore::Containerd] {
+        let work = Work::new();
+        large(&work);
+        let first = work.site("a", Version::Current, store);
+        must(
+            first
+                .engine
+                .docker(&["build", "--network=none", "-t", "app"])
+                .env("DOCKER_BUILDKIT", "1")
+                .arg(&work.context),
+        );
+        let mut save = first.larder("save");
+        save.arg("app");
+        first.run(save).done();
+
+        let second = work.site("b", Version::Current, store);
+        let before = images(&second);
+        for delay in [50, 200, 500] {
+            let mut restore = second.larder("restore");
+            let mut child = restore
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("larder starts");
+            std::thread::sleep(Duration::from_millis(delay));
+            // It may have ended already, on a fast machine: then there is nothing to interrupt.
+            if child.try_wait().expect("asked").is_some() {
+                break;
+            }
+            kill_process(Pid::from_child(&child), Signal::KILL).expect("killed");
+            child.wait().expect("it ends");
+            let after = images(&second);
+            assert!(after == before || after.len() > before.len(), "{after}");
+        }
+        second
+            .run(second.larder("restore"))
+            .done()
+            .says("restored ");
+        assert!(!must(&mut second.engine.docker(&["images", "-q", "app"])).is_empty());
+        second.build(true);
+    }
+}
+
+#[test]
+fn a_damaged_archive_is_a_miss_and_is_marked() {
+    let work = Work::new();
+    let first = work.site("a", Version::Current, OVERLAY2);
+    first.build(true);
+    for pack in work.objects("packs") {
+        let mut bytes = fs::read(&pack).expect("read");
+        // Wherever it is read: some of it the engine has already.
+        bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 1);
+        fs::write(&pack, bytes).expect("written");
+    }
+    let second = work.site("b", Version::Current, OVERLAY2);
+    let before = images(&second);
+    let mut strict = second.larder("restore");
+    strict.arg("--strict");
+    let said = second.run(strict);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(images(&second), before, "nothing is half loaded");
+    assert_eq!(work.objects("broken").len(), 1, "{said:?}");
+    // Marked: nobody tries it again, and the build is as without it.
+    second
+        .run(second.larder("restore"))
+        .done()
+        .says("no archive yet");
+    let built = second.build(true);
+    assert_eq!(built.cached(), 0);
+    built.says("saved ");
+    let third = work.site("c", Version::Current, OVERLAY2);
+    assert_eq!(third.build(true).cached(), 10);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_or_read_is_a_warning() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, OVERLAY2);
+    let file = work.machine.path("a-file");
+    fs::write(&file, "").expect("written");
+    let mut build = site.build_command(true, &[], &[]);
+    build.env("LARDER_STORE", file.join("store"));
+    let said = site.run(build).done();
+    said.says("nothing restored:").says("nothing saved:");
+    let mut strict = site.build_command(true, &["--strict"], &[]);
+    strict.env("LARDER_STORE", file.join("store"));
+    assert_eq!(site.run(strict).code, 1);
+}

@@ -1,0 +1,215 @@
+//! What the tests share: an application, its base image, fresh engines, and running the program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use larder_engine::ImageStore;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::engines::{Plain, Version, must};
+use crate::machine::{Machine, context};
+
+pub const BASE: &str = "FROM scratch\n\
+    COPY busybox /bin/busybox\n\
+    RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox --install -s /bin\"]\n\
+    ENV PATH=/bin\n";
+
+/// Three stages; metadata in the middle; steps that both builders count.
+pub const DOCKERFILE: &str = "FROM base:1 AS build\n\
+    WORKDIR /app\n\
+    ENV A=1\n\
+    COPY package.json /app/\n\
+    RUN mkdir modules && for i in $(seq 300); do echo $i > modules/$i; done\n\
+    COPY src /app/src\n\
+    RUN cat src/* > out\n\
+    FROM base:1 AS assets\n\
+    RUN echo css > /css\n\
+    LABEL kind=assets\n\
+    FROM base:1\n\
+    LABEL x=y\n\
+    RUN echo runtime > /runtime\n\
+    COPY --from=assets /css /css\n\
+    COPY --from=build /app/out /out\n\
+    RUN cat /out > /final\n\
+    CMD [\"cat\", \"/final\"]\n";
+
+/// An application, its base image as a tar, and a store that all machines share.
+pub struct Work {
+    pub machine: Machine,
+    pub context: PathBuf,
+    pub base: PathBuf,
+    pub store: TempDir,
+}
+
+/// A fresh machine: an engine, and a state of its own.
+pub struct Site<'a> {
+    pub engine: Plain,
+    work: &'a Work,
+    state: PathBuf,
+}
+
+/// What the program said and reported.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub error: String,
+    pub report: Value,
+}
+
+impl Work {
+    pub fn new() -> Self {
+        let machine = Machine::new();
+        let base = machine.path("base.tar");
+        save_base(&machine, BASE, "base:1", &base);
+        let context = machine.path("application");
+        fs::create_dir_all(context.join("src")).expect("made");
+        fs::write(context.join("Dockerfile"), DOCKERFILE).expect("written");
+        fs::write(context.join("package.json"), "{}").expect("written");
+        fs::write(context.join("src/a"), "first").expect("written");
+        Self {
+            machine,
+            context,
+            base,
+            store: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// A fresh machine that has pulled the base image.
+    pub fn site(&self, name: &str, version: Version, store: ImageStore) -> Site<'_> {
+        let engine = Plain::start(&self.machine, name, version, store, &[]);
+        must(engine.docker(&["load", "-qi"]).arg(&self.base));
+        let state = self.machine.path(&format!("{name}.state"));
+        Site {
+            engine,
+            work: self,
+            state,
+        }
+    }
+
+    pub fn change_source(&self, content: &str) {
+        fs::write(self.context.join("src/a"), content).expect("written");
+    }
+
+    /// All objects of the store in a folder of this name.
+    pub fn objects(&self, kind: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.store.path().join("v1").join(kind)];
+        while let Some(folder) = folders.pop() {
+            let entries = fs::read_dir(folder).into_iter().flatten();
+            for entry in entries {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// Builds an image on an engine of its own and saves it as a tar: the same bytes for each machine.
+pub fn save_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
+    let short = name.replace(['/', ':', '.'], "-");
+    let base_context = context(&machine.path(&short), dockerfile);
+    let maker = Plain::start(
+        machine,
+        &format!("m{short}"),
+        Version::Current,
+        ImageStore::Overlay2,
+        &[],
+    );
+    let mut build = maker.docker(&["build", "-q", "--network=none", "-t", name]);
+    must(build.env("DOCKER_BUILDKIT", "0").arg(base_context));
+    must(maker.docker(&["save", "-o"]).arg(tar).arg(name));
+}
+
+impl Site<'_> {
+    /// The program, with an environment of its own.
+    pub fn larder(&self, verb: &str) -> Command {
+        // The environment of docker commands of the engine's version.
+        let docker = self.engine.docker(&[]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        command.env_clear().current_dir(&self.work.context);
+        for (name, value) in docker.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("HOME", &self.state)
+            .env("LARDER_STATE", &self.state)
+            .env("LARDER_STORE", self.work.store.path())
+            .env("LARDER_PROJECT", "shop")
+            .env("LARDER_SCOPE", "main")
+            .env("LARDER_FRESH", "never")
+            .arg(verb);
+        command
+    }
+
+    pub fn run(&self, mut command: Command) -> Said {
+        let output = command.output().expect("larder starts");
+        let report = fs::read(self.report()).unwrap_or_default();
+        // One report is for one run.
+        let _ = fs::remove_file(self.report());
+        Said {
+            code: output.status.code().expect("it ended by itself"),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            error: String::from_utf8_lossy(&output.stderr).into_owned(),
+            report: serde_json::from_slice(&report).unwrap_or_default(),
+        }
+    }
+
+    pub fn report(&self) -> PathBuf {
+        self.work.machine.path("report.json")
+    }
+
+    /// `larder build -t app` by one builder.
+    pub fn build_command(&self, buildkit: bool, own: &[&str], dockers: &[&str]) -> Command {
+        let mut command = self.larder("build");
+        command
+            .env("DOCKER_BUILDKIT", if buildkit { "1" } else { "0" })
+            .arg("--json")
+            .arg(self.report())
+            .args(own)
+            .args(["--network=none", "-t", "app"])
+            .args(dockers)
+            .arg(&self.work.context);
+        command
+    }
+
+    /// The same, with what was saved, even where so small a build is faster without.
+    pub fn build(&self, buildkit: bool) -> Said {
+        let command = self.build_command(buildkit, &["--always"], &[]);
+        self.run(command).done()
+    }
+}
+
+impl Said {
+    #[track_caller]
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.error);
+        self
+    }
+
+    #[track_caller]
+    pub fn cached(&self) -> u64 {
+        let cached = self.report["cached_steps"].as_u64();
+        cached.unwrap_or_else(|| panic!("no report: {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(
+            self.error.contains(text),
+            "{text:?} is not in {}",
+            self.error
+        );
+        self
+    }
+}

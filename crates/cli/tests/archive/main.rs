@@ -1,0 +1,20 @@
+//! The archive door on real engines of two versions: what one machine builds and saves, a fresh one
+//! restores and finds. Root is needed.
+
+#[path = "../../../registry/tests/registry/distribution.rs"]
+#[allow(dead_code)] // shared with tests that use all of it, as are those below
+mod distribution;
+#[path = "../../../engine/tests/engine/engines.rs"]
+#[allow(dead_code)]
+mod engines;
+mod faults;
+mod kit;
+#[path = "../../../engine/tests/engine/machine.rs"]
+#[allow(dead_code)]
+mod machine;
+mod matrix;
+mod moved;
+#[path = "../../../engine/tests/engine/room.rs"]
+#[allow(dead_code)]
+mod room;
+mod verbs;

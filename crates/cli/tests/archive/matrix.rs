@@ -1,0 +1,100 @@
+//! Each kind of engine and builder: as many steps from the cache on a fresh machine as on the one
+//! that built first, over three machines.
+
+use larder_engine::ImageStore;
+
+use crate::engines::Version;
+use crate::kit::Work;
+
+/// Steps of the classic builder that are not FROM; those that `BuildKit` runs.
+const CLASSIC_STEPS: u64 = 14;
+const BUILDKIT_STEPS: u64 = 10;
+
+fn three_machines(version: Version, store: ImageStore, buildkit: bool, strategy: &str) {
+    let all = if buildkit {
+        BUILDKIT_STEPS
+    } else {
+        CLASSIC_STEPS
+    };
+    let work = Work::new();
+    let first = work.site("a", version, store);
+    let built = first.build(buildkit);
+    assert_eq!(built.report["strategy"], strategy, "{built:?}");
+    assert_eq!(built.cached(), 0);
+    built.says("no archive yet").says("saved ");
+    // What this machine finds by itself.
+    assert_eq!(first.build(buildkit).cached(), all);
+
+    let second = work.site("b", version, store);
+    let built = second.build(buildkit);
+    built.says("restored ");
+    assert_eq!(built.cached(), all, "{built:?}");
+    work.change_source("second");
+    // What the machine that saved finds by itself; the others must not get it from there.
+    let alone = first.build_command(buildkit, &["--no-restore", "--no-save"], &[]);
+    let expected = first.run(alone).done().cached();
+    assert!(0 < expected && expected < all);
+    let built = second.build(buildkit);
+    // BuildKit 0.8 now and then runs a step again that it has, where it imports several caches.
+    let slack = u64::from(buildkit && version == Version::Older);
+    let cached = built.cached();
+    assert!(
+        cached <= expected && expected <= cached + slack,
+        "{expected}: {built:?}"
+    );
+
+    let third = work.site("c", version, store);
+    let built = third.build(buildkit);
+    assert_eq!(built.cached(), all, "{built:?}");
+}
+
+#[test]
+fn the_older_classic_builder() {
+    three_machines(Version::Older, ImageStore::Overlay2, false, "parents");
+}
+
+#[test]
+fn the_classic_builder() {
+    three_machines(
+        Version::Current,
+        ImageStore::Overlay2,
+        false,
+        "stage-images",
+    );
+}
+
+#[test]
+fn the_older_buildkit() {
+    three_machines(Version::Older, ImageStore::Overlay2, true, "inline-cache");
+}
+
+#[test]
+fn buildkit_on_overlay2() {
+    three_machines(Version::Current, ImageStore::Overlay2, true, "inline-cache");
+}
+
+#[test]
+fn buildkit_on_containerds_store() {
+    three_machines(
+        Version::Current,
+        ImageStore::Containerd,
+        true,
+        "cache-folder",
+    );
+}
+
+#[test]
+fn the_classic_builder_on_containerds_store_is_refused() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, ImageStore::Containerd);
+    let said = site.run(site.build_command(false, &[], &[]));
+    assert_eq!(said.code, 2, "{said:?}");
+    said.says("the classic builder cannot use restored images")
+        .says("DOCKER_BUILDKIT=1");
+    let mut doctor = site.larder("doctor");
+    doctor.env("DOCKER_BUILDKIT", "0").arg("--json");
+    let said = site.run(doctor).done();
+    let found: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let why = found["build"]["missing"].as_str().expect("why not");
+    assert!(why.contains("failed to read diff archive"), "{why}");
+}

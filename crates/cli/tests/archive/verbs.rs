@@ -1,0 +1,188 @@
+//! Save and restore as verbs of their own, and what they say.
+
+use std::fs;
+
+use larder_engine::ImageStore;
+use serde_json::Value;
+
+use crate::engines::{Version, must};
+use crate::kit::{DOCKERFILE, Work};
+
+const OVERLAY2: ImageStore = ImageStore::Overlay2;
+
+#[test]
+fn a_pipeline_of_its_own_steps() {
+    let work = Work::new();
+    let build = |site: &crate::kit::Site<'_>, more: &str| {
+        let mut build = site
+            .engine
+            .docker(&["build", "--network=none", "-t", "app"]);
+        build.env("DOCKER_BUILDKIT", "0");
+        build.args(more.split_whitespace());
+        must(build.arg(&work.context))
+    };
+    let first = work.site("a", Version::Current, OVERLAY2);
+    first
+        .run(first.larder("restore"))
+        .done()
+        .says("no archive yet");
+    build(&first, "");
+    let saved = first.run(first.larder("save")).done();
+    saved.says("saved shop / default @ main");
+    // Without an image named, all but the base are saved: the three stages.
+    saved.says(": 3 images of ");
+    first
+        .run(first.larder("save"))
+        .done()
+        .says("nothing changed, nothing saved");
+    assert_eq!(work.objects("archives").len(), 1);
+    let mut ls = first.larder("ls");
+    ls.args(["--archives", "--json"]);
+    let listed: Value = serde_json::from_str(&first.run(ls).done().out).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(
+        listed[0]["contents"]["images"]["images"]
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
+
+    let second = work.site("b", Version::Current, OVERLAY2);
+    let mut restore = second.larder("restore");
+    restore.arg("--flags");
+    let restored = second.run(restore).done();
+    restored.says("restored ").says("2 layers were there");
+    assert_eq!(
+        restored.out.matches("--cache-from=").count(),
+        3,
+        "{restored:?}"
+    );
+    let said = build(&second, &restored.out);
+    assert_eq!(said.matches("Using cache").count(), 14, "{said}");
+    let measured = |at: usize| -> Value {
+        let archives = work.objects("archives");
+        let text = fs::read(&archives[at]).expect("it is there");
+        serde_json::from_slice::<Value>(&text).expect("JSON")["measured"].clone()
+    };
+    work.change_source("second");
+    build(&second, &restored.out);
+    second.run(second.larder("save")).done().says("saved ");
+    assert_eq!(work.objects("archives").len(), 2);
+    // The newest is the first by name. The first job built without an archive, the second with one.
+    assert!(measured(1)["build_without_ms"].is_u64() && measured(1)["restore_ms"].is_null());
+    assert!(measured(0)["restore_ms"].is_u64() && measured(0)["build_with_ms"].is_u64());
+    assert_eq!(
+        measured(0)["build_without_ms"],
+        measured(1)["build_without_ms"]
+    );
+}
+
+#[test]
+fn what_costs_more_than_it_saves_is_not_restored() {
+    let work = Work::new();
+    let first = work.site("a", Version::Current, OVERLAY2);
+    first.build(true);
+    let path = work.objects("archives").remove(0);
+    let mut archive: Value =
+        serde_json::from_slice(&fs::read(&path).expect("it is there")).expect("JSON");
+    archive["measured"] = serde_json::json!({
+        "restore_ms": 9000, "build_with_ms": 1000, "build_without_ms": 5000,
+    });
+    // As another job of the same lineage would have published it: by the digest of its bytes.
+    let bytes = serde_json::to_vec(&archive).expect("JSON");
+    let id = blake3::hash(&bytes).to_hex();
+    let name = path
+        .file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .into_owned();
+    fs::remove_file(&path).expect("removed");
+    let time = name.split_once('-').expect("a time").0.to_owned();
+    fs::write(path.with_file_name(format!("{time}-{id}.json")), bytes).expect("written");
+
+    let second = work.site("b", Version::Current, OVERLAY2);
+    let said = second.run(second.larder("restore")).done();
+    said.says("is not restored: restoring took 9.0 s and made the build 4.0 s shorter; --always");
+    assert!(
+        must(
+            &mut second
+                .engine
+                .docker(&["images", "-q", "larder.invalid/shop/default"])
+        )
+        .is_empty()
+    );
+    let mut always = second.larder("restore");
+    always.arg("--always");
+    second.run(always).done().says("restored ");
+}
+
+#[test]
+fn a_failed_build_passes_its_code_on_and_saves_nothing() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, OVERLAY2);
+    fs::write(
+        work.context.join("Dockerfile"),
+        format!("{DOCKERFILE}RUN exit 3\n"),
+    )
+    .expect("written");
+    for buildkit in [false, true] {
+        let said = site.run(site.build_command(buildkit, &[], &[]));
+        assert!(said.code != 0, "{said:?}");
+        assert_eq!(
+            said.report["exit_code"].as_i64(),
+            Some(i64::from(said.code))
+        );
+        said.says("the build failed; nothing saved");
+    }
+    assert!(work.objects("archives").is_empty());
+}
+
+#[test]
+fn wrong_input_is_told() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, OVERLAY2);
+    let refused = |verb: &str, arguments: &[&str], why: &str| {
+        let mut command = site.larder(verb);
+        command.args(arguments);
+        let said = site.run(command);
+        assert_eq!(said.code, 2, "{said:?}");
+        said.says(why);
+    };
+    refused(
+        "save",
+        &["nothing:here"],
+        "the engine has no image \"nothing:here\"",
+    );
+    refused("build", &["-t", "app"], "it has no context");
+    refused("build", &["a", "b"], "two contexts");
+    let mut nowhere = site.larder("restore");
+    nowhere.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let said = site.run(nowhere);
+    assert_eq!(said.code, 3, "{said:?}");
+    said.says("/nowhere/docker.sock");
+}
+
+#[test]
+fn secrets_are_told_and_can_be_denied() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, OVERLAY2);
+    let token = ["q7Vx2", "Lw9Tz4", "Kp8Rm3Nd6"].concat();
+    let dockerfile =
+        format!("FROM base:1\nARG TOKEN\nENV NPM_TOKEN={token}\nRUN echo $TOKEN > /x\n");
+    fs::write(work.context.join("Dockerfile"), dockerfile).expect("written");
+    let argument = format!("--build-arg=TOKEN={token}");
+    let said = site.run(site.build_command(true, &[], &[&argument])).done();
+    said.says("warning").says("--secret");
+    // BuildKit shows the step itself.
+    let mut ours = said
+        .error
+        .lines()
+        .filter(|line| line.starts_with("larder:"));
+    assert!(!ours.any(|line| line.contains(&token)), "{said:?}");
+    assert!(!said.report["leaks"].as_array().expect("a list").is_empty());
+    assert_eq!(work.objects("archives").len(), 1);
+    let said = site.run(site.build_command(true, &["--deny-secrets"], &[&argument]));
+    assert_eq!(said.code, 2, "{said:?}");
+    said.says("--deny-secrets");
+    assert_eq!(work.objects("archives").len(), 1);
+}

@@ -1,0 +1,3 @@
+variable "NAME" { default = "declared" }
+NAME = "assigned"
+target "default" { args = { name = NAME } }

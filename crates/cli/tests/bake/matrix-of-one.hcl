@@ -1,0 +1,4 @@
+target "default" {
+  matrix = { x = ["only"] }
+  args   = { X = x }
+}

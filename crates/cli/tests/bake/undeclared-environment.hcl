@@ -1,0 +1,2 @@
+TAG = "own"
+target "default" { args = { tag = TAG } }

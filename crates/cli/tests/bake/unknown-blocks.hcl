@@ -1,0 +1,2 @@
+locals { x = 1 }
+target "default" { args = { A = "1" } }
