@@ -46,7 +46,9 @@ stop_engine() {
     wait "$engine_pid" || true
     engine_pid=
     # What an engine leaves mounted, last mounted first.
-    awk '{ print $5 }' /proc/self/mountinfo | grep -E "^($work|$runtime)/" | tac | xargs --no-run-if-empty umount --lazy
+    awk -v work="$work/" -v runtime="$runtime/" \
+        'index($5, work) == 1 || index($5, runtime) == 1 { print $5 }' /proc/self/mountinfo \
+        | tac | xargs --no-run-if-empty umount --lazy
 }
 
 start_registry() {
@@ -68,14 +70,14 @@ YAML
     export REGISTRY
 }
 
-# Somebody publishes a base image: busybox and a release number.
+# Somebody publishes a base image: busybox, and a file that says which release it is.
 publish() { # name release
     local root=$work/base
     rm -rf "$root"
     mkdir -p "$root/bin" "$root/etc" "$root/tmp"
     cp "$(command -v busybox)" "$root/bin/busybox"
     for tool in sh cat echo mkdir; do ln "$root/bin/busybox" "$root/bin/$tool"; done
-    echo "$2" > "$root/etc/release"
+    echo "$1 $2" > "$root/etc/release"
     tar -C "$root" -c . | docker import - "$REGISTRY/$1:1" > "$work/imported"
     docker push --quiet "$REGISTRY/$1:1"
 }
@@ -133,7 +135,7 @@ job() { # number
     "$larder" key --build-arg REGISTRY --extra dependencies.lock --write larder.key > /dev/null
     key=larder-v1-$(sha256sum larder.key | cut -c 1-12)
     restore_cache "$key"
-    echo "+ larder build --no-save --build-arg REGISTRY --tag app:$1 ."
+    echo "+ larder build --no-save --build-arg REGISTRY --tag $image ."
     "$larder" build --no-save --build-arg REGISTRY --tag "$image" --progress plain . > "$log" 2>&1 \
         || fail "the build failed: $(tail -20 "$log")"
     # Larder's words, and of the builder's only which steps there are and which were cached.
@@ -156,7 +158,7 @@ cached() { # number
 
 expect_cached() { # number lines
     local found
-    found=$(cached "$1" | cut -c 1-22)
+    found=$(cached "$1" | cut -d ' ' -f 1-2)
     [ "$found" = "$2" ] || fail "job $1 took from the cache:"$'\n'"$found"$'\n'"instead of:"$'\n'"$2"
 }
 
@@ -194,10 +196,10 @@ echo 'echo "revision 2"' >> "$work/checkout/app.sh"
 start_engine machine-2
 job 2
 stop_engine
-expect_cached 2 "COPY --from=dependenci
+expect_cached 2 "COPY --from=dependencies
 COPY dependencies.lock
-RUN echo \"made on runti
-RUN while read -r name
+RUN echo
+RUN while
 WORKDIR /app
 WORKDIR /app"
 
@@ -211,7 +213,7 @@ start_engine machine-3
 job 3
 stop_engine
 expect_cached 3 "COPY dependencies.lock
-RUN while read -r name
+RUN while
 WORKDIR /app"
 
 say "done: each job hit what it should"

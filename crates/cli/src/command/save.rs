@@ -17,10 +17,14 @@ use crate::settings::Settings;
 pub fn run(verb: &Save, report: &Report) -> Done {
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
-    let drafts = builds::drafts(&settings.plan_paths, report);
     super::block_on(async {
         let door = Door::open(&settings).await?;
         let note = door.note.read(&door.engine.about().id);
+        // A job that restored knows what it builds, and with which arguments.
+        let drafts = match &note.plan {
+            Some(_) => Vec::new(),
+            None => builds::drafts(&settings.plan_paths, report),
+        };
         let mut what = match (&verb.images[..], &note.built) {
             ([], Some(built)) => What::named(&door, &built.images).await?,
             ([], None) if verb.cache.is_none() => {
