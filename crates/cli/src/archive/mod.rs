@@ -8,6 +8,7 @@
 //! | [`content`] | what an archive holds, as its document says it |
 //! | [`moved`] | saved images whose base image has moved |
 //! | [`restore`], [`save`] | the two ways |
+//! | [`kept`] | images that need not be exported again |
 //! | [`cache`] | `BuildKit`'s cache in a folder |
 //! | [`note`] | what a job's verbs tell each other |
 //! | [`builder`] | who builds, and how that builder finds restored steps |
@@ -20,6 +21,7 @@ pub mod cache;
 pub mod content;
 pub mod door;
 pub mod find;
+pub mod kept;
 pub mod leaks;
 pub mod moved;
 pub mod note;

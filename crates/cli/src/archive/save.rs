@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use larder_engine::api::Chains;
-use larder_engine::archive::{Contents, ExportReader};
+use larder_engine::archive::{Contents, ExportReader, SavedImage};
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
 use larder_model::reference::ImageReference;
@@ -12,11 +12,11 @@ use larder_store::catalog::Found;
 use larder_store::{ArchiveFacts, ArchiveWriter};
 use serde::Serialize;
 
-use super::cache;
 use super::content::{Content, Sources};
 use super::door::Door;
 use super::find::Usable;
 use super::note::JobNote;
+use super::{cache, kept};
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::session::facts::now_ms;
@@ -241,7 +241,32 @@ fn in_order(contents: &serde_json::Value) -> serde_json::Value {
     contents
 }
 
+/// Takes over what the parent archive holds, and the rest from the engine.
 async fn take_images(
+    door: &Door,
+    names: &[String],
+    former: Option<&Contents>,
+    writer: &mut ArchiveWriter,
+    report: &Report,
+) -> Result<Contents, String> {
+    let former = former.filter(|former| former.image_store == door.image_store());
+    let Some(former) = former else {
+        return export(door, names, None, writer, report).await;
+    };
+    let is_held = |name: &str, size| writer.has(name) == Some(size);
+    let split = kept::split(&door.engine, chains(door), names, former, is_held).await;
+    let split = split.map_err(text)?;
+    for blob in split.kept.iter().flat_map(SavedImage::blobs) {
+        writer.keep(blob);
+    }
+    let new = match &split.export[..] {
+        [] => None,
+        names => Some(export(door, names, Some(former), writer, report).await?),
+    };
+    former.continued(split.kept, new).map_err(text)
+}
+
+async fn export(
     door: &Door,
     names: &[String],
     former: Option<&Contents>,

@@ -129,6 +129,19 @@ impl Contents {
         Ok(contents)
     }
 
+    /// What the next archive holds: `kept` of this one's images, and what an export added.
+    pub fn continued(&self, kept: Vec<SavedImage>, new: Option<Self>) -> Result<Self> {
+        let mut images = kept;
+        let mut sizes: HashMap<String, u64> = self.blobs.clone().into_iter().collect();
+        let mut aliases = self.aliases.clone();
+        if let Some(new) = new {
+            images.extend(new.images);
+            sizes.extend(new.blobs);
+            aliases.extend(new.aliases);
+        }
+        Self::new(self.image_store, images, &sizes, aliases)
+    }
+
     /// Reads the JSON form.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let malformed = |reason: String| ArchiveError::Malformed {

@@ -1,0 +1,82 @@
+//! Images that the parent archive holds whole. They are taken over from it: the engine's export is most
+//! of what a save costs.
+
+use larder_engine::api::{ApiError, Chains, Remote};
+use larder_engine::archive::{Contents, SavedImage};
+
+/// What is to be saved, as the parent archive sees it.
+#[derive(Debug, Default)]
+pub struct Split {
+    /// What the engine must export: names and ids.
+    pub export: Vec<String>,
+    /// What the parent archive holds, with the names that were asked for.
+    pub kept: Vec<SavedImage>,
+}
+
+/// Asks the engine which images are meant. `is_held` says whether the parent archive has a blob of
+/// that name and size.
+pub async fn split(
+    engine: &Remote,
+    chains: Chains,
+    names: &[String],
+    former: &Contents,
+    is_held: impl Fn(&str, u64) -> bool,
+) -> Result<Split, ApiError> {
+    let mut split = Split::default();
+    for name in names {
+        let image = engine.inspect(name).await?;
+        let id = image.map(|image| image.id).unwrap_or_default();
+        match former
+            .image(&id)
+            .filter(|it| is_whole(it, former, &is_held))
+        {
+            Some(image) => split.keep(image, name),
+            None => split.export.push(name.clone()),
+        }
+    }
+    // An image's link to its parent is only exported along with that.
+    if chains == Chains::Parents && !split.export.is_empty() {
+        return Ok(Split {
+            export: names.to_vec(),
+            kept: Vec::new(),
+        });
+    }
+    // The same images make the same contents, in whatever order they were named.
+    let place = |image: &SavedImage| former.images.iter().position(|it| it.id == image.id);
+    split.kept.sort_by_key(place);
+    for image in &mut split.kept {
+        let tags = former.image(&image.id).map_or(&[][..], |it| &it.tags);
+        image
+            .tags
+            .sort_by_key(|tag| tags.iter().position(|it| it == tag));
+    }
+    Ok(split)
+}
+
+impl Split {
+    fn keep(&mut self, image: &SavedImage, name: &str) {
+        let at = self.kept.iter().position(|kept| kept.id == image.id);
+        let at = at.unwrap_or_else(|| {
+            self.kept.push(SavedImage {
+                tags: Vec::new(),
+                ..image.clone()
+            });
+            self.kept.len() - 1
+        });
+        let tags = &mut self.kept[at].tags;
+        // An image that is saved by its id comes without names.
+        if name != image.id && !tags.iter().any(|tag| tag == name) {
+            tags.push(name.to_owned());
+        }
+    }
+}
+
+fn is_whole(image: &SavedImage, former: &Contents, is_held: impl Fn(&str, u64) -> bool) -> bool {
+    let mut blobs = image.blobs();
+    blobs.all(|name| {
+        former
+            .blobs
+            .get(name)
+            .is_some_and(|size| is_held(name, *size))
+    })
+}
