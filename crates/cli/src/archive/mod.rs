@@ -9,6 +9,7 @@
 //! | [`moved`] | saved images whose base image has moved |
 //! | [`restore`], [`save`] | the two ways |
 //! | [`kept`] | images that need not be exported again |
+//! | [`carried`] | what images of stages know of their steps, carried on |
 //! | [`cache`] | `BuildKit`'s cache in a folder |
 //! | [`note`] | what a job's verbs tell each other |
 //! | [`builder`] | who builds, and how that builder finds restored steps |
@@ -18,6 +19,7 @@
 pub mod arguments;
 pub mod builder;
 pub mod cache;
+pub mod carried;
 pub mod content;
 pub mod door;
 pub mod find;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use larder_engine::api::Chains;
-use larder_engine::archive::{Contents, ExportReader, SavedImage};
+use larder_engine::archive::{Contents, Documents, ExportReader, SavedImage};
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
 use larder_model::reference::ImageReference;
@@ -16,7 +16,7 @@ use super::content::{Content, Sources};
 use super::door::Door;
 use super::find::Usable;
 use super::note::JobNote;
-use super::{cache, kept};
+use super::{cache, carried, kept};
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::session::facts::now_ms;
@@ -167,7 +167,11 @@ pub async fn save(
     let mut writer = ArchiveWriter::new(door.objects.clone(), found.clone());
     let images = match &what.images[..] {
         [] => None,
-        names => Some(take_images(door, names, former.as_ref(), &mut writer, report).await?),
+        names => {
+            let document = found.as_ref().map(|found| &found.document);
+            let parent = document.zip(former.as_ref());
+            Some(take_images(door, names, parent, &mut writer, report).await?)
+        }
     };
     let kept = match &what.cache {
         Some(folder) => Some(take_cache(folder, &mut writer).await?),
@@ -245,13 +249,13 @@ fn in_order(contents: &serde_json::Value) -> serde_json::Value {
 async fn take_images(
     door: &Door,
     names: &[String],
-    former: Option<&Contents>,
+    parent: Option<(&Archive, &Contents)>,
     writer: &mut ArchiveWriter,
     report: &Report,
 ) -> Result<Contents, String> {
-    let former = former.filter(|former| former.image_store == door.image_store());
-    let Some(former) = former else {
-        return export(door, names, None, writer, report).await;
+    let parent = parent.filter(|(_, former)| former.image_store == door.image_store());
+    let Some((archive, former)) = parent else {
+        return Ok(export(door, names, None, writer, report).await?.0);
     };
     let is_held = |name: &str, size| writer.has(name) == Some(size);
     let split = kept::split(&door.engine, chains(door), names, former, is_held).await;
@@ -261,7 +265,13 @@ async fn take_images(
     }
     let new = match &split.export[..] {
         [] => None,
-        names => Some(export(door, names, Some(former), writer, report).await?),
+        names => {
+            let exported = export(door, names, Some(former), writer, report).await?;
+            let (mut new, documents) = exported;
+            let objects = &door.objects;
+            carried::carry_on(&mut new, &documents, former, archive, objects, writer).await?;
+            Some(new)
+        }
     };
     former.continued(split.kept, new).map_err(text)
 }
@@ -272,7 +282,7 @@ async fn export(
     former: Option<&Contents>,
     writer: &mut ArchiveWriter,
     report: &Report,
-) -> Result<Contents, String> {
+) -> Result<(Contents, Documents), String> {
     let export = door.engine.export(names).await.map_err(text)?;
     let mut reader = ExportReader::new(export, door.image_store(), former);
     let mut read = 0;

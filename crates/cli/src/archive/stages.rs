@@ -36,6 +36,12 @@ pub struct StageImage {
     pub name: String,
 }
 
+/// Whether an image has its name from here.
+pub fn is_ours(name: &str) -> bool {
+    let rest = name.strip_prefix(REGISTRY);
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// The images of the stages below the built one, and that one's. A stage without a name cannot be
 /// built alone; a stage that another one continues is in that one's image.
 pub fn images(

@@ -154,7 +154,7 @@ impl Build<'_> {
             return Ok(job);
         }
         note.build_ms = Some(job.build_ms);
-        let mut what = self.what(&said).await?;
+        let mut what = self.what(&said, &sources).await?;
         what.use_cache(self.cache.as_deref());
         job.leaks
             .extend(leaks::of_images(&self.door.engine, &what).await?);
@@ -258,11 +258,11 @@ impl Build<'_> {
     }
 
     /// What there is to save now.
-    async fn what(&self, said: &Said) -> Done<What> {
+    async fn what(&self, said: &Said, sources: &Sources) -> Done<What> {
         let tags = self.arguments.values("--tag").map(str::to_owned);
         let mut names: Vec<String> = match self.strategy {
             Strategy::CacheFolder => return Ok(What::default()),
-            Strategy::InlineCache => self.build_stages().await?,
+            Strategy::InlineCache => self.build_stages(sources).await?,
             Strategy::Parents | Strategy::StageImages => tags.collect(),
         };
         names.extend(said.stages.iter().cloned());
@@ -274,8 +274,9 @@ impl Build<'_> {
         What::named(&self.door, &names).await
     }
 
-    /// Gives each stage's steps an image with an inline cache. All of them are in the engine's cache.
-    async fn build_stages(&self) -> Done<Vec<String>> {
+    /// Gives each stage's steps an image with an inline cache. None of them is run again: the engine ran
+    /// them, or the build's sources have them. The engine loaded only those that the build went on from.
+    async fn build_stages(&self, sources: &Sources) -> Done<Vec<String>> {
         let (mut stages, built) = self.stage_images();
         let common = self.arguments.without(&stages::OF_THE_BUILD_ALONE);
         let mut names = Vec::new();
@@ -287,6 +288,7 @@ impl Build<'_> {
         for stage in stages {
             let mut command = self.command();
             command
+                .args(self.sources(sources))
                 .args(stages::INLINE)
                 .args(["--quiet", "--tag", &stage.name])
                 .args(stage.target.iter().flat_map(|target| ["--target", target]))

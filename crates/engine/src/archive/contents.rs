@@ -34,10 +34,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{ArchiveError, Result};
+use crate::api::hex;
 use crate::shape::ImageStore;
 
 /// The version of this description.
@@ -53,6 +55,8 @@ const LAYERS_MAX: usize = 1000;
 const TAGS_MAX: usize = 1000;
 /// The longest name of a blob: an entry of a tar, without extensions.
 const BLOB_NAME_BYTES_MAX: usize = 255;
+/// Where an export that is an OCI image layout has its blobs.
+const OCI_BLOBS: &str = "blobs/sha256/";
 /// The description as JSON: an image of 100 layers takes 20 KiB.
 pub const CONTENTS_BYTES_MAX: usize = 64 << 20;
 
@@ -140,6 +144,28 @@ impl Contents {
             aliases.extend(new.aliases);
         }
         Self::new(self.image_store, images, &sizes, aliases)
+    }
+
+    /// Gives an image of a graph driver another configuration: the blob that must hold it. `None`
+    /// if another image is that one already.
+    pub fn configure(&mut self, at: usize, configuration: &[u8]) -> Option<String> {
+        let digits = hex(digest(&SHA256, configuration).as_ref());
+        let id = format!("sha256:{digits}");
+        if self.images.iter().any(|image| image.id == id) {
+            return None;
+        }
+        let image = &mut self.images[at];
+        // As its engine calls blobs.
+        let name = match image.documents[0].strip_prefix(OCI_BLOBS) {
+            Some(_) => format!("{OCI_BLOBS}{digits}"),
+            None => format!("{digits}.json"),
+        };
+        image.id = id;
+        image.documents[0].clone_from(&name);
+        self.blobs.insert(name.clone(), configuration.len() as u64);
+        let needed: HashSet<&str> = self.images.iter().flat_map(SavedImage::blobs).collect();
+        self.blobs.retain(|blob, _| needed.contains(blob.as_str()));
+        Some(name)
     }
 
     /// Reads the JSON form.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::contents::{BLOBS_MAX, Contents, SavedImage, SavedLayer, is_blob_name};
 use super::error::{ArchiveError, Result};
-use super::reader::required;
+use super::reader::{Documents, required};
 use crate::api::hex;
 use crate::shape::ImageStore;
 
@@ -33,7 +33,7 @@ pub(super) struct Gather {
     /// Entries that are called otherwise in the archive.
     aliases: BTreeMap<String, String>,
     links: HashMap<String, String>,
-    documents: HashMap<String, Vec<u8>>,
+    documents: Documents,
     bytes: u64,
     /// The document that is coming in.
     present: Option<(String, u64, Vec<u8>)>,
@@ -93,7 +93,7 @@ impl Gather {
     }
 
     /// What all of it means.
-    pub fn contents(mut self, image_store: ImageStore) -> Result<Contents> {
+    pub fn contents(mut self, image_store: ImageStore) -> Result<(Contents, Documents)> {
         let images = match image_store {
             ImageStore::Overlay2 => self.of_graph_driver()?,
             ImageStore::Containerd => self.of_containerd()?,
@@ -105,7 +105,8 @@ impl Gather {
                 self.aliases.insert(entry, blob);
             }
         }
-        Contents::new(image_store, images, &self.sizes, self.aliases)
+        let contents = Contents::new(image_store, images, &self.sizes, self.aliases)?;
+        Ok((contents, self.documents))
     }
 
     /// The blob behind an entry's name: through a link, then through the archive's own name for it.

@@ -34,6 +34,9 @@ pub struct ExportReader<S> {
     image_store: ImageStore,
 }
 
+/// Configurations, manifests and indexes, by blob.
+pub type Documents = HashMap<String, Vec<u8>>;
+
 /// A blob of the export: a layer or a document. Dropping it skips what was not read.
 pub struct Blob<'a, S> {
     reader: &'a mut ExportReader<S>,
@@ -95,8 +98,8 @@ where
         }
     }
 
-    /// Reads on to the end, and says what the archive holds.
-    pub async fn finish(mut self) -> Result<Contents> {
+    /// Reads on to the end, and says what the archive holds, and what its documents are.
+    pub async fn finish(mut self) -> Result<(Contents, Documents)> {
         while self.next().await?.is_some() {}
         if !self.ended {
             return Err(damaged(self.at, "it ends before its end marker"));
@@ -267,10 +270,7 @@ fn is_list(entry: &str) -> bool {
 }
 
 /// For [`Gather`]: the content of a list that must be there.
-pub(super) fn required<'a>(
-    documents: &'a HashMap<String, Vec<u8>>,
-    name: &'static str,
-) -> Result<&'a [u8]> {
+pub(super) fn required<'a>(documents: &'a Documents, name: &'static str) -> Result<&'a [u8]> {
     documents
         .get(name)
         .map(Vec::as_slice)

@@ -64,7 +64,7 @@ fn read(bytes: &[u8], piece: usize, store: ImageStore) -> Result<(Blobs, Content
             let all: Vec<Bytes> = blob.into_stream().try_collect().await?;
             blobs.push((name, all.concat()));
         }
-        Ok((blobs, reader.finish().await?))
+        Ok((blobs, reader.finish().await?.0))
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use larder_engine::api::{BoxError, Chains, Loaded, Remote};
-use larder_engine::archive::{Contents, ExportReader, Held, LoadPlan};
+use larder_engine::archive::{Contents, Documents, ExportReader, Held, LoadPlan, carry_over};
 
 /// Blobs by name, and what they are.
 #[derive(Clone)]
@@ -60,7 +60,10 @@ pub async fn save_images(engine: &Remote, images: &[String], parent: Option<&She
         stored += 1;
         blobs.insert(name, bytes.freeze());
     }
-    let contents = reader.finish().await.expect("it is understood");
+    let (mut contents, documents) = reader.finish().await.expect("it is understood");
+    if let Some(parent) = parent {
+        carry_on(&mut contents, &documents, parent, &mut blobs);
+    }
     let text = contents.to_value();
     assert_eq!(
         Contents::from_value(&text).expect("it is read back"),
@@ -70,6 +73,28 @@ pub async fn save_images(engine: &Remote, images: &[String], parent: Option<&She
         blobs: Arc::new(blobs),
         contents,
         stored,
+    }
+}
+
+/// What the parent's images know of their steps, under the same names.
+fn carry_on(
+    contents: &mut Contents,
+    documents: &Documents,
+    parent: &Shelf,
+    blobs: &mut HashMap<String, Bytes>,
+) {
+    for at in 0..contents.images.len() {
+        let image = &contents.images[at];
+        let before = image.tags.iter().find_map(|it| parent.contents.image(it));
+        let both = before.and_then(|before| {
+            let known = &parent.blobs[&before.documents[0]];
+            carry_over(&documents[&image.documents[0]], known)
+        });
+        if let Some(both) = both
+            && let Some(name) = contents.configure(at, &both)
+        {
+            blobs.insert(name, both.into());
+        }
     }
 }
 
