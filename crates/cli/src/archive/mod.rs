@@ -8,6 +8,7 @@
 //! | [`content`] | what an archive holds, as its document says it |
 //! | [`moved`] | saved images whose base image has moved |
 //! | [`restore`], [`save`] | the two ways |
+//! | [`export`] | the engine's export, taken apart |
 //! | [`kept`] | images that need not be exported again |
 //! | [`carried`] | what images of stages know of their steps, carried on |
 //! | [`cache`] | `BuildKit`'s cache in a folder |
@@ -22,6 +23,7 @@ pub mod cache;
 pub mod carried;
 pub mod content;
 pub mod door;
+pub mod export;
 pub mod find;
 pub mod kept;
 pub mod leaks;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use larder_engine::api::Chains;
-use larder_engine::archive::{Contents, Documents, ExportReader, SavedImage};
+use larder_engine::archive::{Contents, SavedImage};
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
 use larder_model::reference::ImageReference;
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::content::{Content, Sources};
 use super::door::Door;
+use super::export::Export;
 use super::find::Usable;
 use super::note::JobNote;
 use super::{cache, carried, kept};
@@ -254,8 +255,14 @@ async fn take_images(
     report: &Report,
 ) -> Result<Contents, String> {
     let parent = parent.filter(|(_, former)| former.image_store == door.image_store());
+    let export = Export {
+        engine: &door.engine,
+        chains: chains(door),
+        former: parent.map(|(_, former)| former),
+        report,
+    };
     let Some((archive, former)) = parent else {
-        return Ok(export(door, names, None, writer, report).await?.0);
+        return Ok(export.take(names, writer).await?.0);
     };
     let is_held = |name: &str, size| writer.has(name) == Some(size);
     let split = kept::split(&door.engine, chains(door), names, former, is_held).await;
@@ -263,42 +270,14 @@ async fn take_images(
     for blob in split.kept.iter().flat_map(SavedImage::blobs) {
         writer.keep(blob);
     }
-    let new = match &split.export[..] {
-        [] => None,
-        names => {
-            let exported = export(door, names, Some(former), writer, report).await?;
-            let (mut new, documents) = exported;
-            let objects = &door.objects;
-            carried::carry_on(&mut new, &documents, former, archive, objects, writer).await?;
-            Some(new)
-        }
-    };
-    former.continued(split.kept, new).map_err(text)
-}
-
-async fn export(
-    door: &Door,
-    names: &[String],
-    former: Option<&Contents>,
-    writer: &mut ArchiveWriter,
-    report: &Report,
-) -> Result<(Contents, Documents), String> {
-    let export = door.engine.export(names).await.map_err(text)?;
-    let mut reader = ExportReader::new(export, door.image_store(), former);
-    let mut read = 0;
-    while let Some(blob) = reader.next().await.map_err(text)? {
-        let (name, size) = (blob.name().to_owned(), blob.size());
-        if writer.has(&name) == Some(size) && writer.keep(&name) {
-            blob.skip().await.map_err(text)?;
-        } else {
-            let stored = writer.blob(&name, size, blob.into_stream()).await;
-            stored.map_err(text)?;
-        }
-        read += size;
-        report.moved("saving", read);
+    let kept = former.only(split.kept).map_err(text)?;
+    if split.export.is_empty() {
+        return Ok(kept);
     }
-    report.clear_progress();
-    reader.finish().await.map_err(text)
+    let (mut new, documents) = export.take(&split.export, writer).await?;
+    let objects = &door.objects;
+    carried::carry_on(&mut new, &documents, former, archive, objects, writer).await?;
+    kept.and(new).map_err(text)
 }
 
 async fn take_cache(

@@ -133,17 +133,19 @@ impl Contents {
         Ok(contents)
     }
 
-    /// What the next archive holds: `kept` of this one's images, and what an export added.
-    pub fn continued(&self, kept: Vec<SavedImage>, new: Option<Self>) -> Result<Self> {
-        let mut images = kept;
-        let mut sizes: HashMap<String, u64> = self.blobs.clone().into_iter().collect();
-        let mut aliases = self.aliases.clone();
-        if let Some(new) = new {
-            images.extend(new.images);
-            sizes.extend(new.blobs);
-            aliases.extend(new.aliases);
-        }
-        Self::new(self.image_store, images, &sizes, aliases)
+    /// These of its images alone.
+    pub fn only(&self, images: Vec<SavedImage>) -> Result<Self> {
+        let sizes = self.blobs.clone().into_iter().collect();
+        Self::new(self.image_store, images, &sizes, self.aliases.clone())
+    }
+
+    /// The images of both.
+    pub fn and(mut self, other: Self) -> Result<Self> {
+        self.images.extend(other.images);
+        self.blobs.extend(other.blobs);
+        self.aliases.extend(other.aliases);
+        self.check()?;
+        Ok(self)
     }
 
     /// Gives an image of a graph driver another configuration: the blob that must hold it. `None`

@@ -253,10 +253,7 @@ fn an_archive_goes_on_with_images_of_the_one_before() {
     let (bytes, _) = export();
     let former = read(&bytes, 4096, Overlay2).expect("read").1;
     let kept = former.images.clone();
-    assert_eq!(
-        former.continued(kept.clone(), None).expect("the same"),
-        former
-    );
+    assert_eq!(former.only(kept.clone()).expect("the same"), former);
 
     let config = json!({ "rootfs": { "type": "layers", "diff_ids": [] } }).to_string();
     let name = format!("{}.json", sha(config.as_bytes()));
@@ -266,14 +263,12 @@ fn an_archive_goes_on_with_images_of_the_one_before() {
         ("manifest.json", manifest.as_bytes()),
     ]);
     let new = read(&other, 4096, Overlay2).expect("read").1;
-    let both = former.continued(kept, Some(new.clone())).expect("both");
+    let kept = former.only(kept).expect("the same");
+    let both = kept.and(new.clone()).expect("both");
     assert_eq!(both.images.len(), 2);
     assert_eq!(both.blobs.len(), former.blobs.len() + 1);
     // What no image needs any more is left behind.
-    assert_eq!(
-        former
-            .continued(Vec::new(), Some(new.clone()))
-            .expect("new"),
-        new
-    );
+    let none = former.only(Vec::new()).expect("nothing");
+    assert_eq!(none.and(new.clone()).expect("new"), new);
+    assert!(new.clone().and(new).is_err(), "the same image twice");
 }

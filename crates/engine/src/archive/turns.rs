@@ -28,10 +28,15 @@ impl LoadPlan {
         if self.image_store != ImageStore::Overlay2 || linked {
             return vec![self];
         }
-        let mut images = self.images;
-        images.sort_by_key(|image| image.layers.len());
         let (mut held, mut sent) = (held.clone(), HashSet::new());
         let mut turns: Vec<Self> = Vec::new();
+        let mut images = self.images;
+        // While the first stream is sent the engine unpacks nothing.
+        images.sort_by_cached_key(|image| {
+            let layers = needed(image, self.image_store, &held, &HashSet::new());
+            let sizes = layers.iter().filter_map(|blob| contents.blobs.get(blob));
+            sizes.sum::<u64>()
+        });
         for image in images {
             if turns.last().is_none_or(|turn| turn.bytes() >= TURN_BYTES) {
                 turns.push(Self::empty(self.image_store));
@@ -166,8 +171,16 @@ mod tests {
             ..Held::default()
         };
         assert_eq!(layers(&turns(&large, &held)), ["b", "c", "bad"]);
+        // Behind the smallest one the others need less.
+        let images = [
+            image('1', "abc", None),
+            image('2', "bd", None),
+            image('3', "abe", None),
+        ];
+        let other = contents(&images, TURN_BYTES);
+        assert_eq!(layers(&turns(&other, &Held::default())), ["bd", "abc", "e"]);
         let small = contents(&images, 10);
-        assert_eq!(layers(&turns(&small, &Held::default())), ["abcd"]);
+        assert_eq!(layers(&turns(&small, &Held::default())), ["bdace"]);
     }
 
     #[test]

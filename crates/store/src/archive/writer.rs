@@ -84,6 +84,14 @@ impl ArchiveWriter {
         Some(self.of_parent(name)?.bytes)
     }
 
+    /// The size of the blob that was given or kept under this name.
+    pub fn wrote(&self, name: &str) -> Option<u64> {
+        Some(match self.blobs.get(name)? {
+            Entry::Done(blob) => blob.bytes,
+            Entry::Cut { bytes, .. } => *bytes,
+        })
+    }
+
     fn of_parent(&self, name: &str) -> Option<&Blob> {
         self.parent.as_ref()?.document.blobs.get(name)
     }
