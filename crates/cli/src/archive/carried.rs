@@ -1,5 +1,8 @@
-//! What the parent archive's images of stages know of their steps, carried on into those that were
-//! saved: engines export less of it with each build that came out of the cache.
+//! What the parent archive's images know of their steps, carried on into those that were saved: engines
+//! export less of it with each build that came out of the cache.
+//!
+//! Images of stages, whose names are ours, are completed in place. An image of the user's stays as it
+//! is, and gets a companion: the same layers, with a configuration that knows more.
 
 use std::sync::Arc;
 
@@ -7,73 +10,109 @@ use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
 use larder_engine::archive::{Contents, Documents, SavedImage, carry_over};
 use larder_model::archive::Archive;
-use larder_store::objects::Objects;
-use larder_store::{ArchiveReader, ArchiveWriter};
+use larder_model::lineage::Lineage;
+use larder_store::{ArchiveReader, ArchiveWriter, Objects};
 
 use super::stages;
 
 /// Longer configurations are not looked into: `BuildKit`'s own bound for a cache's records is 1 MiB.
 const CONFIGURATION_BYTES_MAX: u64 = 8 << 20;
 
-/// Completes the configurations in `contents`. What the parent archive says that makes no sense is
-/// left out: it is a step that is built again.
-pub async fn carry_on(
-    contents: &mut Contents,
-    documents: &Documents,
-    former: &Contents,
-    parent: &Archive,
-    objects: &Objects,
-    writer: &mut ArchiveWriter,
-) -> Result<(), String> {
-    let reader = ArchiveReader::new(objects.clone(), Arc::new(parent.clone()));
-    for at in 0..contents.images.len() {
-        let image = &contents.images[at];
-        let Some(before) = same_stage(image, former) else {
-            continue;
-        };
-        let Some(configuration) = documents.get(&image.documents[0]) else {
-            continue;
-        };
-        let known = read(&reader, &before.documents[0], former).await?;
-        let Some(both) = known.and_then(|known| carry_over(configuration, &known)) else {
-            continue;
-        };
-        let Some(name) = contents.configure(at, &both) else {
-            continue;
-        };
-        if !writer.keep(&name) {
+/// The archive that is continued.
+pub struct Former<'a> {
+    pub contents: &'a Contents,
+    reader: ArchiveReader,
+    lineage: &'a Lineage,
+}
+
+impl<'a> Former<'a> {
+    pub fn new(
+        archive: &Archive,
+        contents: &'a Contents,
+        lineage: &'a Lineage,
+        objects: &Objects,
+    ) -> Self {
+        Self {
+            contents,
+            reader: ArchiveReader::new(objects.clone(), Arc::new(archive.clone())),
+            lineage,
+        }
+    }
+
+    /// Completes what was exported. What the archive says that makes no sense is left out: that is a
+    /// step that is built again.
+    pub async fn carry_on(
+        &self,
+        contents: &mut Contents,
+        documents: &Documents,
+        writer: &mut ArchiveWriter,
+    ) -> Result<(), String> {
+        for at in 0..contents.images.len() {
+            let image = &contents.images[at];
+            let Some(before) = self.same(image) else {
+                continue;
+            };
+            let Some(configuration) = documents.get(&image.documents[0]) else {
+                continue;
+            };
+            let known = self.configuration(before).await?;
+            let Some(both) = known.and_then(|known| carry_over(configuration, &known)) else {
+                continue;
+            };
+            let added = match image.tags.iter().find(|tag| !stages::is_ours(tag)) {
+                None => contents.configure(at, &both),
+                Some(of) => {
+                    let companion = stages::companion(self.lineage, of);
+                    contents.add_like(at, &both, companion)
+                }
+            };
+            let Some(name) = added.filter(|name| !writer.keep(name)) else {
+                continue;
+            };
             let size = both.len() as u64;
             let content = stream::iter([Ok::<_, String>(Bytes::from(both))]);
             let stored = writer.blob(&name, size, content).await;
             stored.map_err(|error| error.to_string())?;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// The companions of images that are taken over.
+    pub fn companions<'b>(
+        &'b self,
+        kept: &'b [SavedImage],
+    ) -> impl Iterator<Item = &'b SavedImage> {
+        let tags = kept.iter().flat_map(|image| &image.tags);
+        tags.filter_map(|tag| self.contents.image(&stages::companion(self.lineage, tag)))
+    }
+
+    /// The image that knows most of the same steps, unless that is this one.
+    fn same(&self, image: &SavedImage) -> Option<&'a SavedImage> {
+        let companions = image
+            .tags
+            .iter()
+            .map(|tag| stages::companion(self.lineage, tag));
+        let mut names = companions.chain(image.tags.iter().cloned());
+        names
+            .find_map(|name| self.contents.image(&name))
+            .filter(|before| before.id != image.id)
+    }
+
+    async fn configuration(&self, image: &SavedImage) -> Result<Option<Vec<u8>>, String> {
+        let blob = &image.documents[0];
+        let size = self.contents.blobs.get(blob).copied().unwrap_or_default();
+        let stream = self.reader.blob(blob);
+        let Some(stream) = stream.filter(|_| size <= CONFIGURATION_BYTES_MAX) else {
+            return Ok(None);
+        };
+        let pieces: Result<Vec<Bytes>, _> = stream.try_collect().await;
+        let pieces = pieces.map_err(|error| format!("the parent archive: {error}"))?;
+        Ok(Some(pieces.concat()))
+    }
 }
 
-/// The parent archive's image of the same stage, unless this is that one.
-fn same_stage<'a>(image: &SavedImage, former: &'a Contents) -> Option<&'a SavedImage> {
-    // An image with a name of the user's stays as it is.
-    let ours = !image.tags.is_empty() && image.tags.iter().all(|tag| stages::is_ours(tag));
-    let before = image.tags.iter().filter(|_| ours);
-    before
-        .filter_map(|tag| former.image(tag))
-        .find(|before| before.id != image.id)
-}
-
-async fn read(
-    reader: &ArchiveReader,
-    blob: &str,
-    former: &Contents,
-) -> Result<Option<Vec<u8>>, String> {
-    let size = former.blobs.get(blob).copied().unwrap_or_default();
-    let Some(stream) = reader
-        .blob(blob)
-        .filter(|_| size <= CONFIGURATION_BYTES_MAX)
-    else {
-        return Ok(None);
-    };
-    let pieces: Result<Vec<Bytes>, _> = stream.try_collect().await;
-    let pieces = pieces.map_err(|error| format!("the parent archive: {error}"))?;
-    Ok(Some(pieces.concat()))
+/// The companions that an archive holds: sources of the next build beside the images that they are of.
+pub fn names(contents: &Contents) -> impl Iterator<Item = &String> {
+    let tags = contents.images.iter().flat_map(|image| &image.tags);
+    tags.filter(|tag| stages::is_companion(tag))
 }

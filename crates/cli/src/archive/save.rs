@@ -12,12 +12,13 @@ use larder_store::catalog::Found;
 use larder_store::{ArchiveFacts, ArchiveWriter};
 use serde::Serialize;
 
+use super::carried::Former;
 use super::content::{Content, Sources};
 use super::door::Door;
 use super::export::Export;
 use super::find::Usable;
 use super::note::JobNote;
-use super::{cache, carried, kept};
+use super::{cache, carried, kept, stages};
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::session::facts::now_ms;
@@ -89,7 +90,9 @@ impl What {
     /// Every image of the engine but the bases.
     pub async fn everything(door: &Door, bases: &[String]) -> Done<Self> {
         let selected = door.engine.select(bases, chains(door)).await;
-        let selected = selected.map_err(Failure::failed)?;
+        let mut selected = selected.map_err(Failure::failed)?;
+        // Those of images that were restored: the ones that are saved get new ones.
+        selected.images.retain(|name| !stages::is_companion(name));
         let tops = door.engine.images(false).await.map_err(Failure::failed)?;
         let is_top = |name: &&String| {
             let of = |image: &larder_engine::api::ImageSummary| {
@@ -179,7 +182,10 @@ pub async fn save(
         None => None,
     };
     let count = images.as_ref().map_or(0, |images| images.images.len());
-    let new = Content::new(images.as_ref(), kept, what.sources.clone()).to_value();
+    let mut sources = what.sources.clone();
+    let companions = images.iter().flat_map(carried::names).cloned();
+    sources.images.extend(companions);
+    let new = Content::new(images.as_ref(), kept, sources).to_value();
     let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let parent_id = found.as_ref().map(|found| found.id);
     if let Some(found) = found.as_ref().filter(|found| unchanged(found, door, &new)) {
@@ -266,7 +272,10 @@ async fn take_images(
     };
     let is_held = |name: &str, size| writer.has(name) == Some(size);
     let split = kept::split(&door.engine, chains(door), names, former, is_held).await;
-    let split = split.map_err(text)?;
+    let mut split = split.map_err(text)?;
+    let before = Former::new(archive, former, &door.lineage, &door.objects);
+    let companions: Vec<SavedImage> = before.companions(&split.kept).cloned().collect();
+    split.kept.extend(companions);
     for blob in split.kept.iter().flat_map(SavedImage::blobs) {
         writer.keep(blob);
     }
@@ -275,8 +284,7 @@ async fn take_images(
         return Ok(kept);
     }
     let (mut new, documents) = export.take(&split.export, writer).await?;
-    let objects = &door.objects;
-    carried::carry_on(&mut new, &documents, former, archive, objects, writer).await?;
+    before.carry_on(&mut new, &documents, writer).await?;
     kept.and(new).map_err(text)
 }
 

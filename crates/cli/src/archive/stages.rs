@@ -24,6 +24,8 @@ pub const OF_THE_BUILD_ALONE: [&str; 9] = [
 
 /// A registry that does not exist: the images are this job's alone, and nobody pushes them.
 const REGISTRY: &str = "larder.invalid";
+/// How the tags of companions begin. Those of stages begin otherwise.
+const COMPANION: &str = "of-";
 /// The stage that is built, if nobody named one.
 const BUILT: &str = "built";
 
@@ -42,6 +44,17 @@ pub fn is_ours(name: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// What the image is called that knows more of its steps than one of the user's, which stays as it is.
+pub fn companion(lineage: &Lineage, of: &str) -> String {
+    format!("{REGISTRY}/{}:{COMPANION}{}", path(lineage), tag(of))
+}
+
+/// Whether an image is somebody's companion.
+pub fn is_companion(name: &str) -> bool {
+    let tag = name.rsplit_once(':').map(|(_, tag)| tag);
+    is_ours(name) && tag.is_some_and(|tag| tag.starts_with(COMPANION))
+}
+
 /// The images of the stages below the built one, and that one's. A stage without a name cannot be
 /// built alone; a stage that another one continues is in that one's image.
 pub fn images(
@@ -52,7 +65,7 @@ pub fn images(
     let name = |stage: &str| format!("{REGISTRY}/{}:{}", path(lineage), tag(stage));
     let built = StageImage {
         target: target.map(str::to_owned),
-        name: name(target.unwrap_or(BUILT)),
+        name: target.map_or_else(|| name(BUILT), |it| name(&format!("target-{it}"))),
     };
     let plan = draft.and_then(|draft| draft.plan(&ImageConfigs::new()).ok());
     let Some(plan) = plan.map(|named| named.plan) else {
@@ -150,8 +163,12 @@ mod tests {
     fn every_project_makes_a_name() {
         for project in ["", "_/-/", "Ünï/cødé", "a//b", "x__y"] {
             let (_, built) = images(&lineage(project), None, Some("-weird stage-"));
-            let parsed = larder_model::reference::ImageReference::parse(&built.name);
-            assert!(parsed.is_ok(), "{built:?}");
+            let companion = companion(&lineage(project), "registry:5000/app@sha256:0:1");
+            for name in [&built.name, &companion] {
+                let parsed = larder_model::reference::ImageReference::parse(name);
+                assert!(parsed.is_ok() && is_ours(name), "{name}");
+            }
+            assert!(is_companion(&companion) && !is_companion(&built.name));
         }
     }
 }

@@ -47,12 +47,22 @@ impl Planned {
     }
 }
 
+/// Whether a restore must pay.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Worth {
+    /// Restore only if that saves more time than it costs, by what earlier jobs measured; the default
+    #[arg(long, overrides_with = "always")]
+    if_worth: bool,
+    /// Restore even if earlier jobs measured that it costs more time than it saves
+    #[arg(long, overrides_with = "if_worth")]
+    pub always: bool,
+}
+
 /// `larder restore`
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// Restore even if earlier jobs measured that it costs more time than it saves
-    #[arg(long)]
-    pub always: bool,
+    #[command(flatten)]
+    pub worth: Worth,
     /// Folder for BuildKit's cache, to be given to docker build as
     /// --cache-from type=local,src=DIR
     #[arg(long, value_name = "DIR")]
@@ -91,11 +101,9 @@ pub struct Save {
 
 /// `larder build`
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub struct BuildVerb {
-    /// Restore even if earlier jobs measured that it costs more time than it saves
-    #[arg(long)]
-    pub always: bool,
+    #[command(flatten)]
+    pub worth: Worth,
     /// Do not restore
     #[arg(long)]
     pub no_restore: bool,

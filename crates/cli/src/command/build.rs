@@ -174,7 +174,7 @@ impl Build<'_> {
         } else {
             let wanted = Wanted {
                 drafts: &self.drafts,
-                always: self.verb.always,
+                always: self.verb.worth.always,
                 cache: self.cache.as_deref(),
             };
             let outcome = restore::restore(&self.door, self.settings, &wanted, self.report).await;

@@ -22,7 +22,7 @@ pub fn run(verb: &Restore, report: &Report) -> Done {
         let door = Door::open(&settings).await?;
         let wanted = Wanted {
             drafts: &drafts,
-            always: verb.always,
+            always: verb.worth.always,
             cache: verb.cache.as_deref(),
         };
         let outcome = restore::restore(&door, &settings, &wanted, report).await;

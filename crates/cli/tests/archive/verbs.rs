@@ -8,6 +8,12 @@ use serde_json::Value;
 use crate::engines::{Version, must};
 use crate::kit::{DOCKERFILE, Work};
 
+/// Two steps before the source, two from there.
+const ONE_STAGE: &str = "FROM base:1\n\
+    COPY package.json /app/\n\
+    RUN mkdir modules && for i in $(seq 300); do echo $i > modules/$i; done\n\
+    COPY src /app/src\n\
+    RUN cat /app/src/* > out\n";
 const OVERLAY2: ImageStore = ImageStore::Overlay2;
 
 #[test]
@@ -112,8 +118,53 @@ fn what_costs_more_than_it_saves_is_not_restored() {
         .is_empty()
     );
     let mut always = second.larder("restore");
-    always.arg("--always");
+    // The last of both counts, so that a pipeline's variable can add to what stands there.
+    always.args(["--if-worth", "--always"]);
     second.run(always).done().says("restored ");
+}
+
+#[test]
+fn a_pipeline_of_its_own_steps_with_an_inline_cache() {
+    let work = Work::new();
+    fs::write(work.context.join("Dockerfile"), ONE_STAGE).expect("written");
+    let build = |site: &crate::kit::Site<'_>, more: &str| {
+        let mut build = site.engine.docker(&["build", "--network=none"]);
+        build.args(["-t", "app", "--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
+        build
+            .env("DOCKER_BUILDKIT", "1")
+            .args(more.split_whitespace());
+        let said = must(build.arg(&work.context));
+        said.lines()
+            .filter(|line| line.ends_with(" CACHED"))
+            .count()
+    };
+    // All but the first find the steps before the change, whatever the job before them found.
+    for (name, changed, found) in [
+        ("a", false, 0),
+        ("b", true, 2),
+        ("c", true, 2),
+        ("d", false, 4),
+        ("e", false, 4),
+        ("f", true, 2),
+    ] {
+        if changed {
+            work.change_source(name);
+        }
+        let site = work.site(name, Version::Current, OVERLAY2);
+        let mut restore = site.larder("restore");
+        restore.arg("--flags");
+        let flags = site.run(restore).done().out;
+        assert_eq!(build(&site, &flags), found, "{name}: {flags}");
+        let id = |site: &crate::kit::Site<'_>| {
+            must(&mut site.engine.docker(&["inspect", "-f", "{{.Id}}", "app"]))
+        };
+        let image = id(&site);
+        site.run(site.larder("save")).done();
+        // The image itself is what was built.
+        let next = work.site(&format!("{name}2"), Version::Current, OVERLAY2);
+        next.run(next.larder("restore")).done().says("restored ");
+        assert_eq!(id(&next), image);
+    }
 }
 
 #[test]

@@ -151,23 +151,40 @@ impl Contents {
     /// Gives an image of a graph driver another configuration: the blob that must hold it. `None`
     /// if another image is that one already.
     pub fn configure(&mut self, at: usize, configuration: &[u8]) -> Option<String> {
-        let digits = hex(digest(&SHA256, configuration).as_ref());
-        let id = format!("sha256:{digits}");
-        if self.images.iter().any(|image| image.id == id) {
-            return None;
-        }
-        let image = &mut self.images[at];
-        // As its engine calls blobs.
-        let name = match image.documents[0].strip_prefix(OCI_BLOBS) {
-            Some(_) => format!("{OCI_BLOBS}{digits}"),
-            None => format!("{digits}.json"),
-        };
-        image.id = id;
-        image.documents[0].clone_from(&name);
+        let image = self.configured(at, configuration)?;
+        let name = image.documents[0].clone();
+        self.images[at] = image;
         self.blobs.insert(name.clone(), configuration.len() as u64);
         let needed: HashSet<&str> = self.images.iter().flat_map(SavedImage::blobs).collect();
         self.blobs.retain(|blob, _| needed.contains(blob.as_str()));
         Some(name)
+    }
+
+    /// Adds an image like another one, with this configuration and this name: the blob that must hold
+    /// the configuration. `None` if there is an image with that or of that name.
+    pub fn add_like(&mut self, at: usize, configuration: &[u8], tag: String) -> Option<String> {
+        let mut image = self.configured(at, configuration)?;
+        if self.image(&tag).is_some() {
+            return None;
+        }
+        image.tags = vec![tag];
+        let name = image.documents[0].clone();
+        self.images.push(image);
+        self.blobs.insert(name.clone(), configuration.len() as u64);
+        Some(name)
+    }
+
+    /// An image as it is with another configuration, unless there is one that has it.
+    fn configured(&self, at: usize, configuration: &[u8]) -> Option<SavedImage> {
+        let digits = hex(digest(&SHA256, configuration).as_ref());
+        let mut image = self.images[at].clone();
+        image.id = format!("sha256:{digits}");
+        // As its engine calls blobs.
+        image.documents[0] = match image.documents[0].strip_prefix(OCI_BLOBS) {
+            Some(_) => format!("{OCI_BLOBS}{digits}"),
+            None => format!("{digits}.json"),
+        };
+        self.image(&image.id).is_none().then_some(image)
     }
 
     /// Reads the JSON form.
