@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use larder_engine::api::{ApiError, BoxError};
-use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan, load_in_turns};
+use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
 use larder_model::archive::{Archive, Measured};
 use larder_model::digest::ArchiveId;
 use larder_model::lineage::Lineage;
@@ -219,7 +219,7 @@ async fn load_images(
             |blob| blob.map_err(BoxError::from).boxed(),
         )
     };
-    load_in_turns(&door.engine, plan.turns(images, &held), open).await?;
+    load_in_lanes(&door.engine, plan.lanes(images, &held), open).await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //!                                        blobs, when they are needed ──┘
 //! ```
 
+mod branches;
 mod contents;
 mod error;
 mod gather;
@@ -20,10 +21,11 @@ mod tar;
 mod tests;
 mod turns;
 
+pub use branches::in_two;
 pub use contents::{BLOBS_MAX, CONTENTS_BYTES_MAX, Contents, IMAGES_MAX, SavedImage, SavedLayer};
 pub use error::{ArchiveError, Result};
 pub use held::Held;
 pub use inline::carry_over;
 pub use load::{LeftOut, LoadPlan};
 pub use reader::{Blob, Documents, ExportReader};
-pub use turns::load_in_turns;
+pub use turns::load_in_lanes;

@@ -1,14 +1,17 @@
-//! Loading in turns. A graph driver writes all of a stream to its disk before it unpacks the first
+//! Loading in turns, and side by side. A graph driver writes all of a stream to its disk before it unpacks the first
 //! layer (moby `image/tarexport/load.go`, `Load`: `Untar` into a temporary folder). Of several streams
-//! it can receive the next while it unpacks the one before.
+//! it can receive the next while it unpacks the one before; and as it unpacks each on one core, images
+//! that share little are loaded side by side.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::oneshot;
 
-use super::contents::Contents;
+use super::branches::in_two;
+use super::contents::{Contents, SavedImage};
 use super::held::Held;
 use super::load::{END, LoadPlan, needed};
 use crate::api::{ApiError, BoxError, Remote};
@@ -19,47 +22,107 @@ const TURN_BYTES: u64 = 32 << 20;
 /// One that is being unpacked, and one that is being sent.
 const TURNS_AT_ONCE: usize = 2;
 
+/// Streams that are loaded in turns.
+pub type Lane = Vec<LoadPlan>;
+
 impl LoadPlan {
-    /// The same in several streams, for [`load_in_turns`]. Each needs what those before it have loaded.
-    /// It is one stream where images are linked to their parents, which must come with them, and for
-    /// containerd's store, which keeps blobs as they arrive.
-    pub fn turns(self, contents: &Contents, held: &Held) -> Vec<Self> {
-        let linked = self.images.iter().any(|image| image.parent.is_some());
-        if self.image_store != ImageStore::Overlay2 || linked {
-            return vec![self];
+    /// The same in several streams, for [`load_in_lanes`]. Each needs what those before it in its lane
+    /// have loaded. It is one stream for containerd's store, which keeps blobs as they arrive.
+    pub fn lanes(self, contents: &Contents, held: &Held) -> Vec<Lane> {
+        if self.image_store != ImageStore::Overlay2 {
+            return vec![vec![self]];
         }
-        let (mut held, mut sent) = (held.clone(), HashSet::new());
-        let mut turns: Vec<Self> = Vec::new();
-        let mut images = self.images;
-        // While the first stream is sent the engine unpacks nothing.
-        images.sort_by_cached_key(|image| {
-            let layers = needed(image, self.image_store, &held, &HashSet::new());
-            let sizes = layers.iter().filter_map(|blob| contents.blobs.get(blob));
-            sizes.sum::<u64>()
+        let size = |blob: &str| contents.blobs.get(blob).copied().unwrap_or_default();
+        let images = self.images.into_iter().map(|image| {
+            let chains = image.chain_ids().into_iter();
+            let layers = chains.zip(&image.layers).map(|(chain, layer)| {
+                let bytes = if held.chains.contains(&chain) {
+                    0
+                } else {
+                    size(&layer.blob)
+                };
+                (chain, bytes)
+            });
+            let layers = layers.collect();
+            (image, layers)
         });
-        for image in images {
-            if turns.last().is_none_or(|turn| turn.bytes() >= TURN_BYTES) {
-                turns.push(Self::empty(self.image_store));
-                sent.clear();
-            }
-            let turn = turns.last_mut().expect("one was pushed");
-            let layers = needed(&image, self.image_store, &held, &HashSet::new());
-            held.chains.extend(image.chain_ids());
-            turn.send(contents, &mut sent, &image.documents);
-            turn.send(contents, &mut sent, &layers);
-            turn.images.push(image);
-        }
-        turns
+        let (first, second) = in_two(images.collect());
+        let lanes = [first, second].into_iter().filter(|lane| !lane.is_empty());
+        lanes.map(|images| turns(images, contents, held)).collect()
     }
+}
+
+/// Images in streams, smallest first: while the first stream is sent the engine unpacks nothing.
+fn turns(mut images: Vec<SavedImage>, contents: &Contents, held: &Held) -> Lane {
+    let store = contents.image_store;
+    let (mut held, mut sent) = (held.clone(), HashSet::new());
+    images.sort_by_cached_key(|image| {
+        let layers = needed(image, store, &held, &HashSet::new());
+        let sizes = layers.iter().filter_map(|blob| contents.blobs.get(blob));
+        sizes.sum::<u64>()
+    });
+    let mut turns: Lane = Vec::new();
+    for image in images {
+        if turns.last().is_none_or(|turn| turn.bytes() >= TURN_BYTES) {
+            turns.push(LoadPlan::empty(store));
+            sent.clear();
+        }
+        let turn = turns.last_mut().expect("one was pushed");
+        let layers = needed(&image, store, &held, &HashSet::new());
+        held.chains.extend(image.chain_ids());
+        turn.send(contents, &mut sent, &image.documents);
+        turn.send(contents, &mut sent, &layers);
+        turn.images.push(image);
+    }
+    for turn in &mut turns {
+        turn.repeat_parents(contents);
+    }
+    turns
+}
+
+impl LoadPlan {
+    /// Adds the parents of images that other streams bring: an engine links only images of one stream
+    /// (moby `image/tarexport/load.go`, `validatedParentLinks`). A parent's layers are among its
+    /// child's, so of each nothing but its documents comes once more.
+    fn repeat_parents(&mut self, contents: &Contents) {
+        let mut here: HashSet<String> = self.images.iter().map(|it| it.id.clone()).collect();
+        let wanted: Vec<_> = self
+            .images
+            .iter()
+            .filter_map(|it| it.parent.clone())
+            .collect();
+        for parent in wanted {
+            let Some(parent) = contents
+                .image(&parent)
+                .filter(|it| here.insert(it.id.clone()))
+            else {
+                continue;
+            };
+            self.send(contents, &mut HashSet::new(), &parent.documents);
+            self.images.push(SavedImage {
+                parent: None,
+                ..parent.clone()
+            });
+        }
+    }
+}
+
+/// Loads lanes side by side. A layer that several of them begin with is unpacked by each, and kept
+/// once (moby `layer/layer_store.go`, `registerWithDescriptor`).
+pub async fn load_in_lanes<O, B>(engine: &Remote, lanes: Vec<Lane>, open: O) -> Result<(), ApiError>
+where
+    O: Fn(&str) -> B + Clone + Send + 'static,
+    B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
+{
+    let lanes = lanes.into_iter();
+    let loads = lanes.map(|lane| load_in_turns(engine, lane, open.clone()));
+    try_join_all(loads).await?;
+    Ok(())
 }
 
 /// Loads one stream after the other. The next is sent while the engine unpacks the one before, but
 /// not to its end before that is done: only then are there the layers that it leaves out.
-pub async fn load_in_turns<O, B>(
-    engine: &Remote,
-    turns: Vec<LoadPlan>,
-    open: O,
-) -> Result<(), ApiError>
+async fn load_in_turns<O, B>(engine: &Remote, turns: Lane, open: O) -> Result<(), ApiError>
 where
     O: Fn(&str) -> B + Clone + Send + 'static,
     B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
@@ -142,7 +205,13 @@ mod tests {
         Contents::from_value(&value).expect("it is one")
     }
 
-    fn layers(turns: &[LoadPlan]) -> Vec<String> {
+    /// The layers of each stream; between lanes stands a bar.
+    fn layers(lanes: &[Lane]) -> Vec<String> {
+        let lanes: Vec<Vec<String>> = lanes.iter().map(|lane| streams(lane)).collect();
+        lanes.join(&"|".to_owned())
+    }
+
+    fn streams(turns: &[LoadPlan]) -> Vec<String> {
         let letters = |turn: &LoadPlan| {
             let names = turn.blobs().iter().map(|(name, _)| name.as_str());
             names
@@ -152,8 +221,8 @@ mod tests {
         turns.iter().map(letters).collect()
     }
 
-    fn turns(contents: &Contents, held: &Held) -> Vec<LoadPlan> {
-        LoadPlan::new(contents, held, |_| None).turns(contents, held)
+    fn lanes(contents: &Contents, held: &Held) -> Vec<Lane> {
+        LoadPlan::new(contents, held, |_| None).lanes(contents, held)
     }
 
     #[test]
@@ -161,32 +230,66 @@ mod tests {
         let images = [
             image('1', "abc", None),
             image('2', "ab", None),
-            // The same layer on another one is another layer to a graph driver.
-            image('3', "bad", None),
+            image('3', "abde", None),
         ];
         let large = contents(&images, TURN_BYTES);
-        assert_eq!(layers(&turns(&large, &Held::default())), ["ab", "c", "bad"]);
+        let found = lanes(&large, &Held::default());
+        assert_eq!(layers(&found), ["ab", "c", "de"]);
         let held = Held {
             chains: HashSet::from([digest('a')]),
             ..Held::default()
         };
-        assert_eq!(layers(&turns(&large, &held)), ["b", "c", "bad"]);
-        // Behind the smallest one the others need less.
-        let images = [
-            image('1', "abc", None),
-            image('2', "bd", None),
-            image('3', "abe", None),
-        ];
-        let other = contents(&images, TURN_BYTES);
-        assert_eq!(layers(&turns(&other, &Held::default())), ["bd", "abc", "e"]);
+        let found = lanes(&large, &held);
+        assert_eq!(layers(&found), ["b", "c", "|", "bde"]);
         let small = contents(&images, 10);
-        assert_eq!(layers(&turns(&small, &Held::default())), ["bdace"]);
+        assert_eq!(layers(&lanes(&small, &Held::default())), ["abcde"]);
     }
 
     #[test]
-    fn linked_images_stay_together() {
-        let images = [image('1', "ab", Some('2')), image('2', "a", None)];
+    fn images_that_share_little_have_lanes_of_their_own() {
+        let images = [
+            image('1', "abc", None),
+            image('2', "ad", None),
+            image('3', "abe", None),
+            // The same layer on another one is another layer to a graph driver.
+            image('4', "ba", None),
+        ];
+        let large = contents(&images[..3], TURN_BYTES);
+        let found = lanes(&large, &Held::default());
+        assert_eq!(layers(&found), ["ad", "|", "abc", "e"]);
+        let large = contents(&images, TURN_BYTES);
+        let found = lanes(&large, &Held::default());
+        assert_eq!(layers(&found), ["ba", "|", "ad", "bc", "e"]);
+        // What is there already is not unpacked twice.
+        let held = Held {
+            chains: HashSet::from([digest('a')]),
+            ..Held::default()
+        };
+        let some = contents(&images[..3], TURN_BYTES);
+        assert_eq!(layers(&lanes(&some, &held)), ["d", "|", "bc", "e"]);
+    }
+
+    #[test]
+    fn parents_come_along_with_their_children() {
+        let images = [
+            image('3', "abc", Some('2')),
+            image('2', "ab", Some('1')),
+            image('1', "a", None),
+        ];
         let contents = contents(&images, TURN_BYTES);
-        assert_eq!(turns(&contents, &Held::default()).len(), 1);
+        let found = lanes(&contents, &Held::default());
+        assert_eq!(layers(&found), ["a", "b", "c"]);
+        let described = |turn: &LoadPlan| -> Vec<(char, bool)> {
+            let id = |image: &SavedImage| image.id.chars().last().expect("a digit");
+            let images = turn.images().iter();
+            images.map(|it| (id(it), it.parent.is_some())).collect()
+        };
+        let found: Vec<_> = found[0].iter().map(described).collect();
+        let linked = [
+            vec![('1', false)],
+            vec![('2', true), ('1', false)],
+            vec![('3', true), ('2', false)],
+        ];
+        assert_eq!(found, linked);
     }
 }
