@@ -22,8 +22,9 @@ mod turns;
 
 pub use contents::{BLOBS_MAX, CONTENTS_BYTES_MAX, Contents, IMAGES_MAX, SavedImage, SavedLayer};
 pub use error::{ArchiveError, Result};
+pub use gather::Documents;
 pub use held::Held;
 pub use inline::carry_over;
 pub use load::{LeftOut, LoadPlan};
-pub use reader::{Blob, Documents, ExportReader};
+pub use reader::{Blob, ExportReader};
 pub use turns::load_in_turns;
