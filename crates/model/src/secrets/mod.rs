@@ -2,8 +2,8 @@
 //! build arguments, which everybody reads who may pull it.
 //!
 //! `tokens` is the table of forms that vendors gave their tokens, `shapes` that of places where
-//! secrets stand; `rule` looks for both. `name` and `value` say what counts where the form alone
-//! does not, `step` reads the lines of `docker history`.
+//! secrets stand; both are made of what `rule` defines, and `search` looks for both. `name` and `value`
+//! say what counts where the form alone does not, `step` reads the lines of `docker history`.
 //!
 //! A false alarm is as bad as a miss, because a check that cries is switched off: examples,
 //! references, paths, digests and words are none. The texts are somebody else's, so all patterns
@@ -12,6 +12,7 @@
 mod checksum;
 mod name;
 mod rule;
+mod search;
 mod shapes;
 mod step;
 #[cfg(test)]
@@ -25,7 +26,8 @@ use std::ops::Range;
 pub use rule::Rule;
 
 use crate::secrets::name::is_sensitive;
-use crate::secrets::rule::{FOUND_MAX, Hit, hits};
+use crate::secrets::rule::Hit;
+use crate::secrets::search::{FOUND_MAX, hits};
 use crate::secrets::step::{COPIED, copied_credentials, pieces};
 use crate::secrets::value::is_secret_value;
 

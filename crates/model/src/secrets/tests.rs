@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::secrets::rule::rules;
+use crate::secrets::search::rules;
 use crate::secrets::{Carrier, Finding, redacted, scan, scan_build_args, scan_step};
 
 const CASES: &str = include_str!("cases.txt");
