@@ -9,7 +9,7 @@ use crate::secrets::{shapes, tokens};
 
 /// Most secrets that are looked for in one text: who reads a hundred needs no more, and the text is
 /// somebody else's.
-pub(super) const FOUND_MAX: usize = 100;
+const FOUND_MAX: usize = 100;
 
 /// All rules, those that know most first, each with its pattern once it was needed.
 static RULES: LazyLock<Vec<(&'static Rule, OnceLock<Regex>)>> = LazyLock::new(|| {
