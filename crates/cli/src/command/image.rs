@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
 use crate::plan::images::target_of;
-use crate::plan::input::{host_platform, platform};
+use crate::plan::platforms::{host_platform, platform};
 use crate::report::Report;
 use crate::settings::Settings;
 

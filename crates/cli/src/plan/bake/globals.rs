@@ -13,7 +13,7 @@ use super::file::{At, Attribute, Block};
 use super::target::{Instance, LISTS, MAPS, TEXTS};
 use super::value::Value;
 use crate::plan::fault::Fault;
-use crate::plan::input::host_platform;
+use crate::plan::platforms::host_platform;
 use crate::settings::Environment;
 
 /// What was evaluated so far, and what is being.

@@ -31,8 +31,8 @@ use file::{Definitions, Source};
 use globals::Globals;
 use target::{Instance, Target};
 
+use super::described::Described;
 use super::fault::Fault;
-use super::input::Described;
 use crate::settings::Environment;
 
 /// What helps where a file needs more of the language than is understood here.

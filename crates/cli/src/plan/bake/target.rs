@@ -8,8 +8,8 @@ use super::TARGETS_MAX;
 use super::eval::{Evaluator, Scope};
 use super::file::{Attribute, Block};
 use super::value::Value;
+use crate::plan::described::Described;
 use crate::plan::fault::Fault;
-use crate::plan::input::Described;
 
 /// Attributes of a target that are texts.
 pub const TEXTS: [&str; 8] = [
