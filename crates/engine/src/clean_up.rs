@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::containerd_socket;
 use crate::error::{EngineError, Result};
+use crate::layout::containerd_socket;
 use crate::process::{Identity, kill_all, others, stat_of};
 
 const RECORDS: &str = "processes.json";

@@ -24,6 +24,7 @@ use crate::config::{containerd_toml, daemon_json};
 use crate::daemon::Daemon;
 pub use crate::daemon::Exit;
 use crate::error::{EngineError, Result};
+use crate::layout::{containerd_root, containerd_socket, data_root};
 use crate::program::EngineProgram;
 use crate::shape::ImageStore;
 
@@ -72,18 +73,6 @@ impl EngineConfig {
     pub(crate) fn containerd_socket(&self) -> PathBuf {
         containerd_socket(&self.run_dir)
     }
-}
-
-pub(crate) fn data_root(volume: &Path) -> PathBuf {
-    volume.join("docker")
-}
-
-pub(crate) fn containerd_root(volume: &Path) -> PathBuf {
-    volume.join("containerd")
-}
-
-pub(crate) fn containerd_socket(run_dir: &Path) -> PathBuf {
-    run_dir.join("containerd.sock")
 }
 
 /// What the engine says of itself, for reports.

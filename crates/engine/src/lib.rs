@@ -31,6 +31,7 @@ pub mod error;
 pub mod freshness;
 pub mod holders;
 mod http;
+mod layout;
 pub mod network;
 pub mod process;
 pub mod program;

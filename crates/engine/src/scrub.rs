@@ -31,8 +31,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::engine::{containerd_root, data_root};
 use crate::error::{EngineError, Result};
+use crate::layout::{containerd_root, data_root};
 use crate::shape::ImageStore;
 
 /// containerd's database, in its root (containerd `metadata/plugin`).

@@ -2,6 +2,7 @@
 
 use divan::counter::BytesCount;
 use larder_model::dockerfile::{BuildOptions, parse};
+use larder_model::key::Key;
 use larder_model::plan::Plan;
 
 fn main() {
@@ -65,6 +66,6 @@ fn file_to_key(bencher: divan::Bencher<'_, '_>, stages: usize) {
     bencher.bench(|| {
         let file = parse(text.as_bytes()).expect("the sample is well formed");
         let bases = file.bases(&options).expect("the sample needs no options");
-        Plan::new(&bases, &options).key()
+        Key::of(&Plan::new(&bases, &options))
     });
 }

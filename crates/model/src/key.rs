@@ -20,34 +20,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::digest::digest_type;
 use crate::dockerfile::{NamedContext, Origin, UseKind};
+use crate::fingerprint::Fingerprint;
 use crate::plan::{Plan, PlannedImage, PlannedStage};
 
 /// The version of the key's text and of what is hashed.
 const VERSION: u32 = 1;
-
-digest_type! {
-    /// A BLAKE3 hash of something that is compared but not shown: a file, an argument's value.
-    Fingerprint
-}
-
-impl Fingerprint {
-    /// The fingerprint of a file's bytes: their BLAKE3 hash.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(*blake3::hash(bytes).as_bytes())
-    }
-
-    /// The fingerprint of a build argument's value. The name goes in, so that two arguments with
-    /// one value do not show it.
-    pub fn of_argument(name: &str, value: &str) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("larder plan v1 build argument");
-        hasher.update(name.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(value.as_bytes());
-        Self(*hasher.finalize().as_bytes())
-    }
-}
 
 /// The names of a plan in a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,9 +38,9 @@ pub struct Key {
 impl Key {
     /// The key of a plan. It depends on nothing but the plan.
     pub fn of(plan: &Plan) -> Self {
-        let bases = hash("larder key v1 bases", &BasesMaterial::of(plan));
-        let build = hash("larder key v1 build", &BuildMaterial::of(plan, bases));
-        let exact = hash("larder key v1 exact", &(build, &plan.extras));
+        let bases = Fingerprint::derived("larder key v1 bases", &BasesMaterial::of(plan));
+        let build = Fingerprint::derived("larder key v1 build", &BuildMaterial::of(plan, bases));
+        let exact = Fingerprint::derived("larder key v1 exact", &(build, &plan.extras));
         Self {
             bases,
             build,
@@ -78,7 +56,7 @@ impl Key {
         }
         keys.sort_by_key(|key| (key.bases, key.build, key.exact));
         let of = |context: &str, part: fn(&Self) -> Fingerprint| {
-            hash(context, &keys.iter().map(part).collect::<Vec<_>>())
+            Fingerprint::derived(context, &keys.iter().map(part).collect::<Vec<_>>())
         };
         Self {
             bases: of("larder key v1 bases of several", |key| key.bases),
@@ -121,12 +99,6 @@ impl Key {
         }
         text
     }
-}
-
-fn hash(context: &str, material: &impl Serialize) -> Fingerprint {
-    let json = serde_json::to_vec(material)
-        .expect("plans are made of texts, numbers and maps with text keys, which JSON can hold");
-    Fingerprint(blake3::derive_key(context, &json))
 }
 
 /// How an image enters a key: by its identity, else by its digest, else by its name.

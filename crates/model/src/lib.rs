@@ -11,6 +11,7 @@ pub mod diff;
 pub mod digest;
 pub mod dockerfile;
 pub mod document;
+pub mod fingerprint;
 pub mod frame;
 pub mod hot;
 pub mod identity;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dockerfile::{Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Step};
+use crate::fingerprint::Fingerprint;
 use crate::identity::BaseIdentity;
-use crate::key::{Fingerprint, Key};
 use crate::reference::ImageReference;
 
 /// The version of the plan's JSON form. A plan of another version is not compared.
@@ -136,10 +136,5 @@ impl Plan {
     pub fn image(&self, reference: &ImageReference, platform: &Platform) -> Option<&PlannedImage> {
         let mut images = self.images.iter();
         images.find(|image| image.reference == *reference && image.platform == *platform)
-    }
-
-    /// The plan's names in a cache.
-    pub fn key(&self) -> Key {
-        Key::of(self)
     }
 }

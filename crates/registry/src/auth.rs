@@ -2,12 +2,14 @@
 
 mod authorizer;
 mod challenge;
+mod credential;
 mod credentials;
 mod docker_config;
 mod helper;
 
 pub(crate) use authorizer::{Authorizer, Party};
 pub(crate) use challenge::{Challenge, choose};
-pub(crate) use credentials::DOCKER_HUB_HOST;
-pub use credentials::{Credential, Credentials};
+pub use credential::Credential;
+pub(crate) use credential::DOCKER_HUB_HOST;
+pub use credentials::Credentials;
 pub use docker_config::DockerConfig;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use larder_model::reference::ImageReference;
+
 use crate::digest::Digest;
 
 /// A registry, repository, tag or digest that no registry would accept.
@@ -88,6 +90,16 @@ impl Target {
             None => Selector::Tag(tag.unwrap_or("latest").to_owned()),
         };
         Self::new(host, repository, selector)
+    }
+
+    /// The image that a reference names, as [`Target::from_parts`] has it.
+    pub fn of(reference: &ImageReference) -> Result<Self, TargetError> {
+        Self::from_parts(
+            reference.domain(),
+            reference.path(),
+            reference.tag(),
+            reference.digest(),
+        )
     }
 
     /// The registry as in the image's full name: `docker.io`, `registry.example:5000`.

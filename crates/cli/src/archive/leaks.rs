@@ -13,7 +13,7 @@ use crate::report::Report;
 /// Something that looks like a secret. The secret itself is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Leak {
-    /// The step's or the argument's beginning, without the secret.
+    /// Where: "step 3 of app", or the build's arguments.
     pub place: String,
     /// What was found, as a sentence with its cure.
     pub what: String,

@@ -6,13 +6,12 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use indicatif::HumanBytes;
 use larder_model::reference::ImageReference;
-use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved};
+use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
 use serde_json::{Value, json};
 
 use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
-use crate::plan::images::target_of;
-use crate::plan::input::{host_platform, platform};
+use crate::plan::platforms::{host_platform, platform};
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -27,7 +26,7 @@ pub fn run(verb: &Image, report: &Report) -> Done {
     let wanted = wanted.map_or(Ok(host.clone()), |text| platform(text, &host))?;
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;
-        let target = target_of(&reference.or_latest()).map_err(Failure::input)?;
+        let target = Target::of(&reference.or_latest()).map_err(Failure::input)?;
         let platform = wanted.clone();
         Ok(ImageRequest { target, platform })
     });

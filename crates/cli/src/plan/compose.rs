@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use yaml_serde::Value;
 
+use super::described::Described;
 use super::fault::Fault;
-use super::input::{self, Described};
+use super::files;
 use super::variables::{self, Values};
 use crate::settings::Environment;
 
@@ -162,8 +163,8 @@ impl Project<'_> {
             return Err(Fault::file(&from.shown, text));
         }
         let path = from.folder.join(path);
-        let shown = input::tidy(&self.shown.join(&path));
-        let bytes = input::read(&self.main.join(&path), &shown)?;
+        let shown = files::tidy(&self.shown.join(&path));
+        let bytes = files::read(&self.main.join(&path), &shown)?;
         let text = String::from_utf8(bytes);
         let text = text.map_err(|_| Fault::file(&shown, "it is not UTF-8 text"))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -309,7 +310,7 @@ impl Reader<'_> {
         if self.file.folder.as_os_str().is_empty() || context.contains("://") {
             return context;
         }
-        let place = input::tidy(&self.file.folder.join(context));
+        let place = files::tidy(&self.file.folder.join(context));
         place.to_string_lossy().into_owned()
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use larder_model::dockerfile::{self, BuildOptions, ImageConfigs};
-use larder_model::key::Fingerprint;
+use larder_model::fingerprint::Fingerprint;
 use larder_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 

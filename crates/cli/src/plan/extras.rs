@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use larder_model::key::Fingerprint;
+use larder_model::fingerprint::Fingerprint;
 
 use super::fault::Fault;
 

@@ -7,7 +7,7 @@ use larder_model::dockerfile::{ImageConfigs, Platform};
 use larder_model::images::RememberedImage;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
-use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target, TargetError};
+use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target};
 use tokio::time::Instant;
 
 use super::draft::{self, Draft};
@@ -72,16 +72,6 @@ pub struct Unknown {
     pub platform: Platform,
     /// Why.
     pub why: String,
-}
-
-/// A reference as the registry client names it.
-pub fn target_of(reference: &ImageReference) -> Result<Target, TargetError> {
-    Target::from_parts(
-        reference.domain(),
-        reference.path(),
-        reference.tag(),
-        reference.digest(),
-    )
 }
 
 /// What the client found, as a plan holds it.
@@ -245,7 +235,7 @@ impl<'a> Asker<'a> {
         let mut requests = Vec::new();
         let mut asked_for = Vec::new();
         for image in images {
-            match target_of(&image.reference) {
+            match Target::of(&image.reference) {
                 Err(error) => self.answers.unknown.push(Unknown::new(image, &error)),
                 Ok(target) => {
                     let platform = image.platform.clone();

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext, Platform};
 
+use super::described::Described;
 use super::draft::Draft;
 use super::fault::Fault;
+use super::files::{FILE_MAX_BYTES, read, tidy};
+use super::platforms::{host_platform, platforms};
 use super::{bake, compose, extras};
 use crate::args::Build;
 use crate::settings::{BuildSurroundings, Environment};
 
-/// A longer file is no Dockerfile.
-const FILE_MAX_BYTES: u64 = 16 << 20;
 /// What docker looks for in a build's folder, in order.
 const DOCKERFILES: [&str; 2] = ["Dockerfile", "dockerfile"];
 /// What `docker compose` looks for, in order.
@@ -32,27 +33,6 @@ const BAKE_FILES: [&str; 4] = [
     "docker-bake.override.hcl",
 ];
 const STDIN: &str = "-";
-
-/// One image to build, as a compose or bake file describes it.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Described {
-    /// The service or target.
-    pub name: String,
-    /// The build's folder, as it was written.
-    pub context: String,
-    /// The Dockerfile, relative to the folder.
-    pub dockerfile: Option<String>,
-    /// The Dockerfile's text.
-    pub inline: Option<String>,
-    /// `--target`
-    pub target: Option<String>,
-    /// `--build-arg`
-    pub args: BTreeMap<String, String>,
-    /// `--platform`
-    pub platforms: Vec<String>,
-    /// `--build-context`
-    pub contexts: BTreeMap<String, String>,
-}
 
 /// The builds that were asked for.
 pub fn drafts(build: &Build, around: &BuildSurroundings) -> Result<Vec<Draft>, Fault> {
@@ -188,26 +168,6 @@ fn described_in(files: &[PathBuf], around: &BuildSurroundings) -> Result<Vec<Des
     bake::builds(bakes, &services, environment)
 }
 
-/// Reads a file of at most [`FILE_MAX_BYTES`]; `shown` names it in faults.
-pub(super) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
-    let failed = |error: std::io::Error| Fault::file(shown, format!("it cannot be read: {error}"));
-    let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::file(shown, "there is no such file"),
-        _ => failed(error),
-    })?;
-    if !meta.is_file() {
-        return Err(Fault::file(shown, "it is not a file"));
-    }
-    if meta.len() > FILE_MAX_BYTES {
-        let text = format!(
-            "it has {} bytes; at most {FILE_MAX_BYTES} are read",
-            meta.len()
-        );
-        return Err(Fault::file(shown, text));
-    }
-    std::fs::read(path).map_err(failed)
-}
-
 fn stdin() -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
     let mut limited = std::io::stdin().take(FILE_MAX_BYTES);
@@ -245,14 +205,6 @@ fn described(
     let path = tidy(&context.join(name));
     let text = read(&around.folder.join(&path), &path)?;
     Ok(options.drafts(Some(&one.name), &path.display().to_string(), &text))
-}
-
-/// Without `.`; the names in reports are people's.
-pub(super) fn tidy(path: &Path) -> PathBuf {
-    let parts = path.components();
-    parts
-        .filter(|part| !matches!(part, std::path::Component::CurDir))
-        .collect()
 }
 
 /// The options of a build, understood.
@@ -342,35 +294,4 @@ impl Options {
         };
         platforms.iter().map(draft).collect()
     }
-}
-
-fn platforms(texts: &[String]) -> Result<Vec<Platform>, Fault> {
-    let host = host_platform();
-    let mut platforms = Vec::new();
-    for text in texts {
-        let platform = platform(text, &host)?;
-        if !platforms.contains(&platform) {
-            platforms.push(platform);
-        }
-    }
-    Ok(platforms)
-}
-
-/// Reads a platform; half of one is completed with this machine's.
-pub fn platform(text: &str, host: &Platform) -> Result<Platform, Fault> {
-    let parsed = Platform::parse(text, host);
-    parsed.map_err(|error| Fault::option(format!("--platform: {error}")))
-}
-
-/// The platform that this machine's engine builds on.
-pub fn host_platform() -> Platform {
-    // Go's names for Rust's (`go tool dist list`).
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        other => other,
-    };
-    Platform::new("linux", architecture)
 }

@@ -6,6 +6,8 @@
 //! | [`input`] | what was asked for, as builds: Dockerfile, options, extra files |
 //! | [`compose`], [`variables`] | compose files |
 //! | [`bake`] | bake files |
+//! | [`described`] | an image to build, as both describe one |
+//! | [`files`], [`platforms`] | reading files and platforms, for all of these |
 //! | [`draft`] | a build as it was asked for, from which its plan is made |
 //! | [`extras`] | extra files, found and hashed |
 //! | [`images`] | asking registries what the base images are |
@@ -18,13 +20,16 @@
 
 mod bake;
 mod compose;
+mod described;
 pub mod draft;
 mod extras;
 pub mod fault;
+mod files;
 pub mod images;
 pub mod input;
 pub mod last;
 pub mod memory;
+pub mod platforms;
 pub mod record;
 pub mod shared;
 pub mod survey;

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use larder_model::images::{RememberedImage, merge};
 use larder_model::reference::ImageReference;
-use larder_registry::Memory;
+use larder_registry::{Memory, Target};
 use larder_store::{Objects, StoreError, images};
 
-use super::images::target_of;
 use super::record::Known;
 use crate::session::facts::now_ms;
 use crate::settings::Settings;
@@ -66,7 +65,7 @@ impl Shared {
                 memory.learn(document);
             }
             let reference = ImageReference::parse(&image.name).ok();
-            if let Some(target) = reference.and_then(|reference| target_of(&reference).ok()) {
+            if let Some(target) = reference.and_then(|reference| Target::of(&reference).ok()) {
                 memory.note_seen(&target);
             }
         }

@@ -9,7 +9,8 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::endpoint::{Address, Environment, Tls, filled, parse};
+use super::address::{Address, Tls, parse};
+use super::environment::{Environment, filled};
 use super::error::{ApiError, Result};
 
 /// A configuration or a context's description is a few hundred bytes, with credentials some KiB.

@@ -21,7 +21,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::endpoint::{Address, Endpoint, bracketed};
+use super::address::{Address, bracketed};
+use super::endpoint::Endpoint;
 use super::error::{ApiError, BoxError, Result};
 use super::ssh::{self, Complaint};
 use super::tls;

@@ -18,9 +18,11 @@
 //! directions, TLS with docker's certificates, ssh, and the API of old engines.
 
 mod about;
+mod address;
 mod choose;
 mod context;
 mod endpoint;
+mod environment;
 mod error;
 mod exchange;
 mod images;
@@ -35,9 +37,11 @@ use hyper::{Method, Response};
 use serde::de::DeserializeOwned;
 
 pub use about::{About, ApiVersion, Store};
+pub use address::{Address, Tls};
 pub use choose::{Chains, Selection};
 pub(crate) use context::hex;
-pub use endpoint::{Address, Endpoint, Environment, Tls};
+pub use endpoint::Endpoint;
+pub use environment::Environment;
 pub use error::{ApiError, BoxError, Result};
 pub use images::{Image, ImageSummary, Step};
 pub use stream::{ExportStream, Loaded};

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
-use super::endpoint::Address;
+use super::address::Address;
 
 /// What is kept of ssh's complaints.
 const COMPLAINT_BYTES_MAX: usize = 4096;

@@ -276,7 +276,7 @@ impl SavedImage {
     /// was built on that.
     pub fn chain_ids(&self) -> Vec<String> {
         let diff_ids: Vec<String> = self.layers.iter().map(|it| it.diff_id.clone()).collect();
-        super::held::chain_ids(&diff_ids)
+        chain_ids(&diff_ids)
     }
 
     /// Every blob that it is made of.
@@ -284,6 +284,22 @@ impl SavedImage {
         let layers = self.layers.iter().map(|layer| layer.blob.as_str());
         self.documents.iter().map(String::as_str).chain(layers)
     }
+}
+
+/// The chain id of each layer (OCI image specification, `config.md`, "Layer `ChainID`").
+pub(super) fn chain_ids(diff_ids: &[String]) -> Vec<String> {
+    let mut chains: Vec<String> = Vec::with_capacity(diff_ids.len());
+    for diff_id in diff_ids {
+        let chain = match chains.last() {
+            None => diff_id.clone(),
+            Some(below) => {
+                let both = format!("{below} {diff_id}");
+                format!("sha256:{}", hex(digest(&SHA256, both.as_bytes()).as_ref()))
+            }
+        };
+        chains.push(chain);
+    }
+    chains
 }
 
 /// `sha256:` and 64 lower-case hexadecimal digits.

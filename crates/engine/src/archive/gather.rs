@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::contents::{BLOBS_MAX, Contents, SavedImage, SavedLayer, is_blob_name};
 use super::error::{ArchiveError, Result};
-use super::reader::{Documents, required};
 use crate::api::hex;
 use crate::shape::ImageStore;
 
@@ -24,6 +23,9 @@ const DEPTH_MAX: u32 = 4;
 /// The names of an image in an entry of `index.json`.
 const NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Configurations, manifests and indexes, by blob.
+pub type Documents = HashMap<String, Vec<u8>>;
 
 /// What was gathered so far.
 #[derive(Default)]
@@ -150,6 +152,17 @@ fn parse<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<
         what,
         reason: error.to_string(),
     })
+}
+
+/// The content of a list that must be there.
+fn required<'a>(documents: &'a Documents, name: &'static str) -> Result<&'a [u8]> {
+    documents
+        .get(name)
+        .map(Vec::as_slice)
+        .ok_or(ArchiveError::Malformed {
+            what: name,
+            reason: "it is not in the export, or larger than any that makes sense".to_owned(),
+        })
 }
 
 impl Gather {

@@ -2,10 +2,8 @@
 
 use std::collections::HashSet;
 
-use ring::digest::{SHA256, digest};
-
-use super::contents::Contents;
-use crate::api::{ApiError, Remote, hex};
+use super::contents::{Contents, chain_ids};
+use crate::api::{ApiError, Remote};
 use crate::shape::ImageStore;
 
 /// The layers and images that need not be sent.
@@ -44,20 +42,4 @@ impl Held {
         held.flat_map(|image| image.layers.iter().map(|layer| layer.blob.as_str()))
             .collect()
     }
-}
-
-/// The chain id of each layer (OCI image specification, `config.md`, "Layer `ChainID`").
-pub(super) fn chain_ids(diff_ids: &[String]) -> Vec<String> {
-    let mut chains: Vec<String> = Vec::with_capacity(diff_ids.len());
-    for diff_id in diff_ids {
-        let chain = match chains.last() {
-            None => diff_id.clone(),
-            Some(below) => {
-                let both = format!("{below} {diff_id}");
-                format!("sha256:{}", hex(digest(&SHA256, both.as_bytes()).as_ref()))
-            }
-        };
-        chains.push(chain);
-    }
-    chains
 }

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::contents::{Contents, SavedImage};
+use super::contents::{Contents, SavedImage, chain_ids};
 use super::error::ArchiveError;
 use super::gather::give_name;
-use super::held::{Held, chain_ids};
+use super::held::Held;
 use super::tar::{BLOCK, file_header, padding};
 use crate::api::BoxError;
 use crate::shape::ImageStore;

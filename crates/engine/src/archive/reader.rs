@@ -3,15 +3,15 @@
 //! One pass, bounded memory: only documents are kept, by their size and their first byte. Whatever order
 //! the entries have, each blob is handed out once; what is not asked for is skipped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::{Buf as _, Bytes};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt as _};
 
 use super::contents::{BLOBS_MAX, Contents, is_blob_name};
-use super::error::{ArchiveError, Result};
-use super::gather::Gather;
+use super::error::Result;
+use super::gather::{Documents, Gather};
 use super::tar::{BLOCK, EXTENSION_BYTES_MAX, Header, Kind, Records, damaged, padding, text};
 use crate::api::ApiError;
 use crate::shape::ImageStore;
@@ -33,9 +33,6 @@ pub struct ExportReader<S> {
     known: BTreeMap<String, (String, u64)>,
     image_store: ImageStore,
 }
-
-/// Configurations, manifests and indexes, by blob.
-pub type Documents = HashMap<String, Vec<u8>>;
 
 /// A blob of the export: a layer or a document. Dropping it skips what was not read.
 pub struct Blob<'a, S> {
@@ -267,15 +264,4 @@ fn is_blob(entry: &str) -> bool {
 /// What says which images there are.
 fn is_list(entry: &str) -> bool {
     matches!(entry, "manifest.json" | "index.json")
-}
-
-/// For [`Gather`]: the content of a list that must be there.
-pub(super) fn required<'a>(documents: &'a Documents, name: &'static str) -> Result<&'a [u8]> {
-    documents
-        .get(name)
-        .map(Vec::as_slice)
-        .ok_or(ArchiveError::Malformed {
-            what: name,
-            reason: "it is not in the export, or larger than any that makes sense".to_owned(),
-        })
 }

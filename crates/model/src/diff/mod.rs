@@ -7,7 +7,7 @@ pub use change::{Change, Diff, How, Rebuilt};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dockerfile::{Origin, Step, UseKind};
-use crate::key::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::plan::{Plan, PlannedImage, PlannedStage};
 
 /// Compares two plans of one build.

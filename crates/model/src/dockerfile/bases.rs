@@ -10,7 +10,7 @@ use super::graph::{self, Graph, State};
 use super::instruction::{Instruction, Kind};
 use super::options::NamedContext;
 use super::{BuildOptions, Dockerfile, Platform, canonical, check, mount};
-use crate::key::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::reference::ImageReference;
 
 /// What a build needs before it runs.

@@ -11,7 +11,7 @@ use super::instruction::{Arg, Copy, Kind, Run};
 use super::mount::{self, MountType};
 use super::source::{self, Source};
 use super::{port, scalar};
-use crate::key::Fingerprint;
+use crate::fingerprint::Fingerprint;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

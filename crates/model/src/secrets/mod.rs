@@ -2,8 +2,8 @@
 //! build arguments, which everybody reads who may pull it.
 //!
 //! `tokens` is the table of forms that vendors gave their tokens, `shapes` that of places where
-//! secrets stand; `rule` looks for both. `name` and `value` say what counts where the form alone
-//! does not, `step` reads the lines of `docker history`.
+//! secrets stand; both are made of what `rule` defines, and `search` looks for both. `name` and `value`
+//! say what counts where the form alone does not, `step` reads the lines of `docker history`.
 //!
 //! A false alarm is as bad as a miss, because a check that cries is switched off: examples,
 //! references, paths, digests and words are none. The texts are somebody else's, so all patterns
@@ -12,6 +12,7 @@
 mod checksum;
 mod name;
 mod rule;
+mod search;
 mod shapes;
 mod step;
 #[cfg(test)]
@@ -25,12 +26,11 @@ use std::ops::Range;
 pub use rule::Rule;
 
 use crate::secrets::name::is_sensitive;
-use crate::secrets::rule::{FOUND_MAX, Hit, hits};
+use crate::secrets::rule::Hit;
+use crate::secrets::search::hits;
 use crate::secrets::step::{COPIED, copied_credentials, pieces};
 use crate::secrets::value::is_secret_value;
 
-/// Most letters of a step that are shown.
-const SHOWN_MAX_CHARS: usize = 120;
 /// Most letters of a secret's public beginning that are shown.
 const START_MAX_CHARS: usize = 32;
 /// Letters in a row that nothing shown may share with a secret.
@@ -140,13 +140,6 @@ impl Carrier {
     }
 }
 
-/// The secrets in a text.
-pub fn scan(text: &str) -> Vec<Finding> {
-    let found = hits(text);
-    let finding = |hit: &Hit| Finding::new(text, hit, Carrier::Text);
-    found.iter().map(finding).collect()
-}
-
 /// The secrets in a step, as `docker history` and an image's configuration tell it in `created_by`.
 pub fn scan_step(created_by: &str) -> Vec<Finding> {
     let pieces = pieces(created_by);
@@ -180,34 +173,6 @@ pub fn scan_build_args<'a>(
         found.iter().map(finding).collect::<Vec<_>>()
     });
     scanned.collect()
-}
-
-/// A step for a message: one line, cut short, without its secrets.
-pub fn redacted(created_by: &str) -> String {
-    let found = hits(created_by);
-    if found.len() == FOUND_MAX {
-        // There may be more.
-        return "…".to_owned();
-    }
-    // A secret may stand in more than one place; a longer one may have a shorter one in it.
-    let mut secrets: Vec<&str> = found
-        .iter()
-        .map(|hit| &created_by[hit.start.end..hit.end])
-        .collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    let hide = |text: String, secret: &&str| text.replace(secret, "…");
-    let text = secrets.iter().fold(created_by.to_owned(), hide);
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    let line = words.join(" ");
-    if line.chars().count() > SHOWN_MAX_CHARS {
-        line.chars()
-            .take(SHOWN_MAX_CHARS - 1)
-            .chain(['…'])
-            .collect()
-    } else {
-        line
-    }
 }
 
 /// A name with the letters that names have.

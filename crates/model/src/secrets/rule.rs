@@ -1,21 +1,15 @@
 //! What a rule is, and when what its pattern found is a secret.
 
 use std::ops::Range;
-use std::sync::{LazyLock, OnceLock};
 
-use regex::{Captures, Regex, RegexSet};
+use regex::{Captures, Regex};
 
 use crate::secrets::checksum::agrees;
 use crate::secrets::name::is_sensitive;
 use crate::secrets::value::{is_password, is_random, is_secret_value};
-use crate::secrets::{shapes, tokens};
 
 /// A token begins where a word begins.
 const WORD: &str = r"(?-u:\b)";
-
-/// Most secrets that are looked for in one text: who reads a hundred needs no more, and the text is
-/// somebody else's.
-pub(super) const FOUND_MAX: usize = 100;
 
 /// One kind of secret: how it is recognised, and what it is called.
 #[derive(Debug)]
@@ -118,7 +112,7 @@ impl Rule {
     }
 
     /// The piece of the pattern that tells most. A text without it cannot hold the secret.
-    fn hint(&self) -> &'static str {
+    pub(super) fn hint(&self) -> &'static str {
         if !self.start.is_empty() {
             self.start
         } else if self.before == WORD {
@@ -128,7 +122,7 @@ impl Rule {
         }
     }
 
-    fn pattern(&self) -> Regex {
+    pub(super) fn pattern(&self) -> Regex {
         let Self {
             before,
             start,
@@ -154,7 +148,7 @@ impl Rule {
     }
 
     /// The secret in what the pattern found, if it is one.
-    fn judge(&'static self, text: &str, groups: &Captures) -> Option<Hit> {
+    pub(super) fn judge(&'static self, text: &str, groups: &Captures) -> Option<Hit> {
         let (start, rest) = (groups.name("start")?, groups.name("rest")?);
         let fixed = matches!(self.check, Check::Random | Check::Checksum) && self.after.is_empty();
         let next = text.as_bytes().get(rest.end());
@@ -189,81 +183,12 @@ pub(super) struct Hit {
 }
 
 impl Hit {
-    /// All of a value, a secret because of its name.
-    pub(super) fn named(value: &str) -> Self {
-        Self {
-            rule: &shapes::BY_NAME,
-            start: 0..0,
-            end: value.len(),
-        }
-    }
-
     /// All of it.
     pub(super) fn span(&self) -> Range<usize> {
         self.start.start..self.end
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.start.start < other.end && other.start.start < self.end
-    }
-}
-
-/// All rules, those that know most first, each with its pattern once it was needed.
-static RULES: LazyLock<Vec<(&'static Rule, OnceLock<Regex>)>> = LazyLock::new(|| {
-    let rules = tokens::TOKENS.iter().chain(shapes::SHAPES);
-    let rules = rules.chain([&shapes::BY_NAME]);
-    rules.map(|rule| (rule, OnceLock::new())).collect()
-});
-
-/// Which rules a text has a hint of, found in one pass. Most texts have none, and most patterns are
-/// never made.
-static HINTS: LazyLock<RegexSet> = LazyLock::new(|| {
-    let hints = RULES.iter().map(|(rule, _)| rule.hint());
-    RegexSet::new(hints).expect("the patterns of the tables are well formed")
-});
-
-/// The secrets in a text, from left to right, none within another.
-pub(super) fn hits(text: &str) -> Vec<Hit> {
-    let mut found: Vec<Hit> = Vec::new();
-    for index in HINTS.matches(text) {
-        let (rule, pattern) = &RULES[index];
-        let pattern = pattern.get_or_init(|| rule.pattern());
-        for groups in pattern.captures_iter(text) {
-            if found.len() == FOUND_MAX {
-                break;
-            }
-            let hit = rule.judge(text, &groups);
-            found.extend(hit.filter(|hit| !found.iter().any(|other| hit.overlaps(other))));
-        }
-    }
-    found.sort_by_key(|hit| hit.start.start);
-    found
-}
-
-#[cfg(test)]
-pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
-    RULES.iter().map(|(rule, _)| *rule)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::{HINTS, RULES};
-
-    #[test]
-    fn all_patterns_are_well_formed() {
-        assert_eq!(HINTS.len(), RULES.len());
-        for (rule, _) in RULES.iter() {
-            assert!(rule.pattern().capture_names().flatten().count() >= 2);
-            assert!(rule.source.starts_with("https://"), "{}", rule.id);
-            assert!(rule.what.starts_with("a ") || rule.what.starts_with("an "));
-        }
-    }
-
-    #[test]
-    fn an_id_names_one_rule() {
-        let ids: BTreeSet<_> = RULES.iter().map(|(rule, _)| rule.id).collect();
-        assert_eq!(ids.len(), RULES.len());
     }
 }

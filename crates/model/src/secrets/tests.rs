@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::secrets::rule::rules;
-use crate::secrets::{Carrier, Finding, redacted, scan, scan_build_args, scan_step};
+use crate::secrets::search::rules;
+use crate::secrets::{Carrier, Finding, scan_build_args, scan_step};
 
 const CASES: &str = include_str!("cases.txt");
 
@@ -129,11 +129,6 @@ fn assert_tells_nothing(text: &str, finding: &Finding) {
     let whole = &text[finding.span.clone()];
     let start = finding.shown.split('…').next().unwrap_or_default();
     let secret = whole.strip_prefix(start).unwrap_or(whole);
-    let step = redacted(text);
-    // Of blanks in a row one is left, so a secret with some may come about anew.
-    if !secret.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        assert!(!step.contains(secret), "{step} tells {text}");
-    }
     let parts = secret.as_bytes().windows(5);
     let told = |part: &[u8]| {
         finding
@@ -159,10 +154,6 @@ fn a_message_names_the_argument_and_its_cure() {
         found[0].cure(),
         "use `RUN --mount=type=secret,id=NPM_TOKEN` and read /run/secrets/NPM_TOKEN, given by \
          `docker build --secret id=NPM_TOKEN,env=NPM_TOKEN`"
-    );
-    assert_eq!(
-        redacted(&step),
-        "RUN |1 NPM_TOKEN=npm_… /bin/sh -c npm ci # buildkit"
     );
     let copied = scan_step("COPY id_rsa /root/.ssh/ # buildkit");
     assert!(copied[0].cure().starts_with("name it in .dockerignore; "));
@@ -199,8 +190,7 @@ fn a_name_that_repeats_its_secret_is_not_shown() {
 #[test]
 fn a_text_full_of_secrets_is_cut_short() {
     let text = resolved("TOKEN=glpat-⟪b62 20⟫ ").repeat(1000);
-    assert_eq!(scan(&text).len(), 100);
-    assert_eq!(redacted(&text), "…");
+    assert_eq!(scan_step(&text).len(), 100);
 }
 
 #[test]
@@ -274,7 +264,7 @@ fn piece() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in any::<String>()) {
-        let _ = (scan(&text), redacted(&text), scan_build_args([("TOKEN", text.as_str())]));
+        let _ = (scan_step(&text), scan_build_args([("TOKEN", text.as_str())]));
         for finding in scan_step(&text) {
             let _ = finding.cure();
         }
@@ -285,7 +275,7 @@ proptest! {
         let text = pieces.concat();
         for finding in scan_step(&text) {
             assert_tells_nothing(&text, &finding);
-            let message = format!("{finding} {} {}", finding.cure(), redacted(&text));
+            let message = format!("{finding} {}", finding.cure());
             prop_assert!(!message.contains(|c: char| c.is_control()));
         }
     }
@@ -299,7 +289,7 @@ proptest! {
         prop_assume!(!before.ends_with(|c: char| c.is_ascii_alphabetic()));
         prop_assume!(super::value::is_random(&token["glpat-".len()..]));
         let text = format!("{before}{token}{after}");
-        let found = scan(&text);
+        let found = scan_step(&text);
         prop_assert!(found.iter().any(|found| found.rule.id == "gitlab-token"), "{}", text);
     }
 }

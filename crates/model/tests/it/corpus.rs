@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use larder_model::dockerfile::{BuildOptions, parse};
+use larder_model::key::Key;
 use larder_model::plan::Plan;
 
 use crate::rebuild;
@@ -20,7 +21,7 @@ fn the_corpus_makes_nothing_panic() {
         let bytes = fs::read(path).expect("a corpus file can be read");
         let options = BuildOptions::default();
         if let Ok(bases) = parse(&bytes).and_then(|file| file.bases(&options)) {
-            let _ = Plan::new(&bases, &options).key();
+            let _ = Key::of(&Plan::new(&bases, &options));
         }
         count += 1;
     }

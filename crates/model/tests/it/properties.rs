@@ -1,6 +1,7 @@
 //! What holds for any Dockerfile and any reference.
 
 use larder_model::dockerfile::{BuildOptions, Platform, parse};
+use larder_model::key::Key;
 use larder_model::plan::Plan;
 use larder_model::reference::ImageReference;
 use proptest::prelude::*;
@@ -85,7 +86,7 @@ proptest! {
             let options = BuildOptions::default();
             if let Ok(bases) = file.bases(&options) {
                 let plan = Plan::new(&bases, &options);
-                prop_assert_eq!(plan.key(), plan.clone().key());
+                prop_assert_eq!(Key::of(&plan), Key::of(&plan.clone()));
             }
         }
     }
@@ -135,5 +136,5 @@ fn key(text: &str) -> String {
     let file = parse(text.as_bytes()).expect("plain commands are well formed");
     let options = BuildOptions::default();
     let bases = file.bases(&options).expect("plain commands need nothing");
-    Plan::new(&bases, &options).key().text("p")
+    Key::of(&Plan::new(&bases, &options)).text("p")
 }

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::auth::Challenge;
-use crate::auth::credentials::{Credential, Credentials, DOCKER_HUB_HOST, Found};
+use crate::auth::credential::{Credential, DOCKER_HUB_HOST, Found};
+use crate::auth::credentials::Credentials;
 use crate::error::RegistryError;
 use crate::http;
 use crate::limits::{REDIRECTS_MAX, TOKEN_ANSWER_MAX_BYTES, TOKEN_LIFE, TOKEN_MARGIN};

@@ -10,7 +10,7 @@ use std::path::Path;
 use base64::Engine;
 use serde::Deserialize;
 
-use crate::auth::credentials::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
+use crate::auth::credential::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
 use crate::auth::helper;
 use crate::error::RegistryError;
 use crate::limits::CREDENTIALS_MAX_BYTES;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::auth::credentials::Credential;
+use crate::auth::credential::Credential;
 use crate::limits::{CREDENTIALS_MAX_BYTES, HELPER_LIMIT};
 use crate::secret::Secret;
 

@@ -18,7 +18,7 @@ use hcl_edit::{Decorated, Ident};
 use super::file::{At, Definitions};
 use super::functions;
 use super::globals::Globals;
-use super::value::{Value, calculated};
+use super::value::{Value, calculated, element};
 use crate::plan::fault::Fault;
 
 /// What a file may cost: far more than any real one does.
@@ -402,28 +402,5 @@ impl<'a> Evaluator<'a> {
             .into_iter()
             .map(|value| self.walk(value, steps, scope));
         Ok(Value::List(values.collect::<Result<_, _>>()?))
-    }
-}
-
-/// One element of a list or map (hcl `ops.go` `Index`).
-pub fn element(value: Value, index: &Value) -> Result<Value, String> {
-    match value {
-        Value::List(mut values) => {
-            let at = index.count()?;
-            if at >= values.len() {
-                return Err(format!(
-                    "there is no element {at} in a list of {}",
-                    values.len()
-                ));
-            }
-            Ok(values.swap_remove(at))
-        }
-        Value::Map(mut values) => {
-            let key = index.text()?;
-            values
-                .remove(&key)
-                .ok_or_else(|| format!("there is no {key:?} in the map"))
-        }
-        other => Err(format!("{} has no elements", other.kind())),
     }
 }

@@ -8,13 +8,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl_edit::Decorated;
 use hcl_edit::expr::{Expression, TraversalOperator};
 
+use super::attributes::typed;
 use super::eval::{Evaluator, Scope, Stop};
 use super::file::{At, Attribute, Block};
-use super::target::{Instance, LISTS, MAPS, TEXTS};
 use super::value::Value;
 use crate::plan::fault::Fault;
-use crate::plan::input::host_platform;
+use crate::plan::platforms::host_platform;
 use crate::settings::Environment;
+
+/// A block under the name that it has in the end.
+#[derive(Debug, Clone)]
+pub struct Instance<'a> {
+    pub block: &'a Block,
+    pub name: String,
+    /// What the axes of its matrix are.
+    pub names: BTreeMap<String, Value>,
+}
 
 /// What was evaluated so far, and what is being.
 pub struct Globals<'a> {
@@ -243,28 +252,6 @@ impl<'a> Evaluator<'a> {
         let why = format!("{name:?} of {:?}: {why}", block.label);
         self.definitions.fault(attribute.at, why)
     }
-}
-
-/// A value as the kind of an attribute (gohcl `decode.go`).
-fn typed(name: &str, value: Value) -> Result<Value, String> {
-    if TEXTS.contains(&name) {
-        return Ok(Value::Text(value.text()?));
-    }
-    if LISTS.contains(&name) {
-        let texts = value.texts()?;
-        return Ok(Value::List(texts.into_iter().map(Value::Text).collect()));
-    }
-    if MAPS.contains(&name) {
-        let entries = value.map()?.into_iter().map(|(key, value)| match value {
-            Value::Null => Ok((key, Value::Null)),
-            value => match value.text() {
-                Ok(text) => Ok((key, Value::Text(text))),
-                Err(why) => Err(format!("{key:?}: {why}")),
-            },
-        });
-        return Ok(Value::Map(entries.collect::<Result<_, _>>()?));
-    }
-    Ok(value)
 }
 
 /// What the environment says, as the kind of the default.

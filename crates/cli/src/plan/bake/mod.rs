@@ -11,8 +11,10 @@
 //! | [`eval`], [`template`] | evaluating expressions and templates |
 //! | [`globals`] | variables, functions and attributes of blocks, for all expressions |
 //! | [`functions`] | the functions of the language |
+//! | [`attributes`] | the attributes of blocks, and their kinds |
 //! | [`target`] | targets, and the several that a matrix makes |
 
+mod attributes;
 mod eval;
 mod file;
 mod functions;
@@ -28,11 +30,11 @@ use std::path::PathBuf;
 
 use eval::Evaluator;
 use file::{Definitions, Source};
-use globals::Globals;
-use target::{Instance, Target};
+use globals::{Globals, Instance};
+use target::Target;
 
+use super::described::Described;
 use super::fault::Fault;
-use super::input::Described;
 use crate::settings::Environment;
 
 /// What helps where a file needs more of the language than is understood here.

@@ -5,59 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::TARGETS_MAX;
+use super::attributes::{LISTS, MAPS, OTHERS, TEXTS};
 use super::eval::{Evaluator, Scope};
 use super::file::{Attribute, Block};
+use super::globals::Instance;
 use super::value::Value;
+use crate::plan::described::Described;
 use crate::plan::fault::Fault;
-use crate::plan::input::Described;
-
-/// Attributes of a target that are texts.
-pub const TEXTS: [&str; 8] = [
-    "context",
-    "dockerfile",
-    "dockerfile-inline",
-    "target",
-    "network",
-    "shm-size",
-    "call",
-    "description",
-];
-/// Those that are lists of texts. `targets` is a group's.
-pub const LISTS: [&str; 9] = [
-    "inherits",
-    "platforms",
-    "tags",
-    "annotations",
-    "no-cache-filter",
-    "ulimits",
-    "entitlements",
-    "targets",
-    "ssh",
-];
-/// Those that are maps of texts.
-pub const MAPS: [&str; 4] = ["args", "contexts", "labels", "extra-hosts"];
-/// The others, which change nothing in a plan or are read by name.
-const OTHERS: [&str; 10] = [
-    "name",
-    "matrix",
-    "attest",
-    "cache-from",
-    "cache-to",
-    "secret",
-    "output",
-    "pull",
-    "no-cache",
-    "policy",
-];
-
-/// A block under the name that it has in the end.
-#[derive(Debug, Clone)]
-pub struct Instance<'a> {
-    pub block: &'a Block,
-    pub name: String,
-    /// What the axes of its matrix are.
-    pub names: BTreeMap<String, Value>,
-}
 
 /// What a target says of its build; nothing where it says nothing.
 #[derive(Debug, Default, Clone)]

@@ -231,6 +231,29 @@ pub fn calculated(number: f64) -> Result<Value, String> {
     }
 }
 
+/// One element of a list or map (hcl `ops.go` `Index`).
+pub fn element(value: Value, index: &Value) -> Result<Value, String> {
+    match value {
+        Value::List(mut values) => {
+            let at = index.count()?;
+            if at >= values.len() {
+                return Err(format!(
+                    "there is no element {at} in a list of {}",
+                    values.len()
+                ));
+            }
+            Ok(values.swap_remove(at))
+        }
+        Value::Map(mut values) => {
+            let key = index.text()?;
+            values
+                .remove(&key)
+                .ok_or_else(|| format!("there is no {key:?} in the map"))
+        }
+        other => Err(format!("{} has no elements", other.kind())),
+    }
+}
+
 /// A text that grows to [`TEXT_MAX_BYTES`] and no further.
 #[derive(Debug, Default)]
 pub struct Text(String);

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::value::Value;
+use super::super::value::{self, Value};
 use super::{bounded, elements, take};
 
 type Answer = Result<Value, String>;
@@ -135,7 +135,7 @@ fn flatten(value: &Value) -> Answer {
 }
 
 fn index(value: &Value, at: &Value) -> Answer {
-    super::super::eval::element(value.clone(), at)
+    value::element(value.clone(), at)
 }
 
 fn index_of(arguments: &[Value]) -> Answer {

@@ -1,0 +1,216 @@
+//! An engine's address, as it stands in `DOCKER_HOST` and in contexts (docker/cli `opts/hosts.go`,
+//! `ParseHost`).
+
+use std::fmt;
+use std::path::PathBuf;
+
+use hyper::Uri;
+
+use super::environment::Environment;
+use super::error::{ApiError, Result};
+use crate::system::USUAL_SOCKET;
+
+/// The ports of an engine that listens on TCP, without and with TLS (docker/cli `opts/hosts.go`).
+const PLAIN_PORT: u16 = 2375;
+pub(super) const TLS_PORT: u16 = 2376;
+
+/// How bytes get to an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A TCP port.
+    Tcp {
+        /// A name or an address; of IPv6 without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+        /// With TLS, and how.
+        tls: Option<Tls>,
+    },
+    /// `docker system dial-stdio` at the other end of ssh.
+    Ssh {
+        /// The user, if one is named.
+        user: Option<String>,
+        /// The machine.
+        host: String,
+        /// The port, if one is named.
+        port: Option<u16>,
+        /// The socket there, if one is named.
+        socket: Option<PathBuf>,
+        /// The ssh program.
+        program: PathBuf,
+    },
+}
+
+/// The certificates of a connection, as PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Who vouches for the server; without it the public authorities do.
+    pub authority: Option<PathBuf>,
+    /// Our own certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Trust any server.
+    pub any_server: bool,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp { host, port, .. } => write!(f, "tcp://{}:{port}", bracketed(host)),
+            Self::Ssh {
+                user,
+                host,
+                port,
+                socket,
+                ..
+            } => {
+                f.write_str("ssh://")?;
+                if let Some(user) = user {
+                    write!(f, "{user}@")?;
+                }
+                f.write_str(&bracketed(host))?;
+                if let Some(port) = port {
+                    write!(f, ":{port}")?;
+                }
+                if let Some(socket) = socket {
+                    write!(f, "{}", socket.display())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// An address of IPv6 in brackets, as a URL has it.
+pub(super) fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+/// Reads an engine's address; `what` names where it stands.
+pub(super) fn parse(
+    value: &str,
+    what: &str,
+    tls: Option<Tls>,
+    environment: &Environment,
+) -> Result<Address> {
+    let refuse = |reason: &str| ApiError::Setting {
+        what: what.to_owned(),
+        value: value.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let (scheme, rest) = value.trim().split_once("://").unwrap_or(("tcp", value));
+    match scheme {
+        "unix" if rest.is_empty() => Ok(Address::Unix(PathBuf::from(USUAL_SOCKET))),
+        "unix" => Ok(Address::Unix(PathBuf::from(rest))),
+        "tcp" => {
+            let (uri, host) = authority(rest).ok_or_else(|| refuse(EXPECTED))?;
+            if uri.path().len() > 1 {
+                return Err(refuse("an engine behind a path is not supported"));
+            }
+            let port = if tls.is_some() { TLS_PORT } else { PLAIN_PORT };
+            Ok(Address::Tcp {
+                host,
+                port: uri.port_u16().unwrap_or(port),
+                tls,
+            })
+        }
+        "ssh" => ssh(rest, environment).map_err(|reason| refuse(&reason)),
+        _ => Err(refuse(EXPECTED)),
+    }
+}
+
+const EXPECTED: &str = "expected unix:///path, tcp://host:port or ssh://user@host";
+
+/// `user@host:port/path`, and the host without brackets.
+fn authority(text: &str) -> Option<(Uri, String)> {
+    let uri: Uri = format!("http://{text}").parse().ok()?;
+    let host = uri.host()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    // `http::Uri` takes `host:` and `host:99999` for a host without a port.
+    let port = uri.authority()?.as_str().rsplit_once(']');
+    let tail = port.map_or(uri.authority()?.as_str(), |(_, tail)| tail);
+    let has_port = tail.contains(':');
+    (!host.is_empty() && has_port == uri.port_u16().is_some())
+        .then(|| (uri.clone(), host.to_owned()))
+}
+
+/// docker/cli `cli/connhelper/ssh/ssh.go`, `ParseURL`.
+fn ssh(rest: &str, environment: &Environment) -> std::result::Result<Address, String> {
+    let (uri, host) = authority(rest).ok_or(EXPECTED)?;
+    let user = uri.authority().and_then(|whole| {
+        let (user, _) = whole.as_str().rsplit_once('@')?;
+        Some(user.to_owned())
+    });
+    if user.as_ref().is_some_and(|user| user.contains(':')) {
+        return Err("ssh takes no password from a URL; use a key".to_owned());
+    }
+    // Neither may look like an option of ssh.
+    if host.starts_with('-') || user.as_ref().is_some_and(|user| user.starts_with('-')) {
+        return Err("a host and a user cannot begin with a dash".to_owned());
+    }
+    if uri.query().is_some() {
+        return Err("an address of ssh has no query".to_owned());
+    }
+    let program = environment
+        .search
+        .iter()
+        .map(|folder| folder.join("ssh"))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from("/usr/bin/ssh"));
+    Ok(Address::Ssh {
+        user,
+        host,
+        port: uri.port_u16(),
+        socket: (uri.path().len() > 1).then(|| PathBuf::from(uri.path())),
+        program,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(host: &str) -> Result<Address> {
+        parse(host, "DOCKER_HOST", None, &Environment::default())
+    }
+
+    #[test]
+    fn addresses_are_read_as_docker_reads_them() {
+        for (host, expected) in [
+            ("unix:///run/x.sock", "unix:///run/x.sock"),
+            ("unix://", "unix:///var/run/docker.sock"),
+            ("tcp://10.0.0.1", "tcp://10.0.0.1:2375"),
+            ("tcp://10.0.0.1:99", "tcp://10.0.0.1:99"),
+            ("ci.example:99", "tcp://ci.example:99"),
+            ("tcp://[fd00::1]:99", "tcp://[fd00::1]:99"),
+            ("tcp://[fd00::1]", "tcp://[fd00::1]:2375"),
+            ("ssh://ci.example", "ssh://ci.example"),
+            ("ssh://me@ci.example:22", "ssh://me@ci.example:22"),
+            ("ssh://me@ci/run/d.sock", "ssh://me@ci/run/d.sock"),
+        ] {
+            assert_eq!(found(host).expect(host).to_string(), expected, "{host}");
+        }
+        for host in [
+            "npipe:////./pipe/docker_engine",
+            "fd://",
+            "https://ci.example",
+            "tcp://",
+            "tcp://host:99999",
+            "tcp://host:",
+            "tcp://host/below",
+            "ssh://",
+            "ssh://me:secret@host",
+            "ssh://-oProxyCommand=x",
+            "ssh://-l@host",
+        ] {
+            let error = found(host).expect_err(host).to_string();
+            assert!(error.starts_with("DOCKER_HOST "), "{error}");
+        }
+    }
+}
