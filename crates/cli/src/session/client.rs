@@ -1,6 +1,6 @@
 //! The commands' side of a session: starting the background process, and talking to it.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -11,6 +11,10 @@ use super::protocol::{Event, Request};
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::settings::Settings;
+
+/// How often a session that drops a connection is asked again.
+const CONNECTIONS_MAX: u32 = 3;
+const ENDED: &str = "the background process ended early; the next `larder up` clears what it left";
 
 /// A session that a command uses.
 #[derive(Debug)]
@@ -39,13 +43,22 @@ pub fn up(settings: &Settings, place: &Place, report: &Report) -> Done<Running> 
 /// Asks the session of `place`, and shows what it says on the way; the answer is the last event.
 /// `None` if no session runs.
 pub fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> {
-    match connect(place, request)? {
-        Some(stream) => last_event(stream, report).map(Some),
-        None => Ok(None),
+    // One that was killed a moment ago still takes a connection, and drops it without a word.
+    for _ in 0..CONNECTIONS_MAX {
+        let Some(stream) = connect(place, request)? else {
+            return Ok(None);
+        };
+        if let Some(event) = last_event(stream, report)? {
+            return Ok(Some(event));
+        }
     }
+    Err(Failure::failed(
+        "the session takes connections and does not answer",
+    ))
 }
 
-/// Connects and writes a request; `None` if no session runs.
+/// Connects and writes a request; `None` if no session runs. One that died before it took the request
+/// is found out by its answer.
 pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
     leftovers::unblock(place);
     let Ok(mut stream) = UnixStream::connect(place.control()) else {
@@ -53,10 +66,12 @@ pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
     };
     let mut line = serde_json::to_vec(&request).expect("a request has a JSON form");
     line.push(b'\n');
-    stream
-        .write_all(&line)
-        .map_err(|error| Failure::failed(format!("the session does not listen: {error}")))?;
-    Ok(Some(stream))
+    match stream.write_all(&line) {
+        Err(error) if !is_hang_up(&error) => Err(Failure::failed(format!(
+            "the session does not listen: {error}"
+        ))),
+        _ => Ok(Some(stream)),
+    }
 }
 
 fn start(settings: &Settings, report: &Report) -> Done<Box<Job>> {
@@ -78,26 +93,66 @@ fn start(settings: &Settings, report: &Report) -> Done<Box<Job>> {
     drop(input);
     let output = child.stdout.take().expect("it is piped");
     match last_event(output, report)? {
-        Event::Running(job) => Ok(job),
-        Event::Failed(failure) => Err(failure),
-        other => Err(Failure::failed(format!(
+        Some(Event::Running(job)) => Ok(job),
+        Some(Event::Failed(failure)) => Err(failure),
+        Some(other) => Err(Failure::failed(format!(
             "the background process said {other:?}"
         ))),
+        None => Err(Failure::failed(ENDED)),
     }
 }
 
-fn last_event(from: impl Read, report: &Report) -> Done<Event> {
+/// What a session says last; `None` if it ends without a word.
+fn last_event(from: impl Read, report: &Report) -> Done<Option<Event>> {
+    let mut silent = true;
     for line in BufReader::new(from).lines() {
-        let line =
-            line.map_err(|error| Failure::failed(format!("the session broke off: {error}")))?;
+        let line = match line {
+            Err(error) if silent && is_hang_up(&error) => return Ok(None),
+            line => {
+                line.map_err(|error| Failure::failed(format!("the session broke off: {error}")))?
+            }
+        };
+        silent = false;
         let event: Event = serde_json::from_str(&line)
             .map_err(|error| Failure::failed(format!("the session said {line:?}: {error}")))?;
         if event.is_last() {
-            return Ok(event);
+            return Ok(Some(event));
         }
         report.event(&event);
     }
-    Err(Failure::failed(
-        "the background process ended without a word; the next `larder up` clears what it left",
-    ))
+    if silent {
+        return Ok(None);
+    }
+    Err(Failure::failed(ENDED))
+}
+
+/// Whether the other side is gone.
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is heard of a session that says this, and is gone with a request unread.
+    fn heard(said: &[u8]) -> Done<Option<Event>> {
+        let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+        ours.write_all(b"\"status\"\n").expect("written");
+        theirs.write_all(said).expect("written");
+        drop(theirs);
+        last_event(ours, &Report::new(true))
+    }
+
+    #[test]
+    fn a_session_that_is_gone_is_told_from_one_that_breaks_off() {
+        assert!(matches!(heard(b""), Ok(None)));
+        let note = serde_json::to_vec(&Event::Note("saving".to_owned())).expect("JSON");
+        let broken = heard(&[note, b"\n".to_vec()].concat());
+        let why = broken.expect_err("it did not end").message;
+        assert!(why.contains("broke off"), "{why}");
+    }
 }
