@@ -13,14 +13,14 @@ use larder_model::archive::Archive;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, ArchiveWriter, Objects};
 
-use super::stages;
+use super::{stages, text};
 
 /// Longer configurations are not looked into: `BuildKit`'s own bound for a cache's records is 1 MiB.
 const CONFIGURATION_BYTES_MAX: u64 = 8 << 20;
 
 /// The archive that is continued.
 pub struct Former<'a> {
-    pub contents: &'a Contents,
+    contents: &'a Contents,
     reader: ArchiveReader,
     lineage: &'a Lineage,
 }
@@ -72,7 +72,7 @@ impl<'a> Former<'a> {
             let size = both.len() as u64;
             let content = stream::iter([Ok::<_, String>(Bytes::from(both))]);
             let stored = writer.blob(&name, size, content).await;
-            stored.map_err(|error| error.to_string())?;
+            stored.map_err(text)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use larder_engine::api::{ApiError, Chains, ExportStream, Remote};
 use larder_engine::archive::{Contents, Documents, ExportReader, in_two};
 use larder_store::ArchiveWriter;
 
+use super::text;
 use crate::report::Report;
 
 /// What is exported, and what the archive before this one holds.
@@ -89,9 +90,4 @@ impl Export<'_> {
         self.report.clear_progress();
         reader.finish().await.map_err(text)
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }

@@ -33,3 +33,9 @@ pub mod output;
 pub mod restore;
 pub mod save;
 pub mod stages;
+
+/// An error as part of a sentence.
+#[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}

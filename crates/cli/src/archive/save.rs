@@ -18,7 +18,7 @@ use super::door::Door;
 use super::export::Export;
 use super::find::Usable;
 use super::note::JobNote;
-use super::{cache, carried, kept, stages};
+use super::{cache, carried, kept, stages, text};
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::session::facts::now_ms;
@@ -143,11 +143,6 @@ fn chains(door: &Door) -> Chains {
     } else {
         Chains::Tops
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// Stores and publishes. `plan` is what the job's builds depended on.

@@ -69,12 +69,7 @@ fn show<D: Document + Serialize>(
 }
 
 fn archives(found: &[Found<Archive>], all: bool) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "ARCHIVE", "LINEAGE", "ENGINE", "AGE", "SIZE", "NEW", "STORED", "PARENT",
-    ]);
-    for one in found {
+    let rows = found.iter().map(|one| {
         let archive = &one.document;
         let statistics = &archive.statistics;
         let bytes = [
@@ -83,19 +78,13 @@ fn archives(found: &[Found<Archive>], all: bool) -> Table {
             statistics.stored_bytes,
         ];
         let parent = archive.parent.map(|parent| parent.short());
-        table.add_row(row(one, all, bytes, parent, archive.sibling));
-    }
-    align(&mut table);
-    table
+        row(one, all, bytes, parent, archive.sibling)
+    });
+    table(["ARCHIVE", "SIZE"], rows)
 }
 
 fn snapshots(found: &[Found], all: bool) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "SNAPSHOT", "LINEAGE", "ENGINE", "AGE", "IN USE", "NEW", "STORED", "PARENT",
-    ]);
-    for one in found {
+    let rows = found.iter().map(|one| {
         let snapshot = &one.document;
         let statistics = &snapshot.statistics;
         let bytes = [
@@ -104,9 +93,23 @@ fn snapshots(found: &[Found], all: bool) -> Table {
             statistics.stored_bytes,
         ];
         let parent = snapshot.parent.map(|parent| parent.short());
-        table.add_row(row(one, all, bytes, parent, snapshot.sibling));
+        row(one, all, bytes, parent, snapshot.sibling)
+    });
+    table(["SNAPSHOT", "IN USE"], rows)
+}
+
+fn table([what, size]: [&str; 2], rows: impl Iterator<Item = [String; 8]>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        what, "LINEAGE", "ENGINE", "AGE", size, "NEW", "STORED", "PARENT",
+    ]);
+    table.add_rows(rows);
+    for column in 3..7 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
-    align(&mut table);
     table
 }
 
@@ -139,12 +142,4 @@ fn row<D: Document>(
             parent
         },
     ]
-}
-
-fn align(table: &mut Table) {
-    for column in 3..7 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! The archive door on real engines of two versions: what one machine builds and saves, a fresh one
 //! restores and finds. Root is needed.
 
+#[path = "../../../engine/tests/engine/application.rs"]
+mod application;
 #[path = "../../../registry/tests/registry/distribution.rs"]
 #[allow(dead_code)] // shared with tests that use all of it, as are those below
 mod distribution;

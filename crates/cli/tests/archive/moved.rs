@@ -10,9 +10,10 @@ use std::process::Command;
 use larder_engine::ImageStore;
 use serde_json::Value;
 
+use crate::application::BASE;
 use crate::distribution::Distribution;
 use crate::engines::{Version, must};
-use crate::kit::{BASE, Site, Work, save_base};
+use crate::kit::{Site, Work, save_base};
 
 /// Pushes the one image of a `docker save` tar: its blobs, and its manifest under a tag.
 fn push(registry: &Distribution, tar: &Path, repository: &str, tag: &str) {

@@ -5,8 +5,9 @@ use std::fs;
 use larder_engine::ImageStore;
 use serde_json::Value;
 
+use crate::application::DOCKERFILE;
 use crate::engines::{Version, must};
-use crate::kit::{DOCKERFILE, Work};
+use crate::kit::Work;
 
 /// Two steps before the source, two from there.
 const ONE_STAGE: &str = "FROM base:1\n\

@@ -1,7 +1,7 @@
-//! Loading in turns, and side by side. A graph driver writes all of a stream to its disk before it unpacks the first
-//! layer (moby `image/tarexport/load.go`, `Load`: `Untar` into a temporary folder). Of several streams
-//! it can receive the next while it unpacks the one before; and as it unpacks each on one core, images
-//! that share little are loaded side by side.
+//! Loading in turns, and side by side. A graph driver writes all of a stream to its disk before it
+//! unpacks the first layer (moby `image/tarexport/load.go`, `Load`: `Untar` into a temporary folder). Of
+//! several streams it can receive the next while it unpacks the one before; and as it unpacks each on
+//! one core, images that share little are loaded side by side.
 
 use std::collections::HashSet;
 

@@ -3,6 +3,7 @@
 //! Every test stands on a [`machine::Machine`], network and mount namespaces of its own, so that tests
 //! run side by side and none can touch the real host's firewall, interfaces or engine.
 
+mod application;
 mod engines;
 mod faults;
 mod machine;

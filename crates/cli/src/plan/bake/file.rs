@@ -117,15 +117,7 @@ impl Definitions {
         };
         let label = label.as_str().to_owned();
         let attributes = self.hcl_attributes(file, &kind, block.body)?;
-        self.block(
-            &kind,
-            Block {
-                is_target: kind == "target",
-                label,
-                at,
-                attributes,
-            },
-        );
+        self.block(&kind, label, at, attributes);
         Ok(())
     }
 
@@ -209,16 +201,7 @@ impl Definitions {
             let expr = self.expression(at, value)?;
             attributes.insert(name.clone(), Attribute { at, expr });
         }
-        let label = label.to_owned();
-        self.block(
-            kind,
-            Block {
-                is_target: kind == "target",
-                label,
-                at,
-                attributes,
-            },
-        );
+        self.block(kind, label.to_owned(), at, attributes);
         Ok(())
     }
 
@@ -236,7 +219,19 @@ impl Definitions {
         self.attributes.insert(name, attribute);
     }
 
-    fn block(&mut self, kind: &str, block: Block) {
+    fn block(
+        &mut self,
+        kind: &str,
+        label: String,
+        at: At,
+        attributes: BTreeMap<String, Attribute>,
+    ) {
+        let block = Block {
+            is_target: kind == "target",
+            label,
+            at,
+            attributes,
+        };
         match kind {
             "variable" => drop(self.variables.insert(block.label.clone(), block)),
             "function" => drop(self.functions.insert(block.label.clone(), block)),
