@@ -37,6 +37,9 @@ echo 0 > /proc/sys/net/ipv4/ip_forward
 echo ready
 while :; do sleep 1000 & wait; done";
 
+/// How the command line of [`INIT`]'s sleep begins.
+const SLEEP: &str = "sleep 1000";
+
 /// A machine with an empty state folder. Dropping it ends all its processes, and with them go its
 /// mounts, its loop devices and its network.
 pub struct Machine {
@@ -93,9 +96,9 @@ impl Machine {
             folder,
             untouched: String::new(),
         };
-        // The first process is just starting its sleep, and is seen twice until that has begun.
+        // Until the first process's sleep has begun there is none, or a second first process.
         let started = Instant::now();
-        while !machine.processes().is_empty() {
+        while !machine.rests() {
             assert!(started.elapsed() < Duration::from_secs(5), "it never rests");
             std::thread::yield_now();
         }
@@ -177,23 +180,35 @@ impl Machine {
         PathBuf::from(format!("/proc/{}/root/proc/{pid}", self.pid))
     }
 
+    /// A process's command line, words by spaces.
+    fn line_of(&self, pid: i32) -> String {
+        let line = fs::read(self.proc(pid).join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ")
+    }
+
+    /// The first process's children: its sleep, and the orphans that it adopted.
+    fn adopted(&self) -> Vec<i32> {
+        let children = self.proc(1).join("task/1/children");
+        numbers(&fs::read_to_string(children).expect("it runs"))
+    }
+
+    /// Whether the first process's sleep is all that runs.
+    fn rests(&self) -> bool {
+        let children = self.adopted();
+        let sleeps = |pid: &i32| self.line_of(*pid).starts_with(SLEEP);
+        children.iter().any(sleeps) && self.processes().is_empty()
+    }
+
     /// The machine's processes as it numbers them, containers' too, less the first one and its sleep.
     pub fn processes(&self) -> Vec<(i32, String)> {
-        let line_of = |pid: i32| {
-            let line = fs::read(self.proc(pid).join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).replace('\0', " ")
-        };
-        let init = line_of(1);
-        let idle = fs::read_to_string(self.proc(1).join("task/1/children")).expect("it runs");
-        let idle: Vec<i32> = numbers(&idle);
+        let idle = self.adopted();
         let all = fs::read_dir(format!("/proc/{}/root/proc", self.pid)).expect("listed");
         let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let mut found = Vec::new();
         for pid in pids.filter(|pid| *pid != 1) {
-            let line = line_of(pid);
-            let sleeps = line.starts_with("sleep 1000") || line == init;
+            let line = self.line_of(pid);
             // What has ended and was not yet reaped has no command line.
-            if !line.is_empty() && !(idle.contains(&pid) && sleeps) {
+            if !line.is_empty() && !(idle.contains(&pid) && line.starts_with(SLEEP)) {
                 found.push((pid, line));
             }
         }
@@ -309,11 +324,12 @@ impl Drop for Machine {
             // It is read when a test has failed.
             eprintln!("{}", log.map(|log| text(&log)).unwrap_or_default());
         }
-        // unshare(1) takes the first process along, and with that every other one ends.
-        let _ = self.init.kill();
-        let _ = self.init.wait();
+        // With the first process every other one ends, and unshare(1), which waits for it and reaps it.
+        if let Some(first) = rustix::process::Pid::from_raw(self.pid) {
+            let _ = rustix::process::kill_process(first, rustix::process::Signal::KILL);
+        }
         let started = Instant::now();
-        while Path::new(&format!("/proc/{}", self.pid)).exists() && started.elapsed() < LIMIT {
+        while let (Ok(None), true) = (self.init.try_wait(), started.elapsed() < LIMIT) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
