@@ -4,6 +4,7 @@
 //! Images of stages, whose names are ours, are completed in place. An image of the user's stays as it
 //! is, and gets a companion: the same layers, with a configuration that knows more.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -77,13 +78,14 @@ impl<'a> Former<'a> {
         Ok(())
     }
 
-    /// The companions of images that are taken over.
-    pub fn companions<'b>(
-        &'b self,
-        kept: &'b [SavedImage],
-    ) -> impl Iterator<Item = &'b SavedImage> {
+    /// The companions of images that are taken over. One may be several images'.
+    pub fn companions(&self, kept: &[SavedImage]) -> Vec<SavedImage> {
+        let mut ids: HashSet<&str> = kept.iter().map(|image| image.id.as_str()).collect();
         let tags = kept.iter().flat_map(|image| &image.tags);
         tags.filter_map(|tag| self.contents.image(&stages::companion(self.lineage, tag)))
+            .filter(|companion| ids.insert(&companion.id))
+            .cloned()
+            .collect()
     }
 
     /// The image that knows most of the same steps, unless that is this one.

@@ -269,8 +269,7 @@ async fn take_images(
     let split = kept::split(&door.engine, chains(door), names, former, is_held).await;
     let mut split = split.map_err(text)?;
     let before = Former::new(archive, former, &door.lineage, &door.objects);
-    let companions: Vec<SavedImage> = before.companions(&split.kept).cloned().collect();
-    split.kept.extend(companions);
+    split.kept.extend(before.companions(&split.kept));
     for blob in split.kept.iter().flat_map(SavedImage::blobs) {
         writer.keep(blob);
     }

@@ -46,7 +46,10 @@ pub fn is_ours(name: &str) -> bool {
 
 /// What the image is called that knows more of its steps than one of the user's, which stays as it is.
 pub fn companion(lineage: &Lineage, of: &str) -> String {
-    format!("{REGISTRY}/{}:{COMPANION}{}", path(lineage), tag(of))
+    // Names differ in more than a tag may hold.
+    let digest = blake3::hash(of.as_bytes()).to_hex();
+    let tag = tag(&format!("{COMPANION}{}-{of}", &digest[..12]));
+    format!("{REGISTRY}/{}:{tag}", path(lineage))
 }
 
 /// Whether an image is somebody's companion.
@@ -170,5 +173,20 @@ mod tests {
             }
             assert!(is_companion(&companion) && !is_companion(&built.name));
         }
+    }
+
+    #[test]
+    fn each_name_has_a_companion_of_its_own() {
+        let long = "a/".repeat(100);
+        let names = [
+            "a/b:1",
+            "a_b:1",
+            "a:b_1",
+            &format!("{long}b"),
+            &format!("{long}c"),
+        ];
+        let companions = names.map(|name| companion(&lineage("shop"), name));
+        let distinct: std::collections::BTreeSet<&String> = companions.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{companions:?}");
     }
 }

@@ -139,9 +139,14 @@ impl Contents {
         Self::new(self.image_store, images, &sizes, self.aliases.clone())
     }
 
-    /// The images of both.
+    /// The images of both; an image that both have has the names of both.
     pub fn and(mut self, other: Self) -> Result<Self> {
-        self.images.extend(other.images);
+        for image in other.images {
+            match self.images.iter_mut().find(|it| it.id == image.id) {
+                None => self.images.push(image),
+                Some(same) => same.name(image.tags),
+            }
+        }
         self.blobs.extend(other.blobs);
         self.aliases.extend(other.aliases);
         self.check()?;
@@ -151,7 +156,10 @@ impl Contents {
     /// Gives an image of a graph driver another configuration: the blob that must hold it. `None`
     /// if another image is that one already.
     pub fn configure(&mut self, at: usize, configuration: &[u8]) -> Option<String> {
-        let image = self.configured(at, configuration)?;
+        let image = self.with_configuration(at, configuration);
+        if self.image(&image.id).is_some() {
+            return None;
+        }
         let name = image.documents[0].clone();
         self.images[at] = image;
         self.blobs.insert(name.clone(), configuration.len() as u64);
@@ -161,10 +169,11 @@ impl Contents {
     }
 
     /// Adds an image like another one, with this configuration and this name: the blob that must hold
-    /// the configuration. `None` if there is an image with that or of that name.
+    /// the configuration. An image that has it already gets the name, and `None` is returned.
     pub fn add_like(&mut self, at: usize, configuration: &[u8], tag: String) -> Option<String> {
-        let mut image = self.configured(at, configuration)?;
-        if self.image(&tag).is_some() {
+        let mut image = self.with_configuration(at, configuration);
+        if let Some(same) = self.images.iter_mut().find(|it| it.id == image.id) {
+            same.name(vec![tag]);
             return None;
         }
         image.tags = vec![tag];
@@ -174,8 +183,8 @@ impl Contents {
         Some(name)
     }
 
-    /// An image as it is with another configuration, unless there is one that has it.
-    fn configured(&self, at: usize, configuration: &[u8]) -> Option<SavedImage> {
+    /// An image as it is with another configuration.
+    fn with_configuration(&self, at: usize, configuration: &[u8]) -> SavedImage {
         let digits = hex(digest(&SHA256, configuration).as_ref());
         let mut image = self.images[at].clone();
         image.id = format!("sha256:{digits}");
@@ -184,7 +193,7 @@ impl Contents {
             Some(_) => format!("{OCI_BLOBS}{digits}"),
             None => format!("{digits}.json"),
         };
-        self.image(&image.id).is_none().then_some(image)
+        image
     }
 
     /// Reads the JSON form.
@@ -277,6 +286,15 @@ impl SavedImage {
     pub fn chain_ids(&self) -> Vec<String> {
         let diff_ids: Vec<String> = self.layers.iter().map(|it| it.diff_id.clone()).collect();
         chain_ids(&diff_ids)
+    }
+
+    /// Gives it names, those that it has not yet.
+    fn name(&mut self, tags: Vec<String>) {
+        for tag in tags {
+            if !self.tags.contains(&tag) {
+                self.tags.push(tag);
+            }
+        }
     }
 
     /// Every blob that it is made of.

@@ -270,5 +270,22 @@ fn an_archive_goes_on_with_images_of_the_one_before() {
     // What no image needs any more is left behind.
     let none = former.only(Vec::new()).expect("nothing");
     assert_eq!(none.and(new.clone()).expect("new"), new);
-    assert!(new.clone().and(new).is_err(), "the same image twice");
+    // An image that both have is there once, with both's names.
+    let mut named = new.clone();
+    named.images[0].tags = vec!["app:2".into(), "app:3".into()];
+    let both = new.and(named).expect("the same");
+    assert_eq!(both.images.len(), 1);
+    assert_eq!(both.images[0].tags, ["app:2", "app:3"]);
+}
+
+#[test]
+fn images_of_one_configuration_are_one_with_both_names() {
+    let mut contents = read(&export().0, 4096, Overlay2).expect("read").1;
+    let before = contents.images.len();
+    let blob = contents.add_like(0, b"{}", "more:1".into());
+    let blob = blob.expect("another configuration");
+    assert_eq!(contents.blobs.get(&blob), Some(&2));
+    assert_eq!(contents.add_like(0, b"{}", "more:2".into()), None);
+    assert_eq!(contents.images.len(), before + 1);
+    assert_eq!(contents.images[before].tags, ["more:1", "more:2"]);
 }
