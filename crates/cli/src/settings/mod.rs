@@ -158,6 +158,11 @@ impl Settings {
         let location = Location::parse(&self.store)?;
         Ok(location.open(&self.store_access.0)?)
     }
+
+    /// Whether the store is a folder, and reading from it asks no other machine.
+    pub fn store_is_folder(&self) -> bool {
+        Location::parse(&self.store).is_ok_and(|location| location.as_folder().is_some())
+    }
 }
 
 /// What is around a command that looks at builds.
