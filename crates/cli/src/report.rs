@@ -4,6 +4,7 @@
 //! says on the way goes to standard error, so that `larder run` leaves its command's output alone.
 
 mod archive;
+pub mod table;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;

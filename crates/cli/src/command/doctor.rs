@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 use larder_engine::program;
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog;
@@ -12,7 +12,7 @@ use crate::archive::builder::{self, Builder, Docker, Strategy};
 use crate::archive::door;
 use crate::args::Doctor;
 use crate::exit::Done;
-use crate::report::Report;
+use crate::report::{Report, table};
 use crate::session::machine;
 use crate::settings::{self, Settings};
 
@@ -86,7 +86,7 @@ pub fn run(verb: &Doctor, report: &Report) -> Done {
         let text = serde_json::to_string_pretty(&findings);
         report.answer(&text.expect("findings have a JSON form"));
     } else {
-        report.answer(&table(&findings).to_string());
+        report.answer(&table::text(&about(&findings)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -144,9 +144,8 @@ async fn store(settings: &Settings) -> Done<Store> {
     })
 }
 
-fn table(findings: &Findings) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+fn about(findings: &Findings) -> Table {
+    let mut table = table::plain();
     let row = |what: &str, found: Result<String, &String>| match found {
         Ok(text) => ["ok".to_owned(), what.to_owned(), text],
         Err(why) => ["no".to_owned(), what.to_owned(), why.clone()],

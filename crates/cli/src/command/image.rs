@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use indicatif::HumanBytes;
 use larder_model::reference::ImageReference;
 use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
 use crate::plan::platforms::{host_platform, platform};
-use crate::report::Report;
+use crate::report::{Report, table};
 use crate::settings::Settings;
 
 /// The most time that registries are given.
@@ -110,8 +109,7 @@ fn answer<T>(
 }
 
 fn text(image: &Resolved) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = table::plain();
     let none = || "-".to_owned();
     let optional = |digest: &Option<Digest>| digest.as_ref().map_or_else(none, ToString::to_string);
     let platforms = image.platforms.iter().map(ToString::to_string);
@@ -135,5 +133,5 @@ fn text(image: &Resolved) -> String {
         let left = format!("{} of {} left", limit.remaining, limit.limit);
         table.add_row(["pulls".to_owned(), left]);
     }
-    format!("{}\n{table}", image.reference)
+    format!("{}\n{}", image.reference, table::text(&table))
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use indicatif::HumanBytes;
 use larder_model::archive::Archive;
 use larder_model::document::Document;
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::Ls;
 use crate::exit::Done;
-use crate::report::{Report, age};
+use crate::report::{Report, age, table};
 use crate::session::facts::now_ms;
 use crate::settings::Settings;
 
@@ -41,7 +41,7 @@ fn show<D: Document + Serialize>(
     verb: &Ls,
     settings: &Settings,
     what: &str,
-    table: fn(&[Found<D>], bool) -> Table,
+    rows: fn(&[Found<D>], bool) -> Table,
     report: &Report,
 ) -> Done {
     let objects = settings.open_store()?;
@@ -63,7 +63,7 @@ fn show<D: Document + Serialize>(
             settings.project, settings.store
         ));
     } else {
-        report.answer(&table(&found, verb.all).to_string());
+        report.answer(&table::text(&rows(&found, verb.all)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -80,7 +80,7 @@ fn archives(found: &[Found<Archive>], all: bool) -> Table {
         let parent = archive.parent.map(|parent| parent.short());
         row(one, all, bytes, parent, archive.sibling)
     });
-    table(["ARCHIVE", "SIZE"], rows)
+    listed(["ARCHIVE", "SIZE"], rows)
 }
 
 fn snapshots(found: &[Found], all: bool) -> Table {
@@ -95,12 +95,11 @@ fn snapshots(found: &[Found], all: bool) -> Table {
         let parent = snapshot.parent.map(|parent| parent.short());
         row(one, all, bytes, parent, snapshot.sibling)
     });
-    table(["SNAPSHOT", "IN USE"], rows)
+    listed(["SNAPSHOT", "IN USE"], rows)
 }
 
-fn table([what, size]: [&str; 2], rows: impl Iterator<Item = [String; 8]>) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+fn listed([what, size]: [&str; 2], rows: impl Iterator<Item = [String; 8]>) -> Table {
+    let mut table = table::plain();
     table.set_header([
         what, "LINEAGE", "ENGINE", "AGE", size, "NEW", "STORED", "PARENT",
     ]);

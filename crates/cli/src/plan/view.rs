@@ -1,13 +1,13 @@
 //! How builds are shown: as JSON and as tables.
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 use larder_model::dockerfile::Origin;
 use larder_model::plan::{Plan, PlannedImage, PlannedStage};
 use serde_json::{Value, json};
 
 use super::record::NamedPlan;
 use super::survey::Survey;
-use crate::report::age;
+use crate::report::{age, table};
 use crate::session::facts::now_ms;
 
 /// The JSON form of `larder plan`: of one build the plan itself, of several a list.
@@ -100,15 +100,14 @@ pub fn title(named: &NamedPlan) -> String {
     }
 }
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+fn headed(header: &[&str]) -> Table {
+    let mut table = table::plain();
     table.set_header(header);
     table
 }
 
 fn images(survey: &Survey, plan: &Plan) -> String {
-    let mut table = table(&["IMAGE", "IDENTITY", "SINCE", "USED BY"]);
+    let mut table = headed(&["IMAGE", "IDENTITY", "SINCE", "USED BY"]);
     for image in &plan.images {
         let known = survey.known(image);
         let identity = match (&image.identity, image.reached) {
@@ -126,7 +125,7 @@ fn images(survey: &Survey, plan: &Plan) -> String {
         };
         table.add_row([name, identity, since, used_by(image)]);
     }
-    table.to_string()
+    table::text(&table)
 }
 
 fn used_by(image: &PlannedImage) -> String {
@@ -138,7 +137,7 @@ fn used_by(image: &PlannedImage) -> String {
 }
 
 fn stages(survey: &Survey, named: &NamedPlan) -> String {
-    let mut table = table(&["STAGE", "FROM", "NEXT BUILD"]);
+    let mut table = headed(&["STAGE", "FROM", "NEXT BUILD"]);
     let diff = survey.diff(named);
     for stage in &named.plan.stages {
         let fate = match &diff {
@@ -151,7 +150,7 @@ fn stages(survey: &Survey, named: &NamedPlan) -> String {
         let from = origin(&named.plan.stages, &stage.base);
         table.add_row([stage.label.clone(), from, fate]);
     }
-    table.to_string()
+    table::text(&table)
 }
 
 fn origin(stages: &[PlannedStage], origin: &Origin) -> String {
