@@ -170,14 +170,16 @@ fn described_in(files: &[PathBuf], around: &BuildSurroundings) -> Result<Vec<Des
 
 fn stdin() -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
-    let mut limited = std::io::stdin().take(FILE_MAX_BYTES);
-    match limited.read_to_end(&mut text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Fault::file(
-            Path::new(STDIN),
-            format!("standard input cannot be read: {error}"),
-        )),
+    let refuse = |why: String| Fault::file(Path::new(STDIN), why);
+    let mut limited = std::io::stdin().take(FILE_MAX_BYTES + 1);
+    let read = limited.read_to_end(&mut text);
+    read.map_err(|error| refuse(format!("standard input cannot be read: {error}")))?;
+    // Half a Dockerfile is another one.
+    if text.len() as u64 > FILE_MAX_BYTES {
+        let why = format!("standard input has more than the {FILE_MAX_BYTES} bytes that are read");
+        return Err(refuse(why));
     }
+    Ok(text)
 }
 
 /// The builds of one image of a compose or bake file.
@@ -241,6 +243,11 @@ impl Options {
                     "--build-context {context:?} has no value; write NAME=FOLDER or NAME=docker-image://IMAGE"
                 ))
             })?;
+            if name.is_empty() {
+                return Err(Fault::option(format!(
+                    "--build-context {context:?} has no name; write NAME=FOLDER"
+                )));
+            }
             contexts.insert(name.to_owned(), NamedContext::parse(value));
         }
         Ok(Self {
