@@ -87,3 +87,14 @@ fn what_is_no_extra_file_is_refused() {
         assert!(said.error.contains(word), "{extra:?}: {}", said.error);
     }
 }
+
+#[test]
+fn a_fault_of_a_long_word_is_told_in_short() {
+    let project = project();
+    let word = format!("{}x{}", "${A:-".repeat(5_000), "}".repeat(5_000));
+    project.write("Dockerfile", &format!("ARG A\nFROM {word}\n"));
+    let said = project.run(&["plan", "--offline", "--json"]);
+    assert_eq!(said.code, 2);
+    assert!(said.error.contains("nested") && said.error.len() < 2_000);
+    assert!(said.out.len() < 3_000, "{}", said.out.len());
+}
