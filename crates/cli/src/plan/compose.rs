@@ -146,8 +146,8 @@ impl Project<'_> {
         document.apply_merge().map_err(refuse)?;
         let beside = self.main.join(&folder).join(".env");
         // Without the file there are no values in it.
-        let mut values = variables::dotenv(&std::fs::read_to_string(beside).unwrap_or_default());
-        values.extend(self.environment.clone());
+        let beside = std::fs::read_to_string(beside).unwrap_or_default();
+        let values = variables::dotenv(&beside, self.environment);
         Ok(File {
             shown,
             folder,
@@ -202,7 +202,11 @@ impl Project<'_> {
         }
         let services = file.document.get("services").and_then(Value::as_mapping);
         for (name, _) in services.into_iter().flatten() {
-            let name = name.as_str().unwrap_or_default();
+            let name = name.as_str().ok_or_else(|| {
+                let name = yaml_serde::to_string(name).unwrap_or_default();
+                let why = format!("the name {} is not a text; put it in quotes", name.trim());
+                Fault::file(&file.shown, format!("services: {why}"))
+            })?;
             let build = self.service(file, name, 0)?;
             if build.is_built {
                 found.retain(|(other, _)| other != name);
@@ -420,6 +424,7 @@ services:
                 "set X",
             ),
             ("FROM: x\n", "services"),
+            ("services: { 1: { build: . } }\n", "1 is not a text"),
         ] {
             let fault = read(text).expect_err(text);
             assert!(fault.to_string().contains(word), "{fault}");
