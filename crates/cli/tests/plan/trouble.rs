@@ -98,3 +98,19 @@ fn a_fault_of_a_long_word_is_told_in_short() {
     assert!(said.error.contains("nested") && said.error.len() < 2_000);
     assert!(said.out.len() < 3_000, "{}", said.out.len());
 }
+
+#[test]
+fn an_option_of_the_verb_stands_under_no_other_heading() {
+    for (verb, options) in [
+        ("plan", &["--json"][..]),
+        ("explain", &["--json"]),
+        ("key", &["--write", "--ladder", "--allow-unresolved"]),
+    ] {
+        let help = project().run(&[verb, "--help"]).done();
+        let own = help.split("\nBuild:").next().expect("a first part");
+        for option in options {
+            assert!(own.contains(option), "{verb} {option}: {help}");
+        }
+        assert!(help.contains("Example"), "{verb}: {help}");
+    }
+}
