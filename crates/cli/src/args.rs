@@ -127,6 +127,14 @@ pub struct How {
     /// Fail where Larder would warn and go on without the cache.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub planned: Planned,
+}
+
+/// Options of what the job builds.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Builds and their base images")]
+pub struct Planned {
     /// A build of this job (a Dockerfile, a compose or bake file, or their folder): its base images
     /// are compared with the registries' [default: the one in this folder]
     #[arg(long, value_name = "PATH")]
@@ -301,10 +309,6 @@ pub struct Explain {
 /// `larder run`
 #[derive(Debug, Args)]
 pub struct Run {
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub how: How,
     /// Where this machine lacks what Larder needs, run the command on the machine's own engine.
     #[arg(long)]
     pub optional: bool,
@@ -314,15 +318,15 @@ pub struct Run {
     /// The command; DOCKER_HOST is set for it.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// `larder up`
 #[derive(Debug, Args)]
 pub struct Up {
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub how: How,
     /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
@@ -332,13 +336,15 @@ pub struct Up {
     /// Write a report to a file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// `larder down`
 #[derive(Debug, Args)]
 pub struct Down {
-    #[command(flatten)]
-    pub which: Where,
     /// Save nothing.
     #[arg(long)]
     pub discard: bool,
@@ -348,23 +354,23 @@ pub struct Down {
     /// Write a report of the whole job to a file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub which: Where,
 }
 
 /// `larder status`
 #[derive(Debug, Args)]
 pub struct Status {
-    #[command(flatten)]
-    pub which: Where,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
 }
 
 /// `larder ls`
 #[derive(Debug, Args)]
 pub struct Ls {
-    #[command(flatten)]
-    pub which: Where,
     /// Archives of images (larder save) instead of snapshots.
     #[arg(long)]
     pub archives: bool,
@@ -374,6 +380,8 @@ pub struct Ls {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
 }
 
 /// `larder completions`

@@ -1,13 +1,18 @@
 //! The engine, the store and the lineage of one command.
 
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_engine::ImageStore;
 use larder_engine::api::{About, Endpoint, Remote};
+use larder_model::archive::Archive;
 use larder_model::document::EngineRecord;
 use larder_model::lineage::Lineage;
-use larder_store::Objects;
+use larder_store::{ArchiveReader, Objects};
 
 use super::note::Note;
 use crate::exit::{Done, Failure};
@@ -30,6 +35,8 @@ pub struct Door {
     pub lineage: Lineage,
     /// Where this job's verbs leave notes for each other.
     pub note: Note,
+    /// Where a restore may keep what it fetched, if the store is another machine.
+    scratch: Option<PathBuf>,
 }
 
 impl Door {
@@ -46,11 +53,26 @@ impl Door {
         let lineage = settings.lineage(&compatibility(engine.about()));
         Ok(Self {
             note: Note::of(&settings.notes, &lineage),
+            scratch: (!settings.store_is_folder()).then(|| settings.notes.clone()),
             engine: Arc::new(engine),
             objects,
             trouble,
             lineage,
         })
+    }
+
+    /// A reader of an archive's blobs.
+    pub fn reader(&self, archive: Archive) -> ArchiveReader {
+        let reader = ArchiveReader::new(self.objects.clone(), Arc::new(archive));
+        match self.scratch.as_deref().map(scratch_file) {
+            None => reader,
+            Some(Ok(file)) => reader.with_scratch(file),
+            Some(Err(error)) => {
+                // What layers share is then fetched for each.
+                tracing::debug!(%error, "no file for what was fetched");
+                reader
+            }
+        }
     }
 
     /// Where the engine keeps images.
@@ -66,6 +88,13 @@ impl Door {
             image_store: self.image_store().to_string(),
         }
     }
+}
+
+/// A file without a name: it is gone with the process.
+fn scratch_file(folder: &Path) -> io::Result<File> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)?;
+    tempfile::tempfile_in(folder)
 }
 
 /// The engine that the docker command would use.

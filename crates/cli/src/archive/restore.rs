@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -143,8 +142,7 @@ async fn load(
     moved: &[moved::MovedBase],
     restored: &mut Restored,
 ) -> Result<(), String> {
-    let archive = Arc::new(usable.found.document.clone());
-    let reader = ArchiveReader::new(door.objects.clone(), archive);
+    let reader = door.reader(usable.found.document.clone());
     let content = &usable.content;
     if let Some(images) = content.images()? {
         let loaded = load_images(door, &images, &reader, moved, restored).await;

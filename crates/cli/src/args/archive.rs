@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{How, Reach, Where};
+use super::{How, Planned, Where};
 
 /// Options that all verbs of the archive door share.
 #[derive(Debug, Clone, Default, Args)]
@@ -18,29 +18,11 @@ pub struct Manner {
     pub json: Option<PathBuf>,
 }
 
-/// Options of what the job builds.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Builds and their base images")]
-pub struct Planned {
-    /// A build of this job (a Dockerfile, a compose or bake file, or their folder): its base images
-    /// are compared with the registries' [default: the one in this folder]
-    #[arg(long, value_name = "PATH")]
-    pub plan: Vec<PathBuf>,
-    /// When registries are asked whether a base image has moved: always, never, or when they were
-    /// last asked longer ago than 12h, say [default: always]
-    #[arg(long, value_name = "POLICY")]
-    pub fresh: Option<String>,
-    #[command(flatten)]
-    pub reach: Reach,
-}
-
 impl Planned {
     /// As the settings of a job are decided from it.
     pub fn how(&self, manner: &Manner) -> How {
         How {
-            plan: self.plan.clone(),
-            fresh: self.fresh.clone(),
-            reach: self.reach.clone(),
+            planned: self.clone(),
             strict: manner.strict,
             ..How::default()
         }
@@ -113,10 +95,6 @@ pub struct BuildVerb {
     /// Refuse to save where a step or a build argument seems to hold a secret
     #[arg(long)]
     pub deny_secrets: bool,
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub manner: Manner,
     /// The arguments of docker build: options, then the context. Larder's own options stand before
     /// them.
     #[arg(
@@ -126,6 +104,10 @@ pub struct BuildVerb {
         value_name = "DOCKER-BUILD-ARGUMENT"
     )]
     pub arguments: Vec<String>,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub manner: Manner,
 }
 
 /// `larder doctor`

@@ -38,7 +38,11 @@ impl Fresh {
 
 impl Choices<'_> {
     pub(super) fn fresh(&self, how: &How) -> Done<Fresh> {
-        let text = self.text(how.fresh.as_ref(), "LARDER_FRESH", self.file.fresh.as_ref());
+        let text = self.text(
+            how.planned.fresh.as_ref(),
+            "LARDER_FRESH",
+            self.file.fresh.as_ref(),
+        );
         text.map_or(Ok(Fresh::Always), |text| Fresh::parse(&text))
     }
 }

@@ -26,7 +26,7 @@ pub use docker::{BuildChoice, build_choice, docker_environment};
 pub use fresh::Fresh;
 pub use registries::Registries;
 
-use crate::args::{EngineKind, How, Reach, Where};
+use crate::args::{EngineKind, How, Planned, Reach, Where};
 use crate::exit::{Done, Failure};
 use crate::plan::draft::Draft;
 use file::File;
@@ -105,9 +105,7 @@ impl Settings {
     pub fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
-        Surroundings::look(which)?
-            .choices()
-            .settings(which, how, &how.reach)
+        Surroundings::look(which)?.choices().settings(which, how)
     }
 
     /// Decides the settings of a verb that looks at builds, and what it needs beside them.
@@ -120,9 +118,13 @@ impl Settings {
         let choices = around.choices();
         let how = How {
             kind: kind.clone(),
+            planned: Planned {
+                reach: reach.clone(),
+                ..Planned::default()
+            },
             ..How::default()
         };
-        let settings = choices.settings(which, &how, reach)?;
+        let settings = choices.settings(which, &how)?;
         let named = choices.text(
             which.project.as_ref(),
             "LARDER_PROJECT",
@@ -155,6 +157,11 @@ impl Settings {
     pub fn open_store(&self) -> Done<larder_store::Objects> {
         let location = Location::parse(&self.store)?;
         Ok(location.open(&self.store_access.0)?)
+    }
+
+    /// Whether the store is a folder, and reading from it asks no other machine.
+    pub fn store_is_folder(&self) -> bool {
+        Location::parse(&self.store).is_ok_and(|location| location.as_folder().is_some())
     }
 }
 
@@ -264,7 +271,7 @@ impl Choices<'_> {
         }
     }
 
-    fn settings(&self, which: &Where, how: &How, reach: &Reach) -> Done<Settings> {
+    fn settings(&self, which: &Where, how: &How) -> Done<Settings> {
         let folder = self.folder;
         let ci = ci::detect(self.environment);
         let repository = git::find(folder);
@@ -326,7 +333,7 @@ impl Choices<'_> {
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
             fresh: self.fresh(how)?,
-            registries: self.registries(reach, memory)?,
+            registries: self.registries(&how.planned.reach, memory)?,
             plan_paths: self.plan_paths(how),
             drafts: Vec::new(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
@@ -335,10 +342,10 @@ impl Choices<'_> {
     }
 
     fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
-        if how.plan.is_empty() {
+        if how.planned.plan.is_empty() {
             self.file.plan.clone().unwrap_or_default()
         } else {
-            how.plan.clone()
+            how.planned.plan.clone()
         }
     }
 

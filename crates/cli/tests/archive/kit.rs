@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use larder_engine::ImageStore;
 use serde_json::Value;
@@ -130,7 +130,16 @@ impl Site<'_> {
     }
 
     pub fn run(&self, mut command: Command) -> Said {
-        let output = command.output().expect("larder starts");
+        self.said(&command.output().expect("larder starts"))
+    }
+
+    /// In the machine's network instead of this process's.
+    pub fn run_in_network(&self, mut command: Command) -> Said {
+        let output = self.work.machine.host.run(move || command.output());
+        self.said(&output.expect("larder starts"))
+    }
+
+    fn said(&self, output: &Output) -> Said {
         let report = fs::read(self.report()).unwrap_or_default();
         // One report is for one run.
         let _ = fs::remove_file(self.report());

@@ -9,6 +9,7 @@ mod distribution;
 #[path = "../../../engine/tests/engine/engines.rs"]
 #[allow(dead_code)]
 mod engines;
+mod far;
 mod faults;
 mod kit;
 #[path = "../../../engine/tests/engine/machine.rs"]
@@ -19,4 +20,6 @@ mod moved;
 #[path = "../../../engine/tests/engine/room.rs"]
 #[allow(dead_code)]
 mod room;
+#[path = "../larder/s3.rs"]
+mod s3;
 mod verbs;

@@ -34,6 +34,7 @@ ip addr add 203.0.113.1/24 dev world
 ip link set world up
 ip route add default via 203.0.113.2
 echo 0 > /proc/sys/net/ipv4/ip_forward
+trap 'exit 0' TERM
 echo ready
 while :; do sleep 1000 & wait; done";
 
@@ -326,7 +327,7 @@ impl Drop for Machine {
         }
         // With the first process every other one ends, and unshare(1), which waits for it and reaps it.
         if let Some(first) = rustix::process::Pid::from_raw(self.pid) {
-            let _ = rustix::process::kill_process(first, rustix::process::Signal::KILL);
+            let _ = rustix::process::kill_process(first, rustix::process::Signal::TERM);
         }
         let started = Instant::now();
         while let (Ok(None), true) = (self.init.try_wait(), started.elapsed() < LIMIT) {

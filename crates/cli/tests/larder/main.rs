@@ -25,5 +25,6 @@ mod kit;
 mod machine;
 mod memory;
 mod requirements;
+mod s3;
 mod session;
 mod takeover;

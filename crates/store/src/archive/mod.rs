@@ -11,6 +11,7 @@ mod known;
 mod packing;
 mod reader;
 mod recipes;
+mod scratch;
 mod work;
 mod writer;
 

@@ -5,6 +5,7 @@
 //! taken is bounded, so a slow taker slows the task down.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use larder_model::frame::ChunkFrame;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::recipes;
+use super::scratch::Scratch;
 use crate::codec;
 use crate::error::StoreError;
 use crate::objects::Objects;
@@ -42,6 +44,7 @@ pub struct ArchiveReader {
     objects: Objects,
     archive: Arc<Archive>,
     traffic: Arc<Counters>,
+    scratch: Option<Arc<Scratch>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +82,17 @@ impl ArchiveReader {
             objects,
             archive,
             traffic: Arc::default(),
+            scratch: None,
+        }
+    }
+
+    /// Keeps what is fetched in `file`, for the blobs that share it: for stores that are far. What is in
+    /// the file is overwritten.
+    #[must_use]
+    pub fn with_scratch(self, file: File) -> Self {
+        Self {
+            scratch: Some(Arc::new(Scratch::new(file))),
+            ..self
         }
     }
 
@@ -103,6 +117,7 @@ impl ArchiveReader {
         let source = Arc::new(Frames {
             objects: self.objects.clone(),
             traffic: Arc::clone(&self.traffic),
+            scratch: self.scratch.clone(),
             kept: Mutex::default(),
         });
         let place = blob.place.clone();
@@ -215,6 +230,7 @@ type Content = Arc<OnceCell<Bytes>>;
 struct Frames {
     objects: Objects,
     traffic: Arc<Counters>,
+    scratch: Option<Arc<Scratch>>,
     kept: Mutex<VecDeque<(ChunkFrame, Content)>>,
 }
 
@@ -275,12 +291,24 @@ impl Frames {
 
     async fn fetch(&self, frame: ChunkFrame) -> Result<Bytes, StoreError> {
         let path = address::pack(frame.pack);
-        let stored = self.objects.get_range(&path, frame.range()).await?;
-        self.traffic.count(stored.len() as u64);
+        let stored = self.stored(&path, frame).await?;
         let unpack = move || codec::decompress_exactly(&stored, frame.content_bytes as usize);
         let content = tokio::task::spawn_blocking(unpack).await;
         content.expect("unpacking does not panic").map_err(|why| {
             StoreError::damaged(&path, format!("the frame at {}: {why}", frame.offset))
         })
+    }
+
+    /// The frame as it is in its pack.
+    async fn stored(&self, path: &str, frame: ChunkFrame) -> Result<Bytes, StoreError> {
+        let fetch = || async {
+            let stored = self.objects.get_range(path, frame.range()).await?;
+            self.traffic.count(stored.len() as u64);
+            Ok(stored)
+        };
+        match &self.scratch {
+            None => fetch().await,
+            Some(scratch) => scratch.get(frame, fetch).await,
+        }
     }
 }

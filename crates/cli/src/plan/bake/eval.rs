@@ -17,7 +17,7 @@ use hcl_edit::{Decorated, Ident};
 
 use super::file::{At, Definitions};
 use super::functions;
-use super::globals::Globals;
+use super::known::Known;
 use super::value::{Value, calculated, element};
 use crate::plan::fault::Fault;
 
@@ -81,17 +81,17 @@ impl From<Fault> for Stop {
 /// Evaluates the expressions of some files.
 pub struct Evaluator<'a> {
     pub definitions: &'a Definitions,
-    pub globals: Globals<'a>,
+    pub known: Known<'a>,
     steps: u64,
     depth: u32,
 }
 
 impl<'a> Evaluator<'a> {
     /// With nothing evaluated.
-    pub fn new(definitions: &'a Definitions, globals: Globals<'a>) -> Self {
+    pub fn new(definitions: &'a Definitions, known: Known<'a>) -> Self {
         Self {
             definitions,
-            globals,
+            known,
             steps: STEPS_MAX,
             depth: DEPTH_MAX,
         }

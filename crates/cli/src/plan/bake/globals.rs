@@ -3,7 +3,7 @@
 //! Follows buildx `bake/hclparser/hclparser.go` (`resolveValue`, `resolveFunction`, `resolveBlock`),
 //! but for one thing: what no build depends on is not evaluated, so a label may hold the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hcl_edit::Decorated;
 use hcl_edit::expr::{Expression, TraversalOperator};
@@ -11,52 +11,14 @@ use hcl_edit::expr::{Expression, TraversalOperator};
 use super::attributes::typed;
 use super::eval::{Evaluator, Scope, Stop};
 use super::file::{At, Attribute, Block};
+use super::known::Instance;
 use super::value::Value;
 use crate::plan::fault::Fault;
-use crate::plan::platforms::host_platform;
-use crate::settings::Environment;
-
-/// A block under the name that it has in the end.
-#[derive(Debug, Clone)]
-pub struct Instance<'a> {
-    pub block: &'a Block,
-    pub name: String,
-    /// What the axes of its matrix are.
-    pub names: BTreeMap<String, Value>,
-}
-
-/// What was evaluated so far, and what is being.
-pub struct Globals<'a> {
-    environment: &'a Environment,
-    known: BTreeMap<String, Value>,
-    /// Who waits for whom; whoever is met again waits for itself.
-    waiting: BTreeSet<String>,
-    /// The blocks under the names that they have in the end.
-    pub instances: Vec<Instance<'a>>,
-}
-
-impl<'a> Globals<'a> {
-    /// With the variables that buildx itself defines (`commands/bake.go` `runBake`).
-    pub fn new(environment: &'a Environment) -> Self {
-        let own = [
-            ("BAKE_CMD_CONTEXT", "cwd://".to_owned()),
-            ("BAKE_LOCAL_PLATFORM", host_platform().to_string()),
-        ];
-        Self {
-            environment,
-            known: own
-                .map(|(name, value)| (name.to_owned(), Value::Text(value)))
-                .into(),
-            waiting: BTreeSet::new(),
-            instances: Vec::new(),
-        }
-    }
-}
 
 impl<'a> Evaluator<'a> {
     /// The value of a variable, or of an attribute outside of all blocks.
     pub fn global(&mut self, name: &str) -> Result<Value, Stop> {
-        if let Some(value) = self.globals.known.get(name) {
+        if let Some(value) = self.known.globals.get(name) {
             return Ok(value.clone());
         }
         let definitions = self.definitions;
@@ -73,7 +35,7 @@ impl<'a> Evaluator<'a> {
                 Ok(own.evaluate(&default.expr, &Scope::top(default.at))?)
             })
         });
-        let given = variable.and_then(|one| Some((one, self.globals.environment.get(name)?)));
+        let given = variable.and_then(|one| Some((one, self.known.environment.get(name)?)));
         let value = match (given, default) {
             (None, default) => default.transpose()?.unwrap_or_else(|| String::new().into()),
             (Some((block, text)), default) => {
@@ -88,7 +50,7 @@ impl<'a> Evaluator<'a> {
                 })?
             }
         };
-        self.globals.known.insert(name.to_owned(), value.clone());
+        self.known.globals.insert(name.to_owned(), value.clone());
         Ok(value)
     }
 
@@ -116,11 +78,11 @@ impl<'a> Evaluator<'a> {
         what: &str,
         work: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
-        if !self.globals.waiting.insert(what.to_owned()) {
+        if !self.known.waiting.insert(what.to_owned()) {
             return Err(Stop::Here(format!("{what} needs itself")));
         }
         let done = work(self);
-        self.globals.waiting.remove(what);
+        self.known.waiting.remove(what);
         done
     }
 
@@ -215,7 +177,7 @@ impl<'a> Evaluator<'a> {
             });
         }
         let (name, attribute) = (&path[0], &path[1]);
-        let instances = self.globals.instances.iter();
+        let instances = self.known.instances.iter();
         let mut instances = instances.filter(|one| one.block.is_target == is_target);
         let found = instances.rfind(|one| one.name == *name).cloned();
         let found = found.ok_or_else(|| format!("there is no {kind} {name:?} here"))?;

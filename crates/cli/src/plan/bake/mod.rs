@@ -10,6 +10,7 @@
 //! | [`value`] | values of the language |
 //! | [`eval`], [`template`] | evaluating expressions and templates |
 //! | [`globals`] | variables, functions and attributes of blocks, for all expressions |
+//! | [`known`] | what was evaluated so far |
 //! | [`functions`] | the functions of the language |
 //! | [`attributes`] | the attributes of blocks, and their kinds |
 //! | [`target`] | targets, and the several that a matrix makes |
@@ -19,6 +20,7 @@ mod eval;
 mod file;
 mod functions;
 mod globals;
+mod known;
 mod target;
 mod template;
 #[cfg(test)]
@@ -30,7 +32,7 @@ use std::path::PathBuf;
 
 use eval::Evaluator;
 use file::{Definitions, Source};
-use globals::{Globals, Instance};
+use known::{Instance, Known};
 use target::Target;
 
 use super::described::Described;
@@ -54,7 +56,7 @@ pub fn builds(
 ) -> Result<Vec<Described>, Fault> {
     let sources = files.into_iter().map(|(path, text)| Source { path, text });
     let definitions = Definitions::read(sources.collect())?;
-    let mut evaluator = Evaluator::new(&definitions, Globals::new(environment));
+    let mut evaluator = Evaluator::new(&definitions, Known::new(environment));
     let mut bake = Bake::new(&definitions);
     bake.services(services);
     bake.blocks(&mut evaluator)?;
@@ -127,7 +129,7 @@ impl<'a> Bake<'a> {
             }
             instances.extend(made);
         }
-        evaluator.globals.instances.clone_from(&instances);
+        evaluator.known.instances.clone_from(&instances);
         for one in &instances {
             if one.block.is_target {
                 let target = evaluator.target(one)?;

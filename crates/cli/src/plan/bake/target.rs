@@ -8,7 +8,7 @@ use super::TARGETS_MAX;
 use super::attributes::{LISTS, MAPS, OTHERS, TEXTS};
 use super::eval::{Evaluator, Scope};
 use super::file::{Attribute, Block};
-use super::globals::Instance;
+use super::known::Instance;
 use super::value::Value;
 use crate::plan::described::Described;
 use crate::plan::fault::Fault;

@@ -89,7 +89,15 @@ pub async fn load(
     archive: &Found<Archive>,
     name: &str,
 ) -> Result<Vec<u8>, StoreError> {
-    let reader = ArchiveReader::new(objects.clone(), Arc::new(archive.document.clone()));
+    load_by(&reader(objects, archive), name).await
+}
+
+pub fn reader(objects: &Objects, archive: &Found<Archive>) -> ArchiveReader {
+    ArchiveReader::new(objects.clone(), Arc::new(archive.document.clone()))
+}
+
+/// Reads a whole blob with this reader.
+pub async fn load_by(reader: &ArchiveReader, name: &str) -> Result<Vec<u8>, StoreError> {
     let mut stream = reader.blob(name).expect("a blob of this name");
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {

@@ -5,7 +5,7 @@ use larder_model::archive::Place;
 use larder_model::ladder::Rung;
 use larder_store::{ArchiveWriter, catalog};
 
-use super::kit::{facts, lineage, load, noise, pieces, save, store};
+use super::kit::{facts, lineage, load, load_by, noise, pieces, reader, save, store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_saved_is_found_and_reads_back() {
@@ -165,4 +165,36 @@ async fn a_document_that_no_reader_would_take_is_not_published() {
     let error = writer.finish(facts).await.expect_err("it is too large");
     assert!(error.to_string().contains("bytes"), "{error}");
     assert!(!folder.path().join("v1/archives").exists());
+}
+
+/// More than a reader keeps in memory for one blob.
+const LARGE: usize = 40_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_blobs_share_is_fetched_once_where_there_is_a_scratch_file() {
+    let (_folder, objects) = store();
+    let large = noise(1, LARGE);
+    let mut longer = large.clone();
+    longer.extend(noise(2, 300_000));
+    let blobs: [(&str, &[u8]); 2] = [("a", &large), ("b", &longer)];
+    let saved = save(&objects, None, &blobs).await.expect("saved");
+
+    let file = tempfile::tempfile().expect("a file");
+    let kept = reader(&objects, &saved).with_scratch(file.try_clone().expect("a file"));
+    let without = reader(&objects, &saved);
+    for (name, bytes) in blobs {
+        assert!(load_by(&kept, name).await.expect("read") == bytes, "{name}");
+        assert!(
+            load_by(&without, name).await.expect("read") == bytes,
+            "{name}"
+        );
+    }
+    let (once, twice) = (kept.traffic().bytes, without.traffic().bytes);
+    assert!(once < LARGE as u64 * 11 / 10, "{once}");
+    assert!(twice > LARGE as u64 * 19 / 10, "{twice}");
+
+    // What can no longer be read there is fetched again.
+    file.set_len(1000).expect("cut");
+    assert!(load_by(&kept, "b").await.expect("read") == longer);
+    assert!(kept.traffic().bytes > once + LARGE as u64 * 9 / 10);
 }
