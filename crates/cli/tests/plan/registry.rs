@@ -40,6 +40,47 @@ fn a_plan_holds_what_the_images_are() {
     assert!(project.run(&["image", &reference]).done().contains(digest));
 }
 
+/// The names of all fields of a document, but those within `inherited` and what users name.
+fn fields(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                names.push(name.clone());
+                if !["inherited", "extras", "build_args"].contains(&name.as_str()) {
+                    fields(value, names);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_is_printed_as_json_is_described() {
+    let text = include_str!("../../../../docs/JSON.md");
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let image = format!("{}/app:1", registry.host);
+    let mut names = Vec::new();
+    for arguments in [
+        &["plan", "--json", "--extra", "Dockerfile"][..],
+        &["explain", "--json"],
+        &["image", "--json", &image],
+    ] {
+        let said = project.run(arguments).done();
+        fields(&serde_json::from_str(&said).expect("JSON"), &mut names);
+    }
+    let refused = project.run(&["plan", "--json", "nowhere"]).out;
+    fields(&serde_json::from_str(&refused).expect("JSON"), &mut names);
+    let words: Vec<&str> = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    names.retain(|name| !words.contains(&name.as_str()));
+    assert!(names.is_empty(), "docs/JSON.md does not have {names:?}");
+}
+
 #[test]
 fn a_moved_base_changes_the_key_and_a_rebuilt_one_does_not() {
     let registry = Registry::start();
