@@ -61,8 +61,9 @@ impl Definitions {
         let mut all = Self::default();
         for mut source in sources {
             // As for HCL (`hclsyntax/scan_tokens.rl`, `stripUTF8BOM`).
-            if let Some(rest) = source.text.strip_prefix('\u{feff}') {
-                source.text = rest.to_owned();
+            let mark = '\u{feff}';
+            if source.text.starts_with(mark) {
+                source.text.drain(..mark.len_utf8());
             }
             let is_json = source.path.extension().is_some_and(|kind| kind == "json");
             all.sources.push(source);
