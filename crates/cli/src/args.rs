@@ -188,7 +188,8 @@ pub struct Build {
     /// Stage to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Platform to build for; several are planned one by one [default: this machine's]
+    /// Platform to build for, such as linux/arm64; several are planned one by one [default: this
+    /// machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// Build argument; without a value it comes from the environment
@@ -204,7 +205,7 @@ pub struct Build {
     /// Do not use the network: base images are known by name only, or as --max-age allows
     #[arg(long)]
     pub offline: bool,
-    /// Take what a registry said this long ago, or less
+    /// Take what a registry said this long ago, or less: 30m, 12h or 7d, say
     #[arg(long, value_name = "PERIOD")]
     pub max_age: Option<String>,
 }
@@ -222,11 +223,16 @@ pub struct Look {
 
 /// `larder image`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  larder image ruby:3.3 --platform linux/arm64
+Credentials are those of `docker login` and of DOCKER_AUTH_CONFIG. The exit code is 1 if
+one of the images is not known.")]
 pub struct Image {
     /// Images: ruby:3.3, ghcr.io/owner/name@sha256:…
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
-    /// Platform [default: this machine's]
+    /// Platform, such as linux/arm64 [default: this machine's]
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
     /// Only the digest that the tag has now. It costs one HEAD, which counts against no pull limit.
@@ -243,8 +249,14 @@ pub struct Image {
 
 /// `larder plan`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  larder plan --target app --extra Gemfile.lock
+  larder plan --offline --json -f compose.yaml     one plan for each image, without the network
+An image's line says its identity, since when it has been that, and where it is used, as
+stage:line.")]
 pub struct PlanVerb {
-    /// Print JSON.
+    /// Print JSON; a Dockerfile that is refused gives its error so, with file and line.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -255,6 +267,13 @@ pub struct PlanVerb {
 
 /// `larder key`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  larder key --extra Gemfile.lock --write key      CircleCI: {{ checksum \"key\" }}
+  larder key --extra Gemfile.lock --ladder         GitHub: key, then the lines of restore-keys
+Comments, formatting, stages that the target does not reach and a base image that was
+rebuilt without a change do not matter. A project is part of the key where it is named
+(--project, LARDER_PROJECT, larder.toml): a guess would differ from machine to machine.")]
 pub struct KeyVerb {
     /// Write what is printed to a file too, for CI systems that make a key of a file's checksum.
     #[arg(long, value_name = "FILE")]
@@ -271,6 +290,12 @@ pub struct KeyVerb {
 
 /// `larder explain`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  larder explain --target app
+Today's plan against that of the snapshot that the next job would restore: which base moved,
+what changed in the Dockerfile, the arguments or the extra files, and which stages are
+therefore rebuilt.")]
 pub struct Explain {
     /// Print JSON.
     #[arg(long)]

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Serve => command::serve::run(),
     };
     match done {
+        Ok(_) if report.has_lost_an_answer() => ExitCode::FAILURE,
         Ok(code) => code,
         Err(failure) => {
             report.failure(&failure);

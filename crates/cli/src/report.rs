@@ -7,8 +7,10 @@ mod archive;
 pub mod table;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
@@ -42,6 +44,7 @@ impl Outlet {
 pub struct Report {
     quiet: bool,
     live: Option<Mutex<ProgressBar>>,
+    lost: AtomicBool,
 }
 
 #[allow(clippy::unused_self)] // whoever prints holds the report, also where its state plays no part
@@ -52,6 +55,7 @@ impl Report {
         Self {
             quiet,
             live: live.then(|| Mutex::new(ProgressBar::hidden())),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -74,8 +78,22 @@ impl Report {
 
     /// What a command was asked for.
     pub fn answer(&self, text: &str) {
-        // A reader that went away (`larder ls | head`) wants no more.
-        let _ = writeln!(std::io::stdout(), "{text}");
+        let mut out = std::io::stdout();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Ok(()) => {}
+            // A reader that went away (`larder ls | head`) wants no more.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Err(error) => {
+                self.lost.store(true, Ordering::Relaxed);
+                let why = format!("standard output cannot be written: {error}");
+                self.failure(&Failure::failed(why));
+            }
+        }
+    }
+
+    /// Whether an answer was asked for and could not be printed, as on a full disk.
+    pub fn has_lost_an_answer(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Passes on what a program prints. Whoever reads it may be gone; the program goes on.
@@ -88,14 +106,15 @@ impl Report {
         };
     }
 
-    #[allow(clippy::print_stderr)] // the one place that prints to it
     fn line(&self, text: &str) {
+        // There is nobody left to tell that nobody reads it.
+        let print = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.live {
             Some(bar) => bar
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+                .suspend(print),
+            None => print(),
         }
     }
 
@@ -190,16 +209,30 @@ impl Report {
         }
     }
 
-    /// Writes a report to a file: whole or not at all.
+    /// Writes a report to a file.
     pub fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
         let failed =
             |error: std::io::Error| Failure::input(format!("--json {}: {error}", path.display()));
         let mut text = serde_json::to_vec_pretty(job).expect("a job has a JSON form");
         text.push(b'\n');
-        let fresh = path.with_extension("larder-new");
-        std::fs::write(&fresh, text).map_err(failed)?;
-        std::fs::rename(&fresh, path).map_err(failed)
+        write_file(path, &text).map_err(failed)
     }
+}
+
+/// Writes a file, whole or not at all: half a key would be another key. What is there and is no
+/// file, such as a pipe, a link or `/dev/stdout`, stays what it is and is written to.
+pub fn write_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if std::fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return std::fs::write(path, content);
+    }
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let mut file = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
+    file.write_all(content)?;
+    // Other users' steps read it too; a temporary file is its owner's alone.
+    let mode = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(mode)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 fn restored_text(job: &Job, restored: &Restored) -> String {

@@ -127,3 +127,12 @@ pub const IMAGES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Most bytes of a name (project, job, scope) before it is shortened to a digest in a path:
 /// object stores allow 1024 bytes for the whole key.
 pub const NAME_MAX_BYTES: usize = 120;
+
+/// Most bytes that the substitutions of one Dockerfile word may make. `BuildKit` has no bound; twenty
+/// lines of `ARG A=$A$A` would fill a machine. A command's variable is at most 128 KiB on Linux
+/// (`MAX_ARG_STRLEN`), so real ones are far below.
+pub const SUBSTITUTED_MAX_BYTES: usize = 1 << 20;
+
+/// Most bytes of a pattern in a substitution, and of the value it is matched against: matching takes
+/// time that grows with both.
+pub const PATTERN_MAX_BYTES: usize = 64 << 10;

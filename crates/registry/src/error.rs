@@ -20,7 +20,7 @@ pub enum RegistryError {
         reason: String,
     },
     /// One try took too long.
-    #[error("{host} did not finish answering for {what} within {} s", limit.as_secs_f32())]
+    #[error("{host} did not finish answering for {what} within {:.1} s", limit.as_secs_f32())]
     TooSlow {
         /// The host asked.
         host: String,

@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode, Url};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::error::RegistryError;
 use crate::limits::{CONNECT_LIMIT, ERROR_BODY_MAX_BYTES};
@@ -41,9 +44,7 @@ pub(crate) fn client(settings: &Settings, trust: &Trust) -> Result<Client, Regis
     }
     builder = match trust {
         Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
-        Trust::Authorities(more) => {
-            builder.tls_certs_only(authorities(settings.certificates.iter().chain(more))?)
-        }
+        Trust::Authorities(more) => builder.tls_certs_only(authorities(settings, more)?),
     };
     builder.build().map_err(|error| RegistryError::Setting {
         kind: "the settings of a TLS client",
@@ -52,8 +53,9 @@ pub(crate) fn client(settings: &Settings, trust: &Trust) -> Result<Client, Regis
     })
 }
 
-fn authorities<'a>(
-    pem: impl Iterator<Item = &'a Vec<u8>>,
+fn authorities(
+    settings: &Settings,
+    private: &[Vec<u8>],
 ) -> Result<Vec<Certificate>, RegistryError> {
     let refuse = |error: reqwest::Error| RegistryError::Setting {
         kind: "a certificate authority",
@@ -65,10 +67,21 @@ fn authorities<'a>(
     for der in built_in {
         all.push(Certificate::from_der(der).map_err(refuse)?);
     }
-    for bundle in pem {
+    let of_machine = settings.certificates.iter();
+    for der in of_machine.flat_map(|bundle| usable(bundle)) {
+        all.push(Certificate::from_der(&der).map_err(refuse)?);
+    }
+    for bundle in private {
         all.extend(Certificate::from_pem_bundle(bundle).map_err(refuse)?);
     }
     Ok(all)
+}
+
+/// The authorities of a bundle. One that cannot be read takes no other along, as for Go
+/// (`crypto/x509`, `AppendCertsFromPEM`): bundles hold a hundred of them, and we need one.
+fn usable(bundle: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> + '_ {
+    let read = CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok);
+    read.filter(|der| RootCertStore::empty().add(der.clone()).is_ok())
 }
 
 fn proxies(settings: &Settings) -> Result<Vec<Proxy>, RegistryError> {
@@ -303,6 +316,26 @@ mod tests {
                 expected.map(Duration::from_secs),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn an_authority_that_cannot_be_read_takes_no_other_along() {
+        use base64::Engine as _;
+        let pem = |text: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        let root = &webpki_root_certs::TLS_SERVER_ROOT_CERTS[0];
+        let good = pem(&base64::engine::general_purpose::STANDARD.encode(root));
+        let (empty, broken) = (pem("AAAA"), pem("%%%"));
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA";
+        for (bundle, expected) in [
+            (format!("{empty}# text\n{good}{cut}"), 1),
+            (format!("{broken}{good}"), 1),
+            (cut.to_owned(), 0),
+            ("junk".to_owned(), 0),
+        ] {
+            assert_eq!(usable(bundle.as_bytes()).count(), expected, "{bundle}");
         }
     }
 

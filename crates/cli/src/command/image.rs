@@ -31,9 +31,7 @@ pub fn run(verb: &Image, report: &Report) -> Done {
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
     let registries = &settings.registries;
-    let (registry, warnings) = registries
-        .client(DEADLINE, registries.memory())
-        .map_err(Failure::input)?;
+    let (registry, warnings) = registries.client(DEADLINE, registries.memory());
     for warning in &warnings {
         report.warning(warning);
     }

@@ -1,14 +1,12 @@
 //! `larder key`: a build's name for a cache.
 
-use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::args::{EngineKind, KeyVerb};
 use crate::exit::{Done, Failure};
 use crate::plan::input;
 use crate::plan::survey::Survey;
-use crate::report::Report;
+use crate::report::{Report, write_file};
 use crate::settings::{BuildSurroundings, Settings};
 
 /// What stands in a key for a project that nobody named. A CI system's cache belongs to one
@@ -40,7 +38,7 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
         key.text(project)
     };
     if let Some(file) = &verb.write {
-        let written = write(&around.folder.join(file), &text);
+        let written = write_file(file, format!("{text}\n").as_bytes());
         written.map_err(|error| Failure::input(format!("--write {}: {error}", file.display())))?;
     }
     report.answer(&text);
@@ -50,16 +48,4 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
 /// The project's part of a key.
 pub(super) fn project(around: &BuildSurroundings) -> &str {
     around.named_project.as_deref().unwrap_or(NO_PROJECT)
-}
-
-/// Whole or not at all: half a key would be another key.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(file, "{text}")?;
-    // Other users' steps read it too; a temporary file is its owner's alone.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(mode)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }

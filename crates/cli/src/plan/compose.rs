@@ -4,7 +4,6 @@
 //! are relative to the file that they stand in; variables come from the environment, then from the
 //! `.env` beside the file.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use yaml_serde::Value;
@@ -12,52 +11,67 @@ use yaml_serde::Value;
 use super::described::Described;
 use super::fault::Fault;
 use super::files;
+use super::service::Build;
 use super::variables::{self, Values};
 use crate::settings::Environment;
 
 /// Files and services that lead from one to the next. Real ones have two or three; more are a circle.
 const DEPTH_MAX: usize = 16;
 
-/// The images that a compose file builds, in its order; at least one.
+/// The images that compose files build, in their order; at least one.
 pub fn builds(
-    file: &Path,
-    text: &str,
+    files: &[(PathBuf, String)],
     folder: &Path,
     environment: &Environment,
 ) -> Result<Vec<Described>, Fault> {
-    let found = services(file, text, folder, environment)?;
-    if found.is_empty() {
-        return Err(Fault::file(file, "no service of it has a `build`"));
+    let found = services(files, folder, environment)?;
+    match files {
+        [(file, _), ..] if found.is_empty() => {
+            Err(Fault::file(file, "no service of it has a `build`"))
+        }
+        _ => Ok(found),
     }
-    Ok(found)
 }
 
-/// The images that a compose file builds, in its order.
+/// The images that compose files of one folder build, in their order. What a later file says of a
+/// service stands on top of what the files before it say (`13-merge.md`).
 pub fn services(
-    file: &Path,
-    text: &str,
+    files: &[(PathBuf, String)],
     folder: &Path,
     environment: &Environment,
 ) -> Result<Vec<Described>, Fault> {
-    let main = folder.join(file);
+    let Some((first, _)) = files.first() else {
+        return Ok(Vec::new());
+    };
+    let main = folder.join(first);
     let main = main.parent().unwrap_or(folder);
-    let shown = file.parent().unwrap_or(Path::new(""));
+    let shown = first.parent().unwrap_or(Path::new(""));
     let project = Project {
         main,
         shown,
         environment,
     };
-    let file = project.parse(file.to_owned(), PathBuf::new(), text)?;
-    if file.document.get("services").is_none() && file.document.get("include").is_none() {
-        return Err(Fault::file(
-            &file.shown,
-            "it has no `services`; is it a compose file? Name a Dockerfile with -f",
-        ));
+    let mut all: Vec<(String, Build)> = Vec::new();
+    for (path, text) in files {
+        let file = project.parse(path.clone(), PathBuf::new(), text)?;
+        let has = |key: &str| file.document.get(key).is_some();
+        if path == first && !has("services") && !has("include") {
+            return Err(Fault::file(
+                path,
+                "it has no `services`; is it a compose file? Name a Dockerfile with -f",
+            ));
+        }
+        let mut found = Vec::new();
+        project.services(&file, 0, &mut found)?;
+        for (name, build) in found {
+            match all.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, base)) => *base = build.over(std::mem::take(base)),
+                None => all.push((name, build)),
+            }
+        }
     }
-    let mut found = Vec::new();
-    project.services(&file, 0, &mut found)?;
-    let described = |(name, build): (String, Build)| build.described(name);
-    Ok(found.into_iter().map(described).collect())
+    let built = all.into_iter().filter(|(_, build)| build.is_built);
+    Ok(built.map(|(name, build)| build.described(name)).collect())
 }
 
 /// The files of one project.
@@ -77,62 +91,6 @@ struct File {
     values: Values,
 }
 
-/// What a service says of its build; what it does not say may come from the one it extends.
-#[derive(Default)]
-struct Build {
-    context: Option<String>,
-    dockerfile: Option<String>,
-    inline: Option<String>,
-    target: Option<String>,
-    args: BTreeMap<String, String>,
-    platforms: Vec<String>,
-    contexts: BTreeMap<String, String>,
-    /// `platform` of the service, which goes before those of the build.
-    platform: Option<String>,
-    /// Whether there is a build at all.
-    is_built: bool,
-}
-
-impl Build {
-    /// This on top of what it extends.
-    fn over(self, base: Self) -> Self {
-        let (mut args, mut contexts) = (base.args, base.contexts);
-        args.extend(self.args);
-        contexts.extend(self.contexts);
-        let mut platforms = base.platforms;
-        let more = self.platforms.into_iter();
-        let new: Vec<_> = more.filter(|one| !platforms.contains(one)).collect();
-        platforms.extend(new);
-        Self {
-            context: self.context.or(base.context),
-            dockerfile: self.dockerfile.or(base.dockerfile),
-            inline: self.inline.or(base.inline),
-            target: self.target.or(base.target),
-            args,
-            platforms,
-            contexts,
-            platform: self.platform.or(base.platform),
-            is_built: self.is_built || base.is_built,
-        }
-    }
-
-    fn described(self, name: String) -> Described {
-        Described {
-            name,
-            context: self.context.unwrap_or_else(|| ".".to_owned()),
-            dockerfile: self.dockerfile,
-            inline: self.inline,
-            target: self.target,
-            args: self.args,
-            platforms: match self.platform {
-                Some(platform) => vec![platform],
-                None => self.platforms,
-            },
-            contexts: self.contexts,
-        }
-    }
-}
-
 impl Project<'_> {
     fn parse(&self, shown: PathBuf, folder: PathBuf, text: &str) -> Result<File, Fault> {
         let refuse = |error: yaml_serde::Error| {
@@ -146,8 +104,8 @@ impl Project<'_> {
         document.apply_merge().map_err(refuse)?;
         let beside = self.main.join(&folder).join(".env");
         // Without the file there are no values in it.
-        let mut values = variables::dotenv(&std::fs::read_to_string(beside).unwrap_or_default());
-        values.extend(self.environment.clone());
+        let beside = std::fs::read_to_string(beside).unwrap_or_default();
+        let values = variables::dotenv(&beside, self.environment);
         Ok(File {
             shown,
             folder,
@@ -171,7 +129,7 @@ impl Project<'_> {
         self.parse(shown, folder, &text)
     }
 
-    /// The services of a file that are built, and those of the files that it includes.
+    /// The services of a file and of the files that it includes.
     fn services(
         &self,
         file: &File,
@@ -202,12 +160,14 @@ impl Project<'_> {
         }
         let services = file.document.get("services").and_then(Value::as_mapping);
         for (name, _) in services.into_iter().flatten() {
-            let name = name.as_str().unwrap_or_default();
+            let name = name.as_str().ok_or_else(|| {
+                let name = yaml_serde::to_string(name).unwrap_or_default();
+                let why = format!("the name {} is not a text; put it in quotes", name.trim());
+                Fault::file(&file.shown, format!("services: {why}"))
+            })?;
             let build = self.service(file, name, 0)?;
-            if build.is_built {
-                found.retain(|(other, _)| other != name);
-                found.push((name.to_owned(), build));
-            }
+            found.retain(|(other, _)| other != name);
+            found.push((name.to_owned(), build));
         }
         Ok(())
     }
@@ -358,12 +318,8 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<Described>, Fault> {
         let environment = [("TAG".to_owned(), "3.3".to_owned())].into();
-        builds(
-            Path::new("compose.yaml"),
-            text,
-            Path::new("/nowhere"),
-            &environment,
-        )
+        let file = (PathBuf::from("compose.yaml"), text.to_owned());
+        builds(&[file], Path::new("/nowhere"), &environment)
     }
 
     #[test]
@@ -420,6 +376,7 @@ services:
                 "set X",
             ),
             ("FROM: x\n", "services"),
+            ("services: { 1: { build: . } }\n", "1 is not a text"),
         ] {
             let fault = read(text).expect_err(text);
             assert!(fault.to_string().contains(word), "{fault}");
@@ -455,7 +412,8 @@ services:
   cache: { image: redis }
 ";
         let none = Environment::new();
-        let found = builds(Path::new("compose.yaml"), text, folder.path(), &none);
+        let file = (PathBuf::from("compose.yaml"), text.to_owned());
+        let found = builds(&[file], folder.path(), &none);
         let found = found.expect("compose files");
         let shown: Vec<String> = found
             .iter()

@@ -43,10 +43,17 @@ pub fn fingerprints(
 /// The files that an option means. A name that exists is that file, whatever characters it has.
 fn find(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
     let full = folder.join(pattern);
+    let refuse = |why: &str| Fault::option(format!("--extra {pattern:?}: {why}"));
+    if pattern.is_empty() {
+        return Err(refuse("it names nothing; is a variable empty?"));
+    }
     let mut files = Vec::new();
-    if full.exists() {
+    if full.is_file() || full.is_dir() {
         walk(&full, &mut files)?;
         return Ok(files);
+    }
+    if full.exists() {
+        return Err(refuse("it is neither a file nor a folder"));
     }
     let missing = || {
         Fault::file(
@@ -60,14 +67,14 @@ fn find(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
         return Err(missing());
     }
     let root = glob::Pattern::escape(&folder.to_string_lossy());
-    let refuse = |why: String| Fault::option(format!("--extra {pattern:?}: {why}"));
     let found = if Path::new(pattern).is_absolute() {
         glob::glob(pattern)
     } else {
         glob::glob(&format!("{root}/{pattern}"))
     };
-    for path in found.map_err(|error| refuse(error.to_string()))? {
-        let path = path.map_err(|error| refuse(error.to_string()))?;
+    // Its place in the pattern counts the folder's name in.
+    for path in found.map_err(|error| refuse(error.msg))? {
+        let path = path.map_err(|error| refuse(&error.to_string()))?;
         if path.is_file() {
             files.push(path);
         }

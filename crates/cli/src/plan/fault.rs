@@ -55,12 +55,25 @@ impl Fault {
         let known = |number: u32| (number > 0).then_some(number);
         let hint = error.hint.map(|hint| format!(" ({hint})"));
         Self {
-            message: format!("{}{}", error.message, hint.unwrap_or_default()),
+            message: shortened(format!("{}{}", error.message, hint.unwrap_or_default())),
             file: Some(file.to_owned()),
             line: known(error.line),
             column: known(error.column),
-            value: Some(error.value).filter(|value| !value.is_empty()),
+            value: Some(error.value)
+                .filter(|value| !value.is_empty())
+                .map(shortened),
         }
+    }
+}
+
+/// A word may have megabytes; what is wrong with it is said at the end.
+fn shortened(text: String) -> String {
+    /// Characters kept of each end.
+    const END: usize = 300;
+    let mut starts = text.char_indices().map(|(at, _)| at);
+    match (starts.nth(END), starts.nth_back(END - 1)) {
+        (Some(head), Some(tail)) => format!("{} … {}", &text[..head], &text[tail..]),
+        _ => text,
     }
 }
 

@@ -15,7 +15,8 @@ pub fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
         _ => failed(error),
     })?;
     if !meta.is_file() {
-        return Err(Fault::file(shown, "it is not a file"));
+        let why = "it is not a file; what a pipe brings is read with `-f -`";
+        return Err(Fault::file(shown, why));
     }
     if meta.len() > FILE_MAX_BYTES {
         let text = format!(

@@ -208,30 +208,20 @@ impl<'a> Asker<'a> {
         self.answers.known.push(known.clone());
     }
 
-    /// The client; nothing if it cannot be made, for the reason that is noted for each image.
-    fn registry(&mut self, images: &[PlannedImage]) -> Option<Registry> {
+    /// The client.
+    fn registry(&mut self) -> Registry {
         if let Some(registry) = self.registry.take() {
-            return Some(registry);
+            return registry;
         }
-        self.memory = self.asking.registries.memory();
-        let made = self.asking.registries;
-        match made.client(self.asking.deadline, self.memory.clone()) {
-            Ok((registry, warnings)) => {
-                self.answers.warnings.extend(warnings);
-                Some(registry)
-            }
-            Err(error) => {
-                let unknown = images.iter().map(|image| Unknown::new(image, &error));
-                self.answers.unknown.extend(unknown);
-                None
-            }
-        }
+        let registries = self.asking.registries;
+        self.memory = registries.memory();
+        let (registry, warnings) = registries.client(self.asking.deadline, self.memory.clone());
+        self.answers.warnings.extend(warnings);
+        registry
     }
 
     async fn ask(&mut self, images: &[PlannedImage]) {
-        let Some(registry) = self.registry(images) else {
-            return;
-        };
+        let registry = self.registry();
         let mut requests = Vec::new();
         let mut asked_for = Vec::new();
         for image in images {

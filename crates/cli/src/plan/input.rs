@@ -24,6 +24,14 @@ const COMPOSE_FILES: [&str; 4] = [
     "docker-compose.yml",
     "docker-compose.yaml",
 ];
+/// What `docker compose` puts on top of them, the first that is there (compose-go `cli/options.go`,
+/// `DefaultOverrideFileNames`). Bake does not.
+const COMPOSE_OVERRIDES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
 /// What `docker buildx bake` reads after them: all that are there, in order (buildx `bake/bake.go`
 /// `defaultFilenames`).
 const BAKE_FILES: [&str; 4] = [
@@ -122,14 +130,9 @@ fn locate(build: &Build) -> Result<Input, Fault> {
     };
     match usual_file(context) {
         Some(name) => {
-            let mut files = vec![base.join(&name)];
-            if is_description(&name) {
-                let others = BAKE_FILES.iter().filter(|other| name != Path::new(other));
-                let others = others.filter(|other| context.join(other).is_file());
-                files.extend(others.map(|other| base.join(other)));
-            }
+            let names = std::iter::once(name.clone()).chain(read_with(&name, context));
             Ok(Input::Files {
-                files,
+                files: names.map(|name| base.join(name)).collect(),
                 base: base.to_owned(),
             })
         }
@@ -138,6 +141,20 @@ fn locate(build: &Build) -> Result<Input, Fault> {
             "there is no such file; name the Dockerfile with -f",
         )),
     }
+}
+
+/// The files of a folder that are read after the usual one.
+fn read_with(name: &Path, folder: &Path) -> Vec<PathBuf> {
+    if !is_description(name) {
+        return Vec::new();
+    }
+    let there = |other: &&&str| name != Path::new(other) && folder.join(other).is_file();
+    let bakes: Vec<PathBuf> = BAKE_FILES.iter().filter(there).map(PathBuf::from).collect();
+    if !bakes.is_empty() || is_bake(name) {
+        return bakes;
+    }
+    let first = COMPOSE_OVERRIDES.iter().find(there);
+    first.map(PathBuf::from).into_iter().collect()
 }
 
 fn is_description(file: &Path) -> bool {
@@ -150,34 +167,36 @@ fn is_bake(file: &Path) -> bool {
     matches!(extension, Some("json" | "hcl"))
 }
 
-/// The images that these files describe together: one of compose, bake files, or both.
+/// The images that these files describe together: compose files, bake files, or both.
 fn described_in(files: &[PathBuf], around: &BuildSurroundings) -> Result<Vec<Described>, Fault> {
     let environment = &around.environment;
-    let (mut bakes, mut services) = (Vec::new(), Vec::new());
+    let mut texts = Vec::new();
     for file in files {
         let text = String::from_utf8(read(&around.folder.join(file), file)?)
             .map_err(|_| Fault::file(file, "it is not UTF-8 text"))?;
-        if is_bake(file) {
-            bakes.push((file.clone(), text));
-        } else if files.len() == 1 {
-            return compose::builds(file, &text, &around.folder, environment);
-        } else {
-            services = compose::services(file, &text, &around.folder, environment)?;
-        }
+        texts.push((file.clone(), text));
     }
+    let (bakes, composes): (Vec<_>, Vec<_>) =
+        texts.into_iter().partition(|(file, _)| is_bake(file));
+    if bakes.is_empty() {
+        return compose::builds(&composes, &around.folder, environment);
+    }
+    let services = compose::services(&composes, &around.folder, environment)?;
     bake::builds(bakes, &services, environment)
 }
 
 fn stdin() -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
-    let mut limited = std::io::stdin().take(FILE_MAX_BYTES);
-    match limited.read_to_end(&mut text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Fault::file(
-            Path::new(STDIN),
-            format!("standard input cannot be read: {error}"),
-        )),
+    let refuse = |why: String| Fault::file(Path::new(STDIN), why);
+    let mut limited = std::io::stdin().take(FILE_MAX_BYTES + 1);
+    let read = limited.read_to_end(&mut text);
+    read.map_err(|error| refuse(format!("standard input cannot be read: {error}")))?;
+    // Half a Dockerfile is another one.
+    if text.len() as u64 > FILE_MAX_BYTES {
+        let why = format!("standard input has more than the {FILE_MAX_BYTES} bytes that are read");
+        return Err(refuse(why));
     }
+    Ok(text)
 }
 
 /// The builds of one image of a compose or bake file.
@@ -241,6 +260,11 @@ impl Options {
                     "--build-context {context:?} has no value; write NAME=FOLDER or NAME=docker-image://IMAGE"
                 ))
             })?;
+            if name.is_empty() {
+                return Err(Fault::option(format!(
+                    "--build-context {context:?} has no name; write NAME=FOLDER"
+                )));
+            }
             contexts.insert(name.to_owned(), NamedContext::parse(value));
         }
         Ok(Self {

@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`input`] | what was asked for, as builds: Dockerfile, options, extra files |
-//! | [`compose`], [`variables`] | compose files |
+//! | [`compose`], [`service`], [`variables`] | compose files |
 //! | [`bake`] | bake files |
 //! | [`described`] | an image to build, as both describe one |
 //! | [`files`], [`platforms`] | reading files and platforms, for all of these |
@@ -31,6 +31,7 @@ pub mod last;
 pub mod memory;
 pub mod platforms;
 pub mod record;
+mod service;
 pub mod shared;
 pub mod survey;
 mod variables;

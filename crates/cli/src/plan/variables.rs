@@ -5,11 +5,23 @@
 
 use std::collections::BTreeMap;
 
+/// How deep defaults may stand in one another. Real ones stand two deep.
+const DEPTH_MAX: usize = 100;
+
 /// What a name stands for.
 pub type Values = BTreeMap<String, String>;
 
 /// Replaces the variables of a text. `$$` is a `$`; a name without a value is empty.
 pub fn expand(text: &str, values: &Values) -> Result<String, String> {
+    within(text, values, 0)
+}
+
+fn within(text: &str, values: &Values, depth: usize) -> Result<String, String> {
+    if depth > DEPTH_MAX {
+        return Err(format!(
+            "its defaults are nested more than {DEPTH_MAX} deep"
+        ));
+    }
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -20,7 +32,7 @@ pub fn expand(text: &str, values: &Values) -> Result<String, String> {
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
             let end = closing(after).ok_or_else(|| format!("{text:?} has a ${{ without its }}"))?;
-            out.push_str(&braced(&after[..end], values)?);
+            out.push_str(&braced(&after[..end], values, depth)?);
             rest = &after[end + 1..];
         } else {
             let end = name_length(rest);
@@ -59,15 +71,16 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-fn braced(inside: &str, values: &Values) -> Result<String, String> {
+fn braced(inside: &str, values: &Values, depth: usize) -> Result<String, String> {
     let (name, operator) = inside.split_at(name_length(inside));
     if name.is_empty() {
         return Err(format!("${{{inside}}} names no variable; write $$ for a $"));
     }
     let value = values.get(name);
     let filled = value.filter(|value| !value.is_empty());
+    let expand = |word: &str| within(word, values, depth + 1);
     let refuse = |word: &str| {
-        let word = expand(word, values)?;
+        let word = expand(word)?;
         Err(format!("the variable {name} is missing: {word}"))
     };
     let known = |value: Option<&String>| value.cloned().unwrap_or_default();
@@ -77,10 +90,10 @@ fn braced(inside: &str, values: &Values) -> Result<String, String> {
         };
         match (rest.chars().next(), rest.get(1..)) {
             (Some('-'), Some(word)) => {
-                return counted.map_or_else(|| expand(word, values), |value| Ok(value.clone()));
+                return counted.map_or_else(|| expand(word), |value| Ok(value.clone()));
             }
             (Some('+'), Some(word)) => {
-                return counted.map_or(Ok(String::new()), |_| expand(word, values));
+                return counted.map_or(Ok(String::new()), |_| expand(word));
             }
             (Some('?'), Some(word)) => {
                 return counted.map_or_else(|| refuse(word), |value| Ok(value.clone()));
@@ -94,9 +107,11 @@ fn braced(inside: &str, values: &Values) -> Result<String, String> {
     ))
 }
 
-/// Reads a `.env` file: `NAME=value` lines, comments, quotes. Lines of another form are left out.
-pub fn dotenv(text: &str) -> Values {
-    let mut values = Values::new();
+/// The environment with what a `.env` file adds to it: `NAME=value` lines, comments, quotes. Lines of
+/// another form are left out. Values outside single quotes may hold variables of the environment and
+/// of earlier lines (compose-go `dotenv/parser.go`, `expandVariables`).
+pub fn dotenv(text: &str, environment: &Values) -> Values {
+    let mut values = environment.clone();
     for line in text.lines() {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line);
@@ -112,9 +127,13 @@ pub fn dotenv(text: &str) -> Values {
             rest.find(quote).map(|end| rest[..end].to_owned())
         };
         let plain = || value.split(" #").next().unwrap_or_default().trim_end();
-        let value = quoted('"').or_else(|| quoted('\''));
-        let value = value.unwrap_or_else(|| plain().to_owned());
-        values.insert(name.to_owned(), value);
+        let value = quoted('\'').unwrap_or_else(|| {
+            let value = quoted('"').unwrap_or_else(|| plain().to_owned());
+            expand(&value, &values).unwrap_or(value)
+        });
+        if !environment.contains_key(name) {
+            values.insert(name.to_owned(), value);
+        }
     }
     values
 }
@@ -145,6 +164,8 @@ mod tests {
         for text in ["${", "${A", "$", "${1}", "${A!b}", "${A/b/c}"] {
             assert!(expand(text, &values()).is_err(), "{text}");
         }
+        let deep = format!("{}x{}", "${N:-".repeat(100_000), "}".repeat(100_000));
+        assert!(expand(&deep, &values()).expect_err("deep").contains("100"));
         let error = expand("${E:?set it to ${A}}", &values()).expect_err("empty");
         assert!(
             error.contains('E') && error.contains("set it to a"),
@@ -154,9 +175,21 @@ mod tests {
 
     #[test]
     fn dotenv_files_are_read() {
-        let text = "# c\nA=1\nexport B = two words # c\nC=\"x # y\"\nD='q'\nbad line\n1=x\n";
-        let expected = [("A", "1"), ("B", "two words"), ("C", "x # y"), ("D", "q")];
+        let text = "# c\nA=1\nexport B = two words # c\nC=\"x # y\"\nD='q'\nbad line\n1=x\n\
+            F=$A-${B_1}\nG=\"${F}${N:-d}\"\nH='$A'\nI=a$\n";
+        let expected = [
+            ("A", "a"),
+            ("B", "two words"),
+            ("B_1", "b"),
+            ("C", "x # y"),
+            ("D", "q"),
+            ("E", ""),
+            ("F", "a-b"),
+            ("G", "a-bd"),
+            ("H", "$A"),
+            ("I", "a$"),
+        ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(dotenv(text), expected.into());
+        assert_eq!(dotenv(text, &values()), expected.into());
     }
 }

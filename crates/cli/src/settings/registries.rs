@@ -29,6 +29,8 @@ const BUNDLES: [&str; 3] = [
 pub struct Registries {
     /// Docker's `config.json`, which says who we are.
     pub docker_config: PathBuf,
+    /// `DOCKER_AUTH_CONFIG`, which says it too. Secrets are in it.
+    pub docker_auth: Option<String>,
     /// Hosts to ask first, by registry.
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Registries without a valid certificate.
@@ -62,18 +64,11 @@ impl Registries {
     }
 
     /// A client that ends each call within `deadline`, and what it has to do without.
-    pub fn client(
-        &self,
-        deadline: Duration,
-        memory: Option<Memory>,
-    ) -> Result<(Registry, Vec<String>), RegistryError> {
+    pub fn client(&self, deadline: Duration, memory: Option<Memory>) -> (Registry, Vec<String>) {
         let mut warnings = Vec::new();
         let [http, https, none] = self.proxies.clone();
         let settings = larder_registry::Settings {
-            credentials: Credentials {
-                docker: DockerConfig::read(&self.docker_config)?,
-                ..Credentials::default()
-            },
+            credentials: self.credentials(&mut warnings),
             mirrors: self.mirrors.clone(),
             insecure: self.insecure.clone(),
             proxies: Proxies { http, https, none },
@@ -82,7 +77,23 @@ impl Registries {
             deadline,
             ..larder_registry::Settings::default()
         };
-        Ok((Registry::new(settings, memory), warnings))
+        (Registry::new(settings, memory), warnings)
+    }
+
+    /// Who we are. What cannot be read is left out, as docker does: most images need no credential.
+    fn credentials(&self, warnings: &mut Vec<String>) -> Credentials {
+        let mut readable = |read: Result<DockerConfig, RegistryError>| {
+            read.unwrap_or_else(|error| {
+                warnings.push(format!("{error}; its credentials are left out"));
+                DockerConfig::default()
+            })
+        };
+        let variable = self.docker_auth.as_deref().map(DockerConfig::from_variable);
+        Credentials {
+            environment: readable(variable.unwrap_or_else(|| Ok(DockerConfig::default()))),
+            docker: readable(DockerConfig::read(&self.docker_config)),
+            ..Credentials::default()
+        }
     }
 
     /// What an image's children inherit, if its configuration was fetched before.
@@ -159,6 +170,7 @@ impl Choices<'_> {
         let docker = docker.unwrap_or_else(|| Path::new(home).join(".docker"));
         Ok(Registries {
             docker_config: docker.join("config.json"),
+            docker_auth: of(["DOCKER_AUTH_CONFIG", "DOCKER_AUTH_CONFIG"]),
             mirrors,
             insecure: insecure.map(|name| without_scheme(name)).collect(),
             proxies: [

@@ -173,3 +173,32 @@ fn the_kind_of_engine_can_be_said_where_the_ladder_is_walked() {
         assert!(said.error.contains("zfs"), "{}", said.error);
     }
 }
+
+#[test]
+fn what_compose_puts_on_top_of_its_file_counts() {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "services:\n  web: { build: { context: ., dockerfile: web, args: { V: 1, W: 1 } } }\n  db: { image: x }\n",
+        ),
+        (
+            "compose.override.yaml",
+            "services:\n  web: { platform: linux/arm64, build: { target: dev, args: { W: 2 } } }\n",
+        ),
+    ]);
+    let file = "ARG V\nARG W\nFROM a:$V-$W AS dev\nFROM b\n";
+    project.write("sub/web", file);
+    for name in ["compose.yaml", "compose.override.yaml"] {
+        let text = std::fs::read_to_string(project.path().join(name)).expect("there");
+        project.write(&format!("sub/{name}"), &text);
+    }
+    let plan = project.plan(&["--offline", "sub"]);
+    assert_eq!(plan["platform"], "linux/arm64");
+    assert_eq!(names(&plan)[0], ("docker.io/library/a:1-2", true));
+    // As for compose, a file that is named stands alone; bake knows nothing of it.
+    let named = project.plan(&["--offline", "-f", "sub/compose.yaml"]);
+    assert!(names(&named).contains(&("docker.io/library/b:latest", true)));
+    project.write("sub/docker-bake.hcl", "target \"web\" {}\n");
+    let baked = project.plan(&["--offline", "sub"]);
+    assert!(names(&baked).contains(&("docker.io/library/b:latest", true)));
+}

@@ -9,3 +9,4 @@ mod kit;
 mod onbuild;
 mod registry;
 mod shared;
+mod trouble;

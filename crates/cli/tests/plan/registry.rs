@@ -1,8 +1,11 @@
 //! The verbs against Debian's docker-registry.
 
-use serde_json::Value;
+use std::fs;
 
-use crate::kit::{Project, Registry};
+use serde_json::{Value, json};
+
+use crate::distribution::Distribution;
+use crate::kit::{Project, Registry, Said};
 
 const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-02-02T00:00:00Z";
@@ -35,6 +38,47 @@ fn a_plan_holds_what_the_images_are() {
     assert_eq!(said["images"][0]["identity"], image["identity"]);
     assert_eq!(said["images"][0]["manifest"], digest);
     assert!(project.run(&["image", &reference]).done().contains(digest));
+}
+
+/// The names of all fields of a document, but those within `inherited` and what users name.
+fn fields(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                names.push(name.clone());
+                if !["inherited", "extras", "build_args"].contains(&name.as_str()) {
+                    fields(value, names);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_is_printed_as_json_is_described() {
+    let text = include_str!("../../../../docs/JSON.md");
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let image = format!("{}/app:1", registry.host);
+    let mut names = Vec::new();
+    for arguments in [
+        &["plan", "--json", "--extra", "Dockerfile"][..],
+        &["explain", "--json"],
+        &["image", "--json", &image],
+    ] {
+        let said = project.run(arguments).done();
+        fields(&serde_json::from_str(&said).expect("JSON"), &mut names);
+    }
+    let refused = project.run(&["plan", "--json", "nowhere"]).out;
+    fields(&serde_json::from_str(&refused).expect("JSON"), &mut names);
+    let words: Vec<&str> = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    names.retain(|name| !words.contains(&name.as_str()));
+    assert!(names.is_empty(), "docs/JSON.md does not have {names:?}");
 }
 
 #[test]
@@ -111,4 +155,44 @@ fn a_mirror_is_asked_first() {
         by_file["images"][0]["identity"],
         by_option["images"][0]["identity"]
     );
+}
+
+#[test]
+fn a_configuration_of_docker_that_cannot_be_read_is_a_warning() {
+    let registry = Registry::start();
+    registry.push("1", "A=1", OLD);
+    let project = project(&registry);
+    let key = project.run(&["key"]).done();
+    project.write("docker/config.json", "{ \"auths\": ");
+    let mut command = project.command();
+    command.env("DOCKER_CONFIG", project.path().join("docker"));
+    command.env("DOCKER_AUTH_CONFIG", "s3cret").arg("key");
+    let said = Said::of(&command.output().expect("larder starts"));
+    for word in ["docker/config.json", "DOCKER_AUTH_CONFIG", "left out"] {
+        assert!(said.error.contains(word), "{word}: {}", said.error);
+    }
+    assert!(!said.error.contains("s3cret"), "{}", said.error);
+    assert_eq!(said.done(), key);
+}
+
+#[test]
+fn credentials_come_from_the_environment_too() {
+    let registry = Distribution::start(|folder, config| {
+        let path = folder.join("htpasswd");
+        // `ann:s3cret`, by `htpasswd -B`.
+        let line = "ann:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
+        fs::write(&path, line).expect("written");
+        config["auth"] = json!({ "htpasswd": { "realm": "test", "path": path } });
+    });
+    let project = Project::new(&[]);
+    let ask = |password: &str| {
+        let auths = json!({ &registry.host: { "username": "ann", "password": password } });
+        let mut command = project.command();
+        command.env("DOCKER_AUTH_CONFIG", json!({ "auths": auths }).to_string());
+        command.args(["image", &format!("{}/app:1", registry.host)]);
+        Said::of(&command.output().expect("larder starts")).error
+    };
+    let (wrong, right) = (ask("wrong"), ask("s3cret"));
+    assert!(wrong.contains("denies access"), "{wrong}");
+    assert!(right.contains("does not exist at"), "{right}");
 }

@@ -5,6 +5,7 @@
 //! image a `FROM` names.
 
 use super::pattern;
+use crate::limits::SUBSTITUTED_MAX_BYTES;
 
 /// How deep substitutions may stand in one another. `BuildKit` has no limit; people use two.
 const MAX_DEPTH: u32 = 100;
@@ -99,6 +100,7 @@ impl Options {
             names: Vec::new(),
             uncertain: false,
             depth: 0,
+            substituted_bytes: 0,
         };
         let (text, words) = lexer
             .until(None, self.raw_escapes)
@@ -148,6 +150,7 @@ struct Lexer<'w, 'e> {
     names: Vec<String>,
     uncertain: bool,
     depth: u32,
+    substituted_bytes: usize,
 }
 
 impl<'e> Lexer<'_, 'e> {
@@ -313,7 +316,14 @@ impl<'e> Lexer<'_, 'e> {
         self.depth += 1;
         let value = self.substitution();
         self.depth -= 1;
-        value
+        let value = value?;
+        self.substituted_bytes += value.len();
+        if self.substituted_bytes > SUBSTITUTED_MAX_BYTES {
+            return Err(format!(
+                "its substitutions make more than {SUBSTITUTED_MAX_BYTES} bytes"
+            ));
+        }
+        Ok(value)
     }
 
     fn substitution(&mut self) -> Result<String, String> {

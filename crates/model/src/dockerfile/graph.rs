@@ -314,7 +314,12 @@ impl<'a> Graph<'a> {
         let step = steps.find(|step| step.sources.contains(&dep));
         let span = step.map_or(state.span, |step| step.instruction.span);
         let message = format!("circular dependency detected on stage: {}", state.label);
-        Fault::new("from=", message)
+        let written = step.and_then(|step| match &step.instruction.kind {
+            Kind::Copy(copy) => copy.from.as_deref(),
+            _ => None,
+        });
+        let from = written.unwrap_or(&self.states[dep].label);
+        Fault::new(format!("from={from}"), message)
             .hint("a stage cannot copy from itself or from one that copies from it")
             .at(&self.file.source, span)
     }

@@ -84,6 +84,11 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
         let fault = Fault::new("", "the Dockerfile cannot be empty").hint("start with FROM");
         return Err(fault.at(&source, Span::default()));
     }
+    // Its byte order mark is no UTF-8, and no instruction starts with one: it is refused anyway.
+    if source.starts_with("\u{fffd}\u{fffd}") && source.contains('\0') {
+        let fault = Fault::new("", "the Dockerfile is UTF-16 text").hint("save it as UTF-8");
+        return Err(fault.at(&source, Span::line(1, 0)));
+    }
     if let Some((value, span)) = directive::detect_check(&source) {
         directive::validate_check(value).map_err(|fault| fault.at(&source, span))?;
     }

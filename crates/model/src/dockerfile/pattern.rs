@@ -3,6 +3,8 @@
 //! `*` is any text, `?` any one character, `\*`, `\?` and `\\` the character itself
 //! (lex.go `convertShellPatternToRegex`, which has no bracket expressions).
 
+use crate::limits::{PATTERN_MAX_BYTES, SUBSTITUTED_MAX_BYTES};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Star,
@@ -35,6 +37,16 @@ fn tokens(glob: &str) -> Result<Vec<Token>, String> {
         });
     }
     Ok(out)
+}
+
+/// Matching takes time that grows with the product of both lengths.
+fn check_length(glob: &str, value: &str) -> Result<(), String> {
+    if glob.len().max(value.len()) > PATTERN_MAX_BYTES {
+        return Err(format!(
+            "a pattern or its value has more than {PATTERN_MAX_BYTES} bytes"
+        ));
+    }
+    Ok(())
 }
 
 /// The length of the longest (or shortest) match of `glob` at the start of `text`, in characters.
@@ -98,6 +110,7 @@ pub(super) fn trim(
     at_start: bool,
     greedy: bool,
 ) -> Result<String, String> {
+    check_length(glob, value)?;
     let mut glob = tokens(glob)?;
     let mut text: Vec<char> = value.chars().collect();
     if !at_start {
@@ -120,6 +133,7 @@ pub(super) fn replace(
     replacement: &str,
     all: bool,
 ) -> Result<String, String> {
+    check_length(glob, value)?;
     let glob = tokens(glob)?;
     let text: Vec<char> = value.chars().collect();
     let starts = match_starts(&glob, &text);
@@ -138,6 +152,9 @@ pub(super) fn replace(
         // An empty match right behind a match is not one of its own (Go's regexp.ReplaceAll).
         if end > copied || start == 0 {
             out.push_str(replacement);
+        }
+        if out.len() > SUBSTITUTED_MAX_BYTES {
+            return Err(format!("it makes more than {SUBSTITUTED_MAX_BYTES} bytes"));
         }
         copied = end;
         search = if end > search { end } else { search + 1 };

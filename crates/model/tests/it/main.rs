@@ -1,5 +1,6 @@
 //! The integration tests of the model, in one binary.
 
+mod bounds;
 mod cases;
 mod corpus;
 mod plan;

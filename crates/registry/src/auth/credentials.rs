@@ -1,4 +1,5 @@
-//! Who we are, for each registry: what the caller gave, then docker's configuration, then nobody.
+//! Who we are, for each registry: what the caller gave, then what the environment says, then docker's
+//! configuration, then nobody.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +11,52 @@ use crate::auth::docker_config::DockerConfig;
 pub struct Credentials {
     /// Given by the caller, by registry (`docker.io`, `registry.example:5000`).
     pub given: BTreeMap<String, Credential>,
+    /// `DOCKER_AUTH_CONFIG`, of which docker reads `auths` alone (docker
+    /// `cli/config/configfile/file.go`, `GetCredentialsStore`).
+    pub environment: DockerConfig,
     /// Docker's `config.json`.
     pub docker: DockerConfig,
 }
 
 impl Credentials {
     pub(crate) async fn find(&self, registry: &str) -> Found {
-        match self.given.get(registry) {
-            Some(given) => Found {
+        if let Some(given) = self.given.get(registry) {
+            return Found {
                 credential: Some(given.clone()),
                 ..Found::default()
-            },
+            };
+        }
+        match self.environment.filed(registry) {
+            Some(found) => found,
             None => self.docker.find(registry).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_environment_comes_before_the_file() {
+        let entry = |registry: &str, password: &str| {
+            let text = format!(
+                r#"{{"auths":{{"{registry}":{{"username":"u","password":"{password}"}}}},"credsStore":"absent"}}"#
+            );
+            DockerConfig::from_variable(&text).expect("valid")
+        };
+        let credentials = Credentials {
+            environment: entry("r", "variable"),
+            docker: entry("s", "file"),
+            ..Credentials::default()
+        };
+        for (registry, expected) in [("r", Some("variable")), ("s", Some("file")), ("t", None)] {
+            let found = credentials.find(registry).await.credential;
+            let expected = expected.map(|password| Credential::Password {
+                user: "u".to_owned(),
+                password: crate::secret::Secret::new(password),
+            });
+            assert_eq!(found, expected, "{registry}");
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Docker's `config.json`: `auths`, `credHelpers` and `credsStore`.
 //!
-//! Follows docker's `cli/config/configfile/file.go` (`GetCredentialsStore`, `decodeAuth`) and
-//! `cli/config/credentials`.
+//! Follows docker's `cli/config/configfile/file.go` (`LoadFromReader`, `GetCredentialsStore`,
+//! `decodeAuth`) and `cli/config/credentials`. As for Go, a null is as good as nothing.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::auth::credential::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
 use crate::auth::helper;
@@ -20,9 +20,19 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DockerConfig {
-    auths: BTreeMap<String, Auth>,
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: String,
+    #[serde(deserialize_with = "or_nothing")]
+    auths: BTreeMap<String, Option<Auth>>,
+    #[serde(deserialize_with = "or_nothing")]
+    cred_helpers: BTreeMap<String, Option<String>>,
+    creds_store: Option<String>,
+}
+
+fn or_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -62,7 +72,20 @@ impl DockerConfig {
 
     /// Reads the text of a `config.json`. The error never quotes the text, which holds passwords.
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        // Docker takes an empty file for one that says nothing.
+        if text.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
         serde_json::from_slice(text)
+    }
+
+    /// Reads the text of the variable `DOCKER_AUTH_CONFIG`, which has the file's form.
+    pub fn from_variable(text: &str) -> Result<Self, RegistryError> {
+        Self::parse(text.as_bytes()).map_err(|error| RegistryError::Setting {
+            kind: "docker's configuration",
+            value: "DOCKER_AUTH_CONFIG".to_owned(),
+            reason: place(&error),
+        })
     }
 
     pub(crate) async fn find(&self, registry: &str) -> Found {
@@ -75,29 +98,36 @@ impl DockerConfig {
             }
         }
         if found.credential.is_none() {
-            match self.entry(registry).map(credential_of) {
-                Some(Ok(credential)) => found.credential = credential,
-                Some(Err(complaint)) => found.complaint = complaint,
-                None => {}
-            }
+            found = self.filed(registry).unwrap_or(found);
         }
         found
+    }
+
+    /// What the file itself holds of this registry, if it names it.
+    pub(crate) fn filed(&self, registry: &str) -> Option<Found> {
+        Some(match credential_of(self.entry(registry)?) {
+            Ok(credential) => Found {
+                credential,
+                ..Found::default()
+            },
+            Err(complaint) => Found {
+                complaint,
+                ..Found::default()
+            },
+        })
     }
 
     /// The helper for this registry, and the key it files the registry under.
     fn helper<'a>(&'a self, registry: &'a str) -> Option<(&'a str, &'a str)> {
         let own = keys(registry).find_map(|key| {
-            self.cred_helpers
-                .get(key)
-                .map(|helper| (helper.as_str(), key))
+            let helper = self.cred_helpers.get(key)?.as_deref()?;
+            Some((helper, key))
         });
         let general = || {
-            (
-                self.creds_store.as_str(),
-                keys(registry).next().unwrap_or(registry),
-            )
+            let key = keys(registry).next().unwrap_or(registry);
+            Some((self.creds_store.as_deref()?, key))
         };
-        own.or_else(|| Some(general()))
+        own.or_else(general)
             .filter(|(helper, _)| !helper.is_empty())
     }
 
@@ -110,7 +140,7 @@ impl DockerConfig {
             let mut matching = entries.filter(|(key, _)| keys(registry).any(|k| k == host_of(key)));
             matching.next().map(|(_, auth)| auth)
         };
-        exact.or_else(by_host)
+        exact.or_else(by_host)?.as_ref()
     }
 }
 
@@ -234,6 +264,19 @@ mod tests {
         let plain = r#"{"auths":{"r":{"username":"u","password":"p"}}}"#;
         assert_eq!(find(plain, "r").await.credential, Some(password("u", "p")));
         assert_eq!(find(r#"{"auths":{"r":{}}}"#, "r").await.credential, None);
+    }
+
+    #[tokio::test]
+    async fn nothing_and_null_hold_nothing() {
+        for config in [
+            "",
+            " \n",
+            r#"{"auths":null,"credHelpers":null,"credsStore":null}"#,
+            r#"{"auths":{"r":null},"credHelpers":{"r":null}}"#,
+        ] {
+            let found = find(config, "r").await;
+            assert_eq!((found.credential, found.complaint.as_str()), (None, ""));
+        }
     }
 
     #[tokio::test]

@@ -59,7 +59,12 @@ impl Definitions {
     /// Reads the files.
     pub fn read(sources: Vec<Source>) -> Result<Self, Fault> {
         let mut all = Self::default();
-        for source in sources {
+        for mut source in sources {
+            // As for HCL (`hclsyntax/scan_tokens.rl`, `stripUTF8BOM`).
+            let mark = '\u{feff}';
+            if source.text.starts_with(mark) {
+                source.text.drain(..mark.len_utf8());
+            }
             let is_json = source.path.extension().is_some_and(|kind| kind == "json");
             all.sources.push(source);
             if is_json { all.json() } else { all.hcl() }?;

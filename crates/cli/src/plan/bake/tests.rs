@@ -33,6 +33,18 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bake")
 }
 
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    for (name, text) in [
+        ("a.hcl", "\u{feff}target \"default\" {}\n"),
+        ("a.json", "\u{feff}{\"target\":{\"default\":{}}}"),
+    ] {
+        let file = (PathBuf::from(name), text.to_owned());
+        let found = builds(vec![file], &[], &environment()).expect(name);
+        assert_eq!(found.len(), 1);
+    }
+}
+
 /// The names of the cases, with their files.
 fn cases() -> BTreeMap<String, Vec<PathBuf>> {
     let mut cases = BTreeMap::new();
