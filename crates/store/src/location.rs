@@ -95,7 +95,7 @@ impl Location {
             _ => return Err(refuse("known schemes are file, s3, gs and az")),
         };
         let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() || bucket.contains(['@', '?', '#']) || path.contains(['?', '#']) {
+        if bucket.is_empty() || bucket.contains(['@', ':', '?', '#']) || path.contains(['?', '#']) {
             return Err(refuse(
                 "after the scheme come a bucket and a prefix only; credentials belong in the environment",
             ));
@@ -231,6 +231,7 @@ mod tests {
             "http://x/y",
             "s3://",
             "s3://key:SECRET@b/p",
+            "s3://key:half/SECRET@b/p",
             "az://b/p?sig=SECRET",
         ] {
             let error = Location::parse(url).expect_err("not a store").to_string();

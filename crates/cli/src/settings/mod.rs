@@ -236,18 +236,16 @@ struct Choices<'a> {
 }
 
 impl Choices<'_> {
-    /// A text: option, then variable, then file.
+    /// A text: option, then variable, then file. Empty ones say nothing.
     fn text(
         &self,
         option: Option<&String>,
         variable: &str,
         file: Option<&String>,
     ) -> Option<String> {
-        let variable = self
-            .environment
-            .get(variable)
-            .filter(|value| !value.is_empty());
-        option.or(variable).or(file).cloned()
+        let places = [option, self.environment.get(variable), file];
+        let mut said = places.into_iter().flatten();
+        said.find(|value| !value.is_empty()).cloned()
     }
 
     fn flag(&self, option: bool, variable: &str, file: Option<bool>) -> Done<bool> {
