@@ -47,6 +47,21 @@ pub enum Strategy {
     CacheFolder,
 }
 
+impl Strategy {
+    /// What `larder build` adds to the arguments of `docker build`.
+    pub fn adds(self) -> &'static str {
+        match self {
+            Self::Parents => "nothing",
+            Self::StageImages => "--cache-from ID for each",
+            Self::InlineCache => {
+                "--build-arg BUILDKIT_INLINE_CACHE=1, --cache-from NAME for each, and a build with \
+                 --target for each stage"
+            }
+            Self::CacheFolder => "--cache-from and --cache-to",
+        }
+    }
+}
+
 impl fmt::Display for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -209,8 +209,14 @@ fn wrong_input_is_told() {
         &["nothing:here"],
         "the engine has no image \"nothing:here\"",
     );
-    refused("build", &["-t", "app"], "it has no context");
+    refused("build", &["-t", "app"], "\"app\" is the value of --tag");
     refused("build", &["a", "b"], "two contexts");
+    refused(
+        "build",
+        &[".", "--no-save"],
+        "--no-save is an option of Larder",
+    );
+    refused("save", &["--json", "/no/such/file"], "/no/such/file");
     let mut nowhere = site.larder("restore");
     nowhere.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let said = site.run(nowhere);
