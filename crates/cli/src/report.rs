@@ -173,9 +173,6 @@ impl Report {
     /// Says what a session ended in.
     pub fn down(&self, job: &Job) {
         self.clear_progress();
-        for warning in &job.warnings {
-            self.warning(warning);
-        }
         let fetched = format!(
             "fetched {} in {} requests",
             HumanBytes(job.fetched.bytes),
@@ -189,16 +186,34 @@ impl Report {
         }
     }
 
-    /// Writes a report to a file: whole or not at all.
-    pub fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
-        let failed =
-            |error: std::io::Error| Failure::input(format!("--json {}: {error}", path.display()));
-        let mut text = serde_json::to_vec_pretty(job).expect("a job has a JSON form");
-        text.push(b'\n');
-        let fresh = path.with_extension("larder-new");
-        std::fs::write(&fresh, text).map_err(failed)?;
-        std::fs::rename(&fresh, path).map_err(failed)
+    /// Says that a session goes on: for who started it, and so many others.
+    pub fn stays_up(&self, others: usize) {
+        let users = others + 1;
+        self.note(&format!(
+            "the session stays up: {users} more `larder down` will end it"
+        ));
     }
+
+    /// Writes a report to a file, whole or not at all; `-` is standard output.
+    pub fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
+        let text = serde_json::to_string_pretty(job).expect("a job has a JSON form");
+        if path == Path::new("-") {
+            self.answer(&text);
+            return Ok(());
+        }
+        write_whole(path, &format!("{text}\n"))
+            .map_err(|error| Failure::input(format!("--json {}: {error}", path.display())))
+    }
+}
+
+/// A device, a pipe or a link (`/dev/stdout`) is written to; a new file must not take its place.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(path, text);
+    }
+    let fresh = path.with_extension("larder-new");
+    std::fs::write(&fresh, text)?;
+    std::fs::rename(&fresh, path)
 }
 
 fn restored_text(job: &Job, restored: &Restored) -> String {
@@ -278,5 +293,23 @@ pub fn age(ms: u64) -> String {
         120..7_200 => format!("{} min", seconds / 60),
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_takes_no_links_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        let report = Report::new(true);
+        report.write_json(&link, &[1]).expect("written");
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), "[\n  1\n]\n");
+        report.write_json(&file, &[2]).expect("written again");
+        assert_eq!(std::fs::read_to_string(&link).expect("read"), "[\n  2\n]\n");
     }
 }

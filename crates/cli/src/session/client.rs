@@ -61,8 +61,14 @@ pub fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Even
 /// is found out by its answer.
 pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
     leftovers::unblock(place);
-    let Ok(mut stream) = UnixStream::connect(place.control()) else {
-        return Ok(None);
+    let mut stream = match UnixStream::connect(place.control()) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::machine(
+                "sessions belong to root: run larder with sudo -E",
+            ));
+        }
+        Err(_) => return Ok(None),
     };
     let mut line = serde_json::to_vec(&request).expect("a request has a JSON form");
     line.push(b'\n');

@@ -27,3 +27,4 @@ mod memory;
 mod requirements;
 mod session;
 mod takeover;
+mod uses;
