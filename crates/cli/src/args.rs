@@ -242,20 +242,18 @@ pub struct Image {
 /// `larder plan`
 #[derive(Debug, Args)]
 pub struct PlanVerb {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub look: Look,
     #[command(flatten)]
     pub kind: EngineKind,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `larder key`
 #[derive(Debug, Args)]
 pub struct KeyVerb {
-    #[command(flatten)]
-    pub look: Look,
     /// Write what is printed to a file too, for CI systems that make a key of a file's checksum.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
@@ -265,27 +263,25 @@ pub struct KeyVerb {
     /// Where a base image cannot be resolved, make the key with its name instead of failing.
     #[arg(long)]
     pub allow_unresolved: bool,
+    #[command(flatten)]
+    pub look: Look,
 }
 
 /// `larder explain`
 #[derive(Debug, Args)]
 pub struct Explain {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub look: Look,
     #[command(flatten)]
     pub kind: EngineKind,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `larder run`
 #[derive(Debug, Args)]
 pub struct Run {
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub how: How,
     /// Where this machine lacks what Larder needs, run the command on the machine's own engine.
     #[arg(long)]
     pub optional: bool,
@@ -295,15 +291,15 @@ pub struct Run {
     /// The command; DOCKER_HOST is set for it.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// `larder up`
 #[derive(Debug, Args)]
 pub struct Up {
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub how: How,
     /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
@@ -313,13 +309,15 @@ pub struct Up {
     /// Write a report to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// `larder down`
 #[derive(Debug, Args)]
 pub struct Down {
-    #[command(flatten)]
-    pub which: Where,
     /// Save nothing.
     #[arg(long)]
     pub discard: bool,
@@ -329,23 +327,23 @@ pub struct Down {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub which: Where,
 }
 
 /// `larder status`
 #[derive(Debug, Args)]
 pub struct Status {
-    #[command(flatten)]
-    pub which: Where,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
 }
 
 /// `larder ls`
 #[derive(Debug, Args)]
 pub struct Ls {
-    #[command(flatten)]
-    pub which: Where,
     /// Archives of images (larder save) instead of snapshots.
     #[arg(long)]
     pub archives: bool,
@@ -355,6 +353,8 @@ pub struct Ls {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
 }
 
 /// `larder completions`

@@ -16,7 +16,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, without_secrets};
 use crate::objects::Objects;
 
 /// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].
@@ -38,7 +38,12 @@ macro_rules! open_cloud {
             }
         }
         let store = builder.build();
-        Arc::new(store.map_err(|error| $location.refuse(&error.to_string()))?)
+        let variables = $location.scheme.variables();
+        let refuse = |error| {
+            let why = without_secrets(&format!("{error}"));
+            $location.refuse(&format!("{why}; it needs {variables}"))
+        };
+        Arc::new(store.map_err(refuse)?)
     }};
 }
 
@@ -67,6 +72,16 @@ impl Scheme {
             Self::S3 => "s3",
             Self::Gs => "gs",
             Self::Az => "az",
+        }
+    }
+
+    /// What its client needs of the environment.
+    fn variables(self) -> &'static str {
+        match self {
+            Self::File => "none",
+            Self::S3 => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+            Self::Gs => "GOOGLE_APPLICATION_CREDENTIALS",
+            Self::Az => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
         }
     }
 }

@@ -113,10 +113,6 @@ pub struct BuildVerb {
     /// Refuse to save where a step or a build argument seems to hold a secret
     #[arg(long)]
     pub deny_secrets: bool,
-    #[command(flatten)]
-    pub which: Where,
-    #[command(flatten)]
-    pub manner: Manner,
     /// The arguments of docker build: options, then the context. Larder's own options stand before
     /// them.
     #[arg(
@@ -126,6 +122,10 @@ pub struct BuildVerb {
         value_name = "DOCKER-BUILD-ARGUMENT"
     )]
     pub arguments: Vec<String>,
+    #[command(flatten)]
+    pub which: Where,
+    #[command(flatten)]
+    pub manner: Manner,
 }
 
 /// `larder doctor`
