@@ -106,8 +106,8 @@ pub struct Where {
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub scope: Option<String>,
     /// Scopes to try next when this one has no snapshot, in order [default: the pull request's
-    /// target, the default branch]
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = filled())]
+    /// target, the default branch]; an empty name for none
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
 }
 

@@ -186,12 +186,13 @@ impl Report {
         }
     }
 
-    /// Says that a session goes on: for who started it, and so many others.
+    /// Says that a session goes on: so many use it beside who started it.
     pub fn stays_up(&self, others: usize) {
-        let users = others + 1;
-        self.note(&format!(
-            "the session stays up: {users} more `larder down` will end it"
-        ));
+        let who = match others {
+            0 => "its other user".to_owned(),
+            _ => format!("the last of its {} other users", others + 1),
+        };
+        self.note(&format!("the session stays up: {who} ends it"));
     }
 
     /// Writes a report to a file, whole or not at all; `-` is standard output.

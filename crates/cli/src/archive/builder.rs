@@ -195,6 +195,8 @@ fn version_of(said: &str) -> String {
 fn said(program: &PathBuf, arguments: &[impl AsRef<OsStr>]) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)
+        // With a wrong value docker does not even say its version; [`find`] says what is wrong.
+        .env_remove("DOCKER_BUILDKIT")
         .stdin(Stdio::null())
         .output();
     let output = output.ok().filter(|output| output.status.success())?;

@@ -235,7 +235,11 @@ impl Build<'_> {
         command.args(self.sources(sources));
         match self.strategy {
             Strategy::InlineCache => {
-                command.args(stages::INLINE);
+                let mut exports = self.arguments.values("--cache-to");
+                // BuildKit takes one inline export, and the user's does as well.
+                if !exports.any(|export| export.contains("type=inline") || export == "inline") {
+                    command.args(stages::INLINE);
+                }
                 if !self.is_sent_away() {
                     command.arg("--tag").arg(self.stage_images().1.name);
                 }

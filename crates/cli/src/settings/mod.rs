@@ -372,18 +372,12 @@ impl Choices<'_> {
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
         let variable = || {
             let text = self.environment.get("LARDER_FALLBACK")?;
-            Some(
-                text.split(',')
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            )
+            Some(text.split(',').map(str::to_owned).collect())
         };
-        which
-            .fallback
-            .clone()
-            .or_else(variable)
-            .or_else(|| self.file.fallback.clone())
+        let named: Option<Vec<String>> = which.fallback.clone().or_else(variable);
+        let mut named = named.or_else(|| self.file.fallback.clone())?;
+        named.retain(|name| !name.is_empty());
+        Some(named)
     }
 
     fn chosen_store(&self, which: &Where) -> Option<String> {

@@ -46,10 +46,7 @@ fn a_run_leaves_its_session_to_who_attached() {
     std::fs::write(machine.path("end"), "").expect("written");
     let owner = owner.wait_with_output().expect("it ends");
     let left = text(&owner);
-    assert!(
-        left.contains("stays up: 1 more `larder down` will end it"),
-        "{left}"
-    );
+    assert!(left.contains("stays up: its other user ends it"), "{left}");
     assert!(is_up(&machine));
     assert!(said(machine.larder("down")).contains("saved shop"));
     machine.assert_untouched();
