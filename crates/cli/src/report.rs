@@ -18,6 +18,9 @@ use crate::exit::{Done, Failure};
 use crate::session::facts::{Job, Moved, Restored, Saved};
 use crate::session::protocol::{Event, Progress};
 
+/// How often a line that lives is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Where text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlet {
@@ -135,12 +138,25 @@ impl Report {
         bar.tick();
     }
 
+    /// Shows that something goes on, and for how long, on a terminal.
+    pub fn begin(&self, doing: &str) {
+        let Some(bar) = &self.live else { return };
+        let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
+        let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));
+        spinner.set_message(doing.to_owned());
+        spinner.enable_steady_tick(TICK);
+        *bar.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = spinner;
+    }
+
     /// Takes what was shown of progress away.
     pub fn clear_progress(&self) {
         if let Some(bar) = &self.live {
-            bar.lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .finish_and_clear();
+            let mut bar = bar
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            bar.finish_and_clear();
+            *bar = ProgressBar::hidden();
         }
     }
 

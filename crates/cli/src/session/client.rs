@@ -98,7 +98,10 @@ fn start(settings: &Settings, report: &Report) -> Done<Box<Job>> {
     input.write_all(&text).map_err(failed)?;
     drop(input);
     let output = child.stdout.take().expect("it is piped");
-    match last_event(output, report)? {
+    report.begin("restoring");
+    let last = last_event(output, report);
+    report.clear_progress();
+    match last? {
         Some(Event::Running(job)) => Ok(job),
         Some(Event::Failed(failure)) => Err(failure),
         Some(other) => Err(Failure::failed(format!(
