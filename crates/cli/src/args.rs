@@ -7,6 +7,7 @@ mod archive;
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -36,6 +37,11 @@ Examples:
 Settings come from options, then LARDER_* variables, then larder.toml.
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something; `run` passes on the
 exit code of its command.";
+
+/// A variable that is not set makes an option empty: `--scope "$BRANCH"`.
+fn filled() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -82,7 +88,7 @@ pub enum Verb {
 pub struct Where {
     /// Where snapshots rest: file:///folder, s3://bucket/prefix, gs://bucket/prefix or
     /// az://container/prefix [default: a folder in the user's cache folder]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = filled())]
     pub store: Option<String>,
     /// Folder of this machine's part: the sparse file, the session [default: /var/lib/larder/state]
     #[arg(long, value_name = "DIR")]
@@ -91,16 +97,16 @@ pub struct Where {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Project, shared by all jobs of a repository [default: its git remote, or the folder's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
     /// Job; each has its own line of snapshots [default: the CI's job name, or "default"]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
     /// Whose changes these are [default: the branch, or pull/N in a pull request]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = filled())]
     pub scope: Option<String>,
     /// Scopes to try next when this one has no snapshot, in order [default: the pull request's
-    /// target, the default branch]
+    /// target, the default branch]; an empty name for none
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
 }
@@ -312,7 +318,7 @@ pub struct Run {
     /// Where this machine lacks what Larder needs, run the command on the machine's own engine.
     #[arg(long)]
     pub optional: bool,
-    /// Write a report of both halves of the job to a file.
+    /// Write a report of both halves of the job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The command; DOCKER_HOST is set for it.
@@ -333,7 +339,7 @@ pub struct Up {
     /// Leave the docker command line's current context as it is.
     #[arg(long)]
     pub no_context: bool,
-    /// Write a report to a file.
+    /// Write a report to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     #[command(flatten)]
@@ -351,7 +357,7 @@ pub struct Down {
     /// Fail if nothing could be saved.
     #[arg(long)]
     pub strict: bool,
-    /// Write a report of the whole job to a file.
+    /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     #[command(flatten)]

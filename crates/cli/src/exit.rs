@@ -6,13 +6,14 @@
 //! | 1 | Larder itself failed (with `--strict`, also where it would only have warned) |
 //! | 2 | the input is wrong: an option, a setting, a file |
 //! | 3 | the machine lacks something that Larder needs |
-//! | any | `run`: the exit code of the command, 128 + the signal that ended it, 126 or 127 if it could not be started |
+//! | any | `run`: the exit code of the command, 128 + the signal that ended it, 126 or 127 if it could not be started; `build`: that of `docker build` |
 
 use std::process::ExitCode;
 
 use larder_engine::EngineError;
 use larder_store::StoreError;
 use larder_volume::VolumeError;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 /// Whose fault it is.
@@ -25,6 +26,8 @@ pub enum Kind {
     Input,
     /// The machine lacks something.
     Machine,
+    /// Nobody's: this signal came.
+    Signal(i32),
 }
 
 /// A failure that ends a command.
@@ -56,6 +59,12 @@ impl Failure {
         Self::new(Kind::Machine, message)
     }
 
+    /// A signal that ended the work.
+    pub fn interrupted(signal: Signal) -> Self {
+        let kind = Kind::Signal(signal.as_raw());
+        Self::new(kind, "ended by a signal")
+    }
+
     #[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
     fn new(kind: Kind, message: impl ToString) -> Self {
         Self {
@@ -70,6 +79,7 @@ impl Failure {
             Kind::Failed => 1,
             Kind::Input => 2,
             Kind::Machine => 3,
+            Kind::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
         })
     }
 }

@@ -13,6 +13,7 @@ mod plan;
 mod report;
 mod session;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -21,6 +21,9 @@ use crate::exit::{Done, Failure};
 use crate::session::facts::{Job, Moved, Restored, Saved};
 use crate::session::protocol::{Event, Progress};
 
+/// How often a line that lives is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Where text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlet {
@@ -155,12 +158,25 @@ impl Report {
         bar.tick();
     }
 
+    /// Shows that something goes on, and for how long, on a terminal.
+    pub fn begin(&self, doing: &str) {
+        let Some(bar) = &self.live else { return };
+        let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
+        let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));
+        spinner.set_message(doing.to_owned());
+        spinner.enable_steady_tick(TICK);
+        *bar.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = spinner;
+    }
+
     /// Takes what was shown of progress away.
     pub fn clear_progress(&self) {
         if let Some(bar) = &self.live {
-            bar.lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .finish_and_clear();
+            let mut bar = bar
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            bar.finish_and_clear();
+            *bar = ProgressBar::hidden();
         }
     }
 
@@ -193,9 +209,6 @@ impl Report {
     /// Says what a session ended in.
     pub fn down(&self, job: &Job) {
         self.clear_progress();
-        for warning in &job.warnings {
-            self.warning(warning);
-        }
         let fetched = format!(
             "fetched {} in {} requests",
             HumanBytes(job.fetched.bytes),
@@ -209,13 +222,24 @@ impl Report {
         }
     }
 
-    /// Writes a report to a file.
+    /// Says that a session goes on: so many use it beside who started it.
+    pub fn stays_up(&self, others: usize) {
+        let who = match others {
+            0 => "its other user".to_owned(),
+            _ => format!("the last of its {} other users", others + 1),
+        };
+        self.note(&format!("the session stays up: {who} ends it"));
+    }
+
+    /// Writes a report to a file, whole or not at all; `-` is standard output.
     pub fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
-        let failed =
-            |error: std::io::Error| Failure::input(format!("--json {}: {error}", path.display()));
-        let mut text = serde_json::to_vec_pretty(job).expect("a job has a JSON form");
-        text.push(b'\n');
-        write_file(path, &text).map_err(failed)
+        let text = serde_json::to_string_pretty(job).expect("a job has a JSON form");
+        if path == Path::new("-") {
+            self.answer(&text);
+            return Ok(());
+        }
+        write_file(path, format!("{text}\n").as_bytes())
+            .map_err(|error| Failure::input(format!("--json {}: {error}", path.display())))
     }
 }
 
@@ -312,5 +336,23 @@ pub fn age(ms: u64) -> String {
         120..7_200 => format!("{} min", seconds / 60),
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_takes_no_links_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        let report = Report::new(true);
+        report.write_json(&link, &[1]).expect("written");
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), "[\n  1\n]\n");
+        report.write_json(&file, &[2]).expect("written again");
+        assert_eq!(std::fs::read_to_string(&link).expect("read"), "[\n  2\n]\n");
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::error::{EngineError, Result};
+use crate::program::USUAL_DIRECTORIES;
 use crate::shape::ImageStore;
 
 /// Keys of the machine's `daemon.json` that say how to reach registries and which networks are
@@ -157,10 +158,18 @@ pub fn child_environment(
         PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || PARTS.iter().any(|part| name.contains(part))
     };
-    variables
+    let mut kept: Vec<_> = variables
         .into_iter()
         .filter(|(name, _)| !secret(name))
-        .collect()
+        .collect();
+    if let Some((_, path)) = kept.iter_mut().find(|(name, _)| name == "PATH") {
+        // dockerd looks for iptables and for containerd's programs in it.
+        for directory in USUAL_DIRECTORIES {
+            path.push(":");
+            path.push(directory);
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -214,5 +223,13 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(kept, ["PATH", "HTTPS_PROXY", "HOME"]);
+    }
+
+    #[test]
+    fn the_engine_finds_what_is_in_sbin() {
+        let kept = child_environment([("PATH".into(), "/opt/bin:/usr/bin".into())]);
+        let path = kept[0].1.to_string_lossy();
+        assert!(path.starts_with("/opt/bin:/usr/bin:"), "{path}");
+        assert!(path.split(':').any(|directory| directory == "/usr/sbin"));
     }
 }

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::shape::ImageStore;
+use crate::tool::{IP, IPTABLES_SAVE};
 
 /// Where distributions put daemons; searched after the caller's own list, because `sudo` and CI
 /// agents often leave `sbin` out of theirs.
-const USUAL_DIRECTORIES: [&str; 6] = [
+pub(crate) const USUAL_DIRECTORIES: [&str; 6] = [
     "/usr/bin",
     "/usr/sbin",
     "/usr/local/bin",
@@ -127,6 +128,14 @@ pub fn probe(search: &[PathBuf]) -> Result<EngineProgram> {
         dockerd,
         containerd,
     })
+}
+
+/// Checks that the programs are there by which an engine gets its network.
+pub fn check_network_tools(search: &[PathBuf]) -> Result<()> {
+    for tool in [IP, IPTABLES_SAVE] {
+        find(tool.program, tool.package, search)?;
+    }
+    Ok(())
 }
 
 fn find(program: &'static str, package: &'static str, search: &[PathBuf]) -> Result<PathBuf> {

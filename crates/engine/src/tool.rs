@@ -1,9 +1,12 @@
 //! Running the small programs that administer a machine: `ip`, `iptables`, `systemctl`.
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::io::{self, Write as _};
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::error::{EngineError, Result};
+use crate::program::USUAL_DIRECTORIES;
 
 /// A program and the packages that a person would install to get it.
 #[derive(Clone, Copy)]
@@ -52,20 +55,8 @@ impl Tool {
 
     /// Runs the program to its end, whatever it answers.
     pub(crate) fn output(self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
-        let mut command = Command::new(self.program);
-        command
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command.stdin(if input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
-        // Messages are quoted and compared; a translated one would do neither well.
-        command.env("LC_ALL", "C");
-        let failed = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => EngineError::ProgramMissing {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => EngineError::ProgramMissing {
                 program: self.program,
                 package: self.package,
             },
@@ -75,11 +66,32 @@ impl Tool {
                 source,
             },
         };
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = self.spawn(arguments, input.is_some()).map_err(failed)?;
         if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
             pipe.write_all(input.as_bytes()).map_err(failed)?;
         }
         child.wait_with_output().map_err(failed)
+    }
+
+    /// Starts the program: the one that `PATH` finds, else that of a usual directory.
+    fn spawn(self, arguments: &[&str], reads: bool) -> io::Result<Child> {
+        let usual = USUAL_DIRECTORIES.map(|directory| Path::new(directory).join(self.program));
+        let mut missing = io::ErrorKind::NotFound.into();
+        for program in iter::once(PathBuf::from(self.program)).chain(usual) {
+            let spawned = Command::new(program)
+                .args(arguments)
+                // Messages are quoted and compared; a translated one would do neither well.
+                .env("LC_ALL", "C")
+                .stdin(if reads { Stdio::piped() } else { Stdio::null() })
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn();
+            match spawned {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+                spawned => return spawned,
+            }
+        }
+        Err(missing)
     }
 
     fn checked(self, arguments: &[&str], output: &Output) -> Result<String> {

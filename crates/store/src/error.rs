@@ -93,15 +93,31 @@ impl StoreError {
                 path: path.to_owned(),
             };
         }
+        let why = without_secrets(&error.to_string());
         Self::Failed {
             what,
             path: path.to_owned(),
-            why: without_queries(&error.to_string()),
+            why: format!("{why}{}", cure(&why)),
         }
     }
 }
 
-/// Cuts the query out of every URL in a message: signed URLs carry credentials there.
+/// Cuts out of every URL in a message what may be a secret: the query, where signed URLs have
+/// credentials, and what stands before the host.
+pub(crate) fn without_secrets(message: &str) -> String {
+    let message = without_queries(message);
+    let mut parts = message.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_end = |c: char| matches!(c, '/' | ' ' | ')' | '"' | '\'' | '\n');
+        let host = &part[..part.find(is_end).unwrap_or(part.len())];
+        let user = host.rfind('@').map_or(0, |at| at + 1);
+        out.push_str("://");
+        out.push_str(&part[user..]);
+    }
+    out
+}
+
 fn without_queries(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut in_query = false;
@@ -118,6 +134,18 @@ fn without_queries(message: &str) -> String {
     out
 }
 
+/// The clients ask the cloud's own machines for a role when the environment has no credentials.
+fn cure(why: &str) -> &'static str {
+    if ["169.254.169.254", "metadata.google.internal"]
+        .iter()
+        .any(|host| why.contains(host))
+    {
+        "; the store's credentials are missing: set its variables (AWS_…, GOOGLE_…, AZURE_…)"
+    } else {
+        ""
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +154,20 @@ mod tests {
     fn a_signed_url_loses_its_signature() {
         let message = r#"error for url (https://x.blob.core/y?sig=SECRET&se=1): denied "a?b""#;
         let expected = r#"error for url (https://x.blob.core/y): denied "a""#;
-        assert_eq!(without_queries(message), expected);
+        assert_eq!(without_secrets(message), expected);
+    }
+
+    #[test]
+    fn an_endpoint_loses_its_password() {
+        let message = "performing GET http://u:SECRET@127.0.0.1:1/b in 1 s, then http://x/y@z";
+        let expected = "performing GET http://127.0.0.1:1/b in 1 s, then http://x/y@z";
+        assert_eq!(without_secrets(message), expected);
+    }
+
+    #[test]
+    fn missing_credentials_are_told_from_a_store_that_fails() {
+        let asked = "performing PUT http://169.254.169.254/latest/api/token: 403";
+        assert!(cure(asked).contains("credentials are missing"));
+        assert_eq!(cure("performing GET http://127.0.0.1:1/b: refused"), "");
     }
 }

@@ -16,7 +16,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, without_secrets};
 use crate::objects::Objects;
 
 /// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].
@@ -38,7 +38,12 @@ macro_rules! open_cloud {
             }
         }
         let store = builder.build();
-        Arc::new(store.map_err(|error| $location.refuse(&error.to_string()))?)
+        let variables = $location.scheme.variables();
+        let refuse = |error| {
+            let why = without_secrets(&format!("{error}"));
+            $location.refuse(&format!("{why}; it needs {variables}"))
+        };
+        Arc::new(store.map_err(refuse)?)
     }};
 }
 
@@ -69,6 +74,16 @@ impl Scheme {
             Self::Az => "az",
         }
     }
+
+    /// What its client needs of the environment.
+    fn variables(self) -> &'static str {
+        match self {
+            Self::File => "none",
+            Self::S3 => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+            Self::Gs => "GOOGLE_APPLICATION_CREDENTIALS",
+            Self::Az => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        }
+    }
 }
 
 impl Location {
@@ -95,7 +110,7 @@ impl Location {
             _ => return Err(refuse("known schemes are file, s3, gs and az")),
         };
         let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() || bucket.contains(['@', '?', '#']) || path.contains(['?', '#']) {
+        if bucket.is_empty() || bucket.contains(['@', ':', '?', '#']) || path.contains(['?', '#']) {
             return Err(refuse(
                 "after the scheme come a bucket and a prefix only; credentials belong in the environment",
             ));
@@ -231,6 +246,7 @@ mod tests {
             "http://x/y",
             "s3://",
             "s3://key:SECRET@b/p",
+            "s3://key:half/SECRET@b/p",
             "az://b/p?sig=SECRET",
         ] {
             let error = Location::parse(url).expect_err("not a store").to_string();

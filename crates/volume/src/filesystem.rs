@@ -48,7 +48,10 @@ struct TrimRange {
 
 /// Makes an ext4 file system on a device.
 pub fn make(device: &Path) -> Result<(), VolumeError> {
-    let output = Command::new("mkfs.ext4")
+    // `sudo` and CI agents often leave sbin out of PATH.
+    let usual = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
+    let usual = usual.into_iter().find(|path| Path::new(path).exists());
+    let output = Command::new(usual.unwrap_or("mkfs.ext4"))
         .args([
             "-q", "-F", "-b", "4096", "-m", "0", "-i", "32768", "-G", "512", "-L", "larder",
         ])

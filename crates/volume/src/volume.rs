@@ -1,6 +1,7 @@
 //! A volume from end to end: opened and mounted, unmounted and sealed.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,7 +86,16 @@ impl Volume {
         let folder =
             File::open(&options.folder).map_err(VolumeError::io("open", &options.folder))?;
         let empty = source.root().leaves().next().is_none();
-        let blocks = Blocks::new(file, source).map_err(VolumeError::io("size", &options.folder))?;
+        let blocks = Blocks::new(file, source).map_err(|error| match error.kind() {
+            ErrorKind::FileTooLarge => VolumeError::Missing {
+                what: format!(
+                    "no file as large as the volume fits {}",
+                    options.folder.display()
+                ),
+                cure: "choose a smaller --size, or a --state folder on another file system",
+            },
+            _ => VolumeError::io("size", &options.folder)(error),
+        })?;
         let blocks = Arc::new(blocks);
         // The first blocks of the list are those that mounting reads.
         let prefetch = prefetch::run(Arc::clone(&blocks), hot, folder);

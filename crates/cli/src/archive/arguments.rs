@@ -72,7 +72,14 @@ impl Arguments {
             }
         }
         if all.context.is_none() {
-            return Err("it has no context; give a folder, as `docker build` wants it".to_owned());
+            let last = all.options.last();
+            let taken = last.and_then(|given| Some((&given.name, given.value.as_ref()?)));
+            let taken = taken.map_or_else(String::new, |(name, value)| {
+                format!(" ({value:?} is the value of {name})")
+            });
+            return Err(format!(
+                "the build has no context{taken}; give a folder, as `docker build` wants it"
+            ));
         }
         Ok(all)
     }
@@ -82,7 +89,7 @@ impl Arguments {
             None => self.context = Some(argument.to_owned()),
             Some(first) => {
                 return Err(format!(
-                    "it has two contexts, {first:?} and {argument:?}; `docker build` takes one"
+                    "the build has two contexts, {first:?} and {argument:?}; `docker build` takes one"
                 ));
             }
         }
@@ -106,7 +113,9 @@ impl Arguments {
     /// Whether a switch is on.
     pub fn is_on(&self, name: &str) -> bool {
         let last = self.options.iter().rev().find(|given| given.name == name);
-        last.is_some_and(|given| given.value.as_deref() != Some("false"))
+        // As pflag reads them: Go's `strconv.ParseBool`.
+        let off = ["0", "f", "F", "false", "False", "FALSE"];
+        last.is_some_and(|given| given.value.as_ref().is_none_or(|it| !off.contains(&&**it)))
     }
 
     /// The options as they were typed, without some of them.
@@ -174,22 +183,28 @@ fn long(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Given, 
     })
 }
 
-/// `-q`, `-t app`, `-tapp`, `-t=app`, `-qt app`.
+/// `-q`, `-q=false`, `-t app`, `-tapp`, `-t=app`, `-qt app`.
 fn short(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Vec<Given>, String> {
     let mut all = Vec::new();
     let letters = &argument[1..];
     for (at, letter) in letters.char_indices() {
         let long = SHORT.iter().find(|(short, _)| *short == letter);
         let name = long.map_or_else(|| format!("-{letter}"), |(_, long)| (*long).to_owned());
+        let attached = &letters[at + letter.len_utf8()..];
         if SHORT_SWITCHES.contains(&letter) {
+            let value = attached.strip_prefix('=');
             all.push(Given {
                 name,
-                value: None,
-                typed: vec![format!("-{letter}")],
+                value: value.map(str::to_owned),
+                typed: vec![
+                    value.map_or_else(|| format!("-{letter}"), |it| format!("-{letter}={it}")),
+                ],
             });
+            if value.is_some() {
+                break;
+            }
             continue;
         }
-        let attached = &letters[at + letter.len_utf8()..];
         let value = if attached.is_empty() {
             next().ok_or_else(|| format!("-{letter} needs a value"))?
         } else {
@@ -238,6 +253,10 @@ mod tests {
         let rest = build.without(&["--tag", "--target", "--push"]);
         assert_eq!(rest, ["--build-arg", "A=1"]);
         assert_eq!(build.context.as_deref(), Some("dir"));
+        assert_eq!(
+            read("-Dq=false dir").without(&["--tag"]),
+            ["-D", "-q=false"]
+        );
     }
 
     #[test]
@@ -246,7 +265,10 @@ mod tests {
             assert!(read(line).planned().is_none(), "{line}");
         }
         assert!(read(". --no-cache=false").planned().is_some());
-        assert!(!read(". --no-cache=false").is_on("--no-cache"));
+        for off in ["--no-cache=false", "--no-cache=0", "--no-cache=F"] {
+            assert!(!read(&format!(". {off}")).is_on("--no-cache"), "{off}");
+        }
+        assert!(read(". --no-cache=1").is_on("--no-cache"));
     }
 
     #[test]

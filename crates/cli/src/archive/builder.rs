@@ -47,6 +47,21 @@ pub enum Strategy {
     CacheFolder,
 }
 
+impl Strategy {
+    /// What `larder build` adds to the arguments of `docker build`.
+    pub fn adds(self) -> &'static str {
+        match self {
+            Self::Parents => "nothing",
+            Self::StageImages => "--cache-from ID for each",
+            Self::InlineCache => {
+                "--build-arg BUILDKIT_INLINE_CACHE=1, --cache-from NAME for each, and a build with \
+                 --target for each stage"
+            }
+            Self::CacheFolder => "--cache-from and --cache-to",
+        }
+    }
+}
+
 impl fmt::Display for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,6 +195,8 @@ fn version_of(said: &str) -> String {
 fn said(program: &PathBuf, arguments: &[impl AsRef<OsStr>]) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)
+        // With a wrong value docker does not even say its version; [`find`] says what is wrong.
+        .env_remove("DOCKER_BUILDKIT")
         .stdin(Stdio::null())
         .output();
     let output = output.ok().filter(|output| output.status.success())?;

@@ -7,6 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 
 use crate::report::{Outlet, Report};
+use crate::signals::Signals;
 
 /// A longer line is passed on in pieces and not read.
 const LINE_MAX_BYTES: usize = 64 * 1024;
@@ -48,10 +49,11 @@ fn is_cached_step(line: &str) -> bool {
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Runs a build. What it prints on a terminal is left alone, unless it is needed.
+/// Runs a build, which gets the signals that come. What it prints on a terminal is left alone, unless it is needed.
 pub async fn run(
     mut command: Command,
     is_needed: bool,
+    signals: &mut Signals,
     report: &Report,
 ) -> io::Result<(ExitStatus, Said)> {
     if is_needed || !Outlet::Answers.is_terminal() {
@@ -66,7 +68,7 @@ pub async fn run(
     let (out, err, status) = tokio::join!(
         pass_on(out, Outlet::Answers, report),
         pass_on(err, Outlet::Notes, report),
-        child.wait()
+        signals.pass_on_to(&mut child)
     );
     let mut said = out?;
     said.cached += err?.cached;

@@ -107,7 +107,10 @@ pub async fn restore(
         if restored.skipped.is_none() {
             let moved = before.as_ref().zip(today.as_ref());
             let moved = moved.map_or_else(Vec::new, |(before, today)| moved::bases(before, today));
-            load(door, usable, wanted.cache, &moved, &mut restored).await?;
+            report.begin("restoring");
+            let loaded = load(door, usable, wanted.cache, &moved, &mut restored).await;
+            report.clear_progress();
+            loaded?;
         }
     }
     restored.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -9,8 +9,12 @@ use crate::plan::draft::Draft;
 /// Asks `BuildKit` for an inline cache.
 pub const INLINE: [&str; 2] = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"];
 
-/// The options of a build that are not those of its stages.
-pub const OF_THE_BUILD_ALONE: [&str; 9] = [
+/// The options of a build that are not those of its stages, whose steps have run by then.
+pub const OF_THE_BUILD_ALONE: [&str; 13] = [
+    "--cache-to",
+    "--no-cache",
+    "--no-cache-filter",
+    "--pull",
     "--tag",
     "--target",
     "--output",

@@ -13,7 +13,7 @@ pub struct Manner {
     /// Fail where Larder would warn and go on without the cache.
     #[arg(long)]
     pub strict: bool,
-    /// Write a report to a file.
+    /// Write a report to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

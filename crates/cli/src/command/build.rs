@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
+use clap::CommandFactory as _;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -27,6 +28,7 @@ use crate::plan::draft::Draft;
 use crate::plan::input;
 use crate::report::Report;
 use crate::settings::{self, BuildSurroundings, Settings};
+use crate::signals::Signals;
 
 /// What a build with its restore and its save came to.
 #[derive(Debug, Default, Serialize)]
@@ -51,11 +53,13 @@ struct Job {
 
 /// Restores, builds, saves. The exit code is that of `docker build`.
 pub fn run(verb: &BuildVerb, report: &Report) -> Done {
+    super::check_folder("--json", verb.manner.json.as_deref())?;
     let how = How {
         strict: verb.manner.strict,
         ..How::default()
     };
     let settings = Settings::decide(&verb.which, Some(&how))?;
+    refuse_own_options(&verb.arguments)?;
     let arguments = Arguments::read(&verb.arguments).map_err(Failure::input)?;
     let drafts = drafts(&arguments, report);
     let docker = Docker::find(&settings.path)?;
@@ -86,6 +90,26 @@ pub fn run(verb: &BuildVerb, report: &Report) -> Done {
             report.write_json(file, &job)?;
         }
         Ok(ExitCode::from(job.exit_code))
+    })
+}
+
+/// After docker's first argument an option of ours would be taken for one of docker's.
+fn refuse_own_options(typed: &[String]) -> Done<()> {
+    let command = crate::args::Arguments::command();
+    let verb = command.find_subcommand("build").expect("the verb is there");
+    // Not its value, which may be a store's URL with a secret in it.
+    let names = typed
+        .iter()
+        .filter_map(|it| it.strip_prefix("--")?.split('=').next());
+    let mut names = names.filter(|name| !name.is_empty());
+    let is_own = |name: &&str| {
+        verb.get_arguments()
+            .any(|own| own.get_long() == Some(*name))
+    };
+    names.find(is_own).map_or(Ok(()), |own| {
+        Err(Failure::input(format!(
+            "--{own} is an option of Larder; write it before the arguments of `docker build`"
+        )))
     })
 }
 
@@ -138,14 +162,16 @@ impl Build<'_> {
             leaks: leaks::of_arguments(self.arguments.build_args()),
             ..Job::default()
         };
-        let (mut note, restored) = self.restore().await?;
+        // The build gets the signals of its time; at any other they end the job.
+        let mut signals = Signals::catch()?;
+        let (mut note, restored) = signals.end(self.restore()).await?;
         let sources = restored
             .as_ref()
             .map(|it| it.sources.clone())
             .unwrap_or_default();
         job.restored = restored;
         let started = Instant::now();
-        let (status, said) = self.build(&sources).await?;
+        let (status, said) = self.build(&sources, &mut signals).await?;
         job.build_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         job.exit_code = exit_code(status);
         job.cached_steps = said.cached;
@@ -154,10 +180,29 @@ impl Build<'_> {
             return Ok(job);
         }
         note.build_ms = Some(job.build_ms);
-        let mut what = self.what(&said, &sources).await?;
-        what.use_cache(self.cache.as_deref());
-        job.leaks
-            .extend(leaks::of_images(&self.door.engine, &what).await?);
+        let save = Box::pin(self.save(&mut job, note, &said, &sources));
+        signals.end(save).await?;
+        Ok(job)
+    }
+
+    /// Saves what the build made, or leaves a note for a later `larder save`.
+    async fn save(&self, job: &mut Job, note: JobNote, said: &Said, sources: &Sources) -> Done<()> {
+        let looked = async {
+            let mut what = self.what(said, sources).await?;
+            what.use_cache(self.cache.as_deref());
+            let leaks = leaks::of_images(&self.door.engine, &what).await?;
+            Ok::<_, Failure>((what, leaks))
+        };
+        let (what, leaks) = match looked.await {
+            Ok(looked) => looked,
+            Err(failure) if self.settings.strict => return Err(failure),
+            // The build succeeded, and its exit code stands.
+            Err(failure) => {
+                self.report.warning(&format!("nothing saved: {failure}"));
+                return Ok(());
+            }
+        };
+        job.leaks.extend(leaks);
         leaks::tell(&job.leaks, self.verb.deny_secrets, self.report)?;
         if self.verb.no_save {
             self.leave(note, &what);
@@ -165,7 +210,7 @@ impl Build<'_> {
             let plan = note.plan.clone();
             job.saved = publish(&self.door, self.settings, &what, &note, plan, self.report).await?;
         }
-        Ok(job)
+        Ok(())
     }
 
     async fn restore(&self) -> Done<(JobNote, Option<Restored>)> {
@@ -185,12 +230,16 @@ impl Build<'_> {
     }
 
     /// Runs `docker build`, told where to find restored steps.
-    async fn build(&self, sources: &Sources) -> Done<(ExitStatus, Said)> {
+    async fn build(&self, sources: &Sources, signals: &mut Signals) -> Done<(ExitStatus, Said)> {
         let mut command = self.command();
         command.args(self.sources(sources));
         match self.strategy {
             Strategy::InlineCache => {
-                command.args(stages::INLINE);
+                let mut exports = self.arguments.values("--cache-to");
+                // BuildKit takes one inline export, and the user's does as well.
+                if !exports.any(|export| export.contains("type=inline") || export == "inline") {
+                    command.args(stages::INLINE);
+                }
                 if !self.is_sent_away() {
                     command.arg("--tag").arg(self.stage_images().1.name);
                 }
@@ -203,7 +252,7 @@ impl Build<'_> {
         command.args(&self.verb.arguments);
         // The ids of the stages' images are in what the classic builder prints.
         let needed = self.builder == Builder::Classic;
-        output::run(command, needed, self.report)
+        output::run(command, needed, signals, self.report)
             .await
             .map_err(|error| Failure::failed(format!("{}: {error}", self.docker.program.display())))
     }
@@ -221,11 +270,12 @@ impl Build<'_> {
     }
 
     fn sources(&self, sources: &Sources) -> Vec<String> {
-        // The user's own choice of sources stands beside these.
-        let images = sources
-            .images
-            .iter()
-            .map(|image| format!("--cache-from={image}"));
+        // The user's own choice of sources stands beside these. BuildKit takes names alone, the
+        // classic builder left ids.
+        let fits =
+            |image: &&String| self.builder == Builder::Classic || !image.starts_with("sha256:");
+        let images = sources.images.iter().filter(fits);
+        let images = images.map(|image| format!("--cache-from={image}"));
         let folder = self.cache.as_ref().filter(|_| sources.cache);
         let folder =
             folder.map(|folder| format!("--cache-from=type=local,src={}", folder.display()));
@@ -293,7 +343,8 @@ impl Build<'_> {
                 .args(["--quiet", "--tag", &stage.name])
                 .args(stage.target.iter().flat_map(|target| ["--target", target]))
                 .args(&common)
-                .args(&self.arguments.context);
+                .args(&self.arguments.context)
+                .kill_on_drop(true);
             let output = command.output().await.map_err(Failure::failed)?;
             if output.status.success() {
                 names.push(stage.name);

@@ -62,6 +62,8 @@ struct Engine {
 struct Build {
     builder: Builder,
     strategy: Strategy,
+    /// What `larder build` adds to the arguments of `docker build`.
+    adds: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,7 +102,11 @@ async fn look(settings: &Settings) -> Findings {
             let found = builder::find(&choice, engine.about(), docker);
             found.and_then(|builder| {
                 let strategy = builder::strategy(&builder, engine.about(), docker)?;
-                Ok(Build { builder, strategy })
+                Ok(Build {
+                    builder,
+                    strategy,
+                    adds: strategy.adds(),
+                })
             })
         }
         (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
@@ -173,7 +179,12 @@ fn about(findings: &Findings) -> Table {
         )
     };
     table.add_row(row("docker", findings.docker.as_ref().map(text)));
-    let text = |build: &Build| format!("{}, remembered by {}", build.builder, build.strategy);
+    let text = |build: &Build| {
+        format!(
+            "{}, remembered by {}; larder build adds {}",
+            build.builder, build.strategy, build.adds
+        )
+    };
     table.add_row(row("build", findings.build.as_ref().map(text)));
     let text = |store: &Store| format!("{} answers", store.url);
     table.add_row(row("store", findings.store.as_ref().map(text)));

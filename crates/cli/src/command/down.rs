@@ -14,6 +14,7 @@ use crate::settings::Settings;
 
 /// Ends the session, or takes back one attachment to it.
 pub fn run(verb: &Down, report: &Report) -> Done {
+    super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, None)?;
     let place = Place::of(&settings.state);
     let request = Request::Down {
@@ -38,8 +39,8 @@ pub fn run(verb: &Down, report: &Report) -> Done {
             strictly(verb.strict || settings.strict, &job)?;
             Ok(ExitCode::SUCCESS)
         }
-        Event::StaysUp { .. } => {
-            report.note("the session stays up for the `up` that started it");
+        Event::StaysUp { others } => {
+            report.stays_up(others);
             Ok(ExitCode::SUCCESS)
         }
         Event::Failed(failure) => Err(failure),

@@ -19,13 +19,29 @@ pub mod serve;
 pub mod status;
 pub mod up;
 
+use std::path::Path;
+
+use crate::exit::{Done, Failure};
+
+/// Refuses a file whose folder is missing: before the work, not when it is done.
+fn check_folder(option: &str, file: Option<&Path>) -> Done<()> {
+    let Some(file) = file else { return Ok(()) };
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let refuse = |why: &str| Failure::input(format!("{option} {}: {why}", file.display()));
+    if !folder.is_none_or(Path::is_dir) {
+        return Err(refuse("there is no such folder; make it first"));
+    }
+    if file.is_dir() {
+        return Err(refuse("this is a folder; name a file"));
+    }
+    Ok(())
+}
+
 /// Runs the work of a verb that reads and writes several things at a time.
-fn block_on<T>(
-    work: impl std::future::Future<Output = crate::exit::Done<T>>,
-) -> crate::exit::Done<T> {
+fn block_on<T>(work: impl Future<Output = Done<T>>) -> Done<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(crate::exit::Failure::failed)?;
+    let runtime = runtime.map_err(Failure::failed)?;
     runtime.block_on(work)
 }

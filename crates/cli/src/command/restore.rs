@@ -15,6 +15,7 @@ use crate::settings::Settings;
 
 /// Restores; trouble with the cache is a warning.
 pub fn run(verb: &Restore, report: &Report) -> Done {
+    super::check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
     let drafts = builds::drafts(&settings.plan_paths, report);

@@ -1,24 +1,23 @@
 //! `larder run -- CMD`: up, the command, down.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
-
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::builds;
 use super::down::strictly;
 use crate::args::Run;
 use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::session::facts::{self, Phase};
+use crate::session::facts::{self, Job, Phase};
 use crate::session::place::Place;
 use crate::session::protocol::{Event, Request};
 use crate::session::{client, machine};
 use crate::settings::Settings;
+use crate::signals::Signals;
 
 /// As shells do: the command was found and could not be run.
 const CANNOT_RUN: u8 = 126;
@@ -27,6 +26,7 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs the command; its exit code is ours.
 pub fn run(verb: &Run, report: &Report) -> Done {
+    super::check_folder("--json", verb.json.as_deref())?;
     let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
     settings.drafts = builds::drafts(&settings.plan_paths, report);
     let place = Place::of(&settings.state);
@@ -42,18 +42,20 @@ pub fn run(verb: &Run, report: &Report) -> Done {
     };
     if running.attached {
         report.note("using the session that runs; its own `larder down` will end it");
+        super::up::warn_of_others(&running.job, &settings, report);
     } else {
         report.up(&running.job);
     }
-    // If this process is killed, the session ends by itself.
-    let held = (!running.attached)
-        .then(|| client::connect(&place, Request::Hold))
-        .transpose()?;
+    // If this process is killed, the session knows that it is not used any more.
+    let held = client::connect(&place, Request::Hold)?;
     let (code, ms) = execute(&verb.command, Some(&place.docker_socket()), report)?;
     let down = Request::Down { discard: false };
     // The command's exit code counts, whatever becomes of its session.
     let ended = client::ask(&place, down, report);
-    drop(held);
+    if let (Ok(Some(Event::StaysUp { .. })), Some(mut held)) = (&ended, held) {
+        // A session that died meanwhile needs no word.
+        let _ = held.write_all(b"\n");
+    }
     let ended = ended.unwrap_or_else(|failure| Some(Event::Failed(failure)));
     let lost = |why: &str| {
         if settings.strict && code == 0 {
@@ -64,27 +66,19 @@ pub fn run(verb: &Run, report: &Report) -> Done {
     };
     match ended {
         Some(Event::Ended(mut job)) => {
-            job.command = Some(facts::Command {
-                exit_code: code,
-                ms,
-            });
-            let at = job.phases.iter().position(|phase| phase.name == "quiesce");
-            let command = Phase {
-                name: "command".to_owned(),
-                ms,
-            };
-            job.phases.insert(at.unwrap_or(job.phases.len()), command);
+            add_command(&mut job, code, ms);
             report.down(&job);
-            // The command has run: its exit code stands, whatever becomes of the report.
-            if let Some(Err(failure)) = verb.json.as_ref().map(|file| report.write_json(file, &job))
-            {
-                report.warning(&failure.message);
-            }
+            write_report(verb, &job, report);
             if code == 0 {
                 strictly(settings.strict, &job)?;
             }
         }
-        Some(Event::StaysUp { .. }) => {}
+        Some(Event::StaysUp { others }) => {
+            report.stays_up(others);
+            let mut job = running.job;
+            add_command(&mut job, code, ms);
+            write_report(verb, &job, report);
+        }
         Some(Event::Failed(failure)) => lost(&failure.message)?,
         Some(other) => lost(&format!("the session said {other:?}"))?,
         None => {
@@ -92,6 +86,23 @@ pub fn run(verb: &Run, report: &Report) -> Done {
         }
     }
     Ok(ExitCode::from(code))
+}
+
+/// Adds what the command came to, before the phases of the way down.
+fn add_command(job: &mut Job, exit_code: u8, ms: f64) {
+    job.command = Some(facts::Command { exit_code, ms });
+    let at = job.phases.iter().position(|phase| phase.name == "quiesce");
+    let name = "command".to_owned();
+    let at = at.unwrap_or(job.phases.len());
+    job.phases.insert(at, Phase { name, ms });
+}
+
+/// The command has run: its exit code stands, whatever becomes of the report.
+fn write_report(verb: &Run, job: &Job, report: &Report) {
+    let written = verb.json.as_ref().map(|file| report.write_json(file, job));
+    if let Some(Err(failure)) = written {
+        report.warning(&failure.message);
+    }
 }
 
 /// Runs a command, passing signals on to it: its exit code, and how long it ran.
@@ -109,13 +120,7 @@ fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done
             // A context would win over nothing, but DOCKER_CONTEXT wins over DOCKER_HOST.
             child.env_remove("DOCKER_CONTEXT");
         }
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-        ) else {
-            return Err(Failure::failed("signals cannot be caught"));
-        };
+        let mut signals = Signals::catch()?;
         let mut child = match child.spawn() {
             Ok(child) => child,
             Err(error) => {
@@ -124,25 +129,10 @@ fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done
                 return Ok(if found { CANNOT_RUN } else { NOT_FOUND });
             }
         };
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        loop {
-            tokio::select! {
-                status = child.wait() => return status.map(exit_code).map_err(Failure::failed),
-                // A terminal sends this to the command itself, too; twice does no harm here.
-                _ = interrupt.recv() => pass_on(pid, Signal::INT),
-                _ = terminate.recv() => pass_on(pid, Signal::TERM),
-                _ = hangup.recv() => pass_on(pid, Signal::HUP),
-            }
-        }
+        let status = signals.pass_on_to(&mut child).await;
+        status.map(exit_code).map_err(Failure::failed)
     })?;
     Ok((code, started.elapsed().as_secs_f64() * 1000.0))
-}
-
-fn pass_on(pid: Option<Pid>, signal: Signal) {
-    if let Some(pid) = pid {
-        // It may have ended just now.
-        let _ = kill_process(pid, signal);
-    }
 }
 
 pub(super) fn exit_code(status: ExitStatus) -> u8 {

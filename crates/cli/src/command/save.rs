@@ -15,6 +15,7 @@ use crate::settings::Settings;
 
 /// Saves; trouble with the store is a warning.
 pub fn run(verb: &Save, report: &Report) -> Done {
+    super::check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
     super::block_on(async {

@@ -61,8 +61,14 @@ pub fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Even
 /// is found out by its answer.
 pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
     leftovers::unblock(place);
-    let Ok(mut stream) = UnixStream::connect(place.control()) else {
-        return Ok(None);
+    let mut stream = match UnixStream::connect(place.control()) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::machine(
+                "sessions belong to root: run larder with sudo -E",
+            ));
+        }
+        Err(_) => return Ok(None),
     };
     let mut line = serde_json::to_vec(&request).expect("a request has a JSON form");
     line.push(b'\n');
@@ -92,7 +98,10 @@ fn start(settings: &Settings, report: &Report) -> Done<Box<Job>> {
     input.write_all(&text).map_err(failed)?;
     drop(input);
     let output = child.stdout.take().expect("it is piped");
-    match last_event(output, report)? {
+    report.begin("restoring");
+    let last = last_event(output, report);
+    report.clear_progress();
+    match last? {
         Some(Event::Running(job)) => Ok(job),
         Some(Event::Failed(failure)) => Err(failure),
         Some(other) => Err(Failure::failed(format!(

@@ -116,7 +116,8 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `volume`, `engine`, `facts`, `fresh`, `command`, `quiesce`, `stop`, `close`, `pack`, `publish`.
+    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `fresh`, `facts`, `command`,
+    /// `quiesce`, `stop`, `scrub`, `close`, `pack`, `publish`.
     pub name: String,
     /// How long it took.
     pub ms: f64,

@@ -35,6 +35,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Ends a session. Whatever goes wrong, the job's report comes back, and says it.
 pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     let mut timer = Timer::start();
+    let said = live.job.warnings.len();
     let mut doubt = live.cannot_save.take();
     if discard {
         doubt = Some("asked not to".to_owned());
@@ -60,8 +61,11 @@ pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     }
     if let Err(failure) = given_back {
         job.warnings.push(failure.to_string());
-        events.emit(&Event::Warning(failure.to_string()));
     }
+    for warning in job.warnings.split_off(said) {
+        events.emit(&Event::Warning(warning));
+    }
+    job.warnings.extend(events.take_warnings());
     if let Some(seal) = &sealed {
         job.fetched = fetched(seal);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::{Done, Failure};
 
-/// Checks what can be checked at once: root, FUSE, loop devices, mkfs.
+/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, the network's programs.
 pub fn check(path: &[PathBuf]) -> Done<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::machine(
@@ -32,5 +32,5 @@ pub fn check(path: &[PathBuf]) -> Done<()> {
             "mkfs.ext4 was not found: install the package e2fsprogs",
         ));
     }
-    Ok(())
+    Ok(larder_engine::program::check_network_tools(path)?)
 }

@@ -40,15 +40,16 @@ impl Place {
 
     /// Makes the two folders, readable by root alone.
     pub fn create(&self) -> Done<()> {
-        for folder in [&self.state, &self.run()] {
+        let make = |folder: &Path| {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| {
-                Failure::failed(format!(
-                    "cannot make the folder {}: {error}",
-                    folder.display()
-                ))
-            })?;
-        }
+            made.map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))
+        };
+        make(&self.state).map_err(|why| {
+            Failure::input(format!(
+                "{why}; name another one with --state or LARDER_STATE"
+            ))
+        })?;
+        make(&self.run()).map_err(Failure::failed)?;
         // Others may pass to the engine's socket, whose own mode says who may use it; they cannot
         // list the folder.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);

@@ -17,7 +17,7 @@ pub enum Request {
     Status,
     /// Use the session too; the next `down` then only takes that back.
     Attach,
-    /// End the session when this connection ends without another word: the `run` that started it
+    /// Take this connection's end without another byte for a `Down`: the `run` that uses the session
     /// was killed.
     Hold,
     /// End the session.

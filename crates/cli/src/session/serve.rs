@@ -140,6 +140,7 @@ async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> 
         finish(live, true, events).await;
         return Err(Failure::failed(format!("{warning} (--strict)")));
     }
+    live.job.warnings = events.take_warnings();
     let control = place.control();
     let listener = UnixListener::bind(&control).map_err(|error| {
         Failure::failed(format!("cannot listen on {}: {error}", control.display()))
@@ -208,7 +209,13 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
     loop {
         let asked = tokio::select! {
             Some(asked) = asked.recv() => asked,
-            Some(()) = gone.recv() => return Last::Signal,
+            Some(()) = gone.recv() => match others.checked_sub(1) {
+                Some(fewer) => {
+                    others = fewer;
+                    continue;
+                }
+                None => return Last::Signal,
+            },
             _ = terminate.recv() => return Last::Signal,
             _ = interrupt.recv() => return Last::Signal,
         };
@@ -237,17 +244,19 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
     }
 }
 
-/// Watches the connection of the `run` that started the session.
+/// Watches the connection of a `run`: one that is killed has taken back its use of the session.
 fn hold(from: std::os::unix::net::UnixStream, released: mpsc::Sender<()>) {
     tokio::spawn(async move {
         let stream = from
             .set_nonblocking(true)
             .and_then(|()| UnixStream::from_std(from));
-        if let Ok(mut stream) = stream {
-            // It says nothing more; reading ends when its process does.
-            let _ = stream.read_u8().await;
+        if let Ok(mut stream) = stream
+            && stream.read_u8().await.is_ok()
+        {
+            // It said `Down`, and leaves the session to others.
+            return;
         }
-        tracing::warn!("the command that started this session is gone; saving and ending");
+        tracing::warn!("a command that used this session is gone");
         // The session may be ending already.
         let _ = released.send(()).await;
     });

@@ -163,12 +163,17 @@ fn bitbucket(of: Variables<'_>) -> Ci {
 
 fn azure(of: Variables<'_>) -> Ci {
     let target = of.get("SYSTEM_PULLREQUEST_TARGETBRANCHNAME");
+    // BUILD_SOURCEBRANCHNAME is the last part alone: `main` of a branch `feature/main`.
+    let branch = || {
+        let full = of.get("BUILD_SOURCEBRANCH")?;
+        let prefixes = ["refs/heads/", "refs/tags/"];
+        let name = prefixes.iter().find_map(|it| full.strip_prefix(it));
+        Some(name.unwrap_or(&full).to_owned())
+    };
     Ci {
         project: of.joined(&["SYSTEM_TEAMPROJECT", "BUILD_REPOSITORY_NAME"]),
         job: of.joined(&["SYSTEM_STAGENAME", "SYSTEM_JOBNAME"]),
-        scope: of
-            .pull("SYSTEM_PULLREQUEST_PULLREQUESTID")
-            .or_else(|| of.get("BUILD_SOURCEBRANCHNAME")),
+        scope: of.pull("SYSTEM_PULLREQUEST_PULLREQUESTID").or_else(branch),
         target,
         default_branch: None,
     }
@@ -260,6 +265,12 @@ mod tests {
             ("BUILDKITE_BRANCH", "main"),
         ]));
         assert_eq!(buildkite.scope.as_deref(), Some("main"));
+        let azure = detect(&environment(&[
+            ("TF_BUILD", "True"),
+            ("BUILD_SOURCEBRANCH", "refs/heads/feature/main"),
+            ("BUILD_SOURCEBRANCHNAME", "main"),
+        ]));
+        assert_eq!(azure.scope.as_deref(), Some("feature/main"));
         assert_eq!(detect(&Environment::new()), Ci::default());
     }
 }

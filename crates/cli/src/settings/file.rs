@@ -35,12 +35,31 @@ pub struct File {
 impl File {
     /// Reads the file that was named, or the nearest one up to the repository's root; none is fine.
     pub fn find(option: Option<&Path>, environment: &Environment, folder: &Path) -> Done<Self> {
+        let variable = environment.get("LARDER_CONFIG");
+        let variable = variable.filter(|path| !path.is_empty());
         let named = option
             .map(Path::to_owned)
-            .or_else(|| environment.get("LARDER_CONFIG").map(PathBuf::from));
-        match named.or_else(|| nearest(folder)) {
-            Some(path) => Self::read(&path),
-            None => Ok(Self::default()),
+            .or_else(|| variable.map(PathBuf::from));
+        let Some(path) = named.or_else(|| nearest(folder)) else {
+            return Ok(Self::default());
+        };
+        let mut file = Self::read(&path)?;
+        let home = folder.join(path.parent().unwrap_or(Path::new("")));
+        if home != folder {
+            file.begin_at(&home);
+        }
+        Ok(file)
+    }
+
+    /// Makes relative paths those below the file's folder, from wherever it is read.
+    fn begin_at(&mut self, home: &Path) {
+        let is_path = |text: &&mut String| !text.is_empty() && !text.contains("://");
+        let store = self.store.as_mut().filter(is_path);
+        for path in store.into_iter().chain(self.state.as_mut().filter(is_path)) {
+            *path = home.join(&*path).to_string_lossy().into_owned();
+        }
+        for path in self.plan.iter_mut().flatten() {
+            *path = home.join(&*path);
         }
     }
 
@@ -80,6 +99,32 @@ mod tests {
             error.message.contains("line 2") && error.message.contains("stroe"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_files_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let below = folder.path().join("a/b");
+        std::fs::create_dir_all(&below).expect("folders");
+        let text = "store = \"cache\"\nstate = \"/s\"\nplan = [\"Dockerfile\"]\n";
+        std::fs::write(folder.path().join(NAME), text).expect("a file");
+        let from = |folder: &Path| File::find(None, &Environment::new(), folder).expect("read");
+        let file = from(&below);
+        let store = folder.path().join("cache");
+        assert_eq!(file.store.as_deref(), store.to_str());
+        assert_eq!(file.state.as_deref(), Some("/s"));
+        assert_eq!(file.plan, Some(vec![folder.path().join("Dockerfile")]));
+        // Beside the file a plan keeps the name that it was given: records have it.
+        assert_eq!(from(folder.path()).plan, Some(vec!["Dockerfile".into()]));
+        std::fs::write(folder.path().join(NAME), "store = \"s3://b/p\"").expect("a file");
+        assert_eq!(from(&below).store.as_deref(), Some("s3://b/p"));
+    }
+
+    #[test]
+    fn an_empty_variable_names_no_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let environment = [("LARDER_CONFIG".to_owned(), String::new())].into();
+        assert!(File::find(None, &environment, folder.path()).is_ok());
     }
 
     #[test]

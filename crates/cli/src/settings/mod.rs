@@ -243,18 +243,16 @@ struct Choices<'a> {
 }
 
 impl Choices<'_> {
-    /// A text: option, then variable, then file.
+    /// A text: option, then variable, then file. Empty ones say nothing.
     fn text(
         &self,
         option: Option<&String>,
         variable: &str,
         file: Option<&String>,
     ) -> Option<String> {
-        let variable = self
-            .environment
-            .get(variable)
-            .filter(|value| !value.is_empty());
-        option.or(variable).or(file).cloned()
+        let places = [option, self.environment.get(variable), file];
+        let mut said = places.into_iter().flatten();
+        said.find(|value| !value.is_empty()).cloned()
     }
 
     fn flag(&self, option: bool, variable: &str, file: Option<bool>) -> Done<bool> {
@@ -381,18 +379,12 @@ impl Choices<'_> {
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
         let variable = || {
             let text = self.environment.get("LARDER_FALLBACK")?;
-            Some(
-                text.split(',')
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            )
+            Some(text.split(',').map(str::to_owned).collect())
         };
-        which
-            .fallback
-            .clone()
-            .or_else(variable)
-            .or_else(|| self.file.fallback.clone())
+        let named: Option<Vec<String>> = which.fallback.clone().or_else(variable);
+        let mut named = named.or_else(|| self.file.fallback.clone())?;
+        named.retain(|name| !name.is_empty());
+        Some(named)
     }
 
     fn chosen_store(&self, which: &Where) -> Option<String> {

@@ -141,3 +141,40 @@ fn a_store_that_cannot_be_written_or_read_is_a_warning() {
     strict.env("LARDER_STORE", file.join("store"));
     assert_eq!(site.run(strict).code, 1);
 }
+
+/// Whether a process with this in its command line runs.
+fn runs(words: &str) -> bool {
+    let all = fs::read_dir("/proc").expect("listed").flatten();
+    let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let mut lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.any(|line| line.starts_with(words))
+}
+
+#[test]
+fn a_signal_ends_the_build_and_its_steps() {
+    let work = Work::new();
+    let step = format!("sleep 77{}", std::process::id());
+    let dockerfile = format!("FROM base:1\nRUN exec {step}\n");
+    fs::write(work.context.join("Dockerfile"), dockerfile).expect("written");
+    let site = work.site("a", Version::Current, OVERLAY2);
+    let until = |wanted: bool| {
+        let started = Instant::now();
+        while runs(&step) != wanted {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "{step}: never {wanted}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut build = site.build_command(true, &[], &[]);
+    build.stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = build.spawn().expect("larder starts");
+    until(true);
+    let pid = Pid::from_raw(child.id().cast_signed()).expect("a process");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the build failed; nothing saved"), "{said}");
+    until(false);
+}

@@ -209,8 +209,14 @@ fn wrong_input_is_told() {
         &["nothing:here"],
         "the engine has no image \"nothing:here\"",
     );
-    refused("build", &["-t", "app"], "it has no context");
+    refused("build", &["-t", "app"], "\"app\" is the value of --tag");
     refused("build", &["a", "b"], "two contexts");
+    refused(
+        "build",
+        &[".", "--no-save"],
+        "--no-save is an option of Larder",
+    );
+    refused("save", &["--json", "/no/such/file"], "/no/such/file");
     let mut nowhere = site.larder("restore");
     nowhere.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let said = site.run(nowhere);
@@ -241,4 +247,41 @@ fn secrets_are_told_and_can_be_denied() {
     assert_eq!(said.code, 2, "{said:?}");
     said.says("--deny-secrets");
     assert_eq!(work.objects("archives").len(), 1);
+}
+
+#[test]
+fn stages_are_not_built_again_for_their_images() {
+    let work = Work::new();
+    let stamp = "date +%s; cat /proc/uptime /proc/sys/kernel/random/uuid";
+    let dockerfile = format!(
+        "FROM base:1 AS one\nRUN ({stamp}) > /stamp\nFROM base:1\nCOPY --from=one /stamp /stamp\n"
+    );
+    fs::write(work.context.join("Dockerfile"), dockerfile).expect("written");
+    let site = work.site("a", Version::Current, OVERLAY2);
+    // Once with an inline export of the user's own: BuildKit takes only one.
+    let options = ["--no-cache", "--pull=false", "--cache-to=type=inline"];
+    site.run(site.build_command(true, &[], &options)).done();
+    let stamp = |image: &str| {
+        let mut cat = site.engine.docker(&["run", "--rm", "--network=none"]);
+        must(cat.args([image, "cat", "/stamp"]))
+    };
+    let mut list = site
+        .engine
+        .docker(&["images", "--format={{.Repository}}:{{.Tag}}"]);
+    let images = must(&mut list);
+    let one = images.lines().find(|name| name.ends_with(":stage-one"));
+    assert_eq!(stamp("app"), stamp(one.expect("an image of the stage")));
+}
+
+#[test]
+fn a_wrong_value_for_docker_is_named() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, OVERLAY2);
+    let mut build = site.larder("build");
+    let said = site.run({
+        build.env("DOCKER_BUILDKIT", "2").arg(".");
+        build
+    });
+    assert_eq!(said.code, 2, "{said:?}");
+    said.says("DOCKER_BUILDKIT=\"2\"");
 }

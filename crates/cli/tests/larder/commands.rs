@@ -91,6 +91,7 @@ fn wrong_values_are_named_with_their_cure() {
         ("--keep", "-1", &["--keep", "-1"]),
         ("--store", "ftp://host/x", &["ftp"]),
         ("--config", "/no/such.toml", &["/no/such.toml"]),
+        ("--scope", "", &["--scope"]),
         ("--no-such-option", "x", &["--no-such-option"]),
     ] {
         let given = format!("{option}={value}");

@@ -28,3 +28,4 @@ mod requirements;
 mod s3;
 mod session;
 mod takeover;
+mod uses;

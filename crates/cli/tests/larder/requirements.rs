@@ -59,6 +59,11 @@ fn lacks() -> Vec<(String, Vec<&'static str>, [&'static str; 2])> {
             ["dockerd", "install"],
         ),
         (
+            "mount --bind /dev/null /usr/sbin/iptables-save".to_owned(),
+            vec![],
+            ["iptables-save", "install the package iptables"],
+        ),
+        (
             format!("{empty} /usr/sbin"),
             vec![],
             ["mkfs.ext4", "e2fsprogs"],

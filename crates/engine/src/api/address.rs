@@ -101,7 +101,7 @@ pub(super) fn parse(
 ) -> Result<Address> {
     let refuse = |reason: &str| ApiError::Setting {
         what: what.to_owned(),
-        value: value.to_owned(),
+        value: without_password(value),
         reason: reason.to_owned(),
     };
     let (scheme, rest) = value.trim().split_once("://").unwrap_or(("tcp", value));
@@ -123,6 +123,16 @@ pub(super) fn parse(
         "ssh" => ssh(rest, environment).map_err(|reason| refuse(&reason)),
         _ => Err(refuse(EXPECTED)),
     }
+}
+
+/// `ssh://me:…@host`.
+fn without_password(value: &str) -> String {
+    let from = value.find("://").map_or(0, |at| at + "://".len());
+    let password = value[from..].split_once(':').and_then(|(user, rest)| {
+        let (_, host) = rest.rsplit_once('@')?;
+        Some(format!("{}{user}:…@{host}", &value[..from]))
+    });
+    password.unwrap_or_else(|| value.to_owned())
 }
 
 const EXPECTED: &str = "expected unix:///path, tcp://host:port or ssh://user@host";
@@ -211,6 +221,7 @@ mod tests {
         ] {
             let error = found(host).expect_err(host).to_string();
             assert!(error.starts_with("DOCKER_HOST "), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

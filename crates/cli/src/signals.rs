@@ -1,0 +1,66 @@
+//! Signals to this process: passed on to the command that it runs, or the end of its own work.
+
+use std::future::Future;
+use std::io;
+use std::process::ExitStatus;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::signal::unix::{self, SignalKind, signal};
+
+use crate::exit::{Done, Failure};
+
+/// Signals that end a job. Once caught they end this process no more by themselves.
+pub struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hangup: unix::Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    pub fn catch() -> Done<Self> {
+        let catch = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
+        };
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a command, which gets the signals that come meanwhile.
+    pub async fn pass_on_to(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                // A terminal sends an interrupt to the command itself, too; twice does no harm here.
+                signal = self.next() => {
+                    if let Some(pid) = pid {
+                        // It may have ended just now.
+                        let _ = kill_process(pid, signal);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does some work unless a signal comes.
+    pub async fn end<T>(&mut self, work: impl Future<Output = Done<T>>) -> Done<T> {
+        tokio::select! {
+            done = work => done,
+            signal = self.next() => Err(Failure::interrupted(signal)),
+        }
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = self.hangup.recv() => Signal::HUP,
+        }
+    }
+}
