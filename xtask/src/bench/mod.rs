@@ -2,14 +2,17 @@
 
 mod archive;
 mod disk;
+mod distribution;
 mod first_save;
 mod kept;
 mod lane;
 mod larder;
+mod plan;
 mod registry;
 mod rolling;
 mod table;
 mod volume;
+mod wire;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -29,6 +32,7 @@ enum Bench {
     FirstSave(first_save::Args),
     Volume(volume::Args),
     Archive(archive::Args),
+    Plan(plan::Args),
 }
 
 /// Runs the benchmark that was asked for.
@@ -38,5 +42,6 @@ pub fn run(args: &Args) -> Result<()> {
         Bench::FirstSave(args) => first_save::run(args),
         Bench::Volume(args) => volume::run(args),
         Bench::Archive(args) => archive::run(args),
+        Bench::Plan(args) => plan::run(args),
     }
 }
