@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::session::facts::Job;
 use crate::session::place::Place;
 use crate::session::protocol::{Event, Request};
-use crate::session::{client, leftovers};
+use crate::session::{client, leftovers, lock};
 use crate::settings::Settings;
 
 /// Ends the session, or takes back one attachment to it.
@@ -20,13 +20,7 @@ pub fn run(verb: &Down, report: &Report) -> Done {
     let request = Request::Down {
         discard: verb.discard,
     };
-    let Some(event) = client::ask(&place, request, report)? else {
-        if leftovers::clear(&place)? {
-            context::remove(&place);
-            report.warning("the session had died; cleared what it left, nothing was saved");
-        } else {
-            report.note("no session runs here");
-        }
+    let Some(event) = ask(&place, request, report)? else {
         return Ok(ExitCode::SUCCESS);
     };
     match event {
@@ -45,6 +39,35 @@ pub fn run(verb: &Down, report: &Report) -> Done {
         }
         Event::Failed(failure) => Err(failure),
         other => Err(Failure::failed(format!("the session said {other:?}"))),
+    }
+}
+
+/// Asks the session, also one that is starting; waits for one that is ending, and clears what a dead
+/// one left. `None` if there is none, which has been said then.
+fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> {
+    let mut waits = false;
+    loop {
+        if let Some(event) = client::ask(place, request, report)? {
+            return Ok(Some(event));
+        }
+        if !place.state.exists() {
+            report.note("no session runs here");
+            return Ok(None);
+        }
+        if let Some(_lock) = lock::take(place)? {
+            if leftovers::clear(place)? {
+                context::remove(place);
+                report.warning("the session had died; cleared what it left, nothing was saved");
+            } else {
+                report.note("no session runs here");
+            }
+            return Ok(None);
+        }
+        if !waits {
+            report.note("waiting for the session, which is starting or ending");
+            waits = true;
+        }
+        std::thread::sleep(lock::PAUSE);
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`fresh`] | base images: what they are today, which tags the engine must forget |
 //! | [`parts`] | the room, the network, the volume, the engine, in their order |
 //! | [`finish`] | bringing down: quiesce, seal, publish |
+//! | [`lock`] | who may touch a state folder |
 //! | [`leftovers`] | clearing what a crash left behind |
 //! | [`machine`] | what the machine must have |
 
@@ -21,6 +22,7 @@ pub mod facts;
 mod finish;
 pub mod fresh;
 pub mod leftovers;
+pub mod lock;
 pub mod machine;
 mod parts;
 pub mod place;

@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use larder_volume::flusher;
-use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use super::events::Events;
 use super::finish::finish;
 use super::leftovers;
+use super::lock;
 use super::place::Place;
 use super::protocol::{Event, Request};
 use super::start::{Live, start};
@@ -23,7 +23,6 @@ use crate::settings::Settings;
 
 /// Time for another background process of the same state folder to end.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
 
@@ -81,25 +80,20 @@ fn clear_failed_start(place: &Place) {
 }
 
 fn lock(place: &Place) -> Done<File> {
-    let path = place.lock();
-    let failed = |why: String| Failure::failed(format!("cannot lock {}: {why}", path.display()));
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| failed(error.to_string()))?;
     let started = std::time::Instant::now();
-    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        if started.elapsed() > LOCK_LIMIT {
-            return Err(failed(
-                "another larder is starting or ending on this state folder".to_owned(),
-            ));
+    loop {
+        if let Some(file) = lock::take(place)? {
+            return Ok(file);
         }
-        std::thread::sleep(LOCK_PAUSE);
+        if started.elapsed() > LOCK_LIMIT {
+            return Err(Failure::failed(format!(
+                "another larder is starting or ending on the state folder {}; wait for it, or use \
+                 another one",
+                place.state.display()
+            )));
+        }
+        std::thread::sleep(lock::PAUSE);
     }
-    Ok(file)
 }
 
 /// Leaves the terminal's session, and sends what is logged to the log file.
@@ -277,7 +271,7 @@ async fn accept(listener: UnixListener, asks: mpsc::Sender<Asked>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection failed");
-                tokio::time::sleep(LOCK_PAUSE).await;
+                tokio::time::sleep(lock::PAUSE).await;
             }
         }
     }

@@ -133,3 +133,28 @@ fn a_failed_up_leaves_no_context() {
     let listed = machine.run("docker", &["context", "ls", "--quiet"]);
     assert_eq!(listed.trim(), "default");
 }
+
+#[test]
+fn a_down_waits_for_a_session_that_is_starting() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let starting = up(&machine, &store).stderr(Stdio::piped()).spawn();
+    let record = machine.state().join("session.json");
+    wait_for("the start", || record.exists().then_some(()));
+    assert!(said(machine.larder("down")).contains("saved shop"));
+    let output = starting.expect("larder starts").wait_with_output();
+    let output = output.expect("it ends");
+    assert!(output.status.success(), "{}", text(&output));
+    machine.assert_untouched();
+}
+
+#[test]
+fn a_down_waits_for_a_session_that_is_ending() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let mut owner = run(&machine, &store, &machine.path("begun"));
+    machine.kill(machine.find("larder run").expect("it runs"));
+    owner.wait().expect("it ends");
+    said(machine.larder("down"));
+    assert_eq!(store.objects("snapshots").len(), 1);
+    assert!(!is_up(&machine));
+    std::fs::write(machine.path("end"), "").expect("written");
+}
