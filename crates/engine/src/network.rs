@@ -121,9 +121,7 @@ impl PrivateNet {
 /// Removes what [`PrivateNet::set_up`] made for `id` in this network namespace, also after a crash.
 /// Doing it again, or with nothing there, is fine.
 pub fn tear_down(id: &InstanceId) -> Result<()> {
-    if firewall::remove(id)? == firewall::Forwarding::WasOff {
-        write_forwarding(false)?;
-    }
+    firewall::remove(id)?;
     let interface = interface(id);
     let output = IP.output(&["link", "del", &interface], None)?;
     let message = String::from_utf8_lossy(&output.stderr);

@@ -116,6 +116,9 @@ fn engine_major() -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }
 
+/// A mirror that fails once is asked again.
+pub const RETRIES: [&str; 2] = ["-o", "Acquire::Retries=5"];
+
 /// apt-get with the right sources for this machine.
 struct Apt {
     options: Vec<OsString>,
@@ -136,6 +139,7 @@ impl Apt {
                 .env("DEBIAN_FRONTEND", "noninteractive")
                 // Another installation on this machine is waited for, not failed at.
                 .args(["-qq", "-o", "DPkg::Lock::Timeout=600"])
+                .args(RETRIES)
                 .args(&self.options)
                 .args(arguments),
         )

@@ -39,6 +39,7 @@ fn unpack(distribution: &Distribution, cache: &Path, folder: &Path) -> Result<()
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.current_dir(work.path()).arg("-qq").args(&options);
+        command.args(super::apt::RETRIES);
         process::run(command.args(arguments))
     };
     apt(&["update"])?;

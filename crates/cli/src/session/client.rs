@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::facts::Job;
 use super::leftovers;
@@ -14,6 +15,8 @@ use crate::settings::Settings;
 
 /// How often a session that drops a connection is asked again.
 const CONNECTIONS_MAX: u32 = 3;
+/// How long a session may be silent before it is looked after. Silence is no fault: a large save takes time.
+const SILENCE: Duration = Duration::from_secs(1);
 const ENDED: &str = "the background process ended early; the next `larder up` clears what it left";
 
 /// A session that a command uses.
@@ -48,7 +51,7 @@ pub fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Even
         let Some(stream) = connect(place, request)? else {
             return Ok(None);
         };
-        if let Some(event) = last_event(stream, report)? {
+        if let Some(event) = last_event(Heard { stream, place }, report)? {
             return Ok(Some(event));
         }
     }
@@ -72,11 +75,33 @@ pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
     };
     let mut line = serde_json::to_vec(&request).expect("a request has a JSON form");
     line.push(b'\n');
-    match stream.write_all(&line) {
+    let written = stream.set_read_timeout(Some(SILENCE));
+    match written.and_then(|()| stream.write_all(&line)) {
         Err(error) if !is_hang_up(&error) => Err(Failure::failed(format!(
             "the session does not listen: {error}"
         ))),
         _ => Ok(Some(stream)),
+    }
+}
+
+/// What a session says. One that is killed while it waits for its own disk keeps its connections open and
+/// says nothing more; it is let go of, and ends.
+struct Heard<'a> {
+    stream: UnixStream,
+    place: &'a Place,
+}
+
+impl Read for Heard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                // The time limit of a socket (read(2), EAGAIN).
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    leftovers::unblock(self.place);
+                }
+                read => return read,
+            }
+        }
     }
 }
 

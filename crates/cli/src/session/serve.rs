@@ -49,8 +49,9 @@ fn serve_with(settings: Settings, events: &Events) -> Done<()> {
         events.emit(&Event::Note(
             "cleared what an earlier session left behind".to_owned(),
         ));
-        place.create()?;
     }
+    // Gone with what was cleared, or with the session that held the lock until now.
+    place.create()?;
     detach(&place)?;
     match flusher::become_flusher() {
         Ok(true) => {}

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engines::{Version, must};
 use crate::kit::{Site, Work};
+use crate::machine::DEADLINE;
 
 const OVERLAY2: ImageStore = ImageStore::Overlay2;
 
@@ -38,10 +39,7 @@ fn a_save_that_is_killed_publishes_nothing() {
     let mut child = save.stderr(Stdio::null()).spawn().expect("larder starts");
     let started = Instant::now();
     while work.objects("packs").is_empty() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "no pack is written"
-        );
+        assert!(started.elapsed() < DEADLINE, "no pack is written");
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().expect("killed");

@@ -36,9 +36,10 @@ fn system_engine(machine: &Machine, context: &std::path::Path) -> Child {
     child
 }
 
-/// All that the machine's engine and its network show. Uptimes, and whether a bridge has a carrier, are left out.
+/// All that the machine's engine and its network show. Uptimes are left out, and what a kernel adds by
+/// itself when a bridge gets a carrier: its state, its address for its own link.
 fn seen(machine: &Machine) -> String {
-    const LOOK: &str = "iptables-save | grep -v -e '^#' -e larder: | sed 's/ \\[.*//'; ip -br address | grep -v '^lr-' | awk '{ $2 = \"\"; print }'; \
+    const LOOK: &str = "iptables-save | grep -v -e '^#' -e larder: | sed 's/ \\[.*//'; ip -br address | grep -v '^lr-' | sed 's/ fe80:[^ ]*//g' | awk '{ $2 = \"\"; print }'; \
         docker network ls --no-trunc; docker network inspect ours bridge; docker images -a --no-trunc --format '{{.ID}} {{.Repository}}'; \
         docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.State}} {{.Ports}}'; docker volume ls; \
         docker buildx du | sed 's/\\t[^\\t]*ago.*//'; cat /proc/sys/net/ipv4/ip_forward";

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::kit::{Store, text};
+use crate::kit::{Store, text, wait_for};
 use crate::machine::Machine;
 
 fn done(mut command: std::process::Command) -> Output {
@@ -43,6 +43,34 @@ fn a_second_up_attaches_and_its_down_does_nothing() {
     let last = text(&done(machine.larder("down")));
     assert!(last.contains("saved shop"), "{last}");
     assert!(text(&done(machine.larder("down"))).contains("no session runs here"));
+    machine.assert_untouched();
+}
+
+#[test]
+fn a_session_that_ends_is_waited_for_by_the_next() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let up = || {
+        let mut up = machine.larder_on("up", &store.url(), "private");
+        up.arg("--no-context");
+        text(&done(up))
+    };
+    up();
+    let first = machine.background();
+    let mut down = machine.larder("down");
+    let mut down = down.spawn().expect("larder starts");
+    // From here on nobody attaches to it, and it has yet to stop its engine.
+    let control = |place: &str| {
+        let found = machine.run("find", &["/run/larder", "-name", place]);
+        !found.is_empty()
+    };
+    wait_for("its end to begin", || {
+        (!control("control.sock")).then_some(())
+    });
+    assert!(!up().contains("attached"));
+    assert!(down.wait().expect("it ends").success());
+    assert_ne!(machine.background(), first);
+    done(machine.larder("down"));
     machine.assert_untouched();
 }
 

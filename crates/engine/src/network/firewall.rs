@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::addresses::Subnet;
+use super::write_forwarding;
 use crate::error::Result;
 use crate::shape::InstanceId;
 use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
@@ -10,15 +11,6 @@ use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 /// Ends the comment of rules made while packet forwarding was switched on by us, so that the last
 /// engine to go can switch it off again.
 const FORWARDING_WAS_OFF: &str = ":ip_forward=0";
-
-/// What the host's packet forwarding should be after a removal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Forwarding {
-    /// As it is.
-    Keep,
-    /// Off again: it was when the first of our engines came, and nobody else is known to need it.
-    WasOff,
-}
 
 /// Lets the room out. The two accepts matter where the chain's policy is to drop, which is what
 /// a dockerd on the host makes it. `was_off`: forwarding is about to be switched on for this.
@@ -48,12 +40,33 @@ pub(super) fn serves_an_engine() -> Result<bool> {
     Ok(save()?.iter().any(|rule| rule.comment().is_some()))
 }
 
-/// Removes all rules of `id`.
-pub(super) fn remove(id: &InstanceId) -> Result<Forwarding> {
+/// Removes all rules of `id`, and switches packet forwarding off again if it was when the first of our
+/// engines came and nobody else is known to need it.
+pub(super) fn remove(id: &InstanceId) -> Result<()> {
+    // Who was killed in the middle of this may have left an iptables-restore that is just now at it, and of
+    // two that remove a rule one fails.
+    remove_once(id).or_else(|error| {
+        tracing::debug!(%error, "removing what is left of the rules");
+        remove_once(id)
+    })
+}
+
+fn remove_once(id: &InstanceId) -> Result<()> {
     let rules = save()?;
     let (own, others): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.is_of(id));
     if own.is_empty() {
-        return Ok(Forwarding::Keep);
+        return Ok(());
+    }
+    let marked = own.iter().any(|rule| {
+        rule.comment()
+            .is_some_and(|c| c.ends_with(FORWARDING_WAS_OFF))
+    });
+    let needed = others
+        .iter()
+        .any(|rule| rule.comment().is_some() || rule.line.contains("DOCKER"));
+    // Before the rules, which alone say that it was off: whoever dies in between can be followed.
+    if marked && !needed {
+        write_forwarding(false)?;
     }
     // One transaction a table: with nftables each one that removes something takes 20 ms.
     let mut removal = String::new();
@@ -65,19 +78,7 @@ pub(super) fn remove(id: &InstanceId) -> Result<Forwarding> {
         }
         removal.push_str("COMMIT\n");
     }
-    restore(&removal)?;
-    let marked = own.iter().any(|rule| {
-        rule.comment()
-            .is_some_and(|c| c.ends_with(FORWARDING_WAS_OFF))
-    });
-    let needed = others
-        .iter()
-        .any(|rule| rule.comment().is_some() || rule.line.contains("DOCKER"));
-    Ok(if marked && !needed {
-        Forwarding::WasOff
-    } else {
-        Forwarding::Keep
-    })
+    restore(&removal)
 }
 
 /// A rule as iptables-save prints it: `-A CHAIN …`.

@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 
 use larder_engine::program::{EngineProgram, probe};
 use larder_engine::{Engine, EngineConfig, ImageStore, child_environment};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::room::Room;
 
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long anything may take that a test waits for. It says that something hangs, and nothing of how
+/// fast it should be: machines of CI are slow at times.
+pub const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The host's address, and that of the world beyond it, which knows no way to what is behind the host.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -215,9 +218,9 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         for pid in self.left() {
-            let pid = rustix::process::Pid::from_raw(pid).expect("not zero");
+            let pid = Pid::from_raw(pid).expect("not zero");
             // It may have ended with one before it.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }
@@ -269,9 +272,9 @@ impl Drop for Docker {
         let Some(mut child) = self.child.take() else {
             return;
         };
-        let pid = rustix::process::Pid::from_child(&child);
+        let pid = Pid::from_child(&child);
         // Only SIGTERM makes it take its containerd along.
-        let asked = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let asked = kill_process(pid, Signal::TERM);
         let ended = child.wait();
         assert!(
             asked.is_ok() && ended.is_ok() || thread::panicking(),
@@ -292,6 +295,24 @@ pub async fn start(room: &Room, config: &EngineConfig) -> Engine {
         .expect("the engine starts");
     engine.ready(DEADLINE).await.expect("the engine answers");
     engine
+}
+
+/// Stops a process and waits until each of its threads stands still.
+pub fn freeze(pid: u32) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    kill_process(process.expect("a pid"), Signal::STOP).expect("it runs");
+    let moves = |task: std::io::Result<fs::DirEntry>| {
+        let stat = task
+            .and_then(|task| fs::read_to_string(task.path().join("stat")))
+            .unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") T ")
+    };
+    while fs::read_dir(format!("/proc/{pid}/task"))
+        .expect("it runs")
+        .any(moves)
+    {
+        thread::yield_now();
+    }
 }
 
 /// A context with busybox and `dockerfile`, whose steps may run `/busybox`.

@@ -4,19 +4,22 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::thread;
 
 use larder_engine::system::{SystemEngine, choose, observe};
 use larder_engine::takeover::Taken;
 use larder_engine::{Asked, ImageStore, Shape};
 
-use crate::machine::{Docker, Machine, context, run, start};
+use crate::machine::{Docker, Machine, context, freeze, run, start};
 
 /// Understands what the crate asks of systemctl. The service's main process is a real dockerd; the
 /// socket unit is a word in a file.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 D=@DIR@; L=$D/systemctl.log
 echo "$*" >> $L
-running() { [ -s $D/service.pid ] && kill -0 "$(cat $D/service.pid)" 2>/dev/null; }
+# One that has ended and that nobody has reaped yet has no program.
+runs() { readlink /proc/$1/exe >/dev/null; }
+running() { [ -s $D/service.pid ] && runs "$(cat $D/service.pid)"; }
 show() { printf 'Id=docker.%s\nLoadState=loaded\nActiveState=%s\n' $1 $2; }
 start_service() {
   running && return 0
@@ -24,9 +27,9 @@ start_service() {
     --host=unix://$D/docker.sock --config-file=/dev/null >$D/service.log 2>&1 &
   echo $! > $D/service.pid
   n=0; until DOCKER_HOST=unix://$D/docker.sock docker version >/dev/null 2>&1; do
-    n=$((n+1)); [ $n -lt 600 ] && running || return 1; sleep 0.05; done
+    n=$((n+1)); [ $n -lt 6000 ] && running || return 1; sleep 0.05; done
 }
-stop_service() { running || return 0; P=$(cat $D/service.pid); kill $P; while kill -0 $P 2>/dev/null; do sleep 0.02; done; }
+stop_service() { running || return 0; P=$(cat $D/service.pid); kill $P; while runs $P; do sleep 0.02; done; }
 verb=$1; shift
 case $verb in
   show) if [ -e $D/socket ]; then show socket active; else show socket inactive; fi; echo
@@ -92,7 +95,9 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.systemctl(&["stop", "docker.socket", "docker.service"]);
+        let stop = || run("systemctl", &["stop", "docker.socket", "docker.service"]);
+        let output = self.machine.host.run(stop);
+        assert!(output.status.success() || thread::panicking(), "{output:?}");
     }
 }
 
@@ -212,7 +217,7 @@ async fn engines_without_a_service_are_told_apart() {
     assert_eq!(unmanaged, SystemEngine::Unmanaged { containers: 0 });
     assert!(choose(Asked::Takeover, &unmanaged).is_err());
     let pid = fs::read_to_string(machine.path("system.pid")).expect("it runs");
-    assert!(run("kill", &["-STOP", pid.trim()]).status.success());
+    freeze(pid.trim().parse().expect("a pid"));
     let hung = observe(&system.socket).await;
     assert!(run("kill", &["-CONT", pid.trim()]).status.success());
     assert_eq!(hung.expect("looked at"), SystemEngine::Hung);

@@ -1,10 +1,11 @@
-//! Debian's `docker-registry`, the distribution project's own, on a free port of loopback. The
-//! program's tests use this file too.
+//! Debian's `docker-registry`, the distribution project's own, on loopback. The program's tests use
+//! this file too.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,9 +31,8 @@ impl Distribution {
     /// Starts one; `configure` adds to its configuration, and may put files in its folder.
     pub fn start(configure: impl FnOnce(&Path, &mut Value)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let host = free.local_addr().expect("bound").to_string();
-        drop(free);
+        let address = free_address();
+        let host = address.to_string();
         let mut config = json!({
             "version": "0.1",
             "log": { "level": "error" },
@@ -51,7 +51,7 @@ impl Distribution {
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry runs: `apt-get install docker-registry`");
-        let registry = Self {
+        let mut registry = Self {
             host,
             child,
             folder,
@@ -60,10 +60,12 @@ impl Distribution {
         registry
     }
 
-    fn ready(&self) {
+    fn ready(&mut self) {
         let started = Instant::now();
         while TcpStream::connect(&self.host).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "no answer");
+            let ended = self.child.try_wait().expect("asked");
+            assert_eq!(ended, None, "it does not listen on {}", self.host);
+            assert!(started.elapsed() < Duration::from_secs(120), "no answer");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -72,4 +74,15 @@ impl Distribution {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// A port that stays free until the registry has it: of a loopback address that is this process's own.
+/// On 127.0.0.1 whoever connects anywhere may be given it meanwhile.
+fn free_address() -> SocketAddr {
+    static REGISTRIES: AtomicU8 = AtomicU8::new(2);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = REGISTRIES.fetch_add(1, Ordering::Relaxed);
+    let free = TcpListener::bind((Ipv4Addr::new(127, high, low, last), 0));
+    free.and_then(|free| free.local_addr())
+        .expect("a free port")
 }

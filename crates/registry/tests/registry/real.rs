@@ -94,7 +94,8 @@ impl RealRegistry {
 
 fn configure(folder: &Path, config: &mut Value, options: Options) {
     if options.tls {
-        certificates(folder);
+        let address = config["http"]["addr"].as_str().expect("an address");
+        certificates(folder, address.rsplit_once(':').expect("a port").0);
         config["http"]["tls"] = json!({
             "certificate": folder.join("server.crt"),
             "key": folder.join("server.key"),
@@ -107,8 +108,8 @@ fn configure(folder: &Path, config: &mut Value, options: Options) {
     }
 }
 
-/// An authority (`ca.crt`) and a certificate of its for 127.0.0.1.
-fn certificates(folder: &Path) {
+/// An authority (`ca.crt`) and a certificate of its for an address.
+fn certificates(folder: &Path, address: &str) {
     let openssl = |arguments: &str| {
         let output = Command::new("openssl")
             .args(arguments.split(' '))
@@ -124,7 +125,7 @@ fn certificates(folder: &Path) {
     ));
     openssl(&format!(
         "req -x509 {key} -keyout server.key -out server.crt -subj /CN=registry -CA ca.crt -CAkey \
-         ca.key -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+         ca.key -addext subjectAltName=IP:{address} -addext basicConstraints=critical,CA:FALSE"
     ));
 }
 

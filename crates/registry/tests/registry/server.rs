@@ -1,11 +1,13 @@
 //! A small HTTP server that does what a test says, and writes down what it was asked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
 /// A request as it came in.
@@ -51,6 +53,8 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub manner: Manner,
+    /// It is not sent before so many wait here.
+    pub gate: Option<Arc<Barrier>>,
 }
 
 impl Reply {
@@ -60,6 +64,7 @@ impl Reply {
             headers: Vec::new(),
             body: Vec::new(),
             manner: Manner::Whole,
+            gate: None,
         }
     }
 
@@ -88,6 +93,11 @@ impl Reply {
         self
     }
 
+    pub fn gate(mut self, gate: &Arc<Barrier>) -> Self {
+        self.gate = Some(Arc::clone(gate));
+        self
+    }
+
     pub fn redirect(to: &str) -> Self {
         Self::new(307).header("location", to)
     }
@@ -99,6 +109,7 @@ type Script = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 pub struct Server {
     pub host: String,
     log: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -113,9 +124,20 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let host = listener.local_addr().expect("bound").to_string();
         let log = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::new(AtomicUsize::new(0));
         let script: Script = Arc::new(script);
-        let task = tokio::spawn(accept(listener, script, log.clone()));
-        Self { host, log, task }
+        let task = tokio::spawn(accept(listener, script, log.clone(), connections.clone()));
+        Self {
+            host,
+            log,
+            connections,
+            task,
+        }
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -133,9 +155,15 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, script: Script, log: Arc<Mutex<Vec<Seen>>>) {
+async fn accept(
+    listener: TcpListener,
+    script: Script,
+    log: Arc<Mutex<Vec<Seen>>>,
+    accepted: Arc<AtomicUsize>,
+) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
         let (script, log) = (script.clone(), log.clone());
         connections.spawn(async move {
             let mut stream = BufReader::new(stream);
@@ -186,6 +214,9 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
 
 /// `None` when the connection is not to be used again.
 async fn answer(stream: &mut TcpStream, seen: &Seen, reply: Reply) -> Option<()> {
+    if let Some(gate) = &reply.gate {
+        gate.wait().await;
+    }
     let mut headers = reply.headers.clone();
     match reply.manner {
         Manner::Silence => std::future::pending().await,
