@@ -9,6 +9,7 @@ mod cutter;
 mod frames;
 mod known;
 mod packing;
+mod packs;
 mod reader;
 mod recipes;
 mod scratch;

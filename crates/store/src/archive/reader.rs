@@ -7,19 +7,18 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use larder_model::address;
-use larder_model::archive::{Archive, Chunk, Part, PartRef, Place, Weaver};
+use larder_model::archive::{Archive, Chunk, Part, Place, Weaver};
 use larder_model::digest::ChunkId;
 use larder_model::frame::ChunkFrame;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::recipes;
+use super::packs::Packs;
 use super::scratch::Scratch;
 use crate::codec;
 use crate::error::StoreError;
@@ -41,23 +40,9 @@ const PIECES_AHEAD: usize = 4;
 /// Gives the blobs of one archive.
 #[derive(Debug, Clone)]
 pub struct ArchiveReader {
-    objects: Objects,
+    packs: Packs,
     archive: Arc<Archive>,
-    traffic: Arc<Counters>,
     scratch: Option<Arc<Scratch>>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    requests: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Counters {
-    fn count(&self, bytes: u64) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
 }
 
 /// The bytes of a blob, in order and verified. An error is the last item. Dropping it ends the
@@ -79,9 +64,8 @@ impl ArchiveReader {
     /// A reader of this archive's blobs. Nothing is read yet.
     pub fn new(objects: Objects, archive: Arc<Archive>) -> Self {
         Self {
-            objects,
+            packs: Packs::new(objects),
             archive,
-            traffic: Arc::default(),
             scratch: None,
         }
     }
@@ -90,8 +74,9 @@ impl ArchiveReader {
     /// the file is overwritten.
     #[must_use]
     pub fn with_scratch(self, file: File) -> Self {
+        let scratch = Scratch::new(self.packs.clone(), file);
         Self {
-            scratch: Some(Arc::new(Scratch::new(file))),
+            scratch: Some(Arc::new(scratch)),
             ..self
         }
     }
@@ -103,10 +88,7 @@ impl ArchiveReader {
 
     /// What was fetched so far, by all streams of this reader and its clones.
     pub fn traffic(&self) -> Traffic {
-        Traffic {
-            requests: self.traffic.requests.load(Ordering::Relaxed),
-            bytes: self.traffic.bytes.load(Ordering::Relaxed),
-        }
+        self.packs.traffic()
     }
 
     /// The bytes of a blob, or `None` if the archive has no blob of this name. Must be called in a
@@ -115,8 +97,7 @@ impl ArchiveReader {
         let blob = self.archive.blobs.get(name)?;
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         let source = Arc::new(Frames {
-            objects: self.objects.clone(),
-            traffic: Arc::clone(&self.traffic),
+            packs: self.packs.clone(),
             scratch: self.scratch.clone(),
             kept: Mutex::default(),
         });
@@ -167,7 +148,7 @@ impl Sending<'_> {
             Place::Recipe(parts) => parts,
         };
         let parts = futures_util::stream::iter(parts)
-            .map(|place| source.part(place))
+            .map(|place| source.packs.part(place))
             .buffered(PARTS_AHEAD);
         let mut steps = parts
             .map_ok(|part| futures_util::stream::iter(uses(&part).into_iter().map(Ok)))
@@ -228,18 +209,12 @@ type Content = Arc<OnceCell<Bytes>>;
 
 /// Fetches frames; keeps the last ones, unpacked.
 struct Frames {
-    objects: Objects,
-    traffic: Arc<Counters>,
+    packs: Packs,
     scratch: Option<Arc<Scratch>>,
     kept: Mutex<VecDeque<(ChunkFrame, Content)>>,
 }
 
 impl Frames {
-    async fn part(&self, place: PartRef) -> Result<Part, StoreError> {
-        self.traffic.count(place.stored_bytes);
-        recipes::read(&self.objects, place).await
-    }
-
     async fn step(&self, next: Result<Use, StoreError>) -> Result<Step, StoreError> {
         match next? {
             Use::Begin(weaver) => Ok(Step::Begin(weaver)),
@@ -290,25 +265,15 @@ impl Frames {
     }
 
     async fn fetch(&self, frame: ChunkFrame) -> Result<Bytes, StoreError> {
-        let path = address::pack(frame.pack);
-        let stored = self.stored(&path, frame).await?;
+        let stored = match &self.scratch {
+            None => self.packs.frame(frame).await?,
+            Some(scratch) => scratch.get(frame).await?,
+        };
         let unpack = move || codec::decompress_exactly(&stored, frame.content_bytes as usize);
         let content = tokio::task::spawn_blocking(unpack).await;
         content.expect("unpacking does not panic").map_err(|why| {
+            let path = address::pack(frame.pack);
             StoreError::damaged(&path, format!("the frame at {}: {why}", frame.offset))
         })
-    }
-
-    /// The frame as it is in its pack.
-    async fn stored(&self, path: &str, frame: ChunkFrame) -> Result<Bytes, StoreError> {
-        let fetch = || async {
-            let stored = self.objects.get_range(path, frame.range()).await?;
-            self.traffic.count(stored.len() as u64);
-            Ok(stored)
-        };
-        match &self.scratch {
-            None => fetch().await,
-            Some(scratch) => scratch.get(frame, fetch).await,
-        }
     }
 }

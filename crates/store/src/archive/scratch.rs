@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::future::Future;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use larder_model::frame::ChunkFrame;
 use tokio::sync::OnceCell;
 
+use super::packs::Packs;
 use crate::error::StoreError;
 
 /// What is kept at most; a restore that fetches more asks the store again.
@@ -19,6 +19,7 @@ const BYTES_MAX: u64 = 4 << 30;
 /// A file with frames, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Scratch {
+    packs: Packs,
     file: File,
     index: Mutex<Index>,
 }
@@ -38,27 +39,28 @@ struct Place {
 }
 
 impl Scratch {
-    /// Keeps frames in this file, whose content is overwritten.
-    pub(super) fn new(file: File) -> Self {
+    /// Keeps frames of these packs in this file, whose content is overwritten.
+    pub(super) fn new(packs: Packs, file: File) -> Self {
         Self {
+            packs,
             file,
             index: Mutex::default(),
         }
     }
 
     /// The frame as it is stored: from the file, or fetched and kept there.
-    pub(super) async fn get<F>(
-        self: &Arc<Self>,
-        frame: ChunkFrame,
-        fetch: impl Fn() -> F,
-    ) -> Result<Bytes, StoreError>
-    where
-        F: Future<Output = Result<Bytes, StoreError>>,
-    {
+    pub(super) async fn get(self: &Arc<Self>, frame: ChunkFrame) -> Result<Bytes, StoreError> {
+        // In a task of its own: others wait for what is fetched here, and whoever asks may be stalled by
+        // those that take its bytes.
+        let getting = tokio::spawn(Arc::clone(self).get_once(frame));
+        getting.await.expect("getting a frame does not panic")
+    }
+
+    async fn get_once(self: Arc<Self>, frame: ChunkFrame) -> Result<Bytes, StoreError> {
         let cell = Arc::clone(self.lock().frames.entry(frame).or_default());
         let mut fetched = None;
         let keep = async {
-            let stored = fetch().await?;
+            let stored = self.packs.frame(frame).await?;
             fetched = Some(stored.clone());
             Ok::<_, StoreError>(self.keep(stored).await)
         };
@@ -69,7 +71,7 @@ impl Scratch {
         };
         match kept {
             Some(stored) => Ok(stored),
-            None => fetch().await,
+            None => self.packs.frame(frame).await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is stored once, and what is not read again.
 
+use futures_util::StreamExt as _;
 use larder_model::archive::Archive;
 use larder_model::archive::Place;
 use larder_model::ladder::Rung;
@@ -197,4 +198,27 @@ async fn what_blobs_share_is_fetched_once_where_there_is_a_scratch_file() {
     file.set_len(1000).expect("cut");
     assert!(load_by(&kept, "b").await.expect("read") == longer);
     assert!(kept.traffic().bytes > once + LARGE as u64 * 9 / 10);
+}
+
+/// A taker who takes one blob to its end before the other one's second piece: what the other one has
+/// under way must not be what this one waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_that_share_do_not_wait_for_each_others_takers() {
+    let (_folder, objects) = store();
+    let large = noise(1, LARGE);
+    let mut longer = noise(2, 300_000);
+    longer.extend(&large);
+    let blobs: [(&str, &[u8]); 2] = [("a", &large), ("b", &longer)];
+    let saved = save(&objects, None, &blobs).await.expect("saved");
+    let file = tempfile::tempfile().expect("a file");
+    let reader = reader(&objects, &saved).with_scratch(file);
+    let mut first = reader.blob("a").expect("a blob");
+    let mut taken = first.next().await.expect("a piece").expect("read").to_vec();
+    let second = load_by(&reader, "b");
+    let second = tokio::time::timeout(std::time::Duration::from_secs(60), second).await;
+    assert!(second.expect("it waits for the other one").expect("read") == longer);
+    while let Some(piece) = first.next().await {
+        taken.extend(piece.expect("read"));
+    }
+    assert!(taken == large);
 }
