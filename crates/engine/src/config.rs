@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::error::{EngineError, Result};
-use crate::program::USUAL_DIRECTORIES;
 use crate::shape::ImageStore;
+use crate::tool::USUAL_DIRECTORIES;
 
 /// Keys of the machine's `daemon.json` that say how to reach registries and which networks are
 /// free here. All others describe an engine that is not ours: its root, its sockets, its logging.

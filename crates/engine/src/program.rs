@@ -14,18 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::shape::ImageStore;
-use crate::tool::{IP, IPTABLES_SAVE};
-
-/// Where distributions put daemons; searched after the caller's own list, because `sudo` and CI
-/// agents often leave `sbin` out of theirs.
-pub(crate) const USUAL_DIRECTORIES: [&str; 6] = [
-    "/usr/bin",
-    "/usr/sbin",
-    "/usr/local/bin",
-    "/usr/local/sbin",
-    "/bin",
-    "/sbin",
-];
+use crate::tool::{IP, IPTABLES_SAVE, USUAL_DIRECTORIES};
 
 /// `26.1.5`: the numbers of a version; a distribution's suffix does not take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

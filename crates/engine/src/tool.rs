@@ -6,7 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::error::{EngineError, Result};
-use crate::program::USUAL_DIRECTORIES;
+
+/// Where distributions put daemons and tools; searched after the caller's own list, because `sudo` and CI
+/// agents often leave `sbin` out of theirs.
+pub(crate) const USUAL_DIRECTORIES: [&str; 6] = [
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/bin",
+    "/sbin",
+];
 
 /// A program and the packages that a person would install to get it.
 #[derive(Clone, Copy)]
