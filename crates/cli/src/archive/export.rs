@@ -5,7 +5,7 @@
 //! requests: the smaller one is stored while the engine still writes the larger.
 
 use larder_engine::ImageStore;
-use larder_engine::api::{ApiError, Chains, ExportStream, Remote};
+use larder_engine::api::{ApiError, Chains, ExportStream, Image, Remote};
 use larder_engine::archive::{Contents, Documents, ExportReader, in_two};
 use larder_store::ArchiveWriter;
 
@@ -20,6 +20,13 @@ pub struct Export<'a> {
     pub report: &'a Report,
 }
 
+/// A request that is under way.
+struct Begun {
+    stream: ExportStream,
+    /// What it will bring, with the names asked for; nothing if that is not known.
+    images: Vec<(Image, Vec<String>)>,
+}
+
 impl Export<'_> {
     /// Stores these images; says what they are, and what their documents are.
     pub async fn take(
@@ -31,7 +38,7 @@ impl Export<'_> {
         if ahead.is_empty() {
             return self.request(&rest, 0, writer).await;
         }
-        let begun = async { self.engine.export(&rest).await.map_err(text) };
+        let begun = async { self.begin(&rest).await.map_err(text) };
         let (first, begun) = tokio::try_join!(self.request(&ahead, 0, writer), begun)?;
         let (contents, mut documents) = first;
         let read = contents.blobs.values().sum();
@@ -62,19 +69,45 @@ impl Export<'_> {
         read: u64,
         writer: &mut ArchiveWriter,
     ) -> Result<(Contents, Documents), String> {
-        let export = self.engine.export(names).await.map_err(text)?;
-        self.store(export, read, writer).await
+        let begun = self.begin(names).await.map_err(text)?;
+        self.store(begun, read, writer).await
+    }
+
+    /// Asks for images. Of a graph driver's it is known before what they will consist of.
+    async fn begin(&self, names: &[String]) -> Result<Begun, ApiError> {
+        let mut images: Vec<(Image, Vec<String>)> = Vec::new();
+        let known = match self.engine.about().image_store.kind() {
+            ImageStore::Overlay2 => names,
+            ImageStore::Containerd => &[],
+        };
+        for name in known {
+            let Some(image) = self.engine.inspect(name).await? else {
+                continue;
+            };
+            // One that is asked for by its id comes without names.
+            let tag = Some(name.clone()).filter(|name| *name != image.id);
+            match images.iter_mut().find(|(other, _)| other.id == image.id) {
+                Some((_, tags)) => tags.extend(tag),
+                None => images.push((image, tag.into_iter().collect())),
+            }
+        }
+        let stream = self.engine.export(names).await?;
+        Ok(Begun { stream, images })
     }
 
     /// Stores what an export brings. `read` is what came before.
     async fn store(
         &self,
-        export: ExportStream,
+        begun: Begun,
         mut read: u64,
         writer: &mut ArchiveWriter,
     ) -> Result<(Contents, Documents), String> {
         let store = self.engine.about().image_store.kind();
-        let mut reader = ExportReader::new(export, store, self.former);
+        let mut reader = ExportReader::new(begun.stream, store, self.former);
+        if !begun.images.is_empty() {
+            let held = |blob: &str| writer.wrote(blob).or_else(|| writer.has(blob));
+            reader.expect(&begun.images, held);
+        }
         while let Some(blob) = reader.next().await.map_err(text)? {
             let (name, size) = (blob.name().to_owned(), blob.size());
             let written = writer.wrote(&name) == Some(size);
@@ -88,6 +121,13 @@ impl Export<'_> {
             self.report.moved("saving", read);
         }
         self.report.clear_progress();
-        reader.finish().await.map_err(text)
+        let (contents, documents) = reader.finish().await.map_err(text)?;
+        // What did not have to come.
+        for blob in contents.blobs.keys() {
+            if writer.wrote(blob).is_none() && !writer.keep(blob) {
+                return Err(format!("{blob} is not in the engine's export"));
+            }
+        }
+        Ok((contents, documents))
     }
 }

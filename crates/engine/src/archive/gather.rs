@@ -7,9 +7,9 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::contents::{BLOBS_MAX, Contents, SavedImage, SavedLayer, is_blob_name};
+use super::contents::{BLOBS_MAX, Contents, OCI_BLOBS, SavedImage, SavedLayer, is_blob_name};
 use super::error::{ArchiveError, Result};
-use crate::api::hex;
+use crate::api::{Image, hex};
 use crate::shape::ImageStore;
 
 /// The largest document that is looked into. containerd reads manifests of up to 8 MiB
@@ -39,9 +39,51 @@ pub(super) struct Gather {
     bytes: u64,
     /// The document that is coming in.
     present: Option<(String, u64, Vec<u8>)>,
+    /// The file that is coming in.
+    open: Option<String>,
+    expected: Option<Expected>,
+}
+
+/// What an export will hold, as far as it is known before.
+struct Expected {
+    manifest: Vec<ManifestItem>,
+    /// Blobs that have yet to come.
+    missing: HashSet<String>,
 }
 
 impl Gather {
+    /// What a graph driver's export of these images will hold, each with the names that it was asked
+    /// for by. `held` gives the size of a blob that need not come. Before Docker 25 blobs have other
+    /// names: all of the export is read then.
+    pub fn expect(&mut self, images: &[(Image, Vec<String>)], held: impl Fn(&str) -> Option<u64>) {
+        let blob = |digest: &String| digest.replacen("sha256:", OCI_BLOBS, 1);
+        let items = images.iter().map(|(image, names)| ManifestItem {
+            config: blob(&image.id),
+            repo_tags: Some(names.clone()),
+            layers: Some(image.diff_ids.iter().map(blob).collect()),
+            parent: image.parent.clone().unwrap_or_default(),
+        });
+        let manifest: Vec<ManifestItem> = items.collect();
+        let mut missing = HashSet::new();
+        for item in &manifest {
+            // What an image inherits is looked at again: it is in its configuration.
+            missing.insert(item.config.clone());
+            for layer in item.layers.iter().flatten() {
+                match held(layer) {
+                    Some(size) => drop(self.sizes.insert(layer.clone(), size)),
+                    None => drop(missing.insert(layer.clone())),
+                }
+            }
+        }
+        self.expected = Some(Expected { manifest, missing });
+    }
+
+    /// Whether all has come that was expected.
+    pub fn has_all(&self) -> bool {
+        let expected = self.expected.as_ref();
+        expected.is_some_and(|expected| expected.missing.is_empty())
+    }
+
     /// A symbolic link: before Docker 25 a layer that stands there twice.
     pub fn link(&mut self, entry: &str, target: &str) {
         let folder = entry.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -56,6 +98,7 @@ impl Gather {
 
     /// A file begins.
     pub fn begin(&mut self, entry: &str, name: &str, size: u64) {
+        self.open = Some(name.to_owned());
         self.sizes.insert(name.to_owned(), size);
         if entry != name {
             self.aliases.insert(entry.to_owned(), name.to_owned());
@@ -92,6 +135,9 @@ impl Gather {
         {
             self.documents.insert(name, content);
         }
+        if let (Some(expected), Some(name)) = (&mut self.expected, self.open.take()) {
+            expected.missing.remove(&name);
+        }
     }
 
     /// What all of it means.
@@ -126,7 +172,7 @@ impl Gather {
 }
 
 /// An entry of `manifest.json` (moby `image/tarexport/tarexport.go`, `manifestItem`).
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ManifestItem {
     config: String,
@@ -167,8 +213,10 @@ fn required<'a>(documents: &'a Documents, name: &'static str) -> Result<&'a [u8]
 
 impl Gather {
     fn of_graph_driver(&self) -> Result<Vec<SavedImage>> {
-        let items: Vec<ManifestItem> =
-            parse("manifest.json", required(&self.documents, "manifest.json")?)?;
+        let items: Vec<ManifestItem> = match &self.expected {
+            Some(expected) if expected.missing.is_empty() => expected.manifest.clone(),
+            _ => parse("manifest.json", required(&self.documents, "manifest.json")?)?,
+        };
         let mut images = Vec::with_capacity(items.len());
         for item in items {
             images.push(self.image(item)?);

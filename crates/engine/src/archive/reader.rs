@@ -13,7 +13,7 @@ use super::contents::{BLOBS_MAX, Contents, is_blob_name};
 use super::error::Result;
 use super::gather::{Documents, Gather};
 use super::tar::{BLOCK, EXTENSION_BYTES_MAX, Header, Kind, Records, damaged, padding, text};
-use crate::api::ApiError;
+use crate::api::{ApiError, Image};
 use crate::shape::ImageStore;
 
 /// Reads an export.
@@ -66,10 +66,21 @@ where
         }
     }
 
-    /// The next blob; `None` at the end.
+    /// Lets the reader end when all has come that matters: of these images of a graph driver, each with
+    /// the names that it is exported by, the blobs for which `held` gives no size. Most of an export is
+    /// layers that the parent archive holds.
+    pub fn expect(&mut self, images: &[(Image, Vec<String>)], held: impl Fn(&str) -> Option<u64>) {
+        self.gather.expect(images, held);
+    }
+
+    /// The next blob; `None` at the end, or when all has come that was [expected](Self::expect).
     pub async fn next(&mut self) -> Result<Option<Blob<'_, S>>> {
         loop {
             self.finish_entry().await?;
+            if self.gather.has_all() {
+                self.ended = true;
+                return Ok(None);
+            }
             let Some(header) = self.header().await? else {
                 return Ok(None);
             };
@@ -95,7 +106,7 @@ where
         }
     }
 
-    /// Reads on to the end, and says what the archive holds, and what its documents are.
+    /// Reads on to the end, or to where all that was expected has come, and says what the archive holds, and what its documents are.
     pub async fn finish(mut self) -> Result<(Contents, Documents)> {
         while self.next().await?.is_some() {}
         if !self.ended {

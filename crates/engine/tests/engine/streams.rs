@@ -40,6 +40,55 @@ async fn tags(api: &Remote) -> Vec<String> {
     tags
 }
 
+/// An export is read until all has come that was expected: what it says is what the whole one says.
+#[tokio::test]
+async fn an_export_ends_when_nothing_more_matters() {
+    let names = [
+        "lower:latest",
+        "upper:latest",
+        "registry.example:5000/other:2",
+    ];
+    let machine = Machine::new();
+    for version in [Version::Older, Version::Current] {
+        let engine = Plain::start(&machine, "early", version, ImageStore::Overlay2, &[]);
+        build(&machine, &engine);
+        let api = engine.connect().await;
+        let names = names.map(str::to_owned);
+        let whole = api.export(&names).await.expect("exported");
+        let whole = ExportReader::new(whole, ImageStore::Overlay2, None);
+        let (mut whole, documents) = whole.finish().await.expect("read");
+        assert!(documents.contains_key("manifest.json"));
+
+        let mut images = Vec::new();
+        for named in [vec![&names[0], &names[2]], vec![&names[1]]] {
+            let image = api.inspect(named[0]).await.expect("asked");
+            images.push((image.expect("there"), named.into_iter().cloned().collect()));
+        }
+        let lower = images[0].0.diff_ids.clone();
+        let held = |blob: &str| {
+            let is_lower = |diff_id: &String| blob.ends_with(&diff_id["sha256:".len()..]);
+            let size = whole.blobs.get(blob).copied();
+            size.filter(|_| lower.iter().any(is_lower))
+        };
+        let early = api.export(&names).await.expect("exported");
+        let mut early = ExportReader::new(early, ImageStore::Overlay2, Some(&whole));
+        early.expect(&images, held);
+        let (mut early, documents) = early.finish().await.expect("read");
+        let is_older = version == Version::Older;
+        assert_eq!(documents.contains_key("manifest.json"), is_older);
+        for contents in [&mut whole, &mut early] {
+            // Engines name images, and their names, in any order.
+            contents.images.sort_by_key(|image| image.id.clone());
+            contents
+                .images
+                .iter_mut()
+                .for_each(|image| image.tags.sort());
+        }
+        assert_eq!(early.images, whole.images);
+        assert_eq!(early.blobs, whole.blobs);
+    }
+}
+
 #[tokio::test]
 async fn layers_that_the_engine_has_are_not_sent() {
     let machine = Machine::new();
