@@ -1,4 +1,4 @@
-//! `cargo xtask test`: formatting, lints and every test against real engines and servers.
+//! `cargo xtask test`: formatting, lints, documentation and every test against real engines and servers.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -39,6 +39,7 @@ pub fn run(args: &Args) -> Result<()> {
             "warnings",
         ],
     )?;
+    step("doc", &["--workspace", "--no-deps", "--quiet"])?;
     let mut command = cargo("test");
     if !args
         .cargo
@@ -69,6 +70,8 @@ pub fn run(args: &Args) -> Result<()> {
 fn step(subcommand: &str, arguments: &[&str]) -> Result<()> {
     let status = cargo(subcommand)
         .args(arguments)
+        // Of these steps `doc` alone reads it.
+        .env("RUSTDOCFLAGS", "--deny warnings")
         .status()
         .context("cannot start cargo")?;
     if !status.success() {

@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`file`] | the files as they are written |
+//! | [`mod@file`] | the files as they are written |
 //! | [`value`] | values of the language |
 //! | [`eval`], [`template`] | evaluating expressions and templates |
 //! | [`globals`] | variables, functions and attributes of blocks, for all expressions |
