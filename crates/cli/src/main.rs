@@ -10,6 +10,7 @@ mod args;
 mod command;
 mod exit;
 mod plan;
+mod private;
 mod report;
 mod session;
 mod settings;

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::content::{CacheFolder, blob_name, is_hex_digest};
+use crate::private;
 
 /// `BuildKit` refuses to read longer ones (`cache/remotecache/import.go`, `readBlob`).
 const DOCUMENT_MAX_BYTES: u64 = 1 << 20;
@@ -55,11 +55,7 @@ pub async fn restore(
     folder: &Path,
 ) -> Result<u64, String> {
     let blobs = folder.join("blobs/sha256");
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&blobs);
-    made.map_err(told(&blobs))?;
+    private::make_folder(&blobs).map_err(told(&blobs))?;
     let mut bytes = 0;
     for digest in &kept.blobs {
         let path = file(folder, digest);

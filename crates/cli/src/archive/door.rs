@@ -1,8 +1,7 @@
 //! The engine, the store and the lineage of one command.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use larder_store::{ArchiveReader, Objects};
 
 use super::note::Note;
 use crate::exit::{Done, Failure};
+use crate::private;
 use crate::settings::{self, Settings};
 
 /// The most time that an engine is given for one answer.
@@ -92,8 +92,7 @@ impl Door {
 
 /// A file without a name: it is gone with the process.
 fn scratch_file(folder: &Path) -> io::Result<File> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(folder)?;
+    private::make_folder(folder)?;
     tempfile::tempfile_in(folder)
 }
 

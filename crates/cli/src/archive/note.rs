@@ -3,7 +3,7 @@
 //! It is advice. Without it a save compares with the newest archive, and measures nothing.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_model::digest::{ArchiveId, BlockId};
@@ -11,6 +11,7 @@ use larder_model::lineage::Lineage;
 use serde::{Deserialize, Serialize};
 
 use super::content::Sources;
+use crate::private;
 
 /// A longer file is not ours.
 const NOTE_MAX_BYTES: u64 = 1 << 20;
@@ -70,10 +71,7 @@ impl Note {
     /// Leaves a note: whole or not at all.
     pub fn write(&self, note: &JobNote) -> io::Result<()> {
         let folder = self.path.parent().expect("a note is in a folder");
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        private::make_folder(folder)?;
         let fresh = self.path.with_extension("new");
         let mut file = std::fs::OpenOptions::new()
             .write(true)

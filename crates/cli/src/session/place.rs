@@ -4,14 +4,13 @@
 //! the sparse file of the open volume. Sockets, logs and mount points are in a folder under /run,
 //! because unix sockets need short paths; its name is made of the state folder's.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::InstanceId;
 use larder_volume::VolumeOptions;
 
 use crate::exit::{Done, Failure};
+use crate::private;
 
 const RUN: &str = "/run/larder";
 /// Where the volume is mounted inside the session's mount namespace: the same on every machine,
@@ -41,7 +40,7 @@ impl Place {
     /// Makes the two folders, readable by root alone.
     pub fn create(&self) -> Done<()> {
         let make = |folder: &Path| {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            let made = private::make_folder(folder);
             made.map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))
         };
         make(&self.state).map_err(|why| {

@@ -18,15 +18,18 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// `larder up`, and what it said.
+fn up(machine: &Machine, store: &Store) -> String {
+    let mut up = machine.larder_on("up", &store.url(), "private");
+    up.arg("--no-context");
+    text(&done(up))
+}
+
 #[test]
 fn a_second_up_attaches_and_its_down_does_nothing() {
     let store = Store::new();
     let machine = Machine::new();
-    let up = || {
-        let mut up = machine.larder_on("up", &store.url(), "private");
-        up.arg("--no-context");
-        text(&done(up))
-    };
+    let up = || up(&machine, &store);
     assert!(up().contains("started empty"));
     let background = machine.background();
     assert!(up().contains("attached to the session"));
@@ -50,11 +53,7 @@ fn a_second_up_attaches_and_its_down_does_nothing() {
 fn a_session_that_ends_is_waited_for_by_the_next() {
     let store = Store::new();
     let machine = Machine::new();
-    let up = || {
-        let mut up = machine.larder_on("up", &store.url(), "private");
-        up.arg("--no-context");
-        text(&done(up))
-    };
+    let up = || up(&machine, &store);
     up();
     let first = machine.background();
     let mut down = machine.larder("down");

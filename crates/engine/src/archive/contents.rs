@@ -56,7 +56,7 @@ const TAGS_MAX: usize = 1000;
 /// The longest name of a blob: an entry of a tar, without extensions.
 const BLOB_NAME_BYTES_MAX: usize = 255;
 /// Where an export that is an OCI image layout has its blobs.
-pub(super) const OCI_BLOBS: &str = "blobs/sha256/";
+const OCI_BLOBS: &str = "blobs/sha256/";
 /// The description as JSON: an image of 100 layers takes 20 KiB.
 pub const CONTENTS_BYTES_MAX: usize = 64 << 20;
 

@@ -7,7 +7,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::contents::{BLOBS_MAX, Contents, OCI_BLOBS, SavedImage, SavedLayer, is_blob_name};
+use super::contents::{BLOBS_MAX, Contents, SavedImage, SavedLayer, is_blob_name};
 use super::error::{ArchiveError, Result};
 use crate::api::{Image, hex};
 use crate::shape::ImageStore;
@@ -39,15 +39,13 @@ pub(super) struct Gather {
     bytes: u64,
     /// The document that is coming in.
     present: Option<(String, u64, Vec<u8>)>,
-    /// The file that is coming in.
-    open: Option<String>,
     expected: Option<Expected>,
 }
 
 /// What an export will hold, as far as it is known before.
 struct Expected {
     manifest: Vec<ManifestItem>,
-    /// Blobs that have yet to come.
+    /// Blobs that have yet to begin.
     missing: HashSet<String>,
 }
 
@@ -56,17 +54,16 @@ impl Gather {
     /// for by. `held` gives the size of a blob that need not come. Before Docker 25 blobs have other
     /// names: all of the export is read then.
     pub fn expect(&mut self, images: &[(Image, Vec<String>)], held: impl Fn(&str) -> Option<u64>) {
-        let blob = |digest: &String| digest.replacen("sha256:", OCI_BLOBS, 1);
         let items = images.iter().map(|(image, names)| ManifestItem {
-            config: blob(&image.id),
+            config: blob_of(&image.id),
             repo_tags: Some(names.clone()),
-            layers: Some(image.diff_ids.iter().map(blob).collect()),
+            layers: Some(image.diff_ids.iter().map(|it| blob_of(it)).collect()),
             parent: image.parent.clone().unwrap_or_default(),
         });
         let manifest: Vec<ManifestItem> = items.collect();
         let mut missing = HashSet::new();
         for item in &manifest {
-            // What an image inherits is looked at again: it is in its configuration.
+            // Always: it is looked into.
             missing.insert(item.config.clone());
             for layer in item.layers.iter().flatten() {
                 match held(layer) {
@@ -78,7 +75,7 @@ impl Gather {
         self.expected = Some(Expected { manifest, missing });
     }
 
-    /// Whether all has come that was expected.
+    /// Whether all has come that was expected, the present file's end aside.
     pub fn has_all(&self) -> bool {
         let expected = self.expected.as_ref();
         expected.is_some_and(|expected| expected.missing.is_empty())
@@ -98,7 +95,9 @@ impl Gather {
 
     /// A file begins.
     pub fn begin(&mut self, entry: &str, name: &str, size: u64) {
-        self.open = Some(name.to_owned());
+        if let Some(expected) = &mut self.expected {
+            expected.missing.remove(name);
+        }
         self.sizes.insert(name.to_owned(), size);
         if entry != name {
             self.aliases.insert(entry.to_owned(), name.to_owned());
@@ -134,9 +133,6 @@ impl Gather {
             && content.len() as u64 == size
         {
             self.documents.insert(name, content);
-        }
-        if let (Some(expected), Some(name)) = (&mut self.expected, self.open.take()) {
-            expected.missing.remove(&name);
         }
     }
 
