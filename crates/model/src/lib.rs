@@ -24,7 +24,6 @@ pub mod map;
 pub mod pack;
 pub mod plan;
 pub mod reference;
-pub mod secrets;
 pub mod snapshot;
 pub mod wire;
 

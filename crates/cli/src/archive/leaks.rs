@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use larder_engine::api::Remote;
-use larder_model::secrets::{self, Finding};
+use larder_secrets::{self as secrets, Finding};
 use serde::Serialize;
 
 use super::save::What;

@@ -4,8 +4,8 @@ use std::sync::{LazyLock, OnceLock};
 
 use regex::{Regex, RegexSet};
 
-use crate::secrets::rule::{Hit, Rule};
-use crate::secrets::{shapes, tokens};
+use crate::rule::{Hit, Rule};
+use crate::{shapes, tokens};
 
 /// Most secrets that are looked for in one text: who reads a hundred needs no more, and the text is
 /// somebody else's.

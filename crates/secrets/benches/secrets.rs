@@ -1,7 +1,7 @@
-//! How long it takes to look for secrets in the history of an image: `cargo bench -p larder-model`.
+//! How long it takes to look for secrets in the history of an image: `cargo bench -p larder-secrets`.
 
 use divan::Bencher;
-use larder_model::secrets::scan_step;
+use larder_secrets::scan_step;
 
 fn main() {
     divan::main();

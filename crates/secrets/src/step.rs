@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
-use crate::secrets::Carrier;
-use crate::secrets::rule::Rule;
+use crate::Carrier;
+use crate::rule::Rule;
 
 /// Longest name that is repeated in a message.
 const NAME_MAX_BYTES: usize = 64;

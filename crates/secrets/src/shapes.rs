@@ -4,7 +4,7 @@
 //! A command ends at `;`, `&`, `|` or the end of a line; `ARGUMENTS` in the comments is what stands
 //! before that.
 
-use crate::secrets::rule::Rule;
+use crate::rule::Rule;
 
 const DOCKER_HISTORY: &str =
     "https://docs.docker.com/reference/build-checks/secrets-used-in-arg-or-env/";

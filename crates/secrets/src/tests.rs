@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::secrets::search::rules;
-use crate::secrets::{Carrier, Finding, scan_build_args, scan_step};
+use crate::search::rules;
+use crate::{Carrier, Finding, scan_build_args, scan_step};
 
 const CASES: &str = include_str!("cases.txt");
 

@@ -3,7 +3,7 @@
 //! Each line is a name, what it is, the public beginning, the rest, and where that is written down. A
 //! new one needs a case in `cases.txt`, which a test demands.
 
-use crate::secrets::rule::Rule;
+use crate::rule::Rule;
 
 /// Vendors that publish a format to scanners only are in this list; the form is that of real tokens.
 const PARTNERS: &str = "https://docs.github.com/en/code-security/reference/secret-security/supported-secret-scanning-patterns";

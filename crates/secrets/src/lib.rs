@@ -25,11 +25,11 @@ use std::ops::Range;
 
 pub use rule::Rule;
 
-use crate::secrets::name::is_sensitive;
-use crate::secrets::rule::Hit;
-use crate::secrets::search::hits;
-use crate::secrets::step::{COPIED, copied_credentials, pieces};
-use crate::secrets::value::is_secret_value;
+use crate::name::is_sensitive;
+use crate::rule::Hit;
+use crate::search::hits;
+use crate::step::{COPIED, copied_credentials, pieces};
+use crate::value::is_secret_value;
 
 /// Most letters of a secret's public beginning that are shown.
 const START_MAX_CHARS: usize = 32;

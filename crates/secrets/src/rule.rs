@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use regex::{Captures, Regex};
 
-use crate::secrets::checksum::agrees;
-use crate::secrets::name::is_sensitive;
-use crate::secrets::value::{is_password, is_random, is_secret_value};
+use crate::checksum::agrees;
+use crate::name::is_sensitive;
+use crate::value::{is_password, is_random, is_secret_value};
 
 /// A token begins where a word begins.
 const WORD: &str = r"(?-u:\b)";

@@ -1,0 +1,1 @@
+//! What base images are today, and what is remembered of that.

@@ -1,0 +1,1 @@
+//! The background process: a volume, its engine and a store, from up to down.
