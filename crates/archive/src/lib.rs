@@ -1,1 +1,1 @@
-//! Images and their build cache saved and restored through an engine's API.
+//! x

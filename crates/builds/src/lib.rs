@@ -1,1 +1,9 @@
 //! What a project builds: Dockerfiles, and what compose and bake say of their own files.
+
+pub mod draft;
+pub mod fault;
+mod named_plan;
+
+pub use draft::Draft;
+pub use fault::Fault;
+pub use named_plan::NamedPlan;

@@ -1,6 +1,38 @@
 //! The ladder: the lineages to try for a restore, in order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::lineage::Lineage;
+
+/// Which lineages a job continues, whatever the engine that it gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descent {
+    /// The project.
+    pub project: String,
+    /// The job.
+    pub job: String,
+    /// The scope.
+    pub scope: String,
+    /// Scopes to try next, in order.
+    pub fallback: Vec<String>,
+}
+
+impl Descent {
+    /// The job's own lineage, of an engine of this compatibility.
+    pub fn lineage(&self, compatibility: &str) -> Lineage {
+        Lineage {
+            project: self.project.clone(),
+            compatibility: compatibility.to_owned(),
+            scope: self.scope.clone(),
+            job: self.job.clone(),
+        }
+    }
+
+    /// The lineages to try for a restore into an engine of this compatibility.
+    pub fn ladder(&self, compatibility: &str) -> Vec<Rung> {
+        ladder(&self.lineage(compatibility), &self.fallback)
+    }
+}
 
 /// One step of a ladder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`location`] | the URL of a store, opened |
+//! | [`access`] | a location with what its cloud asks for |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
@@ -13,6 +14,7 @@
 //! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
 //! | [`images`] | what a project's machines remember together of images |
 
+pub mod access;
 pub mod archive;
 pub mod catalog;
 mod codec;
@@ -23,6 +25,7 @@ pub mod objects;
 pub mod packer;
 pub mod source;
 
+pub use access::Access;
 pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;

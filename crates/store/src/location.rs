@@ -15,6 +15,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{StoreError, without_secrets};
 use crate::objects::Objects;
@@ -47,8 +48,9 @@ macro_rules! open_cloud {
     }};
 }
 
-/// Where a store is.
-#[derive(Clone, PartialEq, Eq)]
+/// Where a store is. As text it is its URL.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Location {
     scheme: Scheme,
     /// Bucket or container; empty for a folder.
@@ -202,6 +204,20 @@ fn shown(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => url.to_owned(),
+    }
+}
+
+impl TryFrom<String> for Location {
+    type Error = StoreError;
+
+    fn try_from(url: String) -> Result<Self, StoreError> {
+        Self::parse(&url)
+    }
+}
+
+impl From<Location> for String {
+    fn from(location: Location) -> Self {
+        location.to_string()
     }
 }
 

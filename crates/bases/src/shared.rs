@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
+use larder_local::clock::now_ms;
 use larder_model::images::{RememberedImage, merge};
 use larder_model::reference::ImageReference;
 use larder_registry::{Memory, Target};
 use larder_store::{Objects, StoreError, images};
 
-use super::record::Known;
-use crate::session::facts::now_ms;
-use crate::settings::Settings;
+use crate::Project;
+use crate::record::Known;
 
 /// The most time that the store is given. Asking registries instead takes less than a second.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
@@ -37,22 +37,24 @@ pub struct News {
 impl Shared {
     /// For a command that may be all that uses the store: only one that was chosen. What the usual
     /// folder could tell, this machine's own memory knows.
-    pub fn of(settings: &Settings) -> Option<Self> {
-        let store = settings.store_is_chosen.then(|| settings.open_store());
-        match store? {
-            Ok(objects) => Some(Self::new(objects, settings)),
-            Err(failure) => {
-                tracing::debug!(%failure, "the store does not help to remember images");
+    pub fn of(project: &Project) -> Option<Self> {
+        if !project.store_is_chosen {
+            return None;
+        }
+        match project.store.open() {
+            Ok(objects) => Some(Self::new(objects, project)),
+            Err(error) => {
+                tracing::debug!(%error, "the store does not help to remember images");
                 None
             }
         }
     }
 
-    /// The images of the settings' project in this store.
-    pub fn new(objects: Objects, settings: &Settings) -> Self {
+    /// The project's images in this store.
+    pub fn new(objects: Objects, project: &Project) -> Self {
         Self {
             objects,
-            project: settings.project.clone(),
+            project: project.descent.project.clone(),
             now_ms: now_ms(),
         }
     }

@@ -24,7 +24,7 @@ pub struct Job {
     /// The snapshot that the job ended in; `null` if nothing was saved.
     pub saved: Option<Saved>,
     /// Why nothing was saved, once the job has ended.
-    pub not_saved: Option<String>,
+    pub not_saved: Option<NotSaved>,
     /// The base images that moved; the engine was made to forget what they were.
     pub moved: Vec<Moved>,
     /// What was fetched from the store.
@@ -36,6 +36,26 @@ pub struct Job {
     /// The wrapped command of `larder run`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<Command>,
+}
+
+/// Why a job's volume was not saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotSaved {
+    /// Whoever ended the session asked for that.
+    Asked,
+    /// A doubt or a failure, as part of a sentence.
+    Because(String),
+}
+
+impl NotSaved {
+    /// What went wrong, unless nobody wanted it saved.
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Asked => None,
+            Self::Because(why) => Some(why),
+        }
+    }
 }
 
 /// The engine of a job.
@@ -134,14 +154,14 @@ pub struct Command {
 
 /// Measures phases.
 #[derive(Debug)]
-pub struct Timer {
+pub(crate) struct Timer {
     started: Instant,
     phases: Vec<Phase>,
 }
 
 impl Timer {
     /// Starts the first phase.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             started: Instant::now(),
             phases: Vec::new(),
@@ -149,7 +169,7 @@ impl Timer {
     }
 
     /// Ends the current phase, which gets this name, and starts the next one.
-    pub fn phase(&mut self, name: &str) {
+    pub(crate) fn phase(&mut self, name: &str) {
         let now = Instant::now();
         self.phases.push(Phase {
             name: name.to_owned(),
@@ -159,13 +179,7 @@ impl Timer {
     }
 
     /// The phases so far.
-    pub fn into_phases(self) -> Vec<Phase> {
+    pub(crate) fn into_phases(self) -> Vec<Phase> {
         self.phases
     }
-}
-
-/// Unix time in milliseconds.
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }

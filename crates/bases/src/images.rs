@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use larder_builds::draft::{self, Draft};
+use larder_builds::{Fault, NamedPlan};
+use larder_local::clock::now_ms;
 use larder_model::dockerfile::{ImageConfigs, Platform};
 use larder_model::images::RememberedImage;
 use larder_model::plan::{ImageDigests, PlannedImage};
@@ -10,12 +13,11 @@ use larder_model::reference::ImageReference;
 use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target};
 use tokio::time::Instant;
 
-use super::draft::{self, Draft};
-use super::fault::Fault;
-use super::memory::Memory;
-use super::record::{Known, NamedPlan};
-use super::shared::{News, Shared};
-use crate::settings::Registries;
+use crate::memory::Memory;
+use crate::record::Known;
+use crate::registries::Registries;
+use crate::shared::{News, Shared};
+use crate::{Freshness, Project};
 
 /// Plans are made anew when base images are known, because their `ONBUILD` instructions may name
 /// more images. Those are copied or mounted from and run no instructions of their own (`BuildKit`
@@ -37,6 +39,25 @@ pub struct Asking<'a> {
     pub now_ms: u64,
     /// What the project's machines remember, if its store is to be used.
     pub shared: Option<&'a Shared>,
+}
+
+impl<'a> Asking<'a> {
+    /// As a project's policy says, for a job that does not wait longer than `deadline`.
+    pub fn by_policy(project: &'a Project, shared: &'a Shared, deadline: Duration) -> Self {
+        let max_age = match project.freshness {
+            Freshness::Always => None,
+            Freshness::Within(period) => Some(period),
+            Freshness::Never => Some(Duration::MAX),
+        };
+        Self {
+            registries: &project.registries,
+            max_age,
+            offline: project.freshness == Freshness::Never,
+            deadline,
+            now_ms: now_ms(),
+            shared: Some(shared),
+        }
+    }
 }
 
 /// Builds with what is known of their images.

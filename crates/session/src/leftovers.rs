@@ -10,10 +10,10 @@ use larder_engine::network::{self, HostNetwork};
 use larder_engine::process::Identity;
 use larder_engine::takeover::Taken;
 use larder_engine::{EngineError, Shape, clean_up, holders};
+use larder_local::files;
 use serde::{Deserialize, Serialize};
 
-use super::place::Place;
-use crate::exit::{Done, Failure};
+use crate::{Place, Result, SessionError};
 
 /// Time for processes to end after SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const UNBLOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a session has on the machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Record {
+pub(crate) struct Record {
     /// How its engine stands beside the machine's own.
     pub shape: Option<Shape>,
     /// What was stopped for it.
@@ -41,17 +41,14 @@ pub struct Record {
 
 impl Record {
     /// Writes the record: whole or not at all.
-    pub fn write(&self, place: &Place) -> Done<()> {
+    pub(crate) fn write(&self, place: &Place) -> Result<()> {
         let text = serde_json::to_vec(self).expect("a record has a JSON form");
         let path = place.record();
-        let fresh = path.with_extension("new");
-        std::fs::write(&fresh, text)
-            .and_then(|()| std::fs::rename(&fresh, &path))
-            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+        files::write_private(&path, &text).map_err(SessionError::path("write", &path))
     }
 
     /// Gives the machine back what was taken from it, when the engine is gone.
-    pub fn give_back(&self, place: &Place) -> Result<(), EngineError> {
+    pub(crate) fn give_back(&self, place: &Place) -> Result<(), EngineError> {
         if self.shape == Some(Shape::Private) {
             network::tear_down(&place.id)?;
         }
@@ -73,7 +70,7 @@ impl Record {
 
 /// Lets a background process end that was killed while it waited for its own disk. Until then it
 /// holds the lock, and its control socket takes connections that nobody will answer.
-pub fn unblock(place: &Place) {
+pub(crate) fn unblock(place: &Place) {
     let Some(record) = Record::read(place) else {
         return;
     };
@@ -93,7 +90,7 @@ pub fn unblock(place: &Place) {
 }
 
 /// Clears what a dead session left; says whether there was anything. Call it with the lock held.
-pub fn clear(place: &Place) -> Done<bool> {
+pub fn clear(place: &Place) -> Result<bool> {
     let Some(record) = Record::read(place) else {
         return Ok(false);
     };
@@ -104,18 +101,14 @@ pub fn clear(place: &Place) -> Done<bool> {
     }
     record.give_back(place)?;
     if let Some(process) = stuck.first() {
-        return Err(Failure::failed(format!(
-            "process {} of an earlier session does not end (it may wait for a disk that hangs); \
-             use another --state folder, or restart the machine",
-            process.pid
-        )));
+        return Err(SessionError::Stuck { pid: process.pid });
     }
     forget(place);
     Ok(true)
 }
 
 /// Removes the session's files; the lock stays.
-pub fn forget(place: &Place) {
+pub(crate) fn forget(place: &Place) {
     if let Err(error) = larder_volume::volume::remove_local_file(&place.volume().folder) {
         tracing::warn!(%error, "the volume's file stays");
     }

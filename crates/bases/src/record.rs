@@ -1,8 +1,9 @@
 //! A job's plans, as its snapshot keeps them.
 
+use larder_builds::NamedPlan;
 use larder_model::dockerfile::Platform;
 use larder_model::identity::BaseIdentity;
-use larder_model::plan::{ImageDigests, Plan, PlannedImage};
+use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
 use larder_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -23,17 +24,6 @@ pub struct Record {
     pub images: Vec<Known>,
 }
 
-/// The plan of one image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamedPlan {
-    /// The service of a compose file, the target of a bake file.
-    pub name: Option<String>,
-    /// The Dockerfile, as it was named.
-    pub file: String,
-    /// What it depends on.
-    pub plan: Plan,
-}
-
 /// What a registry said of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
@@ -51,6 +41,13 @@ pub struct Known {
     pub since_ms: u64,
     /// When the registry was last asked.
     pub checked_ms: u64,
+}
+
+/// A record that no snapshot keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the plan is not kept: it has {bytes} bytes, more than {RECORD_MAX_BYTES}")]
+pub struct TooLong {
+    bytes: usize,
 }
 
 impl Known {
@@ -88,14 +85,11 @@ impl Record {
         (record.version == VERSION).then_some(record)
     }
 
-    /// As a snapshot keeps it; why not, if it is too long.
-    pub fn to_value(&self) -> Result<serde_json::Value, String> {
+    /// As a snapshot keeps it.
+    pub fn to_value(&self) -> Result<serde_json::Value, TooLong> {
         let text = serde_json::to_vec(self).expect("a record has a JSON form");
         if text.len() > RECORD_MAX_BYTES {
-            return Err(format!(
-                "the plan is not kept: it has {} bytes, more than {RECORD_MAX_BYTES}",
-                text.len()
-            ));
+            return Err(TooLong { bytes: text.len() });
         }
         Ok(serde_json::to_value(self).expect("a record has a JSON form"))
     }

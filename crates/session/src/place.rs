@@ -4,13 +4,15 @@
 //! the sparse file of the open volume. Sockets, logs and mount points are in a folder under /run,
 //! because unix sockets need short paths; its name is made of the state folder's.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::InstanceId;
+use larder_local::files::make_private_folder;
 use larder_volume::VolumeOptions;
 
-use crate::exit::{Done, Failure};
-use crate::private;
+use crate::{Result, SessionError};
 
 const RUN: &str = "/run/larder";
 /// Where the volume is mounted inside the session's mount namespace: the same on every machine,
@@ -23,7 +25,7 @@ pub struct Place {
     /// The state folder.
     pub state: PathBuf,
     /// Names the session on this machine.
-    pub id: InstanceId,
+    pub(crate) id: InstanceId,
 }
 
 impl Place {
@@ -38,32 +40,26 @@ impl Place {
     }
 
     /// Makes the two folders, readable by root alone.
-    pub fn create(&self) -> Done<()> {
-        let make = |folder: &Path| {
-            let made = private::make_folder(folder);
-            made.map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))
-        };
-        make(&self.state).map_err(|why| {
-            Failure::input(format!(
-                "{why}; name another one with --state or LARDER_STATE"
-            ))
+    pub(crate) fn create(&self) -> Result<()> {
+        make_private_folder(&self.state).map_err(|source| SessionError::StateFolder {
+            path: self.state.clone(),
+            source,
         })?;
-        make(&self.run()).map_err(Failure::failed)?;
+        let run = self.run();
+        make_private_folder(&run).map_err(SessionError::path("make the folder", &run))?;
         // Others may pass to the engine's socket, whose own mode says who may use it; they cannot
         // list the folder.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
-        std::fs::set_permissions(self.run(), mode).map_err(|error| {
-            Failure::failed(format!("cannot open {}: {error}", self.run().display()))
-        })
+        fs::set_permissions(&run, Permissions::from_mode(0o711))
+            .map_err(SessionError::path("open", &run))
     }
 
     /// The folder under /run.
-    pub fn run(&self) -> PathBuf {
+    pub(crate) fn run(&self) -> PathBuf {
         Path::new(RUN).join(self.id.as_str())
     }
 
     /// Where the background process listens.
-    pub fn control(&self) -> PathBuf {
+    pub(crate) fn control(&self) -> PathBuf {
         self.run().join("control.sock")
     }
 
@@ -73,22 +69,22 @@ impl Place {
     }
 
     /// The background process's log.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.run().join("larder.log")
     }
 
     /// Held by the background process while it lives.
-    pub fn lock(&self) -> PathBuf {
+    pub(crate) fn lock(&self) -> PathBuf {
         self.state.join("lock")
     }
 
     /// What has to be cleared if the background process dies.
-    pub fn record(&self) -> PathBuf {
+    pub(crate) fn record(&self) -> PathBuf {
         self.state.join("session.json")
     }
 
     /// The volume's places.
-    pub fn volume(&self) -> VolumeOptions {
+    pub(crate) fn volume(&self) -> VolumeOptions {
         VolumeOptions {
             folder: self.state.join("volume"),
             fuse: self.run().join("fuse"),

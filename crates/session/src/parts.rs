@@ -14,13 +14,12 @@ use larder_engine::system::USUAL_SOCKET;
 use larder_engine::takeover::Taken;
 use larder_engine::{Choice, Engine, EngineConfig, EngineError, EngineFacts, ImageStore, Shape};
 use larder_store::Source;
-use larder_volume::{Room, Volume};
+use larder_volume::{Room, Volume, VolumeError};
 use rustix::process::Pid;
 
-use super::facts::Timer;
-use super::leftovers::Record;
-use super::place::Place;
-use crate::exit::{Done, Failure};
+use crate::facts::Timer;
+use crate::leftovers::Record;
+use crate::{Place, Result, SessionError};
 
 /// The machine's settings of its engine; what they say of registries is taken over.
 const SYSTEM_CONFIG: &str = "/etc/docker/daemon.json";
@@ -44,7 +43,7 @@ pub struct Plan {
 /// Why the parts could not be brought up.
 pub struct Trouble {
     /// What happened.
-    pub failure: Failure,
+    pub failure: SessionError,
     /// Whether another volume would have met the same.
     pub spoils_any_volume: bool,
 }
@@ -89,7 +88,10 @@ impl Parts {
         match up {
             Ok(()) => Ok(parts),
             Err((failure, spoils_any_volume)) => {
-                let failure = parts.fault().map_or(failure, Failure::failed);
+                let failure = match parts.fault() {
+                    Some(why) => VolumeError::Unclean(why).into(),
+                    None => failure,
+                };
                 parts.abandon().await;
                 Err(Trouble {
                     failure,
@@ -100,7 +102,7 @@ impl Parts {
     }
 
     /// Makes the room and its way to the network, or the machine's engine stop.
-    async fn prepare(&mut self, shape: Shape) -> Done<()> {
+    async fn prepare(&mut self, shape: Shape) -> Result<()> {
         self.record.write(&self.place)?;
         let private = shape == Shape::Private;
         let room = Arc::new(Room::new(private)?);
@@ -136,7 +138,7 @@ impl Parts {
         source: Arc<Source>,
         hot: Vec<u64>,
         timer: &mut Timer,
-    ) -> Done<()> {
+    ) -> Result<()> {
         let options = self.place.volume();
         let volume = Volume::open(options.clone(), Arc::clone(self.room()), source, hot).await?;
         let opened = volume.opened();
@@ -213,7 +215,7 @@ impl Parts {
     }
 
     /// Gives the machine back what was taken from it. The engine and the volume are gone by now.
-    pub async fn give_back(&mut self) -> Done<()> {
+    pub async fn give_back(&mut self) -> Result<()> {
         self.room = None;
         let record = self.record.clone();
         let place = self.place.clone();

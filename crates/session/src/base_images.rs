@@ -7,22 +7,20 @@
 
 use std::time::Duration;
 
-use larder_engine::Engine;
+use larder_bases::{Answers, Asking, Known, Project, Record, Shared, images};
+use larder_builds::draft::{self, Draft};
+use larder_builds::{Fault, NamedPlan};
+use larder_engine::{Engine, EngineError};
 use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
+use larder_registry::RegistryError;
 use larder_store::Objects;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::events::Events;
-use super::facts::{Moved, now_ms};
-use super::protocol::Event;
-use crate::plan::draft::{self, Draft};
-use crate::plan::fault::Fault;
-use crate::plan::images::{self, Answers, Asking};
-use crate::plan::record::{Known, NamedPlan, Record};
-use crate::plan::shared::Shared;
-use crate::settings::{Fresh, Registries, Settings};
+use crate::events::Events;
+use crate::facts::Moved;
+use crate::protocol::Event;
 
 /// The most time that registries are given, from when they are asked.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
@@ -33,7 +31,7 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 type Asked = Result<(Vec<NamedPlan>, Answers), Fault>;
 
 /// The plans of a session's builds.
-pub struct Planning {
+pub(crate) struct Planning {
     /// What the snapshot that is restored knew.
     before: Vec<Known>,
     drafts: Vec<Draft>,
@@ -49,34 +47,33 @@ enum State {
 
 impl Planning {
     /// Begins to ask. `before` is what the snapshot that is restored knew.
-    pub fn begin(settings: &Settings, objects: &Objects, before: Vec<Known>) -> Self {
-        let mut planning = Self {
-            before,
-            drafts: settings.drafts.clone(),
-            state: State::Done(None),
+    pub(crate) fn begin(
+        project: &Project,
+        objects: &Objects,
+        drafts: Vec<Draft>,
+        before: Vec<Known>,
+    ) -> Self {
+        let state = if drafts.is_empty() {
+            State::Done(None)
+        } else {
+            let asked = ask(
+                project.clone(),
+                Shared::new(objects.clone(), project),
+                drafts.clone(),
+                before.clone(),
+            );
+            State::Asked(tokio::spawn(asked), Instant::now() + ASK_LIMIT)
         };
-        if planning.drafts.is_empty() {
-            return planning;
+        Self {
+            before,
+            drafts,
+            state,
         }
-        let (drafts, former) = (planning.drafts.clone(), planning.before.clone());
-        let (fresh, registries) = (settings.fresh, settings.registries.clone());
-        let shared = Shared::new(objects.clone(), settings);
-        let asked = tokio::spawn(async move {
-            let asking = asking(fresh, &registries, &shared);
-            let resolved = images::resolve(&drafts, &asking, &former).await?;
-            if let Some(news) = resolved.news {
-                // Nobody waits for it, and nothing depends on it.
-                tokio::spawn(news.publish());
-            }
-            Ok((resolved.plans, resolved.answers))
-        });
-        planning.state = State::Asked(asked, Instant::now() + ASK_LIMIT);
-        planning
     }
 
     /// Waits for the answers and lets the engine forget what moved: the images that are not what
     /// they were.
-    pub async fn compare(&mut self, engine: &Engine, events: &Events) -> Vec<Moved> {
+    pub(crate) async fn compare(&mut self, engine: &Engine, events: &Events) -> Vec<Moved> {
         self.settle(events).await;
         match &self.state {
             State::Done(Some(record)) => compare(engine, &self.before, record, events).await,
@@ -85,7 +82,7 @@ impl Planning {
     }
 
     /// What the snapshot keeps.
-    pub async fn record(&mut self, events: &Events) -> Option<serde_json::Value> {
+    pub(crate) async fn record(&mut self, events: &Events) -> Option<serde_json::Value> {
         self.settle(events).await;
         let State::Done(Some(record)) = &self.state else {
             return None;
@@ -93,7 +90,7 @@ impl Planning {
         match record.to_value() {
             Ok(value) => Some(value),
             Err(why) => {
-                warn(events, why);
+                warn(events, why.to_string());
                 None
             }
         }
@@ -103,42 +100,35 @@ impl Planning {
         let State::Asked(asked, until) = &mut self.state else {
             return;
         };
-        let Ok(answered) = timeout_at(*until, &mut *asked).await else {
-            asked.abort();
-            let why = format!(
-                "registries did not say within {} s what the base images are; the engine's own \
-                 copies serve",
-                ASK_LIMIT.as_secs()
-            );
-            warn(events, why);
-            self.state = State::Done(self.unresolved());
-            return;
-        };
-        let (plans, answers) = match answered.expect("asking registries does not panic") {
-            Ok(resolved) => resolved,
-            Err(fault) => {
+        let answered = timeout_at(*until, &mut *asked).await;
+        let record = match answered {
+            Ok(answered) => match answered.expect("asking registries does not panic") {
+                Ok((plans, answers)) => {
+                    say_unknown(&answers, events);
+                    Some(Record::new(plans, answers.known))
+                }
+                Err(fault) => {
+                    warn(
+                        events,
+                        format!("cannot plan the job's builds, so their base images are not checked: {fault}"),
+                    );
+                    self.unresolved()
+                }
+            },
+            Err(_) => {
+                asked.abort();
                 warn(
                     events,
-                    format!("its base images are not looked at: {fault}"),
+                    format!(
+                        "registries did not say within {} s what the base images are; the engine uses its \
+                         own copies",
+                        ASK_LIMIT.as_secs()
+                    ),
                 );
-                self.state = State::Done(self.unresolved());
-                return;
+                self.unresolved()
             }
         };
-        for why in answers.warnings {
-            warn(events, why);
-        }
-        if let Some(first) = answers.unknown.first() {
-            let all = answers.unknown.len() + answers.known.len();
-            let why = format!(
-                "{} of {all} base images could not be asked for, the engine's own copies serve: {}: {}",
-                answers.unknown.len(),
-                first.reference.familiar(),
-                first.why
-            );
-            warn(events, why);
-        }
-        self.state = State::Done(Some(Record::new(plans, answers.known)));
+        self.state = State::Done(record);
     }
 
     /// The plans without their images: who compares with them knows the rest.
@@ -148,19 +138,33 @@ impl Planning {
     }
 }
 
-/// How registries are asked in a job.
-pub fn asking<'a>(fresh: Fresh, registries: &'a Registries, shared: &'a Shared) -> Asking<'a> {
-    Asking {
-        registries,
-        max_age: match fresh {
-            Fresh::Always => None,
-            Fresh::Within(period) => Some(period),
-            Fresh::Never => Some(Duration::MAX),
-        },
-        offline: fresh == Fresh::Never,
-        deadline: ASK_LIMIT,
-        now_ms: now_ms(),
-        shared: Some(shared),
+/// Asks registries what the base images are.
+async fn ask(project: Project, shared: Shared, drafts: Vec<Draft>, before: Vec<Known>) -> Asked {
+    let asking = Asking::by_policy(&project, &shared, ASK_LIMIT);
+    let resolved = images::resolve(&drafts, &asking, &before).await?;
+    if let Some(news) = resolved.news {
+        // Nobody waits for it, and nothing depends on it.
+        tokio::spawn(news.publish());
+    }
+    Ok((resolved.plans, resolved.answers))
+}
+
+/// Warns of what registries did not say.
+fn say_unknown(answers: &Answers, events: &Events) {
+    for why in &answers.warnings {
+        warn(events, why.clone());
+    }
+    if let Some(first) = answers.unknown.first() {
+        warn(
+            events,
+            format!(
+                "no answer for {} of {} base images; the engine uses its own copies: {}: {}",
+                answers.unknown.len(),
+                answers.unknown.len() + answers.known.len(),
+                first.reference.familiar(),
+                first.why
+            ),
+        );
     }
 }
 
@@ -217,10 +221,18 @@ fn moved(tag: &str, old: BaseIdentity, old_created: Option<String>, new: &Known)
     }
 }
 
+/// Why an image was not compared with its registry.
+#[derive(Debug, thiserror::Error)]
+enum NotCompared {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Configuration(#[from] RegistryError),
+}
+
 /// Drops the tag if the engine holds another image under it than the registry.
-async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved>, String> {
-    let held = engine.held(tag, ENGINE_LIMIT).await;
-    let Some(held) = held.map_err(|error| error.to_string())? else {
+async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved>, NotCompared> {
+    let Some(held) = engine.held(tag, ENGINE_LIMIT).await? else {
         return Ok(None);
     };
     let today = [&known.digests.index, &known.digests.manifest];
@@ -230,12 +242,10 @@ async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Move
         return Ok(None);
     }
     // Another digest may be the same image: an index also moves when another platform does.
-    let identity = larder_registry::identity_of(held.config.to_string().as_bytes(), tag);
-    let old = identity.map_err(|error| error.to_string())?;
+    let old = larder_registry::identity_of(held.config.to_string().as_bytes(), tag)?;
     if old == known.identity {
         return Ok(None);
     }
-    let forgotten = engine.forget_tag(tag, ENGINE_LIMIT).await;
-    forgotten.map_err(|error| error.to_string())?;
+    engine.forget_tag(tag, ENGINE_LIMIT).await?;
     Ok(Some(moved(tag, old, held.created, known)))
 }

@@ -3,10 +3,11 @@
 //! One small file for all of them, written whole: two processes at once may lose one's news, which
 //! costs asking again. A memory that cannot be read or written is a miss.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::record::Known;
+use larder_local::files;
+
+use crate::record::Known;
 
 /// Tags remembered; those asked for longest ago go first.
 const TAGS_MAX: usize = 512;
@@ -60,9 +61,7 @@ impl Memory {
     fn write(&self) -> std::io::Result<()> {
         let folder = self.path.parent().expect("the file is in a folder");
         std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(&self.known).expect("it has a JSON form"))?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
+        let text = serde_json::to_vec(&self.known).expect("it has a JSON form");
+        files::write_private(&self.path, &text)
     }
 }

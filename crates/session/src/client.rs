@@ -2,22 +2,20 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use super::facts::Job;
-use super::leftovers;
-use super::place::Place;
-use super::protocol::{Event, Request};
-use crate::exit::{Done, Failure};
-use crate::report::Report;
-use crate::settings::Settings;
+use larder_local::people::{Progress, Voice};
+
+use crate::facts::Job;
+use crate::leftovers;
+use crate::protocol::{Event, Request};
+use crate::{JobRequest, Place, Result, SessionError};
 
 /// How often a session that drops a connection is asked again.
 const CONNECTIONS_MAX: u32 = 3;
 /// How long a session may be silent before it is looked after. Silence is no fault: a large save takes time.
 const SILENCE: Duration = Duration::from_secs(1);
-const ENDED: &str = "the background process ended early; the next `larder up` clears what it left";
 
 /// A session that a command uses.
 #[derive(Debug)]
@@ -29,14 +27,14 @@ pub struct Running {
 }
 
 /// Attaches to the session of `place`, or starts one.
-pub fn up(settings: &Settings, place: &Place, report: &Report) -> Done<Running> {
-    if let Some(Event::Running(job)) = ask(place, Request::Attach, report)? {
+pub fn up(request: &JobRequest, place: &Place, voice: &dyn Voice) -> Result<Running> {
+    if let Some(Event::Running(job)) = ask(place, Request::Attach, voice)? {
         return Ok(Running {
             job,
             attached: true,
         });
     }
-    let job = start(settings, report)?;
+    let job = start(request, voice)?;
     Ok(Running {
         job,
         attached: false,
@@ -45,31 +43,27 @@ pub fn up(settings: &Settings, place: &Place, report: &Report) -> Done<Running> 
 
 /// Asks the session of `place`, and shows what it says on the way; the answer is the last event.
 /// `None` if no session runs.
-pub fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> {
+pub fn ask(place: &Place, request: Request, voice: &dyn Voice) -> Result<Option<Event>> {
     // One that was killed a moment ago still takes a connection, and drops it without a word.
     for _ in 0..CONNECTIONS_MAX {
         let Some(stream) = connect(place, request)? else {
             return Ok(None);
         };
-        if let Some(event) = last_event(Heard { stream, place }, report)? {
+        if let Some(event) = last_event(Heard { stream, place }, voice)? {
             return Ok(Some(event));
         }
     }
-    Err(Failure::failed(
-        "the session takes connections and does not answer",
-    ))
+    Err(SessionError::Silent)
 }
 
 /// Connects and writes a request; `None` if no session runs. One that died before it took the request
 /// is found out by its answer.
-pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
+pub fn connect(place: &Place, request: Request) -> Result<Option<UnixStream>> {
     leftovers::unblock(place);
     let mut stream = match UnixStream::connect(place.control()) {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(Failure::machine(
-                "sessions belong to root: run larder with sudo -E",
-            ));
+            return Err(SessionError::BelongsToRoot);
         }
         Err(_) => return Ok(None),
     };
@@ -77,9 +71,9 @@ pub fn connect(place: &Place, request: Request) -> Done<Option<UnixStream>> {
     line.push(b'\n');
     let written = stream.set_read_timeout(Some(SILENCE));
     match written.and_then(|()| stream.write_all(&line)) {
-        Err(error) if !is_hang_up(&error) => Err(Failure::failed(format!(
-            "the session does not listen: {error}"
-        ))),
+        Err(error) if !is_hang_up(&error) => {
+            Err(SessionError::io("write to the session")(error))
+        }
         _ => Ok(Some(stream)),
     }
 }
@@ -105,59 +99,59 @@ impl Read for Heard<'_> {
     }
 }
 
-fn start(settings: &Settings, report: &Report) -> Done<Box<Job>> {
-    let failed = |error: std::io::Error| {
-        Failure::failed(format!("cannot start the background process: {error}"))
-    };
-    let program = std::env::current_exe().map_err(failed)?;
-    let mut child = Command::new(program)
+fn start(request: &JobRequest, voice: &dyn Voice) -> Result<Box<Job>> {
+    let output = spawn(request).map_err(SessionError::io("start the background process"))?;
+    voice.progress(Progress::Begun("restoring".to_owned()));
+    let last = last_event(output, voice);
+    voice.progress(Progress::Over);
+    match last? {
+        Some(Event::Running(job)) => Ok(job),
+        Some(Event::Failed(failed)) => Err(SessionError::Told(failed)),
+        Some(other) => Err(SessionError::Unexpected(Box::new(other))),
+        None => Err(SessionError::EndedEarly),
+    }
+}
+
+/// Starts the background process and hands it what it is to do; gives back its standard output.
+fn spawn(request: &JobRequest) -> io::Result<ChildStdout> {
+    let mut child = Command::new(std::env::current_exe()?)
         .arg("__serve")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    let text = serde_json::to_vec(settings).expect("settings have a JSON form");
-    let mut input = child.stdin.take().expect("it is piped");
-    input.write_all(&text).map_err(failed)?;
-    drop(input);
-    let output = child.stdout.take().expect("it is piped");
-    report.begin("restoring");
-    let last = last_event(output, report);
-    report.clear_progress();
-    match last? {
-        Some(Event::Running(job)) => Ok(job),
-        Some(Event::Failed(failure)) => Err(failure),
-        Some(other) => Err(Failure::failed(format!(
-            "the background process said {other:?}"
-        ))),
-        None => Err(Failure::failed(ENDED)),
-    }
+        .spawn()?;
+    let text = serde_json::to_vec(request).expect("settings have a JSON form");
+    // Dropped behind this line: the process reads until its input ends.
+    child
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(&text)?;
+    Ok(child.stdout.take().expect("it is piped"))
 }
 
 /// What a session says last; `None` if it ends without a word.
-fn last_event(from: impl Read, report: &Report) -> Done<Option<Event>> {
+fn last_event(from: impl Read, voice: &dyn Voice) -> Result<Option<Event>> {
     let mut silent = true;
     for line in BufReader::new(from).lines() {
         let line = match line {
             Err(error) if silent && is_hang_up(&error) => return Ok(None),
-            line => {
-                line.map_err(|error| Failure::failed(format!("the session broke off: {error}")))?
-            }
+            line => line.map_err(SessionError::io("hear the session out: it broke off"))?,
         };
         silent = false;
-        let event: Event = serde_json::from_str(&line)
-            .map_err(|error| Failure::failed(format!("the session said {line:?}: {error}")))?;
-        if event.is_last() {
-            return Ok(Some(event));
+        match serde_json::from_str(&line) {
+            Ok(Event::Note(text)) => voice.note(&text),
+            Ok(Event::Warning(text)) => voice.warning(&text),
+            Ok(Event::Progress(progress)) => voice.progress(progress),
+            Ok(last) => return Ok(Some(last)),
+            Err(source) => return Err(SessionError::NotUnderstood { line, source }),
         }
-        report.event(&event);
     }
     if silent {
         return Ok(None);
     }
-    Err(Failure::failed(ENDED))
+    Err(SessionError::EndedEarly)
 }
 
 /// Whether the other side is gone.
@@ -172,13 +166,21 @@ fn is_hang_up(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    struct Nobody;
+
+    impl Voice for Nobody {
+        fn note(&self, _: &str) {}
+        fn warning(&self, _: &str) {}
+        fn progress(&self, _: Progress) {}
+    }
+
     /// What is heard of a session that says this, and is gone with a request unread.
-    fn heard(said: &[u8]) -> Done<Option<Event>> {
+    fn heard(said: &[u8]) -> Result<Option<Event>> {
         let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
         ours.write_all(b"\"status\"\n").expect("written");
         theirs.write_all(said).expect("written");
         drop(theirs);
-        last_event(ours, &Report::new(true))
+        last_event(ours, &Nobody)
     }
 
     #[test]
@@ -186,7 +188,7 @@ mod tests {
         assert!(matches!(heard(b""), Ok(None)));
         let note = serde_json::to_vec(&Event::Note("saving".to_owned())).expect("JSON");
         let broken = heard(&[note, b"\n".to_vec()].concat());
-        let why = broken.expect_err("it did not end").message;
+        let why = broken.expect_err("it did not end").to_string();
         assert!(why.contains("broke off"), "{why}");
     }
 }

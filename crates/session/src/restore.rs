@@ -6,9 +6,8 @@ use larder_engine::program::{Continuation, EngineProgram, Version, continuation}
 use larder_model::address;
 use larder_model::digest::SnapshotId;
 use larder_model::hot;
-use larder_model::ladder::ladder;
+use larder_model::ladder::Rung;
 use larder_model::limits::HOT_LIST_MAX_BYTES;
-use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog::{self, Candidate, Found};
 use larder_store::{Objects, Source, StoreError};

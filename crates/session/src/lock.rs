@@ -8,27 +8,24 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::place::Place;
-use crate::exit::{Done, Failure};
+use crate::{Place, Result, SessionError};
 
 /// How long to wait before another try.
 pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes the lock until the file is dropped; `None` if somebody else has it. The state folder is there.
-pub fn take(place: &Place) -> Done<Option<File>> {
+pub fn take(place: &Place) -> Result<Option<File>> {
     let path = place.lock();
-    let failed =
-        |why: std::io::Error| Failure::failed(format!("cannot lock {}: {why}", path.display()));
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
         .open(&path)
-        .map_err(failed)?;
+        .map_err(SessionError::path("lock", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(failed(error.into())),
+        Err(error) => Err(SessionError::path("lock", &path)(error.into())),
     }
 }

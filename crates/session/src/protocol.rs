@@ -4,10 +4,10 @@
 //! last one ([`Event::is_last`]). While starting, the background process writes the same events to
 //! its standard output.
 
+use larder_local::people::{Blame, Progress};
 use serde::{Deserialize, Serialize};
 
-use super::facts::Job;
-use crate::exit::Failure;
+use crate::facts::Job;
 
 /// What a command wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,18 +47,16 @@ pub enum Event {
     /// The session has ended.
     Ended(Box<Job>),
     /// The session could not start, or could not be brought down in order.
-    Failed(Failure),
+    Failed(Failed),
 }
 
-/// How far a save is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Blocks looked at.
-    pub done: u64,
-    /// Blocks to look at.
-    pub total: u64,
-    /// Bytes stored.
-    pub stored_bytes: u64,
+/// Why a session could not start or end, as the command that asked for it will say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Who can mend it.
+    pub blame: Blame,
+    /// What happened, with the value at fault and the cure.
+    pub message: String,
 }
 
 impl Event {

@@ -1,0 +1,96 @@
+//! What is wrong with a build's files, with its place.
+
+use std::path::Path;
+
+use larder_model::dockerfile::DockerfileError;
+use serde::Serialize;
+
+/// A file or an option that no plan can be made of. As JSON it is the `error` of `larder plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// What is wrong, with the cure.
+    pub message: String,
+    /// The file; nothing if an option is at fault.
+    pub file: Option<String>,
+    /// The line, counted from 1.
+    pub line: Option<u32>,
+    /// The column, counted from 1.
+    pub column: Option<u32>,
+    /// The text at fault.
+    pub value: Option<String>,
+}
+
+impl Fault {
+    /// A fault of an option.
+    pub fn option(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            file: None,
+            line: None,
+            column: None,
+            value: None,
+        }
+    }
+
+    /// A fault of a file as a whole.
+    pub fn file(file: &Path, message: impl Into<String>) -> Self {
+        Self {
+            file: Some(file.display().to_string()),
+            ..Self::option(message)
+        }
+    }
+
+    /// With the line and column, counted from 1.
+    #[must_use]
+    pub fn at(mut self, line: usize, column: usize) -> Self {
+        self.line = u32::try_from(line).ok();
+        self.column = u32::try_from(column).ok();
+        self
+    }
+
+    /// What the front end found in a Dockerfile.
+    pub fn dockerfile(file: &str, error: DockerfileError) -> Self {
+        let known = |number: u32| (number > 0).then_some(number);
+        let hint = error.hint.map(|hint| format!(" ({hint})"));
+        Self {
+            message: shortened(format!("{}{}", error.message, hint.unwrap_or_default())),
+            file: Some(file.to_owned()),
+            line: known(error.line),
+            column: known(error.column),
+            value: Some(error.value)
+                .filter(|value| !value.is_empty())
+                .map(shortened),
+        }
+    }
+}
+
+/// A word may have megabytes; what is wrong with it is said at the end.
+fn shortened(text: String) -> String {
+    /// Characters kept of each end.
+    const END: usize = 300;
+    let mut starts = text.char_indices().map(|(at, _)| at);
+    match (starts.nth(END), starts.nth_back(END - 1)) {
+        (Some(head), Some(tail)) => format!("{} … {}", &text[..head], &text[tail..]),
+        _ => text,
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}: ")?;
+        }
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => write!(f, "line {line}, column {column}: ")?,
+            (Some(line), None) => write!(f, "line {line}: ")?,
+            _ => {}
+        }
+        f.write_str(&self.message)?;
+        match &self.value {
+            Some(value) if !self.message.contains(value.as_str()) => write!(f, ": {value:?}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,54 @@
+//! What the people who wait for a job are told on the way, and who can mend what went wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// Hears what a long job says. The program prints it; a background process sends it to the command
+/// that asked.
+pub trait Voice: Sync {
+    /// A sentence.
+    fn note(&self, text: &str);
+
+    /// A sentence about something that went wrong and does not stop the job.
+    fn warning(&self, text: &str);
+
+    /// How far a long step is. Each call replaces what the one before said.
+    fn progress(&self, progress: Progress);
+}
+
+/// How far a long step is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// It has begun, and nobody knows how long it takes. The word for it: `restoring`.
+    Begun(String),
+    /// It has moved this many bytes.
+    Moved {
+        /// The word for it: `saving`.
+        doing: String,
+        /// Bytes so far.
+        bytes: u64,
+    },
+    /// A save has looked at some of the blocks.
+    Saving {
+        /// Blocks looked at.
+        done: u64,
+        /// Blocks to look at.
+        total: u64,
+        /// Bytes stored.
+        stored_bytes: u64,
+    },
+    /// It is over.
+    Over,
+}
+
+/// Who can mend what went wrong. The program's exit code follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// Nobody at once: the fault is ours, the store's or the engine's.
+    Ours,
+    /// Whoever typed or configured a value.
+    Input,
+    /// Whoever sets the machine up: it lacks something.
+    Machine,
+}

@@ -1,0 +1,151 @@
+//! Why a session could not be started, used or ended.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use larder_engine::EngineError;
+use larder_local::people::Blame;
+use larder_store::StoreError;
+use larder_volume::VolumeError;
+
+use crate::protocol::{Event, Failed};
+
+/// Why a session could not be started, used or ended. Its text names the value at fault and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The engine, or what it needs of the machine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The volume, or what it needs of the machine.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Root alone may mount and start engines.
+    #[error("mounting a volume and starting an engine need root: run larder with sudo -E")]
+    NeedsRoot,
+    /// Somebody who is not root asks for a session.
+    #[error("sessions belong to root: run larder with sudo -E")]
+    BelongsToRoot,
+    /// A device that a volume needs.
+    #[error(
+        "{device} cannot be opened ({source}): load the {module} module (modprobe {module}), or start the \
+         container with --privileged"
+    )]
+    Device {
+        /// Its path.
+        device: &'static str,
+        /// The kernel module that makes it.
+        module: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program that makes file systems.
+    #[error("mkfs.ext4 was not found: install the package e2fsprogs")]
+    NoMkfs,
+    /// The state folder cannot be made.
+    #[error(
+        "cannot make the folder {}: {source}; name another one with --state or LARDER_STATE",
+        path.display()
+    )]
+    StateFolder {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another background process has the state folder.
+    #[error(
+        "another larder is starting or ending on the state folder {}; wait for it, or use another one",
+        state.display()
+    )]
+    Busy {
+        /// The state folder.
+        state: PathBuf,
+    },
+    /// A process of an earlier session stays.
+    #[error(
+        "process {pid} of an earlier session does not end (it may wait for a disk that hangs); use another \
+         --state folder, or restart the machine"
+    )]
+    Stuck {
+        /// Its number.
+        pid: i32,
+    },
+    /// Something on this machine that should have worked.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The background process got something else than settings.
+    #[error("the settings are not valid: {0}")]
+    Settings(serde_json::Error),
+    /// The session accepts connections without serving them.
+    #[error("the session takes connections and does not answer")]
+    Silent,
+    /// The session ended before it said its last word.
+    #[error("the background process ended early; the next `larder up` clears what it left")]
+    EndedEarly,
+    /// The session said something that is no event.
+    #[error("the session said {line:?}: {source}")]
+    NotUnderstood {
+        /// What it said.
+        line: String,
+        /// Why that is no event.
+        source: serde_json::Error,
+    },
+    /// The session answered another question.
+    #[error("the session said {0:?}")]
+    Unexpected(Box<Event>),
+    /// What went wrong is only a warning without `--strict`.
+    #[error("{0} (--strict)")]
+    Strict(String),
+    /// What the background process failed of.
+    #[error("{}", .0.message)]
+    Told(Failed),
+}
+
+impl SessionError {
+    /// An error on this machine; `doing` follows "cannot".
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    /// The same about a file or folder.
+    pub(crate) fn path(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        Self::io(format!("{doing} {}", path.display()))
+    }
+
+    /// Who can mend it.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Told(failed) => failed.blame,
+            Self::StateFolder { .. }
+            | Self::Engine(EngineError::UnknownValue { .. })
+            | Self::Store(StoreError::Location { .. }) => Blame::Input,
+            Self::NeedsRoot
+            | Self::BelongsToRoot
+            | Self::Device { .. }
+            | Self::NoMkfs
+            | Self::Volume(VolumeError::Missing { .. })
+            | Self::Engine(
+                EngineError::ProgramMissing { .. } | EngineError::TakeoverRefused { .. },
+            ) => Blame::Machine,
+            _ => Blame::Ours,
+        }
+    }
+}
+
+impl From<SessionError> for Failed {
+    fn from(error: SessionError) -> Self {
+        Self {
+            blame: error.blame(),
+            message: error.to_string(),
+        }
+    }
+}

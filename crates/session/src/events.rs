@@ -1,0 +1,57 @@
+//! Where the background process says what it does: to whoever asked for it, and to its log.
+
+use std::io::Write;
+use std::mem;
+
+use larder_local::people::{Progress, Voice};
+use parking_lot::Mutex;
+
+use crate::protocol::Event;
+
+/// Where events go: to whoever asked for what is being done.
+pub(crate) struct Events {
+    out: Mutex<Box<dyn Write + Send>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Events {
+    /// Events that go to `out`, a line each.
+    pub(crate) fn to(out: impl Write + Send + 'static) -> Self {
+        Self {
+            out: Mutex::new(Box::new(out)),
+            warnings: Mutex::default(),
+        }
+    }
+
+    /// Sends an event; false if nobody listens any more. The log has it in any case.
+    pub(crate) fn emit(&self, event: &Event) -> bool {
+        if !matches!(event, Event::Progress(_)) {
+            tracing::info!(?event, "event");
+        }
+        let mut out = self.out.lock();
+        let sent = out
+            .write_all(event.to_line().as_bytes())
+            .and_then(|()| out.flush());
+        sent.is_ok()
+    }
+
+    /// The warnings since the last call: a report holds what was said.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        mem::take(&mut self.warnings.lock())
+    }
+}
+
+impl Voice for Events {
+    fn note(&self, text: &str) {
+        self.emit(&Event::Note(text.to_owned()));
+    }
+
+    fn warning(&self, text: &str) {
+        self.warnings.lock().push(text.to_owned());
+        self.emit(&Event::Warning(text.to_owned()));
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.emit(&Event::Progress(progress));
+    }
+}

@@ -1,0 +1,47 @@
+//! A store with what lets us in.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::location::Location;
+use crate::objects::Objects;
+
+/// Where a store is, and the settings of its cloud. Another process can be given it; shown, it says
+/// the location alone, because secrets are among the settings.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Access {
+    location: Location,
+    /// Names and values, as the cloud's own tools read them in the environment.
+    settings: Vec<(String, String)>,
+}
+
+impl Access {
+    /// A store, and settings of clouds. Those that mean nothing to this one are not used.
+    pub fn new(location: Location, settings: Vec<(String, String)>) -> Self {
+        Self { location, settings }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Opens the store; see [`Location::open`].
+    pub fn open(&self) -> Result<Objects, StoreError> {
+        self.location.open(&self.settings)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.location.fmt(f)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {} settings", self.location, self.settings.len())
+    }
+}
