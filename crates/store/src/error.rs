@@ -49,6 +49,14 @@ pub enum StoreError {
         /// What is wrong with its bytes.
         why: String,
     },
+    /// An object is of a format that this version of Larder does not know. Nothing is wrong with it.
+    #[error("{path} cannot be used: {why}")]
+    Version {
+        /// Path of the object in the store.
+        path: String,
+        /// What it has, and what is known.
+        why: String,
+    },
     /// A blob that was to be stored could not be read, or is not what was announced.
     #[error("cannot save {name:?}: {why}")]
     Content {
@@ -77,9 +85,13 @@ impl StoreError {
 
     pub(crate) fn format(path: &str) -> impl FnOnce(FormatError) -> Self {
         let path = path.to_owned();
-        move |error| Self::Damaged {
-            path,
-            why: error.to_string(),
+        move |error| {
+            let why = error.to_string();
+            // What a newer Larder wrote is not damaged: a mark would hide it from newer ones too.
+            match error {
+                FormatError::Version { .. } => Self::Version { path, why },
+                _ => Self::Damaged { path, why },
+            }
         }
     }
 

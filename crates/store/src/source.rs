@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use larder_model::address;
-use larder_model::digest::{BlockId, MapId};
+use larder_model::digest::{BlockId, LeafId, MapId};
 use larder_model::frame::{BlockRef, FrameRef};
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
@@ -124,13 +124,13 @@ impl Source {
         let path = address::leaves(place.object);
         let bytes = self.objects.get_range(&path, place.range()).await?;
         self.count(bytes.len());
-        let leaf = Leaf::decode(&bytes).map_err(StoreError::format(&path))?;
-        if larder_model::digest::LeafId::of(&bytes) != place.id {
+        if LeafId::of(&bytes) != place.id {
             return Err(StoreError::damaged(
                 &path,
                 "a leaf does not have the digest in the map",
             ));
         }
+        let leaf = Leaf::decode(&bytes).map_err(StoreError::format(&path))?;
         Ok(Arc::new(leaf))
     }
 

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use larder_model::digest::MapId;
+use larder_model::digest::{MapId, SnapshotId};
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
-use larder_store::{Location, Objects, catalog};
+use larder_store::catalog::{Refusal, Walk, Walked};
+use larder_store::{Location, Objects, StoreError, catalog};
 
 fn lineage(scope: &str, job: &str) -> Lineage {
     Lineage {
@@ -154,4 +155,191 @@ async fn marks_are_seen_and_may_be_made_twice() {
             .expect("a mark");
     }
     assert!(catalog::is_broken(&objects, id).await.expect("an answer"));
+}
+
+/// Publishes a snapshot of each of these lineages and times; gives their ids.
+async fn published(objects: &Objects, of: &[(&str, &str, u64)]) -> Vec<SnapshotId> {
+    let mut ids = Vec::new();
+    for (scope, job, at) in of {
+        let snapshot = snapshot(lineage(scope, job), *at);
+        let id = catalog::publish(objects, &snapshot).await;
+        ids.push(id.expect("publishing works"));
+    }
+    ids
+}
+
+/// The file of a snapshot that [`published`] made.
+fn file(folder: &tempfile::TempDir, of: (&str, &str, u64), id: SnapshotId) -> std::path::PathBuf {
+    let lineage = lineage(of.0, of.1);
+    let path = larder_model::address::snapshot(&lineage, of.2, id);
+    folder.path().join(path)
+}
+
+fn told(walked: &Walked<u64>) -> Vec<(SnapshotId, String)> {
+    let refused = walked.refused.iter();
+    refused.map(|one| (one.id, one.why.to_string())).collect()
+}
+
+#[tokio::test]
+async fn a_walk_offers_the_newest_of_each_rung_until_one_is_accepted() {
+    let (_folder, objects) = store();
+    let of = [
+        ("main", "build", 10),
+        ("main", "build", 20),
+        ("main", "lint", 99),
+        ("feature", "lint", 50),
+    ];
+    let ids = published(&objects, &of).await;
+    let ladder = ladder(&lineage("feature", "build"), &["main".to_owned()]);
+    let walk = Walk::<Snapshot>::new(&objects, ladder);
+    let all = walk.clone().first(async |found| {
+        let at = found.document.created_ms;
+        if at == 99 {
+            return Ok(at);
+        }
+        Err(Refusal::Unfit(format!("no {at}")))
+    });
+    let walked = all.await;
+    let expected = [(1, "no 20"), (0, "no 10"), (3, "no 50")];
+    let expected = expected.map(|(at, why): (usize, _)| (ids[at], why.to_owned()));
+    assert_eq!(told(&walked), expected);
+    assert_eq!(walked.outcome.expect("a listing"), Some(99));
+
+    // Each is offered once, although the last rungs name those of the first ones again.
+    let none: Walked<u64> = walk
+        .first(async |_| Err(Refusal::Unfit("no".to_owned())))
+        .await;
+    assert_eq!(none.refused.len(), of.len());
+    assert_eq!(none.outcome.expect("a listing"), None);
+}
+
+#[tokio::test]
+async fn a_walk_marks_what_is_damaged_and_passes_it_over_the_next_time() {
+    let (folder, objects) = store();
+    let of = [
+        ("main", "build", 1),
+        ("main", "build", 2),
+        ("main", "build", 3),
+    ];
+    let ids = published(&objects, &of).await;
+    fs::write(file(&folder, of[2], ids[2]), "{}").expect("damaged bytes");
+    let walk = Walk::<Snapshot>::new(&objects, ladder(&lineage("main", "build"), &[]));
+    // What the second one names is gone, as its job finds out when it opens it.
+    let open = async |found: catalog::Found| match found.document.created_ms {
+        2 => Err(StoreError::Missing {
+            path: "v1/maps/x".to_owned(),
+        }
+        .into()),
+        at => Ok(at),
+    };
+    let walked = walk.clone().first(open).await;
+    let refused: Vec<_> = walked.refused.iter().map(|one| one.id).collect();
+    assert_eq!(refused, [ids[2], ids[1]]);
+    assert_eq!(walked.outcome.expect("a listing"), Some(1));
+    for (id, marked) in [(ids[0], false), (ids[1], true), (ids[2], true)] {
+        let is_broken = catalog::is_broken(&objects, id).await;
+        assert_eq!(is_broken.expect("an answer"), marked);
+    }
+
+    let again = walk
+        .first(async |found| Ok(found.document.created_ms))
+        .await;
+    assert_eq!(told(&again), []);
+    assert_eq!(again.outcome.expect("a listing"), Some(1));
+}
+
+#[tokio::test]
+async fn a_walk_marks_nothing_that_is_not_damaged() {
+    let (folder, objects) = store();
+    let of = [1, 2, 3, 5].map(|at| ("main", "build", at));
+    let ids = published(&objects, &of).await;
+    let newer = Snapshot {
+        format: FORMAT + 1,
+        ..snapshot(lineage("main", "build"), 4)
+    };
+    let newer = catalog::publish(&objects, &newer).await;
+    let newer = newer.expect("publishing works");
+    // Another job removes this one while the walk is at the one before it.
+    let removed = file(&folder, of[2], ids[2]);
+    let ladder = ladder(&lineage("main", "build"), &[]);
+    let rule = async |found: catalog::Found| match found.document.created_ms {
+        5 => {
+            fs::remove_file(&removed).expect("it was there");
+            Err(Refusal::Unfit("not this one".to_owned()))
+        }
+        2 => Err(Refusal::Store(StoreError::Slow {
+            what: "read",
+            path: "v1/maps/x".to_owned(),
+            limit: std::time::Duration::from_secs(45),
+        })),
+        at => Ok(at),
+    };
+    let walked = Walk::<Snapshot>::new(&objects, ladder).first(rule).await;
+    let refused: Vec<_> = walked.refused.iter().map(|one| one.id).collect();
+    assert_eq!(refused, [ids[3], newer, ids[1]], "{:?}", walked.refused);
+    assert_eq!(walked.outcome.expect("a listing"), Some(1));
+    for id in [ids[1], ids[2], ids[3], newer] {
+        let is_broken = catalog::is_broken(&objects, id).await;
+        assert!(!is_broken.expect("an answer"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_walk_for_one_document_reads_no_other() {
+    let (folder, objects) = store();
+    let of = [
+        ("main", "build", 1),
+        ("main", "build", 2),
+        ("main", "lint", 3),
+    ];
+    let ids = published(&objects, &of).await;
+    fs::write(file(&folder, of[1], ids[1]), "{}").expect("damaged bytes");
+    let walk = Walk::<Snapshot>::new(&objects, ladder(&lineage("main", "build"), &[]));
+    let walked = walk.only(ids[0]).first(async |found| Ok(found.id)).await;
+    assert!(walked.refused.is_empty());
+    assert_eq!(walked.outcome.expect("a listing"), Some(ids[0]));
+    let is_broken = catalog::is_broken(&objects, ids[1]).await;
+    assert!(!is_broken.expect("an answer"), "it was read");
+}
+
+#[tokio::test]
+async fn ladders_side_by_side_give_the_newest_of_all_on_each_rung() {
+    let (_folder, objects) = store();
+    let other = |scope: &str| Lineage {
+        compatibility: "linux-x86_64-containerd-docker29".into(),
+        ..lineage(scope, "build")
+    };
+    published(&objects, &[("main", "build", 1), ("feature", "build", 2)]).await;
+    for (scope, at) in [("main", 9), ("feature", 3)] {
+        let published = catalog::publish(&objects, &snapshot(other(scope), at)).await;
+        published.expect("publishing works");
+    }
+    let fallback = ["main".to_owned()];
+    let ladders = [lineage("feature", "build"), other("feature")];
+    let ladders = ladders.map(|own| ladder(&own, &fallback)).to_vec();
+    let walked: Walked<u64> = Walk::<Snapshot>::side_by_side(&objects, ladders)
+        .first(async |found| Err(Refusal::Unfit(found.document.created_ms.to_string())))
+        .await;
+    let order: Vec<_> = told(&walked).into_iter().map(|(_, why)| why).collect();
+    assert_eq!(order, ["3", "2", "9", "1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_can_be_a_task_whose_rule_borrows() {
+    let (_folder, objects) = store();
+    published(&objects, &[("main", "build", 1)]).await;
+    let walk = async move {
+        let objects = &objects;
+        let rule = |found: catalog::Found| async move {
+            let head = catalog::head::<Snapshot>(objects, &found.document.lineage).await?;
+            Ok(head == Some(found.id))
+        };
+        let ladder = ladder(&lineage("main", "build"), &[]);
+        Walk::<Snapshot>::new(objects, ladder)
+            .first(rule)
+            .await
+            .outcome
+    };
+    let walked = tokio::spawn(walk).await.expect("no panic");
+    assert_eq!(walked.expect("a listing"), Some(true));
 }

@@ -4,6 +4,8 @@
 //! There is no index. A lineage is a folder whose names sort newest first; publishing is writing
 //! one more object into it, so any number of writers at once lose nothing.
 
+mod walk;
+
 use std::fmt::Display;
 
 use larder_model::address;
@@ -14,6 +16,8 @@ use larder_model::snapshot::Snapshot;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
+
+pub use walk::{Refusal, Refused, Walk, Walked};
 
 /// Documents looked at on one rung before it is given up.
 const CANDIDATES_PER_RUNG: usize = 4;
@@ -146,6 +150,14 @@ pub async fn list<D: Document>(
 /// document itself stays: it may be needed to find out why.
 pub async fn mark_broken(objects: &Objects, id: impl Display, why: &str) -> Result<(), StoreError> {
     objects.put(&address::broken(id), why.to_owned()).await
+}
+
+/// Marks a document like [`mark_broken`], and goes on where that fails: a job does not fail because
+/// its store cannot be written to.
+pub async fn mark(objects: &Objects, id: impl Display, why: &str) {
+    if let Err(error) = mark_broken(objects, &id, why).await {
+        tracing::warn!(%error, %id, "not marked as broken");
+    }
 }
 
 /// Whether a document was marked.
