@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::json;
 
 /// One job's report.
 #[derive(Deserialize)]
@@ -14,7 +15,7 @@ pub struct Report {
     /// The snapshot that the job published.
     pub saved: Option<Saved>,
     /// Why nothing was published.
-    pub not_saved: Option<String>,
+    pub not_saved: Option<serde_json::Value>,
     /// What came from the store.
     pub fetched: Fetched,
     /// The job's parts in order.
@@ -65,9 +66,9 @@ impl Report {
 
     /// The published snapshot, or larder's reason why there is none.
     pub fn saved(&self) -> Result<&Saved> {
-        let why = || self.not_saved.clone().unwrap_or_default();
-        let saved = self.saved.as_ref();
-        saved.with_context(|| format!("larder saved nothing: {}", why()))
+        self.saved
+            .as_ref()
+            .with_context(|| format!("larder saved nothing: {}", json!(self.not_saved)))
     }
 
     /// How long a phase took, in seconds, if the job went through it.

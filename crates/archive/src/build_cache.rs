@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
+use larder_local::files::make_private_folder;
 use larder_store::{ArchiveReader, ArchiveWriter};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::content::{CacheFolder, blob_name, is_hex_digest};
-use crate::private;
+use crate::document::{CacheFolder, blob_name, is_hex_digest};
+use crate::{ArchiveError, Result};
 
 /// `BuildKit` refuses to read longer ones (`cache/remotecache/import.go`, `readBlob`).
 const DOCUMENT_MAX_BYTES: u64 = 1 << 20;
@@ -29,18 +30,22 @@ const PIECE_BYTES: usize = 256 * 1024;
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Stores what the folder's index leads to; what the store holds is not read.
-pub async fn save(folder: &Path, writer: &mut ArchiveWriter) -> Result<CacheFolder, String> {
+pub(crate) async fn save(folder: &Path, writer: &mut ArchiveWriter) -> Result<CacheFolder> {
     let index = document(&folder.join("index.json")).await?;
     let digests = reachable(folder, &index).await?;
     for digest in &digests {
         let (path, name) = (file(folder, digest), blob_name(digest));
-        let size = tokio::fs::metadata(&path).await.map_err(told(&path))?.len();
+        let size = tokio::fs::metadata(&path)
+            .await
+            .map_err(ArchiveError::cache(&path))?
+            .len();
         if writer.has(&name) == Some(size) && writer.keep(&name) {
             continue;
         }
-        let opened = tokio::fs::File::open(&path).await.map_err(told(&path))?;
-        let stored = writer.blob(&name, size, pieces(opened)).await;
-        stored.map_err(|error| error.to_string())?;
+        let opened = tokio::fs::File::open(&path)
+            .await
+            .map_err(ArchiveError::cache(&path))?;
+        writer.blob(&name, size, pieces(opened)).await?;
     }
     Ok(CacheFolder {
         index,
@@ -49,37 +54,42 @@ pub async fn save(folder: &Path, writer: &mut ArchiveWriter) -> Result<CacheFold
 }
 
 /// Makes the folder again: how many bytes of blobs.
-pub async fn restore(
+pub(crate) async fn restore(
     kept: &CacheFolder,
     reader: &ArchiveReader,
     folder: &Path,
-) -> Result<u64, String> {
+) -> Result<u64> {
     let blobs = folder.join("blobs/sha256");
-    private::make_folder(&blobs).map_err(told(&blobs))?;
+    make_private_folder(&blobs).map_err(ArchiveError::cache(&blobs))?;
     let mut bytes = 0;
     for digest in &kept.blobs {
         let path = file(folder, digest);
         let mut blob = reader
             .blob(&blob_name(digest))
-            .ok_or_else(|| format!("the archive lacks the blob {digest}"))?;
-        let mut written = tokio::fs::File::create(&path).await.map_err(told(&path))?;
-        while let Some(piece) = blob.try_next().await.map_err(|error| error.to_string())? {
-            written.write_all(&piece).await.map_err(told(&path))?;
+            .ok_or_else(|| ArchiveError::Lacking(digest.clone()))?;
+        let mut written = tokio::fs::File::create(&path)
+            .await
+            .map_err(ArchiveError::cache(&path))?;
+        while let Some(piece) = blob.try_next().await? {
+            written
+                .write_all(&piece)
+                .await
+                .map_err(ArchiveError::cache(&path))?;
             bytes += piece.len() as u64;
         }
-        written.flush().await.map_err(told(&path))?;
+        written.flush().await.map_err(ArchiveError::cache(&path))?;
     }
     // The index last: without it the folder is no cache.
     for (name, text) in [("oci-layout", LAYOUT), ("index.json", &kept.index)] {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(told(&path))?;
+        std::fs::write(&path, text).map_err(ArchiveError::cache(&path))?;
     }
     Ok(bytes)
 }
 
 /// The digests of all blobs that an index leads to. Blobs that are missing are left out: `BuildKit`
 /// names base layers that it did not need to store.
-async fn reachable(folder: &Path, index: &str) -> Result<BTreeSet<String>, String> {
+async fn reachable(folder: &Path, index: &str) -> Result<BTreeSet<String>> {
     let mut open = named(index);
     let mut all = BTreeSet::new();
     while let Some((digest, is_document)) = open.pop() {
@@ -92,7 +102,10 @@ async fn reachable(folder: &Path, index: &str) -> Result<BTreeSet<String>, Strin
         }
         all.insert(digest);
         if all.len() > BLOBS_MAX {
-            return Err(format!("it has more than {BLOBS_MAX} blobs"));
+            return Err(ArchiveError::NoCache {
+                path: folder.to_owned(),
+                why: format!("has more than {BLOBS_MAX} blobs"),
+            });
         }
     }
     Ok(all)
@@ -120,12 +133,20 @@ fn file(folder: &Path, digest: &str) -> PathBuf {
     folder.join("blobs/sha256").join(digest)
 }
 
-async fn document(path: &Path) -> Result<String, String> {
-    let size = tokio::fs::metadata(path).await.map_err(told(path))?.len();
+async fn document(path: &Path) -> Result<String> {
+    let size = tokio::fs::metadata(path)
+        .await
+        .map_err(ArchiveError::cache(path))?
+        .len();
     if size > DOCUMENT_MAX_BYTES {
-        return Err(format!("{} has {size} bytes", path.display()));
+        return Err(ArchiveError::NoCache {
+            path: path.to_owned(),
+            why: format!("has {size} bytes"),
+        });
     }
-    tokio::fs::read_to_string(path).await.map_err(told(path))
+    tokio::fs::read_to_string(path)
+        .await
+        .map_err(ArchiveError::cache(path))
 }
 
 fn pieces(file: tokio::fs::File) -> impl Stream<Item = io::Result<Bytes>> {
@@ -138,11 +159,6 @@ fn pieces(file: tokio::fs::File) -> impl Stream<Item = io::Result<Bytes>> {
             .await?;
         Ok((read > 0).then(|| (Bytes::from(piece), file)))
     })
-}
-
-fn told(path: &Path) -> impl FnOnce(io::Error) -> String {
-    let path = path.display().to_string();
-    move |error| format!("{path}: {error}")
 }
 
 #[cfg(test)]

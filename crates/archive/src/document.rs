@@ -17,7 +17,7 @@
 //!   `blobs/sha256/<digest>` among the archive's blobs.
 //! - `sources`: what the next build is to be given as sources of its cache.
 
-use larder_engine::archive::Contents;
+use larder_engine::archive::{ArchiveError as StreamError, Contents};
 use larder_model::archive::Archive;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,26 +29,46 @@ const SOURCES_MAX: usize = 1000;
 
 /// What an archive holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Content {
+pub(crate) struct Document {
     version: u32,
     /// Images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     images: Option<Value>,
     /// A folder with `BuildKit`'s cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheFolder>,
+    pub(crate) cache: Option<CacheFolder>,
     /// What the next build uses of it.
     #[serde(default)]
-    pub sources: Sources,
+    pub(crate) sources: Sources,
+}
+
+/// Why an archive's document cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It is not of this form.
+    #[error("its contents are not understood: {0}")]
+    NotUnderstood(serde_json::Error),
+    /// It was written by another version of Larder.
+    #[error("its contents are of version {0}; this program knows {VERSION}")]
+    Version(u32),
+    /// It is of no build.
+    #[error("it names {0} images as sources")]
+    Sources(usize),
+    /// A blob of the build cache has no name.
+    #[error("{0:?} is no digest")]
+    Digest(String),
+    /// Its images make no sense.
+    #[error(transparent)]
+    Images(StreamError),
 }
 
 /// A folder with `BuildKit`'s cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheFolder {
+pub(crate) struct CacheFolder {
     /// The text of its `index.json`.
-    pub index: String,
+    pub(crate) index: String,
     /// The digests of its blobs: 64 hexadecimal digits each.
-    pub blobs: Vec<String>,
+    pub(crate) blobs: Vec<String>,
 }
 
 /// Sources of a build's cache.
@@ -61,9 +81,13 @@ pub struct Sources {
     pub cache: bool,
 }
 
-impl Content {
+impl Document {
     /// Of images and a cache folder.
-    pub fn new(images: Option<&Contents>, cache: Option<CacheFolder>, sources: Sources) -> Self {
+    pub(crate) fn new(
+        images: Option<&Contents>,
+        cache: Option<CacheFolder>,
+        sources: Sources,
+    ) -> Self {
         Self {
             version: VERSION,
             images: images.map(Contents::to_value),
@@ -72,49 +96,43 @@ impl Content {
         }
     }
 
-    /// Of an archive. Why it cannot be used, if it cannot.
-    pub fn of(archive: &Archive) -> Result<Self, String> {
-        let content = Self::deserialize(&archive.contents)
-            .map_err(|error| format!("its contents are not understood: {error}"))?;
-        if content.version != VERSION {
-            return Err(format!(
-                "its contents are of version {}; this program knows {VERSION}",
-                content.version
-            ));
+    /// Of an archive.
+    pub(crate) fn of(archive: &Archive) -> Result<Self, DocumentError> {
+        let document =
+            Self::deserialize(&archive.contents).map_err(DocumentError::NotUnderstood)?;
+        if document.version != VERSION {
+            return Err(DocumentError::Version(document.version));
         }
-        if content.sources.images.len() > SOURCES_MAX {
-            return Err(format!(
-                "it names {} images as sources",
-                content.sources.images.len()
-            ));
+        if document.sources.images.len() > SOURCES_MAX {
+            return Err(DocumentError::Sources(document.sources.images.len()));
         }
-        for digest in content.cache.iter().flat_map(|cache| &cache.blobs) {
+        for digest in document.cache.iter().flat_map(|cache| &cache.blobs) {
             if !is_hex_digest(digest) {
-                return Err(format!("{digest:?} is no digest"));
+                return Err(DocumentError::Digest(digest.clone()));
             }
         }
-        Ok(content)
+        Ok(document)
     }
 
     /// Its images, checked.
-    pub fn images(&self) -> Result<Option<Contents>, String> {
+    pub(crate) fn images(&self) -> Result<Option<Contents>, DocumentError> {
         let images = self.images.as_ref().map(Contents::from_value);
-        images.transpose().map_err(|error| error.to_string())
+        images.transpose().map_err(DocumentError::Images)
     }
 
     /// As a document keeps it.
-    pub fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("strings and numbers are JSON")
     }
 }
 
 /// What the blob of a digest is called in an archive.
-pub fn blob_name(digest: &str) -> String {
+pub(crate) fn blob_name(digest: &str) -> String {
     format!("blobs/sha256/{digest}")
 }
 
 /// Whether a text is a SHA-256 digest as OCI layouts name files by it.
-pub fn is_hex_digest(text: &str) -> bool {
+pub(crate) fn is_hex_digest(text: &str) -> bool {
     text.len() == 64
         && text
             .bytes()

@@ -7,17 +7,17 @@
 use larder_engine::ImageStore;
 use larder_engine::api::{ApiError, Chains, ExportStream, Image, Remote};
 use larder_engine::archive::{Contents, Documents, ExportReader, in_two};
+use larder_local::people::{Progress, Voice};
 use larder_store::ArchiveWriter;
 
-use super::text;
-use crate::report::Report;
+use crate::{ArchiveError, Result};
 
 /// What is exported, and what the archive before this one holds.
-pub struct Export<'a> {
-    pub engine: &'a Remote,
-    pub chains: Chains,
-    pub former: Option<&'a Contents>,
-    pub report: &'a Report,
+pub(crate) struct Export<'a> {
+    pub(crate) engine: &'a Remote,
+    pub(crate) chains: Chains,
+    pub(crate) former: Option<&'a Contents>,
+    pub(crate) voice: &'a dyn Voice,
 }
 
 /// A request that is under way.
@@ -29,22 +29,22 @@ struct Begun {
 
 impl Export<'_> {
     /// Stores these images; says what they are, and what their documents are.
-    pub async fn take(
+    pub(crate) async fn take(
         &self,
         names: &[String],
         writer: &mut ArchiveWriter,
-    ) -> Result<(Contents, Documents), String> {
-        let (ahead, rest) = self.requests(names).await.map_err(text)?;
+    ) -> Result<(Contents, Documents)> {
+        let (ahead, rest) = self.requests(names).await?;
         if ahead.is_empty() {
             return self.request(&rest, 0, writer).await;
         }
-        let begun = async { self.begin(&rest).await.map_err(text) };
+        let begun = async { Ok(self.begin(&rest).await?) };
         let (first, begun) = tokio::try_join!(self.request(&ahead, 0, writer), begun)?;
         let (contents, mut documents) = first;
         let read = contents.blobs.values().sum();
         let (others, more) = self.store(begun, read, writer).await?;
         documents.extend(more);
-        Ok((contents.and(others).map_err(text)?, documents))
+        Ok((contents.and(others)?, documents))
     }
 
     /// The images of both requests. The first has none where two would not pay.
@@ -68,8 +68,8 @@ impl Export<'_> {
         names: &[String],
         read: u64,
         writer: &mut ArchiveWriter,
-    ) -> Result<(Contents, Documents), String> {
-        let begun = self.begin(names).await.map_err(text)?;
+    ) -> Result<(Contents, Documents)> {
+        let begun = self.begin(names).await?;
         self.store(begun, read, writer).await
     }
 
@@ -101,31 +101,33 @@ impl Export<'_> {
         begun: Begun,
         mut read: u64,
         writer: &mut ArchiveWriter,
-    ) -> Result<(Contents, Documents), String> {
+    ) -> Result<(Contents, Documents)> {
         let store = self.engine.about().image_store.kind();
         let mut reader = ExportReader::new(begun.stream, store, self.former);
         if !begun.images.is_empty() {
             let held = |blob: &str| writer.wrote(blob).or_else(|| writer.has(blob));
             reader.expect(&begun.images, held);
         }
-        while let Some(blob) = reader.next().await.map_err(text)? {
+        while let Some(blob) = reader.next().await? {
             let (name, size) = (blob.name().to_owned(), blob.size());
             let written = writer.wrote(&name) == Some(size);
             if written || writer.has(&name) == Some(size) && writer.keep(&name) {
-                blob.skip().await.map_err(text)?;
+                blob.skip().await?;
             } else {
-                let stored = writer.blob(&name, size, blob.into_stream()).await;
-                stored.map_err(text)?;
+                writer.blob(&name, size, blob.into_stream()).await?;
             }
             read += size;
-            self.report.moved("saving", read);
+            self.voice.progress(Progress::Moved {
+                doing: "saving".to_owned(),
+                bytes: read,
+            });
         }
-        self.report.clear_progress();
-        let (contents, documents) = reader.finish().await.map_err(text)?;
+        self.voice.progress(Progress::Over);
+        let (contents, documents) = reader.finish().await?;
         // What did not have to come.
         for blob in contents.blobs.keys() {
             if writer.wrote(blob).is_none() && !writer.keep(blob) {
-                return Err(format!("{blob} is not in the engine's export"));
+                return Err(ArchiveError::NotExported(blob.clone()));
             }
         }
         Ok((contents, documents))

@@ -5,6 +5,7 @@
 //! is, and gets a companion: the same layers, with a configuration that knows more.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,20 +15,21 @@ use larder_model::archive::Archive;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, ArchiveWriter, Objects};
 
-use super::{stages, text};
+use crate::build::stages;
+use crate::{ArchiveError, Result};
 
 /// Longer configurations are not looked into: `BuildKit`'s own bound for a cache's records is 1 MiB.
 const CONFIGURATION_BYTES_MAX: u64 = 8 << 20;
 
 /// The archive that is continued.
-pub struct Former<'a> {
+pub(crate) struct Former<'a> {
     contents: &'a Contents,
     reader: ArchiveReader,
     lineage: &'a Lineage,
 }
 
 impl<'a> Former<'a> {
-    pub fn new(
+    pub(crate) fn new(
         archive: &Archive,
         contents: &'a Contents,
         lineage: &'a Lineage,
@@ -42,12 +44,12 @@ impl<'a> Former<'a> {
 
     /// Completes what was exported. What the archive says that makes no sense is left out: that is a
     /// step that is built again.
-    pub async fn carry_on(
+    pub(crate) async fn carry_on(
         &self,
         contents: &mut Contents,
         documents: &Documents,
         writer: &mut ArchiveWriter,
-    ) -> Result<(), String> {
+    ) -> Result<()> {
         for at in 0..contents.images.len() {
             let image = &contents.images[at];
             let Some(before) = self.same(image) else {
@@ -71,15 +73,14 @@ impl<'a> Former<'a> {
                 continue;
             };
             let size = both.len() as u64;
-            let content = stream::iter([Ok::<_, String>(Bytes::from(both))]);
-            let stored = writer.blob(&name, size, content).await;
-            stored.map_err(text)?;
+            let content = stream::iter([Ok::<_, Infallible>(Bytes::from(both))]);
+            writer.blob(&name, size, content).await?;
         }
         Ok(())
     }
 
     /// The companions of images that are taken over. One may be several images'.
-    pub fn companions(&self, kept: &[SavedImage]) -> Vec<SavedImage> {
+    pub(crate) fn companions(&self, kept: &[SavedImage]) -> Vec<SavedImage> {
         let mut ids: HashSet<&str> = kept.iter().map(|image| image.id.as_str()).collect();
         let tags = kept.iter().flat_map(|image| &image.tags);
         tags.filter_map(|tag| self.contents.image(&stages::companion(self.lineage, tag)))
@@ -100,21 +101,20 @@ impl<'a> Former<'a> {
             .filter(|before| before.id != image.id)
     }
 
-    async fn configuration(&self, image: &SavedImage) -> Result<Option<Vec<u8>>, String> {
+    async fn configuration(&self, image: &SavedImage) -> Result<Option<Vec<u8>>> {
         let blob = &image.documents[0];
         let size = self.contents.blobs.get(blob).copied().unwrap_or_default();
         let stream = self.reader.blob(blob);
         let Some(stream) = stream.filter(|_| size <= CONFIGURATION_BYTES_MAX) else {
             return Ok(None);
         };
-        let pieces: Result<Vec<Bytes>, _> = stream.try_collect().await;
-        let pieces = pieces.map_err(|error| format!("the parent archive: {error}"))?;
+        let pieces: Vec<Bytes> = stream.try_collect().await.map_err(ArchiveError::Parent)?;
         Ok(Some(pieces.concat()))
     }
 }
 
 /// The companions that an archive holds: sources of the next build beside the images that they are of.
-pub fn names(contents: &Contents) -> impl Iterator<Item = &String> {
+pub(crate) fn names(contents: &Contents) -> impl Iterator<Item = &String> {
     let tags = contents.images.iter().flat_map(|image| &image.tags);
     tags.filter(|tag| stages::is_companion(tag))
 }

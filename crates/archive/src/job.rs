@@ -6,64 +6,81 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_bases::Project;
 use larder_engine::ImageStore;
-use larder_engine::api::{About, Endpoint, Remote};
+use larder_engine::api::{About, Chains, Endpoint, Environment, Remote};
+use larder_local::files::make_private_folder;
 use larder_model::archive::Archive;
 use larder_model::document::EngineRecord;
+use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
-use larder_store::{ArchiveReader, Objects};
+use larder_store::{ArchiveReader, Objects, StoreError};
 
-use super::note::Note;
-use crate::exit::{Done, Failure};
-use crate::private;
-use crate::settings::{self, Settings};
+use crate::note::Note;
+use crate::{ArchiveError, Result};
 
 /// The most time that an engine is given for one answer.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 /// The engine's family, in compatibility keys and in archives.
 const FAMILY: &str = "docker";
 
+/// What a job is decided by.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The project, with its store and its lineages.
+    pub project: Project,
+    /// Folder of what the verbs of one job tell each other.
+    pub notes: PathBuf,
+    /// The variables by which the docker command finds its engine.
+    pub docker: Environment,
+}
+
 /// An engine that answers, a store, and which line of archives is meant.
-pub struct Door {
+pub struct Job {
     /// The engine.
     pub engine: Arc<Remote>,
-    /// The store; nowhere, if it cannot be opened.
-    pub objects: Objects,
-    /// Why it cannot be opened.
-    pub trouble: Option<String>,
     /// The line of archives that this job continues.
     pub lineage: Lineage,
     /// Where this job's verbs leave notes for each other.
     pub note: Note,
+    pub(crate) project: Project,
+    store: Result<Objects, StoreError>,
     /// Where a restore may keep what it fetched, if the store is another machine.
     scratch: Option<PathBuf>,
 }
 
-impl Door {
-    /// Finds and asks the engine that the docker command would use, and opens the store.
-    pub async fn open(settings: &Settings) -> Done<Self> {
-        let engine = connect().await?;
-        let (objects, trouble) = match settings.open_store() {
-            Ok(objects) => (objects, None),
-            Err(failure) => {
-                let why = format!("the store cannot be opened: {failure}");
-                (Objects::nowhere(), Some(why))
-            }
-        };
-        let lineage = settings.lineage(&compatibility(engine.about()));
+impl Job {
+    /// Finds and asks the engine that the docker command would use, and opens the store. A store that
+    /// cannot be opened is told when it is used.
+    pub async fn open(settings: Settings) -> Result<Self> {
+        let engine = connect(&settings.docker).await?;
+        let Settings { project, notes, .. } = settings;
+        let lineage = project.descent.lineage(&compatibility(engine.about()));
+        let is_far = project.store.location().as_folder().is_none();
         Ok(Self {
-            note: Note::of(&settings.notes, &lineage),
-            scratch: (!settings.store_is_folder()).then(|| settings.notes.clone()),
+            note: Note::of(&notes, &lineage),
+            scratch: is_far.then_some(notes),
+            store: project.store.open(),
             engine: Arc::new(engine),
-            objects,
-            trouble,
             lineage,
+            project,
         })
     }
 
+    /// The store.
+    pub(crate) fn objects(&self) -> Result<&Objects> {
+        let store = self.store.as_ref();
+        store.map_err(|error| ArchiveError::NoStore(error.clone()))
+    }
+
+    /// The lineages to look for an archive in.
+    pub(crate) fn ladder(&self) -> Vec<Rung> {
+        ladder(&self.lineage, &self.project.descent.fallback)
+    }
+
     /// A reader of an archive's blobs.
-    pub fn reader(&self, archive: Archive) -> ArchiveReader {
-        let reader = ArchiveReader::new(self.objects.clone(), Arc::new(archive));
+    pub(crate) fn reader(&self, objects: &Objects, archive: Archive) -> ArchiveReader {
+        let reader = ArchiveReader::new(objects.clone(), Arc::new(archive));
         match self.scratch.as_deref().map(scratch_file) {
             None => reader,
             Some(Ok(file)) => reader.with_scratch(file),
@@ -76,12 +93,21 @@ impl Door {
     }
 
     /// Where the engine keeps images.
-    pub fn image_store(&self) -> ImageStore {
+    pub(crate) fn image_store(&self) -> ImageStore {
         self.engine.about().image_store.kind()
     }
 
+    /// Which images a save must export for the next build to find their steps.
+    pub(crate) fn chains(&self) -> Chains {
+        if self.engine.about().trusts_loaded_parents() {
+            Chains::Parents
+        } else {
+            Chains::Tops
+        }
+    }
+
     /// The engine, as an archive names it.
-    pub fn engine_record(&self) -> EngineRecord {
+    pub(crate) fn engine_record(&self) -> EngineRecord {
         EngineRecord {
             family: FAMILY.to_owned(),
             version: self.engine.about().version.to_string(),
@@ -92,16 +118,16 @@ impl Door {
 
 /// A file without a name: it is gone with the process.
 fn scratch_file(folder: &Path) -> io::Result<File> {
-    private::make_folder(folder)?;
+    make_private_folder(folder)?;
     tempfile::tempfile_in(folder)
 }
 
 /// The engine that the docker command would use.
-pub async fn connect() -> Done<Remote> {
-    let endpoint = Endpoint::find(&settings::docker_environment()).map_err(Failure::input)?;
+pub async fn connect(environment: &Environment) -> Result<Remote> {
+    let endpoint = Endpoint::find(environment).map_err(ArchiveError::Endpoint)?;
     Remote::connect(endpoint, ENGINE_LIMIT)
         .await
-        .map_err(Failure::machine)
+        .map_err(ArchiveError::Connect)
 }
 
 /// What engines must have in common to use each other's images, as for volumes.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use larder_engine::api::Remote;
+use larder_local::people::Voice;
 use larder_secrets::{self as secrets, Finding};
 use serde::Serialize;
 
-use super::save::What;
-use crate::exit::{Done, Failure};
-use crate::report::Report;
+use crate::save::What;
+use crate::{ArchiveError, Result};
 
 /// Something that looks like a secret. The secret itself is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,10 +20,10 @@ pub struct Leak {
 }
 
 /// Looks through the steps of the images that are saved.
-pub async fn of_images(engine: &Remote, what: &What) -> Done<Vec<Leak>> {
+pub async fn of_images(engine: &Remote, what: &What) -> Result<Vec<Leak>> {
     let mut leaks = BTreeSet::new();
     for image in &what.sources.images {
-        let steps = engine.history(image).await.map_err(Failure::failed)?;
+        let steps = engine.history(image).await?;
         for (number, step) in steps.iter().rev().enumerate() {
             for finding in secrets::scan_step(&step.created_by) {
                 leaks.insert(Leak {
@@ -51,15 +51,12 @@ fn sentence(finding: &Finding) -> String {
 }
 
 /// Says what was found; with `deny` nothing may be saved then.
-pub fn tell(leaks: &[Leak], deny: bool, report: &Report) -> Done<()> {
+pub fn tell(leaks: &[Leak], deny: bool, voice: &dyn Voice) -> Result<()> {
     for leak in leaks {
-        report.warning(&format!("{}: {}", leak.place, leak.what));
+        voice.warning(&format!("{}: {}", leak.place, leak.what));
     }
     if deny && !leaks.is_empty() {
-        return Err(Failure::input(format!(
-            "nothing saved: {} steps or arguments seem to hold secrets (--deny-secrets)",
-            leaks.len()
-        )));
+        return Err(ArchiveError::Secrets(leaks.len()));
     }
     Ok(())
 }

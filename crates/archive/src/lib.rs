@@ -1,1 +1,27 @@
-//! x
+//! Images and their build cache, saved and restored through the API of an engine under which no disk
+//! can be put.
+//!
+//! [`Job`] is the engine, the store and the lineage of one command; [`restore`] and [`save`] are the two
+//! ways. [`document`] is what an archive holds; [`build`] is about `docker build`: who builds, its
+//! arguments, the images of its stages.
+
+pub mod build;
+mod build_cache;
+pub mod document;
+mod error;
+mod export;
+mod find;
+mod inline_cache;
+pub mod job;
+pub mod leaks;
+pub mod note;
+pub mod restore;
+pub mod save;
+mod stale_bases;
+mod unchanged;
+
+pub use error::ArchiveError;
+pub use job::{Job, Settings};
+
+/// What this crate's functions come to.
+pub type Result<T, E = ArchiveError> = std::result::Result<T, E>;

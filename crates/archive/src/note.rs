@@ -3,15 +3,16 @@
 //! It is advice. Without it a save compares with the newest archive, and measures nothing.
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use larder_local::files;
+use larder_local::people::Voice;
 use larder_model::digest::{ArchiveId, BlockId};
 use larder_model::lineage::Lineage;
 use serde::{Deserialize, Serialize};
 
-use super::content::Sources;
-use crate::private;
+use crate::Job;
+use crate::document::Sources;
 
 /// A longer file is not ours.
 const NOTE_MAX_BYTES: u64 = 1 << 20;
@@ -46,7 +47,7 @@ pub struct JobNote {
 
 impl Note {
     /// The note of a lineage, in a folder of notes.
-    pub fn of(folder: &Path, lineage: &Lineage) -> Self {
+    pub(crate) fn of(folder: &Path, lineage: &Lineage) -> Self {
         let text = serde_json::to_vec(lineage).expect("a lineage has a JSON form");
         let name = format!("{}.json", BlockId::of(&text));
         Self {
@@ -69,25 +70,28 @@ impl Note {
     }
 
     /// Leaves a note: whole or not at all.
-    pub fn write(&self, note: &JobNote) -> io::Result<()> {
+    pub(crate) fn write(&self, note: &JobNote) -> io::Result<()> {
         let folder = self.path.parent().expect("a note is in a folder");
-        private::make_folder(folder)?;
-        let fresh = self.path.with_extension("new");
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        serde_json::to_writer(&mut file, note)?;
-        std::fs::rename(&fresh, &self.path)
+        files::make_private_folder(folder)?;
+        let text = serde_json::to_vec(note).expect("a note has a JSON form");
+        files::write_private(&self.path, &text)
     }
 
     /// Takes the note away: the job is over.
-    pub fn remove(&self) {
+    pub(crate) fn remove(&self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(%error, "no note to remove");
         }
+    }
+}
+
+/// Leaves a note for a save in the same job. Without it that save measures nothing, and must be told what
+/// was built.
+pub fn leave(job: &Job, note: &JobNote, voice: &dyn Voice) {
+    if let Err(error) = job.note.write(note) {
+        voice.warning(&format!(
+            "a later `larder save` will measure nothing and must name its images: {error}"
+        ));
     }
 }
 

@@ -5,23 +5,23 @@ use std::path::Path;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use larder_bases::Record;
+use larder_builds::Draft;
 use larder_engine::api::{ApiError, BoxError};
 use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
+use larder_local::clock::now_ms;
+use larder_local::people::{Progress, Voice};
 use larder_model::archive::{Archive, Measured};
 use larder_model::digest::ArchiveId;
 use larder_model::lineage::Lineage;
-use larder_store::{ArchiveReader, StoreError};
+use larder_store::{ArchiveReader, Objects, StoreError, catalog};
 use serde::Serialize;
 
-use super::content::{Content, Sources};
-use super::door::Door;
-use super::find::{self, Usable};
-use super::{cache, moved};
-use crate::plan::draft::Draft;
-use crate::plan::record::Record;
-use crate::report::Report;
-use crate::session::facts::now_ms;
-use crate::settings::Settings;
+use crate::document::{Document, Sources};
+use crate::find::{self, Usable};
+use crate::note::JobNote;
+use crate::stale_bases::{self, MovedBase};
+use crate::{Job, Result, build_cache};
 
 /// What a restore is asked for.
 pub struct Wanted<'a> {
@@ -43,7 +43,7 @@ pub struct Restored {
     /// How old it is.
     pub age_ms: u64,
     /// Why nothing was restored, if so.
-    pub skipped: Option<String>,
+    pub skipped: Option<NotWorth>,
     /// Images that were loaded.
     pub images: usize,
     /// Bytes that were sent to the engine, or written to the cache folder.
@@ -77,39 +77,58 @@ pub struct Outcome {
     pub today: Option<Record>,
 }
 
-/// Restores what the store has for this job. An error says why nothing was loaded.
-pub async fn restore(
-    door: &Door,
-    settings: &Settings,
-    wanted: &Wanted<'_>,
-    report: &Report,
-) -> Result<Outcome, String> {
-    if let Some(why) = &door.trouble {
-        return Err(why.clone());
+/// A restore that is known to cost more than it saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NotWorth {
+    /// How long restoring took.
+    pub restore_ms: u64,
+    /// How much shorter that made the build.
+    pub saved_ms: u64,
+}
+
+impl Outcome {
+    /// What a save in the same job will read.
+    pub fn note(outcome: Option<&Self>, job: &Job) -> JobNote {
+        let restored = outcome.map(|outcome| &outcome.restored);
+        let used =
+            restored.filter(|restored| restored.archive.is_some() && restored.skipped.is_none());
+        JobNote {
+            engine: job.engine.about().id.clone(),
+            archive: restored.and_then(|restored| restored.archive),
+            restored: used.is_some(),
+            restore_ms: used.map(|restored| restored.ms),
+            ready_ms: Some(now_ms()),
+            plan: outcome.and_then(|outcome| outcome.today.as_ref()?.to_value().ok()),
+            ..JobNote::default()
+        }
     }
+}
+
+/// Restores what the store has for this job. An error says why nothing was loaded.
+pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Result<Outcome> {
+    let objects = job.objects()?;
     let started = Instant::now();
-    let usable = find::newest(&door.objects, &door.lineage, &settings.fallback, report).await;
-    let usable = usable.map_err(|error| format!("the store cannot be read: {error}"))?;
+    let usable = find::newest(job, objects, voice).await?;
     let before = usable
         .as_ref()
         .and_then(|usable| record(&usable.found.document));
-    let drafts = wanted.drafts;
-    let today = moved::today(settings, &door.objects, drafts, before.as_ref(), report).await;
+    let today = stale_bases::today(&job.project, objects, wanted.drafts, before.as_ref(), voice);
+    let today = today.await;
     let mut restored = Restored::default();
     if let Some(usable) = &usable {
-        let document = &usable.found.document;
+        let archive = &usable.found.document;
         restored.archive = Some(usable.found.id);
-        restored.lineage = Some(document.lineage.clone());
-        restored.age_ms = now_ms().saturating_sub(document.created_ms);
-        restored.skipped = (!wanted.always)
-            .then(|| not_worth(&document.measured))
-            .flatten();
+        restored.lineage = Some(archive.lineage.clone());
+        restored.age_ms = now_ms().saturating_sub(archive.created_ms);
+        restored.skipped = not_worth(&archive.measured).filter(|_| !wanted.always);
         if restored.skipped.is_none() {
-            let moved = before.as_ref().zip(today.as_ref());
-            let moved = moved.map_or_else(Vec::new, |(before, today)| moved::bases(before, today));
-            report.begin("restoring");
-            let loaded = load(door, usable, wanted.cache, &moved, &mut restored).await;
-            report.clear_progress();
+            let moved = match (&before, &today) {
+                (Some(before), Some(today)) => stale_bases::bases(before, today),
+                _ => Vec::new(),
+            };
+            voice.progress(Progress::Begun("restoring".to_owned()));
+            let loaded = load(job, objects, usable, wanted.cache, &moved, &mut restored).await;
+            voice.progress(Progress::Over);
             loaded?;
         }
     }
@@ -118,91 +137,75 @@ pub async fn restore(
 }
 
 /// The plans of an archive's job.
-pub fn record(archive: &Archive) -> Option<Record> {
+pub(crate) fn record(archive: &Archive) -> Option<Record> {
     Record::from_value(archive.plan.as_ref()?)
 }
 
-/// Why a restore is not worth its time, by what earlier jobs measured.
-fn not_worth(measured: &Measured) -> Option<String> {
-    let cost = measured.restore_ms?;
-    let saved = measured
+/// Whether a restore is not worth its time, by what earlier jobs measured.
+fn not_worth(measured: &Measured) -> Option<NotWorth> {
+    let restore_ms = measured.restore_ms?;
+    let saved_ms = measured
         .build_without_ms?
         .saturating_sub(measured.build_with_ms?);
-    let seconds = crate::report::seconds_of;
-    (cost > saved).then(|| {
-        format!(
-            "restoring took {} and made the build {} shorter; --always restores all the same",
-            seconds(cost),
-            seconds(saved)
-        )
+    (restore_ms > saved_ms).then_some(NotWorth {
+        restore_ms,
+        saved_ms,
     })
 }
 
 async fn load(
-    door: &Door,
+    job: &Job,
+    objects: &Objects,
     usable: &Usable,
     cache_folder: Option<&Path>,
-    moved: &[moved::MovedBase],
+    moved: &[MovedBase],
     restored: &mut Restored,
-) -> Result<(), String> {
-    let reader = door.reader(usable.found.document.clone());
-    let content = &usable.content;
-    if let Some(images) = content.images()? {
-        let loaded = load_images(door, &images, &reader, moved, restored).await;
-        if let Err(Fault { why, damage }) = loaded {
-            if damage {
-                find::mark(&door.objects, usable.found.id, &why).await;
+) -> Result<()> {
+    let reader = job.reader(objects, usable.found.document.clone());
+    let document = &usable.document;
+    if let Some(images) = document.images()? {
+        if let Err(error) = load_images(job, &images, &reader, moved, restored).await {
+            if is_damage(&error) {
+                catalog::mark(objects, usable.found.id, &error.to_string()).await;
             }
-            return Err(why);
+            return Err(error.into());
         }
-        restored.sources.images = loadable(content, &images, restored);
+        restored.sources.images = loadable(document, &images, restored);
     }
-    if let (Some(kept), Some(folder)) = (&content.cache, cache_folder) {
-        restored.bytes += cache::restore(kept, &reader, folder)
-            .await
-            .map_err(|error| format!("the build cache is not restored: {error}"))?;
+    if let (Some(kept), Some(folder)) = (&document.cache, cache_folder) {
+        restored.bytes += build_cache::restore(kept, &reader, folder).await?;
         restored.sources.cache = true;
     }
     restored.fetched_bytes = reader.traffic().bytes;
     Ok(())
 }
 
-/// Why nothing was loaded.
-struct Fault {
-    why: String,
-    /// Whether the archive itself is at fault.
-    damage: bool,
-}
-
-impl From<ApiError> for Fault {
-    fn from(error: ApiError) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = match &error {
-            ApiError::Source(source) => Some(&**source),
-            _ => None,
-        };
-        let mut damage = false;
-        while let Some(error) = cause {
-            damage |= error
-                .downcast_ref::<StoreError>()
-                .is_some_and(StoreError::is_damage);
-            cause = error.source();
+/// Whether the archive itself is at fault: a load gets its blobs from the store, whose error is then
+/// among the causes.
+fn is_damage(error: &ApiError) -> bool {
+    let ApiError::Source(source) = error else {
+        return false;
+    };
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&**source);
+    while let Some(error) = cause {
+        let from_store = error.downcast_ref::<StoreError>();
+        if from_store.is_some_and(StoreError::is_damage) {
+            return true;
         }
-        Self {
-            why: error.to_string(),
-            damage,
-        }
+        cause = error.source();
     }
+    false
 }
 
 async fn load_images(
-    door: &Door,
+    job: &Job,
     images: &Contents,
     reader: &ArchiveReader,
-    moved: &[moved::MovedBase],
+    moved: &[MovedBase],
     restored: &mut Restored,
-) -> Result<(), Fault> {
-    let held = Held::ask(&door.engine).await?;
-    let plan = LoadPlan::new(images, &held, |image| moved::unwanted(image, moved));
+) -> Result<(), ApiError> {
+    let held = Held::ask(&job.engine).await?;
+    let plan = LoadPlan::new(images, &held, |image| stale_bases::unwanted(image, moved));
     restored.images = plan.images().len();
     restored.bytes = plan.bytes();
     restored.layers_held = plan.layers_held;
@@ -211,17 +214,16 @@ async fn load_images(
         return Ok(());
     }
     let reader = reader.clone();
-    let open = move |name: &str| {
-        let missing = || StoreError::Missing {
-            path: name.to_owned(),
-        };
-        reader.blob(name).map_or_else(
-            || stream::iter([Err(BoxError::from(missing()))]).boxed(),
-            |blob| blob.map_err(BoxError::from).boxed(),
-        )
+    let open = move |name: &str| match reader.blob(name) {
+        Some(blob) => blob.map_err(BoxError::from).boxed(),
+        None => {
+            let missing = StoreError::Missing {
+                path: name.to_owned(),
+            };
+            stream::iter([Err(BoxError::from(missing))]).boxed()
+        }
     };
-    load_in_lanes(&door.engine, plan.lanes(images, &held), open).await?;
-    Ok(())
+    load_in_lanes(&job.engine, plan.lanes(images, &held), open).await
 }
 
 fn not_loaded(left_out: &LeftOut) -> NotLoaded {
@@ -233,7 +235,7 @@ fn not_loaded(left_out: &LeftOut) -> NotLoaded {
 }
 
 /// The sources that the engine has now.
-fn loadable(content: &Content, images: &Contents, restored: &Restored) -> Vec<String> {
+fn loadable(document: &Document, images: &Contents, restored: &Restored) -> Vec<String> {
     let absent = |name: &str| {
         let image = images.image(name);
         image.is_none_or(|image| {
@@ -242,6 +244,6 @@ fn loadable(content: &Content, images: &Contents, restored: &Restored) -> Vec<St
             restored.left_out.iter().any(names)
         })
     };
-    let sources = content.sources.images.iter();
+    let sources = document.sources.images.iter();
     sources.filter(|name| !absent(name)).cloned().collect()
 }

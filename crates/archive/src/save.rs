@@ -3,25 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use larder_engine::api::Chains;
+use larder_bases::Record;
+use larder_builds::draft::{self, Draft};
+use larder_engine::api::{Chains, ImageSummary};
 use larder_engine::archive::{Contents, SavedImage};
+use larder_local::clock::now_ms;
+use larder_local::people::Voice;
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
+use larder_model::dockerfile::ImageConfigs;
 use larder_model::reference::ImageReference;
 use larder_store::catalog::Found;
-use larder_store::{ArchiveFacts, ArchiveWriter};
+use larder_store::{ArchiveFacts, ArchiveWriter, Objects};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::carried::Former;
-use super::content::{Content, Sources};
-use super::door::Door;
-use super::export::Export;
-use super::find::Usable;
-use super::note::JobNote;
-use super::{cache, carried, kept, stages, text};
-use crate::exit::{Done, Failure};
-use crate::report::Report;
-use crate::session::facts::now_ms;
+use crate::build::stages;
+use crate::document::{CacheFolder, Document, Sources};
+use crate::export::Export;
+use crate::find::{self, Usable};
+use crate::inline_cache::{self, Former};
+use crate::note::JobNote;
+use crate::{ArchiveError, Job, Result, build_cache, stale_bases, unchanged};
 
 /// What is to be saved.
 #[derive(Debug, Clone, Default)]
@@ -53,15 +56,12 @@ pub struct Saved {
 
 impl What {
     /// These images; of an engine whose classic builder finds steps by their parents, those too.
-    pub async fn named(door: &Door, names: &[String]) -> Done<Self> {
+    pub async fn named(job: &Job, names: &[String]) -> Result<Self> {
         let mut images = Vec::new();
         let mut ids = Vec::new();
         for name in names {
-            let found = door.engine.inspect(name).await.map_err(Failure::failed)?;
-            let Some(found) = found else {
-                return Err(Failure::input(format!(
-                    "the engine has no image {name:?}; `docker images` lists those it has"
-                )));
+            let Some(found) = job.engine.inspect(name).await? else {
+                return Err(ArchiveError::NoSuchImage(name.clone()));
             };
             let full = full_name(name, &found.id);
             let again = full == found.id && ids.contains(&found.id);
@@ -70,47 +70,39 @@ impl What {
             }
             ids.push(found.id);
         }
-        let all = if chains(door) == Chains::Parents {
-            let all = door.engine.with_parents(images.clone()).await;
-            all.map_err(Failure::failed)?
-        } else {
-            images.clone()
+        let all = match job.chains() {
+            Chains::Parents => job.engine.with_parents(images.clone()).await?,
+            Chains::Tops => images.clone(),
         };
-        let sources = Sources {
-            images,
-            cache: false,
-        };
-        Ok(Self {
-            images: all,
-            cache: None,
-            sources,
-        })
+        Ok(Self::images(all, images))
     }
 
     /// Every image of the engine but the bases.
-    pub async fn everything(door: &Door, bases: &[String]) -> Done<Self> {
-        let selected = door.engine.select(bases, chains(door)).await;
-        let mut selected = selected.map_err(Failure::failed)?;
+    pub async fn everything(job: &Job, bases: &[String]) -> Result<Self> {
+        let mut selected = job.engine.select(bases, job.chains()).await?;
         // Those of images that were restored: the ones that are saved get new ones.
         selected.images.retain(|name| !stages::is_companion(name));
-        let tops = door.engine.images(false).await.map_err(Failure::failed)?;
-        let is_top = |name: &&String| {
-            let of = |image: &larder_engine::api::ImageSummary| {
-                image.id == **name || image.tags.contains(*name)
-            };
-            tops.iter().any(of)
-        };
-        let mut images: Vec<String> = selected.images.iter().filter(is_top).cloned().collect();
+        let tops = job.engine.images(false).await?;
+        let mut sources: Vec<String> = selected
+            .images
+            .iter()
+            .filter(|name| tops.iter().any(|top| is_called(top, name)))
+            .cloned()
+            .collect();
         // Images of the same second are listed in any order.
-        images.sort();
-        Ok(Self {
+        sources.sort();
+        Ok(Self::images(selected.images, sources))
+    }
+
+    fn images(images: Vec<String>, sources: Vec<String>) -> Self {
+        Self {
+            images,
+            cache: None,
             sources: Sources {
-                images,
+                images: sources,
                 cache: false,
             },
-            images: selected.images,
-            cache: None,
-        })
+        }
     }
 
     /// Adds a folder with `BuildKit`'s cache.
@@ -122,6 +114,31 @@ impl What {
     fn is_empty(&self) -> bool {
         self.images.is_empty() && self.cache.is_none()
     }
+}
+
+fn is_called(image: &ImageSummary, name: &String) -> bool {
+    image.id == *name || image.tags.contains(name)
+}
+
+/// The names of the base images of a job's builds: whoever needs them gets them from their registry.
+pub fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
+    let noted = note.plan.as_ref().and_then(Record::from_value);
+    let plans = match noted {
+        Some(record) => record.plans,
+        None => draft::plans(drafts, &ImageConfigs::new()).unwrap_or_default(),
+    };
+    let images = plans.iter().flat_map(|named| &named.plan.images);
+    images.map(|image| image.reference.to_string()).collect()
+}
+
+/// What the job's builds depend on, as its archive keeps it: what the job noted, or what is known today.
+pub async fn plan(job: &Job, drafts: &[Draft], note: &JobNote, voice: &dyn Voice) -> Option<Value> {
+    if note.plan.is_some() {
+        return note.plan.clone();
+    }
+    let objects = job.objects().ok()?;
+    let today = stale_bases::today(&job.project, objects, drafts, None, voice).await;
+    today?.to_value().ok()
 }
 
 /// An image's name as the engine lists it, with its tag; its whole id if it was named by that.
@@ -137,91 +154,68 @@ fn full_name(name: &str, id: &str) -> String {
     parsed.map_or_else(|_| name.to_owned(), |it| it.or_latest().familiar())
 }
 
-fn chains(door: &Door) -> Chains {
-    if door.engine.about().trusts_loaded_parents() {
-        Chains::Parents
-    } else {
-        Chains::Tops
-    }
-}
-
-/// Stores and publishes. `plan` is what the job's builds depended on.
+/// Stores and publishes, and forgets the job's note. `plan` is what the job's builds depended on.
 pub async fn save(
-    door: &Door,
-    parent: Option<Usable>,
+    job: &Job,
     what: &What,
     note: &JobNote,
-    plan: Option<serde_json::Value>,
-    report: &Report,
-) -> Result<Saved, String> {
+    plan: Option<Value>,
+    voice: &dyn Voice,
+) -> Result<Saved> {
+    let objects = job.objects()?;
+    let parent = find::parent(job, objects, note.archive, voice).await?;
     if what.is_empty() {
-        return Err("the engine has no image to save; build one first, or name one".to_owned());
+        return Err(ArchiveError::NothingToSave);
     }
     let started = Instant::now();
-    let (found, content) = match parent {
-        Some(usable) => (Some(usable.found), Some(usable.content)),
+    let (found, former) = match parent {
+        Some(Usable { found, document }) => (Some(found), document.images()?),
         None => (None, None),
     };
-    let former = content.as_ref().map(Content::images).transpose()?.flatten();
-    let mut writer = ArchiveWriter::new(door.objects.clone(), found.clone());
-    let images = match &what.images[..] {
-        [] => None,
-        names => {
-            let document = found.as_ref().map(|found| &found.document);
-            let parent = document.zip(former.as_ref());
-            Some(take_images(door, names, parent, &mut writer, report).await?)
-        }
+    let mut save = Save {
+        job,
+        objects,
+        writer: ArchiveWriter::new(objects.clone(), found.clone()),
+        voice,
     };
-    let kept = match &what.cache {
-        Some(folder) => Some(take_cache(folder, &mut writer).await?),
-        None => None,
+    let contents = save.contents(what, found.as_ref(), former.as_ref()).await?;
+    let document = Document::new(contents.images.as_ref(), contents.cache, contents.sources);
+    let new = document.to_value();
+    let mut saved = Saved {
+        archive: None,
+        parent: found.as_ref().map(|found| found.id),
+        sibling: false,
+        images: contents.images.map_or(0, |images| images.images.len()),
+        statistics: Statistics::default(),
+        ms: 0,
     };
-    let count = images.as_ref().map_or(0, |images| images.images.len());
-    let mut sources = what.sources.clone();
-    let companions = images.iter().flat_map(carried::names).cloned();
-    sources.images.extend(companions);
-    let new = Content::new(images.as_ref(), kept, sources).to_value();
-    let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let parent_id = found.as_ref().map(|found| found.id);
-    if let Some(found) = found.as_ref().filter(|found| unchanged(found, door, &new)) {
-        return Ok(Saved {
-            archive: None,
-            parent: parent_id,
-            sibling: false,
-            images: count,
-            statistics: Statistics {
-                blob_bytes: found.document.statistics.blob_bytes,
-                ..Statistics::default()
-            },
-            ms: ms(),
-        });
+    if let Some(found) = found.as_ref().filter(|found| unchanged(found, job, &new)) {
+        saved.statistics.blob_bytes = found.document.statistics.blob_bytes;
+    } else {
+        let facts = ArchiveFacts {
+            lineage: job.lineage.clone(),
+            created_ms: now_ms(),
+            engine: job.engine_record(),
+            larder: env!("CARGO_PKG_VERSION").to_owned(),
+            contents: new,
+            measured: measured(found.as_ref().map(|found| &found.document), note),
+            plan,
+        };
+        let published = save.writer.finish(facts).await?;
+        saved.archive = Some(published.id);
+        saved.sibling = published.document.sibling;
+        saved.statistics = published.document.statistics;
     }
-    let measured = measured(found.as_ref().map(|found| &found.document), note);
-    let facts = ArchiveFacts {
-        lineage: door.lineage.clone(),
-        created_ms: now_ms(),
-        engine: door.engine_record(),
-        larder: env!("CARGO_PKG_VERSION").to_owned(),
-        contents: new,
-        measured,
-        plan,
-    };
-    let published = writer.finish(facts).await.map_err(text)?;
-    Ok(Saved {
-        archive: Some(published.id),
-        parent: parent_id,
-        sibling: published.document.sibling,
-        images: count,
-        statistics: published.document.statistics,
-        ms: ms(),
-    })
+    saved.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    job.note.remove();
+    Ok(saved)
 }
 
 /// What jobs of this lineage measured, with what this one did.
 fn measured(parent: Option<&Archive>, note: &JobNote) -> Measured {
     let mut measured = parent.map_or_else(Measured::default, |parent| parent.measured);
-    let since_ready = || Some(now_ms().saturating_sub(note.ready_ms?));
-    let Some(build_ms) = note.build_ms.or_else(since_ready) else {
+    let since_ready = note.ready_ms.map(|ready| now_ms().saturating_sub(ready));
+    let Some(build_ms) = note.build_ms.or(since_ready) else {
         return measured;
     };
     if note.restored {
@@ -233,13 +227,12 @@ fn measured(parent: Option<&Archive>, note: &JobNote) -> Measured {
     measured
 }
 
-fn unchanged(parent: &Found<Archive>, door: &Door, new: &serde_json::Value) -> bool {
-    let same = || in_order(&parent.document.contents) == in_order(new);
-    parent.document.lineage == door.lineage && same()
+fn unchanged(parent: &Found<Archive>, job: &Job, new: &Value) -> bool {
+    parent.document.lineage == job.lineage && in_order(&parent.document.contents) == in_order(new)
 }
 
 /// Contents with their images in the order of their ids: engines export them in any order.
-fn in_order(contents: &serde_json::Value) -> serde_json::Value {
+fn in_order(contents: &Value) -> Value {
     let mut contents = contents.clone();
     if let Some(images) = contents["images"]["images"].as_array_mut() {
         images.sort_by_key(|image| image["id"].to_string());
@@ -247,46 +240,80 @@ fn in_order(contents: &serde_json::Value) -> serde_json::Value {
     contents
 }
 
-/// Takes over what the parent archive holds, and the rest from the engine.
-async fn take_images(
-    door: &Door,
-    names: &[String],
-    parent: Option<(&Archive, &Contents)>,
-    writer: &mut ArchiveWriter,
-    report: &Report,
-) -> Result<Contents, String> {
-    let parent = parent.filter(|(_, former)| former.image_store == door.image_store());
-    let export = Export {
-        engine: &door.engine,
-        chains: chains(door),
-        former: parent.map(|(_, former)| former),
-        report,
-    };
-    let Some((archive, former)) = parent else {
-        return Ok(export.take(names, writer).await?.0);
-    };
-    let is_held = |name: &str, size| writer.has(name) == Some(size);
-    let split = kept::split(&door.engine, chains(door), names, former, is_held).await;
-    let mut split = split.map_err(text)?;
-    let before = Former::new(archive, former, &door.lineage, &door.objects);
-    split.kept.extend(before.companions(&split.kept));
-    for blob in split.kept.iter().flat_map(SavedImage::blobs) {
-        writer.keep(blob);
-    }
-    let kept = former.only(split.kept).map_err(text)?;
-    if split.export.is_empty() {
-        return Ok(kept);
-    }
-    let (mut new, documents) = export.take(&split.export, writer).await?;
-    before.carry_on(&mut new, &documents, writer).await?;
-    kept.and(new).map_err(text)
+/// What an archive will hold.
+struct New {
+    images: Option<Contents>,
+    cache: Option<CacheFolder>,
+    sources: Sources,
 }
 
-async fn take_cache(
-    folder: &Path,
-    writer: &mut ArchiveWriter,
-) -> Result<super::content::CacheFolder, String> {
-    cache::save(folder, writer)
-        .await
-        .map_err(|error| format!("the build cache in {}: {error}", folder.display()))
+/// A save that is under way.
+struct Save<'a> {
+    job: &'a Job,
+    objects: &'a Objects,
+    writer: ArchiveWriter,
+    voice: &'a dyn Voice,
+}
+
+impl Save<'_> {
+    /// Stores what is to be saved, but for what the parent archive holds.
+    async fn contents(
+        &mut self,
+        what: &What,
+        found: Option<&Found<Archive>>,
+        former: Option<&Contents>,
+    ) -> Result<New> {
+        let images = if what.images.is_empty() {
+            None
+        } else {
+            let parent = found.map(|found| &found.document).zip(former);
+            Some(self.images(&what.images, parent).await?)
+        };
+        let cache = match &what.cache {
+            Some(folder) => Some(build_cache::save(folder, &mut self.writer).await?),
+            None => None,
+        };
+        let mut sources = what.sources.clone();
+        let companions = images.iter().flat_map(inline_cache::names);
+        sources.images.extend(companions.cloned());
+        Ok(New {
+            images,
+            cache,
+            sources,
+        })
+    }
+
+    /// Takes over what the parent archive holds, and the rest from the engine.
+    async fn images(
+        &mut self,
+        names: &[String],
+        parent: Option<(&Archive, &Contents)>,
+    ) -> Result<Contents> {
+        let job = self.job;
+        let parent = parent.filter(|(_, former)| former.image_store == job.image_store());
+        let export = Export {
+            engine: &job.engine,
+            chains: job.chains(),
+            former: parent.map(|(_, former)| former),
+            voice: self.voice,
+        };
+        let writer = &mut self.writer;
+        let Some((archive, former)) = parent else {
+            return Ok(export.take(names, writer).await?.0);
+        };
+        let is_held = |name: &str, size| writer.has(name) == Some(size);
+        let mut split = unchanged::split(&job.engine, job.chains(), names, former, is_held).await?;
+        let before = Former::new(archive, former, &job.lineage, self.objects);
+        split.kept.extend(before.companions(&split.kept));
+        for blob in split.kept.iter().flat_map(SavedImage::blobs) {
+            writer.keep(blob);
+        }
+        let kept = former.only(split.kept)?;
+        if split.export.is_empty() {
+            return Ok(kept);
+        }
+        let (mut new, documents) = export.take(&split.export, writer).await?;
+        before.carry_on(&mut new, &documents, writer).await?;
+        Ok(kept.and(new)?)
+    }
 }

@@ -1,44 +1,45 @@
 //! Saved images whose base image has moved since: their layers cannot be hit by a build that starts
 //! from today's.
 
+use std::time::Duration;
+
+use larder_bases::{Asking, Known, Project, Record, Shared, images};
+use larder_builds::draft::{self, Draft};
 use larder_engine::archive::SavedImage;
+use larder_local::people::Voice;
+use larder_model::dockerfile::ImageConfigs;
 use larder_store::Objects;
 
-use crate::plan::draft::{self, Draft};
-use crate::plan::images;
-use crate::plan::record::Record;
-use crate::plan::shared::Shared;
-use crate::report::Report;
-use crate::session::fresh;
-use crate::settings::Settings;
+/// The most time that registries are given.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// A base image that is not what it was when images were saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MovedBase {
+pub(crate) struct MovedBase {
     /// Its short name: `ruby:3.3`.
-    pub name: String,
+    pub(crate) name: String,
     /// The chain id of the layers that it had.
     chain: String,
 }
 
 /// What a job's builds depend on today. What cannot be had is a warning.
-pub async fn today(
-    settings: &Settings,
+pub(crate) async fn today(
+    project: &Project,
     objects: &Objects,
     drafts: &[Draft],
     before: Option<&Record>,
-    report: &Report,
+    voice: &dyn Voice,
 ) -> Option<Record> {
     if drafts.is_empty() {
         return None;
     }
-    let shared = Shared::new(objects.clone(), settings);
-    let asking = fresh::asking(settings.fresh, &settings.registries, &shared);
+    let shared = Shared::new(objects.clone(), project);
+    let asking = Asking::by_policy(project, &shared, ASK_LIMIT);
     let known = before.map_or(&[][..], |record| &record.images);
     match images::resolve(drafts, &asking, known).await {
         Ok(resolved) => {
             for unknown in &resolved.answers.unknown {
-                report.warning(&format!(
+                voice.warning(&format!(
                     "{} is not compared with its registry: {}",
                     unknown.reference.familiar(),
                     unknown.why
@@ -50,15 +51,17 @@ pub async fn today(
             Some(Record::new(resolved.plans, resolved.answers.known))
         }
         Err(fault) => {
-            report.warning(&format!("its base images are not looked at: {fault}"));
-            let plans = draft::plans(drafts, &larder_model::dockerfile::ImageConfigs::new());
-            plans.ok().map(|plans| Record::new(plans, Vec::new()))
+            voice.warning(&format!(
+                "cannot plan the job's builds, so their base images are not checked: {fault}"
+            ));
+            let plans = draft::plans(drafts, &ImageConfigs::new()).ok()?;
+            Some(Record::new(plans, Vec::new()))
         }
     }
 }
 
 /// The base images of both records that are not what they were.
-pub fn bases(before: &Record, today: &Record) -> Vec<MovedBase> {
+pub(crate) fn bases(before: &Record, today: &Record) -> Vec<MovedBase> {
     let moved = today.images.iter().filter_map(|now| {
         let same_name = |then: &&_| same_image(then, now);
         let then = before.images.iter().find(same_name)?;
@@ -71,12 +74,12 @@ pub fn bases(before: &Record, today: &Record) -> Vec<MovedBase> {
     moved.collect()
 }
 
-fn same_image(one: &crate::plan::record::Known, other: &crate::plan::record::Known) -> bool {
+fn same_image(one: &Known, other: &Known) -> bool {
     one.reference == other.reference && one.platform == other.platform
 }
 
 /// Why an image is not worth loading, as part of a sentence.
-pub fn unwanted(image: &SavedImage, moved: &[MovedBase]) -> Option<String> {
+pub(crate) fn unwanted(image: &SavedImage, moved: &[MovedBase]) -> Option<String> {
     if moved.is_empty() {
         return None;
     }

@@ -6,16 +6,16 @@ use larder_engine::archive::{Contents, SavedImage};
 
 /// What is to be saved, as the parent archive sees it.
 #[derive(Debug, Default)]
-pub struct Split {
+pub(crate) struct Split {
     /// What the engine must export: names and ids.
-    pub export: Vec<String>,
+    pub(crate) export: Vec<String>,
     /// What the parent archive holds, with the names that were asked for.
-    pub kept: Vec<SavedImage>,
+    pub(crate) kept: Vec<SavedImage>,
 }
 
 /// Asks the engine which images are meant. `is_held` says whether the parent archive has a blob of
 /// that name and size.
-pub async fn split(
+pub(crate) async fn split(
     engine: &Remote,
     chains: Chains,
     names: &[String],

@@ -3,7 +3,9 @@
 pub mod draft;
 pub mod fault;
 mod named_plan;
+mod request;
 
 pub use draft::Draft;
 pub use fault::Fault;
 pub use named_plan::NamedPlan;
+pub use request::Request;

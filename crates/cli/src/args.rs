@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Print warnings and errors only.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Log more: each step, twice for each request, three times for libraries too.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -402,4 +405,18 @@ pub struct Completions {
 pub struct Man {
     /// Page of one verb instead of the overview.
     pub verb: Option<String>,
+}
+
+impl From<larder_builds::Request> for Build {
+    fn from(request: larder_builds::Request) -> Self {
+        Self {
+            context: request.context,
+            file: request.file,
+            target: request.target,
+            platform: request.platform,
+            build_arg: request.build_arg,
+            build_context: request.build_context,
+            ..Self::default()
+        }
+    }
 }

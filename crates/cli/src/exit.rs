@@ -8,17 +8,20 @@
 //! | 3 | the machine lacks something that Larder needs |
 //! | any | `run`: the exit code of the command, 128 + the signal that ended it, 126 or 127 if it could not be started; `build`: that of `docker build` |
 
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
 
+use larder_archive::ArchiveError;
+use larder_builds::Fault;
 use larder_engine::EngineError;
+use larder_local::people::Blame;
+use larder_session::SessionError;
+use larder_session::protocol::Failed;
 use larder_store::StoreError;
-use larder_volume::VolumeError;
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 
 /// Whose fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Ours, the store's or the engine's.
     Failed,
@@ -31,7 +34,7 @@ pub enum Kind {
 }
 
 /// A failure that ends a command.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// Whose fault it is.
@@ -84,32 +87,70 @@ impl Failure {
     }
 }
 
-impl From<VolumeError> for Failure {
-    fn from(error: VolumeError) -> Self {
-        match error {
-            VolumeError::Missing { .. } => Self::machine(error),
-            _ => Self::failed(error),
+impl From<Blame> for Kind {
+    fn from(blame: Blame) -> Self {
+        match blame {
+            Blame::Ours => Self::Failed,
+            Blame::Input => Self::Input,
+            Blame::Machine => Self::Machine,
         }
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        Self::new(failed.blame.into(), failed.message)
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Self::new(error.blame().into(), error)
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        Self::new(error.blame().into(), error)
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Location { .. } => Self::input(error),
-            _ => Self::failed(error),
-        }
+        SessionError::from(error).into()
     }
 }
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::UnknownValue { .. } => Self::input(error),
-            EngineError::ProgramMissing { .. } | EngineError::TakeoverRefused { .. } => {
-                Self::machine(error)
-            }
-            _ => Self::failed(error),
-        }
+        SessionError::from(error).into()
     }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::input(fault)
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::option(failure.message)
+    }
+}
+
+/// With `--strict`, a job that could not be saved has failed.
+pub fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
+    match trouble {
+        Some(why) if strict => Err(Failure::failed(format!("nothing saved: {why} (--strict)"))),
+        _ => Ok(()),
+    }
+}
+
+/// A command's exit code, as a shell has it.
+pub fn code_of(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

@@ -4,22 +4,25 @@
 //! says on the way goes to standard error, so that `larder run` leaves its command's output alone.
 
 mod archive;
+pub mod logs;
 pub mod table;
 
+use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use larder_bases::Project;
+use larder_local::files;
+use larder_local::people::{Progress, Voice};
 use larder_model::limits::BLOCK_BYTES;
+use larder_session::facts::{Job, Moved, NotSaved, Restored, Saved};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::exit::{Done, Failure};
-use crate::session::facts::{Job, Moved, Restored, Saved};
-use crate::session::protocol::{Event, Progress};
 
 /// How often a line that lives is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -62,18 +65,6 @@ impl Report {
         }
     }
 
-    /// A sentence.
-    pub fn note(&self, text: &str) {
-        if !self.quiet {
-            self.line(&format!("larder: {text}"));
-        }
-    }
-
-    /// A sentence about something that went wrong and does not stop the job.
-    pub fn warning(&self, text: &str) {
-        self.line(&format!("larder: warning: {text}"));
-    }
-
     /// The last words of a command that failed.
     pub fn failure(&self, failure: &Failure) {
         self.line(&format!("larder: error: {failure}"));
@@ -113,70 +104,8 @@ impl Report {
         // There is nobody left to tell that nobody reads it.
         let print = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.live {
-            Some(bar) => bar
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .suspend(print),
+            Some(bar) => bar.lock().suspend(print),
             None => print(),
-        }
-    }
-
-    /// Shows what the background process says on the way.
-    pub fn event(&self, event: &Event) {
-        match event {
-            Event::Note(text) => self.note(text),
-            Event::Warning(text) => self.warning(text),
-            Event::Progress(progress) => self.progress(*progress),
-            _ => {}
-        }
-    }
-
-    fn progress(&self, progress: Progress) {
-        let Some(bar) = &self.live else { return };
-        let mut bar = bar
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if bar.is_hidden() {
-            let style = ProgressStyle::with_template("larder: saving {bar:30} {percent} % {msg}");
-            *bar = ProgressBar::new(progress.total).with_style(style.expect("a valid template"));
-        }
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        bar.set_message(format!("{} stored", HumanBytes(progress.stored_bytes)));
-    }
-
-    /// Shows how many bytes a verb has moved, on a terminal.
-    pub fn moved(&self, verb: &str, bytes: u64) {
-        let Some(bar) = &self.live else { return };
-        let mut bar = bar
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if bar.is_hidden() {
-            *bar = ProgressBar::new_spinner();
-        }
-        bar.set_message(format!("larder: {verb} {}", HumanBytes(bytes)));
-        bar.tick();
-    }
-
-    /// Shows that something goes on, and for how long, on a terminal.
-    pub fn begin(&self, doing: &str) {
-        let Some(bar) = &self.live else { return };
-        let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
-        let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));
-        spinner.set_message(doing.to_owned());
-        spinner.enable_steady_tick(TICK);
-        *bar.lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = spinner;
-    }
-
-    /// Takes what was shown of progress away.
-    pub fn clear_progress(&self) {
-        if let Some(bar) = &self.live {
-            let mut bar = bar
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            bar.finish_and_clear();
-            *bar = ProgressBar::hidden();
         }
     }
 
@@ -208,7 +137,7 @@ impl Report {
 
     /// Says what a session ended in.
     pub fn down(&self, job: &Job) {
-        self.clear_progress();
+        self.progress(Progress::Over);
         let fetched = format!(
             "fetched {} in {} requests",
             HumanBytes(job.fetched.bytes),
@@ -216,10 +145,40 @@ impl Report {
         );
         match (&job.saved, &job.not_saved) {
             (Some(saved), _) => self.note(&format!("{}; {fetched}", saved_text(job, saved))),
-            (None, Some(why)) if why == "asked not to" => self.note("nothing saved, as asked"),
-            (None, Some(why)) => self.warning(&format!("nothing saved: {why}")),
-            (None, None) => self.note(&format!("nothing changed, nothing saved; {fetched}")),
+            (None, Some(NotSaved::Because(why))) => self.warning(&format!("nothing saved: {why}")),
+            (None, Some(NotSaved::Asked) | None) => self.note("nothing saved, as asked"),
         }
+    }
+
+    /// A fault of the cache is a miss, said in one line: `what` did not happen, and why. With `--strict` it
+    /// is a failure.
+    pub fn or_miss<T, E: Display>(
+        &self,
+        what: &str,
+        strict: bool,
+        result: Result<T, E>,
+    ) -> Done<Option<T>> {
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if strict => Err(Failure::failed(format!("{what}: {error} (--strict)"))),
+            Err(error) => {
+                self.warning(&format!("{what}: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Says that a session which was there before is for something else than what is asked for now.
+    pub fn others(&self, job: &Job, project: &Project) {
+        if job.is_of(project) {
+            return;
+        }
+        let asked = project.descent.lineage(&job.lineage.compatibility);
+        self.warning(&format!(
+            "the session that runs is for {} in {}, not for {asked} in {}; with another --state folder \
+             both can run",
+            job.lineage, job.store, project.store
+        ));
     }
 
     /// Says that a session goes on: so many use it beside who started it.
@@ -228,7 +187,9 @@ impl Report {
             0 => "its other user".to_owned(),
             _ => format!("the last of its {} other users", others + 1),
         };
-        self.note(&format!("the session stays up: {who} ends it"));
+        self.note(&format!(
+            "the session keeps running: {who} will save and end it"
+        ));
     }
 
     /// Writes a report to a file, whole or not at all; `-` is standard output.
@@ -238,25 +199,66 @@ impl Report {
             self.answer(&text);
             return Ok(());
         }
-        write_file(path, format!("{text}\n").as_bytes())
+        files::write_public(path, format!("{text}\n").as_bytes())
             .map_err(|error| Failure::input(format!("--json {}: {error}", path.display())))
     }
 }
 
-/// Writes a file, whole or not at all: half a key would be another key. What is there and is no
-/// file, such as a pipe, a link or `/dev/stdout`, stays what it is and is written to.
-pub fn write_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    if std::fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
-        return std::fs::write(path, content);
+impl Voice for Report {
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            self.line(&format!("larder: {text}"));
+        }
     }
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    let mut file = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
-    file.write_all(content)?;
-    // Other users' steps read it too; a temporary file is its owner's alone.
-    let mode = std::fs::Permissions::from_mode(0o644);
-    file.as_file().set_permissions(mode)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+
+    fn warning(&self, text: &str) {
+        self.line(&format!("larder: warning: {text}"));
+    }
+
+    fn progress(&self, progress: Progress) {
+        let Some(bar) = &self.live else { return };
+        let mut bar = bar.lock();
+        match progress {
+            Progress::Begun(doing) => *bar = spinner(doing),
+            Progress::Moved { doing, bytes } => {
+                if bar.is_hidden() {
+                    *bar = ProgressBar::new_spinner();
+                }
+                bar.set_message(format!("larder: {doing} {}", HumanBytes(bytes)));
+                bar.tick();
+            }
+            Progress::Saving {
+                done,
+                total,
+                stored_bytes,
+            } => {
+                if bar.is_hidden() {
+                    *bar = saving_bar();
+                }
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(format!("{} stored", HumanBytes(stored_bytes)));
+            }
+            Progress::Over => {
+                bar.finish_and_clear();
+                *bar = ProgressBar::hidden();
+            }
+        }
+    }
+}
+
+/// A line that says that something goes on, and for how long.
+fn spinner(doing: String) -> ProgressBar {
+    let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
+    let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));
+    spinner.set_message(doing);
+    spinner.enable_steady_tick(TICK);
+    spinner
+}
+
+fn saving_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("larder: saving {bar:30} {percent} % {msg}");
+    ProgressBar::new(0).with_style(style.expect("a valid template"))
 }
 
 fn restored_text(job: &Job, restored: &Restored) -> String {

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
+use larder_bases::images::{self, Answers, Asking};
+use larder_bases::last::LastError;
+use larder_bases::{Known, Last, Shared};
+use larder_builds::{Draft, Fault, NamedPlan};
+use larder_engine::program::{self, Compatibility};
+use larder_local::clock::now_ms;
+use larder_local::people::Voice as _;
 use larder_model::diff::{Diff, diff};
 use larder_model::key::Key;
 use larder_model::plan::Plan;
 
-use super::draft::Draft;
-use super::fault::Fault;
-use super::images::{self, Answers, Asking};
-use super::last::{self, Last};
-use super::record::{Known, NamedPlan};
-use super::shared::Shared;
 use crate::args::Build;
 use crate::exit::Failure;
 use crate::report::Report;
-use crate::session::facts::now_ms;
 use crate::settings::{Settings, period};
 
 /// The most time that registries are given by a command.
@@ -42,13 +42,14 @@ impl Survey {
         build: &Build,
         with_last: bool,
     ) -> Result<Self, Fault> {
-        let max_age = build.max_age.as_deref();
-        let shared = Shared::of(settings);
+        let project = settings.project();
+        let shared = Shared::of(project);
         let asking = Asking {
-            registries: &settings.registries,
-            max_age: max_age
-                .map(|text| period::parse("--max-age", text))
-                .transpose()?,
+            registries: &project.registries,
+            max_age: match &build.max_age {
+                Some(text) => Some(period::parse("--max-age", text)?),
+                None => None,
+            },
             offline: build.offline,
             deadline: DEADLINE,
             now_ms: now_ms(),
@@ -56,12 +57,12 @@ impl Survey {
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| Fault::option(error.to_string()))?;
+            .build()
+            .map_err(|error| Fault::option(error.to_string()))?;
         let (resolved, last) = runtime.block_on(async {
             let last = async {
                 if with_last {
-                    last::find(settings, build.offline).await
+                    last(settings, build.offline).await
                 } else {
                     Ok(None)
                 }
@@ -77,8 +78,8 @@ impl Survey {
             runtime.block_on(news.publish());
         }
         let mut warnings = answers.warnings.clone();
-        let last = last.unwrap_or_else(|why| {
-            warnings.push(why);
+        let last = last.unwrap_or_else(|error| {
+            warnings.push(error.to_string());
             None
         });
         Ok(Self {
@@ -132,6 +133,30 @@ impl Survey {
         let plans: Vec<Plan> = self.plans.iter().map(|named| named.plan.clone()).collect();
         Key::of_all(&plans)
     }
+}
+
+/// The snapshot that the next job would restore. Offline, only a store that is a folder is looked at, and
+/// the machine's engine is not asked for its version: any engine's snapshot counts then.
+async fn last(settings: &Settings, offline: bool) -> Result<Option<Last>, LastError> {
+    let project = settings.project();
+    if offline && project.store.location().as_folder().is_none() {
+        return Ok(None);
+    }
+    let compatibility = if offline {
+        None
+    } else {
+        own_compatibility(settings).await
+    };
+    Last::find(project, compatibility).await
+}
+
+/// What this machine's engine can restore. Planning is for machines without an engine too.
+async fn own_compatibility(settings: &Settings) -> Option<String> {
+    let path = settings.session.path.clone();
+    let probed = tokio::task::spawn_blocking(move || program::probe(&path)).await;
+    let program = probed.expect("probing does not panic").ok()?;
+    let store = settings.session.image_store(&program);
+    Some(Compatibility::of(&program, store).to_string())
 }
 
 /// Says what is wrong with a build's files, to programs too.

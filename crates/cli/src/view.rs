@@ -1,14 +1,14 @@
 //! How builds are shown: as JSON and as tables.
 
 use comfy_table::Table;
+use larder_builds::NamedPlan;
+use larder_local::clock::now_ms;
 use larder_model::dockerfile::Origin;
 use larder_model::plan::{Plan, PlannedImage, PlannedStage};
 use serde_json::{Value, json};
 
-use super::record::NamedPlan;
-use super::survey::Survey;
 use crate::report::{age, table};
-use crate::session::facts::now_ms;
+use crate::survey::Survey;
 
 /// The JSON form of `larder plan`: of one build the plan itself, of several a list.
 pub fn json(survey: &Survey, key: &str) -> Value {

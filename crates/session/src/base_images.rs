@@ -110,7 +110,9 @@ impl Planning {
                 Err(fault) => {
                     warn(
                         events,
-                        format!("cannot plan the job's builds, so their base images are not checked: {fault}"),
+                        format!(
+                            "cannot plan the job's builds, so their base images are not checked: {fault}"
+                        ),
                     );
                     self.unresolved()
                 }

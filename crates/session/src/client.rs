@@ -71,9 +71,7 @@ pub fn connect(place: &Place, request: Request) -> Result<Option<UnixStream>> {
     line.push(b'\n');
     let written = stream.set_read_timeout(Some(SILENCE));
     match written.and_then(|()| stream.write_all(&line)) {
-        Err(error) if !is_hang_up(&error) => {
-            Err(SessionError::io("write to the session")(error))
-        }
+        Err(error) if !is_hang_up(&error) => Err(SessionError::io("write to the session")(error)),
         _ => Ok(Some(stream)),
     }
 }
@@ -123,11 +121,7 @@ fn spawn(request: &JobRequest) -> io::Result<ChildStdout> {
         .spawn()?;
     let text = serde_json::to_vec(request).expect("settings have a JSON form");
     // Dropped behind this line: the process reads until its input ends.
-    child
-        .stdin
-        .take()
-        .expect("it is piped")
-        .write_all(&text)?;
+    child.stdin.take().expect("it is piped").write_all(&text)?;
     Ok(child.stdout.take().expect("it is piped"))
 }
 

@@ -101,6 +101,9 @@ pub enum SessionError {
     /// The session answered another question.
     #[error("the session said {0:?}")]
     Unexpected(Box<Event>),
+    /// The docker command line does not take our context.
+    #[error("`docker context use larder` failed")]
+    NoContext,
     /// What went wrong is only a warning without `--strict`.
     #[error("{0} (--strict)")]
     Strict(String),

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use larder_bases::Project;
 use larder_engine::{Choice, EngineFacts};
 use larder_model::digest::SnapshotId;
 use larder_model::lineage::Lineage;
@@ -38,6 +39,22 @@ pub struct Job {
     pub command: Option<Command>,
 }
 
+impl Job {
+    /// Whether the job continues this project's lineage, in its store.
+    pub fn is_of(&self, project: &Project) -> bool {
+        let lineage = project.descent.lineage(&self.lineage.compatibility);
+        self.lineage == lineage && self.store == project.store.to_string()
+    }
+
+    /// What went wrong with saving, unless nobody wanted it saved.
+    pub fn trouble(&self) -> Option<&str> {
+        match self.not_saved.as_ref()? {
+            NotSaved::Asked => None,
+            NotSaved::Because(why) => Some(why),
+        }
+    }
+}
+
 /// Why a job's volume was not saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,16 +63,6 @@ pub enum NotSaved {
     Asked,
     /// A doubt or a failure, as part of a sentence.
     Because(String),
-}
-
-impl NotSaved {
-    /// What went wrong, unless nobody wanted it saved.
-    pub fn trouble(&self) -> Option<&str> {
-        match self {
-            Self::Asked => None,
-            Self::Because(why) => Some(why),
-        }
-    }
 }
 
 /// The engine of a job.

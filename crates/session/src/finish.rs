@@ -12,18 +12,19 @@ use std::time::Duration;
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_engine::{Shape, holders};
+use larder_local::clock::now_ms;
+use larder_local::people::{Progress, Voice as _};
+use larder_model::digest::{HotListId, SnapshotId};
+use larder_model::limits::BLOCK_BYTES;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_model::{address, hot};
-use larder_store::packer::PackProgress;
-use larder_store::{StoreError, catalog};
+use larder_store::{Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
 
-use super::events::Events;
-use super::facts::{Fetched, Job, Saved, Timer, now_ms};
-use super::leftovers;
-use super::protocol::{Event, Progress};
-use super::restore;
-use super::start::Live;
+use crate::events::Events;
+use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
+use crate::leftovers;
+use crate::start::Live;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -33,37 +34,37 @@ const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Ends a session. Whatever goes wrong, the job's report comes back, and says it.
-pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
+pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     let mut timer = Timer::start();
-    let said = live.job.warnings.len();
-    let mut doubt = live.cannot_save.take();
-    if discard {
-        doubt = Some("asked not to".to_owned());
-    }
-    let sealed = close(&mut live, &mut doubt, &mut timer).await;
+    let mut doubt = if discard {
+        Some(NotSaved::Asked)
+    } else {
+        live.cannot_save.take()
+    };
+    let sealed = close(&mut live, &mut doubt, events, &mut timer).await;
     let plan = live.planning.record(events).await;
-    let given_back = live.parts.give_back();
     let saved = async {
-        match (&doubt, &sealed) {
+        match (doubt, &sealed) {
+            (Some(doubt), _) => Err(doubt),
+            (None, None) => Err(because("the volume was not sealed")),
             (None, Some(seal)) => {
-                save(&live.job, plan, seal, &live.objects, events, &mut timer).await
+                let save = Save {
+                    job: &live.job,
+                    seal,
+                    objects: &live.objects,
+                };
+                save.run(plan, events, &mut timer).await
             }
-            _ => Err(doubt
-                .clone()
-                .unwrap_or_else(|| "the volume was not sealed".to_owned())),
         }
     };
-    let (given_back, saved) = tokio::join!(given_back, saved);
+    let (given_back, saved) = tokio::join!(live.parts.give_back(), saved);
     let mut job = live.job;
     match saved {
-        Ok(saved) => job.saved = saved,
+        Ok(saved) => job.saved = Some(saved),
         Err(why) => job.not_saved = Some(why),
     }
-    if let Err(failure) = given_back {
-        job.warnings.push(failure.to_string());
-    }
-    for warning in job.warnings.split_off(said) {
-        events.emit(&Event::Warning(warning));
+    if let Err(error) = given_back {
+        events.warning(&error.to_string());
     }
     job.warnings.extend(events.take_warnings());
     if let Some(seal) = &sealed {
@@ -74,18 +75,27 @@ pub async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     job
 }
 
+fn because(why: impl ToString) -> NotSaved {
+    NotSaved::Because(why.to_string())
+}
+
 /// Brings engine and volume to rest; every reason not to save ends up in `doubt`, the first one wins.
-async fn close(live: &mut Live, doubt: &mut Option<String>, timer: &mut Timer) -> Option<Seal> {
+async fn close(
+    live: &mut Live,
+    doubt: &mut Option<NotSaved>,
+    events: &Events,
+    timer: &mut Timer,
+) -> Option<Seal> {
     if doubt.is_none() {
-        quiesce(live).await;
+        quiesce(live, events).await;
     }
     timer.phase("quiesce");
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
     if !stopped.is_clean() {
-        doubt.get_or_insert(format!(
+        doubt.get_or_insert(because(format_args!(
             "the engine did not end in order (dockerd: {:?}, containerd: {:?})",
             stopped.dockerd, stopped.containerd
-        ));
+        )));
     }
     timer.phase("stop");
     let volume = live.parts.take_volume();
@@ -93,13 +103,13 @@ async fn close(live: &mut Live, doubt: &mut Option<String>, timer: &mut Timer) -
     let holders = tokio::task::spawn_blocking(move || holders::end_holders(device, HOLDERS_LIMIT));
     let stuck = holders.await.expect("looking for processes does not panic");
     if let Some(process) = stuck.first() {
-        doubt.get_or_insert(format!(
+        doubt.get_or_insert(because(format_args!(
             "process {} holds the volume and does not end",
             process.pid
-        ));
+        )));
     }
     if doubt.is_none() {
-        scrub_volume(live, doubt).await;
+        *doubt = scrub_volume(live, events).await;
     }
     timer.phase("scrub");
     let fault = volume.fault();
@@ -107,18 +117,18 @@ async fn close(live: &mut Live, doubt: &mut Option<String>, timer: &mut Timer) -
     timer.phase("close");
     if let (Some(fault), Some(restored)) = (fault.filter(|fault| fault.damage), &live.job.restored)
     {
-        restore::mark(&live.objects, restored.snapshot, &fault.why).await;
+        catalog::mark(&live.objects, restored.snapshot, &fault.why).await;
     }
     match closed {
         Ok(seal) => Some(seal),
         Err(error) => {
-            doubt.get_or_insert(error.to_string());
+            doubt.get_or_insert(because(error));
             None
         }
     }
 }
 
-async fn quiesce(live: &mut Live) {
+async fn quiesce(live: &mut Live, events: &Events) {
     let mount = live.place.volume().mount;
     let used = live
         .parts
@@ -135,22 +145,30 @@ async fn quiesce(live: &mut Live) {
         },
     };
     let quiesced = live.parts.engine().quiesce(options, QUIESCE_LIMIT).await;
-    live.job.warnings.extend(quiesced.warnings);
+    for warning in &quiesced.warnings {
+        events.warning(warning);
+    }
 }
 
-async fn scrub_volume(live: &mut Live, doubt: &mut Option<String>) {
+/// Removes what belongs to this machine or job alone; says why nothing may be saved, if so.
+async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
     let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    match live
+    let scrubbed = live
         .parts
         .in_room(move || scrub(&mount, store, options))
-        .await
-    {
-        Ok(Scrubbed::Fit { warning, .. }) => live.job.warnings.extend(warning),
-        Ok(Scrubbed::Refused(why)) => *doubt = Some(why),
-        Err(error) => *doubt = Some(format!("it could not be scrubbed: {error}")),
+        .await;
+    match scrubbed {
+        Ok(Scrubbed::Fit { warning, .. }) => {
+            if let Some(warning) = warning {
+                events.warning(&warning);
+            }
+            None
+        }
+        Ok(Scrubbed::Refused(why)) => Some(NotSaved::Because(why)),
+        Err(error) => Some(because(format_args!("it could not be scrubbed: {error}"))),
     }
 }
 
@@ -163,87 +181,107 @@ fn fetched(seal: &Seal) -> Fetched {
     }
 }
 
-/// Stores and publishes. `None` if the job changed nothing that the store does not have already.
-async fn save(
-    job: &Job,
-    plan: Option<serde_json::Value>,
-    seal: &Seal,
-    objects: &larder_store::Objects,
-    events: &Events,
-    timer: &mut Timer,
-) -> Result<Option<Saved>, String> {
-    let progress = Arc::new(PackProgress::default());
-    let parent = job.restored.as_ref();
-    let (hot_id, hot_bytes) = hot::encode(&seal.hot());
-    let hot_len = hot_bytes.len() as u64;
-    let all = async {
-        tokio::try_join!(
-            async {
-                seal.pack(Arc::clone(&progress))
-                    .await
-                    .map_err(|error| error.to_string())
-            },
-            async { store_error(objects.put(&address::hot(hot_id), hot_bytes).await) },
-            async { store_error(catalog::head::<Snapshot>(objects, &job.lineage).await) },
-        )
-    };
-    let (packed, (), head) = tokio::select! {
-        stored = all => stored?,
-        never = show(&progress, events) => match never {},
-    };
-    timer.phase("pack");
-    let before = parent.map_or(0, |parent| {
-        parent.used_bytes / larder_model::limits::BLOCK_BYTES as u64
-    });
-    let statistics = Statistics {
-        used_blocks: before.saturating_add_signed(packed.used_change),
-        dirty_blocks: packed.dirty_blocks,
-        new_blocks: packed.new_blocks,
-        stored_bytes: packed.stored_bytes + hot_len,
-    };
-    let expected = parent
-        .filter(|parent| parent.lineage == job.lineage)
-        .map(|parent| parent.snapshot);
-    let snapshot = Snapshot {
-        format: snapshot::FORMAT,
-        lineage: job.lineage.clone(),
-        created_ms: now_ms(),
-        parent: parent.map(|parent| parent.snapshot),
-        sibling: head != expected,
-        map: packed.map,
-        volume_bytes: job.volume.bytes,
-        hot: Some(hot_id),
-        engine: EngineRecord {
-            family: "docker".to_owned(),
-            version: job.engine.facts.version.clone(),
-            image_store: job.engine.facts.image_store.to_string(),
-        },
-        larder: env!("CARGO_PKG_VERSION").to_owned(),
-        statistics,
-        plan,
-    };
-    let id = store_error(catalog::publish(objects, &snapshot).await)?;
-    timer.phase("publish");
-    Ok(Some(Saved {
-        snapshot: id,
-        parent: snapshot.parent,
-        sibling: snapshot.sibling,
-        statistics,
-    }))
+/// What is stored and published.
+struct Save<'a> {
+    job: &'a Job,
+    seal: &'a Seal,
+    objects: &'a Objects,
 }
 
-fn store_error<T>(result: Result<T, StoreError>) -> Result<T, String> {
-    result.map_err(|error| error.to_string())
+impl Save<'_> {
+    async fn run(
+        &self,
+        plan: Option<serde_json::Value>,
+        events: &Events,
+        timer: &mut Timer,
+    ) -> Result<Saved, NotSaved> {
+        let (hot_id, hot_bytes) = hot::encode(&self.seal.hot());
+        let hot_len = hot_bytes.len() as u64;
+        let progress = Arc::new(PackProgress::default());
+        let stored = async {
+            tokio::try_join!(
+                async { self.seal.pack(Arc::clone(&progress)).await.map_err(because) },
+                async {
+                    let put = self.objects.put(&address::hot(hot_id), hot_bytes).await;
+                    put.map_err(because)
+                },
+                async {
+                    let head = catalog::head::<Snapshot>(self.objects, &self.job.lineage).await;
+                    head.map_err(because)
+                },
+            )
+        };
+        let (packed, (), head) = tokio::select! {
+            stored = stored => stored?,
+            never = show(&progress, events) => match never {},
+        };
+        timer.phase("pack");
+        let statistics = self.statistics(&packed, hot_len);
+        let snapshot = self.snapshot(&packed, hot_id, head, statistics, plan);
+        let id = catalog::publish(self.objects, &snapshot).await;
+        let id = id.map_err(because)?;
+        timer.phase("publish");
+        Ok(Saved {
+            snapshot: id,
+            parent: snapshot.parent,
+            sibling: snapshot.sibling,
+            statistics,
+        })
+    }
+
+    fn statistics(&self, packed: &Packed, hot_len: u64) -> Statistics {
+        let parent = self.job.restored.as_ref();
+        let before = parent.map_or(0, |parent| parent.used_bytes / BLOCK_BYTES as u64);
+        Statistics {
+            used_blocks: before.saturating_add_signed(packed.used_change),
+            dirty_blocks: packed.dirty_blocks,
+            new_blocks: packed.new_blocks,
+            stored_bytes: packed.stored_bytes + hot_len,
+        }
+    }
+
+    fn snapshot(
+        &self,
+        packed: &Packed,
+        hot: HotListId,
+        head: Option<SnapshotId>,
+        statistics: Statistics,
+        plan: Option<serde_json::Value>,
+    ) -> Snapshot {
+        let job = self.job;
+        let parent = job.restored.as_ref();
+        let expected = parent
+            .filter(|parent| parent.lineage == job.lineage)
+            .map(|parent| parent.snapshot);
+        Snapshot {
+            format: snapshot::FORMAT,
+            lineage: job.lineage.clone(),
+            created_ms: now_ms(),
+            parent: parent.map(|parent| parent.snapshot),
+            sibling: head != expected,
+            map: packed.map,
+            volume_bytes: job.volume.bytes,
+            hot: Some(hot),
+            engine: EngineRecord {
+                family: "docker".to_owned(),
+                version: job.engine.facts.version.clone(),
+                image_store: job.engine.facts.image_store.to_string(),
+            },
+            larder: env!("CARGO_PKG_VERSION").to_owned(),
+            statistics,
+            plan,
+        }
+    }
 }
 
 /// Says how far the save is, until it is dropped.
 async fn show(progress: &PackProgress, events: &Events) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
-        events.emit(&Event::Progress(Progress {
+        events.progress(Progress::Saving {
             done: progress.done.load(Ordering::Relaxed),
             total: progress.total.load(Ordering::Relaxed),
             stored_bytes: progress.stored_bytes.load(Ordering::Relaxed),
-        }));
+        });
     }
 }

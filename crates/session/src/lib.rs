@@ -6,6 +6,7 @@
 
 mod base_images;
 pub mod client;
+pub mod docker_context;
 mod error;
 mod events;
 pub mod facts;

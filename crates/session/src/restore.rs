@@ -3,92 +3,54 @@
 use std::sync::Arc;
 
 use larder_engine::program::{Continuation, EngineProgram, Version, continuation};
+use larder_local::people::Voice;
 use larder_model::address;
-use larder_model::digest::SnapshotId;
 use larder_model::hot;
 use larder_model::ladder::Rung;
-use larder_model::limits::HOT_LIST_MAX_BYTES;
+use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES};
 use larder_model::snapshot::Snapshot;
-use larder_store::catalog::{self, Candidate, Found};
-use larder_store::{Objects, Source, StoreError};
+use larder_store::catalog::{Found, Refusal, Walk};
+use larder_store::{Objects, Source};
 
 /// A snapshot, opened.
-pub struct Restorable {
+pub(crate) struct Restorable {
     /// The snapshot.
-    pub found: Found,
+    pub(crate) found: Found,
     /// Its volume.
-    pub source: Arc<Source>,
+    pub(crate) source: Arc<Source>,
     /// What its job read, in order.
-    pub hot: Vec<u64>,
+    pub(crate) hot: Vec<u64>,
 }
 
 /// Walks the ladder. Everything that is in the way of a snapshot becomes a warning.
-pub async fn find(
+pub(crate) async fn find(
     objects: &Objects,
-    own: &Lineage,
-    fallback: &[String],
+    ladder: Vec<Rung>,
     program: &EngineProgram,
-    warnings: &mut Vec<String>,
+    voice: &dyn Voice,
 ) -> Option<Restorable> {
-    for rung in ladder(own, fallback) {
-        let candidates = match catalog::candidates(objects, &rung).await {
-            Ok(candidates) => candidates,
-            Err(error) => {
-                // The store itself does not answer: the other rungs would only wait as long again.
-                warnings.push(format!("starting empty, the store cannot be read: {error}"));
-                return None;
-            }
-        };
-        for candidate in candidates {
-            match open(objects, &candidate, program).await {
-                Ok(restorable) => return Some(restorable),
-                Err(Refusal::Marked) => {}
-                Err(Refusal::Engine(why)) => {
-                    warnings.push(format!(
-                        "snapshot {} is left out: {why}",
-                        candidate.id.short()
-                    ));
-                }
-                Err(Refusal::Store(error)) => {
-                    warnings.push(format!(
-                        "snapshot {} is left out: {error}",
-                        candidate.id.short()
-                    ));
-                    if error.is_damage() {
-                        mark(objects, candidate.id, &error.to_string()).await;
-                    }
-                }
-            }
-        }
+    let walked = Walk::new(objects, ladder)
+        .first(|found| open(objects, found, program))
+        .await;
+    for refused in &walked.refused {
+        let id = refused.id.short();
+        voice.warning(&format!("snapshot {id} is left out: {}", refused.why));
     }
-    None
-}
-
-enum Refusal {
-    Marked,
-    Engine(String),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    walked.outcome.unwrap_or_else(|error| {
+        voice.warning(&format!(
+            "starting empty, the store cannot be read: {error}"
+        ));
+        None
+    })
 }
 
 async fn open(
     objects: &Objects,
-    candidate: &Candidate,
+    found: Found,
     program: &EngineProgram,
 ) -> Result<Restorable, Refusal> {
-    let marked = catalog::is_broken(objects, candidate.id);
-    let (marked, found) = tokio::join!(marked, catalog::read(objects, candidate));
-    if marked? {
-        return Err(Refusal::Marked);
-    }
-    let found = found?;
     if let Continuation::ColdBecause(why) = engine_rule(&found.document, program) {
-        return Err(Refusal::Engine(why));
+        return Err(Refusal::Unfit(why));
     }
     let map = Source::open(objects.clone(), found.document.map);
     let (source, hot) = tokio::join!(map, read_hot(objects, &found.document));
@@ -111,20 +73,15 @@ async fn read_hot(objects: &Objects, snapshot: &Snapshot) -> Vec<u64> {
     let Some(id) = snapshot.hot else {
         return Vec::new();
     };
-    let blocks = snapshot.volume_bytes / larder_model::limits::BLOCK_BYTES as u64;
-    let bytes = objects.get(&address::hot(id), HOT_LIST_MAX_BYTES).await;
-    let list = bytes
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| hot::decode(&bytes, blocks).map_err(|error| error.to_string()));
-    list.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no hot list");
-        Vec::new()
-    })
-}
-
-/// Marks a snapshot so that no other job tries it. A store that cannot be written to stays as it is.
-pub async fn mark(objects: &Objects, id: SnapshotId, why: &str) {
-    if let Err(error) = catalog::mark_broken(objects, id, why).await {
-        tracing::warn!(%error, snapshot = %id, "not marked as broken");
+    let blocks = snapshot.volume_bytes / BLOCK_BYTES as u64;
+    match objects.get(&address::hot(id), HOT_LIST_MAX_BYTES).await {
+        Ok(bytes) => hot::decode(&bytes, blocks).unwrap_or_else(|error| {
+            tracing::warn!(%error, "no hot list");
+            Vec::new()
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "no hot list");
+            Vec::new()
+        }
     }
 }

@@ -1,54 +1,53 @@
 //! The background process, from its first to its last line.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::time::Duration;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use larder_local::people::Voice as _;
 use larder_volume::flusher;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::events::Events;
-use super::finish::finish;
-use super::leftovers;
-use super::lock;
-use super::place::Place;
-use super::protocol::{Event, Request};
-use super::start::{Live, start};
-use crate::exit::{Done, Failure};
-use crate::settings::Settings;
+use crate::events::Events;
+use crate::finish::finish;
+use crate::leftovers;
+use crate::lock;
+use crate::protocol::{Event, Request};
+use crate::start::{Live, start};
+use crate::{JobRequest, Place, Result, SessionError};
 
 /// Time for another background process of the same state folder to end.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 /// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
 
-/// Reads the settings from standard input and serves one session.
-pub fn serve() -> Done<()> {
+/// Reads the request from standard input and serves one session. A failure is its last event.
+pub fn serve() {
+    let events = Events::to(std::io::stdout());
+    if let Err(error) = job_request().and_then(|request| serve_with(request, &events)) {
+        events.emit(&Event::Failed(error.into()));
+    }
+}
+
+fn job_request() -> Result<JobRequest> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
-        .map_err(|error| Failure::failed(format!("no settings came: {error}")))?;
-    let settings: Settings = serde_json::from_str(&text)
-        .map_err(|error| Failure::failed(format!("the settings are not valid: {error}")))?;
-    let events = Events::to(std::io::stdout());
-    if let Err(failure) = serve_with(settings, &events) {
-        events.emit(&Event::Failed(failure));
-    }
-    Ok(())
+        .map_err(SessionError::io("read the settings"))?;
+    serde_json::from_str(&text).map_err(SessionError::Settings)
 }
 
-fn serve_with(settings: Settings, events: &Events) -> Done<()> {
-    let place = Place::of(&settings.state);
+fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
+    let place = Place::of(&request.settings.state);
     place.create()?;
     let _lock = lock(&place)?;
     if leftovers::clear(&place)? {
-        events.emit(&Event::Note(
-            "cleared what an earlier session left behind".to_owned(),
-        ));
+        events.note("cleared what an earlier session left behind");
     }
     // Gone with what was cleared, or with the session that held the lock until now.
     place.create()?;
@@ -63,8 +62,8 @@ fn serve_with(settings: Settings, events: &Events) -> Done<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
-    let served = runtime.block_on(session(settings, place.clone(), events));
+        .map_err(SessionError::io("start threads"))?;
+    let served = runtime.block_on(session(request, place.clone(), events));
     if served.is_err() {
         clear_failed_start(&place);
     }
@@ -76,50 +75,40 @@ fn clear_failed_start(place: &Place) {
     match leftovers::clear(place) {
         Ok(true) => {}
         Ok(false) => leftovers::forget(place),
-        Err(failure) => tracing::warn!(%failure, "not all was cleared"),
+        Err(error) => tracing::warn!(%error, "not all was cleared"),
     }
 }
 
-fn lock(place: &Place) -> Done<File> {
-    let started = std::time::Instant::now();
+fn lock(place: &Place) -> Result<File> {
+    let started = Instant::now();
     loop {
         if let Some(file) = lock::take(place)? {
             return Ok(file);
         }
         if started.elapsed() > LOCK_LIMIT {
-            return Err(Failure::failed(format!(
-                "another larder is starting or ending on the state folder {}; wait for it, or use \
-                 another one",
-                place.state.display()
-            )));
+            return Err(SessionError::Busy {
+                state: place.state.clone(),
+            });
         }
         std::thread::sleep(lock::PAUSE);
     }
 }
 
 /// Leaves the terminal's session, and sends what is logged to the log file.
-fn detach(place: &Place) -> Done<()> {
+fn detach(place: &Place) -> Result<()> {
+    rustix::process::setsid()
+        .map_err(io::Error::from)
+        .map_err(SessionError::io("leave the terminal's session"))?;
     let path = place.log();
-    let failed = |error: std::io::Error| {
-        Failure::failed(format!("cannot write {}: {error}", path.display()))
-    };
-    if let Err(error) = rustix::process::setsid() {
-        return Err(failed(error.into()));
-    }
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(&path)
-        .map_err(failed)?;
-    rustix::stdio::dup2_stderr(&log).map_err(|error| failed(error.into()))?;
-    let filter = tracing_subscriber::EnvFilter::new("info");
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
+        .map_err(SessionError::path("write", &path))?;
+    rustix::stdio::dup2_stderr(&log)
+        .map_err(io::Error::from)
+        .map_err(SessionError::path("write", &path))
 }
 
 /// What a connection asks of the session.
@@ -128,21 +117,16 @@ struct Asked {
     from: std::os::unix::net::UnixStream,
 }
 
-async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> {
-    let strict = settings.strict;
-    let mut live = start(settings, place.clone(), events).await?;
+async fn session(request: JobRequest, place: Place, events: &Events) -> Result<()> {
+    let strict = request.settings.strict;
+    let mut live = start(request, place.clone(), events).await?;
     if let (true, Some(warning)) = (strict, live.job.warnings.first().cloned()) {
         finish(live, true, events).await;
-        return Err(Failure::failed(format!("{warning} (--strict)")));
+        return Err(SessionError::Strict(warning));
     }
-    live.job.warnings = events.take_warnings();
+    live.job.warnings.extend(events.take_warnings());
     let control = place.control();
-    let listener = UnixListener::bind(&control).map_err(|error| {
-        Failure::failed(format!("cannot listen on {}: {error}", control.display()))
-    })?;
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&control, private)
-        .map_err(|error| Failure::failed(format!("cannot close {}: {error}", control.display())))?;
+    let listener = listen(&control).map_err(SessionError::path("listen on", &control))?;
     if !events.emit(&Event::Running(Box::new(live.job.clone()))) {
         tracing::warn!("the command that asked for this session is gone; ending it");
         finish(live, true, events).await;
@@ -164,6 +148,13 @@ async fn session(settings: Settings, place: Place, events: &Events) -> Done<()> 
     let job = finish(live, discard, &events).await;
     events.emit(&Event::Ended(Box::new(job)));
     Ok(())
+}
+
+/// The control socket, which root alone may use.
+fn listen(control: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(control)?;
+    std::fs::set_permissions(control, Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 /// Without this process the engine's disk is gone. The engine was started before and keeps its own

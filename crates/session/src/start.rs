@@ -3,90 +3,87 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use larder_bases::{Freshness, Known, Record};
 use larder_engine::program::{self, Compatibility, EngineProgram};
 use larder_engine::{Choice, system};
-use larder_store::{Objects, Source};
+use larder_local::clock::now_ms;
+use larder_local::people::Voice as _;
+use larder_model::limits::BLOCK_BYTES;
+use larder_store::{Objects, Source, catalog};
 
-use super::events::Events;
-use super::facts::{self, Job, Restored, Timer, now_ms};
-use super::fresh::Planning;
-use super::parts::{Parts, Plan};
-use super::place::Place;
-use super::protocol::Event;
-use super::restore::{self, Restorable};
-use crate::exit::{Done, Failure};
-use crate::plan::record::{Known, Record};
-use crate::settings::{Fresh, Settings};
+use crate::base_images::Planning;
+use crate::events::Events;
+use crate::facts::{self, Job, NotSaved, Restored, Timer};
+use crate::parts::{Parts, Plan};
+use crate::restore::{self, Restorable};
+use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.
-pub struct Live {
+pub(crate) struct Live {
     /// What was asked for.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
     /// Where its files are.
-    pub place: Place,
+    pub(crate) place: Place,
     /// The volume, the engine and what was done to the machine for them.
-    pub parts: Parts,
+    pub(crate) parts: Parts,
     /// The store.
-    pub objects: Objects,
+    pub(crate) objects: Objects,
     /// Why nothing can be saved, as far as that is known from the start.
-    pub cannot_save: Option<String>,
+    pub(crate) cannot_save: Option<NotSaved>,
     /// The plans of the job's builds.
-    pub planning: Planning,
+    pub(crate) planning: Planning,
     /// What is reported.
-    pub job: Job,
+    pub(crate) job: Job,
 }
 
-/// Starts a session. Cache trouble is a warning, and the session starts empty.
-pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Live> {
+/// Starts a session. Cache trouble is a warning, and the session starts empty. The warnings of the job
+/// that comes back are those of the cache alone.
+pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) -> Result<Live> {
+    let JobRequest { settings, drafts } = request;
     let mut timer = Timer::start();
     let (program, choice) = look(&settings).await?;
     let image_store = settings.image_store(&program);
-    let lineage = settings.lineage(&Compatibility::of(&program, image_store).to_string());
-    let mut warnings = Vec::new();
-    let (objects, cannot_save) = open_store(&settings, &mut warnings);
-    let fallback = &settings.fallback;
-    let found = restore::find(&objects, &lineage, fallback, &program, &mut warnings).await;
+    let compatibility = Compatibility::of(&program, image_store).to_string();
+    let descent = &settings.project.descent;
+    let (objects, cannot_save) = open_store(&settings, events);
+    let ladder = descent.ladder(&compatibility);
+    let found = restore::find(&objects, ladder, &program, events).await;
     timer.phase("find");
-    let mut planning = Planning::begin(&settings, &objects, known_before(found.as_ref()));
-    let plan = Plan {
-        choice,
-        program,
-        image_store,
-        environment: settings.engine_environment.clone(),
+    let before = known_before(found.as_ref());
+    let mut planning = Planning::begin(&settings.project, &objects, drafts, before);
+    let start = Start {
+        plan: Plan {
+            choice,
+            program,
+            image_store,
+            environment: settings.engine_environment.clone(),
+        },
+        place: &place,
+        settings: &settings,
+        objects: &objects,
+        events,
     };
-    let (mut parts, restored) = bring_up(
-        &plan,
-        &place,
-        &settings,
-        &objects,
-        found,
-        &mut warnings,
-        &mut timer,
-    )
-    .await?;
-    for warning in &warnings {
-        events.emit(&Event::Warning(warning.clone()));
-    }
+    let (mut parts, restored) = start.bring_up(found, &mut timer).await?;
+    let warnings = events.take_warnings();
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
-    if restored.is_some() && settings.fresh != Fresh::Never {
+    if restored.is_some() && settings.project.freshness != Freshness::Never {
         moved = planning.compare(parts.engine(), events).await;
         timer.phase("fresh");
     }
-    let opened = parts.volume().opened();
     let engine = facts::Engine {
         socket: place.docker_socket(),
         facts: parts.engine_facts().await?,
-        choice: plan.choice,
+        choice: start.plan.choice,
     };
     timer.phase("facts");
     let job = Job {
-        store: settings.store.clone(),
-        lineage,
+        store: settings.project.store.to_string(),
+        lineage: descent.lineage(&compatibility),
         engine,
         volume: facts::Volume {
             bytes: parts.volume().blocks().volume_bytes(),
-            direct_io: opened.direct_io,
+            direct_io: parts.volume().opened().direct_io,
         },
         restored,
         saved: None,
@@ -115,7 +112,7 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
 }
 
 /// Looks at the programs and at the machine's engine, at the same time.
-async fn look(settings: &Settings) -> Done<(EngineProgram, Choice)> {
+async fn look(settings: &Settings) -> Result<(EngineProgram, Choice)> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
     let system = system::observe(Path::new(system::USUAL_SOCKET));
@@ -126,48 +123,58 @@ async fn look(settings: &Settings) -> Done<(EngineProgram, Choice)> {
 }
 
 /// A store that cannot be opened is a miss, and nothing will be saved.
-fn open_store(settings: &Settings, warnings: &mut Vec<String>) -> (Objects, Option<String>) {
-    match settings.open_store() {
+fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved>) {
+    match settings.project.store.open() {
         Ok(objects) => (objects, None),
-        Err(failure) => {
-            let why = format!("the store cannot be opened: {failure}");
-            warnings.push(format!("starting empty, {why}"));
-            (Objects::nowhere(), Some(why))
+        Err(error) => {
+            let why = format!("the store cannot be opened: {error}");
+            events.warning(&format!("starting empty, {why}"));
+            (Objects::nowhere(), Some(NotSaved::Because(why)))
         }
     }
 }
 
-/// Brings volume and engine up on the snapshot that was found; if that does not work, on an empty
-/// volume, with the same shape of engine.
-async fn bring_up(
-    plan: &Plan,
-    place: &Place,
-    settings: &Settings,
-    objects: &Objects,
-    found: Option<Restorable>,
-    warnings: &mut Vec<String>,
-    timer: &mut Timer,
-) -> Done<(Parts, Option<Restored>)> {
-    if let Some(found) = found {
-        let restored = restored(&found);
-        match Parts::bring_up(plan, place, found.source, found.hot, timer).await {
-            Ok(parts) => return Ok((parts, Some(restored))),
-            Err(trouble) if trouble.spoils_any_volume => return Err(trouble.failure),
-            Err(trouble) => {
-                let id = restored.snapshot;
-                warnings.push(format!(
-                    "starting empty, snapshot {} cannot be used: {}",
-                    id.short(),
-                    trouble.failure
-                ));
-                restore::mark(objects, id, &trouble.failure.message).await;
-                timer.phase("failed_restore");
+/// What volume and engine are brought up with.
+struct Start<'a> {
+    plan: Plan,
+    place: &'a Place,
+    settings: &'a Settings,
+    objects: &'a Objects,
+    events: &'a Events,
+}
+
+impl Start<'_> {
+    /// Brings volume and engine up on the snapshot that was found; if that does not work, on an empty
+    /// volume, with the same shape of engine.
+    async fn bring_up(
+        &self,
+        found: Option<Restorable>,
+        timer: &mut Timer,
+    ) -> Result<(Parts, Option<Restored>)> {
+        if let Some(found) = found {
+            let restored = restored(&found);
+            match Parts::bring_up(&self.plan, self.place, found.source, found.hot, timer).await {
+                Ok(parts) => return Ok((parts, Some(restored))),
+                Err(trouble) if trouble.spoils_any_volume => return Err(trouble.failure),
+                Err(trouble) => {
+                    let id = restored.snapshot;
+                    let why = trouble.failure.to_string();
+                    let short = id.short();
+                    self.events.warning(&format!(
+                        "starting empty, snapshot {short} cannot be used: {why}"
+                    ));
+                    catalog::mark(self.objects, id, &why).await;
+                    timer.phase("failed_restore");
+                }
             }
         }
+        let source = Source::empty(self.objects.clone(), self.settings.volume_bytes)?;
+        let parts = Parts::bring_up(&self.plan, self.place, Arc::new(source), Vec::new(), timer);
+        match parts.await {
+            Ok(parts) => Ok((parts, None)),
+            Err(trouble) => Err(trouble.failure),
+        }
     }
-    let source = Source::empty(objects.clone(), settings.volume_bytes).map_err(Failure::from)?;
-    let parts = Parts::bring_up(plan, place, Arc::new(source), Vec::new(), timer).await;
-    Ok((parts.map_err(|trouble| trouble.failure)?, None))
 }
 
 fn restored(found: &Restorable) -> Restored {
@@ -176,6 +183,6 @@ fn restored(found: &Restorable) -> Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
-        used_bytes: snapshot.statistics.used_blocks * larder_model::limits::BLOCK_BYTES as u64,
+        used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
     }
 }

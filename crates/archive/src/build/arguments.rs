@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::args::Build;
+use larder_builds::Request;
 
 /// Options without a value; every other one takes the next argument, or what follows `=`.
 const SWITCHES: [&str; 14] = [
@@ -43,6 +43,29 @@ struct Given {
     typed: Vec<String>,
 }
 
+/// Arguments that are no build.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentsError {
+    /// There is nothing to build from.
+    #[error("the build has no context{}; give a folder, as `docker build` wants it", was_taken(.taken.as_ref()))]
+    NoContext {
+        /// The last option, which took the last argument as its value.
+        taken: Option<(String, String)>,
+    },
+    /// There is too much to build from.
+    #[error("the build has two contexts, {0:?} and {1:?}; `docker build` takes one")]
+    TwoContexts(String, String),
+    /// An option came last that wants a value.
+    #[error("{0} needs a value")]
+    NoValue(String),
+}
+
+fn was_taken(taken: Option<&(String, String)>) -> String {
+    taken.map_or_else(String::new, |(name, value)| {
+        format!(" ({value:?} is the value of {name})")
+    })
+}
+
 /// A `docker build` command's arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Arguments {
@@ -53,7 +76,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Reads them. Why they are none, if so.
-    pub fn read(typed: &[String]) -> Result<Self, String> {
+    pub fn read(typed: &[String]) -> Result<Self, ArgumentsError> {
         let mut all = Self::default();
         let mut rest = typed.iter();
         while let Some(argument) = rest.next() {
@@ -73,23 +96,20 @@ impl Arguments {
         }
         if all.context.is_none() {
             let last = all.options.last();
-            let taken = last.and_then(|given| Some((&given.name, given.value.as_ref()?)));
-            let taken = taken.map_or_else(String::new, |(name, value)| {
-                format!(" ({value:?} is the value of {name})")
+            return Err(ArgumentsError::NoContext {
+                taken: last.and_then(|given| Some((given.name.clone(), given.value.clone()?))),
             });
-            return Err(format!(
-                "the build has no context{taken}; give a folder, as `docker build` wants it"
-            ));
         }
         Ok(all)
     }
 
-    fn take_context(&mut self, argument: &str) -> Result<(), String> {
+    fn take_context(&mut self, argument: &str) -> Result<(), ArgumentsError> {
         match &self.context {
             None => self.context = Some(argument.to_owned()),
             Some(first) => {
-                return Err(format!(
-                    "the build has two contexts, {first:?} and {argument:?}; `docker build` takes one"
+                return Err(ArgumentsError::TwoContexts(
+                    first.clone(),
+                    argument.to_owned(),
                 ));
             }
         }
@@ -128,7 +148,7 @@ impl Arguments {
     }
 
     /// The build, for its plan. A build whose files are not in a folder has none.
-    pub fn planned(&self) -> Option<Build> {
+    pub fn planned(&self) -> Option<Request> {
         let context = self.context.as_deref().filter(|context| {
             let remote = context.contains("://") || context.starts_with("git@");
             *context != "-" && !remote
@@ -138,7 +158,7 @@ impl Arguments {
             return None;
         }
         let owned = |name: &str| self.values(name).map(str::to_owned).collect();
-        Some(Build {
+        Some(Request {
             context: PathBuf::from(context),
             file: file.map(PathBuf::from),
             target: self.value("--target").map(str::to_owned),
@@ -149,7 +169,7 @@ impl Arguments {
                 .collect(),
             build_arg: owned("--build-arg"),
             build_context: owned("--build-context"),
-            ..Build::default()
+            ..Request::default()
         })
     }
 
@@ -160,7 +180,7 @@ impl Arguments {
     }
 }
 
-fn long(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Given, String> {
+fn long(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Given, ArgumentsError> {
     if let Some((name, value)) = argument.split_once('=') {
         return Ok(Given {
             name: name.to_owned(),
@@ -175,7 +195,7 @@ fn long(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Given, 
             typed: vec![argument.to_owned()],
         });
     }
-    let value = next().ok_or_else(|| format!("{argument} needs a value"))?;
+    let value = next().ok_or_else(|| ArgumentsError::NoValue(argument.to_owned()))?;
     Ok(Given {
         name: argument.to_owned(),
         typed: vec![argument.to_owned(), value.clone()],
@@ -184,7 +204,10 @@ fn long(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Given, 
 }
 
 /// `-q`, `-q=false`, `-t app`, `-tapp`, `-t=app`, `-qt app`.
-fn short(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Vec<Given>, String> {
+fn short(
+    argument: &str,
+    next: impl FnOnce() -> Option<String>,
+) -> Result<Vec<Given>, ArgumentsError> {
     let mut all = Vec::new();
     let letters = &argument[1..];
     for (at, letter) in letters.char_indices() {
@@ -206,7 +229,7 @@ fn short(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Vec<Gi
             continue;
         }
         let value = if attached.is_empty() {
-            next().ok_or_else(|| format!("-{letter} needs a value"))?
+            next().ok_or_else(|| ArgumentsError::NoValue(format!("-{letter}")))?
         } else {
             attached.strip_prefix('=').unwrap_or(attached).to_owned()
         };
@@ -280,7 +303,7 @@ mod tests {
         ] {
             let typed: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let error = Arguments::read(&typed).expect_err(line);
-            assert!(error.contains(why), "{error}");
+            assert!(error.to_string().contains(why), "{error}");
         }
     }
 }

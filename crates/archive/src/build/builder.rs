@@ -3,15 +3,16 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use larder_engine::ImageStore;
 use larder_engine::api::About;
+use larder_local::programs;
 use serde::Serialize;
 
-use crate::exit::{Done, Failure};
-use crate::settings::BuildChoice;
+use crate::document::Sources;
+use crate::{ArchiveError, Result};
 
 /// The first docker command that builds with `BuildKit` unless told otherwise.
 const BUILDKIT_DEFAULT_MAJOR: u32 = 23;
@@ -33,6 +34,15 @@ pub enum Builder {
     },
 }
 
+/// Which builder the environment asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildChoice {
+    /// `DOCKER_BUILDKIT`.
+    pub buildkit: Option<String>,
+    /// `BUILDX_BUILDER`.
+    pub builder: Option<String>,
+}
+
 /// How a builder finds restored steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,6 +58,36 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// The arguments of `docker build` that name what was restored. `cache` is the folder of `BuildKit`'s
+    /// cache.
+    pub fn cache_from(self, sources: &Sources, cache: Option<&Path>) -> Vec<String> {
+        match self {
+            Self::Parents => Vec::new(),
+            Self::StageImages => sources.images.iter().map(|it| from_image(it)).collect(),
+            // BuildKit takes names alone: an id would be asked for in a registry.
+            Self::InlineCache => {
+                let named = sources
+                    .images
+                    .iter()
+                    .filter(|it| !it.starts_with("sha256:"));
+                named.map(|it| from_image(it)).collect()
+            }
+            Self::CacheFolder => {
+                let folder = cache.filter(|_| sources.cache);
+                let from = folder.map(|it| format!("--cache-from=type=local,src={}", it.display()));
+                from.into_iter().collect()
+            }
+        }
+    }
+
+    /// The argument of `docker build` that has `BuildKit`'s cache written to a folder.
+    pub fn cache_to(folder: &Path) -> String {
+        format!(
+            "--cache-to=type=local,mode=max,compression=uncompressed,ignore-error=true,dest={}",
+            folder.display()
+        )
+    }
+
     /// What `larder build` adds to the arguments of `docker build`.
     pub fn adds(self) -> &'static str {
         match self {
@@ -60,6 +100,10 @@ impl Strategy {
             Self::CacheFolder => "--cache-from and --cache-to",
         }
     }
+}
+
+fn from_image(image: &str) -> String {
+    format!("--cache-from={image}")
 }
 
 impl fmt::Display for Builder {
@@ -85,16 +129,12 @@ impl fmt::Display for Strategy {
 
 /// Which builder `docker build` uses: docker/cli `cli/command/cli.go`, `BuildKitEnabled`, and
 /// `cmd/docker/builder.go`, `processBuilder`.
-pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Done<Builder> {
+pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Result<Builder> {
     let wanted = match choice.buildkit.as_deref() {
         None | Some("") => None,
         Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Some(false),
         Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Some(true),
-        Some(other) => {
-            return Err(Failure::input(format!(
-                "DOCKER_BUILDKIT={other:?} is neither true nor false; write 1 or 0"
-            )));
-        }
+        Some(other) => return Err(ArchiveError::BuildkitVariable(other.to_owned())),
     };
     let by_default = if docker.major >= BUILDKIT_DEFAULT_MAJOR {
         docker.has_buildx
@@ -114,27 +154,22 @@ pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Done<Builde
 }
 
 /// How this builder finds restored steps on this engine; why it cannot.
-pub fn strategy(builder: &Builder, about: &About, docker: &Docker) -> Done<Strategy> {
+pub fn strategy(builder: &Builder, about: &About, docker: &Docker) -> Result<Strategy> {
     match (builder, about.image_store.kind()) {
         (Builder::Classic, ImageStore::Overlay2) if about.trusts_loaded_parents() => {
             Ok(Strategy::Parents)
         }
         (Builder::Classic, ImageStore::Overlay2) => Ok(Strategy::StageImages),
-        (Builder::Classic, ImageStore::Containerd) => Err(Failure::input(
-            "the classic builder cannot use restored images on the containerd image store: it \
-             fails on the first metadata instruction (`failed to read diff archive: \"\" failed \
-             validation`); build with BuildKit: set DOCKER_BUILDKIT=1 and install docker-buildx",
-        )),
+        (Builder::Classic, ImageStore::Containerd) => Err(ArchiveError::ClassicOnContainerd),
         (Builder::Buildkit, ImageStore::Overlay2) => Ok(Strategy::InlineCache),
         (Builder::Buildkit, ImageStore::Containerd) | (Builder::Beside { .. }, _) => {
             if docker.has_buildx && docker.major >= BUILDKIT_DEFAULT_MAJOR {
                 return Ok(Strategy::CacheFolder);
             }
-            Err(Failure::machine(format!(
-                "BuildKit's cache comes and goes by buildx, which `docker build` uses from \
-                 {BUILDKIT_DEFAULT_MAJOR}.0 on; this is {}: install docker-cli and docker-buildx",
-                docker.version
-            )))
+            Err(ArchiveError::NeedsBuildx {
+                needed: BUILDKIT_DEFAULT_MAJOR,
+                version: docker.version.clone(),
+            })
         }
     }
 }
@@ -154,18 +189,12 @@ pub struct Docker {
 
 impl Docker {
     /// Finds the command and asks what it is.
-    pub fn find(search: &[PathBuf]) -> Done<Self> {
-        let program = search
-            .iter()
-            .map(|folder| folder.join("docker"))
-            .find(|program| program.is_file())
-            .ok_or_else(|| {
-                Failure::machine("there is no docker command here; install docker-cli")
-            })?;
+    pub fn find(search: &[PathBuf]) -> Result<Self> {
+        let program = programs::find("docker", search).ok_or(ArchiveError::NoDocker)?;
         // Of the client alone: `docker version` fails where the engine does not answer.
-        let said = said(&program, &["--version"]).ok_or_else(|| {
-            Failure::machine(format!("{} does not say its version", program.display()))
-        })?;
+        let Some(said) = said(&program, &["--version"]) else {
+            return Err(ArchiveError::SilentDocker(program));
+        };
         let version = version_of(&said);
         let major = version.split('.').next().and_then(|text| text.parse().ok());
         Ok(Self {
@@ -206,6 +235,28 @@ fn said(program: &PathBuf, arguments: &[impl AsRef<OsStr>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buildkit_is_given_names_and_the_classic_builder_ids_too() {
+        let sources = Sources {
+            images: vec!["sha256:5b70".to_owned(), "app:1".to_owned()],
+            cache: true,
+        };
+        let folder = Path::new("/cache");
+        let told = |strategy: Strategy| strategy.cache_from(&sources, Some(folder));
+        assert!(told(Strategy::Parents).is_empty());
+        assert_eq!(
+            told(Strategy::StageImages),
+            ["--cache-from=sha256:5b70", "--cache-from=app:1"]
+        );
+        assert_eq!(told(Strategy::InlineCache), ["--cache-from=app:1"]);
+        assert_eq!(
+            told(Strategy::CacheFolder),
+            ["--cache-from=type=local,src=/cache"]
+        );
+        let none = Strategy::CacheFolder.cache_from(&Sources::default(), Some(folder));
+        assert!(none.is_empty(), "an empty folder is no source");
+    }
 
     #[test]
     fn the_version_is_cut_out_of_what_docker_says() {

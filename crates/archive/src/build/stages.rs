@@ -1,10 +1,9 @@
 //! Images for the stages of a build: `BuildKit` puts an inline cache into an image for the steps of
 //! that image alone, so each stage gets one.
 
+use larder_builds::Draft;
 use larder_model::dockerfile::{ImageConfigs, Origin};
 use larder_model::lineage::Lineage;
-
-use crate::plan::draft::Draft;
 
 /// Asks `BuildKit` for an inline cache.
 pub const INLINE: [&str; 2] = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"];
@@ -43,13 +42,13 @@ pub struct StageImage {
 }
 
 /// Whether an image has its name from here.
-pub fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     let rest = name.strip_prefix(REGISTRY);
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What the image is called that knows more of its steps than one of the user's, which stays as it is.
-pub fn companion(lineage: &Lineage, of: &str) -> String {
+pub(crate) fn companion(lineage: &Lineage, of: &str) -> String {
     // Names differ in more than a tag may hold.
     let digest = blake3::hash(of.as_bytes()).to_hex();
     let tag = tag(&format!("{COMPANION}{}-{of}", &digest[..12]));
@@ -57,7 +56,7 @@ pub fn companion(lineage: &Lineage, of: &str) -> String {
 }
 
 /// Whether an image is somebody's companion.
-pub fn is_companion(name: &str) -> bool {
+pub(crate) fn is_companion(name: &str) -> bool {
     let tag = name.rsplit_once(':').map(|(_, tag)| tag);
     is_ours(name) && tag.is_some_and(|tag| tag.starts_with(COMPANION))
 }

@@ -1,6 +1,6 @@
 //! `larder build`: restore, build as `docker build` does, save.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
@@ -9,30 +9,29 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::restore::{leave_note, or_warn};
-use super::run::exit_code;
-use super::save::publish;
-use crate::archive::arguments::Arguments;
-use crate::archive::builder::{self, Builder, Docker, Strategy};
-use crate::archive::content::Sources;
-use crate::archive::door::Door;
-use crate::archive::leaks::{self, Leak};
-use crate::archive::note::JobNote;
-use crate::archive::output::{self, Said};
-use crate::archive::restore::{self, Restored, Wanted};
-use crate::archive::save::{Saved, What};
-use crate::archive::stages::{self, StageImage};
+use larder_archive::build::arguments::Arguments;
+use larder_archive::build::builder::{self, Builder, Docker, Strategy};
+use larder_archive::build::stages::{self, StageImage};
+use larder_archive::document::Sources;
+use larder_archive::leaks::{self, Leak};
+use larder_archive::note::{self, JobNote};
+use larder_archive::restore::{self, Outcome, Restored, Wanted};
+use larder_archive::save::{self, Saved, What};
+use larder_archive::{ArchiveError, Job};
+use larder_builds::Draft;
+use larder_local::people::Voice as _;
+
 use crate::args::{BuildVerb, How};
-use crate::exit::{Done, Failure};
-use crate::plan::draft::Draft;
+use crate::exit::{Done, Failure, code_of};
+use crate::output::{self, Said};
 use crate::plan::input;
 use crate::report::Report;
-use crate::settings::{self, BuildSurroundings, Settings};
+use crate::settings::{BuildSurroundings, Settings};
 use crate::signals::Signals;
 
 /// What a build with its restore and its save came to.
 #[derive(Debug, Default, Serialize)]
-struct Job {
+struct Came {
     /// Who built.
     builder: Option<Builder>,
     /// How restored steps were found.
@@ -60,36 +59,36 @@ pub fn run(verb: &BuildVerb, report: &Report) -> Done {
     };
     let settings = Settings::decide(&verb.which, Some(&how))?;
     refuse_own_options(&verb.arguments)?;
-    let arguments = Arguments::read(&verb.arguments).map_err(Failure::input)?;
+    let arguments = Arguments::read(&verb.arguments).map_err(ArchiveError::from)?;
     let drafts = drafts(&arguments, report);
-    let docker = Docker::find(&settings.path)?;
+    let docker = Docker::find(&settings.session.path)?;
     super::block_on(async {
-        let door = Door::open(&settings).await?;
-        let mut choice = settings::build_choice();
+        let job = Job::open(settings.archive()).await?;
+        let mut choice = settings.build_choice.clone();
         if let Some(builder) = arguments.value("--builder") {
             choice.builder = Some(builder.to_owned());
         }
-        let builder = builder::find(&choice, door.engine.about(), &docker)?;
-        let strategy = builder::strategy(&builder, door.engine.about(), &docker)?;
+        let builder = builder::find(&choice, job.engine.about(), &docker)?;
+        let strategy = builder::strategy(&builder, job.engine.about(), &docker)?;
         report.note(&format!("{builder}, remembered by {strategy}"));
         let folder = cache_folder(strategy)?;
         let build = Build {
             verb,
-            settings: &settings,
+            strict: settings.session.strict,
             report,
             arguments,
             drafts,
             docker,
             builder,
             strategy,
-            door,
+            job,
             cache: folder.as_ref().map(|folder| folder.path().join("cache")),
         };
-        let job = build.run().await?;
+        let came = build.run().await?;
         if let Some(file) = &verb.manner.json {
-            report.write_json(file, &job)?;
+            report.write_json(file, &came)?;
         }
-        Ok(ExitCode::from(job.exit_code))
+        Ok(ExitCode::from(came.exit_code))
     })
 }
 
@@ -116,8 +115,9 @@ fn refuse_own_options(typed: &[String]) -> Done<()> {
 /// The build as `larder plan` knows it. One that cannot be planned is built all the same.
 fn drafts(arguments: &Arguments, report: &Report) -> Vec<Draft> {
     let Some(planned) = arguments.planned() else {
-        report
-            .note("a build from a pipe or a URL is not planned: its base images are not looked at");
+        report.note(
+            "a build from a pipe or a URL is not planned, so its base images are not checked",
+        );
         return Vec::new();
     };
     let around = match BuildSurroundings::here() {
@@ -127,8 +127,10 @@ fn drafts(arguments: &Arguments, report: &Report) -> Vec<Draft> {
             return Vec::new();
         }
     };
-    input::drafts(&planned, &around).unwrap_or_else(|fault| {
-        report.warning(&format!("its base images are not looked at: {fault}"));
+    input::drafts(&planned.into(), &around).unwrap_or_else(|fault| {
+        report.warning(&format!(
+            "cannot plan the build, so its base images are not checked: {fault}"
+        ));
         Vec::new()
     })
 }
@@ -143,74 +145,85 @@ fn cache_folder(strategy: Strategy) -> Done<Option<TempDir>> {
 /// One build, with all that is known of it.
 struct Build<'a> {
     verb: &'a BuildVerb,
-    settings: &'a Settings,
+    strict: bool,
     report: &'a Report,
     arguments: Arguments,
     drafts: Vec<Draft>,
     docker: Docker,
     builder: Builder,
     strategy: Strategy,
-    door: Door,
+    job: Job,
     cache: Option<PathBuf>,
 }
 
 impl Build<'_> {
-    async fn run(&self) -> Done<Job> {
-        let mut job = Job {
+    async fn run(&self) -> Done<Came> {
+        let mut came = Came {
             builder: Some(self.builder.clone()),
             strategy: Some(self.strategy),
             leaks: leaks::of_arguments(self.arguments.build_args()),
-            ..Job::default()
+            ..Came::default()
         };
         // The build gets the signals of its time; at any other they end the job.
         let mut signals = Signals::catch()?;
         let (mut note, restored) = signals.end(self.restore()).await?;
-        let sources = restored
-            .as_ref()
-            .map(|it| it.sources.clone())
-            .unwrap_or_default();
-        job.restored = restored;
+        let sources = restored.as_ref().map(|it| it.sources.clone());
+        let sources = sources.unwrap_or_default();
+        came.restored = restored;
         let started = Instant::now();
         let (status, said) = self.build(&sources, &mut signals).await?;
-        job.build_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        job.exit_code = exit_code(status);
-        job.cached_steps = said.cached;
-        if job.exit_code != 0 {
+        came.build_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        came.exit_code = code_of(status);
+        came.cached_steps = said.cached;
+        if came.exit_code != 0 {
             self.report.note("the build failed; nothing saved");
-            return Ok(job);
+            return Ok(came);
         }
-        note.build_ms = Some(job.build_ms);
-        let save = Box::pin(self.save(&mut job, note, &said, &sources));
+        note.build_ms = Some(came.build_ms);
+        let save = Box::pin(self.save(&mut came, note, &said, &sources));
         signals.end(save).await?;
-        Ok(job)
+        Ok(came)
     }
 
     /// Saves what the build made, or leaves a note for a later `larder save`.
-    async fn save(&self, job: &mut Job, note: JobNote, said: &Said, sources: &Sources) -> Done<()> {
-        let looked = async {
-            let mut what = self.what(said, sources).await?;
-            what.use_cache(self.cache.as_deref());
-            let leaks = leaks::of_images(&self.door.engine, &what).await?;
-            Ok::<_, Failure>((what, leaks))
+    async fn save(
+        &self,
+        came: &mut Came,
+        mut note: JobNote,
+        said: &Said,
+        sources: &Sources,
+    ) -> Done<()> {
+        let looked = self.look(said, sources).await;
+        // The build succeeded, and its exit code stands.
+        let Some((what, leaks)) = self.report.or_miss("nothing saved", self.strict, looked)? else {
+            return Ok(());
         };
-        let (what, leaks) = match looked.await {
-            Ok(looked) => looked,
-            Err(failure) if self.settings.strict => return Err(failure),
-            // The build succeeded, and its exit code stands.
-            Err(failure) => {
-                self.report.warning(&format!("nothing saved: {failure}"));
-                return Ok(());
-            }
-        };
-        job.leaks.extend(leaks);
-        leaks::tell(&job.leaks, self.verb.deny_secrets, self.report)?;
+        came.leaks.extend(leaks);
+        leaks::tell(&came.leaks, self.verb.deny_secrets, self.report)?;
         if self.verb.no_save {
-            self.leave(note, &what);
-        } else {
-            let plan = note.plan.clone();
-            job.saved = publish(&self.door, self.settings, &what, &note, plan, self.report).await?;
+            note.built = Some(what.sources);
+            note::leave(&self.job, &note, self.report);
+            return Ok(());
+        }
+        let plan = note.plan.clone();
+        let saved = save::save(&self.job, &what, &note, plan, self.report).await;
+        came.saved = self.report.or_miss("nothing saved", self.strict, saved)?;
+        if let Some(saved) = &came.saved {
+            self.report.archive_saved(saved, &self.job.lineage);
         }
         Ok(())
+    }
+
+    /// What is to be saved, and the secrets in it.
+    async fn look(
+        &self,
+        said: &Said,
+        sources: &Sources,
+    ) -> Result<(What, Vec<Leak>), ArchiveError> {
+        let mut what = self.what(said, sources).await?;
+        what.use_cache(self.cache.as_deref());
+        let leaks = leaks::of_images(&self.job.engine, &what).await?;
+        Ok((what, leaks))
     }
 
     async fn restore(&self) -> Done<(JobNote, Option<Restored>)> {
@@ -222,10 +235,15 @@ impl Build<'_> {
                 always: self.verb.worth.always,
                 cache: self.cache.as_deref(),
             };
-            let outcome = restore::restore(&self.door, self.settings, &wanted, self.report).await;
-            or_warn(outcome, self.settings.strict, self.report)?
+            let outcome = restore::restore(&self.job, &wanted, self.report).await;
+            self.report
+                .or_miss("nothing restored", self.strict, outcome)?
         };
-        let note = leave_note(&self.door, outcome.as_ref(), self.report);
+        if let Some(outcome) = &outcome {
+            self.report.archive_restored(&outcome.restored);
+        }
+        let note = Outcome::note(outcome.as_ref(), &self.job);
+        note::leave(&self.job, &note, self.report);
         Ok((note, outcome.map(|outcome| outcome.restored)))
     }
 
@@ -245,7 +263,7 @@ impl Build<'_> {
                 }
             }
             Strategy::CacheFolder => {
-                command.args(self.cache_to());
+                command.args(self.cache.as_deref().map(Strategy::cache_to));
             }
             Strategy::Parents | Strategy::StageImages => {}
         }
@@ -269,34 +287,15 @@ impl Build<'_> {
         command
     }
 
+    /// The user's own choice of sources stands beside these.
     fn sources(&self, sources: &Sources) -> Vec<String> {
-        // The user's own choice of sources stands beside these. BuildKit takes names alone, the
-        // classic builder left ids.
-        let fits =
-            |image: &&String| self.builder == Builder::Classic || !image.starts_with("sha256:");
-        let images = sources.images.iter().filter(fits);
-        let images = images.map(|image| format!("--cache-from={image}"));
-        let folder = self.cache.as_ref().filter(|_| sources.cache);
-        let folder =
-            folder.map(|folder| format!("--cache-from=type=local,src={}", folder.display()));
-        match self.strategy {
-            Strategy::Parents => Vec::new(),
-            Strategy::StageImages | Strategy::InlineCache => images.collect(),
-            Strategy::CacheFolder => folder.into_iter().collect(),
-        }
-    }
-
-    fn cache_to(&self) -> Option<String> {
-        let folder = self.cache.as_deref().map(Path::display)?;
-        Some(format!(
-            "--cache-to=type=local,mode=max,compression=uncompressed,ignore-error=true,dest={folder}"
-        ))
+        self.strategy.cache_from(sources, self.cache.as_deref())
     }
 
     /// The images of stages that get names of ours, and the built one's.
     fn stage_images(&self) -> (Vec<StageImage>, StageImage) {
         stages::images(
-            &self.door.lineage,
+            &self.job.lineage,
             self.drafts.first(),
             self.arguments.value("--target"),
         )
@@ -308,7 +307,7 @@ impl Build<'_> {
     }
 
     /// What there is to save now.
-    async fn what(&self, said: &Said, sources: &Sources) -> Done<What> {
+    async fn what(&self, said: &Said, sources: &Sources) -> Result<What, ArchiveError> {
         let tags = self.arguments.values("--tag").map(str::to_owned);
         let mut names: Vec<String> = match self.strategy {
             Strategy::CacheFolder => return Ok(What::default()),
@@ -318,15 +317,15 @@ impl Build<'_> {
         names.extend(said.stages.iter().cloned());
         if names.is_empty() {
             // Without a name and with its output unread: what stands on top of the engine's images.
-            let bases = self.drafts.iter().flat_map(bases_of).collect::<Vec<_>>();
-            return What::everything(&self.door, &bases).await;
+            let bases = save::bases(&self.drafts, &JobNote::default());
+            return What::everything(&self.job, &bases).await;
         }
-        What::named(&self.door, &names).await
+        What::named(&self.job, &names).await
     }
 
     /// Gives each stage's steps an image with an inline cache. None of them is run again: the engine ran
     /// them, or the build's sources have them. The engine loaded only those that the build went on from.
-    async fn build_stages(&self, sources: &Sources) -> Done<Vec<String>> {
+    async fn build_stages(&self, sources: &Sources) -> Result<Vec<String>, ArchiveError> {
         let (mut stages, built) = self.stage_images();
         let common = self.arguments.without(&stages::OF_THE_BUILD_ALONE);
         let mut names = Vec::new();
@@ -345,7 +344,7 @@ impl Build<'_> {
                 .args(&common)
                 .args(&self.arguments.context)
                 .kill_on_drop(true);
-            let output = command.output().await.map_err(Failure::failed)?;
+            let output = command.output().await.map_err(ArchiveError::RunDocker)?;
             if output.status.success() {
                 names.push(stage.name);
             } else {
@@ -359,23 +358,4 @@ impl Build<'_> {
         }
         Ok(names)
     }
-
-    /// Tells a later `larder save` what was built.
-    fn leave(&self, mut note: JobNote, what: &What) {
-        note.built = Some(what.sources.clone());
-        if let Err(error) = self.door.note.write(&note) {
-            self.report.warning(&format!(
-                "a later `larder save` must name its images: {error}"
-            ));
-        }
-    }
-}
-
-fn bases_of(draft: &Draft) -> Vec<String> {
-    let plan = draft.plan(&larder_model::dockerfile::ImageConfigs::new());
-    let images = plan.map_or_else(|_| Vec::new(), |named| named.plan.images);
-    images
-        .iter()
-        .map(|image| image.reference.to_string())
-        .collect()
 }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use larder_builds::Fault;
+use larder_builds::draft::{self, Draft};
+use larder_local::people::Voice as _;
 use larder_model::dockerfile::ImageConfigs;
 
 use crate::args::Build;
-use crate::plan::draft::{self, Draft};
-use crate::plan::fault::Fault;
 use crate::plan::input;
 use crate::report::Report;
 use crate::settings::BuildSurroundings;
@@ -29,7 +30,10 @@ pub fn drafts(paths: &[PathBuf], report: &Report) -> Vec<Draft> {
     for path in paths {
         match draft(path, &around) {
             Ok(drafted) => drafts.extend(drafted),
-            Err(fault) => report.warning(&format!("its base images are not looked at: {fault}")),
+            Err(fault) => report.warning(&format!(
+                "cannot plan {}, so its base images are not checked: {fault}",
+                path.display()
+            )),
         }
     }
     drafts

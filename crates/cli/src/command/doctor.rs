@@ -3,18 +3,19 @@
 use std::process::ExitCode;
 
 use comfy_table::Table;
+use larder_archive::build::builder::{self, Builder, Docker, Strategy};
+use larder_archive::{ArchiveError, job};
+use larder_engine::api::About;
 use larder_engine::program;
 use larder_model::snapshot::Snapshot;
+use larder_session::machine;
 use larder_store::catalog;
 use serde::Serialize;
 
-use crate::archive::builder::{self, Builder, Docker, Strategy};
-use crate::archive::door;
 use crate::args::Doctor;
 use crate::exit::Done;
 use crate::report::{Report, table};
-use crate::session::machine;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 
 /// What was found. What is missing says how to get it.
 #[derive(Debug, Serialize)]
@@ -94,22 +95,11 @@ pub fn run(verb: &Doctor, report: &Report) -> Done {
 }
 
 async fn look(settings: &Settings) -> Findings {
-    let docker = Docker::find(&settings.path);
-    let engine = door::connect().await;
+    let docker = Docker::find(&settings.session.path);
+    let engine = job::connect(&settings.docker).await;
     let build = match (&docker, &engine) {
-        (Ok(docker), Ok(engine)) => {
-            let choice = settings::build_choice();
-            let found = builder::find(&choice, engine.about(), docker);
-            found.and_then(|builder| {
-                let strategy = builder::strategy(&builder, engine.about(), docker)?;
-                Ok(Build {
-                    builder,
-                    strategy,
-                    adds: strategy.adds(),
-                })
-            })
-        }
-        (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
+        (Ok(docker), Ok(engine)) => build(settings, docker, engine.about()).into(),
+        (Err(error), _) | (_, Err(error)) => Finding::Missing(error.to_string()),
     };
     let engine = engine.map(|engine| {
         let about = engine.about();
@@ -126,12 +116,23 @@ async fn look(settings: &Settings) -> Findings {
         volume: volume(settings).into(),
         engine: engine.into(),
         docker: docker.into(),
-        build: build.into(),
+        build,
         store: store(settings).await.into(),
     }
 }
 
+fn build(settings: &Settings, docker: &Docker, about: &About) -> Result<Build, ArchiveError> {
+    let builder = builder::find(&settings.build_choice, about, docker)?;
+    let strategy = builder::strategy(&builder, about, docker)?;
+    Ok(Build {
+        builder,
+        strategy,
+        adds: strategy.adds(),
+    })
+}
+
 fn volume(settings: &Settings) -> Done<Volume> {
+    let settings = &settings.session;
     machine::check(&settings.path)?;
     let program = program::probe(&settings.path)?;
     Ok(Volume {
@@ -142,11 +143,12 @@ fn volume(settings: &Settings) -> Done<Volume> {
 }
 
 async fn store(settings: &Settings) -> Done<Store> {
-    let objects = settings.open_store()?;
-    let lineage = settings.lineage("doctor");
+    let project = settings.project();
+    let objects = project.store.open()?;
+    let lineage = project.descent.lineage("doctor");
     catalog::head::<Snapshot>(&objects, &lineage).await?;
     Ok(Store {
-        url: settings.store.clone(),
+        url: project.store.to_string(),
     })
 }
 

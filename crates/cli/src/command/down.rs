@@ -2,20 +2,19 @@
 
 use std::process::ExitCode;
 
-use super::context;
+use larder_local::people::Voice as _;
+use larder_session::protocol::{Event, Request};
+use larder_session::{Place, SessionError, client, docker_context, leftovers, lock};
+
 use crate::args::Down;
-use crate::exit::{Done, Failure};
+use crate::exit::{Done, strictly};
 use crate::report::Report;
-use crate::session::facts::Job;
-use crate::session::place::Place;
-use crate::session::protocol::{Event, Request};
-use crate::session::{client, leftovers, lock};
 use crate::settings::Settings;
 
 /// Ends the session, or takes back one attachment to it.
 pub fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let settings = Settings::decide(&verb.which, None)?;
+    let settings = Settings::decide(&verb.which, None)?.session;
     let place = Place::of(&settings.state);
     let request = Request::Down {
         discard: verb.discard,
@@ -25,20 +24,20 @@ pub fn run(verb: &Down, report: &Report) -> Done {
     };
     match event {
         Event::Ended(job) => {
-            context::remove(&place);
+            docker_context::remove(&place);
             report.down(&job);
             if let Some(file) = &verb.json {
                 report.write_json(file, &job)?;
             }
-            strictly(verb.strict || settings.strict, &job)?;
+            strictly(verb.strict || settings.strict, job.trouble())?;
             Ok(ExitCode::SUCCESS)
         }
         Event::StaysUp { others } => {
             report.stays_up(others);
             Ok(ExitCode::SUCCESS)
         }
-        Event::Failed(failure) => Err(failure),
-        other => Err(Failure::failed(format!("the session said {other:?}"))),
+        Event::Failed(failed) => Err(failed.into()),
+        other => Err(SessionError::Unexpected(Box::new(other)).into()),
     }
 }
 
@@ -56,7 +55,7 @@ fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> 
         }
         if let Some(_lock) = lock::take(place)? {
             if leftovers::clear(place)? {
-                context::remove(place);
+                docker_context::remove(place);
                 report.warning("the session had died; cleared what it left, nothing was saved");
             } else {
                 report.note("no session runs here");
@@ -68,15 +67,5 @@ fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> 
             waits = true;
         }
         std::thread::sleep(lock::PAUSE);
-    }
-}
-
-/// With `--strict`, a job that could not be saved has failed.
-pub fn strictly(strict: bool, job: &Job) -> Done<()> {
-    match &job.not_saved {
-        Some(why) if strict && why != "asked not to" => {
-            Err(Failure::failed(format!("nothing saved: {why} (--strict)")))
-        }
-        _ => Ok(()),
     }
 }

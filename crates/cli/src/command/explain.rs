@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
+use larder_builds::NamedPlan;
 use serde_json::{Value, json};
 
 use crate::args::Explain;
 use crate::exit::Done;
 use crate::plan::input;
-use crate::plan::record::NamedPlan;
-use crate::plan::survey::{Survey, reject};
-use crate::plan::view::title;
 use crate::report::{Report, age};
 use crate::settings::Settings;
+use crate::survey::{Survey, reject};
+use crate::view::title;
 
 /// Explains each build.
 pub fn run(verb: &Explain, report: &Report) -> Done {

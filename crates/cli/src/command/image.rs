@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
+use larder_local::people::Voice as _;
 use larder_model::reference::ImageReference;
 use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ pub fn run(verb: &Image, report: &Report) -> Done {
         Ok(ImageRequest { target, platform })
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
-    let registries = &settings.registries;
+    let registries = &settings.project().registries;
     let (registry, warnings) = registries.client(DEADLINE, registries.memory());
     for warning in &warnings {
         report.warning(warning);

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use larder_local::files;
+
 use crate::args::{EngineKind, KeyVerb};
 use crate::exit::{Done, Failure};
 use crate::plan::input;
-use crate::plan::survey::Survey;
-use crate::report::{Report, write_file};
+use crate::report::Report;
 use crate::settings::{BuildSurroundings, Settings};
+use crate::survey::Survey;
 
 /// What stands in a key for a project that nobody named. A CI system's cache belongs to one
 /// repository anyway, and a name guessed from a folder would differ from machine to machine.
@@ -38,7 +40,7 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
         key.text(project)
     };
     if let Some(file) = &verb.write {
-        let written = write_file(file, format!("{text}\n").as_bytes());
+        let written = files::write_public(file, format!("{text}\n").as_bytes());
         written.map_err(|error| Failure::input(format!("--write {}: {error}", file.display())))?;
     }
     report.answer(&text);

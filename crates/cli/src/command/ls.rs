@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table};
 use indicatif::HumanBytes;
+use larder_local::clock::now_ms;
+use larder_local::people::Voice as _;
 use larder_model::archive::Archive;
 use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
@@ -14,7 +16,6 @@ use serde::Serialize;
 use crate::args::Ls;
 use crate::exit::Done;
 use crate::report::{Report, age, table};
-use crate::session::facts::now_ms;
 use crate::settings::Settings;
 
 /// Digits of an id that are shown, as elsewhere.
@@ -44,9 +45,10 @@ fn show<D: Document + Serialize>(
     rows: fn(&[Found<D>], bool) -> Table,
     report: &Report,
 ) -> Done {
-    let objects = settings.open_store()?;
+    let project = settings.project();
+    let objects = project.store.open()?;
     let (mut found, faults) = super::block_on(async { Ok(catalog::list::<D>(&objects).await?) })?;
-    found.retain(|one| verb.all || one.document.lineage().project == settings.project);
+    found.retain(|one| verb.all || one.document.lineage().project == project.descent.project);
     for fault in faults {
         report.warning(&fault.to_string());
     }
@@ -60,7 +62,7 @@ fn show<D: Document + Serialize>(
     } else if found.is_empty() {
         report.note(&format!(
             "no {what} of {} in {}",
-            settings.project, settings.store
+            project.descent.project, project.store
         ));
     } else {
         report.answer(&table::text(&rows(&found, verb.all)));

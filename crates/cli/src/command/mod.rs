@@ -3,7 +3,6 @@
 pub mod build;
 mod builds;
 pub mod completions;
-mod context;
 pub mod doctor;
 pub mod down;
 pub mod explain;

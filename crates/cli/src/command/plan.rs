@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use super::key::project;
 use crate::args::PlanVerb;
 use crate::exit::Done;
-use crate::plan::survey::{Survey, reject};
-use crate::plan::{input, view};
+use crate::plan::input;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::survey::{Survey, reject};
+use crate::view;
 
 /// Shows the plans of the builds that were asked for.
 pub fn run(verb: &PlanVerb, report: &Report) -> Done {

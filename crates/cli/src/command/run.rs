@@ -2,20 +2,19 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 use std::time::Instant;
 
+use larder_local::people::Voice as _;
+use larder_session::facts::{self, Job, Phase};
+use larder_session::protocol::{Event, Request};
+use larder_session::{JobRequest, Place, SessionError, client, machine};
+
 use super::builds;
-use super::down::strictly;
 use crate::args::Run;
-use crate::exit::{Done, Failure};
+use crate::exit::{Done, Failure, code_of, strictly};
 use crate::report::Report;
-use crate::session::facts::{self, Job, Phase};
-use crate::session::place::Place;
-use crate::session::protocol::{Event, Request};
-use crate::session::{client, machine};
 use crate::settings::Settings;
 use crate::signals::Signals;
 
@@ -27,22 +26,26 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    settings.drafts = builds::drafts(&settings.plan_paths, report);
-    let place = Place::of(&settings.state);
-    let up = machine::check(&settings.path).and_then(|()| client::up(&settings, &place, report));
+    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    let request = JobRequest {
+        drafts: builds::drafts(&settings.plan_paths, report),
+        settings: settings.session,
+    };
+    let place = Place::of(&request.settings.state);
+    let up =
+        machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
     let running = match up {
         Ok(running) => running,
-        Err(failure) if verb.optional => {
-            report.warning(&format!("running without Larder: {failure}"));
+        Err(error) if verb.optional => {
+            report.warning(&format!("running without Larder: {error}"));
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
-        Err(failure) => return Err(failure),
+        Err(error) => return Err(error.into()),
     };
     if running.attached {
         report.note("using the session that runs; its own `larder down` will end it");
-        super::up::warn_of_others(&running.job, &settings, report);
+        report.others(&running.job, &request.settings.project);
     } else {
         report.up(&running.job);
     }
@@ -56,45 +59,49 @@ pub fn run(verb: &Run, report: &Report) -> Done {
         // A session that died meanwhile needs no word.
         let _ = held.write_all(b"\n");
     }
-    let ended = ended.unwrap_or_else(|failure| Some(Event::Failed(failure)));
-    let lost = |why: &str| {
-        if settings.strict && code == 0 {
-            return Err(Failure::failed(format!("nothing saved: {why} (--strict)")));
-        }
-        report.warning(&format!("nothing saved: {why}"));
-        Ok(())
-    };
-    match ended {
-        Some(Event::Ended(mut job)) => {
-            add_command(&mut job, code, ms);
-            report.down(&job);
-            write_report(verb, &job, report);
-            if code == 0 {
-                strictly(settings.strict, &job)?;
-            }
-        }
-        Some(Event::StaysUp { others }) => {
+    let job = match ended {
+        Ok(Some(Event::Ended(job))) => job,
+        Ok(Some(Event::StaysUp { others })) => {
             report.stays_up(others);
-            let mut job = running.job;
-            add_command(&mut job, code, ms);
-            write_report(verb, &job, report);
+            running.job
         }
-        Some(Event::Failed(failure)) => lost(&failure.message)?,
-        Some(other) => lost(&format!("the session said {other:?}"))?,
-        None => {
-            lost("the background process died; the next `larder up` clears what it left")?;
+        lost => {
+            let why = lost_to(lost);
+            strictly(request.settings.strict && code == 0, Some(&why))?;
+            report.warning(&format!("nothing saved: {why}"));
+            return Ok(ExitCode::from(code));
         }
+    };
+    let ended = job.saved.is_some() || job.not_saved.is_some();
+    let job = with_command(job, code, ms);
+    if ended {
+        report.down(&job);
     }
+    write_report(verb, &job, report);
+    strictly(request.settings.strict && code == 0, job.trouble())?;
     Ok(ExitCode::from(code))
 }
 
+/// Why a session did not end in order.
+fn lost_to(ended: larder_session::Result<Option<Event>>) -> String {
+    match ended {
+        Ok(Some(Event::Failed(failed))) => failed.message,
+        Ok(Some(other)) => SessionError::Unexpected(Box::new(other)).to_string(),
+        Ok(None) => {
+            "the background process died; the next `larder up` clears what it left".to_owned()
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Adds what the command came to, before the phases of the way down.
-fn add_command(job: &mut Job, exit_code: u8, ms: f64) {
+fn with_command(mut job: Box<Job>, exit_code: u8, ms: f64) -> Box<Job> {
     job.command = Some(facts::Command { exit_code, ms });
     let at = job.phases.iter().position(|phase| phase.name == "quiesce");
     let name = "command".to_owned();
     let at = at.unwrap_or(job.phases.len());
     job.phases.insert(at, Phase { name, ms });
+    job
 }
 
 /// The command has run: its exit code stands, whatever becomes of the report.
@@ -130,14 +137,7 @@ fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done
             }
         };
         let status = signals.pass_on_to(&mut child).await;
-        status.map(exit_code).map_err(Failure::failed)
+        status.map(code_of).map_err(Failure::failed)
     })?;
     Ok((code, started.elapsed().as_secs_f64() * 1000.0))
-}
-
-pub(super) fn exit_code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

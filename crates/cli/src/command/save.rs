@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
+use larder_archive::save::{self, What};
+use larder_archive::{Job, leaks};
+
 use super::builds;
-use crate::archive::door::Door;
-use crate::archive::note::JobNote;
-use crate::archive::save::{self, Saved, What};
-use crate::archive::{find, leaks, moved};
 use crate::args::Save;
-use crate::exit::{Done, Failure};
-use crate::plan::draft::Draft;
+use crate::exit::Done;
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -19,76 +17,33 @@ pub fn run(verb: &Save, report: &Report) -> Done {
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
     super::block_on(async {
-        let door = Door::open(&settings).await?;
-        let note = door.note.read(&door.engine.about().id);
+        let job = Job::open(settings.archive()).await?;
+        let note = job.note.read(&job.engine.about().id);
         // A job that restored knows what it builds, and with which arguments.
         let drafts = match &note.plan {
             Some(_) => Vec::new(),
             None => builds::drafts(&settings.plan_paths, report),
         };
         let mut what = match (&verb.images[..], &note.built) {
-            ([], Some(built)) => What::named(&door, &built.images).await?,
+            ([], Some(built)) => What::named(&job, &built.images).await?,
             ([], None) if verb.cache.is_none() => {
-                What::everything(&door, &bases(&drafts, &note)).await?
+                What::everything(&job, &save::bases(&drafts, &note)).await?
             }
             ([], None) => What::default(),
-            (names, _) => What::named(&door, names).await?,
+            (names, _) => What::named(&job, names).await?,
         };
         what.use_cache(verb.cache.as_deref());
-        let plan = if let Some(plan) = &note.plan {
-            Some(plan.clone())
-        } else {
-            let today = moved::today(&settings, &door.objects, &drafts, None, report).await;
-            today.and_then(|today| today.to_value().ok())
-        };
-        let found = leaks::of_images(&door.engine, &what).await?;
+        let plan = save::plan(&job, &drafts, &note, report).await;
+        let found = leaks::of_images(&job.engine, &what).await?;
         leaks::tell(&found, verb.deny_secrets, report)?;
-        let saved = publish(&door, &settings, &what, &note, plan, report).await?;
+        let saved = save::save(&job, &what, &note, plan, report).await;
+        let saved = report.or_miss("nothing saved", settings.session.strict, saved)?;
+        if let Some(saved) = &saved {
+            report.archive_saved(saved, &job.lineage);
+        }
         if let Some(file) = &verb.manner.json {
             report.write_json(file, &saved)?;
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Saves, and says what; why not is a warning.
-pub(super) async fn publish(
-    door: &Door,
-    settings: &Settings,
-    what: &What,
-    note: &JobNote,
-    plan: Option<serde_json::Value>,
-    report: &Report,
-) -> Done<Option<Saved>> {
-    let saved = match find::parent(door, settings, note.archive, report).await {
-        _ if door.trouble.is_some() => Err(door.trouble.clone().unwrap_or_default()),
-        Ok(parent) => save::save(door, parent, what, note, plan, report).await,
-        Err(error) => Err(format!("the store cannot be read: {error}")),
-    };
-    match saved {
-        Ok(saved) => {
-            report.archive_saved(&saved, &door.lineage);
-            door.note.remove();
-            Ok(Some(saved))
-        }
-        Err(why) if settings.strict => {
-            Err(Failure::failed(format!("nothing saved: {why} (--strict)")))
-        }
-        Err(why) => {
-            report.warning(&format!("nothing saved: {why}"));
-            Ok(None)
-        }
-    }
-}
-
-/// The names of the builds' base images: whoever needs them gets them from their registry.
-fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
-    let planned = crate::plan::draft::plans(drafts, &larder_model::dockerfile::ImageConfigs::new());
-    let noted = note
-        .plan
-        .as_ref()
-        .and_then(crate::plan::record::Record::from_value);
-    let plans = noted.map_or_else(|| planned.unwrap_or_default(), |record| record.plans);
-    let images = plans.iter().flat_map(|named| &named.plan.images);
-    images.map(|image| image.reference.to_string()).collect()
 }

@@ -1,12 +1,8 @@
 //! `larder __serve`: the background process. People never type it.
 
-use std::process::ExitCode;
+use larder_session::serve::serve;
 
-use crate::exit::Done;
-use crate::session::serve::serve;
-
-/// Serves one session.
-pub fn run() -> Done {
-    serve()?;
-    Ok(ExitCode::SUCCESS)
+/// Serves one session; what becomes of it is said to the command that started it.
+pub fn run() {
+    serve();
 }

@@ -2,22 +2,22 @@
 
 use std::process::ExitCode;
 
+use larder_session::facts::Job;
+use larder_session::protocol::{Event, Request};
+use larder_session::{Place, SessionError, client};
+
 use crate::args::Status;
-use crate::exit::{Done, Failure};
+use crate::exit::Done;
 use crate::report::Report;
-use crate::session::client;
-use crate::session::facts::Job;
-use crate::session::place::Place;
-use crate::session::protocol::{Event, Request};
 use crate::settings::Settings;
 
 /// Exit code 0 if a session runs, 1 if none does.
 pub fn run(verb: &Status, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
-    let place = Place::of(&settings.state);
+    let place = Place::of(&settings.session.state);
     let job = match client::ask(&place, Request::Status, report)? {
         Some(Event::Running(job)) => Some(job),
-        Some(other) => return Err(Failure::failed(format!("the session said {other:?}"))),
+        Some(other) => return Err(SessionError::Unexpected(Box::new(other)).into()),
         None => None,
     };
     if verb.json {
@@ -31,7 +31,7 @@ pub fn run(verb: &Status, report: &Report) -> Done {
 
 fn text(settings: &Settings, job: Option<&Job>) -> String {
     let Some(job) = job else {
-        return format!("no session runs for {}", settings.state.display());
+        return format!("no session runs for {}", settings.session.state.display());
     };
     let from = match &job.restored {
         Some(restored) => format!("snapshot {}", restored.snapshot.short()),

@@ -5,39 +5,43 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{builds, context};
+use larder_local::people::Voice as _;
+use larder_session::docker_context;
+use larder_session::{JobRequest, Place, client, machine};
+
+use super::builds;
 use crate::args::Up;
 use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::session::facts::Job;
-use crate::session::place::Place;
-use crate::session::{client, machine};
 use crate::settings::Settings;
 
 /// Starts a session, or attaches to the one that runs.
 pub fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
-    let mut settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    settings.drafts = builds::drafts(&settings.plan_paths, report);
-    machine::check(&settings.path)?;
-    let place = Place::of(&settings.state);
+    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    let request = JobRequest {
+        drafts: builds::drafts(&settings.plan_paths, report),
+        settings: settings.session,
+    };
+    machine::check(&request.settings.path)?;
+    let place = Place::of(&request.settings.state);
     // The context names a socket that is known before anything listens on it.
-    let context = (!verb.no_context).then(|| context::create(&place));
-    let running = client::up(&settings, &place, report).inspect_err(|_| {
+    let context = (!verb.no_context).then(|| docker_context::create(&place));
+    let running = client::up(&request, &place, report).inspect_err(|_| {
         if !verb.no_context {
-            context::remove(&place);
+            docker_context::remove(&place);
         }
     })?;
     let host = format!("unix://{}", place.docker_socket().display());
     if running.attached {
         report.note("attached to the session that runs; its own `larder down` will end it");
-        warn_of_others(&running.job, &settings, report);
+        report.others(&running.job, &request.settings.project);
     } else {
         report.up(&running.job);
     }
-    if let Some(Err(why)) = context.map(context::Creating::select) {
-        report.note(&format!("no docker context: {why}"));
+    if let Some(Err(error)) = context.map(docker_context::Creating::select) {
+        report.note(&format!("no docker context: {error}"));
     }
     if let Some(file) = &verb.env_file {
         append(file, &host)?;
@@ -47,18 +51,6 @@ pub fn run(verb: &Up, report: &Report) -> Done {
     }
     report.answer(&format!("export DOCKER_HOST={host}"));
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says that a session which was there before is for something else than what is asked for now.
-pub(super) fn warn_of_others(job: &Job, settings: &Settings, report: &Report) {
-    let asked = settings.lineage(&job.lineage.compatibility);
-    if job.store != settings.store || job.lineage != asked {
-        report.warning(&format!(
-            "the session that runs is for {} in {}, not for {asked} in {}; with another --state \
-             folder both can run",
-            job.lineage, job.store, settings.store
-        ));
-    }
 }
 
 fn append(file: &Path, host: &str) -> Done<()> {

@@ -1,11 +1,12 @@
 //! What the verbs of the archive door say.
 
 use indicatif::HumanBytes;
+use larder_archive::restore::Restored;
+use larder_archive::save::Saved;
+use larder_local::people::{Progress, Voice as _};
 use larder_model::lineage::Lineage;
 
 use super::{Report, age, seconds_of};
-use crate::archive::restore::Restored;
-use crate::archive::save::Saved;
 
 impl Report {
     /// Says what was restored into an engine.
@@ -16,8 +17,11 @@ impl Report {
         };
         if let Some(why) = &restored.skipped {
             return self.note(&format!(
-                "archive {} is not restored: {why}",
-                archive.short()
+                "archive {} is not restored: restoring took {} and made the build {} shorter; \
+                 --always restores all the same",
+                archive.short(),
+                seconds_of(why.restore_ms),
+                seconds_of(why.saved_ms)
             ));
         }
         let lineage = restored.lineage.as_ref().map(ToString::to_string);
@@ -38,7 +42,7 @@ impl Report {
 
     /// Says what was saved from an engine.
     pub fn archive_saved(&self, saved: &Saved, lineage: &Lineage) {
-        self.clear_progress();
+        self.progress(Progress::Over);
         let took = seconds_of(saved.ms);
         let Some(archive) = saved.archive else {
             return self.note(&format!("nothing changed, nothing saved ({took})"));

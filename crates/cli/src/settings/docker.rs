@@ -2,37 +2,29 @@
 
 use std::path::PathBuf;
 
+use larder_archive::build::builder::BuildChoice;
 use larder_engine::api;
 
-/// Which builder the environment asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BuildChoice {
-    /// `DOCKER_BUILDKIT`.
-    pub buildkit: Option<String>,
-    /// `BUILDX_BUILDER`.
-    pub builder: Option<String>,
-}
+use super::Environment;
 
 /// The variables by which the docker command finds its engine.
-pub fn docker_environment() -> api::Environment {
-    let environment = super::environment();
+pub(super) fn environment(environment: &Environment, search: Vec<PathBuf>) -> api::Environment {
     let text = |name: &str| environment.get(name).filter(|it| !it.is_empty()).cloned();
-    let in_home = || Some(PathBuf::from(text("HOME")?).join(".docker"));
+    let config = text("DOCKER_CONFIG").map(PathBuf::from);
     api::Environment {
         host: text("DOCKER_HOST"),
         context: text("DOCKER_CONTEXT"),
-        config: text("DOCKER_CONFIG").map(PathBuf::from).or_else(in_home),
+        config: config.or_else(|| Some(PathBuf::from(text("HOME")?).join(".docker"))),
         cert_path: text("DOCKER_CERT_PATH").map(PathBuf::from),
         tls: text("DOCKER_TLS").is_some(),
         tls_verify: text("DOCKER_TLS_VERIFY").is_some(),
         api_version: text("DOCKER_API_VERSION"),
-        search: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+        search,
     }
 }
 
 /// The variables by which the docker command chooses a builder.
-pub fn build_choice() -> BuildChoice {
-    let environment = super::environment();
+pub(super) fn build_choice(environment: &Environment) -> BuildChoice {
     BuildChoice {
         buildkit: environment.get("DOCKER_BUILDKIT").cloned(),
         builder: environment.get("BUILDX_BUILDER").cloned(),

@@ -7,6 +7,7 @@ mod docker;
 mod file;
 mod fresh;
 mod git;
+mod log;
 pub mod period;
 mod registries;
 mod size;
@@ -15,86 +16,43 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use larder_engine::program::EngineProgram;
-use larder_engine::{Asked, ImageStore};
+use larder_archive::build::builder::BuildChoice;
+use larder_bases::Project;
+use larder_engine::api;
+use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
-use larder_model::lineage::Lineage;
-use larder_store::Location;
-use serde::{Deserialize, Serialize};
+use larder_store::{Access, Location};
 
-pub use docker::{BuildChoice, build_choice, docker_environment};
-pub use fresh::Fresh;
-pub use registries::Registries;
+pub use log::log_filter;
 
 use crate::args::{EngineKind, How, Planned, Reach, Where};
 use crate::exit::{Done, Failure};
-use crate::plan::draft::Draft;
+use ci::Ci;
 use file::File;
+use git::Repository;
 
-/// The first version of Docker whose fresh installations use the containerd store.
-const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;
 /// Where a machine's part lives unless told otherwise.
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// Size of a new volume unless told otherwise. It is sparse: an empty one costs nothing.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
+/// The branch of whoever says nothing else.
+const MAIN: &str = "main";
 
-/// Which state is meant, and where.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// All settings of a command.
+#[derive(Debug, Clone)]
 pub struct Settings {
-    /// URL of the store.
-    pub store: String,
-    /// Whether somebody named the store.
-    pub store_is_chosen: bool,
-    /// Settings of the store's cloud, from the environment. Secrets are among them.
-    pub store_access: Secrets,
-    /// Folder of this machine's part.
-    pub state: PathBuf,
+    /// Those of a session, which also name the project, its store and its lineages.
+    pub session: larder_session::Settings,
     /// Folder of what the verbs of one job tell each other.
     pub notes: PathBuf,
-    /// The project.
-    pub project: String,
-    /// The job.
-    pub job: String,
-    /// The scope.
-    pub scope: String,
-    /// Scopes to try next.
-    pub fallback: Vec<String>,
-    /// How the engine stands beside the machine's own.
-    pub engine: Asked,
-    /// The image store, if it was chosen.
-    pub image_store: Option<ImageStore>,
-    /// Size of a new volume.
-    pub volume_bytes: u64,
-    /// Build cache to keep at most.
-    pub keep_bytes: u64,
-    /// Whether named volumes are saved.
-    pub keep_volumes: bool,
-    /// Whether warnings are failures.
-    pub strict: bool,
-    /// How old what is known of base images may be.
-    pub fresh: Fresh,
-    /// How registries are reached.
-    pub registries: Registries,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
-    /// The builds that the job will run, as far as they are known.
-    pub drafts: Vec<Draft>,
-    /// Folders to look for programs in.
-    pub path: Vec<PathBuf>,
-    /// The environment of the engine's processes.
-    pub engine_environment: Vec<(OsString, OsString)>,
-}
-
-/// Names and values that must not be shown.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Secrets(pub Vec<(String, String)>);
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} settings", self.0.len())
-    }
+    /// The variables by which the docker command finds its engine.
+    pub docker: api::Environment,
+    /// The variables by which it chooses a builder.
+    pub build_choice: BuildChoice,
 }
 
 /// The environment, read once.
@@ -133,35 +91,18 @@ impl Settings {
         Ok((settings, around.for_builds(named)))
     }
 
-    /// The line of snapshots of an engine of this compatibility.
-    pub fn lineage(&self, compatibility: &str) -> Lineage {
-        Lineage {
-            project: self.project.clone(),
-            compatibility: compatibility.to_owned(),
-            scope: self.scope.clone(),
-            job: self.job.clone(),
+    /// The project, with its store and its lineages.
+    pub fn project(&self) -> &Project {
+        &self.session.project
+    }
+
+    /// The settings of a job whose engine is an API away.
+    pub fn archive(&self) -> larder_archive::Settings {
+        larder_archive::Settings {
+            project: self.project().clone(),
+            notes: self.notes.clone(),
+            docker: self.docker.clone(),
         }
-    }
-
-    /// The image store that was chosen, else the one of fresh installations of this version.
-    pub fn image_store(&self, program: &EngineProgram) -> ImageStore {
-        let usual = if program.version.major < CONTAINERD_STORE_DEFAULT_MAJOR {
-            ImageStore::Overlay2
-        } else {
-            ImageStore::Containerd
-        };
-        self.image_store.unwrap_or(usual)
-    }
-
-    /// Opens the store.
-    pub fn open_store(&self) -> Done<larder_store::Objects> {
-        let location = Location::parse(&self.store)?;
-        Ok(location.open(&self.store_access.0)?)
-    }
-
-    /// Whether the store is a folder, and reading from it asks no other machine.
-    pub fn store_is_folder(&self) -> bool {
-        Location::parse(&self.store).is_ok_and(|location| location.as_folder().is_some())
     }
 }
 
@@ -235,6 +176,11 @@ fn current_folder() -> Done<PathBuf> {
         .map_err(|error| Failure::input(format!("the current folder cannot be read: {error}")))
 }
 
+/// The folders of `PATH`.
+fn search_path() -> Vec<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
+}
+
 /// The three places of a setting, in order.
 struct Choices<'a> {
     environment: &'a Environment,
@@ -270,73 +216,92 @@ impl Choices<'_> {
     }
 
     fn settings(&self, which: &Where, how: &How) -> Done<Settings> {
-        let folder = self.folder;
-        let ci = ci::detect(self.environment);
-        let repository = git::find(folder);
-        let file = self.file;
-        let text = |option, variable, file| self.text(option, variable, file);
         let state_option = which.state.as_deref().map(lossy);
-        let state = text(state_option.as_ref(), "LARDER_STATE", file.state.as_ref());
-        let memory = self.own_folder(state.as_deref(), "images");
-        let notes = self.own_folder(state.as_deref(), "archives");
-        let state = absolute(folder, state.as_deref().unwrap_or(DEFAULT_STATE));
-        let project = text(
-            which.project.as_ref(),
-            "LARDER_PROJECT",
-            file.project.as_ref(),
+        let state = self.text(
+            state_option.as_ref(),
+            "LARDER_STATE",
+            self.file.state.as_ref(),
         );
-        let scope = text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
+        let path = search_path();
+        Ok(Settings {
+            notes: self.own_folder(state.as_deref(), "archives"),
+            plan_paths: self.plan_paths(how),
+            docker: docker::environment(self.environment, path.clone()),
+            build_choice: docker::build_choice(self.environment),
+            session: self.session(which, how, state.as_deref(), path)?,
+        })
+    }
+
+    fn session(
+        &self,
+        which: &Where,
+        how: &How,
+        state: Option<&str>,
+        path: Vec<PathBuf>,
+    ) -> Done<larder_session::Settings> {
+        let file = self.file;
         let volume_bytes = self.volume_bytes(how)?;
-        let keep_bytes = self.keep_bytes(how, volume_bytes)?;
-        let image_store = text(
+        let engine = self.text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
+        let image_store = self.text(
             how.kind.image_store.as_ref(),
             "LARDER_IMAGE_STORE",
             file.image_store.as_ref(),
         );
-        let engine = text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
-        let own_branch = || repository.as_ref()?.branch.clone();
-        Ok(Settings {
-            store: self.store(which, folder)?,
-            store_is_chosen: self.chosen_store(which).is_some(),
-            store_access: Secrets(self.store_access()),
-            state,
-            notes,
-            project: project
-                .or(ci.project)
-                .or(repository
-                    .as_ref()
-                    .and_then(|repository| repository.project.clone()))
-                .unwrap_or_else(|| folder_name(folder)),
-            job: text(which.job.as_ref(), "LARDER_JOB", file.job.as_ref())
-                .or(ci.job)
-                .unwrap_or_else(|| "default".to_owned()),
-            scope: scope
-                .or(ci.scope)
-                .or_else(own_branch)
-                .unwrap_or_else(|| "main".to_owned()),
-            fallback: self.fallback(which).unwrap_or_else(|| {
-                let default = repository
-                    .as_ref()
-                    .and_then(|repository| repository.default_branch.clone());
-                let default = ci
-                    .default_branch
-                    .or(default)
-                    .unwrap_or_else(|| "main".to_owned());
-                ci.target.into_iter().chain([default]).collect()
-            }),
-            engine: engine.map_or(Ok(Asked::Auto), |text| text.parse())?,
+        Ok(larder_session::Settings {
+            project: self.project(which, how, state)?,
+            state: absolute(self.folder, state.unwrap_or(DEFAULT_STATE)),
+            engine: engine
+                .map(|text| text.parse())
+                .transpose()?
+                .unwrap_or_default(),
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
-            keep_bytes,
+            keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
-            fresh: self.fresh(how)?,
-            registries: self.registries(&how.planned.reach, memory)?,
-            plan_paths: self.plan_paths(how),
-            drafts: Vec::new(),
-            path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
-            engine_environment: larder_engine::child_environment(std::env::vars_os()),
+            path,
+            engine_environment: engine_environment(),
         })
+    }
+
+    fn project(&self, which: &Where, how: &How, state: Option<&str>) -> Done<Project> {
+        let chosen = self.chosen_store(which);
+        let memory = self.own_folder(state, "images");
+        Ok(Project {
+            store_is_chosen: chosen.is_some(),
+            store: Access::new(self.store(chosen)?, self.cloud_settings()),
+            descent: self.descent(which),
+            registries: self.registries(&how.planned.reach, memory)?,
+            freshness: self.fresh(how)?,
+        })
+    }
+
+    /// Which lineages the job continues: as somebody said, else as the CI system or git says.
+    fn descent(&self, which: &Where) -> Descent {
+        let ci = ci::detect(self.environment);
+        let repository = git::find(self.folder).unwrap_or_default();
+        let file = self.file;
+        let project = self.text(
+            which.project.as_ref(),
+            "LARDER_PROJECT",
+            file.project.as_ref(),
+        );
+        let job = self.text(which.job.as_ref(), "LARDER_JOB", file.job.as_ref());
+        let scope = self.text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
+        Descent {
+            fallback: self
+                .fallback(which)
+                .unwrap_or_else(|| usual_fallback(&ci, &repository)),
+            project: project
+                .or(ci.project)
+                .or(repository.project)
+                .unwrap_or_else(|| folder_name(self.folder)),
+            job: job.or(ci.job).unwrap_or_else(|| "default".to_owned()),
+            scope: scope
+                .or(ci.scope)
+                .or(repository.branch)
+                .unwrap_or_else(|| MAIN.to_owned()),
+        }
     }
 
     fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
@@ -377,12 +342,12 @@ impl Choices<'_> {
     }
 
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
-        let variable = || {
-            let text = self.environment.get("LARDER_FALLBACK")?;
-            Some(text.split(',').map(str::to_owned).collect())
-        };
-        let named: Option<Vec<String>> = which.fallback.clone().or_else(variable);
-        let mut named = named.or_else(|| self.file.fallback.clone())?;
+        let from_variable = self.environment.get("LARDER_FALLBACK");
+        let mut named = which
+            .fallback
+            .clone()
+            .or_else(|| Some(from_variable?.split(',').map(str::to_owned).collect()))
+            .or_else(|| self.file.fallback.clone())?;
         named.retain(|name| !name.is_empty());
         Some(named)
     }
@@ -392,41 +357,50 @@ impl Choices<'_> {
         self.text(which.store.as_ref(), "LARDER_STORE", file)
     }
 
-    fn store(&self, which: &Where, folder: &Path) -> Done<String> {
-        let store = match self.chosen_store(which) {
-            Some(url) if url.contains("://") => url,
-            Some(path) => absolute(folder, &path).to_string_lossy().into_owned(),
-            None => self.default_store().to_string_lossy().into_owned(),
-        };
-        Ok(Location::parse(&store)?.to_string())
-    }
-
-    /// A folder in the user's cache folder.
-    fn default_store(&self) -> PathBuf {
-        self.cache_folder().join("larder")
+    fn store(&self, chosen: Option<String>) -> Done<Location> {
+        match chosen {
+            Some(url) if url.contains("://") => Ok(Location::parse(&url)?),
+            Some(path) => Ok(Location::folder(&absolute(self.folder, &path))),
+            None => Ok(Location::folder(&self.cache_folder().join("larder"))),
+        }
     }
 
     /// The user's cache folder (XDG Base Directory Specification).
     fn cache_folder(&self) -> PathBuf {
-        let cache = self
-            .environment
-            .get("XDG_CACHE_HOME")
-            .filter(|path| path.starts_with('/'));
-        let home = || {
-            Path::new(self.environment.get("HOME").map_or("/root", String::as_str)).join(".cache")
-        };
-        cache.map_or_else(home, PathBuf::from)
+        let named = self.environment.get("XDG_CACHE_HOME");
+        match named.filter(|path| path.starts_with('/')) {
+            Some(cache) => PathBuf::from(cache),
+            None => Path::new(self.environment.get("HOME").map_or("/root", String::as_str))
+                .join(".cache"),
+        }
     }
 
     /// The variables that the clouds' own tools read.
-    fn store_access(&self) -> Vec<(String, String)> {
+    fn cloud_settings(&self) -> Vec<(String, String)> {
         const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-        let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        let variables = self.environment.iter().filter(|(name, _)| ours(name));
-        variables
+        self.environment
+            .iter()
+            .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
+}
+
+/// The pull request's target, and the default branch.
+fn usual_fallback(ci: &Ci, repository: &Repository) -> Vec<String> {
+    let default = ci.default_branch.as_ref();
+    let default = default.or(repository.default_branch.as_ref());
+    let default = default.map_or(MAIN, String::as_str);
+    ci.target
+        .iter()
+        .cloned()
+        .chain([default.to_owned()])
+        .collect()
+}
+
+/// The environment of the engine's processes.
+fn engine_environment() -> Vec<(OsString, OsString)> {
+    larder_engine::child_environment(std::env::vars_os())
 }
 
 fn lossy(path: &Path) -> String {

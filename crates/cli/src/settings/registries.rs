@@ -1,6 +1,6 @@
 //! How registries are reached: options, larder.toml, and what docker on this machine was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use larder_bases::Registries;

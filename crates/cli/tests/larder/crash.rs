@@ -221,7 +221,9 @@ fn what_a_full_local_disk_held_is_not_saved() {
         "head -c 200M /dev/urandom > $HOME/noise && tar -C $HOME -c noise | docker import - noise";
     let job = shop.machine.job(&shop.store.url(), &[], line);
     // The command itself may have got by with memory, as it may on any full disk.
-    let why = job.report["not_saved"].as_str().expect("a reason");
+    let why = job.report["not_saved"]["because"]
+        .as_str()
+        .expect("a reason");
     assert!(why.contains("No space left on device"), "{why}");
     assert_eq!(shop.store.objects("snapshots").len(), 1);
     // The session says its last word before it closes its files.

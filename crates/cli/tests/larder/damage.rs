@@ -128,7 +128,9 @@ fn a_store_that_cannot_be_written_still_restores() {
     let line = build(&context, "app") + " && docker tag app again";
     let second = machine.job(&store.url(), &[], &line).restored(&first);
     assert_eq!((second.code, second.cached()), (0, 3), "{}", second.said);
-    let why = second.report["not_saved"].as_str().expect("a reason");
+    let why = second.report["not_saved"]["because"]
+        .as_str()
+        .expect("a reason");
     assert!(why.contains("Read-only file system"), "{why}");
     machine.run("umount", &[&path]);
     machine.assert_untouched();

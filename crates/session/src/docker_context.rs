@@ -3,9 +3,10 @@
 //! The docker program does it, because the files are its own. Without it there is nobody to select
 //! a context for.
 
+use std::io;
 use std::process::{Child, Command, Stdio};
 
-use crate::session::place::Place;
+use crate::{Place, Result, SessionError};
 
 const NAME: &str = "larder";
 /// Remembers in the state folder which context was current before.
@@ -13,7 +14,7 @@ const BEFORE: &str = "context-before";
 
 /// A context that is being made.
 pub struct Creating {
-    child: Result<Child, String>,
+    child: io::Result<Child>,
 }
 
 fn docker(arguments: &[&str]) -> Command {
@@ -49,8 +50,8 @@ pub fn create(place: &Place) -> Creating {
     let host = format!("host=unix://{}", place.docker_socket().display());
     let mut update = docker(&["update", NAME, "--docker", &host]);
     let exists = update.status().is_ok_and(|status| status.success());
-    let child = if exists {
-        docker(&["use", NAME]).spawn()
+    let mut command = if exists {
+        docker(&["use", NAME])
     } else {
         docker(&[
             "create",
@@ -60,24 +61,24 @@ pub fn create(place: &Place) -> Creating {
             "--docker",
             &host,
         ])
-        .spawn()
     };
     Creating {
-        child: child.map_err(|error| format!("docker cannot be run: {error}")),
+        child: command.spawn(),
     }
 }
 
 impl Creating {
     /// Waits until it is made, and selects it.
-    pub fn select(self) -> Result<(), String> {
-        let made = self.child?.wait().map_err(|error| error.to_string())?;
+    pub fn select(self) -> Result<()> {
+        let mut child = self.child.map_err(SessionError::io("run docker"))?;
+        let made = child.wait().map_err(SessionError::io("wait for docker"))?;
         let used = docker(&["use", NAME])
             .status()
-            .map_err(|error| error.to_string())?;
+            .map_err(SessionError::io("run docker"))?;
         if made.success() && used.success() {
             Ok(())
         } else {
-            Err(format!("docker context use {NAME} failed"))
+            Err(SessionError::NoContext)
         }
     }
 }

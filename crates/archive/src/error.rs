@@ -1,0 +1,134 @@
+//! Why nothing was restored or saved, or cannot be.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use larder_engine::api::ApiError;
+use larder_engine::archive::ArchiveError as StreamError;
+use larder_local::people::Blame;
+use larder_store::StoreError;
+
+use crate::build::arguments::ArgumentsError;
+use crate::document::DocumentError;
+
+/// Why nothing was restored or saved, or cannot be. Its text names the value at fault and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// No such engine can be meant.
+    #[error(transparent)]
+    Endpoint(ApiError),
+    /// The engine cannot be reached.
+    #[error(transparent)]
+    Connect(ApiError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] ApiError),
+    /// The engine's stream of images, or the one for it.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    NoStore(StoreError),
+    /// The store cannot be listed.
+    #[error("the store cannot be read: {0}")]
+    Find(StoreError),
+    /// A part of the archive that is continued cannot be read.
+    #[error("the parent archive: {0}")]
+    Parent(StoreError),
+    /// Something cannot be read from the store or written to it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive's document makes no sense.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The folder with `BuildKit`'s cache.
+    #[error("the build cache: {}: {source}", path.display())]
+    Cache {
+        /// The file at fault.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder that nobody can mean by a build cache.
+    #[error("the build cache: {} {why}", path.display())]
+    NoCache {
+        /// The folder or file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// The archive does not hold a blob that it names.
+    #[error("the archive lacks the blob {0}")]
+    Lacking(String),
+    /// The export does not hold a blob that an image of it names.
+    #[error("{0} is not in the engine's export")]
+    NotExported(String),
+    /// There is nothing to save.
+    #[error("the engine has no image to save; build one first, or name one")]
+    NothingToSave,
+    /// An image was named that the engine does not have.
+    #[error("the engine has no image {0:?}; `docker images` lists those it has")]
+    NoSuchImage(String),
+    /// Secrets are about to be saved.
+    #[error("nothing saved: {0} steps or arguments seem to hold secrets (--deny-secrets)")]
+    Secrets(usize),
+    /// The arguments of `docker build`.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentsError),
+    /// `DOCKER_BUILDKIT` has a value that docker refuses.
+    #[error("DOCKER_BUILDKIT={0:?} is neither true nor false; write 1 or 0")]
+    BuildkitVariable(String),
+    /// The docker command is not there.
+    #[error("there is no docker command here; install docker-cli")]
+    NoDocker,
+    /// The docker command does not work.
+    #[error("{} does not say its version", .0.display())]
+    SilentDocker(PathBuf),
+    /// The docker command cannot be run.
+    #[error("docker cannot be run: {0}")]
+    RunDocker(io::Error),
+    /// A builder that fails on restored images.
+    #[error(
+        "the classic builder cannot use restored images on the containerd image store: it fails on the first \
+         metadata instruction (`failed to read diff archive: \"\" failed validation`); build with BuildKit: set \
+         DOCKER_BUILDKIT=1 and install docker-buildx"
+    )]
+    ClassicOnContainerd,
+    /// A docker command that cannot move `BuildKit`'s cache.
+    #[error(
+        "saving BuildKit's cache needs buildx and docker {needed}.0 or later (this is {version}); install \
+         docker-cli and docker-buildx"
+    )]
+    NeedsBuildx {
+        /// The first version of docker that has what it takes.
+        needed: u32,
+        /// This one's.
+        version: String,
+    },
+}
+
+impl ArchiveError {
+    /// An error about a file of the build cache.
+    pub(crate) fn cache(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Cache { path, source }
+    }
+
+    /// Who can mend it.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Endpoint(_)
+            | Self::NoStore(StoreError::Location { .. })
+            | Self::NoSuchImage(_)
+            | Self::Secrets(_)
+            | Self::Arguments(_)
+            | Self::BuildkitVariable(_)
+            | Self::ClassicOnContainerd => Blame::Input,
+            Self::Connect(_)
+            | Self::NoDocker
+            | Self::SilentDocker(_)
+            | Self::NeedsBuildx { .. } => Blame::Machine,
+            _ => Blame::Ours,
+        }
+    }
+}
