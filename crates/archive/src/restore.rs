@@ -214,14 +214,13 @@ async fn load_images(
         return Ok(());
     }
     let reader = reader.clone();
-    let open = move |name: &str| match reader.blob(name) {
-        Some(blob) => blob.map_err(BoxError::from).boxed(),
-        None => {
-            let missing = StoreError::Missing {
-                path: name.to_owned(),
-            };
-            stream::iter([Err(BoxError::from(missing))]).boxed()
-        }
+    let open = move |name: &str| {
+        let Some(blob) = reader.blob(name) else {
+            let path = name.to_owned();
+            let missing = StoreError::Missing { path };
+            return stream::iter([Err(BoxError::from(missing))]).boxed();
+        };
+        blob.map_err(BoxError::from).boxed()
     };
     load_in_lanes(&job.engine, plan.lanes(images, &held), open).await
 }

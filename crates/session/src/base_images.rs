@@ -100,31 +100,29 @@ impl Planning {
         let State::Asked(asked, until) = &mut self.state else {
             return;
         };
-        let answered = timeout_at(*until, &mut *asked).await;
-        let record = match answered {
-            Ok(answered) => match answered.expect("asking registries does not panic") {
-                Ok((plans, answers)) => {
-                    say_unknown(&answers, events);
-                    Some(Record::new(plans, answers.known))
-                }
-                Err(fault) => {
-                    warn(
-                        events,
-                        format!(
-                            "cannot plan the job's builds, so their base images are not checked: {fault}"
-                        ),
-                    );
-                    self.unresolved()
-                }
-            },
-            Err(_) => {
-                asked.abort();
+        let Ok(answered) = timeout_at(*until, &mut *asked).await else {
+            asked.abort();
+            let limit = ASK_LIMIT.as_secs();
+            warn(
+                events,
+                format!(
+                    "registries did not say within {limit} s what the base images are; the engine uses \
+                     its own copies"
+                ),
+            );
+            self.state = State::Done(self.unresolved());
+            return;
+        };
+        let record = match answered.expect("asking registries does not panic") {
+            Ok((plans, answers)) => {
+                say_unknown(&answers, events);
+                Some(Record::new(plans, answers.known))
+            }
+            Err(fault) => {
                 warn(
                     events,
                     format!(
-                        "registries did not say within {} s what the base images are; the engine uses its \
-                         own copies",
-                        ASK_LIMIT.as_secs()
+                        "cannot plan the builds, so their base images are not checked: {fault}"
                     ),
                 );
                 self.unresolved()

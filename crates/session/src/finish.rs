@@ -75,6 +75,7 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
     job
 }
 
+#[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
 fn because(why: impl ToString) -> NotSaved {
     NotSaved::Because(why.to_string())
 }

@@ -169,7 +169,6 @@ impl Arguments {
                 .collect(),
             build_arg: owned("--build-arg"),
             build_context: owned("--build-context"),
-            ..Request::default()
         })
     }
 
