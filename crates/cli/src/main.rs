@@ -53,9 +53,9 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Up(verb) => command::up::run(&verb, report),
         Verb::Down(verb) => command::down::run(&verb, report),
         Verb::Status(verb) => command::status::run(&verb, report),
-        Verb::Restore(verb) => command::restore::run(&verb, report),
-        Verb::Save(verb) => command::save::run(&verb, report),
-        Verb::Build(verb) => command::build::run(&verb, report),
+        Verb::Restore(verb) => command::images::restore::run(&verb, report),
+        Verb::Save(verb) => command::images::save::run(&verb, report),
+        Verb::Build(verb) => command::images::build::run(&verb, report),
         Verb::Doctor(verb) => command::doctor::run(&verb, report),
         Verb::Ls(verb) => command::ls::run(&verb, report),
         Verb::Image(verb) => command::image::run(&verb, report),
@@ -68,7 +68,8 @@ fn run(verb: Verb, report: &Report) -> Done {
         }
         Verb::Man(verb) => command::man::run(&verb, report),
         Verb::Serve => {
-            command::serve::run();
+            // The background process says itself what becomes of it, to the command that started it.
+            larder_session::serve();
             Ok(ExitCode::SUCCESS)
         }
     }

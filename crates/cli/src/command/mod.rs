@@ -1,20 +1,17 @@
 //! One verb, one file: each reads as what the verb does.
 
-pub mod build;
 mod builds;
 pub mod completions;
 pub mod doctor;
 pub mod down;
 pub mod explain;
 pub mod image;
+pub mod images;
 pub mod key;
 pub mod ls;
 pub mod man;
 pub mod plan;
-pub mod restore;
 pub mod run;
-pub mod save;
-pub mod serve;
 pub mod status;
 pub mod up;
 

@@ -11,11 +11,11 @@ use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
 use larder_store::{Objects, Source, catalog};
 
-use crate::base_images::Planning;
-use crate::events::Events;
+use super::base_images::Planning;
+use super::events::Events;
+use super::parts::{Parts, Plan};
+use super::restore::{self, Restorable};
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
-use crate::parts::{Parts, Plan};
-use crate::restore::{self, Restorable};
 use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.

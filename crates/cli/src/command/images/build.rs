@@ -22,6 +22,7 @@ use larder_builds::Draft;
 use larder_local::people::Voice as _;
 
 use crate::args::{BuildVerb, How};
+use crate::command::{block_on, check_folder};
 use crate::exit::{Done, Failure, code_of};
 use crate::output::{self, Said};
 use crate::plan::input;
@@ -52,7 +53,7 @@ struct Came {
 
 /// Restores, builds, saves. The exit code is that of `docker build`.
 pub fn run(verb: &BuildVerb, report: &Report) -> Done {
-    super::check_folder("--json", verb.manner.json.as_deref())?;
+    check_folder("--json", verb.manner.json.as_deref())?;
     let how = How {
         strict: verb.manner.strict,
         ..How::default()
@@ -62,7 +63,7 @@ pub fn run(verb: &BuildVerb, report: &Report) -> Done {
     let arguments = Arguments::read(&verb.arguments).map_err(ArchiveError::from)?;
     let drafts = drafts(&arguments, report);
     let docker = Docker::find(&settings.session.path)?;
-    super::block_on(async {
+    block_on(async {
         let job = Job::open(settings.archive()).await?;
         let mut choice = settings.build_choice.clone();
         if let Some(builder) = arguments.value("--builder") {

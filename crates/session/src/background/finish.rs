@@ -21,10 +21,10 @@ use larder_model::{address, hot};
 use larder_store::{Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
 
-use crate::events::Events;
+use super::events::Events;
+use super::start::Live;
 use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
-use crate::start::Live;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);

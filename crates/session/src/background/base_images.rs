@@ -18,7 +18,7 @@ use larder_store::Objects;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::events::Events;
+use super::events::Events;
 use crate::facts::Moved;
 use crate::protocol::Event;
 

@@ -7,19 +7,19 @@ use larder_archive::restore::{self, Outcome, Restored, Wanted};
 use larder_archive::{Job, note};
 use larder_local::people::Voice as _;
 
-use super::builds;
 use crate::args::Restore;
+use crate::command::{block_on, builds, check_folder};
 use crate::exit::Done;
 use crate::report::Report;
 use crate::settings::Settings;
 
 /// Restores; trouble with the cache is a warning.
 pub fn run(verb: &Restore, report: &Report) -> Done {
-    super::check_folder("--json", verb.manner.json.as_deref())?;
+    check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
     let drafts = builds::drafts(&settings.plan_paths, report);
-    super::block_on(async {
+    block_on(async {
         let job = Job::open(settings.archive()).await?;
         let wanted = Wanted {
             drafts: &drafts,

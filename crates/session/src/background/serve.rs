@@ -13,12 +13,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::events::Events;
-use crate::finish::finish;
+use super::events::Events;
+use super::finish::finish;
+use super::start::{Live, start};
 use crate::leftovers;
 use crate::lock;
 use crate::protocol::{Event, Request};
-use crate::start::{Live, start};
 use crate::{JobRequest, Place, Result, SessionError};
 
 /// Time for another background process of the same state folder to end.

@@ -5,18 +5,18 @@ use std::process::ExitCode;
 use larder_archive::save::{self, What};
 use larder_archive::{Job, leaks};
 
-use super::builds;
 use crate::args::Save;
+use crate::command::{block_on, builds, check_folder};
 use crate::exit::Done;
 use crate::report::Report;
 use crate::settings::Settings;
 
 /// Saves; trouble with the store is a warning.
 pub fn run(verb: &Save, report: &Report) -> Done {
-    super::check_folder("--json", verb.manner.json.as_deref())?;
+    check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
-    super::block_on(async {
+    block_on(async {
         let job = Job::open(settings.archive()).await?;
         let note = job.note.read(&job.engine.about().id);
         // A job that restored knows what it builds, and with which arguments.

@@ -1,0 +1,13 @@
+//! The background process: `serve` is its life, `start` brings it up (`restore` chooses the snapshot,
+//! `parts` holds what is up, in its order), `finish` brings it down. `base_images` are compared with
+//! their registries on the way; `events` is what the process says.
+
+mod base_images;
+mod events;
+mod finish;
+mod parts;
+mod restore;
+mod serve;
+mod start;
+
+pub use serve::serve;
