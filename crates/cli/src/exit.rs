@@ -10,6 +10,7 @@
 
 use std::process::ExitCode;
 
+use larder_docker::UnknownValue;
 use larder_engine::EngineError;
 use larder_store::StoreError;
 use larder_volume::VolumeError;
@@ -99,6 +100,12 @@ impl From<StoreError> for Failure {
             StoreError::Location { .. } => Self::input(error),
             _ => Self::failed(error),
         }
+    }
+}
+
+impl From<UnknownValue> for Failure {
+    fn from(error: UnknownValue) -> Self {
+        Self::input(error)
     }
 }
 

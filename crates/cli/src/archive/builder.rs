@@ -6,8 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use larder_engine::ImageStore;
-use larder_engine::api::About;
+use larder_docker::{About, ImageStore};
 use serde::Serialize;
 
 use crate::exit::{Done, Failure};

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_engine::ImageStore;
-use larder_engine::api::{About, Endpoint, Remote};
+use larder_docker::{About, Endpoint, ImageStore, Remote};
 use larder_model::archive::Archive;
 use larder_model::document::EngineRecord;
 use larder_model::lineage::Lineage;

@@ -1,7 +1,7 @@
 //! Saved images whose base image has moved since: their layers cannot be hit by a build that starts
 //! from today's.
 
-use larder_engine::archive::SavedImage;
+use larder_docker::streams::SavedImage;
 use larder_store::Objects;
 
 use crate::plan::draft::{self, Draft};

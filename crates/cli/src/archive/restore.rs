@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use larder_engine::api::{ApiError, BoxError};
-use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
+use larder_docker::streams::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
+use larder_docker::{ApiError, BoxError};
 use larder_model::archive::{Archive, Measured};
 use larder_model::digest::ArchiveId;
 use larder_model::lineage::Lineage;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use larder_engine::api::Chains;
-use larder_engine::archive::{Contents, SavedImage};
+use larder_docker::Chains;
+use larder_docker::streams::{Contents, SavedImage};
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
 use larder_model::reference::ImageReference;
@@ -95,7 +95,7 @@ impl What {
         selected.images.retain(|name| !stages::is_companion(name));
         let tops = door.engine.images(false).await.map_err(Failure::failed)?;
         let is_top = |name: &&String| {
-            let of = |image: &larder_engine::api::ImageSummary| {
+            let of = |image: &larder_docker::ImageSummary| {
                 image.id == **name || image.tags.contains(*name)
             };
             tops.iter().any(of)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use larder_engine::program::{self, Compatibility};
+use larder_engine::compatibility::Compatibility;
+use larder_engine::program;
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
 use larder_model::ladder::{Rung, ladder};

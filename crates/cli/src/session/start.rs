@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use larder_engine::program::{self, Compatibility, EngineProgram};
+use larder_docker::USUAL_SOCKET;
+use larder_engine::compatibility::Compatibility;
+use larder_engine::program::{self, EngineProgram};
 use larder_engine::{Choice, system};
 use larder_store::{Objects, Source};
 
@@ -76,7 +78,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let opened = parts.volume().opened();
     let engine = facts::Engine {
         socket: place.docker_socket(),
-        facts: parts.engine_facts().await?,
+        facts: parts.engine_facts(),
         choice: plan.choice,
     };
     timer.phase("facts");
@@ -118,7 +120,7 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
 async fn look(settings: &Settings) -> Done<(EngineProgram, Choice)> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
-    let system = system::observe(Path::new(system::USUAL_SOCKET));
+    let system = system::observe(Path::new(USUAL_SOCKET));
     let (program, system) = tokio::join!(probe, system);
     let program = program.expect("probing does not panic")?;
     let choice = system::choose(settings.engine, &system?)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use larder_engine::api;
+use larder_docker::Environment;
 
 /// Which builder the environment asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub struct BuildChoice {
 }
 
 /// The variables by which the docker command finds its engine.
-pub fn docker_environment() -> api::Environment {
+pub fn docker_environment() -> Environment {
     let environment = super::environment();
     let text = |name: &str| environment.get(name).filter(|it| !it.is_empty()).cloned();
     let in_home = || Some(PathBuf::from(text("HOME")?).join(".docker"));
-    api::Environment {
+    Environment {
         host: text("DOCKER_HOST"),
         context: text("DOCKER_CONTEXT"),
         config: text("DOCKER_CONFIG").map(PathBuf::from).or_else(in_home),

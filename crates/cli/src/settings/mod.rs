@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use larder_docker::ImageStore;
+use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
-use larder_engine::{Asked, ImageStore};
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_store::Location;
