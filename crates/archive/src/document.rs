@@ -11,13 +11,13 @@
 //!   "sources": { "images": ["sha256:5b70…"], "cache": true } }
 //! ```
 //!
-//! - `images`: images as the engine exports them; the format of `larder_engine::archive::Contents`.
+//! - `images`: images as the engine exports them; the format of `larder_docker::streams::Contents`.
 //! - `cache`: a folder with `BuildKit`'s cache, an OCI image layout: the text of its `index.json`,
 //!   and the SHA-256 digests of the blobs that this names. The blob of a digest is called
 //!   `blobs/sha256/<digest>` among the archive's blobs.
 //! - `sources`: what the next build is to be given as sources of its cache.
 
-use larder_engine::archive::{ArchiveError as StreamError, Contents};
+use larder_docker::streams::{Contents, StreamError};
 use larder_model::archive::Archive;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

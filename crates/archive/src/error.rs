@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use larder_engine::api::ApiError;
-use larder_engine::archive::ArchiveError as StreamError;
+use larder_docker::ApiError;
+use larder_docker::streams::StreamError;
 use larder_local::people::Blame;
 use larder_store::StoreError;
 

@@ -4,9 +4,8 @@
 //! `image/tarexport/save.go`, `save`). So images that share little are asked for at once in two
 //! requests: the smaller one is stored while the engine still writes the larger.
 
-use larder_engine::ImageStore;
-use larder_engine::api::{ApiError, Chains, ExportStream, Image, Remote};
-use larder_engine::archive::{Contents, Documents, ExportReader, in_two};
+use larder_docker::streams::{Contents, Documents, ExportReader, in_two};
+use larder_docker::{ApiError, Chains, ExportStream, Image, ImageStore, Remote};
 use larder_local::people::{Progress, Voice};
 use larder_store::ArchiveWriter;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
-use larder_engine::archive::{Contents, Documents, SavedImage, carry_over};
+use larder_docker::streams::{Contents, Documents, SavedImage, carry_over};
 use larder_model::archive::Archive;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, ArchiveWriter, Objects};

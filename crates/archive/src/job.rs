@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_bases::Project;
-use larder_engine::ImageStore;
-use larder_engine::api::{About, Chains, Endpoint, Environment, Remote};
+use larder_docker::{About, Chains, Endpoint, Environment, ImageStore, Remote};
 use larder_local::files::make_private_folder;
 use larder_model::archive::Archive;
 use larder_model::document::EngineRecord;

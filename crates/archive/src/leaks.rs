@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use larder_engine::api::Remote;
+use larder_docker::Remote;
 use larder_local::people::Voice;
 use larder_secrets::{self as secrets, Finding};
 use serde::Serialize;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use larder_bases::Record;
 use larder_builds::draft::{self, Draft};
-use larder_engine::api::{Chains, ImageSummary};
-use larder_engine::archive::{Contents, SavedImage};
+use larder_docker::streams::{Contents, SavedImage};
+use larder_docker::{Chains, ImageSummary};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice;
 use larder_model::archive::{Archive, Measured, Statistics};

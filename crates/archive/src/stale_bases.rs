@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use larder_bases::{Asking, Known, Project, Record, Shared, images};
 use larder_builds::draft::{self, Draft};
-use larder_engine::archive::SavedImage;
+use larder_docker::streams::SavedImage;
 use larder_local::people::Voice;
 use larder_model::dockerfile::ImageConfigs;
 use larder_store::Objects;

@@ -1,8 +1,8 @@
 //! Images that the parent archive holds whole. They are taken over from it: the engine's export is most
 //! of what a save costs.
 
-use larder_engine::api::{ApiError, Chains, Remote};
-use larder_engine::archive::{Contents, SavedImage};
+use larder_docker::streams::{Contents, SavedImage};
+use larder_docker::{ApiError, Chains, Remote};
 
 /// What is to be saved, as the parent archive sees it.
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use larder_archive::ArchiveError;
 use larder_builds::Fault;
+use larder_docker::UnknownValue;
 use larder_engine::EngineError;
 use larder_local::people::Blame;
 use larder_session::SessionError;
@@ -124,6 +125,12 @@ impl From<StoreError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         SessionError::from(error).into()
+    }
+}
+
+impl From<UnknownValue> for Failure {
+    fn from(error: UnknownValue) -> Self {
+        Self::input(error)
     }
 }
 

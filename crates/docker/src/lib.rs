@@ -1,1 +1,36 @@
-//! Any Docker engine through its API: where it is, its images, the two image streams.
+//! Any Docker engine through its API: where it is ([`Endpoint`]), what it is and what it holds
+//! ([`Remote`]), and the two streams by which images leave and enter it ([`streams`]).
+//!
+//! ```no_run
+//! # async fn job(environment: larder_docker::Environment) -> larder_docker::Result<()> {
+//! use std::time::Duration;
+//! use larder_docker::{Endpoint, Remote};
+//!
+//! let endpoint = Endpoint::find(&environment)?;
+//! let engine = Remote::connect(endpoint, Duration::from_secs(30)).await?;
+//! println!("{} {}", engine.about().version, engine.about().image_store);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The client is written here, and no crate of one is used, because of what engines of CI ask for:
+//! streams that wait for their slower end in both directions and have no deadline, TLS with docker's
+//! certificates, ssh with what it complains of, and the API of old engines.
+
+mod connection;
+mod endpoint;
+mod error;
+mod image_store;
+mod remote;
+mod sha256;
+pub mod streams;
+mod version;
+
+pub use endpoint::{Address, Endpoint, Environment, Tls, USUAL_SOCKET};
+pub use error::{ApiError, BoxError, Result, UnknownValue};
+pub use image_store::ImageStore;
+pub use remote::{
+    About, ApiVersion, CacheBound, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
+    Selection, Step, Store, running_containers,
+};
+pub use version::Version;

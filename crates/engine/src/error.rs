@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_docker::{ApiError, UnknownValue};
+
 /// An engine that cannot be found, started, reached or replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -35,16 +37,9 @@ pub enum EngineError {
         /// Its answer.
         answer: String,
     },
-    /// A value that a person or a configuration gave is not one of those known.
-    #[error("unknown {what} {value:?}; expected {expected}")]
-    UnknownValue {
-        /// What the value stands for.
-        what: &'static str,
-        /// The value.
-        value: String,
-        /// The values that would do.
-        expected: &'static str,
-    },
+    /// A word that a person or a configuration gave is not one of those known.
+    #[error(transparent)]
+    UnknownValue(#[from] UnknownValue),
     /// A takeover was asked for, but jobs run on the machine's engine.
     #[error("cannot take over the machine's engine: {reason}; {cure}")]
     TakeoverRefused {
@@ -78,14 +73,8 @@ pub enum EngineError {
         tail: String,
     },
     /// The engine's API refused a request or broke off.
-    #[error("the engine's API failed on {request}: {source}")]
-    Api {
-        /// The request, in words.
-        request: &'static str,
-        /// The client's error.
-        #[source]
-        source: Box<bollard::errors::Error>,
-    },
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// The caller is not on the room's thread.
     #[error(
         "this thread shares the {namespace} namespace of the whole process; call it on the thread that unshared it"
@@ -135,15 +124,7 @@ impl EngineError {
             source,
         }
     }
-
-    /// For `map_err`: an error of the API client.
-    pub(crate) fn api(request: &'static str) -> impl FnOnce(bollard::errors::Error) -> Self {
-        move |source| Self::Api {
-            request,
-            source: Box::new(source),
-        }
-    }
 }
 
 /// The result of most calls here.
-pub type Result<T> = std::result::Result<T, EngineError>;
+pub(crate) type Result<T> = std::result::Result<T, EngineError>;

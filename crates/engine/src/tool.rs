@@ -1,22 +1,12 @@
 //! Running the small programs that administer a machine: `ip`, `iptables`, `systemctl`.
 
 use std::io::{self, Write as _};
-use std::iter;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::error::{EngineError, Result};
+use larder_local::programs;
 
-/// Where distributions put daemons and tools; searched after the caller's own list, because `sudo` and CI
-/// agents often leave `sbin` out of theirs.
-pub(crate) const USUAL_DIRECTORIES: [&str; 6] = [
-    "/usr/bin",
-    "/usr/sbin",
-    "/usr/local/bin",
-    "/usr/local/sbin",
-    "/bin",
-    "/sbin",
-];
+use crate::error::{EngineError, Result};
 
 /// A program and the packages that a person would install to get it.
 #[derive(Clone, Copy)]
@@ -65,43 +55,34 @@ impl Tool {
 
     /// Runs the program to its end, whatever it answers.
     pub(crate) fn output(self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => EngineError::ProgramMissing {
-                program: self.program,
-                package: self.package,
-            },
-            _ => EngineError::Io {
-                action: "cannot run",
-                path: self.program.into(),
-                source,
-            },
-        };
-        let mut child = self.spawn(arguments, input.is_some()).map_err(failed)?;
-        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
-            pipe.write_all(input.as_bytes()).map_err(failed)?;
-        }
-        child.wait_with_output().map_err(failed)
+        self.run_to_end(arguments, input)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => EngineError::ProgramMissing {
+                    program: self.program,
+                    package: self.package,
+                },
+                _ => EngineError::io("cannot run", Path::new(self.program))(source),
+            })
     }
 
-    /// Starts the program: the one that `PATH` finds, else that of a usual directory.
-    fn spawn(self, arguments: &[&str], reads: bool) -> io::Result<Child> {
-        let usual = USUAL_DIRECTORIES.map(|directory| Path::new(directory).join(self.program));
-        let mut missing = io::ErrorKind::NotFound.into();
-        for program in iter::once(PathBuf::from(self.program)).chain(usual) {
-            let spawned = Command::new(program)
-                .args(arguments)
-                // Messages are quoted and compared; a translated one would do neither well.
-                .env("LC_ALL", "C")
-                .stdin(if reads { Stdio::piped() } else { Stdio::null() })
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn();
-            match spawned {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
-                spawned => return spawned,
-            }
+    fn run_to_end(self, arguments: &[&str], input: Option<&str>) -> io::Result<Output> {
+        let mut child = self.spawn(arguments, input.is_some())?;
+        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
+            pipe.write_all(input.as_bytes())?;
         }
-        Err(missing)
+        child.wait_with_output()
+    }
+
+    /// Starts the program that this process's `PATH` finds; else, because `sudo` and CI agents often
+    /// leave `sbin` out of theirs, the one in the usual folders.
+    fn spawn(self, arguments: &[&str], reads: bool) -> io::Result<Child> {
+        match spawn(Path::new(self.program), arguments, reads) {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                let program = programs::find(self.program, &[]).ok_or(missing)?;
+                spawn(&program, arguments, reads)
+            }
+            spawned => spawned,
+        }
     }
 
     fn checked(self, arguments: &[&str], output: &Output) -> Result<String> {
@@ -114,4 +95,15 @@ impl Tool {
             message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
     }
+}
+
+fn spawn(program: &Path, arguments: &[&str], reads: bool) -> io::Result<Child> {
+    Command::new(program)
+        .args(arguments)
+        // Messages are quoted and compared; a translated one would do neither well.
+        .env("LC_ALL", "C")
+        .stdin(if reads { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 /// Where programs of administrators are, for a user whose `PATH` lacks them, as Debian's has it.
-const USUAL_FOLDERS: [&str; 6] = [
+pub const USUAL_FOLDERS: [&str; 6] = [
     "/usr/bin",
     "/usr/sbin",
     "/usr/local/bin",

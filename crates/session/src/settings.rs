@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use larder_bases::Project;
 use larder_builds::Draft;
+use larder_docker::ImageStore;
+use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
-use larder_engine::{Asked, ImageStore};
 use serde::{Deserialize, Serialize};
 
 /// The first version of Docker whose fresh installations use the containerd store.

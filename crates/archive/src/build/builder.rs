@@ -6,8 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use larder_engine::ImageStore;
-use larder_engine::api::About;
+use larder_docker::{About, ImageStore};
 use larder_local::programs;
 use serde::Serialize;
 

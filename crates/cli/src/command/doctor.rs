@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use comfy_table::Table;
 use larder_archive::build::builder::{self, Builder, Docker, Strategy};
 use larder_archive::{ArchiveError, job};
-use larder_engine::api::About;
+use larder_docker::About;
 use larder_engine::program;
 use larder_model::snapshot::Snapshot;
 use larder_session::machine;

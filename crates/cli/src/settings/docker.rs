@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use larder_archive::build::builder::BuildChoice;
-use larder_engine::api;
+use larder_docker as api;
 
 use super::Environment;
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use larder_archive::build::builder::BuildChoice;
 use larder_bases::Project;
-use larder_engine::api;
+use larder_docker as api;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
 use larder_store::{Access, Location};

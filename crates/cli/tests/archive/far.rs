@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use larder_engine::ImageStore;
+use larder_docker::ImageStore;
 
 use crate::engines::Version;
 use crate::kit::{Said, Site, Work};

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use larder_engine::ImageStore;
+use larder_docker::ImageStore;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engines::{Version, must};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use larder_engine::ImageStore;
+use larder_docker::ImageStore;
 use serde_json::Value;
 use tempfile::TempDir;
 

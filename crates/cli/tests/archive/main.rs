@@ -1,23 +1,23 @@
 //! The archive door on real engines of two versions: what one machine builds and saves, a fresh one
 //! restores and finds. Root is needed.
 
-#[path = "../../../engine/tests/engine/application.rs"]
+#[path = "../../../docker/tests/docker/application.rs"]
 mod application;
 #[path = "../../../registry/tests/registry/distribution.rs"]
 #[allow(dead_code)] // shared with tests that use all of it, as are those below
 mod distribution;
-#[path = "../../../engine/tests/engine/engines.rs"]
+#[path = "../../../docker/tests/docker/engines.rs"]
 #[allow(dead_code)]
 mod engines;
 mod far;
 mod faults;
 mod kit;
-#[path = "../../../engine/tests/engine/machine.rs"]
+#[path = "../../../docker/tests/docker/machine.rs"]
 #[allow(dead_code)]
 mod machine;
 mod matrix;
 mod moved;
-#[path = "../../../engine/tests/engine/room.rs"]
+#[path = "../../../docker/tests/docker/room.rs"]
 #[allow(dead_code)]
 mod room;
 #[path = "../larder/s3.rs"]

@@ -1,7 +1,7 @@
 //! Each kind of engine and builder: as many steps from the cache on a fresh machine as on the one
 //! that built first, over four machines.
 
-use larder_engine::ImageStore;
+use larder_docker::ImageStore;
 
 use crate::engines::Version;
 use crate::kit::Work;

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use larder_engine::ImageStore;
+use larder_docker::ImageStore;
 use serde_json::Value;
 
 use crate::application::BASE;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use larder_engine::ImageStore;
+use larder_docker::ImageStore;
 use serde_json::Value;
 
 use crate::application::DOCKERFILE;

@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use ipnet::Ipv4Net;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{EngineError, Result};
-use crate::shape::InstanceId;
+use crate::instance::InstanceId;
 use crate::tool::IP;
 
 /// Where pairs are looked for, in this order. None of them is among the networks that dockerd
@@ -36,11 +37,15 @@ impl Subnet {
     pub(super) fn room(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.0 + 2)
     }
+
+    fn network(self) -> Ipv4Net {
+        Ipv4Net::new_assert(Ipv4Addr::from_bits(self.0), 30)
+    }
 }
 
 impl std::fmt::Display for Subnet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/30", Ipv4Addr::from_bits(self.0))
+        self.network().fmt(f)
     }
 }
 
@@ -65,8 +70,14 @@ struct Link {
 
 #[derive(Debug, Deserialize)]
 struct Address {
-    local: Option<String>,
-    prefixlen: Option<u32>,
+    local: Option<Ipv4Addr>,
+    prefixlen: Option<u8>,
+}
+
+impl Address {
+    fn network(&self) -> Option<Ipv4Net> {
+        Ipv4Net::new(self.local?, self.prefixlen?).ok()
+    }
 }
 
 /// The host's interfaces and routes.
@@ -98,36 +109,23 @@ impl Host {
         });
         candidates
             .map(Subnet)
-            .find(|pair| !taken.iter().any(|used| used.overlaps(pair.0, 30)))
+            .find(|pair| !taken.iter().any(|used| overlap(*used, pair.network())))
     }
 
-    fn taken(&self) -> Vec<Network> {
-        let routes = self
-            .routes
-            .iter()
-            .filter_map(|route| Network::parse(&route.dst));
+    fn taken(&self) -> Vec<Ipv4Net> {
+        let routes = self.routes.iter().filter_map(|route| network(&route.dst));
         let addresses = self.links.iter().flat_map(|link| &link.addr_info);
-        let addresses = addresses.filter_map(|address| {
-            Network::parse(&format!(
-                "{}/{}",
-                address.local.as_ref()?,
-                address.prefixlen?
-            ))
-        });
-        routes.chain(addresses).collect()
+        routes
+            .chain(addresses.filter_map(Address::network))
+            .collect()
     }
 
     /// The networks of the main table, as `ip route` takes them.
     pub(super) fn networks(&self) -> Vec<String> {
-        let main = |route: &&Route| {
+        let main = self.routes.iter().filter(|route| {
             route.table.is_none() && route.kind.is_none() && route.dst != "default"
-        };
-        let mut networks: Vec<String> = self
-            .routes
-            .iter()
-            .filter(main)
-            .map(|route| route.dst.clone())
-            .collect();
+        });
+        let mut networks: Vec<String> = main.map(|route| route.dst.clone()).collect();
         networks.sort();
         networks.dedup();
         networks
@@ -161,41 +159,35 @@ fn json<T: DeserializeOwned>(arguments: &[&str]) -> Result<Vec<T>> {
     })
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Network {
-    base: u32,
-    bits: u32,
+/// A network as `ip` writes it, or an address. `default` is `None`: it covers everything and takes
+/// nothing.
+fn network(text: &str) -> Option<Ipv4Net> {
+    match text.parse::<Ipv4Addr>() {
+        Ok(address) => Some(address.into()),
+        Err(_) => text.parse().ok(),
+    }
 }
 
-impl Network {
-    /// `default` is `None`: it covers everything and takes nothing.
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
-        Some(Self {
-            base: address.parse::<Ipv4Addr>().ok()?.to_bits(),
-            bits: bits.parse().ok()?,
-        })
-    }
-
-    fn overlaps(self, base: u32, bits: u32) -> bool {
-        let mask = u32::MAX.checked_shl(32 - self.bits.min(bits)).unwrap_or(0);
-        self.base & mask == base & mask
-    }
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn host(routes: &[&str], address: &str) -> Host {
-        let route = |dst: &&str| Route {
+    fn route(dst: &&str) -> Route {
+        Route {
             dst: (*dst).to_owned(),
             dev: None,
             table: None,
             kind: None,
-        };
+        }
+    }
+
+    fn host(routes: &[&str], address: &str) -> Host {
         let address = Address {
-            local: Some(address.to_owned()),
+            local: Some(address.parse().expect("an address")),
             prefixlen: Some(24),
         };
         let link = Link {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::addresses::Subnet;
 use super::write_forwarding;
 use crate::error::Result;
-use crate::shape::InstanceId;
+use crate::instance::InstanceId;
 use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
 /// Ends the comment of rules made while packet forwarding was switched on by us, so that the last

@@ -3,13 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use larder_docker::ImageStore;
 use larder_engine::clean_up::clean_up;
-use larder_engine::engine::Exit;
 use larder_engine::holders::{end_holders, holders};
-use larder_engine::{Engine, EngineConfig, EngineError, ImageStore};
+use larder_engine::{Engine, EngineConfig, EngineError, Exit};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::machine::{DEADLINE, Machine, context, freeze, start};
+use crate::machine::{DEADLINE, Machine, context, freeze};
+use crate::own::start;
 use crate::room::Room;
 
 const SLEEPER: &str =

@@ -3,15 +3,12 @@
 //! Every test stands on a [`machine::Machine`], network and mount namespaces of its own, so that tests
 //! run side by side and none can touch the real host's firewall, interfaces or engine.
 
-mod application;
-mod engines;
 mod faults;
+#[path = "../../../docker/tests/docker/machine.rs"]
 mod machine;
 mod network;
+mod own;
 mod remember;
-mod remote;
+#[path = "../../../docker/tests/docker/room.rs"]
 mod room;
-mod round_trip;
-mod shelf;
-mod streams;
 mod takeover;

@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use larder_docker::ImageStore;
+use larder_engine::InstanceId;
 use larder_engine::network::{PrivateNet, tear_down};
-use larder_engine::{ImageStore, InstanceId};
 
-use crate::machine::{DEADLINE, HOST, Machine, context, start};
+use crate::machine::{DEADLINE, HOST, Machine, context};
+use crate::own::start;
 use crate::room::Room;
 
 fn id(text: &str) -> InstanceId {

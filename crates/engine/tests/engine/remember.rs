@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use larder_docker::ImageStore;
+use larder_engine::EngineConfig;
+use larder_engine::compatibility::{Compatibility, Continuation, continuation};
 use larder_engine::holders::holders;
-use larder_engine::program::{Compatibility, Continuation, continuation};
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
-use larder_engine::{EngineConfig, ImageStore};
 
-use crate::machine::{DEADLINE, Docker, Machine, context, program, start};
+use crate::machine::{DEADLINE, Docker, Machine, context};
+use crate::own::{program, start};
 use crate::room::Room;
 
 const STEPS: usize = 4;
@@ -49,7 +51,7 @@ async fn remembers(store: ImageStore) {
     };
 
     let engine = start(&room, &config).await;
-    let facts = engine.facts().await.expect("it answers");
+    let facts = engine.facts();
     assert_eq!(
         (facts.image_store, facts.version.is_empty()),
         (store, false),

@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::thread;
 
+use larder_docker::ImageStore;
 use larder_engine::system::{SystemEngine, choose, observe};
 use larder_engine::takeover::Taken;
-use larder_engine::{Asked, ImageStore, Shape};
+use larder_engine::{Asked, Shape};
 
-use crate::machine::{Docker, Machine, context, freeze, run, start};
+use crate::machine::{Docker, Machine, context, freeze, run};
+use crate::own::start;
 
 /// Understands what the crate asks of systemctl. The service's main process is a real dockerd; the
 /// socket unit is a word in a file.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_docker::{ImageStore, USUAL_SOCKET};
 use larder_engine::network::{HostNetwork, PrivateNet};
 use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
-use larder_engine::system::USUAL_SOCKET;
 use larder_engine::takeover::Taken;
-use larder_engine::{Choice, Engine, EngineConfig, EngineError, EngineFacts, ImageStore, Shape};
+use larder_engine::{Choice, Engine, EngineConfig, EngineFacts, Shape};
 use larder_store::Source;
 use larder_volume::{Room, Volume, VolumeError};
 use rustix::process::Pid;
@@ -198,12 +198,11 @@ impl Parts {
     }
 
     /// What the engine says of itself.
-    pub async fn engine_facts(&self) -> Result<EngineFacts, EngineError> {
+    pub fn engine_facts(&self) -> EngineFacts {
         self.engine
             .as_ref()
             .expect("it runs until it is taken")
             .facts()
-            .await
     }
 
     /// The first thing that went wrong with the volume.

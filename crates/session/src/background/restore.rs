@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use larder_engine::program::{Continuation, EngineProgram, Version, continuation};
+use larder_docker::Version;
+use larder_engine::compatibility::{Continuation, continuation};
+use larder_engine::program::EngineProgram;
 use larder_local::people::Voice;
 use larder_model::address;
 use larder_model::hot;

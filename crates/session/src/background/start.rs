@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
-use larder_engine::program::{self, Compatibility, EngineProgram};
+use larder_docker::USUAL_SOCKET;
+use larder_engine::compatibility::Compatibility;
+use larder_engine::program::{self, EngineProgram};
 use larder_engine::{Choice, system};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
@@ -73,7 +75,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     }
     let engine = facts::Engine {
         socket: place.docker_socket(),
-        facts: parts.engine_facts().await?,
+        facts: parts.engine_facts(),
         choice: start.plan.choice,
     };
     timer.phase("facts");
@@ -115,7 +117,7 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
 async fn look(settings: &Settings) -> Result<(EngineProgram, Choice)> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
-    let system = system::observe(Path::new(system::USUAL_SOCKET));
+    let system = system::observe(Path::new(USUAL_SOCKET));
     let (program, system) = tokio::join!(probe, system);
     let program = program.expect("probing does not panic")?;
     let choice = system::choose(settings.engine, &system?)?;

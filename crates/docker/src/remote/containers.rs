@@ -1,0 +1,54 @@
+//! An engine's containers: counting, removing.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde::Deserialize;
+
+use super::{Remote, encoded};
+use crate::connection::{Client, Request};
+use crate::endpoint::Endpoint;
+use crate::error::{ApiError, Result};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContainerAnswer {
+    id: String,
+}
+
+/// How many containers run on the engine at `endpoint`, `docker ps -q | wc -l`. Any engine may be
+/// asked, also one that [`Remote::connect`] refuses: a path without a version is one of every API.
+pub async fn running_containers(endpoint: Endpoint, deadline: Duration) -> Result<usize> {
+    let request = Request {
+        what: "list containers".to_owned(),
+        method: Method::GET,
+        target: "/containers/json".to_owned(),
+    };
+    let running: Vec<ContainerAnswer> = Client::new(endpoint, deadline)?.json(&request).await?;
+    Ok(running.len())
+}
+
+impl Remote {
+    /// The ids of all containers, whether they run or not.
+    pub async fn containers(&self) -> Result<Vec<String>> {
+        let all: Vec<ContainerAnswer> = self
+            .get("list containers", "/containers/json?all=1")
+            .await?;
+        Ok(all.into_iter().map(|container| container.id).collect())
+    }
+
+    /// Kills and removes a container, and with it the volumes without a name, which are its own alone.
+    /// Whether it was still there: `docker run --rm` may have been quicker, or be about to (409,
+    /// "removal of container … is already in progress").
+    pub async fn remove_container(&self, id: &str) -> Result<bool> {
+        let target = format!("/containers/{}?force=1&v=1", encoded(id));
+        let what = format!("remove container {id:.12}");
+        match self.command(Method::DELETE, what, &target).await {
+            Ok(()) => Ok(true),
+            Err(ApiError::Refused {
+                status: 404 | 409, ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

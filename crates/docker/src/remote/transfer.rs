@@ -1,0 +1,176 @@
+//! The two streams: `docker save` and `docker load`.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::Method;
+use hyper::body::{Body as _, Frame, Incoming};
+use serde::Deserialize;
+
+use super::{Remote, encoded};
+use crate::connection::{Body, empty};
+use crate::error::{ApiError, BoxError, Result};
+
+/// A line of the progress that a load reports is a few hundred bytes.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// The tar of `docker save`, as it arrives. Reading slowly slows the engine down; dropping it ends
+/// the request.
+pub struct ExportStream {
+    body: Incoming,
+    what: String,
+}
+
+impl Stream for ExportStream {
+    type Item = Result<Bytes>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            let Some(frame) = std::task::ready!(Pin::new(&mut self.body).poll_frame(context))
+            else {
+                return Poll::Ready(None);
+            };
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => return Poll::Ready(Some(Ok(data))),
+                // Trailers.
+                Ok(Err(_)) => {}
+                Err(source) => {
+                    let request = self.what.clone();
+                    return Poll::Ready(Some(Err(ApiError::Broken { request, source })));
+                }
+            }
+        }
+    }
+}
+
+/// What a load said that it has loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Names, and the ids of images without a name, in the order of the engine's lines.
+    pub images: Vec<String>,
+}
+
+impl Remote {
+    /// `docker save` of these names and ids. An image that is given by its id comes without names.
+    pub async fn export(&self, images: &[String]) -> Result<ExportStream> {
+        let names: Vec<String> = images
+            .iter()
+            .map(|image| format!("names={}", encoded(image)))
+            .collect();
+        let what = match images {
+            [image] => format!("save image {image}"),
+            images => format!("save {} images", images.len()),
+        };
+        let target = format!("/images/get?{}", names.join("&"));
+        let request = self.request(Method::GET, what, &target);
+        let response = self.client.stream(&request, empty()).await?;
+        Ok(ExportStream {
+            body: response.into_body(),
+            what: request.what,
+        })
+    }
+
+    /// `docker load` of a tar, which is asked for as fast as the engine takes it. If it ends with an
+    /// error, the engine sees it break off and loads nothing.
+    pub async fn load<S>(&self, tar: S) -> Result<Loaded>
+    where
+        S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static,
+    {
+        let request = self.request(Method::POST, "load images", "/images/load?quiet=1");
+        let fault = Arc::new(Mutex::new(None));
+        let answered = self.client.stream(&request, body(tar, &fault)).await;
+        let told = match answered {
+            Ok(response) => told(response.into_body(), &request.what).await,
+            Err(error) => Err(error),
+        };
+        // What the engine and the HTTP client say of a stream that broke off is only a consequence.
+        let fault = fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match fault {
+            Some(fault) => Err(ApiError::Source(fault)),
+            None => told,
+        }
+    }
+}
+
+/// The tar as a request's body. An error is laid aside: the HTTP client would wrap it.
+fn body<S>(tar: S, fault: &Arc<Mutex<Option<BoxError>>>) -> Body
+where
+    S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static,
+{
+    let fault = Arc::clone(fault);
+    let frames = tar.map(move |piece| match piece {
+        Ok(bytes) => Ok(Frame::data(bytes)),
+        Err(error) => {
+            *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            Err(BoxError::from("the images could not be read"))
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// One line of the answer (moby `pkg/jsonmessage`).
+#[derive(Deserialize)]
+struct Line {
+    stream: Option<String>,
+    error: Option<String>,
+    #[serde(rename = "errorDetail")]
+    detail: Option<Detail>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    message: String,
+}
+
+/// The status was sent before the work began: failures are in the answer's lines.
+async fn told(mut body: Incoming, what: &str) -> Result<Loaded> {
+    let mut loaded = Loaded::default();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| ApiError::Broken {
+            request: what.to_owned(),
+            source,
+        })?;
+        if let Ok(data) = frame.into_data() {
+            rest.extend_from_slice(&data);
+        }
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            understand(&rest.split_to(end + 1), what, &mut loaded)?;
+        }
+        if rest.len() > LINE_BYTES_MAX {
+            return Err(ApiError::malformed(what, "a line is longer than 1 MiB"));
+        }
+    }
+    understand(&rest, what, &mut loaded)?;
+    Ok(loaded)
+}
+
+fn understand(line: &[u8], what: &str, loaded: &mut Loaded) -> Result<()> {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return Ok(());
+    }
+    let line: Line =
+        serde_json::from_slice(line).map_err(|error| ApiError::malformed(what, error))?;
+    if let Some(message) = line.detail.map(|detail| detail.message).or(line.error) {
+        return Err(ApiError::Load { message });
+    }
+    // `Loaded image: ruby:3.3`, `Loaded image ID: sha256:…` (moby `image/tarexport/load.go`).
+    let said = line.stream.unwrap_or_default();
+    for said in said.lines() {
+        if let Some(image) = said
+            .strip_prefix("Loaded image ID: ")
+            .or_else(|| said.strip_prefix("Loaded image: "))
+        {
+            loaded.images.push(image.trim().to_owned());
+        }
+    }
+    Ok(())
+}

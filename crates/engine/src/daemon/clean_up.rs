@@ -1,0 +1,141 @@
+//! Ending what a crashed owner left behind, known by its run directory alone.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use larder_local::files;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Result};
+use crate::layout::containerd_socket;
+use crate::machine::process::{Identity, kill_all, others, stat_of};
+
+const RECORDS: &str = "processes.json";
+
+/// Who was started, as written beside the sockets. dockerd's own pid file holds a bare pid, which
+/// may be a stranger's by now.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Records {
+    pub containerd: Option<Identity>,
+    pub dockerd: Option<Identity>,
+}
+
+impl Records {
+    pub(crate) fn write(self, run_dir: &Path) -> Result<()> {
+        let path = run_dir.join(RECORDS);
+        let text = serde_json::to_vec(&self).expect("plain numbers have a JSON form");
+        files::write_private(&path, &text).map_err(EngineError::io("cannot write", &path))
+    }
+
+    fn read(run_dir: &Path) -> Result<Self> {
+        let path = run_dir.join(RECORDS);
+        match fs::read(&path) {
+            // After a crash of the machine the record may be empty: nothing is known then, and none of
+            // these processes is left.
+            Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(EngineError::io("cannot read", &path)(error)),
+        }
+    }
+}
+
+/// What was ended, and what would not end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CleanedUp {
+    /// How many processes were ended.
+    pub ended: usize,
+    /// Those still there at the deadline: in uninterruptible sleep, as on a disk that hangs.
+    pub stuck: Vec<Identity>,
+}
+
+/// Kills the daemons, the shims and the containers that belong to `run_dir`. Nothing of them is to be
+/// published, so nobody is asked politely. Doing it again, or with nothing left, is fine. The
+/// volume's other holders are [`end_holders`](crate::holders::end_holders)' part, the files in
+/// `run_dir` the caller's.
+pub fn clean_up(run_dir: &Path, deadline: Duration) -> Result<CleanedUp> {
+    let records = Records::read(run_dir)?;
+    let mut doomed: HashSet<i32> = [records.dockerd, records.containerd]
+        .into_iter()
+        .flatten()
+        .filter(|process| process.is_alive())
+        .map(|process| process.pid)
+        .collect();
+    let socket = containerd_socket(run_dir);
+    let all = others();
+    doomed.extend(all.iter().filter(|&&pid| serves(pid, &socket)));
+    add_descendants(&mut doomed, &all);
+    let doomed: Vec<Identity> = doomed.into_iter().filter_map(Identity::of).collect();
+    let stuck = kill_all(&doomed, deadline);
+    remove_shim_sockets(run_dir);
+    Ok(CleanedUp {
+        ended: doomed.len() - stuck.len(),
+        stuck,
+    })
+}
+
+/// A shim is started with `-address <containerd's socket>` (containerd `runtime/v2/shim/util.go`,
+/// Command).
+fn serves(pid: i32, socket: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let arguments: Vec<&[u8]> = line.split(|&b| b == 0).collect();
+    arguments
+        .windows(2)
+        .any(|pair| pair[0] == b"-address" && pair[1] == socket.as_os_str().as_bytes())
+}
+
+/// A shim listens outside of `run_dir`, on a socket in `/run/containerd/s` whose name is a hash; it
+/// is written into the shim's bundle, to `bootstrap.json` since containerd 1.7.6 and to `address`
+/// before (containerd `runtime/v2/shim.go`, `writeBootstrapParams`). A killed shim leaves it.
+fn remove_shim_sockets(run_dir: &Path) {
+    let tasks = run_dir.join("containerd/io.containerd.runtime.v2.task");
+    for bundle in folders_in(&tasks)
+        .iter()
+        .flat_map(|namespace| folders_in(namespace))
+    {
+        if let Some(address) = shim_address(&bundle)
+            && let Some(socket) = address.trim().strip_prefix("unix://")
+            && let Err(error) = fs::remove_file(socket)
+        {
+            tracing::debug!(%error, "a shim's socket is gone already");
+        }
+    }
+}
+
+fn shim_address(bundle: &Path) -> Option<String> {
+    if let Ok(address) = fs::read_to_string(bundle.join("address")) {
+        return Some(address);
+    }
+    let text = fs::read(bundle.join("bootstrap.json")).ok()?;
+    let parameters: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    Some(parameters.get("address")?.as_str()?.to_owned())
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
+}
+
+fn add_descendants(found: &mut HashSet<i32>, all: &[i32]) {
+    let parents: Vec<(i32, i32)> = all
+        .iter()
+        .filter_map(|&pid| Some((pid, stat_of(pid)?.parent)))
+        .collect();
+    loop {
+        let before = found.len();
+        let children = parents
+            .iter()
+            .filter(|(_, parent)| found.contains(parent))
+            .map(|(pid, _)| *pid);
+        let children: Vec<i32> = children.collect();
+        found.extend(children);
+        if found.len() == before {
+            return;
+        }
+    }
+}

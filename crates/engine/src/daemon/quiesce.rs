@@ -1,0 +1,102 @@
+//! Bringing a running engine to rest before it is stopped: no containers, a bounded build cache.
+//!
+//! Nothing here decides whether the volume is published, so nothing here fails: what did not work
+//! is told. Every request has a cost on a lazy disk, so each is made only when it can do something.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use larder_docker::{ApiError, Remote};
+use tokio::time::timeout;
+
+use super::Engine;
+
+/// How far the build cache is cut back. BuildKit's own collector is off, so without one of these
+/// the cache only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheBound {
+    /// Records not used for this long go.
+    pub unused_for: Option<Duration>,
+    /// Then the least recently used go until this much is left.
+    pub bytes: Option<u64>,
+}
+
+/// What to do before stopping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuiesceOptions {
+    /// Remove networks that people made. On the host's network (a takeover) their bridges would
+    /// stay behind; a private engine's go with its namespace.
+    pub networks: bool,
+    /// Cut the build cache back.
+    pub cache: CacheBound,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quiesced {
+    /// Containers removed, running or not.
+    pub containers: usize,
+    /// What did not work, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Kills and removes all containers, then networks and build cache as asked, all within
+    /// `deadline`. Builds in progress are not waited for: stopping the engine ends them.
+    pub async fn quiesce(&self, options: QuiesceOptions, deadline: Duration) -> Quiesced {
+        let mut done = Quiesced::default();
+        let remote = self.remote().within(deadline);
+        if timeout(deadline, rest(&remote, options, &mut done))
+            .await
+            .is_err()
+        {
+            done.warnings.push(format!(
+                "the engine was not at rest within {deadline:?}; stopping it as it is"
+            ));
+        }
+        done
+    }
+}
+
+async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
+    remove_containers(remote, done).await;
+    if options.networks {
+        let pruned = remote.prune_networks().await;
+        done.note("networks were not removed", pruned);
+    }
+    let bounds = [
+        options
+            .cache
+            .unused_for
+            .map(larder_docker::CacheBound::UnusedFor),
+        options.cache.bytes.map(larder_docker::CacheBound::Bytes),
+    ];
+    for bound in bounds.into_iter().flatten() {
+        let pruned = remote.prune_build_cache(bound).await;
+        done.note("the build cache was not cut back", pruned);
+    }
+}
+
+async fn remove_containers(remote: &Remote, done: &mut Quiesced) {
+    let ids = match remote.containers().await {
+        Ok(ids) => ids,
+        Err(error) => return done.note("containers could not be listed", Err(error)),
+    };
+    let removals = ids.iter().map(|id| remote.remove_container(id));
+    for (id, removed) in ids.iter().zip(join_all(removals).await) {
+        match removed {
+            Ok(true) => done.containers += 1,
+            Ok(false) => {}
+            Err(error) => done.note(&format!("container {id:.12} was not removed"), Err(error)),
+        }
+    }
+}
+
+impl Quiesced {
+    /// Keeps what did not work.
+    fn note(&mut self, what: &str, outcome: Result<(), ApiError>) {
+        if let Err(error) = outcome {
+            self.warnings.push(format!("{what}: {error}"));
+        }
+    }
+}

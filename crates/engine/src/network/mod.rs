@@ -1,0 +1,168 @@
+//! The engine's part of the host's network.
+//!
+//! An engine in the machine's place works in the host's network namespace; [`HostNetwork`] takes back
+//! what it leaves there. The private engine's way out is a veth pair between its network namespace
+//! and the host's, and three firewall rules.
+//!
+//! Firewall chains belong to a network namespace, so an engine with its own cannot disturb the
+//! machine's (a second dockerd in the same namespace empties the first one's chains; moby
+//! `libnetwork/drivers/bridge`, `removeIPChains`). Everything on the host's side carries the engine's
+//! id, in the interface's name and in the rules' comments, so that any later process can remove it.
+//!
+//! ```text
+//! room                                   host
+//! containers - docker0 - eth0 ======== lr-<id> - MASQUERADE - the host's own way out
+//!                        10.213.x.y+2   10.213.x.y+1
+//! ```
+
+mod addresses;
+mod firewall;
+mod host;
+mod resolver;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use rustix::process::Pid;
+
+use self::addresses::{Host, RANGES_TEXT, Subnet};
+pub use self::host::HostNetwork;
+use crate::error::{EngineError, Result};
+use crate::instance::InstanceId;
+use crate::tool::IP;
+
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// One private engine's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateNet {
+    subnet: Subnet,
+    mtu: u32,
+    /// The host's networks, told to the room so that its dockerd does not choose one of them for
+    /// containers, which could then not reach it.
+    taken: Vec<String>,
+}
+
+impl PrivateNet {
+    /// The host's side: to be called in the host's network namespace. `room` is the thread id of
+    /// the room, whose namespace gets the other end. Leftovers of the same id are removed first.
+    pub fn set_up(id: &InstanceId, room: Pid) -> Result<Self> {
+        tear_down(id)?;
+        let host = Host::read()?;
+        let subnet = host
+            .free_subnet(id)
+            .ok_or(EngineError::NoFreeNetwork { range: RANGES_TEXT })?;
+        let net = Self {
+            subnet,
+            mtu: host.mtu(),
+            taken: host.networks(),
+        };
+        net.host_side(id, room).inspect_err(|_| {
+            if let Err(error) = tear_down(id) {
+                tracing::warn!(%error, "half a network was left behind");
+            }
+        })?;
+        Ok(net)
+    }
+
+    fn host_side(&self, id: &InstanceId, room: Pid) -> Result<()> {
+        let (interface, mtu) = (interface(id), self.mtu);
+        let room = room.as_raw_nonzero();
+        batch(&format!(
+            "link add {interface} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {room}\n\
+             addr add {}/30 dev {interface}\n\
+             link set {interface} up\n",
+            self.subnet.host()
+        ))?;
+        let forwards = read_forwarding()?;
+        firewall::allow(id, &interface, self.subnet, !forwards)?;
+        if !forwards {
+            write_forwarding(true)?;
+        }
+        Ok(())
+    }
+
+    /// The room's side: to be called on the room's thread. Answers a warning if host names will
+    /// not resolve. `run_dir` holds the room's `resolv.conf` if it needs one.
+    pub fn enter(&self, run_dir: &Path) -> Result<Option<String>> {
+        require_own("net")?;
+        let gateway = self.subnet.host();
+        let mut commands = format!(
+            "link set lo up\n\
+             addr add {}/30 dev eth0\n\
+             link set eth0 up\n\
+             route add default via {gateway}\n",
+            self.subnet.room()
+        );
+        for network in &self.taken {
+            // The second route is never used: dockerd looks for free networks among the routes of
+            // link scope only (moby libnetwork `netutils`). Metrics let a bridge that is given one
+            // of these networks all the same come first.
+            writeln!(commands, "route add {network} via {gateway} metric 1000")
+                .expect("writing to a string");
+            writeln!(
+                commands,
+                "route add {network} dev eth0 scope link metric 2000"
+            )
+            .expect("writing to a string");
+        }
+        batch(&commands)?;
+        resolver::settle(run_dir)
+    }
+
+    /// The host's address as seen from the room.
+    pub fn host_address(&self) -> Ipv4Addr {
+        self.subnet.host()
+    }
+}
+
+/// Removes what [`PrivateNet::set_up`] made for `id` in this network namespace, also after a crash.
+/// Doing it again, or with nothing there, is fine.
+pub fn tear_down(id: &InstanceId) -> Result<()> {
+    firewall::remove(id)?;
+    let interface = interface(id);
+    let output = IP.output(&["link", "del", &interface], None)?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || message.contains("Cannot find device") {
+        return Ok(());
+    }
+    Err(EngineError::ToolFailed {
+        command: format!("ip link del {interface}"),
+        status: output.status.to_string(),
+        message: message.trim().to_owned(),
+    })
+}
+
+fn interface(id: &InstanceId) -> String {
+    format!("lr-{id}")
+}
+
+/// Several commands of ip(8) in one process.
+fn batch(commands: &str) -> Result<()> {
+    IP.run_with(&["-batch", "-"], commands).map(drop)
+}
+
+fn read_forwarding() -> Result<bool> {
+    let text =
+        fs::read(FORWARDING).map_err(EngineError::io("cannot read", Path::new(FORWARDING)))?;
+    Ok(text.trim_ascii() != b"0")
+}
+
+fn write_forwarding(on: bool) -> Result<()> {
+    fs::write(FORWARDING, if on { "1" } else { "0" })
+        .map_err(EngineError::io("cannot write", Path::new(FORWARDING)))
+}
+
+/// Refuses to work on a thread that shares the process's namespace, which is the host's.
+fn require_own(namespace: &'static str) -> Result<()> {
+    let link = |whose: &str| {
+        let path = Path::new("/proc").join(whose).join("ns").join(namespace);
+        fs::read_link(&path).map_err(EngineError::io("cannot read", &path))
+    };
+    if link("thread-self")? == link("self")? {
+        return Err(EngineError::NotInRoom { namespace });
+    }
+    Ok(())
+}

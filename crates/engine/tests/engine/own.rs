@@ -1,0 +1,50 @@
+//! Engines of ours on a test's machine.
+
+use std::fs;
+
+use larder_docker::ImageStore;
+use larder_engine::program::{EngineProgram, probe};
+use larder_engine::{Engine, EngineConfig, child_environment};
+
+use crate::machine::{DEADLINE, Machine, run};
+use crate::room::Room;
+
+impl Machine {
+    /// A volume (a tmpfs) mounted in `room`, and a configuration for an engine on it.
+    pub fn engine_config(&self, room: &Room, name: &str, image_store: ImageStore) -> EngineConfig {
+        let config = EngineConfig {
+            program: program(),
+            image_store,
+            volume: self.path(&format!("{name}.volume")),
+            run_dir: self.path(name),
+            usual_socket: None,
+            system_config: None,
+            environment: child_environment(std::env::vars_os()),
+        };
+        fs::create_dir_all(&config.run_dir).expect("made");
+        fs::create_dir_all(&config.volume).expect("made");
+        let volume = config.volume.clone();
+        room.run(move || {
+            let mounted = run(
+                "mount",
+                &["-t", "tmpfs", "larder-test", &volume.display().to_string()],
+            );
+            assert!(mounted.status.success(), "mount needs root");
+        });
+        config
+    }
+}
+
+pub fn program() -> EngineProgram {
+    probe(&[]).expect("run `cargo xtask engine`")
+}
+
+/// Starts an engine in `room` and waits for its answer.
+pub async fn start(room: &Room, config: &EngineConfig) -> Engine {
+    let config = config.clone();
+    let mut engine = room
+        .run(move || Engine::spawn(&config))
+        .expect("the engine starts");
+    engine.ready(DEADLINE).await.expect("the engine answers");
+    engine
+}
