@@ -10,6 +10,7 @@
 
 use std::process::ExitCode;
 
+use larder_builds::{Fault, FaultKind};
 use larder_engine::EngineError;
 use larder_store::StoreError;
 use larder_volume::VolumeError;
@@ -81,6 +82,15 @@ impl Failure {
             Kind::Machine => 3,
             Kind::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
         })
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault.kind {
+            FaultKind::Input => Self::input(fault),
+            FaultKind::Missing => Self::machine(fault),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::args::Build;
+use larder_builds::Build;
 
 /// Options without a value; every other one takes the next argument, or what follows `=`.
 const SWITCHES: [&str; 14] = [
@@ -140,15 +140,11 @@ impl Arguments {
         let owned = |name: &str| self.values(name).map(str::to_owned).collect();
         Some(Build {
             context: PathBuf::from(context),
-            file: file.map(PathBuf::from),
+            files: file.map(PathBuf::from).into_iter().collect(),
             target: self.value("--target").map(str::to_owned),
-            platform: self
-                .values("--platform")
-                .flat_map(|list| list.split(','))
-                .map(str::to_owned)
-                .collect(),
-            build_arg: owned("--build-arg"),
-            build_context: owned("--build-context"),
+            platforms: owned("--platform"),
+            build_args: owned("--build-arg"),
+            build_contexts: owned("--build-context"),
             ..Build::default()
         })
     }

@@ -1,10 +1,10 @@
 //! Saved images whose base image has moved since: their layers cannot be hit by a build that starts
 //! from today's.
 
+use larder_builds::Draft;
 use larder_engine::archive::SavedImage;
 use larder_store::Objects;
 
-use crate::plan::draft::{self, Draft};
 use crate::plan::images;
 use crate::plan::record::Record;
 use crate::plan::shared::Shared;
@@ -51,7 +51,8 @@ pub async fn today(
         }
         Err(fault) => {
             report.warning(&format!("its base images are not looked at: {fault}"));
-            let plans = draft::plans(drafts, &larder_model::dockerfile::ImageConfigs::new());
+            let plans =
+                larder_builds::plans(drafts, &larder_model::dockerfile::ImageConfigs::new());
             plans.ok().map(|plans| Record::new(plans, Vec::new()))
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use larder_builds::Draft;
 use larder_engine::api::{ApiError, BoxError};
 use larder_engine::archive::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
 use larder_model::archive::{Archive, Measured};
@@ -17,7 +18,6 @@ use super::content::{Content, Sources};
 use super::door::Door;
 use super::find::{self, Usable};
 use super::{cache, moved};
-use crate::plan::draft::Draft;
 use crate::plan::record::Record;
 use crate::report::Report;
 use crate::session::facts::now_ms;

@@ -1,10 +1,9 @@
 //! Images for the stages of a build: `BuildKit` puts an inline cache into an image for the steps of
 //! that image alone, so each stage gets one.
 
+use larder_builds::Draft;
 use larder_model::dockerfile::{ImageConfigs, Origin};
 use larder_model::lineage::Lineage;
-
-use crate::plan::draft::Draft;
 
 /// Asks `BuildKit` for an inline cache.
 pub const INLINE: [&str; 2] = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"];
@@ -127,8 +126,6 @@ fn tag(stage: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn lineage(project: &str) -> Lineage {
@@ -142,15 +139,10 @@ mod tests {
 
     #[test]
     fn each_named_stage_that_is_not_continued_gets_an_image() {
-        let draft = Draft {
-            name: None,
-            file: "Dockerfile".into(),
-            text: "FROM a AS one\nRUN x\nFROM one AS two\nRUN y\nFROM b\nRUN z\nFROM c AS unused\nRUN u\n\
-                   FROM a\nCOPY --from=two /x /x\nCOPY --from=2 /y /y\n"
-                .into(),
-            options: larder_model::dockerfile::BuildOptions::default(),
-            extras: BTreeMap::new(),
-        };
+        let text = b"FROM a AS one\nRUN x\nFROM one AS two\nRUN y\nFROM b\nRUN z\nFROM c AS unused\nRUN u\n\
+                     FROM a\nCOPY --from=two /x /x\nCOPY --from=2 /y /y\n";
+        let options = larder_model::dockerfile::BuildOptions::default();
+        let draft = Draft::new(None, "Dockerfile".into(), text, options).expect("a Dockerfile");
         let (stages, built) = images(&lineage("github.com/Shop/Web"), Some(&draft), None);
         assert_eq!(
             built.name,

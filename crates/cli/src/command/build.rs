@@ -5,6 +5,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
 use clap::CommandFactory as _;
+use larder_builds::Draft;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -24,10 +25,8 @@ use crate::archive::save::{Saved, What};
 use crate::archive::stages::{self, StageImage};
 use crate::args::{BuildVerb, How};
 use crate::exit::{Done, Failure};
-use crate::plan::draft::Draft;
-use crate::plan::input;
 use crate::report::Report;
-use crate::settings::{self, BuildSurroundings, Settings};
+use crate::settings::{self, Settings};
 use crate::signals::Signals;
 
 /// What a build with its restore and its save came to.
@@ -120,14 +119,14 @@ fn drafts(arguments: &Arguments, report: &Report) -> Vec<Draft> {
             .note("a build from a pipe or a URL is not planned: its base images are not looked at");
         return Vec::new();
     };
-    let around = match BuildSurroundings::here() {
+    let around = match settings::surroundings_of_builds() {
         Ok(around) => around,
         Err(failure) => {
             report.warning(&failure.message);
             return Vec::new();
         }
     };
-    input::drafts(&planned, &around).unwrap_or_else(|fault| {
+    planned.drafts(&around).unwrap_or_else(|fault| {
         report.warning(&format!("its base images are not looked at: {fault}"));
         Vec::new()
     })

@@ -1,54 +1,52 @@
-//! The builds that a job will run, as far as they can be told before it runs.
+//! The builds that a verb is about, and those that a job will run, as far as they can be told before
+//! it runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use larder_model::dockerfile::ImageConfigs;
+use larder_builds::{Build, Draft, Fault, Request, Surroundings, read_input};
 
-use crate::args::Build;
-use crate::plan::draft::{self, Draft};
-use crate::plan::fault::Fault;
-use crate::plan::input;
+use crate::args;
 use crate::report::Report;
-use crate::settings::BuildSurroundings;
+use crate::settings;
 
-/// The builds that were named, or the one in the current folder. What cannot be planned is a
-/// warning: the job may build something else.
+/// The builds that the options ask for. Standard input is read if it is named.
+pub fn asked_for(options: &args::Build, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
+    let options = options.clone();
+    let mut build = Build {
+        context: options.context,
+        files: options.file,
+        input: None,
+        only: options.only,
+        profiles: options.profile,
+        env_files: options.env_file,
+        overrides: options.set,
+        target: options.target,
+        platforms: options.platform,
+        build_args: options.build_arg,
+        build_contexts: options.build_context,
+        extras: options.extra,
+    };
+    if build.reads_input() {
+        build.input = Some(read_input(std::io::stdin())?);
+    }
+    build.drafts(around)
+}
+
+/// The builds that were named, or those of the current folder. What cannot be planned is a warning:
+/// the job may build something else.
 pub fn drafts(paths: &[PathBuf], report: &Report) -> Vec<Draft> {
-    let around = match BuildSurroundings::here() {
+    let around = match settings::surroundings_of_builds() {
         Ok(around) => around,
         Err(failure) => {
             report.warning(&failure.message);
             return Vec::new();
         }
     };
-    // As a folder: its bake files are read together.
-    let found = input::usual_file(&around.folder).map(|_| PathBuf::from("."));
-    let found: Vec<PathBuf> = found.into_iter().collect();
-    let paths = if paths.is_empty() { &found } else { paths };
-    let mut drafts = Vec::new();
-    for path in paths {
-        match draft(path, &around) {
-            Ok(drafted) => drafts.extend(drafted),
-            Err(fault) => report.warning(&format!("its base images are not looked at: {fault}")),
-        }
+    let drafted = Request::new(paths, around).drafts();
+    for fault in drafted.faults {
+        report.warning(&format!(
+            "a build cannot be planned, so its base images are not checked: {fault}"
+        ));
     }
-    drafts
-}
-
-fn draft(path: &Path, around: &BuildSurroundings) -> Result<Vec<Draft>, Fault> {
-    let build = if path.is_dir() {
-        Build {
-            context: path.to_owned(),
-            ..Build::default()
-        }
-    } else {
-        Build {
-            context: PathBuf::from("."),
-            file: Some(path.to_owned()),
-            ..Build::default()
-        }
-    };
-    let drafts = input::drafts(&build, around)?;
-    draft::plans(&drafts, &ImageConfigs::new())?;
-    Ok(drafts)
+    drafted.drafts
 }

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::builds;
 use crate::args::Explain;
 use crate::exit::Done;
-use crate::plan::input;
 use crate::plan::record::NamedPlan;
 use crate::plan::survey::{Survey, reject};
 use crate::plan::view::title;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 pub fn run(verb: &Explain, report: &Report) -> Done {
     let look = &verb.look;
     let (settings, around) = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
-    let survey = input::drafts(&look.build, &around)
+    let survey = builds::asked_for(&look.build, &around)
         .and_then(|drafts| Survey::look(&drafts, &settings, &look.build, true))
         .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
+use larder_builds::{host_platform, platform};
 use larder_model::reference::ImageReference;
 use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
 use serde_json::{Value, json};
 
 use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
-use crate::plan::platforms::{host_platform, platform};
 use crate::report::{Report, table};
 use crate::settings::Settings;
 

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use larder_builds::Surroundings;
+
+use super::builds;
 use crate::args::{EngineKind, KeyVerb};
 use crate::exit::{Done, Failure};
-use crate::plan::input;
 use crate::plan::survey::Survey;
 use crate::report::{Report, write_file};
-use crate::settings::{BuildSurroundings, Settings};
+use crate::settings::Settings;
 
 /// What stands in a key for a project that nobody named. A CI system's cache belongs to one
 /// repository anyway, and a name guessed from a folder would differ from machine to machine.
@@ -18,7 +20,7 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
     let look = &verb.look;
     let no_engine = EngineKind::default();
     let (settings, around) = Settings::for_builds(&look.which, &look.reach, &no_engine)?;
-    let drafts = input::drafts(&look.build, &around)?;
+    let drafts = builds::asked_for(&look.build, &around)?;
     let survey = Survey::look(&drafts, &settings, &look.build, false)?;
     if verb.allow_unresolved || survey.answers.unknown.is_empty() {
         survey.warn(report);
@@ -46,6 +48,6 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
 }
 
 /// The project's part of a key.
-pub(super) fn project(around: &BuildSurroundings) -> &str {
+pub(super) fn project(around: &Surroundings) -> &str {
     around.named_project.as_deref().unwrap_or(NO_PROJECT)
 }

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use super::builds;
 use super::key::project;
 use crate::args::PlanVerb;
 use crate::exit::Done;
 use crate::plan::survey::{Survey, reject};
-use crate::plan::{input, view};
+use crate::plan::view;
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -14,7 +15,7 @@ use crate::settings::Settings;
 pub fn run(verb: &PlanVerb, report: &Report) -> Done {
     let look = &verb.look;
     let (settings, around) = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
-    let survey = input::drafts(&look.build, &around)
+    let survey = builds::asked_for(&look.build, &around)
         .and_then(|drafts| Survey::look(&drafts, &settings, &look.build, true))
         .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);

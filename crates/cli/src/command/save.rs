@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use larder_builds::Draft;
+
 use super::builds;
 use crate::archive::door::Door;
 use crate::archive::note::JobNote;
@@ -9,7 +11,6 @@ use crate::archive::save::{self, Saved, What};
 use crate::archive::{find, leaks, moved};
 use crate::args::Save;
 use crate::exit::{Done, Failure};
-use crate::plan::draft::Draft;
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -83,7 +84,7 @@ pub(super) async fn publish(
 
 /// The names of the builds' base images: whoever needs them gets them from their registry.
 fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
-    let planned = crate::plan::draft::plans(drafts, &larder_model::dockerfile::ImageConfigs::new());
+    let planned = larder_builds::plans(drafts, &larder_model::dockerfile::ImageConfigs::new());
     let noted = note
         .plan
         .as_ref()

@@ -1,8 +1,9 @@
 //! A job's plans, as its snapshot keeps them.
 
+pub use larder_builds::NamedPlan;
 use larder_model::dockerfile::Platform;
 use larder_model::identity::BaseIdentity;
-use larder_model::plan::{ImageDigests, Plan, PlannedImage};
+use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
 use larder_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -21,17 +22,6 @@ pub struct Record {
     pub plans: Vec<NamedPlan>,
     /// The images that registries were asked for.
     pub images: Vec<Known>,
-}
-
-/// The plan of one image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamedPlan {
-    /// The service of a compose file, the target of a bake file.
-    pub name: Option<String>,
-    /// The Dockerfile, as it was named.
-    pub file: String,
-    /// What it depends on.
-    pub plan: Plan,
 }
 
 /// What a registry said of an image.

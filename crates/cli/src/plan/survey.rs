@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use larder_builds::{Draft, Fault};
 use larder_model::diff::{Diff, diff};
 use larder_model::key::Key;
 use larder_model::plan::Plan;
 
-use super::draft::Draft;
-use super::fault::Fault;
 use super::images::{self, Answers, Asking};
 use super::last::{self, Last};
 use super::record::{Known, NamedPlan};
@@ -48,7 +47,8 @@ impl Survey {
             registries: &settings.registries,
             max_age: max_age
                 .map(|text| period::parse("--max-age", text))
-                .transpose()?,
+                .transpose()
+                .map_err(|failure| Fault::option(failure.message))?,
             offline: build.offline,
             deadline: DEADLINE,
             now_ms: now_ms(),

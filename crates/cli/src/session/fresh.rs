@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use larder_builds::{Draft, Fault, NamedPlan};
 use larder_engine::Engine;
 use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
@@ -17,10 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::events::Events;
 use super::facts::{Moved, now_ms};
 use super::protocol::Event;
-use crate::plan::draft::{self, Draft};
-use crate::plan::fault::Fault;
 use crate::plan::images::{self, Answers, Asking};
-use crate::plan::record::{Known, NamedPlan, Record};
+use crate::plan::record::{Known, Record};
 use crate::plan::shared::Shared;
 use crate::settings::{Fresh, Registries, Settings};
 
@@ -143,7 +142,7 @@ impl Planning {
 
     /// The plans without their images: who compares with them knows the rest.
     fn unresolved(&self) -> Option<Record> {
-        let plans = draft::plans(&self.drafts, &ImageConfigs::new()).ok()?;
+        let plans = larder_builds::plans(&self.drafts, &ImageConfigs::new()).ok()?;
         Some(Record::new(plans, Vec::new()))
     }
 }

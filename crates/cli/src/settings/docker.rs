@@ -26,7 +26,7 @@ pub fn docker_environment() -> api::Environment {
         tls: text("DOCKER_TLS").is_some(),
         tls_verify: text("DOCKER_TLS_VERIFY").is_some(),
         api_version: text("DOCKER_API_VERSION"),
-        search: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+        search: super::search_path(),
     }
 }
 

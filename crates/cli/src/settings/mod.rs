@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use larder_builds::Draft;
 use larder_engine::program::EngineProgram;
 use larder_engine::{Asked, ImageStore};
 use larder_model::limits::BLOCK_BYTES;
@@ -28,7 +29,6 @@ pub use registries::Registries;
 
 use crate::args::{EngineKind, How, Planned, Reach, Where};
 use crate::exit::{Done, Failure};
-use crate::plan::draft::Draft;
 use file::File;
 
 /// The first version of Docker whose fresh installations use the containerd store.
@@ -113,7 +113,7 @@ impl Settings {
         which: &Where,
         reach: &Reach,
         kind: &EngineKind,
-    ) -> Done<(Self, BuildSurroundings)> {
+    ) -> Done<(Self, larder_builds::Surroundings)> {
         let around = Surroundings::look(which)?;
         let choices = around.choices();
         let how = How {
@@ -130,7 +130,8 @@ impl Settings {
             "LARDER_PROJECT",
             around.file.project.as_ref(),
         );
-        Ok((settings, around.for_builds(named)))
+        let around = for_builds(around.environment, around.folder, named);
+        Ok((settings, around))
     }
 
     /// The line of snapshots of an engine of this compatibility.
@@ -165,27 +166,33 @@ impl Settings {
     }
 }
 
-/// What is around a command that looks at builds.
-#[derive(Debug)]
-pub struct BuildSurroundings {
-    /// The environment, for build arguments and files that refer to it.
-    pub environment: Environment,
-    /// The current folder.
-    pub folder: PathBuf,
-    /// The project, if somebody named it. A name that was guessed from the surroundings would make
-    /// one build's key differ from machine to machine.
-    pub named_project: Option<String>,
+/// What is around a verb that starts an engine, for the builds of its job.
+pub fn surroundings_of_builds() -> Done<larder_builds::Surroundings> {
+    Ok(for_builds(environment(), current_folder()?, None))
 }
 
-impl BuildSurroundings {
-    /// For a verb that starts an engine.
-    pub fn here() -> Done<Self> {
-        Ok(Self {
-            environment: environment(),
-            folder: current_folder()?,
-            named_project: None,
-        })
+/// What is around a command that looks at builds. The tools that read files for it do not see the
+/// credentials of a store.
+fn for_builds(
+    environment: Environment,
+    folder: PathBuf,
+    named_project: Option<String>,
+) -> larder_builds::Surroundings {
+    let variables = environment.keys();
+    larder_builds::Surroundings {
+        withheld: variables
+            .filter(|name| is_credential(name))
+            .cloned()
+            .collect(),
+        path: search_path(),
+        environment,
+        folder,
+        named_project,
     }
+}
+
+fn search_path() -> Vec<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }
 
 /// What all settings are made of.
@@ -212,14 +219,6 @@ impl Surroundings {
             environment: &self.environment,
             file: &self.file,
             folder: &self.folder,
-        }
-    }
-
-    fn for_builds(self, named_project: Option<String>) -> BuildSurroundings {
-        BuildSurroundings {
-            environment: self.environment,
-            folder: self.folder,
-            named_project,
         }
     }
 }
@@ -334,7 +333,7 @@ impl Choices<'_> {
             registries: self.registries(&how.planned.reach, memory)?,
             plan_paths: self.plan_paths(how),
             drafts: Vec::new(),
-            path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+            path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
     }
@@ -420,13 +419,24 @@ impl Choices<'_> {
 
     /// The variables that the clouds' own tools read.
     fn store_access(&self) -> Vec<(String, String)> {
-        const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-        let ours = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        let variables = self.environment.iter().filter(|(name, _)| ours(name));
+        let variables = self.environment.iter();
+        let variables = variables.filter(|(name, _)| is_of_cloud(name));
         variables
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
+}
+
+/// Whether a cloud's own tools read a variable.
+fn is_of_cloud(name: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a variable of a cloud holds a credential, and not a region or an address.
+fn is_credential(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "SAS"];
+    is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
 
 fn lossy(path: &Path) -> String {
