@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use larder_bases::Record;
-use larder_builds::draft::{self, Draft};
+use larder_builds::Draft;
 use larder_docker::streams::{Contents, SavedImage};
 use larder_docker::{Chains, ImageSummary};
 use larder_local::clock::now_ms;
@@ -125,7 +125,7 @@ pub fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
     let noted = note.plan.as_ref().and_then(Record::from_value);
     let plans = match noted {
         Some(record) => record.plans,
-        None => draft::plans(drafts, &ImageConfigs::new()).unwrap_or_default(),
+        None => larder_builds::plans(drafts, &ImageConfigs::new()).unwrap_or_default(),
     };
     let images = plans.iter().flat_map(|named| &named.plan.images);
     images.map(|image| image.reference.to_string()).collect()

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use larder_bases::{Asking, Known, Project, Record, Shared, images};
-use larder_builds::draft::{self, Draft};
+use larder_builds::Draft;
 use larder_docker::streams::SavedImage;
 use larder_local::people::Voice;
 use larder_model::dockerfile::ImageConfigs;
@@ -54,7 +54,7 @@ pub(crate) async fn today(
             voice.warning(&format!(
                 "cannot plan the job's builds, so their base images are not checked: {fault}"
             ));
-            let plans = draft::plans(drafts, &ImageConfigs::new()).ok()?;
+            let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok()?;
             Some(Record::new(plans, Vec::new()))
         }
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use larder_builds::draft::{self, Draft};
-use larder_builds::{Fault, NamedPlan};
+use larder_builds::{Draft, Fault, NamedPlan};
 use larder_local::clock::now_ms;
 use larder_model::dockerfile::{ImageConfigs, Platform};
 use larder_model::images::RememberedImage;
@@ -115,14 +114,14 @@ pub async fn resolve(
     let tags = Memory::open(&asking.registries.memory);
     let former: Vec<&Known> = tags.known().iter().chain(before).collect();
     let mut asker = Asker::new(asking, &former);
-    let mut plans = draft::plans(drafts, &ImageConfigs::new())?;
+    let mut plans = larder_builds::plans(drafts, &ImageConfigs::new())?;
     for _ in 0..ROUNDS_MAX {
         let open = asker.open(&plans);
         if open.is_empty() {
             break;
         }
         asker.learn(open).await;
-        plans = draft::plans(drafts, &asker.answers.configs)?;
+        plans = larder_builds::plans(drafts, &asker.answers.configs)?;
     }
     let news = asker.news();
     let mut answers = asker.answers;

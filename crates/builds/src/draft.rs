@@ -2,33 +2,51 @@
 //! alone, and again when what they inherit to it is known.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use larder_model::dockerfile::{self, BuildOptions, ImageConfigs};
+use larder_model::dockerfile::{
+    self, Bases, BuildOptions, Dockerfile, ImageConfigs, NamedContext, Origin, UseKind,
+};
 use larder_model::fingerprint::Fingerprint;
 use larder_model::plan::Plan;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::NamedPlan;
 use crate::fault::Fault;
 
-/// One image to build.
+/// One image to build. Its Dockerfile was read and follows the rules of every instruction.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Draft {
     /// The service of a compose file, the target of a bake file.
     pub name: Option<String>,
     /// The Dockerfile, as it was named.
     pub file: String,
-    /// Its text.
-    pub text: String,
     /// The options of the build.
     pub options: BuildOptions,
     /// The extra files that it depends on.
     pub extras: BTreeMap<String, Fingerprint>,
+    /// The Dockerfile; its text where a draft is written.
+    #[serde(serialize_with = "write", deserialize_with = "read")]
+    dockerfile: Arc<Dockerfile>,
+    /// The images that other builds of the same project make, by full name, with the names of these
+    /// builds.
+    pub(crate) built: BTreeMap<String, String>,
 }
 
-impl std::fmt::Debug for Draft {
+/// The plan of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedPlan {
+    /// The service of a compose file, the target of a bake file.
+    pub name: Option<String>,
+    /// The Dockerfile, as it was named.
+    pub file: String,
+    /// What it depends on.
+    pub plan: Plan,
+}
+
+impl fmt::Debug for Draft {
     /// Without its options: build arguments may be secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Draft");
         shown.field("name", &self.name).field("file", &self.file);
         shown.finish_non_exhaustive()
@@ -36,15 +54,41 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
+    /// A build of this Dockerfile.
+    pub fn new(
+        name: Option<String>,
+        file: String,
+        text: &[u8],
+        options: BuildOptions,
+    ) -> Result<Self, Fault> {
+        let dockerfile =
+            dockerfile::parse(text).map_err(|error| Fault::dockerfile(&file, error))?;
+        Ok(Self {
+            name,
+            file,
+            options,
+            extras: BTreeMap::new(),
+            dockerfile: Arc::new(dockerfile),
+            built: BTreeMap::new(),
+        })
+    }
+
+    /// The same for another platform.
+    pub(crate) fn with_platform(&self, platform: dockerfile::Platform) -> Self {
+        let mut other = self.clone();
+        other.options.target_platform = Some(platform);
+        other
+    }
+
     /// The plan, with these base images known. None of its images is resolved.
     pub fn plan(&self, known: &ImageConfigs) -> Result<NamedPlan, Fault> {
-        let fault = |error| Fault::dockerfile(&self.file, error);
         let options = BuildOptions {
             image_configs: known.clone(),
             ..self.options.clone()
         };
-        let parsed = dockerfile::parse(self.text.as_bytes()).map_err(fault)?;
-        let bases = parsed.bases(&options).map_err(fault)?;
+        let bases = self.dockerfile.bases(&options);
+        let mut bases = bases.map_err(|error| Fault::dockerfile(&self.file, error))?;
+        self.name_built(&mut bases);
         let mut plan = Plan::new(&bases, &options);
         plan.extras.clone_from(&self.extras);
         Ok(NamedPlan {
@@ -53,9 +97,110 @@ impl Draft {
             plan,
         })
     }
+
+    /// Puts the builds of the same project in the place of the images that they make. The engine
+    /// takes an image that it has before it asks a registry, and compose builds what a service
+    /// depends on before it: no registry knows these images. What they are made of is in the plans of
+    /// those builds, and so in the key of all.
+    fn name_built(&self, bases: &mut Bases) {
+        if self.built.is_empty() {
+            return;
+        }
+        for stage in &mut bases.stages {
+            let is_reached = stage.reached;
+            let sources = stage.steps.iter_mut().flat_map(|step| &mut step.sources);
+            for origin in std::iter::once(&mut stage.base).chain(sources) {
+                let Origin::Image { reference, .. } = origin else {
+                    continue;
+                };
+                let Some(build) = self.built.get(&reference.to_string()) else {
+                    continue;
+                };
+                let context = NamedContext::Target(build.clone());
+                if is_reached {
+                    let name = reference.familiar();
+                    bases.contexts.insert(name, context.clone());
+                }
+                *origin = Origin::Context(context);
+            }
+        }
+        // A front end comes from a registry: it must be there before anything is built.
+        bases.images.retain(|image| {
+            let mut uses = image.uses.iter();
+            uses.any(|site| site.kind == UseKind::Syntax)
+                || !self.built.contains_key(&image.reference.to_string())
+        });
+    }
 }
 
 /// The plans of several builds.
 pub fn plans(drafts: &[Draft], known: &ImageConfigs) -> Result<Vec<NamedPlan>, Fault> {
     drafts.iter().map(|draft| draft.plan(known)).collect()
+}
+
+fn write<S: Serializer>(dockerfile: &Dockerfile, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(dockerfile.text())
+}
+
+fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Dockerfile>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = dockerfile::parse(text.as_bytes());
+    parsed
+        .map(Arc::new)
+        .map_err(|error| serde::de::Error::custom(error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(text: &str) -> Draft {
+        let options = BuildOptions::default();
+        let draft = Draft::new(None, "Dockerfile".into(), text.as_bytes(), options);
+        draft.expect("a Dockerfile")
+    }
+
+    #[test]
+    fn a_draft_is_written_with_its_text_and_read_again() {
+        let mut draft = draft("ARG V=1\nFROM a:$V\nRUN é\n");
+        draft.options.build_args.insert("V".into(), "2".into());
+        let written = serde_json::to_string(&draft).expect("a JSON form");
+        let read: Draft = serde_json::from_str(&written).expect("a draft");
+        let none = ImageConfigs::new();
+        assert_eq!(read.plan(&none), draft.plan(&none));
+        let broken = written.replace("FROM a", "FORM a");
+        assert!(serde_json::from_str::<Draft>(&broken).is_err());
+    }
+
+    #[test]
+    fn images_of_the_same_project_are_builds() {
+        let mut draft = draft(
+            "# syntax=acme/base\nFROM acme/base AS own\nFROM alpine AS acme\n\
+             COPY --from=acme/tools:2 /a /a\nCOPY --from=own /b /b\nFROM acme/base:1 AS unreached\nFROM acme\n",
+        );
+        let built = [
+            ("docker.io/acme/base:latest", "base"),
+            ("docker.io/acme/tools:2", "tools"),
+        ];
+        draft.built = built.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        let plan = draft.plan(&ImageConfigs::new()).expect("a plan").plan;
+        let images: Vec<String> = plan
+            .images
+            .iter()
+            .map(|one| one.reference.to_string())
+            .collect();
+        assert_eq!(
+            images,
+            [
+                "docker.io/acme/base:latest",
+                "docker.io/library/alpine:latest",
+                "docker.io/acme/base:1"
+            ]
+        );
+        let target = |name: &str| NamedContext::Target(name.to_owned());
+        assert_eq!(plan.stages[0].base, Origin::Context(target("base")));
+        let contexts: Vec<_> = plan.contexts.into_iter().collect();
+        let expected = [("acme/base:latest", "base"), ("acme/tools:2", "tools")];
+        assert_eq!(contexts, expected.map(|(a, b)| (a.to_owned(), target(b))));
+    }
 }

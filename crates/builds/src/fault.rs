@@ -5,9 +5,21 @@ use std::path::Path;
 use larder_model::dockerfile::DockerfileError;
 use serde::Serialize;
 
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// What was typed, or stands in a file.
+    Input,
+    /// The machine lacks a tool.
+    Missing,
+}
+
 /// A file or an option that no plan can be made of. As JSON it is the `error` of `larder plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
+    /// Whose fault it is.
+    #[serde(skip)]
+    pub kind: FaultKind,
     /// What is wrong, with the cure.
     pub message: String,
     /// The file; nothing if an option is at fault.
@@ -24,6 +36,7 @@ impl Fault {
     /// A fault of an option.
     pub fn option(message: impl Into<String>) -> Self {
         Self {
+            kind: FaultKind::Input,
             message: message.into(),
             file: None,
             line: None,
@@ -32,8 +45,16 @@ impl Fault {
         }
     }
 
+    /// A tool that is not there.
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
+        Self {
+            kind: FaultKind::Missing,
+            ..Self::option(message)
+        }
+    }
+
     /// A fault of a file as a whole.
-    pub fn file(file: &Path, message: impl Into<String>) -> Self {
+    pub(crate) fn file(file: &Path, message: impl Into<String>) -> Self {
         Self {
             file: Some(file.display().to_string()),
             ..Self::option(message)
@@ -42,30 +63,30 @@ impl Fault {
 
     /// With the line and column, counted from 1.
     #[must_use]
-    pub fn at(mut self, line: usize, column: usize) -> Self {
-        self.line = u32::try_from(line).ok();
-        self.column = u32::try_from(column).ok();
+    pub(crate) fn at(mut self, line: u32, column: u32) -> Self {
+        self.line = Some(line);
+        self.column = Some(column);
         self
     }
 
     /// What the front end found in a Dockerfile.
-    pub fn dockerfile(file: &str, error: DockerfileError) -> Self {
-        let known = |number: u32| (number > 0).then_some(number);
+    pub(crate) fn dockerfile(file: &str, error: DockerfileError) -> Self {
         let hint = error.hint.map(|hint| format!(" ({hint})"));
+        let message = shortened(format!("{}{}", error.message, hint.unwrap_or_default()));
         Self {
-            message: shortened(format!("{}{}", error.message, hint.unwrap_or_default())),
             file: Some(file.to_owned()),
-            line: known(error.line),
-            column: known(error.column),
+            line: Some(error.line).filter(|line| *line > 0),
+            column: Some(error.column).filter(|column| *column > 0),
             value: Some(error.value)
                 .filter(|value| !value.is_empty())
                 .map(shortened),
+            ..Self::option(message)
         }
     }
 }
 
 /// A word may have megabytes; what is wrong with it is said at the end.
-fn shortened(text: String) -> String {
+pub(crate) fn shortened(text: String) -> String {
     /// Characters kept of each end.
     const END: usize = 300;
     let mut starts = text.char_indices().map(|(at, _)| at);
@@ -74,6 +95,8 @@ fn shortened(text: String) -> String {
         _ => text,
     }
 }
+
+impl std::error::Error for Fault {}
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -92,5 +115,3 @@ impl std::fmt::Display for Fault {
         }
     }
 }
-
-impl std::error::Error for Fault {}

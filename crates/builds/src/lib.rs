@@ -1,11 +1,31 @@
 //! What a project builds: Dockerfiles, and what compose and bake say of their own files.
+//!
+//! ```text
+//! Request ─ locate ─┬─ a Dockerfile ───────────────────────────────────────┐
+//!                   └─ describe: docker compose config, docker buildx bake ┴─ options ─ Draft ─ NamedPlan
+//! ```
+//!
+//! Compose and bake files are read by the tools that build them: `docker compose config` and `docker
+//! buildx bake --print` say what is built, as they will when the job builds it. What neither says is
+//! worked out here from their answer: the file that a Dockerfile's name means, images that another
+//! service of the project builds, and what docker takes from the environment.
 
-pub mod draft;
-pub mod fault;
-mod named_plan;
+mod bake;
+mod child;
+mod compose;
+mod describe;
+mod draft;
+mod extras;
+mod fault;
+mod files;
+mod locate;
+mod options;
+mod platforms;
 mod request;
+mod resolved;
+mod tool;
 
-pub use draft::Draft;
-pub use fault::Fault;
-pub use named_plan::NamedPlan;
-pub use request::Request;
+pub use draft::{Draft, NamedPlan, plans};
+pub use fault::{Fault, FaultKind};
+pub use platforms::{host_platform, platform};
+pub use request::{Build, Drafted, Request, STDIN, Surroundings, read_input};

@@ -179,7 +179,8 @@ pub struct Reach {
     pub registry_mirror: Vec<String>,
 }
 
-/// Options that say which build is meant, as `docker build` has them.
+/// Options that say which build is meant, as `docker build`, `docker compose build` and `docker
+/// buildx bake` have them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Build")]
 #[expect(
@@ -190,15 +191,30 @@ pub struct Build {
     /// The build's folder, or - for a Dockerfile on standard input
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
-    /// Dockerfile, compose file or bake file; - is standard input [default: the Dockerfile in
-    /// CONTEXT, else its compose or bake file]
+    /// Dockerfile, compose file or bake file; several -f are read together, as `docker compose` and
+    /// `docker buildx bake` read them. What `docker compose config --format json` and `docker buildx
+    /// bake --print` write is read without these tools; - is standard input [default: the Dockerfile
+    /// in CONTEXT, else its compose and bake files]
     #[arg(long, short, value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    pub file: Vec<PathBuf>,
+    /// Service of the compose file, or target or group of the bake file, to plan with the builds that
+    /// it needs [default: those that the tool builds by default]
+    #[arg(long, value_name = "NAME", value_parser = filled())]
+    pub only: Vec<String>,
+    /// Profile of the compose file to enable
+    #[arg(long, value_name = "NAME", value_parser = filled())]
+    pub profile: Vec<String>,
+    /// File with variables for the compose file, in the place of .env
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Change a value of a bake file's target: app.args.VERSION=3, *.platform=linux/arm64
+    #[arg(long, value_name = "TARGET.KEY=VALUE")]
+    pub set: Vec<String>,
     /// Stage to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Platform to build for, such as linux/arm64; several are planned one by one [default: this
-    /// machine's]
+    /// Platform to build for, such as linux/arm64; several are planned one by one [default: what the
+    /// file or DOCKER_DEFAULT_PLATFORM says, else this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// Build argument; without a value it comes from the environment
@@ -262,6 +278,9 @@ pub struct Image {
 Examples:
   larder plan --target app --extra Gemfile.lock
   larder plan --offline --json -f compose.yaml     one plan for each image, without the network
+  larder plan -f compose.yaml -f prod.yaml --profile debug
+  larder plan -f docker-bake.hcl --only app --set app.args.VERSION=3
+Compose and bake files are read by `docker compose` and `docker buildx`, which must be installed.
 An image's line says its identity, since when it has been that, and where it is used, as
 stage:line.")]
 pub struct PlanVerb {
@@ -405,18 +424,4 @@ pub struct Completions {
 pub struct Man {
     /// Page of one verb instead of the overview.
     pub verb: Option<String>,
-}
-
-impl From<larder_builds::Request> for Build {
-    fn from(request: larder_builds::Request) -> Self {
-        Self {
-            context: request.context,
-            file: request.file,
-            target: request.target,
-            platform: request.platform,
-            build_arg: request.build_arg,
-            build_context: request.build_context,
-            ..Self::default()
-        }
-    }
 }

@@ -8,7 +8,6 @@ mod args;
 mod command;
 mod exit;
 mod output;
-mod plan;
 mod report;
 mod settings;
 mod signals;

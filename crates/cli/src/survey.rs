@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_bases::images::{self, Answers, Asking};
 use larder_bases::last::LastError;
 use larder_bases::{Known, Last, Shared};
-use larder_builds::{Draft, Fault, NamedPlan};
+use larder_builds::{Build, Draft, Fault, NamedPlan, Surroundings, read_input};
 use larder_engine::compatibility::Compatibility;
 use larder_engine::program;
 use larder_local::clock::now_ms;
@@ -14,7 +14,7 @@ use larder_model::diff::{Diff, diff};
 use larder_model::key::Key;
 use larder_model::plan::Plan;
 
-use crate::args::Build;
+use crate::args;
 use crate::exit::Failure;
 use crate::report::Report;
 use crate::settings::{Settings, period};
@@ -37,18 +37,17 @@ pub struct Survey {
 
 impl Survey {
     /// Asks the registries and, where it is wanted, the store, at the same time.
-    pub fn look(
-        drafts: &[Draft],
-        settings: &Settings,
-        build: &Build,
-        with_last: bool,
-    ) -> Result<Self, Fault> {
+    pub fn look(build: &args::Build, settings: &Settings, with_last: bool) -> Result<Self, Fault> {
+        let drafts = asked_for(build, &settings.around)?;
         let project = settings.project();
         let shared = Shared::of(project);
         let asking = Asking {
             registries: &project.registries,
             max_age: match &build.max_age {
-                Some(text) => Some(period::parse("--max-age", text)?),
+                Some(text) => Some(
+                    period::parse("--max-age", text)
+                        .map_err(|failure| Fault::option(failure.message))?,
+                ),
                 None => None,
             },
             offline: build.offline,
@@ -68,7 +67,7 @@ impl Survey {
                     Ok(None)
                 }
             };
-            tokio::join!(images::resolve(drafts, &asking, &[]), last)
+            tokio::join!(images::resolve(&drafts, &asking, &[]), last)
         });
         let images::Resolution {
             plans,
@@ -134,6 +133,40 @@ impl Survey {
         let plans: Vec<Plan> = self.plans.iter().map(|named| named.plan.clone()).collect();
         Key::of_all(&plans)
     }
+}
+
+/// The builds that the options ask for. Standard input is read if it is named.
+fn asked_for(options: &args::Build, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
+    let options = options.clone();
+    let mut build = Build {
+        context: options.context,
+        files: options.file,
+        input: None,
+        only: options.only,
+        profiles: options.profile,
+        env_files: options.env_file,
+        overrides: options.set,
+        target: options.target,
+        platforms: options.platform,
+        build_args: options.build_arg,
+        build_contexts: options.build_context,
+        extras: options.extra,
+    };
+    if build.reads_input() {
+        build.input = Some(read_input(std::io::stdin())?);
+    }
+    build.drafts(around)
+}
+
+/// The builds of a job. What cannot be planned is a warning: the job may build something else.
+pub fn planned(settings: &Settings, report: &Report) -> Vec<Draft> {
+    let drafted = settings.request().drafts();
+    for fault in drafted.faults {
+        report.warning(&format!(
+            "cannot plan a build, so its base images are not checked: {fault}"
+        ));
+    }
+    drafted.drafts
 }
 
 /// The snapshot that the next job would restore. Offline, only a store that is a folder is looked at, and

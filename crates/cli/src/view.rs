@@ -3,7 +3,7 @@
 use comfy_table::Table;
 use larder_builds::NamedPlan;
 use larder_local::clock::now_ms;
-use larder_model::dockerfile::Origin;
+use larder_model::dockerfile::{NamedContext, Origin};
 use larder_model::plan::{Plan, PlannedImage, PlannedStage};
 use serde_json::{Value, json};
 
@@ -158,6 +158,7 @@ fn origin(stages: &[PlannedStage], origin: &Origin) -> String {
         Origin::Scratch => "scratch".to_owned(),
         Origin::Stage(index) => stages[*index].label.clone(),
         Origin::Image { reference, .. } => reference.familiar(),
+        Origin::Context(NamedContext::Target(build)) => format!("{build}, built here"),
         Origin::Context(_) => "a named context".to_owned(),
     }
 }

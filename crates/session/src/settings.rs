@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use larder_bases::Project;
-use larder_builds::Draft;
+use larder_builds::Request;
 use larder_docker::ImageStore;
 use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
@@ -44,8 +44,8 @@ pub struct Settings {
 pub struct JobRequest {
     /// The settings.
     pub settings: Settings,
-    /// The builds that the job will run, as far as they are known.
-    pub drafts: Vec<Draft>,
+    /// The builds that the job will run. They are planned while the engine starts.
+    pub builds: Request,
 }
 
 impl Settings {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use larder_builds::Request;
+use larder_builds::Build;
 
 /// Options without a value; every other one takes the next argument, or what follows `=`.
 const SWITCHES: [&str; 14] = [
@@ -148,7 +148,7 @@ impl Arguments {
     }
 
     /// The build, for its plan. A build whose files are not in a folder has none.
-    pub fn planned(&self) -> Option<Request> {
+    pub fn planned(&self) -> Option<Build> {
         let context = self.context.as_deref().filter(|context| {
             let remote = context.contains("://") || context.starts_with("git@");
             *context != "-" && !remote
@@ -158,17 +158,14 @@ impl Arguments {
             return None;
         }
         let owned = |name: &str| self.values(name).map(str::to_owned).collect();
-        Some(Request {
+        Some(Build {
             context: PathBuf::from(context),
-            file: file.map(PathBuf::from),
+            files: file.map(PathBuf::from).into_iter().collect(),
             target: self.value("--target").map(str::to_owned),
-            platform: self
-                .values("--platform")
-                .flat_map(|list| list.split(','))
-                .map(str::to_owned)
-                .collect(),
-            build_arg: owned("--build-arg"),
-            build_context: owned("--build-context"),
+            platforms: owned("--platform"),
+            build_args: owned("--build-arg"),
+            build_contexts: owned("--build-context"),
+            ..Build::default()
         })
     }
 
@@ -265,7 +262,7 @@ mod tests {
         assert!(build.is_on("--quiet") && build.is_on("--pull") && !build.is_on("--push"));
         assert_eq!(build.build_args().collect::<Vec<_>>(), [("A", "1")]);
         let planned = build.planned().expect("a folder");
-        assert_eq!(planned.build_arg, ["A=1", "B"]);
+        assert_eq!(planned.build_args, ["A=1", "B"]);
         assert_eq!(planned.context, PathBuf::from("."));
     }
 

@@ -126,8 +126,6 @@ fn tag(stage: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn lineage(project: &str) -> Lineage {
@@ -141,15 +139,10 @@ mod tests {
 
     #[test]
     fn each_named_stage_that_is_not_continued_gets_an_image() {
-        let draft = Draft {
-            name: None,
-            file: "Dockerfile".into(),
-            text: "FROM a AS one\nRUN x\nFROM one AS two\nRUN y\nFROM b\nRUN z\nFROM c AS unused\nRUN u\n\
-                   FROM a\nCOPY --from=two /x /x\nCOPY --from=2 /y /y\n"
-                .into(),
-            options: larder_model::dockerfile::BuildOptions::default(),
-            extras: BTreeMap::new(),
-        };
+        let text = b"FROM a AS one\nRUN x\nFROM one AS two\nRUN y\nFROM b\nRUN z\nFROM c AS unused\nRUN u\n\
+                     FROM a\nCOPY --from=two /x /x\nCOPY --from=2 /y /y\n";
+        let options = larder_model::dockerfile::BuildOptions::default();
+        let draft = Draft::new(None, "Dockerfile".into(), text, options).expect("a Dockerfile");
         let (stages, built) = images(&lineage("github.com/Shop/Web"), Some(&draft), None);
         assert_eq!(
             built.name,

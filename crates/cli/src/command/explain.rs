@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::args::Explain;
 use crate::exit::Done;
-use crate::plan::input;
 use crate::report::{Report, age};
 use crate::settings::Settings;
 use crate::survey::{Survey, reject};
@@ -16,9 +15,8 @@ use crate::view::title;
 /// Explains each build.
 pub fn run(verb: &Explain, report: &Report) -> Done {
     let look = &verb.look;
-    let (settings, around) = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
-    let survey = input::drafts(&look.build, &around)
-        .and_then(|drafts| Survey::look(&drafts, &settings, &look.build, true))
+    let settings = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
+    let survey = Survey::look(&look.build, &settings, true)
         .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);
     if verb.json {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
+use larder_builds::{host_platform, platform};
 use larder_local::people::Voice as _;
 use larder_model::reference::ImageReference;
 use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
-use crate::plan::platforms::{host_platform, platform};
 use crate::report::{Report, table};
 use crate::settings::Settings;
 
@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Shows the images; fails if one of them is not known.
 pub fn run(verb: &Image, report: &Report) -> Done {
-    let (settings, _) = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
+    let settings = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
     let host = host_platform();
     let wanted = verb.platform.as_deref();
     let wanted = wanted.map_or(Ok(host.clone()), |text| platform(text, &host))?;

@@ -6,9 +6,8 @@ use larder_local::files;
 
 use crate::args::{EngineKind, KeyVerb};
 use crate::exit::{Done, Failure};
-use crate::plan::input;
 use crate::report::Report;
-use crate::settings::{BuildSurroundings, Settings};
+use crate::settings::Settings;
 use crate::survey::Survey;
 
 /// What stands in a key for a project that nobody named. A CI system's cache belongs to one
@@ -19,9 +18,8 @@ const NO_PROJECT: &str = "build";
 pub fn run(verb: &KeyVerb, report: &Report) -> Done {
     let look = &verb.look;
     let no_engine = EngineKind::default();
-    let (settings, around) = Settings::for_builds(&look.which, &look.reach, &no_engine)?;
-    let drafts = input::drafts(&look.build, &around)?;
-    let survey = Survey::look(&drafts, &settings, &look.build, false)?;
+    let settings = Settings::for_builds(&look.which, &look.reach, &no_engine)?;
+    let survey = Survey::look(&look.build, &settings, false)?;
     if verb.allow_unresolved || survey.answers.unknown.is_empty() {
         survey.warn(report);
     } else {
@@ -32,7 +30,7 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
             why.collect::<Vec<_>>().join("; ")
         )));
     }
-    let project = project(&around);
+    let project = project(&settings);
     let key = survey.key();
     let text = if verb.ladder {
         key.ladder(project).join("\n")
@@ -48,6 +46,10 @@ pub fn run(verb: &KeyVerb, report: &Report) -> Done {
 }
 
 /// The project's part of a key.
-pub(super) fn project(around: &BuildSurroundings) -> &str {
-    around.named_project.as_deref().unwrap_or(NO_PROJECT)
+pub(super) fn project(settings: &Settings) -> &str {
+    settings
+        .around
+        .named_project
+        .as_deref()
+        .unwrap_or(NO_PROJECT)
 }

@@ -1,6 +1,5 @@
 //! One verb, one file: each reads as what the verb does.
 
-mod builds;
 pub mod completions;
 pub mod doctor;
 pub mod down;

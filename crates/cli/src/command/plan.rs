@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use super::key::project;
 use crate::args::PlanVerb;
 use crate::exit::Done;
-use crate::plan::input;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::survey::{Survey, reject};
@@ -14,12 +13,11 @@ use crate::view;
 /// Shows the plans of the builds that were asked for.
 pub fn run(verb: &PlanVerb, report: &Report) -> Done {
     let look = &verb.look;
-    let (settings, around) = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
-    let survey = input::drafts(&look.build, &around)
-        .and_then(|drafts| Survey::look(&drafts, &settings, &look.build, true))
+    let settings = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
+    let survey = Survey::look(&look.build, &settings, true)
         .map_err(|fault| reject(fault, verb.json, report))?;
     survey.warn(report);
-    let key = survey.key().text(project(&around));
+    let key = survey.key().text(project(&settings));
     let answer = if verb.json {
         format!("{:#}", view::json(&survey, &key))
     } else {

@@ -11,7 +11,6 @@ use larder_session::facts::{self, Job, Phase};
 use larder_session::protocol::{Event, Request};
 use larder_session::{JobRequest, Place, SessionError, client, machine};
 
-use super::builds;
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
 use crate::report::Report;
@@ -28,7 +27,7 @@ pub fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
     let request = JobRequest {
-        drafts: builds::drafts(&settings.plan_paths, report),
+        builds: settings.request(),
         settings: settings.session,
     };
     let place = Place::of(&request.settings.state);

@@ -9,7 +9,6 @@ use larder_local::people::Voice as _;
 use larder_session::docker_context;
 use larder_session::{JobRequest, Place, client, machine};
 
-use super::builds;
 use crate::args::Up;
 use crate::exit::{Done, Failure};
 use crate::report::Report;
@@ -21,7 +20,7 @@ pub fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
     let request = JobRequest {
-        drafts: builds::drafts(&settings.plan_paths, report),
+        builds: settings.request(),
         settings: settings.session,
     };
     machine::check(&request.settings.path)?;

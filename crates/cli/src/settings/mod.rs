@@ -49,6 +49,8 @@ pub struct Settings {
     pub notes: PathBuf,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
+    /// What is around a command that looks at builds.
+    pub around: larder_builds::Surroundings,
     /// The variables by which the docker command finds its engine.
     pub docker: api::Environment,
     /// The variables by which it chooses a builder.
@@ -66,14 +68,8 @@ impl Settings {
         Surroundings::look(which)?.choices().settings(which, how)
     }
 
-    /// Decides the settings of a verb that looks at builds, and what it needs beside them.
-    pub fn for_builds(
-        which: &Where,
-        reach: &Reach,
-        kind: &EngineKind,
-    ) -> Done<(Self, BuildSurroundings)> {
-        let around = Surroundings::look(which)?;
-        let choices = around.choices();
+    /// Decides the settings of a verb that looks at builds.
+    pub fn for_builds(which: &Where, reach: &Reach, kind: &EngineKind) -> Done<Self> {
         let how = How {
             kind: kind.clone(),
             planned: Planned {
@@ -82,13 +78,12 @@ impl Settings {
             },
             ..How::default()
         };
-        let settings = choices.settings(which, &how)?;
-        let named = choices.text(
-            which.project.as_ref(),
-            "LARDER_PROJECT",
-            around.file.project.as_ref(),
-        );
-        Ok((settings, around.for_builds(named)))
+        Self::decide(which, Some(&how))
+    }
+
+    /// The builds that the job will run: those that were named, or those of the current folder.
+    pub fn request(&self) -> larder_builds::Request {
+        larder_builds::Request::new(&self.plan_paths, self.around.clone())
     }
 
     /// The project, with its store and its lineages.
@@ -103,29 +98,6 @@ impl Settings {
             notes: self.notes.clone(),
             docker: self.docker.clone(),
         }
-    }
-}
-
-/// What is around a command that looks at builds.
-#[derive(Debug)]
-pub struct BuildSurroundings {
-    /// The environment, for build arguments and files that refer to it.
-    pub environment: Environment,
-    /// The current folder.
-    pub folder: PathBuf,
-    /// The project, if somebody named it. A name that was guessed from the surroundings would make
-    /// one build's key differ from machine to machine.
-    pub named_project: Option<String>,
-}
-
-impl BuildSurroundings {
-    /// For a verb that starts an engine.
-    pub fn here() -> Done<Self> {
-        Ok(Self {
-            environment: environment(),
-            folder: current_folder()?,
-            named_project: None,
-        })
     }
 }
 
@@ -153,14 +125,6 @@ impl Surroundings {
             environment: &self.environment,
             file: &self.file,
             folder: &self.folder,
-        }
-    }
-
-    fn for_builds(self, named_project: Option<String>) -> BuildSurroundings {
-        BuildSurroundings {
-            environment: self.environment,
-            folder: self.folder,
-            named_project,
         }
     }
 }
@@ -226,6 +190,7 @@ impl Choices<'_> {
         Ok(Settings {
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),
+            around: self.around(which, path.clone()),
             docker: docker::environment(self.environment, path.clone()),
             build_choice: docker::build_choice(self.environment),
             session: self.session(which, how, state.as_deref(), path)?,
@@ -262,6 +227,26 @@ impl Choices<'_> {
             path,
             engine_environment: engine_environment(),
         })
+    }
+
+    /// What is around a command that looks at builds. The tools that read files for it do not see the
+    /// credentials of a store.
+    fn around(&self, which: &Where, path: Vec<PathBuf>) -> larder_builds::Surroundings {
+        let variables = self.environment.keys();
+        larder_builds::Surroundings {
+            withheld: variables
+                .filter(|name| is_credential(name))
+                .cloned()
+                .collect(),
+            path,
+            environment: self.environment.clone(),
+            folder: self.folder.to_owned(),
+            named_project: self.text(
+                which.project.as_ref(),
+                "LARDER_PROJECT",
+                self.file.project.as_ref(),
+            ),
+        }
     }
 
     fn project(&self, which: &Where, how: &How, state: Option<&str>) -> Done<Project> {
@@ -377,13 +362,24 @@ impl Choices<'_> {
 
     /// The variables that the clouds' own tools read.
     fn cloud_settings(&self) -> Vec<(String, String)> {
-        const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
         self.environment
             .iter()
-            .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+            .filter(|(name, _)| is_of_cloud(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
+}
+
+/// Whether a cloud's own tools read a variable.
+fn is_of_cloud(name: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a variable of a cloud holds a credential, and not a region or an address.
+fn is_credential(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "SAS"];
+    is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
 
 /// The pull request's target, and the default branch.

@@ -134,6 +134,11 @@ impl Dockerfile {
         Ok(())
     }
 
+    /// The text that it was read from; what was not UTF-8 is replaced.
+    pub fn text(&self) -> &str {
+        &self.source
+    }
+
     /// What is accepted today, but odd.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

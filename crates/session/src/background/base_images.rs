@@ -5,11 +5,12 @@
 //! nothing unless a registry is slower than the engine; then it is waited for until a deadline.
 //! Nothing here fails a session.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_bases::{Answers, Asking, Known, Project, Record, Shared, images};
-use larder_builds::draft::{self, Draft};
-use larder_builds::{Fault, NamedPlan};
+use larder_bases::images::{self, Resolution};
+use larder_bases::{Answers, Asking, Known, Project, Record, Shared};
+use larder_builds::{Drafted, Fault, Request};
 use larder_engine::{Engine, EngineError};
 use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
@@ -27,20 +28,18 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// The most time that the engine is given for one image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The plans with what is known of their images, or why there are none.
-type Asked = Result<(Vec<NamedPlan>, Answers), Fault>;
-
 /// The plans of a session's builds.
 pub(crate) struct Planning {
     /// What the snapshot that is restored knew.
     before: Vec<Known>,
-    drafts: Vec<Draft>,
+    /// The builds, as soon as the tools have said what they are.
+    drafted: Arc<OnceLock<Drafted>>,
     state: State,
 }
 
 enum State {
     /// Registries are being asked, until then at most.
-    Asked(JoinHandle<Asked>, Instant),
+    Asked(JoinHandle<Result<Resolution, Fault>>, Instant),
     /// What the snapshot will keep.
     Done(Option<Record>),
 }
@@ -50,23 +49,24 @@ impl Planning {
     pub(crate) fn begin(
         project: &Project,
         objects: &Objects,
-        drafts: Vec<Draft>,
+        builds: Request,
         before: Vec<Known>,
     ) -> Self {
-        let state = if drafts.is_empty() {
+        let drafted = Arc::new(OnceLock::new());
+        let state = if builds.builds.is_empty() {
             State::Done(None)
         } else {
-            let asked = ask(
-                project.clone(),
-                Shared::new(objects.clone(), project),
-                drafts.clone(),
-                before.clone(),
-            );
-            State::Asked(tokio::spawn(asked), Instant::now() + ASK_LIMIT)
+            let ask = Ask {
+                project: project.clone(),
+                shared: Shared::new(objects.clone(), project),
+                before: before.clone(),
+                drafted: Arc::clone(&drafted),
+            };
+            State::Asked(tokio::spawn(ask.run(builds)), Instant::now() + ASK_LIMIT)
         };
         Self {
             before,
-            drafts,
+            drafted,
             state,
         }
     }
@@ -113,18 +113,21 @@ impl Planning {
             self.state = State::Done(self.unresolved());
             return;
         };
+        for fault in self
+            .drafted
+            .get()
+            .iter()
+            .flat_map(|drafted| &drafted.faults)
+        {
+            warn_unplanned(events, fault);
+        }
         let record = match answered.expect("asking registries does not panic") {
-            Ok((plans, answers)) => {
+            Ok(Resolution { plans, answers, .. }) => {
                 say_unknown(&answers, events);
-                Some(Record::new(plans, answers.known))
+                (!plans.is_empty()).then(|| Record::new(plans, answers.known))
             }
             Err(fault) => {
-                warn(
-                    events,
-                    format!(
-                        "cannot plan the builds, so their base images are not checked: {fault}"
-                    ),
-                );
+                warn_unplanned(events, &fault);
                 self.unresolved()
             }
         };
@@ -133,20 +136,42 @@ impl Planning {
 
     /// The plans without their images: who compares with them knows the rest.
     fn unresolved(&self) -> Option<Record> {
-        let plans = draft::plans(&self.drafts, &ImageConfigs::new()).ok()?;
+        let drafts = &self.drafted.get()?.drafts;
+        let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok()?;
         Some(Record::new(plans, Vec::new()))
     }
 }
 
-/// Asks registries what the base images are.
-async fn ask(project: Project, shared: Shared, drafts: Vec<Draft>, before: Vec<Known>) -> Asked {
-    let asking = Asking::by_policy(&project, &shared, ASK_LIMIT);
-    let resolved = images::resolve(&drafts, &asking, &before).await?;
-    if let Some(news) = resolved.news {
-        // Nobody waits for it, and nothing depends on it.
-        tokio::spawn(news.publish());
+/// What is asked beside the start of the engine.
+struct Ask {
+    project: Project,
+    shared: Shared,
+    before: Vec<Known>,
+    drafted: Arc<OnceLock<Drafted>>,
+}
+
+impl Ask {
+    /// Asks the tools what is built, and registries what the base images are.
+    async fn run(self, builds: Request) -> Result<Resolution, Fault> {
+        let drafted = tokio::task::spawn_blocking(move || builds.drafts()).await;
+        let drafted = self
+            .drafted
+            .get_or_init(|| drafted.expect("planning does not panic"));
+        let asking = Asking::by_policy(&self.project, &self.shared, ASK_LIMIT);
+        let mut resolved = images::resolve(&drafted.drafts, &asking, &self.before).await?;
+        if let Some(news) = resolved.news.take() {
+            // Nobody waits for it, and nothing depends on it.
+            tokio::spawn(news.publish());
+        }
+        Ok(resolved)
     }
-    Ok((resolved.plans, resolved.answers))
+}
+
+fn warn_unplanned(events: &Events, fault: &Fault) {
+    warn(
+        events,
+        format!("cannot plan a build, so its base images are not checked: {fault}"),
+    );
 }
 
 /// Warns of what registries did not say.

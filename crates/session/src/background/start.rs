@@ -41,7 +41,7 @@ pub(crate) struct Live {
 /// Starts a session. Cache trouble is a warning, and the session starts empty. The warnings of the job
 /// that comes back are those of the cache alone.
 pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) -> Result<Live> {
-    let JobRequest { settings, drafts } = request;
+    let JobRequest { settings, builds } = request;
     let mut timer = Timer::start();
     let (program, choice) = look(&settings).await?;
     let image_store = settings.image_store(&program);
@@ -52,7 +52,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     let found = restore::find(&objects, ladder, &program, events).await;
     timer.phase("find");
     let before = known_before(found.as_ref());
-    let mut planning = Planning::begin(&settings.project, &objects, drafts, before);
+    let mut planning = Planning::begin(&settings.project, &objects, builds, before);
     let start = Start {
         plan: Plan {
             choice,

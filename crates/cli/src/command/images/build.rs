@@ -25,9 +25,8 @@ use crate::args::{BuildVerb, How};
 use crate::command::{block_on, check_folder};
 use crate::exit::{Done, Failure, code_of};
 use crate::output::{self, Said};
-use crate::plan::input;
 use crate::report::Report;
-use crate::settings::{BuildSurroundings, Settings};
+use crate::settings::Settings;
 use crate::signals::Signals;
 
 /// What a build with its restore and its save came to.
@@ -61,7 +60,7 @@ pub fn run(verb: &BuildVerb, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, Some(&how))?;
     refuse_own_options(&verb.arguments)?;
     let arguments = Arguments::read(&verb.arguments).map_err(ArchiveError::from)?;
-    let drafts = drafts(&arguments, report);
+    let drafts = drafts(&arguments, &settings, report);
     let docker = Docker::find(&settings.session.path)?;
     block_on(async {
         let job = Job::open(settings.archive()).await?;
@@ -114,21 +113,14 @@ fn refuse_own_options(typed: &[String]) -> Done<()> {
 }
 
 /// The build as `larder plan` knows it. One that cannot be planned is built all the same.
-fn drafts(arguments: &Arguments, report: &Report) -> Vec<Draft> {
+fn drafts(arguments: &Arguments, settings: &Settings, report: &Report) -> Vec<Draft> {
     let Some(planned) = arguments.planned() else {
         report.note(
             "a build from a pipe or a URL is not planned, so its base images are not checked",
         );
         return Vec::new();
     };
-    let around = match BuildSurroundings::here() {
-        Ok(around) => around,
-        Err(failure) => {
-            report.warning(&failure.message);
-            return Vec::new();
-        }
-    };
-    input::drafts(&planned.into(), &around).unwrap_or_else(|fault| {
+    planned.drafts(&settings.around).unwrap_or_else(|fault| {
         report.warning(&format!(
             "cannot plan the build, so its base images are not checked: {fault}"
         ));

@@ -8,17 +8,18 @@ use larder_archive::{Job, note};
 use larder_local::people::Voice as _;
 
 use crate::args::Restore;
-use crate::command::{block_on, builds, check_folder};
+use crate::command::{block_on, check_folder};
 use crate::exit::Done;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::survey::planned;
 
 /// Restores; trouble with the cache is a warning.
 pub fn run(verb: &Restore, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
-    let drafts = builds::drafts(&settings.plan_paths, report);
+    let drafts = planned(&settings, report);
     block_on(async {
         let job = Job::open(settings.archive()).await?;
         let wanted = Wanted {

@@ -6,10 +6,11 @@ use larder_archive::save::{self, What};
 use larder_archive::{Job, leaks};
 
 use crate::args::Save;
-use crate::command::{block_on, builds, check_folder};
+use crate::command::{block_on, check_folder};
 use crate::exit::Done;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::survey::planned;
 
 /// Saves; trouble with the store is a warning.
 pub fn run(verb: &Save, report: &Report) -> Done {
@@ -22,7 +23,7 @@ pub fn run(verb: &Save, report: &Report) -> Done {
         // A job that restored knows what it builds, and with which arguments.
         let drafts = match &note.plan {
             Some(_) => Vec::new(),
-            None => builds::drafts(&settings.plan_paths, report),
+            None => planned(&settings, report),
         };
         let mut what = match (&verb.images[..], &note.built) {
             ([], Some(built)) => What::named(&job, &built.images).await?,

@@ -1,3 +1,0 @@
-variable "NAME" { default = "declared" }
-NAME = "assigned"
-target "default" { args = { name = NAME } }

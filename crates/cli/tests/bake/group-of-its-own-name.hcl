@@ -1,3 +1,0 @@
-group "default" { targets = ["default", "b"] }
-target "default" { context = "d" }
-target "b" { context = "b" }

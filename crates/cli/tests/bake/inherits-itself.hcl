@@ -1,8 +1,0 @@
-target "default" {
-  inherits = ["other"]
-  args     = { A = "a" }
-}
-target "other" {
-  inherits = ["default"]
-  args     = { B = "b" }
-}

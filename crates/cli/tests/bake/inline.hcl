@@ -1,3 +1,0 @@
-target "default" {
-  dockerfile-inline = "FROM scratch\nCOPY $${X} /"
-}

@@ -1,1 +1,0 @@
-target "default" { args = { W = "${V}${V}" } }

@@ -1,4 +1,0 @@
-target "default" {
-  matrix = { x = ["only"] }
-  args   = { X = x }
-}

@@ -1,2 +1,0 @@
-variable "NAME" { default = "one" }
-target "default" { args = { name = NAME } }

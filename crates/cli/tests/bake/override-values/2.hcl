@@ -1,2 +1,0 @@
-variable "NAME" { default = "two" }
-where = "second"

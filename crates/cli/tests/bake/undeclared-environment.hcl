@@ -1,2 +1,0 @@
-TAG = "own"
-target "default" { args = { tag = TAG } }

@@ -1,2 +1,0 @@
-locals { x = 1 }
-target "default" { args = { A = "1" } }
