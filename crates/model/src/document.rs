@@ -31,6 +31,17 @@ pub struct EngineRecord {
     pub image_store: String,
 }
 
+impl EngineRecord {
+    /// A Docker engine of this version, with this image store.
+    pub fn docker(version: impl Display, image_store: impl Display) -> Self {
+        Self {
+            family: "docker".to_owned(),
+            version: version.to_string(),
+            image_store: image_store.to_string(),
+        }
+    }
+}
+
 /// Something that is written last, names everything it needs, and is found by its lineage.
 pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Names one by the bytes of its object.

@@ -7,12 +7,14 @@
 
 pub mod address;
 pub mod archive;
+pub mod compatibility;
 pub mod diff;
 pub mod digest;
 pub mod dockerfile;
 pub mod document;
 pub mod fingerprint;
 pub mod frame;
+pub mod go;
 pub mod hex;
 pub mod hot;
 pub mod identity;
@@ -27,6 +29,7 @@ pub mod pack;
 pub mod plan;
 pub mod reference;
 pub mod snapshot;
+pub mod version;
 pub mod wire;
 
 // Block arithmetic moves freely between `u64` and `usize`.

@@ -176,7 +176,7 @@ pub(super) fn validate_check(value: &str) -> Result<(), Fault> {
         let (key, setting) = part.split_once('=').ok_or_else(|| fault(part))?;
         match key.trim() {
             "skip" | "experimental" => {}
-            "error" if super::scalar::boolean(setting.trim()).is_some() => {}
+            "error" if crate::go::parse_bool(setting.trim()).is_some() => {}
             _ => return Err(fault(part)),
         }
     }

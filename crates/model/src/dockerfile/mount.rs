@@ -2,6 +2,7 @@
 
 use super::error::Fault;
 use super::scalar;
+use crate::go;
 
 /// The type of a mount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -154,11 +155,11 @@ impl Mount {
             "source" | "src" => value.clone_into(&mut self.source),
             "target" | "dst" | "destination" => value.clone_into(&mut self.target),
             "readonly" | "ro" | "readwrite" | "rw" => {
-                scalar::boolean(value).ok_or_else(invalid)?;
+                go::parse_bool(value).ok_or_else(invalid)?;
             }
             "required" => {
                 self.only(&[MountType::Secret, MountType::Ssh], key)?;
-                scalar::boolean(value).ok_or_else(invalid)?;
+                go::parse_bool(value).ok_or_else(invalid)?;
             }
             "size" => {
                 self.only(&[MountType::Tmpfs], key)?;
@@ -250,7 +251,7 @@ pub(super) fn check_device(value: &str) -> Result<(), Fault> {
         };
         match (key.as_str(), text) {
             ("required", None) => {}
-            ("required", Some(text)) if scalar::boolean(text).is_some() => {}
+            ("required", Some(text)) if go::parse_bool(text).is_some() => {}
             ("required", Some(text)) => {
                 return Err(Fault::new(
                     text,

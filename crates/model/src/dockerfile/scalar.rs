@@ -1,14 +1,5 @@
 //! Small values as Go's standard library reads them, since `BuildKit` accepts what Go accepts.
 
-/// `strconv.ParseBool`.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 /// `strconv.ParseUint(text, radix, 32)`: digits only, no sign.
 pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
     let digits = !text.is_empty() && text.chars().all(|c| c.is_digit(radix));

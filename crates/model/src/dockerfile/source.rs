@@ -2,7 +2,7 @@
 //! (`BuildKit`'s `dfgitutil/git_ref.go`, `dispatchCopy`).
 
 use super::error::Fault;
-use super::scalar;
+use crate::go;
 
 /// What a source names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl<'a> Repository<'a> {
                 "submodules" | "keep-git-dir" => {
                     let flag = match value {
                         "" => Some(true),
-                        value => scalar::boolean(value),
+                        value => go::parse_bool(value),
                     };
                     let flag = flag.ok_or_else(|| format!("invalid {key} value: {value:?}"))?;
                     if key == "keep-git-dir" {
