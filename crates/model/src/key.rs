@@ -112,7 +112,7 @@ impl ImageMaterial {
     fn of(image: &PlannedImage) -> Self {
         let name = match (&image.identity, image.reference.digest()) {
             (Some(identity), _) => identity.to_string(),
-            (None, Some(digest)) => digest.to_owned(),
+            (None, Some(digest)) => digest.to_string(),
             (None, None) => image.reference.to_string(),
         };
         Self {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::dockerfile::{Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Step};
 use crate::fingerprint::Fingerprint;
 use crate::identity::BaseIdentity;
+use crate::oci::Digest;
 use crate::reference::ImageReference;
 
 /// The version of the plan's JSON form. A plan of another version is not compared.
@@ -56,16 +57,16 @@ pub struct PlannedImage {
 }
 
 /// The digests of an image, as far as they are known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageDigests {
     /// Of the index, if the tag names one.
-    pub index: Option<String>,
+    pub index: Option<Digest>,
     /// Of the manifest of the platform.
-    pub manifest: Option<String>,
+    pub manifest: Option<Digest>,
     /// Of the configuration.
-    pub config: Option<String>,
+    pub config: Option<Digest>,
     /// The chain id of its layers.
-    pub chain: Option<String>,
+    pub chain: Option<Digest>,
 }
 
 /// A reached stage.

@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hex;
+use crate::oci::{Digest, DigestError};
+
 const DEFAULT_DOMAIN: &str = "docker.io";
 const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";
 const OFFICIAL_PREFIX: &str = "library/";
@@ -24,7 +27,7 @@ pub struct ImageReference {
     domain: String,
     path: String,
     tag: Option<String>,
-    digest: Option<String>,
+    digest: Option<Digest>,
 }
 
 /// Text that is no image reference.
@@ -43,7 +46,7 @@ impl ImageReference {
             value: value.to_owned(),
             reason: reason.to_owned(),
         };
-        if value.len() == 64 && value.bytes().all(is_lower_hex) {
+        if hex::decode::<32>(value).is_some() {
             return Err(error(
                 "a name cannot be 64 hexadecimal characters, which is an image's id",
             ));
@@ -67,9 +70,10 @@ impl ImageReference {
                 "a tag is up to 128 letters, digits, '_', '.' and '-'",
             ));
         }
-        if let Some(digest) = digest {
-            check_digest(digest).map_err(error)?;
-        }
+        let digest: Option<Digest> = digest
+            .map(str::parse)
+            .transpose()
+            .map_err(|wrong: DigestError| error(wrong.reason()))?;
         let (domain, path) = if is_domain(&domain) && is_path(path) {
             (domain, path.to_owned())
         } else {
@@ -86,7 +90,7 @@ impl ImageReference {
             domain,
             path,
             tag: tag.map(str::to_owned),
-            digest: digest.map(str::to_owned),
+            digest,
         })
     }
 
@@ -114,9 +118,9 @@ impl ImageReference {
         self.tag.as_deref()
     }
 
-    /// The digest, `algorithm:hex`.
-    pub fn digest(&self) -> Option<&str> {
-        self.digest.as_deref()
+    /// The digest.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     /// Domain and path, without tag and digest.
@@ -149,7 +153,7 @@ impl ImageReference {
         }
         if let Some(digest) = &self.digest {
             text.push('@');
-            text.push_str(digest);
+            text.push_str(&digest.to_string());
         }
         text
     }
@@ -203,10 +207,6 @@ fn split_domain(name: &str) -> (String, String) {
     (domain.to_owned(), format!("{prefix}{rest}"))
 }
 
-fn is_lower_hex(byte: u8) -> bool {
-    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
-}
-
 /// `domainAndPort`.
 fn is_domain(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
@@ -258,19 +258,4 @@ fn is_tag(text: &str) -> bool {
     text.len() <= MAX_TAG_BYTES
         && text.starts_with(word)
         && text.chars().all(|c| word(c) || c == '.' || c == '-')
-}
-
-/// The digests that `opencontainers/go-digest` can verify.
-pub(crate) fn check_digest(text: &str) -> Result<(), &'static str> {
-    let (algorithm, hex) = text.split_once(':').ok_or("the digest has no algorithm")?;
-    let length = match algorithm {
-        "sha256" => 64,
-        "sha384" => 96,
-        "sha512" => 128,
-        _ => return Err("the digest's algorithm is not sha256, sha384 or sha512"),
-    };
-    if hex.len() != length || !hex.bytes().all(is_lower_hex) {
-        return Err("the digest is not that many lower-case hexadecimal digits");
-    }
-    Ok(())
 }

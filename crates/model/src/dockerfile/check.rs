@@ -12,6 +12,7 @@ use super::mount::{self, MountType};
 use super::source::{self, Source};
 use super::{port, scalar};
 use crate::fingerprint::Fingerprint;
+use crate::oci::Digest;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -421,10 +422,13 @@ fn check_sources(
 }
 
 fn check_digest(text: &str) -> Result<(), Fault> {
-    crate::reference::check_digest(text).map_err(|reason| {
-        Fault::new(text, format!("invalid checksum {text:?}: {reason}"))
-            .hint("write sha256: and 64 hexadecimal digits")
-    })
+    match text.parse::<Digest>() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!("invalid checksum {text:?}: {}", error.reason());
+            Err(Fault::new(text, message).hint("write sha256: and 64 hexadecimal digits"))
+        }
+    }
 }
 
 /// `system.CheckSystemDriveAndRemoveDriveLetter`: on Windows a path is on drive C.
