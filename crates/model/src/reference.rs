@@ -36,25 +36,26 @@ pub struct ImageReference {
 pub struct ReferenceError {
     /// The text.
     pub value: String,
-    reason: String,
+    reason: &'static str,
 }
 
 impl ImageReference {
     /// Reads and normalises a reference, without adding `latest` (`ParseNormalizedNamed`).
     pub fn parse(value: &str) -> Result<Self, ReferenceError> {
-        let error = |reason: &str| ReferenceError {
+        Self::read(value).map_err(|reason| ReferenceError {
             value: value.to_owned(),
-            reason: reason.to_owned(),
-        };
+            reason,
+        })
+    }
+
+    fn read(value: &str) -> Result<Self, &'static str> {
         if hex::decode::<32>(value).is_some() {
-            return Err(error(
-                "a name cannot be 64 hexadecimal characters, which is an image's id",
-            ));
+            return Err("a name cannot be 64 hexadecimal characters, which is an image's id");
         }
         let (domain, remainder) = split_domain(value);
         let name = remainder.split(':').next().unwrap_or_default();
         if name.to_lowercase() != name {
-            return Err(error("the repository name must be in lower case"));
+            return Err("the repository name must be in lower case");
         }
         let (name, digest) = match remainder.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
@@ -66,14 +67,12 @@ impl ImageReference {
             None => (name, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(error(
-                "a tag is up to 128 letters, digits, '_', '.' and '-'",
-            ));
+            return Err("a tag is up to 128 letters, digits, '_', '.' and '-'");
         }
         let digest: Option<Digest> = digest
             .map(str::parse)
             .transpose()
-            .map_err(|wrong: DigestError| error(wrong.reason()))?;
+            .map_err(|error: DigestError| error.reason())?;
         let (domain, path) = if is_domain(&domain) && is_path(path) {
             (domain, path.to_owned())
         } else {
@@ -81,10 +80,10 @@ impl ImageReference {
             (String::new(), format!("{domain}/{path}"))
         };
         if !is_path(&path) {
-            return Err(error("invalid reference format"));
+            return Err("invalid reference format");
         }
         if path.len() > MAX_PATH_BYTES {
-            return Err(error("the repository name is longer than 255 characters"));
+            return Err("the repository name is longer than 255 characters");
         }
         Ok(Self {
             domain,
@@ -209,33 +208,38 @@ fn split_domain(name: &str) -> (String, String) {
 
 /// `domainAndPort`.
 fn is_domain(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(inner) => {
-            let Some((address, port)) = inner.split_once(']') else {
-                return false;
-            };
-            let digit = |c: char| c.is_ascii_hexdigit() || c == ':';
-            if address.is_empty() || !address.chars().all(digit) {
-                return false;
-            }
-            (
-                None,
-                port.strip_prefix(':').or((!port.is_empty()).then_some("?")),
-            )
-        }
+    match text.strip_prefix('[') {
+        Some(inner) => is_ipv6_and_port(inner),
         None => match text.split_once(':') {
-            Some((host, port)) => (Some(host), Some(port)),
-            None => (Some(text), None),
+            Some((host, port)) => is_host(host) && is_port(port),
+            None => is_host(text),
         },
+    }
+}
+
+/// What stands behind an opening bracket.
+fn is_ipv6_and_port(text: &str) -> bool {
+    let Some((address, rest)) = text.split_once(']') else {
+        return false;
     };
-    let label = |label: &str| {
-        let letter = |c: char| c.is_ascii_alphanumeric();
-        label.starts_with(letter)
-            && label.ends_with(letter)
-            && label.chars().all(|c| letter(c) || c == '-')
-    };
-    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    host.is_none_or(|host| host.split('.').all(label)) && port.is_none_or(digits)
+    let mut chars = address.chars();
+    !address.is_empty()
+        && chars.all(|c| c.is_ascii_hexdigit() || c == ':')
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+fn is_host(text: &str) -> bool {
+    text.split('.').all(|label| {
+        label.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && label.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && label
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || c == b'-')
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// `remoteName`: components of lower-case letters and digits, joined by one `.`, one or two `_`,
@@ -245,17 +249,24 @@ fn is_path(text: &str) -> bool {
 }
 
 fn is_path_component(text: &str) -> bool {
-    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let separators_ok = text
-        .split(letter)
-        .filter(|gap| !gap.is_empty())
-        .all(|gap| matches!(gap, "." | "_" | "__") || gap.bytes().all(|b| b == b'-'));
-    text.starts_with(letter) && text.ends_with(letter) && separators_ok
+    let mut gaps = text.split(is_path_letter).filter(|gap| !gap.is_empty());
+    text.starts_with(is_path_letter)
+        && text.ends_with(is_path_letter)
+        && gaps.all(|gap| matches!(gap, "." | "_" | "__") || gap.bytes().all(|b| b == b'-'))
+}
+
+fn is_path_letter(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
 }
 
 fn is_tag(text: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.len() <= MAX_TAG_BYTES
-        && text.starts_with(word)
-        && text.chars().all(|c| word(c) || c == '.' || c == '-')
+        && text.starts_with(is_tag_letter)
+        && text
+            .chars()
+            .all(|c| is_tag_letter(c) || c == '.' || c == '-')
+}
+
+fn is_tag_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
