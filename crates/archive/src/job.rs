@@ -10,6 +10,7 @@ use larder_bases::Project;
 use larder_docker::{About, Chains, Endpoint, Environment, ImageStore, Remote};
 use larder_local::files::make_private_folder;
 use larder_model::archive::Archive;
+use larder_model::compatibility::Compatibility;
 use larder_model::document::EngineRecord;
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
@@ -20,8 +21,6 @@ use crate::{ArchiveError, Result};
 
 /// The most time that an engine is given for one answer.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
-/// The engine's family, in compatibility keys and in archives.
-const FAMILY: &str = "docker";
 
 /// What a job is decided by.
 #[derive(Debug, Clone)]
@@ -107,11 +106,7 @@ impl Job {
 
     /// The engine, as an archive names it.
     pub(crate) fn engine_record(&self) -> EngineRecord {
-        EngineRecord {
-            family: FAMILY.to_owned(),
-            version: self.engine.about().version.to_string(),
-            image_store: self.image_store().to_string(),
-        }
+        EngineRecord::docker(self.engine.about().version, self.image_store())
     }
 }
 
@@ -131,11 +126,11 @@ pub async fn connect(environment: &Environment) -> Result<Remote> {
 
 /// What engines must have in common to use each other's images, as for volumes.
 fn compatibility(about: &About) -> String {
-    format!(
-        "{}-{}-{}-{FAMILY}{}",
-        about.os,
-        about.arch,
-        about.image_store.kind(),
-        about.version.major
-    )
+    let key = Compatibility {
+        os: &about.os,
+        arch: &about.arch,
+        image_store: &about.image_store.kind().to_string(),
+        version: about.version,
+    };
+    key.to_string()
 }

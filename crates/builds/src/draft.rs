@@ -10,12 +10,12 @@ use larder_model::dockerfile::{
 };
 use larder_model::fingerprint::Fingerprint;
 use larder_model::plan::Plan;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 
 /// One image to build. Its Dockerfile was read and follows the rules of every instruction.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 pub struct Draft {
     /// The service of a compose file, the target of a bake file.
     pub name: Option<String>,
@@ -25,8 +25,6 @@ pub struct Draft {
     pub options: BuildOptions,
     /// The extra files that it depends on.
     pub extras: BTreeMap<String, Fingerprint>,
-    /// The Dockerfile; its text where a draft is written.
-    #[serde(serialize_with = "write", deserialize_with = "read")]
     dockerfile: Arc<Dockerfile>,
     /// The images that other builds of the same project make, by full name, with the names of these
     /// builds.
@@ -138,18 +136,6 @@ pub fn plans(drafts: &[Draft], known: &ImageConfigs) -> Result<Vec<NamedPlan>, F
     drafts.iter().map(|draft| draft.plan(known)).collect()
 }
 
-fn write<S: Serializer>(dockerfile: &Dockerfile, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(dockerfile.text())
-}
-
-fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Dockerfile>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let parsed = dockerfile::parse(text.as_bytes());
-    parsed
-        .map(Arc::new)
-        .map_err(|error| serde::de::Error::custom(error.message))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,18 +144,6 @@ mod tests {
         let options = BuildOptions::default();
         let draft = Draft::new(None, "Dockerfile".into(), text.as_bytes(), options);
         draft.expect("a Dockerfile")
-    }
-
-    #[test]
-    fn a_draft_is_written_with_its_text_and_read_again() {
-        let mut draft = draft("ARG V=1\nFROM a:$V\nRUN é\n");
-        draft.options.build_args.insert("V".into(), "2".into());
-        let written = serde_json::to_string(&draft).expect("a JSON form");
-        let read: Draft = serde_json::from_str(&written).expect("a draft");
-        let none = ImageConfigs::new();
-        assert_eq!(read.plan(&none), draft.plan(&none));
-        let broken = written.replace("FROM a", "FORM a");
-        assert!(serde_json::from_str::<Draft>(&broken).is_err());
     }
 
     #[test]

@@ -6,7 +6,6 @@ use larder_bases::images::{self, Answers, Asking};
 use larder_bases::last::LastError;
 use larder_bases::{Known, Last, Shared};
 use larder_builds::{Build, Draft, Fault, NamedPlan, Surroundings, read_input};
-use larder_engine::compatibility::Compatibility;
 use larder_engine::program;
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
@@ -190,7 +189,7 @@ async fn own_compatibility(settings: &Settings) -> Option<String> {
     let probed = tokio::task::spawn_blocking(move || program::probe(&path)).await;
     let program = probed.expect("probing does not panic").ok()?;
     let store = settings.session.image_store(&program);
-    Some(Compatibility::of(&program, store).to_string())
+    Some(program.compatibility(store))
 }
 
 /// Says what is wrong with a build's files, to programs too.

@@ -24,13 +24,12 @@ mod image_store;
 mod remote;
 mod sha256;
 pub mod streams;
-mod version;
 
 pub use endpoint::{Address, Endpoint, Environment, Tls, USUAL_SOCKET};
 pub use error::{ApiError, BoxError, Result, UnknownValue};
 pub use image_store::ImageStore;
+pub use larder_model::version::Version;
 pub use remote::{
     About, ApiVersion, CacheBound, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
     Selection, Step, Store, running_containers,
 };
-pub use version::Version;

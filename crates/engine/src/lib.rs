@@ -3,8 +3,8 @@
 //!
 //! The order of a job, each step one call:
 //!
-//! 1. [`probe`](program::probe) finds the programs; [`Compatibility`](compatibility::Compatibility)
-//!    says which saved volumes they can continue.
+//! 1. [`probe`](program::probe) finds the programs, whose versions say which saved volumes they can
+//!    continue (model `compatibility`).
 //! 2. [`system::observe`] looks at the machine's engine, [`system::choose`] picks the
 //!    [`Shape`].
 //! 3. [`Taken`](takeover::Taken) stops the machine's engine, or [`PrivateNet`](network::PrivateNet)
@@ -18,7 +18,6 @@
 //! thread is the *room*, which also must live as long as the engine (see [`Engine::spawn`]). What talks
 //! to the engine is async and may run anywhere, because a unix socket is found by path.
 
-pub mod compatibility;
 mod daemon;
 mod error;
 mod instance;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use larder_docker::Version;
+use larder_docker::ImageStore;
 use larder_local::programs;
+use larder_model::compatibility::Compatibility;
+use larder_model::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
@@ -83,6 +85,19 @@ fn version_of(program: &Path) -> Result<Version> {
 /// first word that is a version.
 fn version_in(answer: &str) -> Option<Version> {
     answer.split_whitespace().find_map(|word| word.parse().ok())
+}
+
+impl EngineProgram {
+    /// What must be equal for this machine's engine to continue another's volume.
+    pub fn compatibility(&self, image_store: ImageStore) -> String {
+        let key = Compatibility {
+            os: std::env::consts::OS,
+            arch: std::env::consts::ARCH,
+            image_store: &image_store.to_string(),
+            version: self.version,
+        };
+        key.to_string()
+    }
 }
 
 #[cfg(test)]

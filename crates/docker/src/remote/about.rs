@@ -11,7 +11,7 @@ use crate::connection::{Client, Request};
 use crate::endpoint::Endpoint;
 use crate::error::{ApiError, Result};
 use crate::image_store::ImageStore;
-use crate::version::Version;
+use larder_model::version::Version;
 
 /// The versions that are spoken: from Docker 20.10's to 26.1's. Later engines answer to the last of
 /// these too (Docker 29 asks for 1.44 at least).

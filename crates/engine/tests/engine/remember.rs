@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use larder_docker::ImageStore;
 use larder_engine::EngineConfig;
-use larder_engine::compatibility::{Compatibility, Continuation, continuation};
 use larder_engine::holders::holders;
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
+use larder_model::compatibility::{Continuation, continuation};
 
 use crate::machine::{DEADLINE, Docker, Machine, context};
 use crate::own::{program, start};
@@ -198,7 +198,7 @@ fn this_machines_engine_continues_its_own_volumes() {
         continuation(program.version, program.version),
         Continuation::Restore
     );
-    let key = Compatibility::of(&program, ImageStore::Overlay2).to_string();
+    let key = program.compatibility(ImageStore::Overlay2);
     assert!(
         key.ends_with(&format!("-overlay2-docker{}", program.version.major)),
         "{key}"

@@ -263,11 +263,7 @@ impl Save<'_> {
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: Some(hot),
-            engine: EngineRecord {
-                family: "docker".to_owned(),
-                version: job.engine.facts.version.clone(),
-                image_store: job.engine.facts.image_store.to_string(),
-            },
+            engine: EngineRecord::docker(&job.engine.facts.version, job.engine.facts.image_store),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics,
             plan,

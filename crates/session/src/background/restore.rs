@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use larder_docker::Version;
-use larder_engine::compatibility::{Continuation, continuation};
 use larder_engine::program::EngineProgram;
 use larder_local::people::Voice;
 use larder_model::address;
+use larder_model::compatibility::{Continuation, continuation};
 use larder_model::hot;
 use larder_model::ladder::Rung;
 use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES};
 use larder_model::snapshot::Snapshot;
+use larder_model::version::Version;
 use larder_store::catalog::{Found, Refusal, Walk};
 use larder_store::{Objects, Source};
 

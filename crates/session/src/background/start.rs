@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
 use larder_docker::USUAL_SOCKET;
-use larder_engine::compatibility::Compatibility;
 use larder_engine::program::{self, EngineProgram};
 use larder_engine::{Choice, system};
 use larder_local::clock::now_ms;
@@ -45,7 +44,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     let mut timer = Timer::start();
     let (program, choice) = look(&settings).await?;
     let image_store = settings.image_store(&program);
-    let compatibility = Compatibility::of(&program, image_store).to_string();
+    let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
     let (objects, cannot_save) = open_store(&settings, events);
     let ladder = descent.ladder(&compatibility);

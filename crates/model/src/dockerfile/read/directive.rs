@@ -1,7 +1,8 @@
 //! Parser directives: `# syntax=`, `# escape=` and `# check=` at the very top of a Dockerfile
 //! (`BuildKit`'s `frontend/dockerfile/parser/directives.go`).
 
-use super::error::{Fault, Span};
+use crate::dockerfile::error::{Fault, Span};
+use crate::go;
 
 /// A directive line taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(super) struct Directives {
 }
 
 impl Directives {
-    pub fn new(comment: &'static str) -> Self {
+    pub(super) fn new(comment: &'static str) -> Self {
         Self {
             comment,
             seen: Vec::new(),
@@ -58,7 +59,7 @@ impl Directives {
     }
 
     /// The directive on `line`, if it is one and directives may still come.
-    pub fn read<'a>(&mut self, line: &'a str) -> Result<Option<Directive<'a>>, Fault> {
+    pub(super) fn read<'a>(&mut self, line: &'a str) -> Result<Option<Directive<'a>>, Fault> {
         if self.done {
             return Ok(None);
         }
@@ -168,17 +169,22 @@ pub(super) fn validate_check(value: &str) -> Result<(), Fault> {
     if value.is_empty() {
         return Ok(());
     }
-    let fault = |part: &str| {
-        Fault::new(part, format!("invalid check option {part:?}"))
-            .hint("use skip=RULE,…, experimental=RULE,… or error=true, separated by ;")
-    };
     for part in value.splitn(3, ';') {
-        let (key, setting) = part.split_once('=').ok_or_else(|| fault(part))?;
-        match key.trim() {
-            "skip" | "experimental" => {}
-            "error" if super::scalar::boolean(setting.trim()).is_some() => {}
-            _ => return Err(fault(part)),
+        if !is_check_option(part) {
+            return Err(Fault::new(part, format!("invalid check option {part:?}"))
+                .hint("use skip=RULE,…, experimental=RULE,… or error=true, separated by ;"));
         }
     }
     Ok(())
+}
+
+fn is_check_option(text: &str) -> bool {
+    let Some((key, setting)) = text.split_once('=') else {
+        return false;
+    };
+    match key.trim() {
+        "skip" | "experimental" => true,
+        "error" => go::parse_bool(setting.trim()).is_some(),
+        _ => false,
+    }
 }

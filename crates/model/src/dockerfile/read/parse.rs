@@ -1,13 +1,13 @@
 //! Nodes to instructions: which flags and arguments each instruction takes
 //! (`BuildKit`'s `frontend/dockerfile/instructions/parse.go`, stable channel).
 
-use super::error::Fault;
 use super::flag::{Flags, Kind as Flag, Known};
 use super::heredoc::{self, Heredoc};
 use super::instruction::{Arg, Command, Copy, From, Healthcheck, Inline, Instruction, Kind, Run};
 use super::mount;
 use super::node::Node;
 use super::scalar;
+use crate::dockerfile::error::Fault;
 
 const ADD_FLAGS: Known = &[
     ("chown", Flag::Text),
@@ -65,7 +65,7 @@ const KEYWORDS: [&str; 18] = [
 ];
 
 /// Reads one instruction.
-pub(super) fn instruction(node: Node) -> Result<Instruction, Fault> {
+pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
     let span = node.span;
     let keyword = node.keyword.to_uppercase();
     let kind = match keyword.as_str() {
@@ -110,13 +110,14 @@ fn one_edit_apart(left: &str, right: &str) -> bool {
         .zip(right.bytes())
         .take_while(|(l, r)| l == r)
         .count();
-    let (left, right) = (&left.as_bytes()[same..], &right.as_bytes()[same..]);
-    let tail = |text: &[u8], from: usize| text.get(from..).map(<[u8]>::to_vec);
-    let swapped = left.len() > 1 && right.len() > 1 && left[0] == right[1] && left[1] == right[0];
-    tail(left, 1) == tail(right, 1)
-        || tail(left, 1).as_deref() == Some(right)
-        || tail(right, 1).as_deref() == Some(left)
-        || (swapped && tail(left, 2) == tail(right, 2))
+    match (&left.as_bytes()[same..], &right.as_bytes()[same..]) {
+        ([a, b, left @ ..], [c, d, right @ ..]) if (a, b) == (d, c) => left == right,
+        (left @ [_, left_tail @ ..], right @ [_, right_tail @ ..]) => {
+            left_tail == right_tail || left_tail == right || right_tail == left
+        }
+        ([_], []) | ([], [_]) => true,
+        _ => false,
+    }
 }
 
 fn without_flags(node: &Node) -> Result<(), Fault> {
@@ -167,18 +168,21 @@ fn args(node: &Node) -> Result<Vec<Arg>, Fault> {
     if node.args.is_empty() {
         return Err(none_given("ARG"));
     }
-    let arg = |word: &String| match word.split_once('=') {
-        Some(("", _)) => Err(Fault::new(word.as_str(), "ARG names can not be blank")),
-        Some((key, value)) => Ok(Arg {
-            key: key.to_owned(),
-            default: Some(value.to_owned()),
-        }),
-        None => Ok(Arg {
-            key: word.clone(),
-            default: None,
-        }),
+    node.args.iter().map(|word| arg(word)).collect()
+}
+
+fn arg(word: &str) -> Result<Arg, Fault> {
+    let (key, default) = match word.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (word, None),
     };
-    node.args.iter().map(arg).collect()
+    if key.is_empty() && default.is_some() {
+        return Err(Fault::new(word, "ARG names can not be blank"));
+    }
+    Ok(Arg {
+        key: key.to_owned(),
+        default,
+    })
 }
 
 fn command(node: Node) -> Command {
@@ -193,9 +197,7 @@ fn from(node: &Node) -> Result<From, Fault> {
         [base] => (base, None),
         [base, word, name] if word.eq_ignore_ascii_case("as") => {
             let lower = name.to_lowercase();
-            let letters =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-            if !lower.starts_with(|c: char| c.is_ascii_lowercase()) || !lower.chars().all(letters) {
+            if !is_stage_name(&lower) {
                 let message = format!(
                     "invalid name for build stage: {name:?}, name can't start with a number or contain symbols"
                 );
@@ -217,6 +219,12 @@ fn from(node: &Node) -> Result<From, Fault> {
         name,
         platform: flags.text("platform"),
     })
+}
+
+fn is_stage_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
 }
 
 fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
@@ -432,4 +440,23 @@ fn onbuild(node: &Node) -> Result<String, Fault> {
         text.push_str(&doc.name);
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_edit_is_a_letter_more_less_other_or_swapped() {
+        for near in [
+            "FROOM", "FRM", "ROM", "FROMS", "FRAM", "RFOM", "FRMO", "FRO",
+        ] {
+            assert!(one_edit_apart("FROM", near), "{near}");
+            assert!(one_edit_apart(near, "FROM"), "{near}");
+        }
+        for far in ["", "FR", "FORMS", "ROMF", "FROMAB", "MORF"] {
+            assert!(!one_edit_apart("FROM", far), "{far}");
+            assert!(!one_edit_apart(far, "FROM"), "{far}");
+        }
+    }
 }

@@ -1,47 +1,33 @@
-//! Which saved volumes an engine can continue.
+//! Which saved state an engine can continue: the key that its documents are found by, and the rule
+//! for versions within one key.
 //!
 //! Upgrades of an engine's root mostly work and downgrades are not tested by anybody, so a volume is
 //! continued by the same major version, same or newer.
 
 use std::fmt;
 
-use larder_docker::{ImageStore, Version};
-use serde::{Deserialize, Serialize};
+use crate::version::Version;
 
-use crate::program::EngineProgram;
-
-/// What must be equal for one engine to continue another's volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compatibility {
-    /// `linux` on all that this program runs on.
-    pub os: String,
-    /// As Rust names it: `x86_64`, `aarch64`.
-    pub arch: String,
-    /// The two stores share nothing.
-    pub image_store: ImageStore,
-    /// dockerd's major version.
-    pub major: u32,
-}
-
-impl Compatibility {
-    /// The compatibility of this machine's engine.
-    pub fn of(program: &EngineProgram, image_store: ImageStore) -> Self {
-        Self {
-            os: std::env::consts::OS.to_owned(),
-            arch: std::env::consts::ARCH.to_owned(),
-            image_store,
-            major: program.version.major,
-        }
-    }
+/// What must be equal for one engine to use what another one saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compatibility<'a> {
+    /// Of the machine that the engine runs on: `linux`.
+    pub os: &'a str,
+    /// Of that machine: `x86_64`, `aarch64`.
+    pub arch: &'a str,
+    /// Where the engine keeps images, `overlay2` or `containerd`: the two stores share nothing.
+    pub image_store: &'a str,
+    /// dockerd's version, of which the major number counts.
+    pub version: Version,
 }
 
 /// `linux-x86_64-overlay2-docker26`: fit for a file name and an object's path.
-impl fmt::Display for Compatibility {
+impl fmt::Display for Compatibility<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{}-{}-{}-docker{}",
-            self.os, self.arch, self.image_store, self.major
+            self.os, self.arch, self.image_store, self.version.major
         )
     }
 }
@@ -84,8 +70,24 @@ mod tests {
         assert_eq!(continuation(version("26.1.5"), ours), Continuation::Restore);
         assert_eq!(continuation(version("26.0.9"), ours), Continuation::Restore);
         for cold in ["26.1.6", "26.10.0", "25.0.0", "27.0.0"] {
-            let continued = continuation(version(cold), ours);
-            assert!(matches!(continued, Continuation::ColdBecause(_)), "{cold}");
+            assert!(
+                matches!(
+                    continuation(version(cold), ours),
+                    Continuation::ColdBecause(_)
+                ),
+                "{cold}"
+            );
         }
+    }
+
+    #[test]
+    fn the_key_names_all_that_must_be_equal() {
+        let key = Compatibility {
+            os: "linux",
+            arch: "x86_64",
+            image_store: "overlay2",
+            version: version("26.1.5"),
+        };
+        assert_eq!(key.to_string(), "linux-x86_64-overlay2-docker26");
     }
 }
