@@ -126,7 +126,7 @@ pub enum ApiError {
 
 impl ApiError {
     /// Whether the engine said that there is no such thing.
-    pub fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::Method;
 use serde::Deserialize;
 
-use super::{Remote, encoded};
+use super::handle::{Remote, encoded};
 use crate::connection::{Client, Request};
 use crate::endpoint::Endpoint;
 use crate::error::{ApiError, Result};

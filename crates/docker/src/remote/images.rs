@@ -4,7 +4,7 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Remote, encoded};
+use super::handle::{Remote, encoded};
 use crate::error::Result;
 
 /// How the engine says that an image has no name.

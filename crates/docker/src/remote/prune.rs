@@ -6,7 +6,7 @@ use hyper::Method;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Remote, encoded};
+use super::handle::{Remote, encoded};
 use crate::error::Result;
 
 /// How far a build cache is cut back.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use larder_model::reference::ImageReference;
 
-use super::Remote;
+use super::handle::Remote;
 use super::images::ImageSummary;
 use crate::error::Result;
 

@@ -11,7 +11,7 @@ use hyper::Method;
 use hyper::body::{Body as _, Frame, Incoming};
 use serde::Deserialize;
 
-use super::{Remote, encoded};
+use super::handle::{Remote, encoded};
 use crate::connection::{Body, empty};
 use crate::error::{ApiError, BoxError, Result};
 

@@ -4,7 +4,7 @@
 const BRANCH_BYTES_MIN: u64 = 32 << 20;
 
 /// A step or a layer, and how many bytes it adds.
-pub type Step<K> = (K, u64);
+pub(super) type Step<K> = (K, u64);
 
 /// Divides images with what they are made of, lowest first: the images of the branch that has the
 /// most behind what all images share come second; the others come first, if they are worth handling

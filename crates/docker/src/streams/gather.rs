@@ -144,6 +144,8 @@ impl Gather {
             ImageStore::Overlay2 => self.of_graph_driver()?,
             ImageStore::Containerd => self.of_containerd()?,
         };
+        // Links are kept as aliases, so that the next export is recognised by whichever of a layer's
+        // entries holds it then. The target may itself be an entry whose blob has an older name.
         let links = std::mem::take(&mut self.links);
         for (entry, target) in links {
             let blob = self.aliases.get(&target).cloned().unwrap_or(target);

@@ -56,8 +56,6 @@ const TAGS_MAX: usize = 1000;
 const BLOB_NAME_BYTES_MAX: usize = 255;
 /// Where an export that is an OCI image layout has its blobs.
 const OCI_BLOBS: &str = "blobs/sha256/";
-/// The description as JSON: an image of 100 layers takes 20 KiB.
-const CONTENTS_BYTES_MAX: usize = 64 << 20;
 
 /// How errors call it.
 const WHAT: &str = "the description of an archive";
@@ -199,20 +197,8 @@ impl Contents {
     }
 
     /// Reads the JSON form.
-    pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        if bytes.len() > CONTENTS_BYTES_MAX {
-            let reason = format!("it has {} bytes", bytes.len());
-            return Err(StreamError::malformed(WHAT, reason));
-        }
-        Self::checked(serde_json::from_slice(bytes))
-    }
-
-    /// The same of a JSON value.
     pub fn from_value(value: &Value) -> Result<Self> {
-        Self::checked(Self::deserialize(value))
-    }
-
-    fn checked(read: serde_json::Result<Self>) -> Result<Self> {
+        let read = Self::deserialize(value);
         let contents = read.map_err(|error| StreamError::malformed(WHAT, error))?;
         contents.check()?;
         Ok(contents)

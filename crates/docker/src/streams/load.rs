@@ -163,6 +163,8 @@ impl LoadPlan {
             bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
             Ok(Bytes::from(bytes))
         }));
+        // A call of `open` begins to fetch. `buffered` makes the calls ahead of the blob that is being sent,
+        // and keeps their order.
         let blobs = stream::iter(self.blobs)
             .map(move |(name, size)| {
                 let content = open(&name).boxed();
@@ -280,6 +282,8 @@ fn entry(
         let blob = failed.clone();
         BoxError::from(StreamError::Blob { blob, source })
     });
+    // A blob that is too short would end in the middle of its entry, and one that is too long would run
+    // into the next header: the load is broken off before the engine sees either.
     let measured = stream::try_unfold((content, 0), move |(mut content, got)| {
         let blob = name.clone();
         async move {

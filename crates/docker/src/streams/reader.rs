@@ -78,6 +78,7 @@ where
     pub async fn next(&mut self) -> Result<Option<Blob<'_, S>>> {
         loop {
             self.finish_entry().await?;
+            // Only now: the last document that was expected had to be read to its end.
             if self.gather.has_all() {
                 self.ended = true;
                 return Ok(None);
@@ -128,6 +129,8 @@ where
     /// The next entry's header, with what the headers before it say of it.
     async fn header(&mut self) -> Result<Option<Header>> {
         let mut records = Records::default();
+        // Headers of headers come first, in any number and order; each speaks of the entry that follows
+        // them all. So names and sizes are gathered until that entry's own header comes.
         loop {
             if self.ended || !self.more().await? {
                 return Ok(None);
@@ -157,8 +160,10 @@ where
                     records.link = Some(text(&self.extension(header.size).await?));
                 }
                 Kind::File | Kind::Link | Kind::Other => {
+                    // They hold what did not fit the fields.
                     header.name = records.path.unwrap_or(header.name);
                     header.link = records.link.unwrap_or(header.link);
+                    // Other kinds have no content, whatever is said of their size.
                     if header.kind == Kind::File {
                         header.size = records.size.unwrap_or(header.size);
                     }

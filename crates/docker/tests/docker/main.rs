@@ -12,3 +12,4 @@ mod room;
 mod round_trip;
 mod shelf;
 mod streams;
+mod upkeep;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use larder_docker::Image;
 
-use super::Engine;
+use super::engine::Engine;
 use crate::error::Result;
 
 /// An image that the engine holds under a tag.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use larder_docker::{ApiError, Remote};
 use tokio::time::timeout;
 
-use super::Engine;
+use super::engine::Engine;
 
 /// How far the build cache is cut back. BuildKit's own collector is off, so without one of these
 /// the cache only grows.

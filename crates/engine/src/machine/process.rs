@@ -31,7 +31,7 @@ impl Identity {
     }
 
     /// Is it still there?
-    pub fn is_alive(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
 
@@ -100,7 +100,7 @@ pub(crate) fn others() -> Vec<i32> {
 
 /// Sends SIGKILL to all and waits until they have ended; answers those that have not by the
 /// deadline (a process in uninterruptible sleep on a dead disk cannot end).
-pub fn kill_all(processes: &[Identity], deadline: Duration) -> Vec<Identity> {
+pub(crate) fn kill_all(processes: &[Identity], deadline: Duration) -> Vec<Identity> {
     let until = Instant::now() + deadline;
     let handles: Vec<(Identity, OwnedFd)> = processes
         .iter()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::addresses::Subnet;
-use super::write_forwarding;
+use super::namespace::write_forwarding;
 use crate::error::Result;
 use crate::instance::InstanceId;
 use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};

@@ -7,12 +7,11 @@
 //! removed: nothing else, because others change the firewall too.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::firewall::{self, Rule};
-use super::{read_forwarding, write_forwarding};
+use super::namespace::{read_forwarding, write_forwarding};
 use crate::error::{EngineError, Result};
 use crate::tool::{IP, IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
@@ -83,8 +82,10 @@ fn bridges() -> Result<BTreeSet<String>> {
 }
 
 fn is_bridge_name(name: &str) -> bool {
-    let digits = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    name == "docker0" || name.strip_prefix("br-").is_some_and(digits)
+    match name.strip_prefix("br-") {
+        Some(id) => id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => name == "docker0",
+    }
 }
 
 /// What one family's tables hold that is an engine's.
@@ -140,23 +141,24 @@ impl Traces {
         if opens {
             tables.insert("filter");
         }
-        let mut text = String::new();
-        for table in tables {
-            let mut add = |line: &str| writeln!(text, "{line}").expect("writing to a string");
-            add(&format!("*{table}"));
-            if opens && table == "filter" {
-                add("-P FORWARD ACCEPT");
-            }
-            for (_, rule) in rules.iter().filter(|(of, _)| of == table) {
-                add(&rule.replacen("-A ", "-D ", 1));
-            }
-            // The rules in them and those that lead to them are gone by now.
-            for (_, chain) in chains.iter().filter(|(of, _)| of == table) {
-                add(&format!("-F {chain}\n-X {chain}"));
-            }
-            add("COMMIT");
+        if tables.is_empty() {
+            return String::new();
         }
-        text
+        let mut lines = Vec::new();
+        for table in tables {
+            lines.push(format!("*{table}"));
+            if opens && table == "filter" {
+                lines.push("-P FORWARD ACCEPT".to_owned());
+            }
+            let rules = rules.iter().filter(|(of, _)| of == table);
+            lines.extend(rules.map(|(_, rule)| rule.replacen("-A ", "-D ", 1)));
+            // The rules in them and those that lead to them are gone by now.
+            let chains = chains.iter().filter(|(of, _)| of == table);
+            lines.extend(chains.map(|(_, chain)| format!("-F {chain}\n-X {chain}")));
+            lines.push("COMMIT".to_owned());
+        }
+        lines.push(String::new());
+        lines.join("\n")
     }
 }
 
@@ -164,12 +166,16 @@ impl Traces {
 /// itself by its published port (moby `libnetwork/drivers/bridge/port_mapping_linux.go`).
 fn is_of_an_engine(rule: &Rule) -> bool {
     let words: Vec<&str> = rule.line.split(' ').collect();
-    let value = |name: &str| words.windows(2).find(|pair| pair[0] == name).map(|p| p[1]);
     let hairpin = words[1] == "POSTROUTING"
-        && value("-j") == Some("MASQUERADE")
-        && value("-s").is_some_and(|source| value("-d") == Some(source));
-    let named = |word: &&str| word.starts_with(CHAINS) || is_bridge_name(word);
-    hairpin || words.iter().any(named)
+        && option(&words, "-j") == Some("MASQUERADE")
+        && option(&words, "-s").is_some_and(|source| option(&words, "-d") == Some(source));
+    let mut words = words.iter();
+    hairpin || words.any(|word| word.starts_with(CHAINS) || is_bridge_name(word))
+}
+
+fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    let pair = words.windows(2).find(|pair| pair[0] == name)?;
+    Some(pair[1])
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@
 mod addresses;
 mod firewall;
 mod host;
+mod namespace;
 mod resolver;
 
 use std::fmt::Write as _;
-use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -29,11 +29,10 @@ use rustix::process::Pid;
 
 use self::addresses::{Host, RANGES_TEXT, Subnet};
 pub use self::host::HostNetwork;
+use self::namespace::{read_forwarding, require_own, write_forwarding};
 use crate::error::{EngineError, Result};
 use crate::instance::InstanceId;
 use crate::tool::IP;
-
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// One private engine's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,27 +141,4 @@ fn interface(id: &InstanceId) -> String {
 /// Several commands of ip(8) in one process.
 fn batch(commands: &str) -> Result<()> {
     IP.run_with(&["-batch", "-"], commands).map(drop)
-}
-
-fn read_forwarding() -> Result<bool> {
-    let text =
-        fs::read(FORWARDING).map_err(EngineError::io("cannot read", Path::new(FORWARDING)))?;
-    Ok(text.trim_ascii() != b"0")
-}
-
-fn write_forwarding(on: bool) -> Result<()> {
-    fs::write(FORWARDING, if on { "1" } else { "0" })
-        .map_err(EngineError::io("cannot write", Path::new(FORWARDING)))
-}
-
-/// Refuses to work on a thread that shares the process's namespace, which is the host's.
-fn require_own(namespace: &'static str) -> Result<()> {
-    let link = |whose: &str| {
-        let path = Path::new("/proc").join(whose).join("ns").join(namespace);
-        fs::read_link(&path).map_err(EngineError::io("cannot read", &path))
-    };
-    if link("thread-self")? == link("self")? {
-        return Err(EngineError::NotInRoom { namespace });
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::require_own;
+use super::namespace::require_own;
 use crate::error::{EngineError, Result};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";

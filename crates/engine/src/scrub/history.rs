@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{names_in, remove};
+use super::paths::{names_in, remove};
 use crate::error::{EngineError, Result};
 
 const DIGEST_PREFIX: &[u8] = b"sha256:";
@@ -59,11 +59,14 @@ pub(super) fn remove_records(
 /// All that looks like a digest: the format of the records is a protobuf in a bolt database, and in
 /// both a string stands as it is.
 fn digests_in(bytes: &[u8]) -> BTreeSet<String> {
-    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     bytes
         .windows(DIGEST_PREFIX.len() + DIGEST_HEX)
         .filter_map(|window| window.strip_prefix(DIGEST_PREFIX))
-        .filter(|digest| hex(digest))
+        .filter(|digest| {
+            digest
+                .iter()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
         .map(|digest| String::from_utf8_lossy(digest).into_owned())
         .collect()
 }

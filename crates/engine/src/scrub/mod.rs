@@ -26,14 +26,14 @@
 
 mod bolt;
 mod history;
+mod paths;
 
-use std::fs;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use larder_docker::ImageStore;
 
-use crate::error::{EngineError, Result};
+use self::paths::{names_in, remove};
+use crate::error::Result;
 use crate::layout::{containerd_root, data_root};
 
 /// containerd's database, in its root (containerd `metadata/plugin`).
@@ -121,35 +121,10 @@ fn is_in_swarm(data_root: &Path) -> Result<bool> {
         .any(|name| name == "docker-state.json" || name == "certificates" || name == "raft"))
 }
 
-fn names_in(directory: &Path) -> Result<Vec<std::ffi::OsString>> {
-    let failed = || EngineError::io("cannot list", directory);
-    match fs::read_dir(directory) {
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.file_name()))
-            .collect::<io::Result<_>>()
-            .map_err(failed()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed()(error)),
-    }
-}
-
-fn remove(root: &Path, relative: &Path, removed: &mut Vec<PathBuf>) -> Result<()> {
-    let path = root.join(relative);
-    let outcome = match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-        Ok(_) => fs::remove_file(&path),
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(()) => removed.push(relative.to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(EngineError::io("cannot scrub", &path)(error)),
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn root_with(files: &[&str]) -> tempfile::TempDir {

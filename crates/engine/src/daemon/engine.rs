@@ -1,0 +1,385 @@
+//! Starting, awaiting and stopping one engine.
+//!
+//! dockerd is given a containerd that we start beside it: one that it manages itself costs a
+//! second at start (it dials, fails, and backs off for a second; moby `cmd/dockerd/daemon.go`) and
+//! another at stop. It must find containerd's socket at its first dial for the same reason, so it
+//! is started as soon as the socket is there and not sooner.
+//!
+//! Both die with us: they are started by setpriv(1) with a parent-death signal where that exists.
+//! The kernel sends it when the *thread* that started them ends (prctl(2), `PR_SET_PDEATHSIG`).
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use larder_docker::{ApiError, Endpoint, ImageStore, Remote};
+use larder_local::files;
+use serde::{Deserialize, Serialize};
+
+use super::child::{Daemon, Exit};
+use super::clean_up::Records;
+use super::config::{containerd_toml, daemon_json};
+use crate::error::{EngineError, Result};
+use crate::layout::{containerd_root, containerd_socket, data_root};
+use crate::program::EngineProgram;
+
+/// How long containerd may take to open its socket. It takes 40 ms; a lazy disk far away adds some
+/// fetches.
+const CONTAINERD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What containerd is given to end where dockerd took all the time there was. It takes 50 ms; killed, it
+/// may tear its databases.
+const CONTAINERD_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a file that another process is about to make is looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// What an engine is started with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The programs, from [`probe`](crate::program::probe).
+    pub program: EngineProgram,
+    /// Where images are kept.
+    pub image_store: ImageStore,
+    /// The mounted volume. The engine's roots are its subdirectories `docker` and `containerd`.
+    pub volume: PathBuf,
+    /// Sockets, state, logs: short (unix socket paths hold 107 bytes), on tmpfs, this engine's own.
+    pub run_dir: PathBuf,
+    /// The socket that clients expect, for a takeover; served beside our own.
+    pub usual_socket: Option<PathBuf>,
+    /// The machine's `daemon.json`, whose registry settings are taken over.
+    pub system_config: Option<PathBuf>,
+    /// The daemons' whole environment, from [`child_environment`](crate::child_environment).
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl EngineConfig {
+    /// dockerd's root.
+    fn data_root(&self) -> PathBuf {
+        data_root(&self.volume)
+    }
+
+    /// containerd's root.
+    fn containerd_root(&self) -> PathBuf {
+        containerd_root(&self.volume)
+    }
+
+    /// The engine's own socket.
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir.join("docker.sock")
+    }
+
+    fn containerd_socket(&self) -> PathBuf {
+        containerd_socket(&self.run_dir)
+    }
+}
+
+/// What the engine says of itself, for reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineFacts {
+    /// dockerd's version in full.
+    pub version: String,
+    /// The newest API that it speaks.
+    pub api_version: String,
+    /// The graph driver or snapshotter.
+    pub storage_driver: String,
+    /// containerd's version in full.
+    pub containerd_version: String,
+    /// The image store that it really uses.
+    pub image_store: ImageStore,
+    /// Version of the control groups, `1` or `2`.
+    pub cgroup_version: String,
+    /// `systemd` or `cgroupfs`.
+    pub cgroup_driver: String,
+}
+
+/// How an engine ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopReport {
+    /// dockerd's end.
+    pub dockerd: Exit,
+    /// containerd's end.
+    pub containerd: Exit,
+    /// Did one of them have to be killed? Its databases may then be torn.
+    pub killed: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl StopReport {
+    /// Did both end by themselves, so that what they left may be published?
+    pub fn is_clean(&self) -> bool {
+        !self.killed && self.dockerd == Exit::Code(0) && self.containerd == Exit::Code(0)
+    }
+}
+
+/// A running engine. Dropping it kills it; [`Engine::stop`] is the way to end one whose state is
+/// worth keeping.
+#[derive(Debug)]
+pub struct Engine {
+    // Dropped in this order: dockerd first, as in `stop`.
+    dockerd: Daemon,
+    containerd: Daemon,
+    socket: PathBuf,
+    image_store: ImageStore,
+    /// Its API, once it answers.
+    remote: Option<Remote>,
+}
+
+impl Engine {
+    /// Starts both daemons from the calling thread, in its namespaces. The engine does not answer
+    /// yet: see [`Engine::ready`].
+    pub fn spawn(config: &EngineConfig) -> Result<Self> {
+        prepare(config)?;
+        let containerd_config = config.run_dir.join("containerd.toml");
+        let state = config.run_dir.join("containerd");
+        write(
+            &containerd_config,
+            &containerd_toml(
+                &config.containerd_root(),
+                &state,
+                &config.containerd_socket(),
+            ),
+        )?;
+        let settings = daemon_json(config.image_store, config.system_config.as_deref())?;
+        write(
+            &config.run_dir.join("daemon.json"),
+            &format!("{settings:#}\n"),
+        )?;
+
+        let mut command = bound_to_us(&config.program.containerd, config);
+        command.arg("--config").arg(&containerd_config);
+        let mut containerd = Daemon::spawn(
+            "containerd",
+            command,
+            &config.run_dir.join("containerd.log"),
+        )?;
+        let records = Records {
+            containerd: containerd.identity(),
+            dockerd: None,
+        };
+        records.write(&config.run_dir)?;
+        await_socket(&mut containerd, &config.containerd_socket())?;
+
+        let dockerd = Daemon::spawn(
+            "dockerd",
+            dockerd_command(config)?,
+            &config.run_dir.join("dockerd.log"),
+        )?;
+        Records {
+            dockerd: dockerd.identity(),
+            ..records
+        }
+        .write(&config.run_dir)?;
+        Ok(Self {
+            dockerd,
+            containerd,
+            socket: config.socket(),
+            image_store: config.image_store,
+            remote: None,
+        })
+    }
+
+    /// The engine's own socket; `DOCKER_HOST` is `unix://` and this.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Resolves when the API answers. Fails as soon as a daemon has ended, or at the deadline, with
+    /// the end of its log.
+    pub async fn ready(&mut self, deadline: Duration) -> Result<()> {
+        let answered = tokio::select! {
+            biased;
+            () = self.dockerd.end() => None,
+            () = self.containerd.end() => None,
+            answer = tokio::time::timeout(deadline, answer(&self.socket, deadline)) => Some(answer),
+        };
+        match answered {
+            Some(Ok(remote)) => {
+                self.remote = Some(remote?);
+                Ok(())
+            }
+            Some(Err(_)) => Err(self.dockerd.no_answer(deadline)),
+            None => {
+                self.containerd.must_run()?;
+                self.dockerd.must_run()?;
+                Err(self.dockerd.no_answer(deadline))
+            }
+        }
+    }
+
+    /// Its API.
+    pub(super) fn remote(&self) -> &Remote {
+        let remote = self.remote.as_ref();
+        remote.expect("nothing is asked of an engine before `ready`")
+    }
+
+    /// What the engine says of itself.
+    pub fn facts(&self) -> EngineFacts {
+        let about = self.remote().about().clone();
+        EngineFacts {
+            version: about.version_text,
+            api_version: about.newest_api.to_string(),
+            storage_driver: about.storage_driver,
+            containerd_version: about.containerd_version,
+            image_store: about.image_store.kind(),
+            cgroup_version: about.cgroup_version,
+            cgroup_driver: about.cgroup_driver,
+        }
+    }
+
+    /// dockerd's process.
+    pub fn dockerd_pid(&self) -> u32 {
+        self.dockerd.pid()
+    }
+
+    /// containerd's process.
+    pub fn containerd_pid(&self) -> u32 {
+        self.containerd.pid()
+    }
+
+    /// The image store that the engine was started with.
+    pub fn image_store(&self) -> ImageStore {
+        self.image_store
+    }
+
+    /// The first daemon that is no longer running, if one is not.
+    pub fn dead(&mut self) -> Option<(&'static str, Exit)> {
+        if let Some(status) = self.dockerd.ended() {
+            return Some(("dockerd", status.into()));
+        }
+        let status = self.containerd.ended()?;
+        Some(("containerd", status.into()))
+    }
+
+    /// SIGTERM to dockerd, then to containerd; what has not ended by the deadline is killed. containerd has
+    /// some seconds of its own, however long dockerd took.
+    pub async fn stop(mut self, deadline: Duration) -> StopReport {
+        let start = Instant::now();
+        let (dockerd, killed) = self.dockerd.terminate(deadline).await;
+        let left = deadline
+            .saturating_sub(start.elapsed())
+            .max(CONTAINERD_GRACE);
+        let (containerd, also_killed) = self.containerd.terminate(left).await;
+        StopReport {
+            dockerd,
+            containerd,
+            killed: killed || also_killed,
+            took: start.elapsed(),
+        }
+    }
+}
+
+/// Waits for the engine's API. dockerd listens early and answers when it is ready, so one request waits
+/// for the whole start.
+async fn answer(socket: &Path, deadline: Duration) -> Result<Remote> {
+    loop {
+        if socket.exists() {
+            match Remote::connect(Endpoint::unix(socket), deadline).await {
+                // It listens not yet, or no longer: a socket of an earlier engine is replaced.
+                Err(
+                    ApiError::Unreachable { .. }
+                    | ApiError::Broken { .. }
+                    | ApiError::Refused { .. }
+                    | ApiError::NoAnswer { .. },
+                ) => {}
+                settled => return Ok(settled?),
+            }
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+fn prepare(config: &EngineConfig) -> Result<()> {
+    for directory in [
+        config.data_root(),
+        config.containerd_root(),
+        config.run_dir.join("exec"),
+    ] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o710)
+            .create(&directory)
+            .map_err(EngineError::io("cannot make the directory", &directory))?;
+    }
+    // Others may pass, to the socket, whose own mode decides; they may not list or read.
+    fs::set_permissions(&config.run_dir, Permissions::from_mode(0o711))
+        .map_err(EngineError::io("cannot set the mode of", &config.run_dir))?;
+    // A socket that a crashed engine left would be taken for a live one.
+    let socket = config.containerd_socket();
+    match fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::io(
+            "cannot remove the old socket",
+            &socket,
+        )(error)),
+        _ => Ok(()),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    files::write_private(path, text.as_bytes()).map_err(EngineError::io("cannot write", path))
+}
+
+fn await_socket(containerd: &mut Daemon, socket: &Path) -> Result<()> {
+    let start = Instant::now();
+    while !socket.exists() {
+        containerd.must_run()?;
+        if start.elapsed() > CONTAINERD_DEADLINE {
+            return Err(containerd.no_answer(CONTAINERD_DEADLINE));
+        }
+        sleep(LOOK_INTERVAL);
+    }
+    Ok(())
+}
+
+/// A command that ends with the calling thread, in the environment of the configuration.
+fn bound_to_us(program: &Path, config: &EngineConfig) -> Command {
+    const SETPRIV: [&str; 2] = ["/usr/bin/setpriv", "/bin/setpriv"];
+    let mut command = match SETPRIV.iter().find(|path| Path::new(path).exists()) {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command
+        .env_clear()
+        .envs(config.environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn dockerd_command(config: &EngineConfig) -> Result<Command> {
+    let mut command = bound_to_us(&config.program.dockerd, config);
+    command.arg("--containerd").arg(config.containerd_socket());
+    command
+        .arg("--config-file")
+        .arg(config.run_dir.join("daemon.json"));
+    command.arg("--data-root").arg(config.data_root());
+    command.arg("--exec-root").arg(config.run_dir.join("exec"));
+    command
+        .arg("--pidfile")
+        .arg(config.run_dir.join("dockerd.pid"));
+    let usual = config.usual_socket.iter().cloned();
+    for socket in [config.socket()].into_iter().chain(usual) {
+        command.arg(format!("--host=unix://{}", socket.display()));
+    }
+    // dockerd refuses to start when a group that it was told of does not exist.
+    if group_exists("docker")? {
+        command.args(["--group", "docker"]);
+    }
+    Ok(command)
+}
+
+fn group_exists(name: &str) -> Result<bool> {
+    let path = Path::new("/etc/group");
+    let groups = fs::read(path).map_err(EngineError::io("cannot read", path))?;
+    Ok(String::from_utf8_lossy(&groups)
+        .lines()
+        .any(|line| line.split(':').next() == Some(name)))
+}
