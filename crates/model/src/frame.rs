@@ -1,6 +1,6 @@
 //! Frames: neighbouring blocks compressed together, and how a block is found in one.
 //!
-//! A frame is up to [`crate::limits::FRAME_BLOCKS`] blocks, one after the other, as one zstd frame
+//! A frame is up to `FRAME_BLOCKS` blocks, one after the other, as one zstd frame
 //! (RFC 8878) with its content size in the frame header. A block is read by fetching its whole
 //! frame, decompressing it, and comparing the block's BLAKE3 digest with the one in the map.
 
@@ -18,7 +18,7 @@ pub struct FrameRef {
     pub offset: u32,
     /// How many bytes it has there.
     pub stored_bytes: u32,
-    /// How many blocks it holds, 1 to [`FRAME_BLOCKS`].
+    /// How many blocks it holds, 1 to `FRAME_BLOCKS`.
     pub blocks: u8,
 }
 

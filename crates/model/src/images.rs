@@ -20,7 +20,7 @@ use crate::digest::ImagesId;
 use crate::limits::{IMAGE_DOCUMENTS_MAX, IMAGES_MAX, IMAGES_MAX_BYTES};
 use crate::wire::{FormatError, Reader, write_header};
 
-const MAGIC: &[u8; 8] = b"LARDERIM";
+const MAGIC: [u8; 8] = *b"LARDERIM";
 const VERSION: u16 = 1;
 const OBJECT: &str = "list of images";
 

@@ -62,11 +62,6 @@ impl Key {
         }
     }
 
-    /// The hash of everything that the plan holds.
-    pub fn exact(&self) -> Fingerprint {
-        self.exact
-    }
-
     /// The whole text of the key, which starts with every rung of [`Key::ladder`] but the first.
     pub fn text(&self, project: &str) -> String {
         let exact = self.exact.to_string();

@@ -15,13 +15,13 @@ use crate::identity::BaseIdentity;
 use crate::oci::Digest;
 use crate::reference::ImageReference;
 
-/// The version of the plan's JSON form. A plan of another version is not compared.
-pub const PLAN_VERSION: u32 = 1;
+/// The version of the plan's JSON form.
+const PLAN_VERSION: u32 = 1;
 
 /// What a build depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// [`PLAN_VERSION`].
+    /// The version of this JSON form, 1.
     pub version: u32,
     /// The platform that is built for.
     pub platform: Platform,

@@ -66,7 +66,7 @@ fn assignments(
     for word in step[begin..].split(' ') {
         let span = at..at + word.len();
         at = span.end + 1;
-        match name(word) {
+        match assigned_name(word) {
             Some(name) if found.len() < count => {
                 let carrier = carrier(name.to_owned());
                 found.push(Piece { carrier, span });
@@ -84,7 +84,7 @@ fn assignments(
 }
 
 /// The name in `NAME=value`; letters that a terminal would obey are in none.
-fn name(word: &str) -> Option<&str> {
+fn assigned_name(word: &str) -> Option<&str> {
     let (name, _) = word.split_once('=')?;
     let mut bytes = name.bytes();
     let fits = name.len() <= NAME_MAX_BYTES

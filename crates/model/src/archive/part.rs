@@ -34,7 +34,7 @@ use crate::frame::ChunkFrame;
 use crate::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
 use crate::wire::{FormatError, Reader, write_header};
 
-const MAGIC: &[u8; 8] = b"LARDERRP";
+const MAGIC: [u8; 8] = *b"LARDERRP";
 const VERSION: u16 = 1;
 const OBJECT: &str = "recipe part";
 

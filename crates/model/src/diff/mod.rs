@@ -18,12 +18,12 @@ pub fn diff(old: &Plan, new: &Plan) -> Diff {
         changes: Vec::new(),
         dirty: vec![None; new.stages.len()],
     };
-    comparison.platform();
-    comparison.bases();
-    comparison.arguments();
-    comparison.contexts();
-    comparison.extras();
-    comparison.stages();
+    comparison.compare_platform();
+    comparison.compare_bases();
+    comparison.compare_arguments();
+    comparison.compare_contexts();
+    comparison.compare_extras();
+    comparison.compare_stages();
     comparison.propagate();
     let stages = comparison.dirty.iter().zip(&new.stages);
     let rebuilt = stages.filter_map(|(from, stage)| {
@@ -65,7 +65,7 @@ impl Comparison<'_> {
         labels
     }
 
-    fn platform(&mut self) {
+    fn compare_platform(&mut self) {
         if self.old.platform != self.new.platform {
             self.mark_where(|stage| Some(stage.line));
             self.changes.push(Change::Platform {
@@ -75,7 +75,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn bases(&mut self) {
+    fn compare_bases(&mut self) {
         for image in self.new.images.iter().filter(|image| image.reached) {
             let former = self.old.image(&image.reference, &image.platform);
             let Some(former) = former.filter(|former| former.reached) else {
@@ -98,7 +98,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn arguments(&mut self) {
+    fn compare_arguments(&mut self) {
         for (name, how) in differences(&all_arguments(self.old), &all_arguments(self.new)) {
             let stages = self.mark_where(|stage| {
                 let mut steps = stage.steps.iter();
@@ -109,13 +109,13 @@ impl Comparison<'_> {
         }
     }
 
-    fn contexts(&mut self) {
+    fn compare_contexts(&mut self) {
         for (name, how) in differences(&self.old.contexts, &self.new.contexts) {
             self.changes.push(Change::Context { name, how });
         }
     }
 
-    fn extras(&mut self) {
+    fn compare_extras(&mut self) {
         for (path, how) in differences(&self.old.extras, &self.new.extras) {
             let stages = self.mark_where(|stage| {
                 let mut steps = stage.steps.iter();
@@ -129,10 +129,10 @@ impl Comparison<'_> {
         }
     }
 
-    fn stages(&mut self) {
+    fn compare_stages(&mut self) {
         let (old, new) = (self.old, self.new);
         for stage in &old.stages {
-            if find(new, &stage.label).is_none() {
+            if stage_named(new, &stage.label).is_none() {
                 self.changes.push(Change::Stage {
                     stage: stage.label.clone(),
                     line: stage.line,
@@ -141,8 +141,8 @@ impl Comparison<'_> {
             }
         }
         for (index, stage) in new.stages.iter().enumerate() {
-            if let Some(former) = find(old, &stage.label) {
-                self.stage(index, former, stage);
+            if let Some(former) = stage_named(old, &stage.label) {
+                self.compare_stage(index, former, stage);
                 continue;
             }
             self.mark(index, stage.line);
@@ -154,7 +154,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn stage(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
+    fn compare_stage(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
         let before = shared_name(self.old, &former.base);
         let now = shared_name(self.new, &stage.base);
         if before != now {
@@ -166,11 +166,11 @@ impl Comparison<'_> {
                 new: now,
             });
         }
-        self.steps(index, former, stage);
+        self.compare_steps(index, former, stage);
     }
 
     /// Compares the instructions between what both begin and end with.
-    fn steps(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
+    fn compare_steps(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
         // Who was offline does not know what a base image's triggers are; not knowing is no change.
         let all = triggers_known(self.old, former) == triggers_known(self.new, stage);
         let (old_steps, new_steps) = (own_steps(former, all), own_steps(stage, all));
@@ -242,7 +242,7 @@ impl Comparison<'_> {
     }
 }
 
-fn find<'p>(plan: &'p Plan, label: &str) -> Option<&'p PlannedStage> {
+fn stage_named<'p>(plan: &'p Plan, label: &str) -> Option<&'p PlannedStage> {
     plan.stages.iter().find(|stage| stage.label == label)
 }
 

@@ -87,7 +87,7 @@ impl<'a> Graph<'a> {
     }
 
     fn add_stage(&mut self, index: usize, section: &Section) -> Result<(), DockerfileError> {
-        let state = self.stage(index, section);
+        let state = self.new_state(index, section);
         let state = state.map_err(|fault| fault.at(&self.file.source, section.span))?;
         self.states.push(state);
         if let Some(name) = &section.from.name {
@@ -96,7 +96,7 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
-    fn stage(&self, index: usize, section: &Section) -> Result<State, Fault> {
+    fn new_state(&self, index: usize, section: &Section) -> Result<State, Fault> {
         let from = &section.from;
         let (base_name, mut names) = self.expand(&from.base)?;
         if base_name.is_empty() {
@@ -162,7 +162,7 @@ impl<'a> Graph<'a> {
         else {
             return Ok(self.states.len() - 1);
         };
-        self.find(name).ok_or_else(|| {
+        self.stage_named(name).ok_or_else(|| {
             let known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
             let fault = Fault::new(name, format!("target stage {name:?} could not be found"));
             let fault = if known.is_empty() {
@@ -174,12 +174,12 @@ impl<'a> Graph<'a> {
         })
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    fn stage_named(&self, name: &str) -> Option<usize> {
         self.by_name.get(&name.to_lowercase()).copied()
     }
 
     fn add_step(&mut self, owner: usize, instruction: Instruction) -> Result<(), DockerfileError> {
-        let step = self.step(owner, instruction)?;
+        let step = self.resolve_step(owner, instruction)?;
         self.states[owner].steps.push(step);
         Ok(())
     }
@@ -234,7 +234,11 @@ impl<'a> Graph<'a> {
     }
 
     /// Finds what an instruction copies or mounts from (`toCommand`, `detectRunMount`).
-    fn step(&mut self, owner: usize, instruction: Instruction) -> Result<Step, DockerfileError> {
+    fn resolve_step(
+        &mut self,
+        owner: usize,
+        instruction: Instruction,
+    ) -> Result<Step, DockerfileError> {
         let span = instruction.span;
         let mut sources = Vec::new();
         match &instruction.kind {
@@ -251,7 +255,7 @@ impl<'a> Graph<'a> {
                 for from in &run.mount_sources {
                     let from = from.as_deref().unwrap_or("scratch");
                     let state = self
-                        .find(from)
+                        .stage_named(from)
                         .unwrap_or_else(|| self.add_image(owner, UseKind::Mount, from, span));
                     sources.push(state);
                 }
@@ -276,7 +280,7 @@ impl<'a> Graph<'a> {
             );
         }
         match from.parse::<i64>() {
-            Err(_) => Ok(self.find(from)),
+            Err(_) => Ok(self.stage_named(from)),
             Ok(index) => match usize::try_from(index) {
                 // Images count, too: `BuildKit` keeps them in the same list.
                 Ok(index) if index < self.states.len() => Ok(Some(index)),
@@ -415,6 +419,6 @@ impl<'a> Graph<'a> {
         };
         let mut instruction = read.map_err(|fault| fault.at(&self.file.source, span))?;
         instruction.span = span;
-        self.step(at, instruction)
+        self.resolve_step(at, instruction)
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn of_graph(graph: &Graph<'_>) -> Result<Bases, DockerfileError> {
     };
     collector.add_syntax()?;
     let origins: Vec<Origin> = (0..graph.states.len())
-        .map(|index| collector.add(index))
+        .map(|index| collector.add_origin(index))
         .collect::<Result<_, _>>()?;
     let usage = stage::check_reached(graph)?;
     let given = graph.options.build_args.iter();
@@ -160,7 +160,7 @@ impl Collector<'_, '_> {
     }
 
     /// Adds the image that a state starts from, if it starts from one.
-    fn add(&mut self, index: usize) -> Result<Origin, DockerfileError> {
+    fn add_origin(&mut self, index: usize) -> Result<Origin, DockerfileError> {
         let state = &self.graph.states[index];
         let (origin, context) = self.graph.origin(index)?;
         if let Origin::Image {

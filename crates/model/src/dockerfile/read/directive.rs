@@ -97,9 +97,9 @@ impl Directives {
 /// reads `// syntax=`, a JSON object's `"syntax"`, and skips a first line that is a shebang
 /// (`DetectSyntax`).
 pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
-    let head = Head::of(source);
-    head.find("#", Name::Syntax)
-        .or_else(|| head.find("//", Name::Syntax))
+    let head = Head::new(source);
+    head.find_directive("#", Name::Syntax)
+        .or_else(|| head.find_directive("//", Name::Syntax))
         .map(|(value, span)| {
             let image = value.split(' ').next().unwrap_or_default();
             (image.to_owned(), span)
@@ -109,7 +109,7 @@ pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
 
 /// The value of the `check` directive (`ParseDirective`, which knows no other comment form).
 pub(super) fn detect_check(source: &str) -> Option<(&str, Span)> {
-    Head::of(source).find("#", Name::Check)
+    Head::new(source).find_directive("#", Name::Check)
 }
 
 /// A file without its byte order mark and its shebang.
@@ -122,7 +122,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn of(source: &'a str) -> Self {
+    fn new(source: &'a str) -> Self {
         let text = source.strip_prefix('\u{feff}').unwrap_or(source);
         let (text, first) = if text.starts_with("#!") {
             (text.split_once('\n').map_or("", |(_, rest)| rest), 2)
@@ -136,7 +136,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    fn find(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
+    fn find_directive(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
         let mut directives = Directives::new(comment);
         let mut offset = self.offset;
         for (number, line) in (self.first..).zip(self.text.split_inclusive('\n')) {

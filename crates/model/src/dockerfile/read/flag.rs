@@ -33,7 +33,7 @@ impl Flags {
             let Some(&(name, kind)) = known.iter().find(|(name, _)| *name == exact) else {
                 return Err(unknown(dashed, known));
             };
-            if kind != Kind::Texts && flags.get(name).is_some() {
+            if kind != Kind::Texts && flags.value(name).is_some() {
                 return Err(Fault::new(
                     word.as_str(),
                     format!("duplicate flag specified: {dashed}"),
@@ -46,24 +46,24 @@ impl Flags {
     }
 
     /// The value of a flag that is given at most once.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// The value of a flag, or nothing if it is not given or empty.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        let value = self.get(name).filter(|value| !value.is_empty());
+    pub(super) fn non_empty(&self, name: &str) -> Option<String> {
+        let value = self.value(name).filter(|value| !value.is_empty());
         value.map(str::to_owned)
     }
 
     /// A switch, if given.
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
-        self.get(name).map(|value| value == "true")
+        self.value(name).map(|value| value == "true")
     }
 
     /// All values of a flag that may be repeated.
-    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
         let given = self.0.iter().filter(|(known, _)| *known == name);
         given.map(|(_, value)| value.clone()).collect()
     }

@@ -18,7 +18,7 @@ pub(crate) struct Heredoc {
 
 impl Heredoc {
     /// The body that the instruction sees.
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         if self.chomp {
             without_leading_tabs(&self.content)
         } else {

@@ -74,20 +74,20 @@ pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
         "CMD" => Kind::Cmd(without_flags(&node).map(|()| command(node))?),
         "COPY" => Kind::Copy(copy(&node, "COPY", COPY_FLAGS)?),
         "ENTRYPOINT" => Kind::Entrypoint(without_flags(&node).map(|()| command(node))?),
-        "ENV" => Kind::Env(pairs(node, "ENV")?),
+        "ENV" => Kind::Env(key_values(node, "ENV")?),
         "EXPOSE" => Kind::Expose(sorted(at_least_one(node, "EXPOSE")?)),
         "FROM" => Kind::From(from(&node)?),
         "HEALTHCHECK" => Kind::Healthcheck(healthcheck(node)?),
-        "LABEL" => Kind::Label(pairs(node, "LABEL")?),
-        "MAINTAINER" => Kind::Maintainer(only_one(node, "MAINTAINER")?),
+        "LABEL" => Kind::Label(key_values(node, "LABEL")?),
+        "MAINTAINER" => Kind::Maintainer(one_without_flags(node, "MAINTAINER")?),
         "ONBUILD" => Kind::Onbuild(onbuild(&node)?),
         "RUN" => Kind::Run(run(node)?),
         "SHELL" => Kind::Shell(shell(node)?),
         // Flags are not looked at here, as for ARG (parse.go `parseStopSignal`).
-        "STOPSIGNAL" => Kind::Stopsignal(one(node.args, "STOPSIGNAL")?),
-        "USER" => Kind::User(only_one(node, "USER")?),
+        "STOPSIGNAL" => Kind::Stopsignal(exactly_one(node.args, "STOPSIGNAL")?),
+        "USER" => Kind::User(one_without_flags(node, "USER")?),
         "VOLUME" => Kind::Volume(volumes(node)?),
-        "WORKDIR" => Kind::Workdir(only_one(node, "WORKDIR")?),
+        "WORKDIR" => Kind::Workdir(one_without_flags(node, "WORKDIR")?),
         _ => return Err(unknown(&node.keyword)),
     };
     Ok(Instruction { kind, span })
@@ -124,14 +124,14 @@ fn without_flags(node: &Node) -> Result<(), Fault> {
     Flags::parse(&node.flags, &[]).map(|_| ())
 }
 
-fn one(args: Vec<String>, keyword: &str) -> Result<String, Fault> {
+fn exactly_one(args: Vec<String>, keyword: &str) -> Result<String, Fault> {
     let [only] = <[String; 1]>::try_from(args)
         .map_err(|_| Fault::new("", format!("{keyword} requires exactly one argument")))?;
     Ok(only)
 }
 
-fn only_one(mut node: Node, keyword: &str) -> Result<String, Fault> {
-    let only = one(std::mem::take(&mut node.args), keyword)?;
+fn one_without_flags(mut node: Node, keyword: &str) -> Result<String, Fault> {
+    let only = exactly_one(std::mem::take(&mut node.args), keyword)?;
     without_flags(&node)?;
     Ok(only)
 }
@@ -153,7 +153,7 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
     list
 }
 
-fn pairs(node: Node, keyword: &str) -> Result<Vec<(String, String)>, Fault> {
+fn key_values(node: Node, keyword: &str) -> Result<Vec<(String, String)>, Fault> {
     without_flags(&node)?;
     if node.pairs.is_empty() {
         return Err(none_given(keyword));
@@ -217,7 +217,7 @@ fn from(node: &Node) -> Result<From, Fault> {
     Ok(From {
         base: base.clone(),
         name,
-        platform: flags.text("platform"),
+        platform: flags.non_empty("platform"),
     })
 }
 
@@ -240,15 +240,15 @@ fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
         return Err(Fault::new(dest.as_str(), message));
     }
     let mut copy = Copy {
-        from: flags.text("from"),
-        chown: flags.text("chown"),
-        chmod: flags.text("chmod"),
-        checksum: flags.text("checksum"),
+        from: flags.non_empty("from"),
+        chown: flags.non_empty("chown"),
+        chmod: flags.non_empty("chmod"),
+        checksum: flags.non_empty("checksum"),
         link: flags.switch("link") == Some(true),
         parents: flags.switch("parents") == Some(true),
         keep_git_dir: flags.switch("keep-git-dir"),
         unpack: flags.switch("unpack"),
-        exclude: flags.texts("exclude"),
+        exclude: flags.values("exclude"),
         dest: dest.clone(),
         ..Copy::default()
     };
@@ -269,7 +269,7 @@ fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
         ..doc.clone()
     };
     Inline {
-        text: whole.text(),
+        text: whole.body(),
         name: whole.name,
         expand: whole.expand,
     }
@@ -277,20 +277,20 @@ fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
 
 fn run(mut node: Node) -> Result<Run, Fault> {
     let flags = Flags::parse(&node.flags, RUN_FLAGS)?;
-    let mounts = flags.texts("mount");
+    let mounts = flags.values("mount");
     let mount_sources = mounts.iter().map(|value| mount::source(value));
     let mount_sources = mount_sources.collect::<Result<_, _>>()?;
-    let network = flags.get("network").unwrap_or("default").to_owned();
+    let network = flags.value("network").unwrap_or("default").to_owned();
     if !matches!(network.as_str(), "default" | "none" | "host") {
         let message = format!("invalid network mode {network:?}");
         return Err(Fault::new(network, message).hint("use default, none or host"));
     }
-    let security = flags.get("security").unwrap_or("sandbox").to_owned();
+    let security = flags.value("security").unwrap_or("sandbox").to_owned();
     if !matches!(security.as_str(), "sandbox" | "insecure") {
         let message = format!("security {security:?} is not valid");
         return Err(Fault::new(security, message).hint("use sandbox or insecure"));
     }
-    let devices = flags.texts("device");
+    let devices = flags.values("device");
     devices
         .iter()
         .try_for_each(|value| mount::check_device(value))?;
@@ -303,7 +303,7 @@ fn run(mut node: Node) -> Result<Run, Fault> {
         security,
         heredocs: heredocs
             .map(|doc| Inline {
-                text: doc.text(),
+                text: doc.body(),
                 name: doc.name,
                 expand: doc.expand,
             })
@@ -347,7 +347,7 @@ fn healthcheck(mut node: Node) -> Result<Healthcheck, Fault> {
 fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
     /// Docker refuses to check more often than this.
     const SHORTEST_NANOSECONDS: i64 = 1_000_000;
-    let Some(text) = flags.text(name) else {
+    let Some(text) = flags.non_empty(name) else {
         return Ok(0);
     };
     let Some(duration) = scalar::duration(&text) else {
@@ -364,7 +364,7 @@ fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
 }
 
 fn retries(flags: &Flags) -> Result<i32, Fault> {
-    let Some(text) = flags.text("retries") else {
+    let Some(text) = flags.non_empty("retries") else {
         return Ok(0);
     };
     match text.parse::<i32>() {

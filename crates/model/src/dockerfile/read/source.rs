@@ -22,7 +22,7 @@ pub(crate) struct Parameters<'a> {
 /// Tells what `text` names; a Git URL with unknown or contradicting parameters is refused.
 pub(crate) fn classify(text: &str, known_git: bool) -> Result<Source<'_>, Fault> {
     let http = text.starts_with("http://") || text.starts_with("https://");
-    let Some(repository) = Repository::find(text, known_git) else {
+    let Some(repository) = Repository::parse(text, known_git) else {
         return Ok(if http { Source::Http } else { Source::Local });
     };
     let parameters = repository.parameters();
@@ -43,7 +43,7 @@ struct Repository<'a> {
 }
 
 impl<'a> Repository<'a> {
-    fn find(text: &'a str, known_git: bool) -> Option<Self> {
+    fn parse(text: &'a str, known_git: bool) -> Option<Self> {
         if text.starts_with("./") || text.starts_with("../") {
             return None;
         }
