@@ -6,6 +6,7 @@ mod base;
 mod distribution;
 mod moto;
 mod older;
+mod packages;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
