@@ -12,7 +12,7 @@ use super::version_line;
 const OLDEST_ENGINE: u32 = 23;
 
 /// Where packages put programs.
-const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+pub const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Where packages put the docker command's plugins (`docker/cli`,
 /// `cli-plugins/manager/manager_unix.go`).
 const PLUGIN_FOLDERS: [&str; 2] = [
@@ -96,7 +96,6 @@ pub fn missing(distribution: &Distribution) -> Vec<&'static str> {
 }
 
 /// The files that are used, as far as packages have put them where they belong.
-#[expect(dead_code, reason = "the next commit")]
 pub fn files() -> impl Iterator<Item = PathBuf> {
     let names = PACKAGES.iter().flat_map(|package| package.files);
     names.filter_map(|name| find(name))
