@@ -11,51 +11,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::distribution::{Distribution, Kind};
-use super::version_line;
+use super::{packages, version_line};
 use crate::{process, say};
-
-/// The oldest engine that has the containerd image store and `BuildKit` as its default builder.
-const OLDEST_ENGINE: u32 = 23;
-
-/// Each program that is needed and the package that brings it.
-const PROGRAMS: [(&str, &str); 14] = [
-    ("dockerd", "docker.io"),
-    ("docker", "docker-cli"),
-    ("containerd", "containerd"),
-    ("ip", "iproute2"),
-    ("iptables", "iptables"),
-    ("mkfs.ext4", "e2fsprogs"),
-    ("losetup", "mount"),
-    ("unshare", "util-linux"),
-    ("debootstrap", "debootstrap"),
-    ("docker-registry", "docker-registry"),
-    ("busybox", "busybox-static"),
-    ("setfattr", "attr"),
-    ("openssl", "openssl"),
-    ("time", "time"),
-];
-
-/// The same for what has no program of its own.
-const FILES: [(&str, &str); 2] = [
-    ("/usr/share/doc/python3-venv", "python3-venv"),
-    (super::base::KEYRING, "debian-archive-keyring"),
-];
-
-/// Where the docker command looks for buildx (`docker/cli`,
-/// `cli-plugins/manager/manager_unix.go`).
-const PLUGIN_FOLDERS: [&str; 4] = [
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-];
 
 /// Installs what is missing; does nothing when all programs are there.
 pub fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> {
-    let packages = missing(distribution);
+    let packages = packages::missing(distribution);
     if packages.is_empty() {
         return Ok(());
     }
@@ -66,54 +30,28 @@ pub fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> 
         let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
         arguments.extend(&packages);
         apt.get(&arguments)
-    })
+    })?;
+    let missing = packages::missing(distribution);
+    ensure!(
+        missing.is_empty(),
+        "still missing after the installation: what is used of {}",
+        missing.join(", ")
+    );
+    Ok(())
 }
 
 /// The programs that matter to a reader, with their versions.
 pub fn versions() -> Vec<(&'static str, Option<String>)> {
-    let buildx = version_line("docker", &["buildx", "version"]);
     vec![
         ("dockerd", version_line("dockerd", &["--version"])),
         ("docker", version_line("docker", &["--version"])),
-        ("buildx", buildx),
+        ("buildx", version_line("docker", &["buildx", "version"])),
+        ("compose", version_line("docker", &["compose", "version"])),
         ("containerd", version_line("containerd", &["--version"])),
         ("runc", version_line("runc", &["--version"])),
         ("registry", version_line("docker-registry", &["--version"])),
         ("debootstrap", version_line("debootstrap", &["--version"])),
     ]
-}
-
-fn missing(distribution: &Distribution) -> Vec<&'static str> {
-    let mut packages: Vec<&str> = PROGRAMS
-        .into_iter()
-        .filter(|(program, _)| process::which(program).is_none())
-        .map(|(_, package)| package)
-        .collect();
-    let without_program = FILES
-        .into_iter()
-        .filter(|(file, _)| !Path::new(file).exists());
-    packages.extend(without_program.map(|(_, package)| package));
-    if !has_buildx() {
-        packages.push("docker-buildx");
-    }
-    let outdated = engine_major().is_some_and(|major| major < OLDEST_ENGINE);
-    if outdated && matches!(distribution.kind, Kind::Debian(_)) {
-        packages.push("docker.io");
-    }
-    packages
-}
-
-fn has_buildx() -> bool {
-    PLUGIN_FOLDERS
-        .iter()
-        .any(|folder| Path::new(folder).join("docker-buildx").is_file())
-}
-
-/// `Docker version 26.1.5+dfsg1, build …` is 26.
-fn engine_major() -> Option<u32> {
-    let line = version_line("dockerd", &["--version"])?;
-    let version = line.split_whitespace().nth(2)?;
-    version.split('.').next()?.parse().ok()
 }
 
 /// A mirror that fails once is asked again.
@@ -179,12 +117,12 @@ fn private_sources(
     Ok(options.into_iter().flatten().collect())
 }
 
-/// On Debian 12 the engine alone comes from Debian 13; runc stays, because the newer one asks for
-/// the newer libc.
+/// On Debian 12 only the engine, the docker command and its plugins come from Debian 13. runc stays,
+/// because the newer one asks for the newer libc.
 fn pins(suite: &str) -> &'static str {
     if suite == "bookworm" {
         "Package: *\nPin: release n=trixie*\nPin-Priority: 50\n\n\
-         Package: docker.io docker-cli docker-buildx containerd\nPin: release n=trixie*\nPin-Priority: 990\n"
+         Package: docker.io docker-cli docker-buildx docker-compose containerd\nPin: release n=trixie*\nPin-Priority: 990\n"
     } else {
         ""
     }

@@ -6,6 +6,8 @@ mod base;
 mod distribution;
 mod moto;
 mod older;
+mod packages;
+mod programs;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use rustix::fs::FlockOperation;
 use crate::{process, say};
 pub use apt::versions;
 use distribution::Distribution;
+pub use programs::link as link_programs;
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)
 #[derive(clap::Args)]
