@@ -291,7 +291,7 @@ fn only_the_report_prints() {
     let macros = ["println!(", "eprintln!(", " print!(", " eprint!(", "dbg!("];
     none("only report prints", &named_outside(&[report], &macros));
     // The background process speaks with its commands over its standard output, and logs.
-    let allowed = [report, "crates/cli/src/session/serve.rs"];
+    let allowed = [report, "crates/session/src/background/serve.rs"];
     none(
         "only report prints",
         &named_outside(&allowed, &["stdout()", "io::stderr"]),

@@ -88,7 +88,7 @@ pub enum SessionError {
     #[error("the session takes connections and does not answer")]
     Silent,
     /// The session ended before it said its last word.
-    #[error("the background process ended early; the next `larder up` clears what it left")]
+    #[error("the background process died; the next `larder up` clears what it left")]
     EndedEarly,
     /// The session said something that is no event.
     #[error("the session said {line:?}: {source}")]

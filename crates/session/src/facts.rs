@@ -46,6 +46,17 @@ impl Job {
         self.lineage == lineage && self.store == project.store.to_string()
     }
 
+    /// Adds what the wrapped command came to, before the phases of the way down.
+    pub fn add_command(&mut self, command: Command) {
+        let down = self.phases.iter().position(|phase| phase.name == "quiesce");
+        let phase = Phase {
+            name: "command".to_owned(),
+            ms: command.ms,
+        };
+        self.phases.insert(down.unwrap_or(self.phases.len()), phase);
+        self.command = Some(command);
+    }
+
     /// What went wrong with saving, unless nobody wanted it saved.
     pub fn trouble(&self) -> Option<&str> {
         match self.not_saved.as_ref()? {

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use larder_local::people::Voice as _;
-use larder_session::facts::{self, Job, Phase};
+use larder_session::facts::{self, Job};
 use larder_session::protocol::{Event, Request};
 use larder_session::{JobRequest, Place, SessionError, client, machine};
 
@@ -51,56 +52,53 @@ pub fn run(verb: &Run, report: &Report) -> Done {
     // If this process is killed, the session knows that it is not used any more.
     let held = client::connect(&place, Request::Hold)?;
     let (code, ms) = execute(&verb.command, Some(&place.docker_socket()), report)?;
-    let down = Request::Down { discard: false };
-    // The command's exit code counts, whatever becomes of its session.
-    let ended = client::ask(&place, down, report);
+    let strict = request.settings.strict && code == 0;
+    let ran = facts::Command {
+        exit_code: code,
+        ms,
+    };
+    match end(&place, held, report) {
+        Event::Ended(mut job) => {
+            job.add_command(ran);
+            report.down(&job);
+            write_report(verb, &job, report);
+            strictly(strict, job.trouble())?;
+        }
+        Event::StaysUp { others } => {
+            report.stays_up(others);
+            let mut job = running.job;
+            job.add_command(ran);
+            write_report(verb, &job, report);
+        }
+        lost => {
+            let why = why_lost(lost);
+            strictly(strict, Some(&why))?;
+            report.warning(&format!("nothing saved: {why}"));
+        }
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Takes back this command's use of the session. Whatever becomes of that session, the command's exit code
+/// counts: a failure is an event, too.
+fn end(place: &Place, held: Option<UnixStream>, report: &Report) -> Event {
+    let ended = client::ask(place, Request::Down { discard: false }, report);
     if let (Ok(Some(Event::StaysUp { .. })), Some(mut held)) = (&ended, held) {
         // A session that died meanwhile needs no word.
         let _ = held.write_all(b"\n");
     }
-    let job = match ended {
-        Ok(Some(Event::Ended(job))) => job,
-        Ok(Some(Event::StaysUp { others })) => {
-            report.stays_up(others);
-            running.job
-        }
-        lost => {
-            let why = lost_to(lost);
-            strictly(request.settings.strict && code == 0, Some(&why))?;
-            report.warning(&format!("nothing saved: {why}"));
-            return Ok(ExitCode::from(code));
-        }
-    };
-    let ended = job.saved.is_some() || job.not_saved.is_some();
-    let job = with_command(job, code, ms);
-    if ended {
-        report.down(&job);
-    }
-    write_report(verb, &job, report);
-    strictly(request.settings.strict && code == 0, job.trouble())?;
-    Ok(ExitCode::from(code))
-}
-
-/// Why a session did not end in order.
-fn lost_to(ended: larder_session::Result<Option<Event>>) -> String {
     match ended {
-        Ok(Some(Event::Failed(failed))) => failed.message,
-        Ok(Some(other)) => SessionError::Unexpected(Box::new(other)).to_string(),
-        Ok(None) => {
-            "the background process died; the next `larder up` clears what it left".to_owned()
-        }
-        Err(error) => error.to_string(),
+        Ok(Some(event)) => event,
+        Ok(None) => Event::Failed(SessionError::EndedEarly.into()),
+        Err(error) => Event::Failed(error.into()),
     }
 }
 
-/// Adds what the command came to, before the phases of the way down.
-fn with_command(mut job: Box<Job>, exit_code: u8, ms: f64) -> Box<Job> {
-    job.command = Some(facts::Command { exit_code, ms });
-    let at = job.phases.iter().position(|phase| phase.name == "quiesce");
-    let name = "command".to_owned();
-    let at = at.unwrap_or(job.phases.len());
-    job.phases.insert(at, Phase { name, ms });
-    job
+fn why_lost(event: Event) -> String {
+    match event {
+        Event::Failed(failed) => failed.message,
+        other => SessionError::Unexpected(Box::new(other)).to_string(),
+    }
 }
 
 /// The command has run: its exit code stands, whatever becomes of the report.

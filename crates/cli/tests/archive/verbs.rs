@@ -17,6 +17,13 @@ const ONE_STAGE: &str = "FROM base:1\n\
     RUN cat /app/src/* > out\n";
 const OVERLAY2: ImageStore = ImageStore::Overlay2;
 
+/// What `larder restore --flags` says for one of the two builders.
+fn flags(site: &crate::kit::Site<'_>, buildkit: &str) -> crate::kit::Said {
+    let mut restore = site.larder("restore");
+    restore.env("DOCKER_BUILDKIT", buildkit).arg("--flags");
+    site.run(restore).done()
+}
+
 #[test]
 fn a_pipeline_of_its_own_steps() {
     let work = Work::new();
@@ -55,12 +62,7 @@ fn a_pipeline_of_its_own_steps() {
     );
 
     let second = work.site("b", Version::Current, OVERLAY2);
-    let restore = |buildkit: &str| {
-        let mut restore = second.larder("restore");
-        restore.env("DOCKER_BUILDKIT", buildkit).arg("--flags");
-        second.run(restore).done()
-    };
-    let restored = restore("0");
+    let restored = flags(&second, "0");
     restored.says("restored ").says("2 layers were there");
     assert_eq!(
         restored.out.matches("--cache-from=").count(),
@@ -70,7 +72,7 @@ fn a_pipeline_of_its_own_steps() {
     let said = build(&second, &restored.out);
     assert_eq!(said.matches("Using cache").count(), 14, "{said}");
     // BuildKit would ask a registry for what has an id alone.
-    let for_buildkit = restore("1").out;
+    let for_buildkit = flags(&second, "1").out;
     assert!(
         for_buildkit.contains("--cache-from=app") && !for_buildkit.contains("sha256:"),
         "{for_buildkit}"
