@@ -16,14 +16,14 @@ const FILE_MAX_BYTES: u64 = 4 << 20;
 
 /// The remembered tags.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     path: PathBuf,
     known: Vec<Known>,
 }
 
 impl Memory {
     /// The memory in a folder.
-    pub fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("tags-v1.json");
         let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= FILE_MAX_BYTES);
         let text = small.then(|| std::fs::read(&path).ok()).flatten();
@@ -35,12 +35,12 @@ impl Memory {
     }
 
     /// What is remembered.
-    pub fn known(&self) -> &[Known] {
+    pub(crate) fn known(&self) -> &[Known] {
         &self.known
     }
 
     /// Remembers what was learnt.
-    pub fn learn(mut self, news: &[Known]) {
+    pub(crate) fn learn(mut self, news: &[Known]) {
         let about = |known: &Known| {
             let mut news = news.iter();
             news.any(|new| new.reference == known.reference && new.platform == known.platform)

@@ -11,7 +11,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use archive::{BuildVerb, Doctor, Restore, Save};
+pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -20,7 +20,7 @@ pub use archive::{BuildVerb, Doctor, Restore, Save};
 /// store; when the job ends, only the blocks that changed go back.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Print warnings and errors only.
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -48,7 +48,7 @@ fn filled() -> NonEmptyStringValueParser {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Run a command with an engine that remembers: up, the command, down.
     Run(Run),
     /// Start an engine that remembers, in the background.
@@ -88,7 +88,7 @@ pub enum Verb {
 /// larder.toml too.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to restore and save")]
-pub struct Where {
+pub(crate) struct Where {
     /// Where snapshots rest: file:///folder, s3://bucket/prefix, gs://bucket/prefix or
     /// az://container/prefix [default: a folder in the user's cache folder]
     #[arg(long, value_name = "URL", value_parser = filled())]
@@ -117,7 +117,7 @@ pub struct Where {
 /// Options of the engine and its volume.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine and volume")]
-pub struct How {
+pub(crate) struct How {
     /// How the engine stands beside the machine's own: auto, takeover or private [default: auto]
     #[arg(long, value_name = "SHAPE")]
     pub engine: Option<String>,
@@ -143,7 +143,7 @@ pub struct How {
 /// Options of what the job builds.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Builds and their base images")]
-pub struct Planned {
+pub(crate) struct Planned {
     /// A build of this job (a Dockerfile, a compose or bake file, or their folder): its base images
     /// are compared with the registries' [default: the one in this folder]
     #[arg(long, value_name = "PATH")]
@@ -159,7 +159,7 @@ pub struct Planned {
 /// What kind of engine a snapshot must be of.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine and volume")]
-pub struct EngineKind {
+pub(crate) struct EngineKind {
     /// Where the engine keeps images: overlay2 or containerd [default: as this version of Docker
     /// does: overlay2 before 29]
     #[arg(long, value_name = "STORE")]
@@ -169,7 +169,7 @@ pub struct EngineKind {
 /// Options of registries.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Registries")]
-pub struct Reach {
+pub(crate) struct Reach {
     /// Registry, or range of addresses such as 10.0.0.0/8, that may be reached without a valid
     /// certificate or over plain HTTP
     #[arg(long, value_name = "HOST")]
@@ -187,7 +187,7 @@ pub struct Reach {
     clippy::struct_field_names,
     reason = "the names are the options of docker build"
 )]
-pub struct Build {
+pub(crate) struct Build {
     /// The build's folder, or - for a Dockerfile on standard input
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
@@ -237,7 +237,7 @@ pub struct Build {
 
 /// Which builds a verb looks at, and how.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Look {
+pub(crate) struct Look {
     #[command(flatten)]
     pub build: Build,
     #[command(flatten)]
@@ -253,7 +253,7 @@ Example:
   larder image ruby:3.3 --platform linux/arm64
 Credentials are those of `docker login` and of DOCKER_AUTH_CONFIG. The exit code is 1 if
 one of the images is not known.")]
-pub struct Image {
+pub(crate) struct Image {
     /// Images: ruby:3.3, ghcr.io/owner/name@sha256:…
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
@@ -283,7 +283,7 @@ Examples:
 Compose and bake files are read by `docker compose` and `docker buildx`, which must be installed.
 An image's line says its identity, since when it has been that, and where it is used, as
 stage:line.")]
-pub struct PlanVerb {
+pub(crate) struct PlanVerb {
     /// Print JSON; a Dockerfile that is refused gives its error so, with file and line.
     #[arg(long)]
     pub json: bool,
@@ -302,7 +302,7 @@ Examples:
 Comments, formatting, stages that the target does not reach and a base image that was
 rebuilt without a change do not matter. A project is part of the key where it is named
 (--project, LARDER_PROJECT, larder.toml): a guess would differ from machine to machine.")]
-pub struct KeyVerb {
+pub(crate) struct KeyVerb {
     /// Write what is printed to a file too, for CI systems that make a key of a file's checksum.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
@@ -324,7 +324,7 @@ Example:
 Today's plan against that of the snapshot that the next job would restore: which base moved,
 what changed in the Dockerfile, the arguments or the extra files, and which stages are
 therefore rebuilt.")]
-pub struct Explain {
+pub(crate) struct Explain {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -336,7 +336,7 @@ pub struct Explain {
 
 /// `larder run`
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Where this machine lacks what Larder needs, run the command on the machine's own engine.
     #[arg(long)]
     pub optional: bool,
@@ -354,7 +354,7 @@ pub struct Run {
 
 /// `larder up`
 #[derive(Debug, Args)]
-pub struct Up {
+pub(crate) struct Up {
     /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
@@ -372,7 +372,7 @@ pub struct Up {
 
 /// `larder down`
 #[derive(Debug, Args)]
-pub struct Down {
+pub(crate) struct Down {
     /// Save nothing.
     #[arg(long)]
     pub discard: bool,
@@ -388,7 +388,7 @@ pub struct Down {
 
 /// `larder status`
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -398,7 +398,7 @@ pub struct Status {
 
 /// `larder ls`
 #[derive(Debug, Args)]
-pub struct Ls {
+pub(crate) struct Ls {
     /// Archives of images (larder save) instead of snapshots.
     #[arg(long)]
     pub archives: bool,
@@ -414,14 +414,14 @@ pub struct Ls {
 
 /// `larder completions`
 #[derive(Debug, Args)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// The shell.
     pub shell: Shell,
 }
 
 /// `larder man`
 #[derive(Debug, Args)]
-pub struct Man {
+pub(crate) struct Man {
     /// Page of one verb instead of the overview.
     pub verb: Option<String>,
 }

@@ -23,7 +23,7 @@ use rustix::process::Signal;
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Ours, the store's or the engine's.
     Failed,
     /// What was typed or configured.
@@ -37,7 +37,7 @@ pub enum Kind {
 /// A failure that ends a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Whose fault it is.
     pub kind: Kind,
     /// What happened, with the value at fault and the cure.
@@ -45,26 +45,26 @@ pub struct Failure {
 }
 
 /// The result of a command.
-pub type Done<T = ExitCode> = Result<T, Failure>;
+pub(crate) type Done<T = ExitCode> = Result<T, Failure>;
 
 impl Failure {
     /// A failure of Larder itself.
-    pub fn failed(message: impl ToString) -> Self {
+    pub(crate) fn failed(message: impl ToString) -> Self {
         Self::new(Kind::Failed, message)
     }
 
     /// Wrong input.
-    pub fn input(message: impl ToString) -> Self {
+    pub(crate) fn input(message: impl ToString) -> Self {
         Self::new(Kind::Input, message)
     }
 
     /// Something that the machine lacks.
-    pub fn machine(message: impl ToString) -> Self {
+    pub(crate) fn machine(message: impl ToString) -> Self {
         Self::new(Kind::Machine, message)
     }
 
     /// A signal that ended the work.
-    pub fn interrupted(signal: Signal) -> Self {
+    pub(crate) fn interrupted(signal: Signal) -> Self {
         let kind = Kind::Signal(signal.as_raw());
         Self::new(kind, "ended by a signal")
     }
@@ -78,7 +78,7 @@ impl Failure {
     }
 
     /// The exit code.
-    pub fn code(&self) -> ExitCode {
+    pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
             Kind::Failed => 1,
             Kind::Input => 2,
@@ -144,7 +144,7 @@ impl From<Fault> for Failure {
 }
 
 /// With `--strict`, a job that could not be saved has failed.
-pub fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
+pub(crate) fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
     match trouble {
         Some(why) if strict => Err(Failure::failed(format!("nothing saved: {why} (--strict)"))),
         _ => Ok(()),
@@ -152,7 +152,7 @@ pub fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
 }
 
 /// A command's exit code, as a shell has it.
-pub fn code_of(status: ExitStatus) -> u8 {
+pub(crate) fn code_of(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

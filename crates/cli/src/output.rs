@@ -14,7 +14,7 @@ const LINE_MAX_BYTES: usize = 64 * 1024;
 
 /// What a build's output says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub(crate) struct Said {
     /// Steps that came from the cache; nothing if the output went to a terminal unread.
     pub cached: usize,
     /// Of the classic builder: the image that each stage ended with, shortened as it prints them.
@@ -50,7 +50,7 @@ fn is_cached_step(line: &str) -> bool {
 }
 
 /// Runs a build, which gets the signals that come. What it prints on a terminal is left alone, unless it is needed.
-pub async fn run(
+pub(crate) async fn run(
     mut command: Command,
     is_needed: bool,
     signals: &mut Signals,

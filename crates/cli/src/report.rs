@@ -4,8 +4,8 @@
 //! says on the way goes to standard error, so that `larder run` leaves its command's output alone.
 
 mod archive;
-pub mod logs;
-pub mod table;
+pub(crate) mod logs;
+pub(crate) mod table;
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Where text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outlet {
+pub(crate) enum Outlet {
     /// Standard output: what a command was asked for.
     Answers,
     /// Standard error: what it says on the way.
@@ -38,7 +38,7 @@ pub enum Outlet {
 
 impl Outlet {
     /// Whether somebody watches.
-    pub fn is_terminal(self) -> bool {
+    pub(crate) fn is_terminal(self) -> bool {
         match self {
             Self::Answers => std::io::stdout().is_terminal(),
             Self::Notes => std::io::stderr().is_terminal(),
@@ -47,7 +47,7 @@ impl Outlet {
 }
 
 /// Prints for people.
-pub struct Report {
+pub(crate) struct Report {
     quiet: bool,
     live: Option<Mutex<ProgressBar>>,
     lost: AtomicBool,
@@ -56,7 +56,7 @@ pub struct Report {
 #[allow(clippy::unused_self)] // whoever prints holds the report, also where its state plays no part
 impl Report {
     /// A report that may be quiet: then only warnings and errors are printed.
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let live = !quiet && std::io::stderr().is_terminal();
         Self {
             quiet,
@@ -66,12 +66,12 @@ impl Report {
     }
 
     /// The last words of a command that failed.
-    pub fn failure(&self, failure: &Failure) {
+    pub(crate) fn failure(&self, failure: &Failure) {
         self.line(&format!("larder: error: {failure}"));
     }
 
     /// What a command was asked for.
-    pub fn answer(&self, text: &str) {
+    pub(crate) fn answer(&self, text: &str) {
         let mut out = std::io::stdout();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Ok(()) => {}
@@ -86,12 +86,12 @@ impl Report {
     }
 
     /// Whether an answer was asked for and could not be printed, as on a full disk.
-    pub fn has_lost_an_answer(&self) -> bool {
+    pub(crate) fn has_lost_an_answer(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 
     /// Passes on what a program prints. Whoever reads it may be gone; the program goes on.
-    pub fn pass_on(&self, to: Outlet, bytes: &[u8]) {
+    pub(crate) fn pass_on(&self, to: Outlet, bytes: &[u8]) {
         let _ = match to {
             Outlet::Answers => std::io::stdout()
                 .write_all(bytes)
@@ -110,7 +110,7 @@ impl Report {
     }
 
     /// Says what a session started from.
-    pub fn up(&self, job: &Job) {
+    pub(crate) fn up(&self, job: &Job) {
         let took = seconds(phases_ms(job));
         match &job.restored {
             Some(restored) => self.note(&format!("{} in {took}", restored_text(job, restored))),
@@ -136,7 +136,7 @@ impl Report {
     }
 
     /// Says what a session ended in.
-    pub fn down(&self, job: &Job) {
+    pub(crate) fn down(&self, job: &Job) {
         self.progress(Progress::Over);
         let fetched = format!(
             "fetched {} in {} requests",
@@ -152,7 +152,7 @@ impl Report {
 
     /// A fault of the cache is a miss, said in one line: `what` did not happen, and why. With `--strict` it
     /// is a failure.
-    pub fn or_miss<T, E: Display>(
+    pub(crate) fn or_miss<T, E: Display>(
         &self,
         what: &str,
         strict: bool,
@@ -169,7 +169,7 @@ impl Report {
     }
 
     /// Says that a session which was there before is for something else than what is asked for now.
-    pub fn others(&self, job: &Job, project: &Project) {
+    pub(crate) fn others(&self, job: &Job, project: &Project) {
         if job.is_of(project) {
             return;
         }
@@ -182,7 +182,7 @@ impl Report {
     }
 
     /// Says that a session goes on: so many use it beside who started it.
-    pub fn stays_up(&self, others: usize) {
+    pub(crate) fn stays_up(&self, others: usize) {
         let who = match others {
             0 => "its other user".to_owned(),
             _ => format!("the last of its {} other users", others + 1),
@@ -193,7 +193,7 @@ impl Report {
     }
 
     /// Writes a report to a file, whole or not at all; `-` is standard output.
-    pub fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
+    pub(crate) fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
         let text = serde_json::to_string_pretty(job).expect("a job has a JSON form");
         if path == Path::new("-") {
             self.answer(&text);
@@ -321,17 +321,17 @@ fn phases_ms(job: &Job) -> f64 {
 }
 
 /// A time for people, from milliseconds.
-pub fn seconds(ms: f64) -> String {
+pub(crate) fn seconds(ms: f64) -> String {
     format!("{:.1} s", ms / 1000.0)
 }
 
 /// The same of whole milliseconds.
-pub fn seconds_of(ms: u64) -> String {
+pub(crate) fn seconds_of(ms: u64) -> String {
     seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
 }
 
 /// An age for people, from milliseconds: its largest unit.
-pub fn age(ms: u64) -> String {
+pub(crate) fn age(ms: u64) -> String {
     let seconds = Duration::from_millis(ms).as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

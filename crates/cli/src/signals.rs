@@ -11,7 +11,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use crate::exit::{Done, Failure};
 
 /// Signals that end a job. Once caught they end this process no more by themselves.
-pub struct Signals {
+pub(crate) struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hangup: unix::Signal,
@@ -19,7 +19,7 @@ pub struct Signals {
 
 impl Signals {
     /// Catches them from now on.
-    pub fn catch() -> Done<Self> {
+    pub(crate) fn catch() -> Done<Self> {
         let catch = |kind| {
             signal(kind)
                 .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
@@ -32,7 +32,7 @@ impl Signals {
     }
 
     /// Waits for a command, which gets the signals that come meanwhile.
-    pub async fn pass_on_to(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
+    pub(crate) async fn pass_on_to(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         loop {
             tokio::select! {
@@ -49,7 +49,7 @@ impl Signals {
     }
 
     /// Does some work unless a signal comes.
-    pub async fn end<T>(&mut self, work: impl Future<Output = Done<T>>) -> Done<T> {
+    pub(crate) async fn end<T>(&mut self, work: impl Future<Output = Done<T>>) -> Done<T> {
         tokio::select! {
             done = work => done,
             signal = self.next() => Err(Failure::interrupted(signal)),

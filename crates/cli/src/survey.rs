@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is known of some builds.
 #[derive(Debug)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// Their plans, with the identities that could be had.
     pub plans: Vec<NamedPlan>,
     /// What registries said.
@@ -36,7 +36,11 @@ pub struct Survey {
 
 impl Survey {
     /// Asks the registries and, where it is wanted, the store, at the same time.
-    pub fn look(build: &args::Build, settings: &Settings, with_last: bool) -> Result<Self, Fault> {
+    pub(crate) fn look(
+        build: &args::Build,
+        settings: &Settings,
+        with_last: bool,
+    ) -> Result<Self, Fault> {
         let drafts = asked_for(build, &settings.around)?;
         let project = settings.project();
         let shared = Shared::of(project);
@@ -90,7 +94,7 @@ impl Survey {
     }
 
     /// Says what is not known, and why.
-    pub fn warn(&self, report: &Report) {
+    pub(crate) fn warn(&self, report: &Report) {
         for warning in &self.warnings {
             report.warning(warning);
         }
@@ -103,14 +107,14 @@ impl Survey {
     }
 
     /// What changed in a build since the last snapshot; `None` without a plan to compare with.
-    pub fn diff(&self, named: &NamedPlan) -> Option<Diff> {
+    pub(crate) fn diff(&self, named: &NamedPlan) -> Option<Diff> {
         let record = self.last.as_ref()?.record.as_ref()?;
         let former = record.counterpart(named, self.plans.len() == 1)?;
         Some(diff(&former.plan, &named.plan))
     }
 
     /// What is known of an image, with the earliest time at which somebody saw it so.
-    pub fn known(&self, image: &larder_model::plan::PlannedImage) -> Option<Known> {
+    pub(crate) fn known(&self, image: &larder_model::plan::PlannedImage) -> Option<Known> {
         let mut known = self
             .answers
             .known
@@ -128,7 +132,7 @@ impl Survey {
     }
 
     /// The key of all builds together.
-    pub fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         let plans: Vec<Plan> = self.plans.iter().map(|named| named.plan.clone()).collect();
         Key::of_all(&plans)
     }
@@ -158,7 +162,7 @@ fn asked_for(options: &args::Build, around: &Surroundings) -> Result<Vec<Draft>,
 }
 
 /// The builds of a job. What cannot be planned is a warning: the job may build something else.
-pub fn planned(settings: &Settings, report: &Report) -> Vec<Draft> {
+pub(crate) fn planned(settings: &Settings, report: &Report) -> Vec<Draft> {
     let drafted = settings.request().drafts();
     for fault in drafted.faults {
         report.warning(&format!(
@@ -193,7 +197,7 @@ async fn own_compatibility(settings: &Settings) -> Option<String> {
 }
 
 /// Says what is wrong with a build's files, to programs too.
-pub fn reject(fault: Fault, json: bool, report: &Report) -> Failure {
+pub(crate) fn reject(fault: Fault, json: bool, report: &Report) -> Failure {
     if json {
         let answer = serde_json::json!({ "error": fault });
         report.answer(&format!("{answer:#}"));

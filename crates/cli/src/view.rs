@@ -11,7 +11,7 @@ use crate::report::{age, table};
 use crate::survey::Survey;
 
 /// The JSON form of `larder plan`: of one build the plan itself, of several a list.
-pub fn json(survey: &Survey, key: &str) -> Value {
+pub(crate) fn json(survey: &Survey, key: &str) -> Value {
     let mut plans: Vec<Value> = survey
         .plans
         .iter()
@@ -50,7 +50,7 @@ fn plan_json(survey: &Survey, named: &NamedPlan) -> Value {
 }
 
 /// The text of `larder plan`.
-pub fn text(survey: &Survey, key: &str) -> String {
+pub(crate) fn text(survey: &Survey, key: &str) -> String {
     let mut parts: Vec<String> = survey
         .plans
         .iter()
@@ -93,7 +93,7 @@ fn plan_text(survey: &Survey, named: &NamedPlan) -> String {
 }
 
 /// What a build is called: its file, and what the compose or bake file calls it.
-pub fn title(named: &NamedPlan) -> String {
+pub(crate) fn title(named: &NamedPlan) -> String {
     match &named.name {
         Some(name) => format!("{name} ({})", named.file),
         None => named.file.clone(),

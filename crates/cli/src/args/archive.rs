@@ -9,7 +9,7 @@ use super::{How, Planned, Where};
 /// Options that all verbs of the archive door share.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Job")]
-pub struct Manner {
+pub(crate) struct Manner {
     /// Fail where Larder would warn and go on without the cache.
     #[arg(long)]
     pub strict: bool,
@@ -20,7 +20,7 @@ pub struct Manner {
 
 impl Planned {
     /// As the settings of a job are decided from it.
-    pub fn how(&self, manner: &Manner) -> How {
+    pub(crate) fn how(&self, manner: &Manner) -> How {
         How {
             planned: self.clone(),
             strict: manner.strict,
@@ -31,7 +31,7 @@ impl Planned {
 
 /// Whether a restore must pay.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Worth {
+pub(crate) struct Worth {
     /// Restore only if that saves more time than it costs, by what earlier jobs measured; the default
     #[arg(long, overrides_with = "always")]
     if_worth: bool,
@@ -42,7 +42,7 @@ pub struct Worth {
 
 /// `larder restore`
 #[derive(Debug, Args)]
-pub struct Restore {
+pub(crate) struct Restore {
     #[command(flatten)]
     pub worth: Worth,
     /// Folder for BuildKit's cache, to be given to docker build as
@@ -62,7 +62,7 @@ pub struct Restore {
 
 /// `larder save`
 #[derive(Debug, Args)]
-pub struct Save {
+pub(crate) struct Save {
     /// Images to save, by name or id [default: what `larder build` made in this job, else every
     /// image of the engine but the builds' base images]
     #[arg(value_name = "IMAGE")]
@@ -83,7 +83,7 @@ pub struct Save {
 
 /// `larder build`
 #[derive(Debug, Args)]
-pub struct BuildVerb {
+pub(crate) struct BuildVerb {
     #[command(flatten)]
     pub worth: Worth,
     /// Do not restore
@@ -112,7 +112,7 @@ pub struct BuildVerb {
 
 /// `larder doctor`
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

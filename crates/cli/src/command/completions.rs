@@ -6,7 +6,7 @@ use crate::args::{Arguments, Completions};
 use crate::report::Report;
 
 /// Prints the script.
-pub fn run(verb: &Completions, report: &Report) {
+pub(crate) fn run(verb: &Completions, report: &Report) {
     let mut script = Vec::new();
     clap_complete::generate(verb.shell, &mut Arguments::command(), "larder", &mut script);
     report.answer(String::from_utf8_lossy(&script).trim_end());

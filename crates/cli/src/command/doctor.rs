@@ -82,7 +82,7 @@ impl<T, E: ToString> From<Result<T, E>> for Finding<T> {
 }
 
 /// Looks at everything, whatever is missing.
-pub fn run(verb: &Doctor, report: &Report) -> Done {
+pub(crate) fn run(verb: &Doctor, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
     let findings = super::block_on(async { Ok(look(&settings).await) })?;
     if verb.json {

@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::settings::Settings;
 
 /// Ends the session, or takes back one attachment to it.
-pub fn run(verb: &Down, report: &Report) -> Done {
+pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, None)?.session;
     let place = Place::of(&settings.state);

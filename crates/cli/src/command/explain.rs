@@ -13,7 +13,7 @@ use crate::survey::{Survey, reject};
 use crate::view::title;
 
 /// Explains each build.
-pub fn run(verb: &Explain, report: &Report) -> Done {
+pub(crate) fn run(verb: &Explain, report: &Report) -> Done {
     let look = &verb.look;
     let settings = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
     let survey = Survey::look(&look.build, &settings, true)

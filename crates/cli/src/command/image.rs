@@ -19,7 +19,7 @@ use crate::settings::Settings;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Shows the images; fails if one of them is not known.
-pub fn run(verb: &Image, report: &Report) -> Done {
+pub(crate) fn run(verb: &Image, report: &Report) -> Done {
     let settings = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
     let host = host_platform();
     let wanted = verb.platform.as_deref();

@@ -15,7 +15,7 @@ use crate::survey::Survey;
 const NO_PROJECT: &str = "build";
 
 /// Prints the key, or the ladder of keys.
-pub fn run(verb: &KeyVerb, report: &Report) -> Done {
+pub(crate) fn run(verb: &KeyVerb, report: &Report) -> Done {
     let look = &verb.look;
     let no_engine = EngineKind::default();
     let settings = Settings::for_builds(&look.which, &look.reach, &no_engine)?;

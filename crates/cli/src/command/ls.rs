@@ -29,7 +29,7 @@ struct Line<'a, D> {
 }
 
 /// Lists the project's snapshots or archives, newest first.
-pub fn run(verb: &Ls, report: &Report) -> Done {
+pub(crate) fn run(verb: &Ls, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
     if verb.archives {
         show::<Archive>(verb, &settings, "archives", archives, report)

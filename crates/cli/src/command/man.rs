@@ -9,7 +9,7 @@ use crate::exit::{Done, Failure};
 use crate::report::Report;
 
 /// Prints the page of the program or of one verb.
-pub fn run(verb: &Man, report: &Report) -> Done {
+pub(crate) fn run(verb: &Man, report: &Report) -> Done {
     let mut command = Arguments::command();
     command.build();
     let page = match &verb.verb {

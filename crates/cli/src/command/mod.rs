@@ -1,18 +1,18 @@
 //! One verb, one file: each reads as what the verb does.
 
-pub mod completions;
-pub mod doctor;
-pub mod down;
-pub mod explain;
-pub mod image;
-pub mod images;
-pub mod key;
-pub mod ls;
-pub mod man;
-pub mod plan;
-pub mod run;
-pub mod status;
-pub mod up;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod explain;
+pub(crate) mod image;
+pub(crate) mod images;
+pub(crate) mod key;
+pub(crate) mod ls;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod up;
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use crate::survey::{Survey, reject};
 use crate::view;
 
 /// Shows the plans of the builds that were asked for.
-pub fn run(verb: &PlanVerb, report: &Report) -> Done {
+pub(crate) fn run(verb: &PlanVerb, report: &Report) -> Done {
     let look = &verb.look;
     let settings = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
     let survey = Survey::look(&look.build, &settings, true)

@@ -24,7 +24,7 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Runs the command; its exit code is ours.
-pub fn run(verb: &Run, report: &Report) -> Done {
+pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
     let request = JobRequest {

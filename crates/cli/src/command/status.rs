@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::settings::Settings;
 
 /// Exit code 0 if a session runs, 1 if none does.
-pub fn run(verb: &Status, report: &Report) -> Done {
+pub(crate) fn run(verb: &Status, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
     let place = Place::of(&settings.session.state);
     let job = match client::ask(&place, Request::Status, report)? {

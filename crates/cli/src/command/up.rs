@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::settings::Settings;
 
 /// Starts a session, or attaches to the one that runs.
-pub fn run(verb: &Up, report: &Report) -> Done {
+pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;

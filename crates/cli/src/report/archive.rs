@@ -10,7 +10,7 @@ use super::{Report, age, seconds_of};
 
 impl Report {
     /// Says what was restored into an engine.
-    pub fn archive_restored(&self, restored: &Restored) {
+    pub(crate) fn archive_restored(&self, restored: &Restored) {
         let took = seconds_of(restored.ms);
         let Some(archive) = restored.archive else {
             return self.note("no archive yet for this job; nothing restored");
@@ -41,7 +41,7 @@ impl Report {
     }
 
     /// Says what was saved from an engine.
-    pub fn archive_saved(&self, saved: &Saved, lineage: &Lineage) {
+    pub(crate) fn archive_saved(&self, saved: &Saved, lineage: &Lineage) {
         self.progress(Progress::Over);
         let took = seconds_of(saved.ms);
         let Some(archive) = saved.archive else {

@@ -3,13 +3,13 @@
 use comfy_table::{Table, presets};
 
 /// An empty one, without lines around its cells.
-pub fn plain() -> Table {
+pub(crate) fn plain() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table
 }
 
 /// As it is printed: without spaces at the ends of lines.
-pub fn text(table: &Table) -> String {
+pub(crate) fn text(table: &Table) -> String {
     table.trim_fmt()
 }

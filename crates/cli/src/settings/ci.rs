@@ -7,7 +7,7 @@ use super::Environment;
 
 /// What a CI system says. Everything may be absent.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Ci {
+pub(super) struct Ci {
     /// The repository.
     pub project: Option<String>,
     /// The job.
@@ -23,7 +23,7 @@ pub struct Ci {
 type System = fn(Variables<'_>) -> Ci;
 
 /// Asks each known system in turn.
-pub fn detect(environment: &Environment) -> Ci {
+pub(super) fn detect(environment: &Environment) -> Ci {
     let of = Variables(environment);
     let systems: [(&str, System); 7] = [
         ("GITHUB_ACTIONS", github),

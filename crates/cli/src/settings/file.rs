@@ -13,7 +13,7 @@ const NAME: &str = "larder.toml";
 /// The file's content. Each key is the option of the same name.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct File {
+pub(super) struct File {
     pub store: Option<String>,
     pub state: Option<String>,
     pub project: Option<String>,
@@ -34,7 +34,11 @@ pub struct File {
 
 impl File {
     /// Reads the file that was named, or the nearest one up to the repository's root; none is fine.
-    pub fn find(option: Option<&Path>, environment: &Environment, folder: &Path) -> Done<Self> {
+    pub(super) fn find(
+        option: Option<&Path>,
+        environment: &Environment,
+        folder: &Path,
+    ) -> Done<Self> {
         let variable = environment.get("LARDER_CONFIG");
         let variable = variable.filter(|path| !path.is_empty());
         let named = option

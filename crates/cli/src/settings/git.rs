@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A checkout.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Repository {
+pub(super) struct Repository {
     /// Host and path of the remote `origin`, without credentials.
     pub project: Option<String>,
     /// The branch that is checked out; `None` on a detached head.
@@ -15,7 +15,7 @@ pub struct Repository {
 }
 
 /// The checkout that a folder is in.
-pub fn find(folder: &Path) -> Option<Repository> {
+pub(super) fn find(folder: &Path) -> Option<Repository> {
     let root = folder
         .ancestors()
         .find(|folder| folder.join(".git").exists())?;

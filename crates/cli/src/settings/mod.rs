@@ -8,7 +8,7 @@ mod file;
 mod fresh;
 mod git;
 mod log;
-pub mod period;
+pub(crate) mod period;
 mod registries;
 mod size;
 
@@ -23,7 +23,7 @@ use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
 use larder_store::{Access, Location};
 
-pub use log::log_filter;
+pub(crate) use log::log_filter;
 
 use crate::args::{EngineKind, How, Planned, Reach, Where};
 use crate::exit::{Done, Failure};
@@ -42,7 +42,7 @@ const MAIN: &str = "main";
 
 /// All settings of a command.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.
     pub session: larder_session::Settings,
     /// Folder of what the verbs of one job tell each other.
@@ -62,14 +62,14 @@ pub(crate) type Environment = BTreeMap<String, String>;
 
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
-    pub fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
+    pub(crate) fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
         Surroundings::look(which)?.choices().settings(which, how)
     }
 
     /// Decides the settings of a verb that looks at builds.
-    pub fn for_builds(which: &Where, reach: &Reach, kind: &EngineKind) -> Done<Self> {
+    pub(crate) fn for_builds(which: &Where, reach: &Reach, kind: &EngineKind) -> Done<Self> {
         let how = How {
             kind: kind.clone(),
             planned: Planned {
@@ -82,17 +82,17 @@ impl Settings {
     }
 
     /// The builds that the job will run: those that were named, or those of the current folder.
-    pub fn request(&self) -> larder_builds::Request {
+    pub(crate) fn request(&self) -> larder_builds::Request {
         larder_builds::Request::new(&self.plan_paths, self.around.clone())
     }
 
     /// The project, with its store and its lineages.
-    pub fn project(&self) -> &Project {
+    pub(crate) fn project(&self) -> &Project {
         &self.session.project
     }
 
     /// The settings of a job whose engine is an API away.
-    pub fn archive(&self) -> larder_archive::Settings {
+    pub(crate) fn archive(&self) -> larder_archive::Settings {
         larder_archive::Settings {
             project: self.project().clone(),
             notes: self.notes.clone(),

@@ -6,7 +6,7 @@ use crate::exit::{Done, Failure};
 /// with `B` alone.
 // Powers of 1000 and 1024 up to the fourth are exact, and the result's range is checked.
 #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
-pub fn parse(option: &str, text: &str) -> Done<u64> {
+pub(super) fn parse(option: &str, text: &str) -> Done<u64> {
     let refuse = || {
         Failure::input(format!(
             "{option} {text:?} is not a size; write for example 64GiB or 20GB"

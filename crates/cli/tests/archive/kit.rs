@@ -13,7 +13,7 @@ use crate::engines::{Plain, Version, must};
 use crate::machine::{Machine, context};
 
 /// An application, its base image as a tar, and a store that all machines share.
-pub struct Work {
+pub(crate) struct Work {
     pub machine: Machine,
     pub context: PathBuf,
     pub base: PathBuf,
@@ -21,7 +21,7 @@ pub struct Work {
 }
 
 /// A fresh machine: an engine, and a state of its own.
-pub struct Site<'a> {
+pub(crate) struct Site<'a> {
     pub engine: Plain,
     work: &'a Work,
     state: PathBuf,
@@ -29,7 +29,7 @@ pub struct Site<'a> {
 
 /// What the program said and reported.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct Said {
     pub code: i32,
     pub out: String,
     pub error: String,
@@ -37,7 +37,7 @@ pub struct Said {
 }
 
 impl Work {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Machine::new();
         let base = machine.path("base.tar");
         save_base(&machine, BASE, "base:1", &base);
@@ -55,7 +55,7 @@ impl Work {
     }
 
     /// A fresh machine that has pulled the base image.
-    pub fn site(&self, name: &str, version: Version, store: ImageStore) -> Site<'_> {
+    pub(crate) fn site(&self, name: &str, version: Version, store: ImageStore) -> Site<'_> {
         let engine = Plain::start(&self.machine, name, version, store, &[]);
         must(engine.docker(&["load", "-qi"]).arg(&self.base));
         let state = self.machine.path(&format!("{name}.state"));
@@ -66,12 +66,12 @@ impl Work {
         }
     }
 
-    pub fn change_source(&self, content: &str) {
+    pub(crate) fn change_source(&self, content: &str) {
         fs::write(self.context.join("src/a"), content).expect("written");
     }
 
     /// All objects of the store in a folder of this name.
-    pub fn objects(&self, kind: &str) -> Vec<PathBuf> {
+    pub(crate) fn objects(&self, kind: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.store.path().join("v1").join(kind)];
         while let Some(folder) = folders.pop() {
@@ -91,7 +91,7 @@ impl Work {
 }
 
 /// Builds an image on an engine of its own and saves it as a tar: the same bytes for each machine.
-pub fn save_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
+pub(crate) fn save_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
     let short = name.replace(['/', ':', '.'], "-");
     let base_context = context(&machine.path(&short), dockerfile);
     let maker = Plain::start(
@@ -108,7 +108,7 @@ pub fn save_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
 
 impl Site<'_> {
     /// The program, with an environment of its own.
-    pub fn larder(&self, verb: &str) -> Command {
+    pub(crate) fn larder(&self, verb: &str) -> Command {
         // The environment of docker commands of the engine's version.
         let docker = self.engine.docker(&[]);
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
@@ -129,12 +129,12 @@ impl Site<'_> {
         command
     }
 
-    pub fn run(&self, mut command: Command) -> Said {
+    pub(crate) fn run(&self, mut command: Command) -> Said {
         self.said(&command.output().expect("larder starts"))
     }
 
     /// In the machine's network instead of this process's.
-    pub fn run_in_network(&self, mut command: Command) -> Said {
+    pub(crate) fn run_in_network(&self, mut command: Command) -> Said {
         let output = self.work.machine.host.run(move || command.output());
         self.said(&output.expect("larder starts"))
     }
@@ -151,12 +151,12 @@ impl Site<'_> {
         }
     }
 
-    pub fn report(&self) -> PathBuf {
+    pub(crate) fn report(&self) -> PathBuf {
         self.work.machine.path("report.json")
     }
 
     /// `larder build -t app` by one builder.
-    pub fn build_command(&self, buildkit: bool, own: &[&str], dockers: &[&str]) -> Command {
+    pub(crate) fn build_command(&self, buildkit: bool, own: &[&str], dockers: &[&str]) -> Command {
         let mut command = self.larder("build");
         command
             .env("DOCKER_BUILDKIT", if buildkit { "1" } else { "0" })
@@ -170,7 +170,7 @@ impl Site<'_> {
     }
 
     /// The same, with what was saved, even where so small a build is faster without.
-    pub fn build(&self, buildkit: bool) -> Said {
+    pub(crate) fn build(&self, buildkit: bool) -> Said {
         let command = self.build_command(buildkit, &["--always"], &[]);
         self.run(command).done()
     }
@@ -178,19 +178,19 @@ impl Site<'_> {
 
 impl Said {
     #[track_caller]
-    pub fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.out, self.error);
         self
     }
 
     #[track_caller]
-    pub fn cached(&self) -> u64 {
+    pub(crate) fn cached(&self) -> u64 {
         let cached = self.report["cached_steps"].as_u64();
         cached.unwrap_or_else(|| panic!("no report: {self:?}"))
     }
 
     #[track_caller]
-    pub fn says(&self, text: &str) -> &Self {
+    pub(crate) fn says(&self, text: &str) -> &Self {
         assert!(
             self.error.contains(text),
             "{text:?} is not in {}",

@@ -134,7 +134,7 @@ fn odd_files_are_the_same_on_the_next_machine() {
 }
 
 /// Starts Debian's registry on the machine's address.
-pub fn serve_registry(machine: &Machine, root: &Path) {
+pub(crate) fn serve_registry(machine: &Machine, root: &Path) {
     let config = machine.path("registry.yml");
     let text = format!(
         "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {ADDRESS}:5000\n",

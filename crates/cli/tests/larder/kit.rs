@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::machine::LIMIT;
 
 /// Both outputs of a command.
-pub fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     let out = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
     format!("{out}{error}")
@@ -18,7 +18,7 @@ pub fn text(output: &Output) -> String {
 
 /// Waits until `found` answers something.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = found() {
@@ -30,10 +30,10 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A store in a folder, which outlives machines.
-pub struct Store(TempDir);
+pub(crate) struct Store(TempDir);
 
 impl Store {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(
             tempfile::Builder::new()
                 .prefix("ls")
@@ -42,16 +42,16 @@ impl Store {
         )
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("file://{}", self.0.path().display())
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// All its objects whose path has a folder named `kind`, in the order of their age.
-    pub fn objects(&self, kind: &str) -> Vec<PathBuf> {
+    pub(crate) fn objects(&self, kind: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.path().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -70,7 +70,7 @@ impl Store {
 }
 
 /// Flips one bit in the middle of every 4 KiB of a file.
-pub fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     let mut bytes = fs::read(path).expect("read");
     for page in bytes.chunks_mut(4096) {
         page[page.len() / 2] ^= 1;
@@ -79,7 +79,7 @@ pub fn flip(path: &Path) {
 }
 
 /// A build context with a static busybox and a Dockerfile.
-pub fn context(folder: &Path, dockerfile: &str) -> PathBuf {
+pub(crate) fn context(folder: &Path, dockerfile: &str) -> PathBuf {
     let context = folder.join("context");
     fs::create_dir_all(&context).expect("made");
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
@@ -91,14 +91,14 @@ pub fn context(folder: &Path, dockerfile: &str) -> PathBuf {
 }
 
 /// A small image: two steps that run something.
-pub const SMALL: &str = "FROM scratch
+pub(crate) const SMALL: &str = "FROM scratch
 COPY busybox /bin/busybox
 RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox --install -s /bin\"]
 RUN [\"/bin/sh\", \"-c\", \"echo one > /one; date > /date\"]
 ";
 
 /// The command that builds it.
-pub fn build(context: &Path, tag: &str) -> String {
+pub(crate) fn build(context: &Path, tag: &str) -> String {
     format!(
         "docker build --progress plain -t {tag} {}",
         context.display()

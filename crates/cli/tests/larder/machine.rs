@@ -15,10 +15,10 @@ use crate::kit::text;
 
 /// How long anything may take that a test waits for. It says that something hangs, and nothing of how
 /// fast it should be: machines of CI are slow at times.
-pub const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// The machine's own address: a registry or a store listens on it, and engines reach it in both shapes.
-pub const ADDRESS: &str = "203.0.113.1";
+pub(crate) const ADDRESS: &str = "203.0.113.1";
 
 /// The first process of a machine: it adopts and reaps orphans, as an init does. Packet forwarding
 /// is off, as on a machine that is no router. What other engines have mounted is let go of: they
@@ -44,7 +44,7 @@ const SLEEP: &str = "sleep 1000";
 
 /// A machine with an empty state folder. Dropping it ends all its processes, and with them go its
 /// mounts, its loop devices and its network.
-pub struct Machine {
+pub(crate) struct Machine {
     init: Child,
     /// Its first process, seen from here.
     pid: i32,
@@ -53,7 +53,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Short: sockets live in it.
         let folder = tempfile::Builder::new().prefix("lm").tempdir_in("/tmp");
         let folder = folder.expect("a folder");
@@ -110,16 +110,16 @@ impl Machine {
         machine
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
     }
 
     /// A command on this machine, in `/`.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args([
             "--mount",
@@ -137,19 +137,19 @@ impl Machine {
     }
 
     /// Larder on this machine, with its state folder.
-    pub fn larder(&self, verb: &str) -> Command {
+    pub(crate) fn larder(&self, verb: &str) -> Command {
         self.larder_at(verb, &self.state())
     }
 
     /// Larder on this machine, with another state folder.
-    pub fn larder_at(&self, verb: &str, state: &Path) -> Command {
+    pub(crate) fn larder_at(&self, verb: &str, state: &Path) -> Command {
         let mut command = self.command(&self.path("larder").display().to_string());
         command.arg(verb).arg("--state").arg(state);
         command
     }
 
     /// `larder run` or `larder up` with a store, for the project `shop`.
-    pub fn larder_on(&self, verb: &str, store: &str, shape: &str) -> Command {
+    pub(crate) fn larder_on(&self, verb: &str, store: &str, shape: &str) -> Command {
         let mut command = self.larder(verb);
         command.args(["--store", store, "--project", "shop", "--engine", shape]);
         command
@@ -157,7 +157,7 @@ impl Machine {
 
     /// Runs a shell line inside `larder run`, whose report goes to a file: what it said, and the
     /// report.
-    pub fn job(&self, store: &str, options: &[&str], line: &str) -> Job {
+    pub(crate) fn job(&self, store: &str, options: &[&str], line: &str) -> Job {
         let report = self.path("report.json");
         // The one of an earlier job.
         let _ = fs::remove_file(&report);
@@ -168,7 +168,7 @@ impl Machine {
     }
 
     /// A plain command that must succeed; its standard output.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.command(program).args(arguments).output();
         let output = output.expect("it starts");
         assert!(
@@ -180,7 +180,7 @@ impl Machine {
     }
 
     /// Where the machine's own view of a process is.
-    pub fn proc(&self, pid: i32) -> PathBuf {
+    pub(crate) fn proc(&self, pid: i32) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root/proc/{pid}", self.pid))
     }
 
@@ -204,7 +204,7 @@ impl Machine {
     }
 
     /// The machine's processes as it numbers them, containers' too, less the first one and its sleep.
-    pub fn processes(&self) -> Vec<(i32, String)> {
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let idle = self.adopted();
         let all = fs::read_dir(format!("/proc/{}/root/proc", self.pid)).expect("listed");
         let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
@@ -220,14 +220,14 @@ impl Machine {
     }
 
     /// The process whose command line holds `part`.
-    pub fn find(&self, part: &str) -> Option<i32> {
+    pub(crate) fn find(&self, part: &str) -> Option<i32> {
         let all = self.processes();
         let found = all.iter().find(|(_, line)| line.contains(part));
         found.map(|(pid, _)| *pid)
     }
 
     /// The session's background process.
-    pub fn background(&self) -> i32 {
+    pub(crate) fn background(&self) -> i32 {
         self.find(" __serve").expect("a session runs")
     }
 
@@ -271,7 +271,7 @@ impl Machine {
     }
 
     /// Waits until the machine is as it was before any session, or fails with the difference.
-    pub fn assert_untouched(&self) {
+    pub(crate) fn assert_untouched(&self) {
         let started = Instant::now();
         loop {
             let now = self.traces();
@@ -290,7 +290,7 @@ impl Machine {
     }
 
     /// Kills one of the machine's processes at once.
-    pub fn kill(&self, pid: i32) {
+    pub(crate) fn kill(&self, pid: i32) {
         // Its folder is a handle on it, whatever it is numbered here (pidfd_send_signal(2)).
         let process = fs::File::open(self.proc(pid)).expect("it runs");
         let signal = rustix::process::Signal::KILL;
@@ -299,7 +299,7 @@ impl Machine {
 }
 
 /// Sends a signal to what nsenter(1) started.
-pub fn signal(nsenter: &Child, signal: rustix::process::Signal) {
+pub(crate) fn signal(nsenter: &Child, signal: rustix::process::Signal) {
     let started = children(nsenter.id().cast_signed());
     let pid = started
         .first()
@@ -309,7 +309,7 @@ pub fn signal(nsenter: &Child, signal: rustix::process::Signal) {
 }
 
 /// The lines that went and came.
-pub fn difference(before: &str, now: &str) -> String {
+pub(crate) fn difference(before: &str, now: &str) -> String {
     let lines = |text: &str| -> BTreeSet<String> { text.lines().map(str::to_owned).collect() };
     let (before, now) = (lines(before), lines(now));
     let (gone, came) = (before.difference(&now), now.difference(&before));
@@ -343,7 +343,7 @@ impl Drop for Machine {
 }
 
 /// What `larder run` did.
-pub struct Job {
+pub(crate) struct Job {
     /// Its exit code, 128 + the signal if one ended it.
     pub code: i32,
     /// What larder and its command said.
@@ -353,7 +353,7 @@ pub struct Job {
 }
 
 impl Job {
-    pub fn of(output: Output, report: &Path) -> Self {
+    pub(crate) fn of(output: Output, report: &Path) -> Self {
         let signal = output.status.signal().map(|signal| 128 + signal);
         Self {
             code: output.status.code().or(signal).expect("it ended"),
@@ -366,7 +366,7 @@ impl Job {
 
     /// It must have succeeded and saved.
     #[track_caller]
-    pub fn saved(self) -> Self {
+    pub(crate) fn saved(self) -> Self {
         assert_eq!(self.code, 0, "{}", self.said);
         assert!(
             self.report["saved"]["snapshot"].is_string(),
@@ -378,7 +378,7 @@ impl Job {
 
     /// It must have started from `snapshot` of another job.
     #[track_caller]
-    pub fn restored(self, other: &Self) -> Self {
+    pub(crate) fn restored(self, other: &Self) -> Self {
         let from = &self.report["restored"]["snapshot"];
         assert_eq!(*from, other.report["saved"]["snapshot"], "{}", self.said);
         self
@@ -386,13 +386,13 @@ impl Job {
 
     /// It must have started empty.
     #[track_caller]
-    pub fn empty(self) -> Self {
+    pub(crate) fn empty(self) -> Self {
         assert!(self.report["restored"].is_null(), "{}", self.said);
         self
     }
 
     /// How many build steps came from the cache.
-    pub fn cached(&self) -> usize {
+    pub(crate) fn cached(&self) -> usize {
         let cached = |line: &&str| line.ends_with(" CACHED") || line.contains("Using cache");
         self.said.lines().filter(cached).count()
     }

@@ -12,19 +12,19 @@ use tempfile::TempDir;
 use crate::distribution::Distribution;
 
 /// A folder with files, and a home, cache and store that nobody else uses.
-pub struct Project {
+pub(crate) struct Project {
     folder: TempDir,
 }
 
 /// What the program said.
-pub struct Said {
+pub(crate) struct Said {
     pub code: i32,
     pub out: String,
     pub error: String,
 }
 
 impl Project {
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let project = Self { folder };
         for name in ["app", "home"] {
@@ -37,18 +37,18 @@ impl Project {
     }
 
     /// The build's folder.
-    pub fn path(&self) -> std::path::PathBuf {
+    pub(crate) fn path(&self) -> std::path::PathBuf {
         self.folder.path().join("app")
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("in a folder")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
 
     /// The program in the build's folder, with an environment of its own.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
         let home = self.folder.path().join("home");
         command
@@ -60,13 +60,13 @@ impl Project {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         let output = self.command().args(arguments).output();
         Said::of(&output.expect("larder starts"))
     }
 
     /// Runs with a text on standard input.
-    pub fn feed(&self, arguments: &[&str], text: &str) -> Said {
+    pub(crate) fn feed(&self, arguments: &[&str], text: &str) -> Said {
         let mut command = self.command();
         command
             .args(arguments)
@@ -81,14 +81,14 @@ impl Project {
     }
 
     /// The key of the build, offline.
-    pub fn key(&self, arguments: &[&str]) -> String {
+    pub(crate) fn key(&self, arguments: &[&str]) -> String {
         let mut all = vec!["key", "--offline"];
         all.extend_from_slice(arguments);
         self.run(&all).done()
     }
 
     /// The plan of the build as JSON.
-    pub fn plan(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn plan(&self, arguments: &[&str]) -> Value {
         let mut all = vec!["plan", "--json"];
         all.extend_from_slice(arguments);
         serde_json::from_str(&self.run(&all).done()).expect("JSON")
@@ -96,7 +96,7 @@ impl Project {
 }
 
 impl Said {
-    pub fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().expect("it ended by itself"),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -106,20 +106,20 @@ impl Said {
 
     /// Its standard output, if all went well.
     #[track_caller]
-    pub fn done(self) -> String {
+    pub(crate) fn done(self) -> String {
         assert_eq!(self.code, 0, "{}{}", self.out, self.error);
         self.out
     }
 }
 
 /// A registry, with a way to fill it.
-pub struct Registry {
+pub(crate) struct Registry {
     pub host: String,
     process: Distribution,
 }
 
 impl Registry {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let process = Distribution::start(|_, _| {});
         Self {
             host: process.host.clone(),
@@ -128,7 +128,7 @@ impl Registry {
     }
 
     /// The requests for images since `since`, the number of those seen before: method and path.
-    pub fn requests(&self, since: usize) -> Vec<String> {
+    pub(crate) fn requests(&self, since: usize) -> Vec<String> {
         let log = fs::read_to_string(self.process.folder().join("log")).expect("a log");
         let requests = log.lines().filter_map(|line| {
             let (_, request) = line.split_once('"')?;
@@ -140,12 +140,12 @@ impl Registry {
     }
 
     /// Pushes `app` without layers whose environment and time of making are these.
-    pub fn push(&self, tag: &str, env: &str, created: &str) {
+    pub(crate) fn push(&self, tag: &str, env: &str, created: &str) {
         self.push_image("app", tag, &json!({ "Env": [env] }), created);
     }
 
     /// Pushes an image without layers with this configuration and time of making.
-    pub fn push_image(&self, repository: &str, tag: &str, config: &Value, created: &str) {
+    pub(crate) fn push_image(&self, repository: &str, tag: &str, config: &Value, created: &str) {
         let config = json!({
             "architecture": "amd64", "os": "linux", "created": created,
             "config": config, "rootfs": { "type": "layers", "diff_ids": [] },
@@ -196,7 +196,7 @@ fn header(answer: &str, name: &str) -> Option<String> {
 }
 
 /// Copies a folder.
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("listed") {
         let entry = entry.expect("an entry");

@@ -1,13 +1,13 @@
 //! The application that engines build in tests.
 
 /// Its base image.
-pub const BASE: &str = "FROM scratch\n\
+pub(crate) const BASE: &str = "FROM scratch\n\
     COPY busybox /bin/busybox\n\
     RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox --install -s /bin\"]\n\
     ENV PATH=/bin\n";
 
 /// Three stages; metadata in the middle; steps that both builders count.
-pub const DOCKERFILE: &str = "FROM base:1 AS build\n\
+pub(crate) const DOCKERFILE: &str = "FROM base:1 AS build\n\
     WORKDIR /app\n\
     ENV A=1\n\
     COPY package.json /app/\n\

@@ -15,7 +15,7 @@ use crate::room::Room;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     /// 20.10.24, unpacked by `cargo xtask engine`.
     Older,
     /// The machine's own.
@@ -41,7 +41,7 @@ impl Version {
     }
 
     /// A command that finds this version's programs first. Distributions put dockerd in either folder.
-    pub fn command(self, program: &str) -> Command {
+    pub(crate) fn command(self, program: &str) -> Command {
         let folder = self.folder();
         let own = ["usr/bin", "usr/sbin"].map(|name| folder.join(name));
         let found = own.iter().map(|folder| folder.join(program));
@@ -64,7 +64,7 @@ impl Version {
 }
 
 /// An engine that listens on a unix socket.
-pub struct Plain {
+pub(crate) struct Plain {
     pub version: Version,
     pub room: Room,
     pub socket: PathBuf,
@@ -75,7 +75,7 @@ pub struct Plain {
 
 impl Plain {
     /// Starts a fresh one; `options` are dockerd's.
-    pub fn start(
+    pub(crate) fn start(
         machine: &Machine,
         name: &str,
         version: Version,
@@ -132,12 +132,12 @@ impl Plain {
     }
 
     /// The docker command of the engine's own version.
-    pub fn docker(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Command {
         self.docker_of(self.version, arguments)
     }
 
     /// The docker command of either version. `BuildKit` or not is the caller's to say.
-    pub fn docker_of(&self, version: Version, arguments: &[&str]) -> Command {
+    pub(crate) fn docker_of(&self, version: Version, arguments: &[&str]) -> Command {
         let mut command = version.command("docker");
         command
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
@@ -147,7 +147,7 @@ impl Plain {
         command
     }
 
-    pub async fn connect(&self) -> Remote {
+    pub(crate) async fn connect(&self) -> Remote {
         let connected = Remote::connect(Endpoint::unix(&self.socket), DEADLINE).await;
         connected.expect("it answers")
     }
@@ -171,13 +171,13 @@ fn mount_tmpfs(folder: &Path) {
 }
 
 /// Runs a command that must succeed; answers both of its outputs.
-pub fn must(command: &mut Command) -> String {
+pub(crate) fn must(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
     let text = both(&output);
     assert!(output.status.success(), "{command:?} failed:\n{text}");
     text
 }
 
-pub fn both(output: &Output) -> String {
+pub(crate) fn both(output: &Output) -> String {
     stdout(output) + &String::from_utf8_lossy(&output.stderr)
 }

@@ -17,21 +17,21 @@ use crate::room::Room;
 
 /// How long anything may take that a test waits for. It says that something hangs, and nothing of how
 /// fast it should be: machines of CI are slow at times.
-pub const DEADLINE: Duration = Duration::from_secs(300);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The host's address, and that of the world beyond it, which knows no way to what is behind the host.
-pub const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-pub const WORLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub(crate) const WORLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 
 /// Rooms are dropped before the directory.
-pub struct Machine {
+pub(crate) struct Machine {
     pub host: Room,
     world: Room,
     pub directory: TempDir,
 }
 
 impl Machine {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         for (program, package) in [
             ("dockerd", "docker.io"),
             ("docker", "docker-cli"),
@@ -75,7 +75,7 @@ impl Machine {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -104,7 +104,7 @@ impl Machine {
     }
 
     /// A server in the world that says `hello <peer's address>` to its first client.
-    pub fn world_server(&self) -> SocketAddr {
+    pub(crate) fn world_server(&self) -> SocketAddr {
         let listener = self
             .world
             .run(|| TcpListener::bind((WORLD, 0)).expect("a free port"));
@@ -119,7 +119,7 @@ impl Machine {
     }
 
     /// A plain dockerd on the host, as an administrator's would be.
-    pub fn system_engine(&self) -> Docker {
+    pub(crate) fn system_engine(&self) -> Docker {
         let (root, socket) = (self.path("system"), self.path("system.sock"));
         let log = fs::File::create(self.path("system.log")).expect("made");
         let arguments = [
@@ -156,7 +156,7 @@ impl Machine {
     }
 
     /// The docker command against `engine`.
-    pub fn docker(&self, socket: &Path) -> Docker {
+    pub(crate) fn docker(&self, socket: &Path) -> Docker {
         Docker {
             socket: socket.to_owned(),
             config: self.path("docker-config"),
@@ -165,7 +165,7 @@ impl Machine {
     }
 
     /// What an administrator sees of the host's network. Counters and times are left out.
-    pub fn host_network(&self) -> String {
+    pub(crate) fn host_network(&self) -> String {
         self.host.run(|| {
             let rules = stdout(&run("iptables-save", &[]));
             let rules = rules.lines().filter(|line| !line.starts_with('#'));
@@ -200,14 +200,14 @@ impl Drop for Machine {
 }
 
 /// The docker command against one engine; ends the engine if it owns it.
-pub struct Docker {
+pub(crate) struct Docker {
     pub socket: PathBuf,
     config: PathBuf,
     child: Option<std::process::Child>,
 }
 
 impl Docker {
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.env("DOCKER_HOST", format!("unix://{}", self.socket.display()));
         command
@@ -217,7 +217,7 @@ impl Docker {
         command
     }
 
-    pub fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         self.command()
             .args(arguments)
             .output()
@@ -225,12 +225,12 @@ impl Docker {
     }
 
     /// Runs a command that must succeed; answers both of its outputs.
-    pub fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         said(&self.output(arguments), arguments)
     }
 
     /// Builds `context`; answers what was said.
-    pub fn build(&self, context: &Path, buildkit: bool, tag: &str, more: &[&str]) -> String {
+    pub(crate) fn build(&self, context: &Path, buildkit: bool, tag: &str, more: &[&str]) -> String {
         let context = context.display().to_string();
         let mut command = self.command();
         command
@@ -258,7 +258,7 @@ impl Drop for Docker {
 }
 
 /// Stops a process and waits until each of its threads stands still.
-pub fn freeze(pid: u32) {
+pub(crate) fn freeze(pid: u32) {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     kill_process(process.expect("a pid"), Signal::STOP).expect("it runs");
     let moves = |task: std::io::Result<fs::DirEntry>| {
@@ -276,7 +276,7 @@ pub fn freeze(pid: u32) {
 }
 
 /// A context with busybox and `dockerfile`, whose steps may run `/busybox`.
-pub fn context(directory: &Path, dockerfile: &str) -> PathBuf {
+pub(crate) fn context(directory: &Path, dockerfile: &str) -> PathBuf {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"]
         .map(Path::new)
         .into_iter()
@@ -290,7 +290,7 @@ pub fn context(directory: &Path, dockerfile: &str) -> PathBuf {
     context
 }
 
-pub fn run(program: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -298,7 +298,7 @@ pub fn run(program: &str, arguments: &[&str]) -> Output {
         .expect("it starts")
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

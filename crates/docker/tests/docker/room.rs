@@ -12,7 +12,7 @@ use rustix::thread::{UnshareFlags, gettid};
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Ends its thread when dropped, and with it everything bound to that thread.
-pub struct Room {
+pub(crate) struct Room {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     tid: Pid,
@@ -20,7 +20,7 @@ pub struct Room {
 
 impl Room {
     /// A thread with a mount namespace, and with a network namespace if `net`.
-    pub fn new(net: bool) -> Self {
+    pub(crate) fn new(net: bool) -> Self {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, tid) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -49,12 +49,12 @@ impl Room {
         }
     }
 
-    pub fn tid(&self) -> Pid {
+    pub(crate) fn tid(&self) -> Pid {
         self.tid
     }
 
     /// Runs `job` on the thread and waits for it; a panic there is a panic here.
-    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = mpsc::channel::<Result<T, Box<dyn Any + Send>>>();
         let job = move || {
             // The other side waits for exactly this.

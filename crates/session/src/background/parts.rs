@@ -29,7 +29,7 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// What is to be brought up.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(super) struct Plan {
     /// The shape of the engine.
     pub choice: Choice,
     /// Its programs.
@@ -41,7 +41,7 @@ pub struct Plan {
 }
 
 /// Why the parts could not be brought up.
-pub struct Trouble {
+pub(super) struct Trouble {
     /// What happened.
     pub failure: SessionError,
     /// Whether another volume would have met the same.
@@ -49,7 +49,7 @@ pub struct Trouble {
 }
 
 /// What is up. Fields that are taken are `None` only while going down.
-pub struct Parts {
+pub(super) struct Parts {
     room: Option<Arc<Room>>,
     place: Place,
     record: Record,
@@ -59,7 +59,7 @@ pub struct Parts {
 
 impl Parts {
     /// Brings everything up, or nothing.
-    pub async fn bring_up(
+    pub(super) async fn bring_up(
         plan: &Plan,
         place: &Place,
         source: Arc<Source>,
@@ -171,34 +171,37 @@ impl Parts {
     }
 
     /// Runs a job on the room's thread.
-    pub async fn in_room<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(super) async fn in_room<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         let room = Arc::clone(self.room());
         let ran = tokio::task::spawn_blocking(move || room.run(job)).await;
         ran.expect("a job in the room does not panic")
     }
 
     /// The volume.
-    pub fn volume(&self) -> &Volume {
+    pub(super) fn volume(&self) -> &Volume {
         self.volume.as_ref().expect("it is open until it is taken")
     }
 
     /// The volume, to close it.
-    pub fn take_volume(&mut self) -> Volume {
+    pub(super) fn take_volume(&mut self) -> Volume {
         self.volume.take().expect("it is taken once")
     }
 
     /// The engine.
-    pub fn engine(&mut self) -> &mut Engine {
+    pub(super) fn engine(&mut self) -> &mut Engine {
         self.engine.as_mut().expect("it runs until it is taken")
     }
 
     /// The engine, to stop it.
-    pub fn take_engine(&mut self) -> Engine {
+    pub(super) fn take_engine(&mut self) -> Engine {
         self.engine.take().expect("it is taken once")
     }
 
     /// What the engine says of itself.
-    pub fn engine_facts(&self) -> EngineFacts {
+    pub(super) fn engine_facts(&self) -> EngineFacts {
         self.engine
             .as_ref()
             .expect("it runs until it is taken")
@@ -214,7 +217,7 @@ impl Parts {
     }
 
     /// Gives the machine back what was taken from it. The engine and the volume are gone by now.
-    pub async fn give_back(&mut self) -> Result<()> {
+    pub(super) async fn give_back(&mut self) -> Result<()> {
         self.room = None;
         let record = self.record.clone();
         let place = self.place.clone();
@@ -223,7 +226,7 @@ impl Parts {
     }
 
     /// Takes down what is up, to save nothing.
-    pub async fn abandon(mut self) {
+    pub(super) async fn abandon(mut self) {
         drop(self.engine.take());
         if let Some(volume) = self.volume.take() {
             let device = volume.opened().device;

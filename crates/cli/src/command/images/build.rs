@@ -51,7 +51,7 @@ struct Came {
 }
 
 /// Restores, builds, saves. The exit code is that of `docker build`.
-pub fn run(verb: &BuildVerb, report: &Report) -> Done {
+pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = How {
         strict: verb.manner.strict,

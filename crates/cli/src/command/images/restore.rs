@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::survey::planned;
 
 /// Restores; trouble with the cache is a warning.
-pub fn run(verb: &Restore, report: &Report) -> Done {
+pub(crate) fn run(verb: &Restore, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;

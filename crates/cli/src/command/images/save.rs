@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::survey::planned;
 
 /// Saves; trouble with the store is a warning.
-pub fn run(verb: &Save, report: &Report) -> Done {
+pub(crate) fn run(verb: &Save, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
