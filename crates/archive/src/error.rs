@@ -8,7 +8,7 @@ use larder_docker::streams::StreamError;
 use larder_local::people::Blame;
 use larder_store::StoreError;
 
-use crate::build::arguments::ArgumentsError;
+use crate::builder::arguments::ArgumentsError;
 use crate::document::DocumentError;
 
 /// Why nothing was restored or saved, or cannot be. Its text names the value at fault and the cure.

@@ -15,7 +15,7 @@ use larder_model::archive::Archive;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, ArchiveWriter, Objects};
 
-use crate::build::stages;
+use crate::builder::stages;
 use crate::{ArchiveError, Result};
 
 /// Longer configurations are not looked into: `BuildKit`'s own bound for a cache's records is 1 MiB.

@@ -2,11 +2,11 @@
 //! can be put.
 //!
 //! [`Job`] is the engine, the store and the lineage of one command; [`restore`] and [`save`] are the two
-//! ways. [`document`] is what an archive holds; [`build`] is about `docker build`: who builds, its
+//! ways. [`document`] is what an archive holds; [`builder`] is about `docker build`: who builds, its
 //! arguments, the images of its stages.
 
-pub mod build;
 mod build_cache;
+pub mod builder;
 pub mod document;
 mod error;
 mod export;

@@ -18,7 +18,7 @@ use larder_store::{ArchiveFacts, ArchiveWriter, Objects};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::build::stages;
+use crate::builder::stages;
 use crate::document::{CacheFolder, Document, Sources};
 use crate::export::Export;
 use crate::find::{self, Usable};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use comfy_table::Table;
-use larder_archive::build::builder::{self, Builder, Docker, Strategy};
+use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::{ArchiveError, job};
 use larder_docker::About;
 use larder_engine::program;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use larder_archive::build::builder::BuildChoice;
+use larder_archive::builder::BuildChoice;
 use larder_docker as api;
 
 use super::Environment;

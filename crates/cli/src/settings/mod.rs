@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use larder_archive::build::builder::BuildChoice;
+use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
 use larder_docker as api;
 use larder_model::ladder::Descent;

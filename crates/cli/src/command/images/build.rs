@@ -9,9 +9,9 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use larder_archive::build::arguments::Arguments;
-use larder_archive::build::builder::{self, Builder, Docker, Strategy};
-use larder_archive::build::stages::{self, StageImage};
+use larder_archive::builder::arguments::Arguments;
+use larder_archive::builder::stages::{self, StageImage};
+use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::document::Sources;
 use larder_archive::leaks::{self, Leak};
 use larder_archive::note::{self, JobNote};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use larder_archive::build::builder::{self, Docker};
+use larder_archive::builder::{self, Docker};
 use larder_archive::restore::{self, Outcome, Restored, Wanted};
 use larder_archive::{Job, note};
 use larder_local::people::Voice as _;

@@ -1,5 +1,9 @@
-//! Who builds, and how that builder finds restored steps. `docs/ENGINES.md` has the measurements
+//! Who runs the steps of `docker build`, and how that builder finds restored ones; the command's
+//! [`arguments`], and the images that its [`stages`] get. `docs/ENGINES.md` has the measurements
 //! behind this table.
+
+pub mod arguments;
+pub mod stages;
 
 use std::ffi::OsStr;
 use std::fmt;
