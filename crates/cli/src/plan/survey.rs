@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use larder_model::diff::{Diff, diff};
-use larder_model::key::Key;
 use larder_model::plan::Plan;
+use larder_model::plan::diff::{Diff, diff};
+use larder_model::plan::key::Key;
 
 use super::draft::Draft;
 use super::fault::Fault;

@@ -30,9 +30,9 @@ use super::runs::Runs;
 use super::split::Stream;
 use super::weave::Weaver;
 use crate::digest::{ChunkId, PackId};
-use crate::frame::ChunkFrame;
-use crate::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
-use crate::wire::{FormatError, Reader, write_header};
+use crate::format::frame::ChunkFrame;
+use crate::format::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
+use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERRP";
 const VERSION: u16 = 1;
