@@ -318,9 +318,9 @@ impl<'e> Lexer<'_, 'e> {
             ));
         }
         self.depth += 1;
-        let value = self.substitution();
+        let substituted = self.substitution();
         self.depth -= 1;
-        let value = value?;
+        let value = substituted?;
         self.substituted_bytes += value.len();
         if self.substituted_bytes > SUBSTITUTED_MAX_BYTES {
             return Err(format!(

@@ -181,14 +181,14 @@ impl Part {
         let [packs, frames, meta, content] =
             ["packs", "frames", "meta chunks", "content chunks"].map(|field| from.u32(field));
         let (meta, content) = (meta? as usize, content? as usize);
-        let runs = from.u32("runs")?;
-        if runs > PART_RUNS_MAX {
-            return Err(from.invalid(format!("{runs} runs")));
+        let run_count = from.u32("runs")?;
+        if run_count > PART_RUNS_MAX {
+            return Err(from.invalid(format!("{run_count} runs")));
         }
         let packs = read_ids(&mut from, "pack id", packs? as usize)?;
         let frames = read_frames(&mut from, &packs, frames? as usize)?;
         let mut chunks = read_chunks(&mut from, &frames, meta + content)?;
-        let runs = Runs::decode(&mut from, runs, PART_BLOB_BYTES)?;
+        let runs = Runs::decode(&mut from, run_count, PART_BLOB_BYTES)?;
         if runs.total() == 0 {
             return Err(from.invalid("it rebuilds nothing"));
         }
