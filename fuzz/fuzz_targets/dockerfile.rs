@@ -4,7 +4,7 @@
 #![no_main]
 
 use larder_model::dockerfile::{BuildOptions, parse};
-use larder_model::key::Key;
+use larder_model::plan::key::Key;
 use larder_model::plan::Plan;
 use libfuzzer_sys::fuzz_target;
 

@@ -9,9 +9,9 @@ use larder_builds::{Build, Draft, Fault, NamedPlan, Surroundings, read_input};
 use larder_engine::program;
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
-use larder_model::diff::{Diff, diff};
-use larder_model::key::Key;
 use larder_model::plan::Plan;
+use larder_model::plan::diff::{Diff, diff};
+use larder_model::plan::key::Key;
 
 use crate::args;
 use crate::exit::Failure;

@@ -2,8 +2,8 @@
 
 use divan::counter::BytesCount;
 use larder_model::dockerfile::{BuildOptions, parse};
-use larder_model::key::Key;
 use larder_model::plan::Plan;
+use larder_model::plan::key::Key;
 
 fn main() {
     divan::main();

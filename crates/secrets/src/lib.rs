@@ -151,8 +151,8 @@ pub fn scan_step(created_by: &str) -> Vec<Finding> {
         let carrier = piece.map_or(Carrier::Text, |piece| piece.carrier.clone());
         Finding::new(created_by, hit, carrier)
     });
-    let copied = copied_credentials(created_by).into_iter();
-    let copied = copied.map(|(file, span)| Finding {
+    let files = copied_credentials(created_by).into_iter();
+    let copied = files.map(|(file, span)| Finding {
         rule: &COPIED,
         shown: file.to_owned(),
         carrier: Carrier::File(file),
@@ -189,9 +189,11 @@ fn printable(name: &str) -> String {
 /// The public beginning of a secret, and how long all of it is.
 fn shown(start: &str, whole: &str, secret: &str) -> String {
     let length = whole.chars().count();
-    let start: String = start.chars().take(START_MAX_CHARS).collect();
-    let start = if shares(&start, secret) { "" } else { &start };
-    format!("{start}… ({length} characters)")
+    let public: String = start.chars().take(START_MAX_CHARS).collect();
+    if shares(&public, secret) {
+        return format!("… ({length} characters)");
+    }
+    format!("{public}… ({length} characters)")
 }
 
 /// Whether a text that is shown would tell a part of a secret.

@@ -61,11 +61,14 @@ pub(super) fn is_sensitive(name: &str) -> bool {
     while words.len() > 1 && words.last().is_some_and(|word| is_quality(word)) {
         words.pop();
     }
-    let last = words.last().copied().unwrap_or_default();
-    let last = last.trim_end_matches(|c: char| c.is_ascii_digit());
-    let flat: String = words.concat();
-    let flat = flat.trim_end_matches(|c: char| c.is_ascii_digit());
+    let whole = words.concat();
+    let last = without_number(words.last().copied().unwrap_or_default());
+    let flat = without_number(&whole);
     WORDS.contains(&last) || ENDINGS.iter().any(|ending| flat.ends_with(ending))
+}
+
+fn without_number(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 fn is_quality(word: &str) -> bool {

@@ -13,8 +13,8 @@ const FOUND_MAX: usize = 100;
 
 /// All rules, those that know most first, each with its pattern once it was needed.
 static RULES: LazyLock<Vec<(&'static Rule, OnceLock<Regex>)>> = LazyLock::new(|| {
-    let rules = tokens::TOKENS.iter().chain(shapes::SHAPES);
-    let rules = rules.chain([&shapes::BY_NAME]);
+    let by_form = tokens::TOKENS.iter().chain(shapes::SHAPES);
+    let rules = by_form.chain([&shapes::BY_NAME]);
     rules.map(|rule| (rule, OnceLock::new())).collect()
 });
 

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use larder_model::dockerfile::{BuildOptions, parse};
-use larder_model::key::Key;
 use larder_model::plan::Plan;
+use larder_model::plan::key::Key;
 
 use crate::rebuild;
 

@@ -1,11 +1,11 @@
 //! Plans, keys and differences: what changes a key, what does not, and what is said about it.
 
-use larder_model::diff::diff;
 use larder_model::dockerfile::{BuildOptions, NamedContext, Platform, parse};
 use larder_model::fingerprint::Fingerprint;
 use larder_model::identity::{BaseIdentity, InheritedConfig};
-use larder_model::key::Key;
 use larder_model::plan::Plan;
+use larder_model::plan::diff::diff;
+use larder_model::plan::key::Key;
 use larder_model::reference::ImageReference;
 
 fn identity(chain: &str) -> BaseIdentity {
@@ -296,6 +296,14 @@ fn a_plan_reads_back_from_json_and_shows_no_value() {
     assert_eq!(Key::of(&read), Key::of(&plan));
     assert!(!json.contains("s3cret"), "{json}");
     assert!(!format!("{plan:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_plan_of_another_version_is_not_read() {
+    let mut json = serde_json::to_value(build(FILE).plan()).expect("a plan can be written");
+    json["version"] = 2.into();
+    let error = serde_json::from_value::<Plan>(json).expect_err("another version");
+    assert!(error.to_string().contains("version 2"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What holds for any Dockerfile and any reference.
 
 use larder_model::dockerfile::{BuildOptions, Platform, parse};
-use larder_model::key::Key;
 use larder_model::plan::Plan;
+use larder_model::plan::key::Key;
 use larder_model::reference::ImageReference;
 use proptest::prelude::*;
 

@@ -87,8 +87,9 @@ impl<'a> Graph<'a> {
     }
 
     fn add_stage(&mut self, index: usize, section: &Section) -> Result<(), DockerfileError> {
-        let state = self.new_state(index, section);
-        let state = state.map_err(|fault| fault.at(&self.file.source, section.span))?;
+        let state = self
+            .new_state(index, section)
+            .map_err(|fault| fault.at(&self.file.source, section.span))?;
         self.states.push(state);
         if let Some(name) = &section.from.name {
             self.by_name.insert(name.clone(), index);
@@ -148,8 +149,9 @@ impl<'a> Graph<'a> {
 
     /// Replaces the global arguments in a word of a `FROM`; also says which these are.
     fn expand(&self, word: &str) -> Result<(String, Vec<String>), Fault> {
-        let expansion = Options::new(self.file.escape).expand(word, &self.globals);
-        let expansion = expansion.map_err(|reason| Fault::new(word, reason))?;
+        let expansion = Options::new(self.file.escape)
+            .expand(word, &self.globals)
+            .map_err(|reason| Fault::new(word, reason))?;
         Ok((expansion.text, expansion.names))
     }
 
@@ -164,13 +166,14 @@ impl<'a> Graph<'a> {
         };
         self.stage_named(name).ok_or_else(|| {
             let known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
-            let fault = Fault::new(name, format!("target stage {name:?} could not be found"));
-            let fault = if known.is_empty() {
-                fault.hint("no stage has a name; write FROM image AS name")
+            let hint = if known.is_empty() {
+                "no stage has a name; write FROM image AS name".to_owned()
             } else {
-                fault.hint(format!("stages are: {}", known.join(", ")))
+                format!("stages are: {}", known.join(", "))
             };
-            fault.at(&self.file.source, Span::default())
+            Fault::new(name, format!("target stage {name:?} could not be found"))
+                .hint(hint)
+                .at(&self.file.source, Span::default())
         })
     }
 
@@ -244,10 +247,11 @@ impl<'a> Graph<'a> {
         match &instruction.kind {
             Kind::Copy(copy) => {
                 if let Some(from) = &copy.from {
-                    let found = self.copy_source(from);
-                    let found = found.map_err(|fault| fault.at(&self.file.source, span))?;
+                    let stage = self
+                        .copied_stage(from)
+                        .map_err(|fault| fault.at(&self.file.source, span))?;
                     sources.push(
-                        found.unwrap_or_else(|| self.add_image(owner, UseKind::Copy, from, span)),
+                        stage.unwrap_or_else(|| self.add_image(owner, UseKind::Copy, from, span)),
                     );
                 }
             }
@@ -271,7 +275,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The stage that a `--from` names by number or name; `None` if it is an image.
-    fn copy_source(&self, from: &str) -> Result<Option<usize>, Fault> {
+    fn copied_stage(&self, from: &str) -> Result<Option<usize>, Fault> {
         let expanded = Options::new(self.file.escape).expand(from, &Empty);
         if expanded.map_err(|reason| Fault::new(from, reason))?.text != from {
             return Err(

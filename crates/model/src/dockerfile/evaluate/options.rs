@@ -83,8 +83,8 @@ fn context_name(name: &str) -> String {
         Ok(reference) => reference.familiar(),
         Err(_) => name.to_owned(),
     };
-    let familiar = familiar.strip_suffix(":latest").unwrap_or(&familiar);
-    format!("{familiar}{platform}")
+    let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+    format!("{short}{platform}")
 }
 
 /// What a named context is.

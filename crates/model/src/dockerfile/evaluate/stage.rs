@@ -293,8 +293,9 @@ impl Checker<'_, '_> {
     /// `CopyCommand.Expand`, `dispatchCopy`.
     fn check_copy(&self, scope: &Scope, copy: &Copy, add: bool) -> Result<(), Fault> {
         self.known_option(scope, copy.chown.as_ref())?;
-        let chmod = self.known_option(scope, copy.chmod.as_ref())?;
-        let chmod = chmod.unwrap_or_default();
+        let chmod = self
+            .known_option(scope, copy.chmod.as_ref())?
+            .unwrap_or_default();
         let checksum = self.known_option(scope, copy.checksum.as_ref())?;
         let mut sources = Vec::new();
         for word in &copy.sources {

@@ -278,8 +278,10 @@ fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
 fn run(mut node: Node) -> Result<Run, Fault> {
     let flags = Flags::parse(&node.flags, RUN_FLAGS)?;
     let mounts = flags.values("mount");
-    let mount_sources = mounts.iter().map(|value| mount::source(value));
-    let mount_sources = mount_sources.collect::<Result<_, _>>()?;
+    let mount_sources = mounts
+        .iter()
+        .map(|value| mount::source(value))
+        .collect::<Result<_, _>>()?;
     let network = flags.value("network").unwrap_or("default").to_owned();
     if !matches!(network.as_str(), "default" | "none" | "host") {
         let message = format!("invalid network mode {network:?}");

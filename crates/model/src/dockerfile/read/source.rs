@@ -25,8 +25,8 @@ pub(crate) fn classify(text: &str, known_git: bool) -> Result<Source<'_>, Fault>
     let Some(repository) = Repository::parse(text, known_git) else {
         return Ok(if http { Source::Http } else { Source::Local });
     };
-    let parameters = repository.parameters();
-    let parameters = parameters
+    let parameters = repository
+        .parameters()
         .map_err(|reason| Fault::new(text, format!("invalid Git URL {text:?}: {reason}")))?;
     Ok(if repository.looks_local {
         Source::Local
@@ -85,9 +85,11 @@ impl<'a> Repository<'a> {
                         "" => Some(true),
                         value => go::parse_bool(value),
                     };
-                    let flag = flag.ok_or_else(|| format!("invalid {key} value: {value:?}"))?;
+                    if flag.is_none() {
+                        return Err(format!("invalid {key} value: {value:?}"));
+                    }
                     if key == "keep-git-dir" {
-                        found.keep_git_dir = Some(flag);
+                        found.keep_git_dir = flag;
                     }
                 }
                 _ if value.is_empty() => return Err(format!("query {key:?} has no value")),

@@ -120,8 +120,8 @@ pub(super) fn json_strings(text: &str) -> Result<Option<Vec<String>>, Fault> {
     if !text.starts_with('[') {
         return Ok(None);
     }
-    let text = without_lone_surrogates(text);
-    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(&text) else {
+    let json = without_lone_surrogates(text);
+    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(&json) else {
         return Ok(None);
     };
     let strings = values.into_iter().map(|value| match value {

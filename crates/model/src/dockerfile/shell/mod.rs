@@ -6,10 +6,13 @@
 
 mod pattern;
 
-use crate::limits::SUBSTITUTED_MAX_BYTES;
-
 /// How deep substitutions may stand in one another. `BuildKit` has no limit; people use two.
 const MAX_DEPTH: u32 = 100;
+
+/// Most bytes that the substitutions of one Dockerfile word may make. `BuildKit` has no bound; twenty
+/// lines of `ARG A=$A$A` would fill a machine. A command's variable is at most 128 KiB on Linux
+/// (`MAX_ARG_STRLEN`), so real ones are far below.
+const SUBSTITUTED_MAX_BYTES: usize = 1 << 20;
 
 /// What a variable is at some point of a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,9 +318,9 @@ impl<'e> Lexer<'_, 'e> {
             ));
         }
         self.depth += 1;
-        let value = self.substitution();
+        let substituted = self.substitution();
         self.depth -= 1;
-        let value = value?;
+        let value = substituted?;
         self.substituted_bytes += value.len();
         if self.substituted_bytes > SUBSTITUTED_MAX_BYTES {
             return Err(format!(

@@ -3,7 +3,11 @@
 //! `*` is any text, `?` any one character, `\*`, `\?` and `\\` the character itself
 //! (lex.go `convertShellPatternToRegex`, which has no bracket expressions).
 
-use crate::limits::{PATTERN_MAX_BYTES, SUBSTITUTED_MAX_BYTES};
+use super::SUBSTITUTED_MAX_BYTES;
+
+/// Most bytes of a pattern in a substitution, and of the value it is matched against: matching takes
+/// time that grows with both.
+const PATTERN_MAX_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {

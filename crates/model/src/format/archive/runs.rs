@@ -1,7 +1,7 @@
 //! Run lengths: which stretches of a blob came from which stream, and the blob put together again.
 
 use super::split::Stream;
-use crate::wire::{FormatError, Reader, write_varint};
+use crate::format::wire::{FormatError, Reader, write_varint};
 
 /// Stretches of a blob, in order, that belong to meta and to content in turn; meta comes first,
 /// perhaps with no bytes.

@@ -2,16 +2,16 @@
 //!
 //! # Data format
 //!
-//! A [document](crate::document) below `archives`, with the fields of [`Archive`].
+//! A [document](crate::format::document) below `archives`, with the fields of [`Archive`].
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::Kind;
 use crate::digest::{ArchiveId, PartId, RecipesId};
-use crate::document::{Document, EngineRecord, Header};
-use crate::limits::{
+use crate::format::address::Kind;
+use crate::format::document::{Document, EngineRecord, Header};
+use crate::format::limits::{
     ARCHIVE_BLOBS_MAX, ARCHIVE_MAX_BYTES, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, PART_BLOB_BYTES,
     PART_STORED_MAX_BYTES,
 };

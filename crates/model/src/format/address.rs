@@ -20,7 +20,7 @@ use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
 use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId, SnapshotId};
-use crate::limits::NAME_MAX_BYTES;
+use crate::format::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
 /// Version of the whole tree.

@@ -1,11 +1,11 @@
-//! Documents: the JSON objects that jobs find by lineage, [`Snapshot`](crate::snapshot::Snapshot)s
-//! and [`Archive`](crate::archive::Archive)s.
+//! Documents: the JSON objects that jobs find by lineage, [`Snapshot`](crate::format::snapshot::Snapshot)s
+//! and [`Archive`](crate::format::archive::Archive)s.
 //!
 //! # Data format
 //!
 //! A JSON object in UTF-8 and a line feed, stored at
 //! `<kind>/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json`, where the id is the BLAKE3
-//! digest of exactly these bytes and the time is that of [`crate::address::document`]. Fields that a
+//! digest of exactly these bytes and the time is that of [`crate::format::address::document`]. Fields that a
 //! reader does not know are ignored; a change of meaning is a new `format`.
 
 use std::fmt::{Debug, Display};
@@ -15,10 +15,10 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::address::Kind;
 use crate::digest::DigestError;
+use crate::format::address::Kind;
+use crate::format::wire::FormatError;
 use crate::lineage::Lineage;
-use crate::wire::FormatError;
 
 /// The engine that wrote what a document describes. An older one must not open a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +129,6 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
 
     /// Where the object is.
     fn path(&self, id: Self::Id) -> String {
-        crate::address::document(Self::KIND, self.lineage(), self.created_ms(), id)
+        crate::format::address::document(Self::KIND, self.lineage(), self.created_ms(), id)
     }
 }

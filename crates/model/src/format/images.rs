@@ -17,8 +17,8 @@
 //! Stored at `images/<project>/<time>-<id>`, where the id is the BLAKE3 digest of the bytes.
 
 use crate::digest::ImagesId;
-use crate::limits::{IMAGE_DOCUMENTS_MAX, IMAGES_MAX, IMAGES_MAX_BYTES};
-use crate::wire::{FormatError, Reader, write_header};
+use crate::format::limits::{IMAGE_DOCUMENTS_MAX, IMAGES_MAX, IMAGES_MAX_BYTES};
+use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERIM";
 const VERSION: u16 = 1;

@@ -11,8 +11,8 @@
 //! Stored at `hot/<id>`, where the id is the BLAKE3 digest of the bytes.
 
 use crate::digest::HotListId;
-use crate::limits::{HOT_LIST_MAX_BLOCKS, HOT_LIST_MAX_BYTES};
-use crate::wire::{FormatError, Reader, write_header, write_varint};
+use crate::format::limits::{HOT_LIST_MAX_BLOCKS, HOT_LIST_MAX_BYTES};
+use crate::format::wire::{FormatError, Reader, write_header, write_varint};
 
 const MAGIC: [u8; 8] = *b"LARDERHL";
 const VERSION: u16 = 1;

@@ -14,10 +14,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::digest::{LeafId, LeavesId, MapId};
-use crate::limits::{
+use crate::format::limits::{
     BLOCK_BYTES, LEAF_BLOCKS, LEAF_MAX_BYTES, LEAVES_MAX_BYTES, MAP_MAX_BYTES, VOLUME_MAX_BYTES,
 };
-use crate::wire::{FormatError, Reader, write_header};
+use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERMP";
 const VERSION: u16 = 1;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::digest::{BlockId, PackId};
-use crate::limits::{FRAME_BLOCKS, FRAME_CONTENT_BYTES, FRAME_STORED_MAX_BYTES};
+use crate::format::limits::{FRAME_BLOCKS, FRAME_CONTENT_BYTES, FRAME_STORED_MAX_BYTES};
 
 /// Where a frame rests: a range of bytes in a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

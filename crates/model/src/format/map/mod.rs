@@ -11,7 +11,7 @@ mod root;
 pub use leaf::Leaf;
 pub use root::{LeafRef, MapRoot};
 
-use crate::limits::LEAF_BLOCKS;
+use crate::format::limits::LEAF_BLOCKS;
 
 /// The leaf that covers a block, and the block's place in it.
 pub fn leaf_of(block: u64) -> (u32, usize) {

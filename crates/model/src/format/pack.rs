@@ -21,9 +21,9 @@
 //! need the index; it is there so that a pack explains itself to verification and repair.
 
 use crate::digest::{BlockId, ChunkId, PackId};
-use crate::frame::{ChunkFrame, FrameRef};
-use crate::limits::PACK_MAX_BYTES;
-use crate::wire::write_header;
+use crate::format::frame::{ChunkFrame, FrameRef};
+use crate::format::limits::PACK_MAX_BYTES;
+use crate::format::wire::write_header;
 
 const MAGIC: [u8; 8] = *b"LARDERPK";
 const VERSION: u16 = 1;
@@ -209,7 +209,7 @@ impl ChunkPackBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{FormatError, Reader};
+    use crate::format::wire::{FormatError, Reader};
 
     const HEADER_BYTES: usize = 12;
     const TRAILER_BYTES: usize = 20;

@@ -30,9 +30,9 @@ use super::runs::Runs;
 use super::split::Stream;
 use super::weave::Weaver;
 use crate::digest::{ChunkId, PackId};
-use crate::frame::ChunkFrame;
-use crate::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
-use crate::wire::{FormatError, Reader, write_header};
+use crate::format::frame::ChunkFrame;
+use crate::format::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
+use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERRP";
 const VERSION: u16 = 1;
@@ -181,14 +181,14 @@ impl Part {
         let [packs, frames, meta, content] =
             ["packs", "frames", "meta chunks", "content chunks"].map(|field| from.u32(field));
         let (meta, content) = (meta? as usize, content? as usize);
-        let runs = from.u32("runs")?;
-        if runs > PART_RUNS_MAX {
-            return Err(from.invalid(format!("{runs} runs")));
+        let run_count = from.u32("runs")?;
+        if run_count > PART_RUNS_MAX {
+            return Err(from.invalid(format!("{run_count} runs")));
         }
         let packs = read_ids(&mut from, "pack id", packs? as usize)?;
         let frames = read_frames(&mut from, &packs, frames? as usize)?;
         let mut chunks = read_chunks(&mut from, &frames, meta + content)?;
-        let runs = Runs::decode(&mut from, runs, PART_BLOB_BYTES)?;
+        let runs = Runs::decode(&mut from, run_count, PART_BLOB_BYTES)?;
         if runs.total() == 0 {
             return Err(from.invalid("it rebuilds nothing"));
         }

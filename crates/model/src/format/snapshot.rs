@@ -2,15 +2,15 @@
 //!
 //! # Data format
 //!
-//! A [document](crate::document) below `snapshots`, with the fields of [`Snapshot`].
+//! A [document](crate::format::document) below `snapshots`, with the fields of [`Snapshot`].
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::Kind;
 use crate::digest::{HotListId, MapId, SnapshotId};
-pub use crate::document::EngineRecord;
-use crate::document::{Document, Header};
-use crate::limits::SNAPSHOT_MAX_BYTES;
+use crate::format::address::Kind;
+pub use crate::format::document::EngineRecord;
+use crate::format::document::{Document, Header};
+use crate::format::limits::SNAPSHOT_MAX_BYTES;
 use crate::lineage::Lineage;
 
 /// The format that this program writes and reads.

@@ -3,9 +3,13 @@
 //! A plan is kept with each snapshot and compared with the next job's. It holds no secret: the
 //! values of build arguments and the contents of files are in it as fingerprints only.
 
+pub mod diff;
+pub mod key;
+
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dockerfile::{
     BaseImage, Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Stage, Step,
@@ -21,7 +25,8 @@ const PLAN_VERSION: u32 = 1;
 /// What a build depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The version of this JSON form, 1.
+    /// The version of this JSON form, 1. A plan of another version is not read.
+    #[serde(deserialize_with = "known_version")]
     pub version: u32,
     /// The platform that is built for.
     pub platform: Platform,
@@ -84,6 +89,15 @@ pub struct PlannedStage {
     pub arguments: BTreeMap<String, Fingerprint>,
     /// Its instructions.
     pub steps: Vec<Step>,
+}
+
+fn known_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    match u32::deserialize(from)? {
+        PLAN_VERSION => Ok(PLAN_VERSION),
+        other => Err(D::Error::custom(format_args!(
+            "a plan of version {other}; this program knows {PLAN_VERSION}"
+        ))),
+    }
 }
 
 impl Plan {

@@ -2,7 +2,7 @@
 //!
 //! A blob is a byte string of any size that is rebuilt bit for bit. It is split into two streams
 //! ([`split`]), each is cut into chunks by content ([`chunk`]), and chunks that the store does not
-//! have yet are put into frames of chunk packs ([`crate::pack`]). A **recipe** says how the blob is
+//! have yet are put into frames of chunk packs ([`crate::format::pack`]). A **recipe** says how the blob is
 //! rebuilt, in [`Part`]s of a bounded stretch each. The [`Archive`] names all of it and is written
 //! last.
 //!

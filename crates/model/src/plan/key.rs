@@ -194,8 +194,10 @@ struct StageMaterial<'a> {
 impl<'a> StageMaterial<'a> {
     fn of(plan: &'a Plan, stage: &'a PlannedStage) -> Self {
         let steps = stage.steps.iter().map(|step| {
-            let sources = step.sources.iter();
-            let sources = sources.map(|source| OriginMaterial::of(plan, source));
+            let sources = step
+                .sources
+                .iter()
+                .map(|source| OriginMaterial::of(plan, source));
             (step.text.as_str(), sources.collect())
         });
         Self {

@@ -18,10 +18,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::digest::{BlockId, LeafId, PackId};
-use crate::frame::{BlockRef, FrameRef};
-use crate::limits::{LEAF_BLOCKS, LEAF_MAX_BYTES};
-use crate::pack::FrameSlot;
-use crate::wire::{FormatError, Reader, write_header};
+use crate::format::frame::{BlockRef, FrameRef};
+use crate::format::limits::{LEAF_BLOCKS, LEAF_MAX_BYTES};
+use crate::format::pack::FrameSlot;
+use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERLF";
 const VERSION: u16 = 1;

@@ -1,7 +1,7 @@
 //! Sizes and bounds, each with its unit in its name and its reason beside it.
 //!
 //! The sizes of blocks, frames, packs and leaves are part of the format: changing one means a new
-//! version in [`crate::address::FORMAT`]. Everything read from a store is untrusted, so each object
+//! version in [`crate::format::address::FORMAT`]. Everything read from a store is untrusted, so each object
 //! also has an upper bound that is checked before memory is reserved for it.
 
 /// Size of a block: the unit of the map, of dedupe, and of what counts as changed.
@@ -69,7 +69,7 @@ pub const HOT_LIST_MAX_BYTES: usize = HOT_LIST_MAX_BLOCKS * 5 + 64;
 
 /// A chunk of an archived blob has at least this many bytes, unless its stream ends.
 ///
-/// Chunks are cut by content, see [`crate::archive::chunk`].
+/// Chunks are cut by content, see [`crate::format::archive::chunk`].
 pub(crate) const CHUNK_MIN_BYTES: usize = 16 * 1024;
 
 /// What chunks have on average, about.
@@ -127,12 +127,3 @@ pub const IMAGES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Most bytes of a name (project, job, scope) before it is shortened to a digest in a path:
 /// object stores allow 1024 bytes for the whole key.
 pub const NAME_MAX_BYTES: usize = 120;
-
-/// Most bytes that the substitutions of one Dockerfile word may make. `BuildKit` has no bound; twenty
-/// lines of `ARG A=$A$A` would fill a machine. A command's variable is at most 128 KiB on Linux
-/// (`MAX_ARG_STRLEN`), so real ones are far below.
-pub(crate) const SUBSTITUTED_MAX_BYTES: usize = 1 << 20;
-
-/// Most bytes of a pattern in a substitution, and of the value it is matched against: matching takes
-/// time that grows with both.
-pub(crate) const PATTERN_MAX_BYTES: usize = 64 << 10;

@@ -12,7 +12,7 @@
 
 use std::sync::LazyLock;
 
-use crate::limits::{CHUNK_MAX_BYTES, CHUNK_MIN_BYTES, CHUNK_TARGET_BYTES};
+use crate::format::limits::{CHUNK_MAX_BYTES, CHUNK_MIN_BYTES, CHUNK_TARGET_BYTES};
 
 /// Bits that must be zero before the target size: two more than would give it.
 const STRICT_BITS: u32 = CHUNK_TARGET_BYTES.ilog2() + 2;

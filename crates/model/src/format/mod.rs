@@ -1,0 +1,18 @@
+//! What a store holds, byte for byte: `docs/FORMAT.md`, type by type.
+//!
+//! `wire` reads and writes numbers and headers, `limits` bounds everything. Blocks and chunks rest in
+//! `frame`s of a `pack`; a `map` says where the blocks of a volume are, an `archive` how blobs are
+//! rebuilt. `snapshot` and [`Archive`](archive::Archive) are the `document`s that jobs find by their
+//! `address`; `hot` and `images` are lists beside them.
+
+pub mod address;
+pub mod archive;
+pub mod document;
+pub mod frame;
+pub mod hot;
+pub mod images;
+pub mod limits;
+pub mod map;
+pub mod pack;
+pub mod snapshot;
+pub mod wire;
