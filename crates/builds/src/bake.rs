@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::describe::{Described, Description};
+use crate::describe::{Described, Description, or_empty};
 
 /// What is built if nothing is asked for.
 const DEFAULT: &str = "default";
@@ -12,15 +12,15 @@ const DEFAULT: &str = "default";
 /// Its answer, as far as it matters here: buildx `bake/bake.go`, `Group`, `Target`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Print {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     group: BTreeMap<String, Group>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     target: BTreeMap<String, Target>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Group {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     targets: Vec<String>,
 }
 
@@ -31,11 +31,11 @@ struct Target {
     dockerfile: Option<String>,
     dockerfile_inline: Option<String>,
     target: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     args: BTreeMap<String, Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     contexts: BTreeMap<String, Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     platforms: Vec<String>,
 }
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn groups_stand_for_their_targets() {
-        let text = r#"{"group":{"default":{"targets":["b","all"]},"all":{"targets":["a","all","loop"]},
+        let text = r#"{"group":{"default":{"targets":["b","all"]},"all":{"targets":["a","all","loop"]},"none":{"targets":null},
             "loop":{"targets":["all"]}},
             "target":{"a":{},"all":{},"b":{},"linked":{}}}"#;
         assert_eq!(describe(text, &[]).wanted, ["b", "a", "all", "linked"]);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use larder_model::dockerfile::{ImageConfigs, NamedContext};
 use larder_model::reference::ImageReference;
+use serde::{Deserialize, Deserializer};
 
 use crate::draft::Draft;
 use crate::fault::Fault;
@@ -44,6 +45,15 @@ pub(crate) struct Description {
     pub builds: Vec<Described>,
     /// Those that are built unless others are asked for; the rest is built where they need it.
     pub wanted: Vec<String>,
+}
+
+/// Reads a value that Go may write as null: an empty list or map that was never made.
+pub(crate) fn or_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Makes drafts of what a tool said.

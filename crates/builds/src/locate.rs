@@ -227,7 +227,8 @@ fn drafted(
     shown: &str,
 ) -> Result<Vec<Draft>, Fault> {
     if description.wanted.is_empty() {
-        let why = "none of its services or targets is built; name a Dockerfile with -f";
+        let why = "nothing of it is built by default; name a service or target with --only, or a \
+                   Dockerfile with -f";
         return Err(Fault::option(format!("{shown}: {why}")));
     }
     let drafter = Drafter {
