@@ -15,7 +15,7 @@ pub(crate) struct Print {
     #[serde(default, deserialize_with = "or_empty")]
     group: BTreeMap<String, Group>,
     #[serde(default, deserialize_with = "or_empty")]
-    target: BTreeMap<String, Target>,
+    target: BTreeMap<String, Printed>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,7 +26,7 @@ struct Group {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Target {
+struct Printed {
     context: Option<String>,
     dockerfile: Option<String>,
     dockerfile_inline: Option<String>,
@@ -42,18 +42,18 @@ struct Target {
 impl Print {
     /// Reads the answer. What looks like a template is escaped in it, because it is a bake file again
     /// (buildx `bake/bake.go`, `Target.MarshalJSON`).
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&text.replace("$${", "${").replace("%%{", "%{"))
     }
 
     /// Whether a target or group is among them.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.target.contains_key(name) || self.group.contains_key(name)
     }
 
     /// The images that are built: of these targets and groups, or of all, as the answer has only what
     /// was asked for. The default ones come first.
-    pub fn describe(self, only: &[String]) -> Description {
+    pub(crate) fn describe(self, only: &[String]) -> Description {
         let mut wanted = Vec::new();
         let mut seen = BTreeMap::new();
         if only.is_empty() {
@@ -102,7 +102,7 @@ fn add(name: &str, wanted: &mut Vec<String>) {
     }
 }
 
-impl Target {
+impl Printed {
     /// An empty text says nothing, and neither does a null.
     fn described(self, name: String) -> Described {
         let said = |text: Option<String>| text.filter(|text| !text.is_empty());

@@ -44,23 +44,23 @@ struct Build {
 impl Project {
     /// Reads the answer. In it every `$` is written twice, because it is a compose file again
     /// (compose `cmd/compose/config.go`, `escapeDollarSign`).
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&text.replace("$$", "$"))
     }
 
     /// Whether a service is among them.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.services.contains_key(name)
     }
 
     /// The platform of a service.
-    pub fn platform(&self, name: &str) -> Option<&str> {
+    pub(crate) fn platform(&self, name: &str) -> Option<&str> {
         self.services.get(name)?.platform.as_deref()
     }
 
     /// The images that are built: of these services, or of all. `usual` is the platform of a service
     /// that names none.
-    pub fn describe(
+    pub(crate) fn describe(
         self,
         only: &[String],
         usual: Option<&str>,

@@ -24,7 +24,7 @@ pub(crate) enum Json {
 
 impl Json {
     /// Reads it; nothing if it is no JSON object.
-    pub fn read(text: &[u8]) -> Option<Self> {
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let document: Map<String, Value> = serde_json::from_str(text).ok()?;
         Some(if document.contains_key("services") {
@@ -37,7 +37,7 @@ impl Json {
     }
 
     /// What is built, if a tool wrote it. The options of that tool come too late then.
-    pub fn describe(
+    pub(crate) fn describe(
         self,
         build: &Build,
         around: &Surroundings,
@@ -82,13 +82,12 @@ fn is_of_compose(document: &Map<String, Value>, text: &str) -> bool {
         .into_iter()
         .flat_map(Map::values)
         .filter_map(|service| service.get("build"));
-    let is_full = |build: &Value| {
-        let context = build.get("context").and_then(Value::as_str);
-        context.is_some_and(|context| context.starts_with('/') || is_remote(context))
-    };
     document.contains_key("name")
         && !document.contains_key("include")
-        && builds.all(is_full)
+        && builds.all(|build| {
+            let context = build.get("context").and_then(Value::as_str);
+            context.is_some_and(|context| context.starts_with('/') || is_remote(context))
+        })
         && !text.replace("$$", "").contains('$')
 }
 
@@ -100,17 +99,16 @@ fn is_of_bake(document: &Map<String, Value>, text: &str) -> bool {
         .and_then(Value::as_object)
         .into_iter()
         .flat_map(Map::values);
-    let is_full = |target: &Value| {
-        let has = |key: &str| target.get(key).is_some();
-        has("context") && (has("dockerfile") || has("dockerfile-inline")) && !has("inherits")
-    };
     let plain = text.replace("$${", "").replace("%%{", "");
     let mut templates = plain.split("${").skip(1);
     let mut directives = plain.split("%{").skip(1);
     document
         .keys()
         .all(|key| ["group", "target"].contains(&key.as_str()))
-        && targets.all(is_full)
+        && targets.all(|target| {
+            let has = |key: &str| target.get(key).is_some();
+            has("context") && (has("dockerfile") || has("dockerfile-inline")) && !has("inherits")
+        })
         && templates.all(|rest| is_variable_of(rest, &["true", "false", "null", "target", "group"]))
         && directives.all(|rest| is_variable_of(rest, &["if", "else", "endif", "for", "endfor"]))
 }

@@ -86,16 +86,16 @@ impl Tool {
 
 /// One question to a tool.
 pub(crate) struct Question<'a> {
-    pub tool: Tool,
-    pub build: &'a Build,
-    pub around: &'a Surroundings,
+    pub(crate) tool: Tool,
+    pub(crate) build: &'a Build,
+    pub(crate) around: &'a Surroundings,
     /// Where it is asked: the tools find their usual files there.
-    pub folder: &'a Path,
+    pub(crate) folder: &'a Path,
 }
 
 impl Question<'_> {
     /// What is built.
-    pub fn ask(&self) -> Result<Description, Fault> {
+    pub(crate) fn ask(&self) -> Result<Description, Fault> {
         match self.tool {
             Tool::Compose => self.compose(),
             Tool::Bake => {
@@ -132,13 +132,13 @@ impl Question<'_> {
             [] => &usual,
             named => named,
         };
-        let mut files = files.iter().map(|file| self.folder.join(file));
-        let names_it =
-            |file| fs::read_to_string(file).is_ok_and(|text| text.contains(DEFAULT_PLATFORM));
-        if !files.any(names_it) {
+        let mut texts = files
+            .iter()
+            .flat_map(|file| fs::read_to_string(self.folder.join(file)));
+        if !texts.any(|text| text.contains(DEFAULT_PLATFORM)) {
             return Ok(None);
         }
-        let failed = |error: io::Error| Fault::option(format!("no temporary file: {error}"));
+        let failed = |error: io::Error| Fault::failed(format!("no temporary file: {error}"));
         let mut probe = tempfile::Builder::new()
             .suffix(".yaml")
             .tempfile()
@@ -231,7 +231,7 @@ impl Question<'_> {
             .env("PWD", self.folder)
             .current_dir(self.folder);
         child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES)
-            .map_err(|error| Fault::option(format!("`{}`: {error}", self.tool.command())))
+            .map_err(|error| Fault::failed(format!("`{}`: {error}", self.tool.command())))
     }
 
     fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -259,7 +259,7 @@ impl Question<'_> {
 
     fn odd(&self, error: &dyn std::error::Error) -> Fault {
         let (_, answer) = self.tool.reads();
-        Fault::option(format!("what `{answer}` prints is not understood: {error}"))
+        Fault::failed(format!("what `{answer}` prints is not understood: {error}"))
     }
 }
 

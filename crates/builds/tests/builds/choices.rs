@@ -117,12 +117,12 @@ fn what_a_tool_wrote_is_read_without_it() {
     project.write("bin/docker", "#!/bin/sh\nexit 9\n");
     allow(&project, "bin/docker");
     around.path = vec![project.path().join("bin")];
-    let named = of(&["resolved.json"]);
+    let resolved = of(&["resolved.json"]);
     let piped = Build {
         input: Some(compose.into_bytes()),
         ..of(&["-"])
     };
-    for build in [named.clone(), piped] {
+    for build in [resolved.clone(), piped] {
         let drafts = build.drafts(&around).expect("drafts");
         let names: Vec<_> = drafts.iter().map(|draft| draft.name.as_deref()).collect();
         assert_eq!(names, [Some("job"), Some("web")]);
@@ -131,14 +131,14 @@ fn what_a_tool_wrote_is_read_without_it() {
     }
     let only = |name: &str| Build {
         only: texts(&[name]),
-        ..named.clone()
+        ..resolved.clone()
     };
     assert_eq!(only("job").drafts(&around).expect("a draft").len(), 1);
     let fault = only("none").drafts(&around).expect_err("no such name");
     assert!(fault.message.contains("none"), "{fault}");
     let late = Build {
         profiles: texts(&["more"]),
-        ..named
+        ..resolved
     };
     let fault = late.drafts(&around).expect_err("too late");
     assert!(fault.message.contains("--profile"), "{fault}");

@@ -60,66 +60,63 @@ fn is_bake(folder: &Path) -> bool {
     has(folder, |name| name.starts_with("docker-bake.")) || !numbered(folder).is_empty()
 }
 
-fn numbered(folder: &Path) -> Vec<String> {
-    let named = |number: u32| ["hcl", "json"].map(|kind| format!("{number}.{kind}"));
-    let names = (1..=2).flat_map(named);
-    names.filter(|name| folder.join(name).exists()).collect()
+fn numbered(folder: &Path) -> Vec<&'static str> {
+    let usual = ["1.hcl", "1.json", "2.hcl", "2.json"];
+    let there = usual.into_iter().filter(|name| folder.join(name).exists());
+    there.collect()
+}
+
+fn project(folder: &Path) -> Project {
+    let mut project = Project::copied(folder);
+    for (name, value) in [
+        ("EMPTY", ""),
+        ("TAG", "3.4"),
+        ("DEBUG", "1"),
+        ("COUNT", "7"),
+        ("RATIO", "1.5"),
+    ] {
+        project.set(name, value);
+    }
+    project
 }
 
 #[test]
-fn plans_are_made_of_what_the_tools_say() {
-    for folder in folders() {
-        let mut project = Project::copied(&folder);
-        for (name, value) in [
-            ("EMPTY", ""),
-            ("TAG", "3.4"),
-            ("DEBUG", "1"),
-            ("COUNT", "7"),
-            ("RATIO", "1.5"),
-        ] {
-            project.set(name, value);
+fn plans_are_made_of_what_bake_says() {
+    for folder in folders().into_iter().filter(|folder| is_bake(folder)) {
+        let project = project(&folder);
+        let mut files = numbered(&folder);
+        let mut arguments = vec!["buildx", "bake", "--print"];
+        arguments.extend(files.iter().flat_map(|name| ["-f", *name]));
+        let answer = project.tool(&arguments);
+        complete(&project, answer["target"].as_object().into_iter().flatten());
+        // A Dockerfile beside them is what the folder means otherwise.
+        if files.is_empty() && project.path().join("Dockerfile").exists() {
+            let usual = ["docker-bake.hcl", "docker-bake.json"];
+            files.extend(usual.iter().filter(|name| folder.join(name).exists()));
         }
-        let names = numbered(&folder);
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        compare(&folder, &project, &of(&files), &of_bake(&answer));
+        // What the tool wrote is the same without it.
+        project.write("resolved.json", &answer.to_string());
+        let resolved = of(&["resolved.json"]);
+        compare(&folder, &project, &resolved, &of_bake(&answer));
+    }
+}
+
+#[test]
+fn plans_are_made_of_what_compose_says() {
+    for folder in folders().into_iter().filter(|folder| is_compose(folder)) {
+        let project = project(&folder);
+        let answer = project.tool(&["compose", "config", "--format", "json"]);
+        let mut build = Build::default();
         if is_bake(&folder) {
-            let mut arguments = vec!["buildx", "bake", "--print"];
-            arguments.extend(names.iter().flat_map(|name| ["-f", *name]));
-            let answer = project.tool(&arguments);
-            let expected = of_bake(&answer);
-            complete(&project, answer["target"].as_object().into_iter().flatten());
-            // A Dockerfile beside them is what a folder means otherwise.
-            let has_dockerfile = project.path().join("Dockerfile").exists();
-            let alone = ["docker-bake.hcl", "docker-bake.json"];
-            let alone = alone
-                .into_iter()
-                .filter(|name| has_dockerfile && names.is_empty() && folder.join(name).exists());
-            let named: Vec<&str> = names.iter().copied().chain(alone).collect();
-            compare(&folder, &project, &of(&named), expected);
-            // What the tool wrote is the same without it.
-            project.write("resolved.json", &answer.to_string());
-            compare(&folder, &project, &of(&["resolved.json"]), of_bake(&answer));
+            // By an option that only compose has, compose is meant.
+            project.write("empty.env", "");
+            build.env_files = vec!["empty.env".into()];
         }
-        if is_compose(&folder) {
-            let answer = project.tool(&["compose", "config", "--format", "json"]);
-            // Where there are bake files too, bake would be asked: by its options compose is meant.
-            let env_file = project.path().join(".env");
-            let env_files = [env_file].into_iter().filter(|_| is_bake(&folder));
-            let build = Build {
-                env_files: env_files.collect(),
-                ..Build::default()
-            };
-            if is_bake(&folder) {
-                project.write(".env", "");
-            }
-            compare(&folder, &project, &build, of_compose(&answer));
-            project.write("resolved.json", &answer.to_string());
-            compare(
-                &folder,
-                &project,
-                &of(&["resolved.json"]),
-                of_compose(&answer),
-            );
-        }
+        compare(&folder, &project, &build, &of_compose(&answer));
+        project.write("resolved.json", &answer.to_string());
+        let resolved = of(&["resolved.json"]);
+        compare(&folder, &project, &resolved, &of_compose(&answer));
     }
 }
 
@@ -129,8 +126,7 @@ fn complete<'a>(project: &Project, targets: impl Iterator<Item = (&'a String, &'
     for (_, target) in targets {
         let text = |key: &str| target[key].as_str();
         let context = text("context").unwrap_or(".").trim_start_matches("cwd://");
-        let file = text("dockerfile").unwrap_or("Dockerfile");
-        let file = Path::new(context).join(file);
+        let file = Path::new(context).join(text("dockerfile").unwrap_or("Dockerfile"));
         let lower = file.with_file_name("dockerfile");
         let is_there = |file: &Path| project.path().join(file).exists();
         if target.get("dockerfile-inline").is_none() && !is_there(&file) && !is_there(&lower) {
@@ -138,7 +134,7 @@ fn complete<'a>(project: &Project, targets: impl Iterator<Item = (&'a String, &'
                 .entry(file)
                 .or_insert_with(|| "FROM scratch\n".to_owned());
             if let Some(stage) = text("target") {
-                stages.push_str(&format!("FROM scratch AS {stage}\n"));
+                stages.extend(["FROM scratch AS ", stage, "\n"]);
             }
         }
     }
@@ -147,10 +143,11 @@ fn complete<'a>(project: &Project, targets: impl Iterator<Item = (&'a String, &'
     }
 }
 
-fn compare(folder: &Path, project: &Project, build: &Build, expected: BTreeSet<Facts>) {
+fn compare(folder: &Path, project: &Project, build: &Build, expected: &BTreeSet<Facts>) {
     let drafts = project.drafts(build);
     let drafts = drafts.unwrap_or_else(|fault| panic!("{}: {fault}", folder.display()));
-    assert_eq!(facts(&drafts), expected, "{} {build:?}", folder.display());
+    let found = facts(&drafts);
+    assert_eq!(found, *expected, "{} {build:?}", folder.display());
 }
 
 fn facts(drafts: &[Draft]) -> BTreeSet<Facts> {
@@ -229,19 +226,19 @@ fn of_compose(answer: &Value) -> BTreeSet<Facts> {
     let built = services.filter(|(_, service)| service["build"].is_object());
     built
         .map(|(name, service)| {
-            let build = &service["build"];
+            let inner = &service["build"];
             let own = service["platform"].as_str().map(str::to_owned);
-            let mut listed = list(&build["platforms"]);
+            let mut listed = list(&inner["platforms"]);
             if listed.is_empty() {
                 listed.extend(own);
             }
             Facts {
                 name: name.clone(),
                 platforms: platforms(&listed),
-                target: build["target"].as_str().map(str::to_owned),
-                args: map(&build["args"], plain),
-                contexts: map(&build["additional_contexts"], plain),
-                is_inline: build.get("dockerfile_inline").is_some(),
+                target: inner["target"].as_str().map(str::to_owned),
+                args: map(&inner["args"], plain),
+                contexts: map(&inner["additional_contexts"], plain),
+                is_inline: inner.get("dockerfile_inline").is_some(),
             }
         })
         .collect()

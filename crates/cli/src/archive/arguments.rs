@@ -239,7 +239,7 @@ mod tests {
         assert!(build.is_on("--quiet") && build.is_on("--pull") && !build.is_on("--push"));
         assert_eq!(build.build_args().collect::<Vec<_>>(), [("A", "1")]);
         let planned = build.planned().expect("a folder");
-        assert_eq!(planned.build_arg, ["A=1", "B"]);
+        assert_eq!(planned.build_args, ["A=1", "B"]);
         assert_eq!(planned.context, PathBuf::from("."));
     }
 
