@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::describe::{Described, Description};
+use crate::describe::{Described, Description, or_empty};
 
 /// What is built if nothing is asked for.
 const DEFAULT: &str = "default";
@@ -12,48 +12,48 @@ const DEFAULT: &str = "default";
 /// Its answer, as far as it matters here: buildx `bake/bake.go`, `Group`, `Target`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Print {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     group: BTreeMap<String, Group>,
-    #[serde(default)]
-    target: BTreeMap<String, Target>,
+    #[serde(default, deserialize_with = "or_empty")]
+    target: BTreeMap<String, Printed>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Group {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     targets: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Target {
+struct Printed {
     context: Option<String>,
     dockerfile: Option<String>,
     dockerfile_inline: Option<String>,
     target: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     args: BTreeMap<String, Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     contexts: BTreeMap<String, Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     platforms: Vec<String>,
 }
 
 impl Print {
     /// Reads the answer. What looks like a template is escaped in it, because it is a bake file again
     /// (buildx `bake/bake.go`, `Target.MarshalJSON`).
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&text.replace("$${", "${").replace("%%{", "%{"))
     }
 
     /// Whether a target or group is among them.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.target.contains_key(name) || self.group.contains_key(name)
     }
 
     /// The images that are built: of these targets and groups, or of all, as the answer has only what
     /// was asked for. The default ones come first.
-    pub fn describe(self, only: &[String]) -> Description {
+    pub(crate) fn describe(self, only: &[String]) -> Description {
         let mut wanted = Vec::new();
         let mut seen = BTreeMap::new();
         if only.is_empty() {
@@ -102,7 +102,7 @@ fn add(name: &str, wanted: &mut Vec<String>) {
     }
 }
 
-impl Target {
+impl Printed {
     /// An empty text says nothing, and neither does a null.
     fn described(self, name: String) -> Described {
         let said = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn groups_stand_for_their_targets() {
-        let text = r#"{"group":{"default":{"targets":["b","all"]},"all":{"targets":["a","all","loop"]},
+        let text = r#"{"group":{"default":{"targets":["b","all"]},"all":{"targets":["a","all","loop"]},"none":{"targets":null},
             "loop":{"targets":["all"]}},
             "target":{"a":{},"all":{},"b":{},"linked":{}}}"#;
         assert_eq!(describe(text, &[]).wanted, ["b", "a", "all", "linked"]);

@@ -17,9 +17,9 @@ const PART_BYTES: usize = 64 << 10;
 /// What a program printed, and whether it succeeded.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub success: bool,
-    pub out: Vec<u8>,
-    pub error: Vec<u8>,
+    pub(crate) success: bool,
+    pub(crate) out: Vec<u8>,
+    pub(crate) error: Vec<u8>,
 }
 
 /// Why a program gave no answer.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::describe::{Described, Description};
+use crate::describe::{Described, Description, or_empty};
 use crate::fault::Fault;
 use crate::options::DEFAULT_PLATFORM;
 use crate::request::Surroundings;
@@ -12,9 +12,9 @@ use crate::request::Surroundings;
 /// Its answer, as far as it matters here: compose-go `types/project.go`, `types/types.go`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Project {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     services: BTreeMap<String, Service>,
 }
 
@@ -31,43 +31,54 @@ struct Build {
     dockerfile: Option<String>,
     dockerfile_inline: Option<String>,
     target: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     args: BTreeMap<String, Option<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     additional_contexts: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     platforms: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     tags: Vec<String>,
 }
 
 impl Project {
     /// Reads the answer. In it every `$` is written twice, because it is a compose file again
     /// (compose `cmd/compose/config.go`, `escapeDollarSign`).
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&text.replace("$$", "$"))
     }
 
     /// Whether a service is among them.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.services.contains_key(name)
     }
 
-    /// The images that are built: of these services, or of all.
-    pub fn describe(self, only: &[String], around: &Surroundings) -> Result<Description, Fault> {
+    /// The platform of a service.
+    pub(crate) fn platform(&self, name: &str) -> Option<&str> {
+        self.services.get(name)?.platform.as_deref()
+    }
+
+    /// The images that are built: of these services, or of all. `usual` is the platform of a service
+    /// that names none.
+    pub(crate) fn describe(
+        self,
+        only: &[String],
+        usual: Option<&str>,
+        around: &Surroundings,
+    ) -> Result<Description, Fault> {
         let mut builds = Vec::new();
         for (name, service) in self.services {
             if let Some(build) = service.build {
-                let usual = format!("{}-{name}", self.name);
+                let own_name = format!("{}-{name}", self.name);
                 let image = service.image.filter(|image| !image.is_empty());
-                let platforms = platforms(&name, service.platform, build.platforms, around)?;
+                let platforms = platforms(&name, service.platform, build.platforms, usual)?;
                 builds.push(Described {
                     platforms,
                     // compose `pkg/api/api.go`, `GetImageNameOrDefault`.
                     images: build
                         .tags
                         .into_iter()
-                        .chain([image.unwrap_or(usual)])
+                        .chain([image.unwrap_or(own_name)])
                         .collect(),
                     args: given(build.args, around),
                     contexts: build
@@ -119,12 +130,12 @@ fn platforms(
     name: &str,
     platform: Option<String>,
     platforms: Vec<String>,
-    around: &Surroundings,
+    usual: Option<&str>,
 ) -> Result<Vec<String>, Fault> {
     let own = platform.filter(|platform| !platform.is_empty());
-    let usual = || around.environment.get(DEFAULT_PLATFORM).cloned();
     let is_usual = own.is_none();
-    let Some(one) = own.or_else(usual).filter(|one| !one.is_empty()) else {
+    let usual = usual.filter(|usual| !usual.is_empty());
+    let Some(one) = own.or_else(|| usual.map(str::to_owned)) else {
         return Ok(platforms);
     };
     if platforms.is_empty() {
@@ -156,7 +167,8 @@ mod tests {
             ..Surroundings::default()
         };
         let project = Project::parse(text).expect("compose's JSON");
-        project.describe(&[], &around)
+        let usual = around.environment.get(DEFAULT_PLATFORM);
+        project.describe(&[], usual.map(String::as_str), &around)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use larder_model::dockerfile::{ImageConfigs, NamedContext};
 use larder_model::reference::ImageReference;
+use serde::{Deserialize, Deserializer};
 
 use crate::draft::Draft;
 use crate::fault::Fault;
@@ -19,48 +20,57 @@ const CALLER: &str = "cwd://";
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Described {
     /// The service or target.
-    pub name: String,
+    pub(crate) name: String,
     /// The build's folder.
-    pub context: String,
+    pub(crate) context: String,
     /// The Dockerfile, relative to the folder.
-    pub dockerfile: Option<String>,
+    pub(crate) dockerfile: Option<String>,
     /// The Dockerfile's text.
-    pub inline: Option<String>,
+    pub(crate) inline: Option<String>,
     /// `--target`
-    pub target: Option<String>,
+    pub(crate) target: Option<String>,
     /// `--build-arg`
-    pub args: BTreeMap<String, String>,
+    pub(crate) args: BTreeMap<String, String>,
     /// `--platform`
-    pub platforms: Vec<String>,
+    pub(crate) platforms: Vec<String>,
     /// `--build-context`
-    pub contexts: BTreeMap<String, String>,
+    pub(crate) contexts: BTreeMap<String, String>,
     /// The names that compose gives the image, where it builds one after the other.
-    pub images: Vec<String>,
+    pub(crate) images: Vec<String>,
 }
 
 /// All images of a project.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Description {
-    pub builds: Vec<Described>,
+    pub(crate) builds: Vec<Described>,
     /// Those that are built unless others are asked for; the rest is built where they need it.
-    pub wanted: Vec<String>,
+    pub(crate) wanted: Vec<String>,
+}
+
+/// Reads a value that Go may write as null: an empty list or map that was never made.
+pub(crate) fn or_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Makes drafts of what a tool said.
 pub(crate) struct Drafter<'a> {
-    pub around: &'a Surroundings,
+    pub(crate) around: &'a Surroundings,
     /// The options that were typed.
-    pub options: &'a Options,
+    pub(crate) options: &'a Options,
     /// The folder that relative paths are relative to.
-    pub folder: &'a Path,
+    pub(crate) folder: &'a Path,
     /// The file that is named where the text of a Dockerfile stands in it.
-    pub shown: &'a str,
+    pub(crate) shown: &'a str,
 }
 
 impl Drafter<'_> {
     /// The drafts of the wanted builds, and of those whose images they need: what these are made of
     /// belongs to the key.
-    pub fn drafts(&self, description: &Description) -> Result<Vec<Draft>, Fault> {
+    pub(crate) fn drafts(&self, description: &Description) -> Result<Vec<Draft>, Fault> {
         let mut names = description.wanted.clone();
         let mut seen: BTreeSet<String> = names.iter().cloned().collect();
         let mut drafts = Vec::new();

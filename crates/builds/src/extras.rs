@@ -1,11 +1,12 @@
 //! Extra files that a build depends on: found by path, folder or pattern, and hashed.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use larder_model::fingerprint::Fingerprint;
 
 use crate::fault::Fault;
+use crate::files;
 
 /// Files that one plan may name. A pattern that finds more was not meant so: hashing a whole
 /// checkout is what the build itself does.
@@ -109,16 +110,7 @@ fn relative(folder: &Path, path: &Path) -> Result<String, Fault> {
     let parent = path.parent().unwrap_or(path).canonicalize();
     let parent = parent.map_err(failed)?;
     let path = parent.join(path.file_name().unwrap_or_default());
-    let common = folder
-        .components()
-        .zip(path.components())
-        .take_while(|(left, right)| left == right)
-        .count();
-    let up = folder
-        .components()
-        .skip(common)
-        .map(|_| Component::ParentDir);
-    let parts: PathBuf = up.chain(path.components().skip(common)).collect();
+    let parts = files::seen_from(folder, &path);
     let text = parts.to_str().map(str::to_owned);
     text.ok_or_else(|| Fault::file(&path, "--extra: its name is not UTF-8 text; rename it"))
 }

@@ -12,6 +12,8 @@ pub enum FaultKind {
     Input,
     /// The machine lacks a tool.
     Missing,
+    /// A tool's: it does not answer.
+    Failed,
 }
 
 /// A file or an option that no plan can be made of. As JSON it is the `error` of `larder plan`.
@@ -49,6 +51,14 @@ impl Fault {
     pub(crate) fn missing(message: impl Into<String>) -> Self {
         Self {
             kind: FaultKind::Missing,
+            ..Self::option(message)
+        }
+    }
+
+    /// A tool that does not answer.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self {
+            kind: FaultKind::Failed,
             ..Self::option(message)
         }
     }

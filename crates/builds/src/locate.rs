@@ -72,15 +72,14 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
             .get(name)
             .is_some_and(|it| !it.is_empty())
     };
-    // compose reads its own variables there; which of them count is its decision.
-    let named =
-        || fs::read_to_string(folder.join(".env")).is_ok_and(|it| it.contains(COMPOSE_FILE));
     if is_set(BAKE_FILE) || has_one(folder, &BAKE_FILES) {
         Some(Tool::Bake)
-    } else if is_set(COMPOSE_FILE) || has_one(folder, &COMPOSE_FILES) || named() {
+    } else if is_set(COMPOSE_FILE) || has_one(folder, &COMPOSE_FILES) {
         Some(Tool::Compose)
     } else {
-        None
+        // compose reads its own variables there; which of them count is its decision.
+        let variables = fs::read_to_string(folder.join(".env")).ok()?;
+        variables.contains(COMPOSE_FILE).then_some(Tool::Compose)
     }
 }
 
@@ -227,7 +226,8 @@ fn drafted(
     shown: &str,
 ) -> Result<Vec<Draft>, Fault> {
     if description.wanted.is_empty() {
-        let why = "none of its services or targets is built; name a Dockerfile with -f";
+        let why = "nothing of it is built by default; name a service or target with --only, or a \
+                   Dockerfile with -f";
         return Err(Fault::option(format!("{shown}: {why}")));
     }
     let drafter = Drafter {

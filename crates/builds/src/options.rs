@@ -27,7 +27,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Those that were typed.
-    pub fn read(build: &Build, around: &Surroundings) -> Result<Self, Fault> {
+    pub(crate) fn read(build: &Build, around: &Surroundings) -> Result<Self, Fault> {
         let mut args = BTreeMap::new();
         for arg in &build.build_args {
             let (name, value) = match arg.split_once('=') {
@@ -68,7 +68,7 @@ impl Options {
 
     /// Those of `docker build`, which takes its platform from the environment too
     /// (buildx `commands/build.go`, `platformsDefault`; docker/cli `command/image/build.go`).
-    pub fn alone(mut self, around: &Surroundings) -> Result<Self, Fault> {
+    pub(crate) fn alone(mut self, around: &Surroundings) -> Result<Self, Fault> {
         let usual = around.environment.get(DEFAULT_PLATFORM);
         if let Some(usual) = usual.filter(|_| self.platforms.is_empty()) {
             self.platforms = platforms(std::slice::from_ref(usual))?;
@@ -77,7 +77,7 @@ impl Options {
     }
 
     /// On top of what a file says, as `bake --set` and `compose build` have it.
-    pub fn over(&self, one: &Described, around: &Surroundings) -> Result<Self, Fault> {
+    pub(crate) fn over(&self, one: &Described, around: &Surroundings) -> Result<Self, Fault> {
         let mut options = self.clone();
         if options.platforms.is_empty() {
             options.platforms = platforms(&one.platforms)?;
@@ -104,7 +104,7 @@ impl Options {
     }
 
     /// One build for each platform.
-    pub fn drafts(
+    pub(crate) fn drafts(
         &self,
         name: Option<&str>,
         file: String,

@@ -11,6 +11,7 @@ use crate::compose::Project;
 use crate::describe::Description;
 use crate::fault::Fault;
 use crate::files::is_remote;
+use crate::options::DEFAULT_PLATFORM;
 use crate::request::{Build, Surroundings};
 
 /// A JSON file that describes builds.
@@ -23,7 +24,7 @@ pub(crate) enum Json {
 
 impl Json {
     /// Reads it; nothing if it is no JSON object.
-    pub fn read(text: &[u8]) -> Option<Self> {
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let document: Map<String, Value> = serde_json::from_str(text).ok()?;
         Some(if document.contains_key("services") {
@@ -36,7 +37,7 @@ impl Json {
     }
 
     /// What is built, if a tool wrote it. The options of that tool come too late then.
-    pub fn describe(
+    pub(crate) fn describe(
         self,
         build: &Build,
         around: &Surroundings,
@@ -45,7 +46,8 @@ impl Json {
             Self::Compose(None) | Self::Bake(None) => return None,
             Self::Compose(Some(project)) => {
                 let has = build.only.iter().map(|name| project.has(name));
-                (has.collect(), project.describe(&build.only, around))
+                let usual = around.environment.get(DEFAULT_PLATFORM).map(String::as_str);
+                (has.collect(), project.describe(&build.only, usual, around))
             }
             Self::Bake(Some(print)) => {
                 let has = build.only.iter().map(|name| print.has(name));
@@ -80,35 +82,48 @@ fn is_of_compose(document: &Map<String, Value>, text: &str) -> bool {
         .into_iter()
         .flat_map(Map::values)
         .filter_map(|service| service.get("build"));
-    let is_full = |build: &Value| {
-        let context = build.get("context").and_then(Value::as_str);
-        context.is_some_and(|context| context.starts_with('/') || is_remote(context))
-    };
     document.contains_key("name")
         && !document.contains_key("include")
-        && builds.all(is_full)
+        && builds.all(|build| {
+            let context = build.get("context").and_then(Value::as_str);
+            context.is_some_and(|context| context.starts_with('/') || is_remote(context))
+        })
         && !text.replace("$$", "").contains('$')
 }
 
 /// Bake names the folder and the Dockerfile of every target; there is nothing but groups and targets,
-/// and no template that is not escaped.
+/// and no template that bake would still evaluate.
 fn is_of_bake(document: &Map<String, Value>, text: &str) -> bool {
     let mut targets = document
         .get("target")
         .and_then(Value::as_object)
         .into_iter()
         .flat_map(Map::values);
-    let is_full = |target: &Value| {
-        let has = |key: &str| target.get(key).is_some();
-        has("context") && (has("dockerfile") || has("dockerfile-inline")) && !has("inherits")
-    };
     let plain = text.replace("$${", "").replace("%%{", "");
+    let mut templates = plain.split("${").skip(1);
+    let mut directives = plain.split("%{").skip(1);
     document
         .keys()
         .all(|key| ["group", "target"].contains(&key.as_str()))
-        && targets.all(is_full)
-        && !plain.contains("${")
-        && !plain.contains("%{")
+        && targets.all(|target| {
+            let has = |key: &str| target.get(key).is_some();
+            has("context") && (has("dockerfile") || has("dockerfile-inline")) && !has("inherits")
+        })
+        && templates.all(|rest| is_variable_of(rest, &["true", "false", "null", "target", "group"]))
+        && directives.all(|rest| is_variable_of(rest, &["if", "else", "endif", "for", "endfor"]))
+}
+
+/// Whether what follows `${` or `%{` starts with the name of a variable. The file defines none, so that
+/// bake would refuse it: it is a shell's, in the answer of a buildx before 0.23, which escapes nothing.
+/// `meaningful` are words that bake would understand.
+fn is_variable_of(rest: &str, meaningful: &[&str]) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    let (name, rest) = rest.split_at(end);
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && !name.starts_with("BAKE_")
+        && !meaningful.contains(&name)
+        && !rest.trim_start().starts_with(['(', '~'])
 }
 
 #[cfg(test)]
@@ -157,7 +172,19 @@ mod tests {
                 Some(true),
             ),
             (
-                r#"{"target":{"a":{"context":".","dockerfile-inline":"RUN ${X}"}}}"#,
+                r#"{"target":{"a":{"context":".","dockerfile-inline":"RUN ${X:-1} %{x}"}}}"#,
+                Some(true),
+            ),
+            (
+                r#"{"target":{"a":{"context":"${upper(`a`)}","dockerfile":"D"}}}"#,
+                Some(false),
+            ),
+            (
+                r#"{"target":{"a":{"context":"${BAKE_CMD_CONTEXT}","dockerfile":"D"}}}"#,
+                Some(false),
+            ),
+            (
+                r#"{"target":{"a":{"context":"%{ if true }","dockerfile":"D"}}}"#,
                 Some(false),
             ),
             (r#"{"target":{"a":{"context":"."}}}"#, Some(false)),

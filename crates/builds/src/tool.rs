@@ -2,6 +2,8 @@
 //! buildx` of this machine say, as they will when they build.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use crate::child::{self, Answer};
 use crate::compose::Project;
 use crate::describe::Description;
 use crate::fault::{Fault, shortened};
+use crate::options::DEFAULT_PLATFORM;
 use crate::request::{Build, Surroundings};
 
 /// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer.
@@ -22,6 +25,9 @@ const OURS: &str = "LARDER_";
 /// What a tool sees in the place of a value that is none of its business: a file that demands the
 /// variable (`${AWS_SECRET_ACCESS_KEY:?}`) is still read.
 const WITHHELD: &str = "withheld";
+
+/// The one service of a project that shows what a variable is.
+const PROBE: &str = "larder";
 
 /// A plugin of the docker command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,16 +86,16 @@ impl Tool {
 
 /// One question to a tool.
 pub(crate) struct Question<'a> {
-    pub tool: Tool,
-    pub build: &'a Build,
-    pub around: &'a Surroundings,
+    pub(crate) tool: Tool,
+    pub(crate) build: &'a Build,
+    pub(crate) around: &'a Surroundings,
     /// Where it is asked: the tools find their usual files there.
-    pub folder: &'a Path,
+    pub(crate) folder: &'a Path,
 }
 
 impl Question<'_> {
     /// What is built.
-    pub fn ask(&self) -> Result<Description, Fault> {
+    pub(crate) fn ask(&self) -> Result<Description, Fault> {
         match self.tool {
             Tool::Compose => self.compose(),
             Tool::Bake => {
@@ -109,7 +115,48 @@ impl Question<'_> {
         if only.iter().any(|name| !project.has(name)) {
             project = self.project(only)?;
         }
-        project.describe(only, self.around)
+        let usual = self.default_platform()?;
+        project.describe(only, usual.as_deref(), self.around)
+    }
+
+    /// The platform of services that name none. compose takes it from a `.env` too, and alone knows how
+    /// to read one: a project of one service shows it.
+    fn default_platform(&self) -> Result<Option<String>, Fault> {
+        if let Some(set) = self.around.environment.get(DEFAULT_PLATFORM) {
+            return Ok(Some(set.clone()));
+        }
+        let folder = self.build.files.first().and_then(|file| file.parent());
+        let folder = self.folder.join(folder.unwrap_or(Path::new("")));
+        let usual = [folder.join(".env")];
+        let files = match &self.build.env_files[..] {
+            [] => &usual,
+            named => named,
+        };
+        let mut texts = files
+            .iter()
+            .flat_map(|file| fs::read_to_string(self.folder.join(file)));
+        if !texts.any(|text| text.contains(DEFAULT_PLATFORM)) {
+            return Ok(None);
+        }
+        let failed = |error: io::Error| Fault::failed(format!("no temporary file: {error}"));
+        let mut probe = tempfile::Builder::new()
+            .suffix(".yaml")
+            .tempfile()
+            .map_err(failed)?;
+        let text = format!(
+            r#"{{"services":{{"{PROBE}":{{"image":"{PROBE}","platform":"${{{DEFAULT_PLATFORM}:-}}"}}}}}}"#
+        );
+        probe.write_all(text.as_bytes()).map_err(failed)?;
+        let mut arguments: Vec<OsString> = vec!["compose".into()];
+        arguments.extend(["--project-directory".into(), folder.into_os_string()]);
+        for file in &self.build.env_files {
+            arguments.extend(["--env-file".into(), file.into()]);
+        }
+        arguments.extend(["-f".into(), probe.path().into()]);
+        arguments.extend(["config", "--format", "json"].map(OsString::from));
+        let said = self.run(arguments)?;
+        let project = Project::parse(&said).map_err(|error| self.odd(&error))?;
+        Ok(project.platform(PROBE).map(str::to_owned))
     }
 
     fn project(&self, names: &[String]) -> Result<Project, Fault> {
@@ -184,7 +231,7 @@ impl Question<'_> {
             .env("PWD", self.folder)
             .current_dir(self.folder);
         child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES)
-            .map_err(|error| Fault::option(format!("`{}`: {error}", self.tool.command())))
+            .map_err(|error| Fault::failed(format!("`{}`: {error}", self.tool.command())))
     }
 
     fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -212,7 +259,7 @@ impl Question<'_> {
 
     fn odd(&self, error: &dyn std::error::Error) -> Fault {
         let (_, answer) = self.tool.reads();
-        Fault::option(format!("what `{answer}` prints is not understood: {error}"))
+        Fault::failed(format!("what `{answer}` prints is not understood: {error}"))
     }
 }
 

@@ -139,6 +139,7 @@ impl From<Fault> for Failure {
         match fault.kind {
             FaultKind::Input => Self::input(fault),
             FaultKind::Missing => Self::machine(fault),
+            FaultKind::Failed => Self::failed(fault),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Bake files through the program: what is found, what is read together, what paths are relative to.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
-use crate::kit::Project;
+use crate::kit::{Project, Said};
 
 /// The targets of a plan with the first image of each.
 fn targets(plan: &Value) -> Vec<(String, String)> {
@@ -120,15 +122,23 @@ fn a_compose_file_comes_before_bake_files() {
             .to_owned()
     };
     assert_eq!(first(&project), "docker.io/library/ruby:3.4");
-    // Services without a build do not stand in the way.
+    // Its services are the default, also where none of them is built: this is how bake has it.
     project.write("compose.yaml", "services:\n  db: { image: postgres }\n");
     project.write("docker-bake.hcl", "target \"app\" { context = \"web\" }\n");
-    assert_eq!(first(&project), "docker.io/library/ruby:none");
+    let app = project.plan(&["--offline", "--only", "app"]);
+    assert_eq!(app["images"][0]["reference"], "docker.io/library/ruby:none");
+    let said = project.run(&["plan", "--offline"]);
+    assert_eq!(
+        (said.code, said.error.contains("--only")),
+        (2, true),
+        "{}",
+        said.error
+    );
 }
 
 #[test]
-fn what_is_not_understood_names_the_place_and_the_cure() {
-    let bake = "target \"a\" {\n  args = {\n    V = md5(\"x\")\n  }\n}\n";
+fn what_a_tool_refuses_names_the_place() {
+    let bake = "target \"a\" {\n  args = {\n    V = md6(\"x\")\n  }\n}\n";
     let project = Project::new(&[("docker-bake.hcl", bake)]);
     let said = project.run(&["plan", "--offline", "--json"]);
     assert_eq!(said.code, 2);
@@ -137,7 +147,87 @@ fn what_is_not_understood_names_the_place_and_the_cure() {
         (&answer["error"]["file"], &answer["error"]["line"]),
         (&"docker-bake.hcl".into(), &3.into())
     );
-    for word in ["md5", "docker buildx bake --print"] {
+    for word in ["md6", "`docker buildx` says"] {
         assert!(said.error.contains(word), "{}", said.error);
+    }
+}
+
+#[test]
+fn options_are_passed_on_to_the_tools() {
+    let project = Project::new(&[
+        (
+            "docker-bake.hcl",
+            "target \"a\" { args = { V = \"1\" } }\ntarget \"b\" { args = { V = \"2\" } }\n",
+        ),
+        ("more.hcl", "target \"a\" { args = { V = \"more\" } }\n"),
+        (
+            "compose.yaml",
+            "services:\n  web: { build: { context: ., args: { V: \"${V:-web}\" } } }\n  \
+             job: { profiles: [more], build: { context: ., args: { V: job } } }\n",
+        ),
+        ("other.env", "V=other\n"),
+        ("Dockerfile", "ARG V\nFROM a:$V\n"),
+    ]);
+    let image = |arguments: &[&str]| {
+        let mut all = vec!["--offline"];
+        all.extend_from_slice(arguments);
+        let plan = project.plan(&all);
+        let image = plan["images"][0]["reference"].as_str();
+        image.expect("one build").to_owned()
+    };
+    let bake = ["-f", "docker-bake.hcl"];
+    for (arguments, tag) in [
+        (&[bake[0], bake[1], "--only", "b"][..], "2"),
+        (
+            &["-f", "docker-bake.hcl", "-f", "more.hcl", "--only", "a"],
+            "more",
+        ),
+        (
+            &[
+                "-f",
+                "docker-bake.hcl",
+                "--only",
+                "a",
+                "--set",
+                "a.args.V=set",
+            ],
+            "set",
+        ),
+        (&["-f", "compose.yaml"], "web"),
+        (&["-f", "compose.yaml", "--env-file", "other.env"], "other"),
+        (
+            &["-f", "compose.yaml", "--profile", "more", "--only", "job"],
+            "job",
+        ),
+    ] {
+        assert_eq!(image(arguments), format!("docker.io/library/a:{tag}"));
+    }
+}
+
+#[test]
+fn a_tool_that_is_missing_is_the_machine_s_lack() {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "services: { web: { build: { dockerfile_inline: FROM a } } }\n",
+        ),
+        ("bin/docker", "#!/bin/sh\nexit 1\n"),
+    ]);
+    let docker = project.path().join("bin/docker");
+    std::fs::set_permissions(&docker, PermissionsExt::from_mode(0o755)).expect("allowed");
+    for verb in ["plan", "key", "explain"] {
+        let mut command = project.command();
+        command.env("PATH", docker.parent().expect("a folder"));
+        let output = command.args([verb, "--offline"]).output();
+        let said = Said::of(&output.expect("larder starts"));
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (3, ""),
+            "{verb}: {}",
+            said.error
+        );
+        for word in ["`docker compose`", "install", "docker compose config"] {
+            assert!(said.error.contains(word), "{}", said.error);
+        }
     }
 }

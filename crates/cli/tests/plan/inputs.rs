@@ -125,11 +125,12 @@ fn compose_files_give_one_plan_for_each_image() {
         .map(|plan| (plan["name"].as_str(), names(plan)[0].0))
         .collect();
     let expected = [
-        (Some("web"), "docker.io/library/ruby:3.3"),
         (Some("job"), "docker.io/library/node:latest"),
+        (Some("web"), "docker.io/library/ruby:3.3"),
     ];
     assert_eq!(shown, expected);
-    assert_eq!(plans[0]["file"], "web/Dockerfile");
+    assert_eq!(plans[0]["file"], "compose#job");
+    assert_eq!(plans[1]["file"], "web/Dockerfile");
     let key = project.key(&[]);
     project.write(".env", "RUBY=3.4\n");
     assert_ne!(project.key(&[]), key, "one key for all, and .env counts");

@@ -1,0 +1,172 @@
+//! Cases in which earlier versions, which read the files themselves, differed from the tools.
+
+use larder_builds::{Build, host_platform};
+use larder_model::dockerfile::{ImageConfigs, NamedContext};
+
+use crate::kit::{Project, cases, of, texts};
+
+/// What each case builds: name, platform (`-` is this machine's), images.
+const CASES: &[(&str, &[&str])] = &[
+    (
+        "bake-platforms",
+        &[
+            "local - registry.example/os:latest",
+            "listed linux/amd64 registry.example/os:latest",
+            "listed linux/arm64 registry.example/os:latest",
+            "any - registry.example/os:latest",
+        ],
+    ),
+    ("bake-reads-compose", &["web - registry.example/os:2"]),
+    ("compose-dollar", &["web - registry.example/os:latest"]),
+    (
+        "compose-dotenv-syntax",
+        &["web - registry.example/a:1.25 registry.example/b:1.25"],
+    ),
+    (
+        "compose-empty-and-null",
+        &["web - registry.example/os:default"],
+    ),
+    (
+        "compose-images-of-services",
+        &["base - registry.example/os:latest", "web - "],
+    ),
+    (
+        "compose-own-variables",
+        &["web - registry.example/os:shop-prod"],
+    ),
+    (
+        "compose-reset-override",
+        &["tools - registry.example/os:2-prod"],
+    ),
+    (
+        "compose-yaml-scalars",
+        &["web - registry.example/php:8-fpm"],
+    ),
+    (
+        "lowercase-dockerfile",
+        &["web - registry.example/os:latest"],
+    ),
+];
+
+#[test]
+fn builds_are_those_of_the_tools() {
+    let host = host_platform().to_string();
+    for (name, expected) in CASES {
+        let project = Project::copied(&cases().join(name));
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|line| line.replacen(" - ", &format!(" {host} "), 1))
+            .collect();
+        assert_eq!(project.shown(&Build::default()), expected, "{name}");
+    }
+}
+
+#[test]
+fn arguments_are_those_of_the_tools() {
+    let drafts = |case: &str| {
+        let project = Project::copied(&cases().join(case));
+        project.drafts(&Build::default()).expect("drafts")
+    };
+    let args = &drafts("compose-dotenv-syntax")[0].options.build_args;
+    assert_eq!(
+        (args["C"].as_str(), args["D"].as_str()),
+        ("1.25\t", "first\nsecond")
+    );
+    let args = &drafts("compose-yaml-scalars")[0].options.build_args;
+    assert_eq!(args["DATE"], "2024-01-01 00:00:00 +0000 UTC");
+    let steps = &drafts("compose-dollar")[0]
+        .plan(&ImageConfigs::new())
+        .expect("a plan");
+    let run = &steps.plan.stages[0].steps[0].text;
+    assert!(run.contains("$(date)") && !run.contains("$$"), "{run}");
+}
+
+#[test]
+fn an_image_that_another_service_builds_is_that_build() {
+    let project = Project::copied(&cases().join("compose-images-of-services"));
+    // Whoever asks for one service gets what it is made of too.
+    let web = Build {
+        only: texts(&["web"]),
+        ..Build::default()
+    };
+    let drafts = project.drafts(&web).expect("drafts");
+    let names: Vec<_> = drafts.iter().map(|draft| draft.name.as_deref()).collect();
+    assert_eq!(names, [Some("web"), Some("base")]);
+    let plan = drafts[0].plan(&ImageConfigs::new()).expect("a plan").plan;
+    assert!(plan.images.is_empty());
+    assert_eq!(
+        plan.contexts["acme/base:dev"],
+        NamedContext::Target("base".to_owned())
+    );
+    // The name that compose gives an image counts as well.
+    project.write(
+        "compose.yaml",
+        "name: shop\nservices: { base: { build: base }, web: { build: app } }\n",
+    );
+    project.write(
+        "app/Dockerfile",
+        "FROM scratch\nCOPY --from=shop-base:latest /x /x\n",
+    );
+    let plans = larder_builds::plans(&project.drafts(&web).expect("drafts"), &ImageConfigs::new());
+    let plans = plans.expect("plans");
+    assert_eq!((plans.len(), plans[0].plan.images.len()), (2, 0));
+}
+
+#[test]
+fn the_lower_case_file_will_do_whoever_asks() {
+    let project = Project::copied(&cases().join("lowercase-dockerfile"));
+    for build in [
+        of(&["compose.yaml"]),
+        of(&["docker-bake.hcl"]),
+        of(&["app/Dockerfile"]),
+    ] {
+        let drafts = project.drafts(&build).expect("a draft");
+        assert_eq!(drafts[0].file, "app/dockerfile");
+    }
+}
+
+#[test]
+fn docker_s_own_variables_count() {
+    let mut project = Project::new(&[
+        ("app/Dockerfile", "FROM a\n"),
+        ("compose.yaml", "services: { web: { build: app } }\n"),
+        (
+            "docker-bake.hcl",
+            "target \"default\" { context = \"app\" }\n",
+        ),
+    ]);
+    project.set("DOCKER_DEFAULT_PLATFORM", "linux/s390x");
+    project.set("SOURCE_DATE_EPOCH", "7");
+    let folder = Build {
+        context: "app".into(),
+        ..Build::default()
+    };
+    let host = host_platform().to_string();
+    for (build, platform) in [
+        (folder, "linux/s390x"),
+        (of(&["compose.yaml"]), "linux/s390x"),
+        // bake has platforms of its own only.
+        (of(&["docker-bake.hcl"]), host.as_str()),
+    ] {
+        let drafts = project.drafts(&build).expect("a draft");
+        let options = &drafts[0].options;
+        assert_eq!(options.platform().to_string(), platform, "{build:?}");
+        assert_eq!(options.build_args["SOURCE_DATE_EPOCH"], "7", "{build:?}");
+    }
+    // compose reads them from its own file too, and the environment wins.
+    project.write(".env", "export DOCKER_DEFAULT_PLATFORM='linux/arm64'\n");
+    let compose = of(&["compose.yaml"]);
+    assert_eq!(project.shown(&compose), ["web linux/s390x a:latest"]);
+    let elsewhere = Project::new(&[]);
+    for name in ["app/Dockerfile", "compose.yaml", ".env"] {
+        let text = std::fs::read_to_string(project.path().join(name)).expect("a file");
+        elsewhere.write(&format!("sub/{name}"), &text);
+    }
+    let expected = ["web linux/arm64 a:latest"];
+    assert_eq!(elsewhere.shown(&of(&["sub/compose.yaml"])), expected);
+    let folder = Build {
+        context: "sub".into(),
+        ..Build::default()
+    };
+    assert_eq!(elsewhere.shown(&folder), expected);
+}

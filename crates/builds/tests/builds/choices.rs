@@ -1,0 +1,213 @@
+//! Which files, services and targets count, and what is passed on to the tools.
+
+use larder_builds::{Build, Request};
+
+use crate::kit::{Project, allow, files, of, texts};
+
+const COMPOSE: &str = "\
+services:
+  web: { build: { context: ., args: { V: \"${V:-1}\" } } }
+  job: { profiles: [more], build: { context: ., args: { V: job } } }
+  db: { image: postgres }
+";
+
+fn project() -> Project {
+    Project::new(&[
+        ("sub/Dockerfile", "ARG V\nFROM a:$V\n"),
+        ("sub/compose.yaml", COMPOSE),
+        (
+            "sub/prod.yaml",
+            "services: { web: { build: { args: { V: prod } } } }\n",
+        ),
+        ("sub/other.env", "V=other\n"),
+    ])
+}
+
+/// The images of builds for this machine.
+#[track_caller]
+fn images(project: &Project, build: &Build) -> Vec<String> {
+    let shown = project.shown(build);
+    let words = shown
+        .iter()
+        .map(|line| line.rsplit(' ').next().expect("a word"));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn files_profiles_and_variables_are_passed_to_compose() {
+    let mut project = project();
+    let one = of(&["sub/compose.yaml"]);
+    assert_eq!(images(&project, &one), ["a:1"]);
+    let both = of(&["sub/compose.yaml", "sub/prod.yaml"]);
+    assert_eq!(images(&project, &both), ["a:prod"]);
+    let more = Build {
+        profiles: texts(&["more"]),
+        ..one.clone()
+    };
+    assert_eq!(images(&project, &more), ["a:job", "a:1"]);
+    let other = Build {
+        env_files: files(&["sub/other.env"]),
+        ..one.clone()
+    };
+    assert_eq!(images(&project, &other), ["a:other"]);
+    // A service that is named needs no profile.
+    for (name, image) in [("web", "a:1"), ("job", "a:job")] {
+        let only = Build {
+            only: texts(&[name]),
+            ..one.clone()
+        };
+        assert_eq!(images(&project, &only), [image]);
+    }
+    // By these options compose is meant, also in a folder that has a Dockerfile.
+    let folder = Build {
+        context: "sub".into(),
+        profiles: texts(&["more"]),
+        ..Build::default()
+    };
+    assert_eq!(images(&project, &folder), ["a:job", "a:1"]);
+    project.set("COMPOSE_FILE", "sub/compose.yaml:sub/prod.yaml");
+    assert_eq!(images(&project, &Build::default()), ["a:prod"]);
+}
+
+#[test]
+fn targets_groups_and_overrides_are_passed_to_bake() {
+    let bake = r#"
+        group "default" { targets = ["one"] }
+        group "all" { targets = ["one", "two"] }
+        target "one" { args = { V = "1" } }
+        target "two" {
+          dockerfile-inline = "FROM b:2\nCOPY --from=tools /x /x\n"
+          contexts          = { tools = "target:tools" }
+        }
+        target "tools" { dockerfile-inline = "FROM b:3" }
+    "#;
+    let project = Project::new(&[
+        ("docker-bake.hcl", bake),
+        ("more.hcl", "target \"one\" { args = { V = \"more\" } }\n"),
+        ("Dockerfile", "ARG V\nFROM a:$V\n"),
+    ]);
+    let file = of(&["docker-bake.hcl"]);
+    assert_eq!(images(&project, &file), ["a:1"]);
+    let both = of(&["docker-bake.hcl", "more.hcl"]);
+    assert_eq!(images(&project, &both), ["a:more"]);
+    let all = Build {
+        only: texts(&["all"]),
+        ..Build::default()
+    };
+    // What a target takes files from is built too.
+    assert_eq!(images(&project, &all), ["a:1", "b:2", "b:3"]);
+    let set = Build {
+        overrides: texts(&["one.args.V=set", "one.platform=linux/s390x"]),
+        ..file
+    };
+    assert_eq!(project.shown(&set), ["one linux/s390x a:set"]);
+}
+
+#[test]
+fn what_a_tool_wrote_is_read_without_it() {
+    let project = project();
+    let compose = r#"{"name":"p","services":{
+        "web":{"build":{"context":"CONTEXT","args":{"V":"1","W":"$$1"}}},
+        "job":{"build":{"context":"CONTEXT","args":{"V":"job"}}}}}"#;
+    let context = project.path().join("sub");
+    let compose = compose.replace("CONTEXT", context.to_str().expect("text"));
+    project.write("resolved.json", &compose);
+    let mut around = project.around();
+    // A docker command that fails at everything.
+    project.write("bin/docker", "#!/bin/sh\nexit 9\n");
+    allow(&project, "bin/docker");
+    around.path = vec![project.path().join("bin")];
+    let resolved = of(&["resolved.json"]);
+    let piped = Build {
+        input: Some(compose.into_bytes()),
+        ..of(&["-"])
+    };
+    for build in [resolved.clone(), piped] {
+        let drafts = build.drafts(&around).expect("drafts");
+        let names: Vec<_> = drafts.iter().map(|draft| draft.name.as_deref()).collect();
+        assert_eq!(names, [Some("job"), Some("web")]);
+        assert_eq!(drafts[0].file, "sub/Dockerfile");
+        assert_eq!(drafts[1].options.build_args["W"], "$1");
+    }
+    let only = |name: &str| Build {
+        only: texts(&[name]),
+        ..resolved.clone()
+    };
+    assert_eq!(only("job").drafts(&around).expect("a draft").len(), 1);
+    let fault = only("none").drafts(&around).expect_err("no such name");
+    assert!(fault.message.contains("none"), "{fault}");
+    let late = Build {
+        profiles: texts(&["more"]),
+        ..resolved
+    };
+    let fault = late.drafts(&around).expect_err("too late");
+    assert!(fault.message.contains("--profile"), "{fault}");
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let project = project();
+    project.write("docker-bake.hcl", "target \"default\" {}\n");
+    let fault = |build: Build| project.drafts(&build).expect_err("refused").message;
+    for (build, word) in [
+        (
+            Build {
+                only: texts(&["x"]),
+                ..of(&["sub/Dockerfile"])
+            },
+            "--only",
+        ),
+        (
+            Build {
+                overrides: texts(&["a.b=c"]),
+                ..of(&["sub/compose.yaml"])
+            },
+            "--set",
+        ),
+        (
+            Build {
+                profiles: texts(&["x"]),
+                ..of(&["docker-bake.hcl"])
+            },
+            "--profile",
+        ),
+        (
+            Build {
+                env_files: files(&["x"]),
+                ..of(&["docker-bake.hcl"])
+            },
+            "--env-file",
+        ),
+        (of(&["sub/Dockerfile", "sub/compose.yaml"]), "named alone"),
+        (of(&["-", "sub/compose.yaml"]), "named alone"),
+    ] {
+        let message = fault(build);
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn a_job_plans_what_it_can() {
+    let project = project();
+    project.write(
+        "docker-bake.hcl",
+        "target \"default\" { dockerfile-inline = \"FROM b\" }\n",
+    );
+    let request = |paths: &[&str]| {
+        let request = Request::new(&files(paths), project.around());
+        let written = serde_json::to_string(&request).expect("a JSON form");
+        assert!(
+            !format!("{request:?}").contains("/nonexistent"),
+            "no environment is shown"
+        );
+        let read: Request = serde_json::from_str(&written).expect("a request");
+        read.drafts()
+    };
+    let usual = request(&[]);
+    assert_eq!((usual.drafts.len(), usual.faults.len()), (1, 0));
+    let several = request(&["sub/compose.yaml", "none.yaml", "docker-bake.hcl"]);
+    assert_eq!((several.drafts.len(), several.faults.len()), (2, 1));
+    assert!(several.faults[0].to_string().contains("none.yaml"));
+    let empty = Project::new(&[]);
+    assert!(Request::new(&[], empty.around()).builds.is_empty());
+}

@@ -1,0 +1,3 @@
+group "default" { targets = ["default", "b"] }
+target "default" { context = "d" }
+target "b" { context = "b" }

@@ -1,0 +1,2 @@
+variable "NAME" { default = "one" }
+target "default" { args = { name = NAME } }

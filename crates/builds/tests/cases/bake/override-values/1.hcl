@@ -1,0 +1,3 @@
+variable "NAME" { default = "one" }
+where = "first"
+target "default" { args = { name = NAME, where = where } }

@@ -1,0 +1,2 @@
+variable "NAME" { default = "two" }
+where = "second"
