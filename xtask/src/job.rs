@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::application::{Application, BASE, IMAGE};
+use crate::mirrors;
 
 /// `docker import` stands for the pull of a base image: the demo needs no public registry.
 const SCRIPT: &str = r#"set -eu
@@ -70,7 +71,7 @@ impl Job {
             folder,
             base_tar: base_tar.to_owned(),
             base_moved: false,
-            build_flags: Vec::new(),
+            build_flags: mirrors::build_arguments(),
             classic: false,
         })
     }

@@ -8,9 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::job::Job;
-use crate::process;
 use crate::report::Report;
-use crate::say;
+use crate::{cargo, process, say};
 
 /// Which larder is meant.
 #[derive(clap::Args)]
@@ -33,19 +32,12 @@ pub fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
 }
 
 fn cargo_build() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let messages = process::read(
-        Command::new(cargo)
-            .args([
-                "build",
-                "--release",
-                "--bin",
-                "larder",
-                "--message-format=json",
-            ])
-            .arg("--manifest-path")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")),
-    )?;
+    let messages = process::read(cargo::command("build").args([
+        "--release",
+        "--bin",
+        "larder",
+        "--message-format=json",
+    ]))?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

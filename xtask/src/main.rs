@@ -1,12 +1,15 @@
-//! What contributors and CI run: `cargo xtask engine`, `demo`, `test` and `bench`.
+//! What contributors and CI run: `cargo xtask engine`, `demo`, `test`, `fresh` and `bench`.
 
 mod application;
 mod bench;
+mod cargo;
 mod demo;
 mod dockerd;
 mod engine;
+mod fresh;
 mod job;
 mod larder;
+mod mirrors;
 mod process;
 mod report;
 mod say;
@@ -30,6 +33,7 @@ enum Task {
     Engine(engine::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Fresh(fresh::Args),
     Bench(bench::Args),
 }
 
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         Task::Engine(args) => engine::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Fresh(args) => fresh::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match outcome {

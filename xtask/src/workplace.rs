@@ -1,18 +1,47 @@
 //! Working folders of the demo and the benchmarks, and what an interrupted one left behind: its
 //! folder, the disks mounted in it and its engines' bridges all carry its process id.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use crate::engine::Machine;
 use crate::{process, say};
 
+/// The lock of those whose engines are named after process ids and stand in this machine's network: shared, and
+/// exclusive for one whose process ids are others, because here they would be those of dead processes.
+pub fn lock(machine: &Machine, operation: FlockOperation) -> Result<File> {
+    lock_file(&machine.cache.join("engines.lock"), operation)
+}
+
+/// Opens a file and locks it, until what is returned is dropped.
+pub fn lock_file(path: &Path, operation: FlockOperation) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
+    rustix::fs::flock(&file, operation)
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+/// A working folder.
+pub struct Workplace {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Workplace {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// A new folder, gone afterwards unless it is to be kept. Clears away what dead runs left.
-pub fn create(machine: &Machine, keep: bool) -> Result<TempDir> {
+pub fn create(machine: &Machine, keep: bool) -> Result<Workplace> {
+    let lock = lock(machine, FlockOperation::LockShared)?;
     clear_leftovers(&machine.cache)?;
     let name = if keep { "kept-" } else { "work-" };
     let folder = tempfile::Builder::new()
@@ -20,7 +49,10 @@ pub fn create(machine: &Machine, keep: bool) -> Result<TempDir> {
         .tempdir_in(&machine.cache);
     let mut folder = folder.context("cannot make a working folder")?;
     folder.disable_cleanup(keep);
-    Ok(folder)
+    Ok(Workplace {
+        folder,
+        _lock: lock,
+    })
 }
 
 /// The name of this process's engine of that number: its bridge and its folder below `/run`.

@@ -14,7 +14,7 @@ use super::distribution::Registry;
 use super::table::{circumstances, median, publish};
 use super::wire::{self, Delays};
 use crate::dockerd::{Dockerd, ImageStore};
-use crate::{engine, larder, process, say, workplace};
+use crate::{cargo, engine, larder, process, say, workplace};
 
 /// How far away the registry is.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
@@ -177,12 +177,9 @@ fn offline(program: &Path, rounds: u32, folder: &Path) -> Result<f64> {
 
 /// Megabytes a second of the crate's own benchmark, for a Dockerfile of 100 stages.
 fn parser() -> Result<f64> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = process::read(
-        Command::new(cargo)
-            .args(["bench", "--quiet", "--package", "larder-model"])
-            .arg("--manifest-path")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        cargo::command("bench")
+            .args(["--quiet", "--package", "larder-model"])
             .args(["--bench", "dockerfile", "--", "parse_file"]),
     )?;
     // Columns: fastest, slowest, median, mean; the last row is the largest file.

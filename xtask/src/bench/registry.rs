@@ -9,6 +9,7 @@ use super::distribution::Registry;
 use super::lane::{Lane, LaneName, Measure, copy_folder, on_plain_engine, size_of};
 use crate::dockerd::ImageStore;
 use crate::job::Job;
+use crate::mirrors;
 
 /// `--cache-to` and `--cache-from` a registry, with the engine on the containerd store (the only
 /// one that exports there).
@@ -41,13 +42,16 @@ impl RegistryCache {
     fn serve(&mut self, content: PathBuf, job: &mut Job) -> Result<()> {
         let registry = Registry::start(content, &job.folder)?;
         let reference = format!("127.0.0.1:{}/larder-demo/app:cache", registry.port);
-        job.build_flags = [
+        let cache = [
             "--cache-from".to_owned(),
             format!("type=registry,ref={reference}"),
             "--cache-to".to_owned(),
             format!("type=registry,ref={reference},mode=max,compression=zstd"),
-        ]
-        .into();
+        ];
+        job.build_flags = mirrors::build_arguments()
+            .into_iter()
+            .chain(cache)
+            .collect();
         self.machine = Some((registry, Disk::create(&job.folder)?));
         Ok(())
     }

@@ -95,9 +95,9 @@ fn private_sources(
     for path in [&sources, &preferences, &lists] {
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
     }
-    let mut text = super::base::apt_sources(distribution, suite);
+    let mut text = super::base::apt_sources(distribution, suite)?;
     if suite == "bookworm" {
-        text.push_str(&super::base::apt_sources(distribution, "trixie"));
+        text.push_str(&super::base::apt_sources(distribution, "trixie")?);
     }
     fs::write(sources.join("debian.list"), text)?;
     fs::write(preferences.join("docker"), pins(suite))?;

@@ -24,7 +24,7 @@ pub fn tar_path(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
         .with_context(|| format!("cannot read {AUTHORITIES}; install ca-certificates"))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(&RECIPE.to_le_bytes());
-    hasher.update(apt_sources(distribution, SUITE).as_bytes());
+    hasher.update(apt_sources(distribution, SUITE)?.as_bytes());
     hasher.update(&authorities);
     let key = hasher.finalize().to_hex();
     Ok(cache.join(format!("base-{SUITE}-{}.tar", &key[..16])))
@@ -41,18 +41,19 @@ pub fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The package sources of a Debian suite as `sources.list` lines.
-pub fn apt_sources(distribution: &Distribution, suite: &str) -> String {
-    let Distribution {
-        mirror,
-        security_mirror,
-        ..
-    } = distribution;
-    format!(
+/// The package sources of a Debian suite as `sources.list` lines. Security updates are among them where
+/// this machine says where they come from.
+pub fn apt_sources(distribution: &Distribution, suite: &str) -> Result<String> {
+    let mirror = distribution.mirror()?;
+    let mut text = format!(
         "deb [signed-by={KEYRING}] {mirror} {suite} main\n\
-         deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n\
-         deb [signed-by={KEYRING}] {security_mirror} {suite}-security main\n"
-    )
+         deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n"
+    );
+    if let Some(security) = &distribution.security_mirror {
+        let line = format!("deb [signed-by={KEYRING}] {security} {suite}-security main\n");
+        text.push_str(&line);
+    }
+    Ok(text)
 }
 
 fn make(distribution: &Distribution, cache: &Path, path: &Path) -> Result<()> {
@@ -64,12 +65,12 @@ fn make(distribution: &Distribution, cache: &Path, path: &Path) -> Result<()> {
             .arg(format!("--keyring={KEYRING}"))
             .arg(SUITE)
             .arg(&root)
-            .arg(&distribution.mirror),
+            .arg(distribution.mirror()?),
     )?;
     trust_authorities(&root)?;
     fs::write(
         root.join("etc/apt/sources.list"),
-        apt_sources(distribution, SUITE),
+        apt_sources(distribution, SUITE)?,
     )?;
     for folder in ["var/cache/apt", "var/lib/apt/lists", "var/log"] {
         empty(&root.join(folder))?;

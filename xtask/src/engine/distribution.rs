@@ -10,17 +10,23 @@ use crate::process;
 
 /// Debian releases that this task knows, newest last.
 const DEBIAN_SUITES: [&str; 2] = ["bookworm", "trixie"];
-const DEBIAN_MIRROR: &str = "http://deb.debian.org/debian";
-const DEBIAN_SECURITY_MIRROR: &str = "http://deb.debian.org/debian-security";
+/// Where debootstrap's default mirror of Debian may be written.
+const DEBOOTSTRAP: [&str; 3] = [
+    "/usr/share/debootstrap/scripts/debian-common",
+    "/usr/share/debootstrap/scripts/sid",
+    "/usr/sbin/debootstrap",
+];
+/// Names a mirror of Debian on a machine whose apt uses none.
+const VARIABLE: &str = "DEBIAN_MIRROR";
 
 /// The machine's distribution.
 pub struct Distribution {
     /// What is installed here.
     pub kind: Kind,
-    /// The mirror of Debian that this machine uses, or Debian's own.
-    pub mirror: String,
+    /// The mirror of Debian that apt uses here, if it uses one.
+    mirror: Option<String>,
     /// The same for security updates.
-    pub security_mirror: String,
+    pub security_mirror: Option<String>,
 }
 
 /// The distributions that Larder is developed on.
@@ -36,55 +42,80 @@ impl Distribution {
     pub fn detect() -> Result<Self> {
         let release =
             fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
-        let field = |name: &str| {
-            let line = release.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap_or_default().trim_matches('"').to_owned()
-        };
         let sources = Sources::read()?;
-        let kind = match field("ID=").as_str() {
-            "ubuntu" => Kind::Ubuntu(field("VERSION_ID=")),
-            "debian" => Kind::Debian(debian_suite(&sources, &field("VERSION_CODENAME="))?),
+        let kind = match field(&release, "ID=") {
+            "ubuntu" => Kind::Ubuntu(field(&release, "VERSION_ID=").to_owned()),
+            "debian" => Kind::Debian(debian_suite(
+                &sources,
+                field(&release, "VERSION_CODENAME="),
+            )?),
             other => bail!(
                 "distribution `{other}` is not known to this task; use Debian 12, Debian 13 or Ubuntu"
             ),
         };
-        let mirror = |wanted: fn(&str) -> bool, default: &str| {
-            sources.mirror(wanted).unwrap_or_else(|| default.to_owned())
-        };
         Ok(Self {
-            mirror: mirror(|suite| DEBIAN_SUITES.contains(&suite), DEBIAN_MIRROR),
-            security_mirror: mirror(
-                |suite| {
-                    suite
-                        .strip_suffix("-security")
-                        .is_some_and(|suite| DEBIAN_SUITES.contains(&suite))
-                },
-                DEBIAN_SECURITY_MIRROR,
-            ),
+            mirror: sources.mirror(|suite| DEBIAN_SUITES.contains(&suite)),
+            security_mirror: sources.mirror(|suite| {
+                let suite = suite.strip_suffix("-security");
+                suite.is_some_and(|suite| DEBIAN_SUITES.contains(&suite))
+            }),
             kind,
         })
     }
+
+    /// The mirror that Debian packages come from: apt's; on Ubuntu the one that `DEBIAN_MIRROR` names, or
+    /// that debootstrap holds.
+    pub fn mirror(&self) -> Result<String> {
+        let named = self.mirror.clone().or_else(|| std::env::var(VARIABLE).ok());
+        named.or_else(debootstraps_own).with_context(|| {
+            format!("no mirror of Debian is known; set {VARIABLE} to one's address")
+        })
+    }
+}
+
+/// debootstrap's programs are shell scripts that hold default mirrors.
+fn debootstraps_own() -> Option<String> {
+    let scripts = DEBOOTSTRAP.into_iter().map(fs::read_to_string);
+    scripts.flatten().find_map(|text| {
+        let words = text.split([' ', '"', '=', '\n']);
+        let addresses = words.filter(|word| word.starts_with("http"));
+        let mut mirrors = addresses.filter(|word| word.ends_with("/debian"));
+        mirrors.next().map(str::to_owned)
+    })
 }
 
 impl fmt::Display for Distribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Debian(suite) => write!(f, "Debian {suite}, mirror {}", self.mirror),
-            Kind::Ubuntu(version) => write!(f, "Ubuntu {version}"),
+            Kind::Debian(suite) => write!(f, "Debian {suite}")?,
+            Kind::Ubuntu(version) => write!(f, "Ubuntu {version}")?,
         }
+        if let Some(mirror) = &self.mirror {
+            write!(f, ", mirror {mirror}")?;
+        }
+        Ok(())
     }
+}
+
+/// A value of os-release.
+fn field<'a>(release: &'a str, name: &str) -> &'a str {
+    let line = release.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_default().trim_matches('"')
 }
 
 /// The suite of the package sources rather than of os-release: a few packages of a newer suite
 /// (`base-files` among them) do not make a machine of that suite.
 fn debian_suite(sources: &Sources, codename: &str) -> Result<&'static str> {
-    let known = |name: &str| DEBIAN_SUITES.into_iter().find(|suite| *suite == name);
     let configured = sources.0.iter().find_map(|(_, suite)| known(suite));
     configured.or_else(|| known(codename)).with_context(|| {
         format!(
             "Debian `{codename}` is not known to this task; use Debian 12 (bookworm) or 13 (trixie)"
         )
     })
+}
+
+fn known(name: &str) -> Option<&'static str> {
+    DEBIAN_SUITES.into_iter().find(|suite| *suite == name)
 }
 
 /// The package sources that apt is configured with: address and suite.
@@ -99,11 +130,10 @@ impl Sources {
             "Created-By: Packages",
             "Component: main",
         ]))?;
-        let pair = |line: &str| {
-            let (address, suite) = line.split_once(' ')?;
-            Some((address.trim_end_matches('/').to_owned(), suite.to_owned()))
-        };
-        Ok(Self(text.lines().filter_map(pair).collect()))
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        let owned =
+            pairs.map(|(address, suite)| (address.trim_end_matches('/').into(), suite.to_owned()));
+        Ok(Self(owned.collect()))
     }
 
     fn mirror(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {

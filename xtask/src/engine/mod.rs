@@ -9,12 +9,13 @@ mod older;
 mod packages;
 mod programs;
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
+use crate::workplace::lock_file;
 use crate::{process, say};
 pub use apt::versions;
 use distribution::Distribution;
@@ -56,7 +57,8 @@ pub fn ready() -> Result<Machine> {
         "engines, mounts and package installation need root; run `sudo -E env PATH=\"$PATH\" cargo xtask …`"
     );
     let cache = cache_folder()?;
-    let _alone = lock(&cache)?;
+    // Two tasks started at once make each thing only once.
+    let _alone = lock_file(&cache.join("lock"), FlockOperation::LockExclusive)?;
     let distribution = Distribution::detect()?;
     apt::install_missing(&distribution, &cache)?;
     let moto_server = moto::ready(&cache)?;
@@ -104,15 +106,6 @@ fn cache_folder() -> Result<PathBuf> {
     let folder = caches.join("larder-dev");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
-}
-
-/// Two tasks started at once make each thing only once.
-fn lock(cache: &Path) -> Result<File> {
-    let path = cache.join("lock");
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)
-        .with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
 }
 
 /// The first line of `program --version`, where the program is there.

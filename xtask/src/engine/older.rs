@@ -2,6 +2,7 @@
 //! installed. It is the newest engine whose classic builder trusts loaded images, and what CI systems
 //! still offer as their oldest.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,12 +53,22 @@ fn unpack(distribution: &Distribution, cache: &Path, folder: &Path) -> Result<()
             process::run(Command::new("dpkg").arg("--extract").arg(&path).arg(&root))?;
         }
     }
-    let said = process::read(Command::new(root.join("usr/sbin/dockerd")).arg("--version"))?;
+    let said = process::read(
+        Command::new(root.join("usr/sbin/dockerd"))
+            .arg("--version")
+            .env("LD_LIBRARY_PATH", libraries(&root)?),
+    )?;
     ensure!(
         said.contains(VERSION),
         "expected Docker {VERSION}, got {said}"
     );
     fs::rename(&root, folder).with_context(|| format!("cannot write {}", folder.display()))
+}
+
+/// Where its own libraries are, as `LD_LIBRARY_PATH` takes it.
+fn libraries(root: &Path) -> Result<OsString> {
+    let folders = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(|name| root.join("lib").join(name));
+    std::env::join_paths(folders).context("the cache folder's path holds a colon")
 }
 
 /// apt with the sources of that suite alone, and with no idea of what is installed: it would not
@@ -68,7 +79,7 @@ fn apt_options(distribution: &Distribution, folder: &Path) -> Result<Vec<String>
     fs::create_dir_all(&sources)?;
     fs::write(
         sources.join("debian.list"),
-        super::base::apt_sources(distribution, SUITE),
+        super::base::apt_sources(distribution, SUITE)?,
     )?;
     fs::write(&status, "")?;
     let options = [

@@ -1,12 +1,13 @@
 //! The test programs that cargo builds.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::{Args, cargo};
+use super::Args;
+use crate::{cargo, process};
 
 /// Crates whose tests are quick and need no engine, mount or network of their own. Each of their programs
 /// runs whole; of the others each test has a process of its own.
@@ -48,7 +49,7 @@ struct Profile {
 
 /// Builds the test programs that are asked for.
 pub fn build(args: &Args) -> Result<Vec<Binary>> {
-    let mut command = cargo("test");
+    let mut command = cargo::command("test");
     command.args(["--no-run", "--quiet"]);
     command.args(["--message-format", "json-render-diagnostics"]);
     if args.package.is_empty() {
@@ -100,8 +101,8 @@ fn runs_whole(own: &str, kind: &[String]) -> bool {
 
 /// The tests of a program, by name, as far as they are asked for.
 pub fn tests(binary: &Binary, args: &Args, path: &Path) -> Result<Vec<String>> {
-    let text = crate::process::read(
-        std::process::Command::new(&binary.path)
+    let text = process::read(
+        Command::new(&binary.path)
             .args(["--list", "--format", "terse"])
             .args(args.to_programs())
             .env("PATH", path),

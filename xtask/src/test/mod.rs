@@ -4,12 +4,11 @@ mod binaries;
 mod lanes;
 mod outcome;
 
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{engine, say};
+use crate::{cargo, engine, say};
 use lanes::Environment;
 use outcome::{Outcome, Totals};
 
@@ -98,7 +97,7 @@ impl Steps {
     fn cargo(&mut self, subcommand: &str, arguments: &[&str]) -> Result<()> {
         let name = format!("cargo {subcommand}");
         self.timed(&name, || {
-            let status = cargo(subcommand)
+            let status = cargo::command(subcommand)
                 .args(arguments)
                 // Of these steps `doc` alone reads it.
                 .env("RUSTDOCFLAGS", "--deny warnings")
@@ -129,12 +128,4 @@ fn slowest(outcomes: &[Outcome]) -> String {
     let rows = sorted.iter().take(SLOWEST_SHOWN);
     let rows = rows.map(|outcome| format!("\n{:8.1} s  {}", outcome.seconds, outcome.name));
     format!("\nthe slowest:{}", rows.collect::<String>())
-}
-
-fn cargo(subcommand: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .arg(subcommand)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    command
 }
