@@ -15,16 +15,16 @@ pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 
 /// Give a CI job a Docker engine that remembers.
 ///
-/// Larder starts a Docker engine whose whole state (images, layers, build cache, cache mounts) is
-/// the one that the last job left. The state is fetched lazily, block by block, from any object
-/// store; when the job ends, only the blocks that changed go back.
+/// Larder starts a Docker engine as the last job left it: images, layers, build cache, cache
+/// mounts. The engine's disk is fetched lazily, block by block, from an object store. When the job
+/// ends, only the blocks that changed are uploaded.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Print warnings and errors only.
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Log more: each step, twice for each request, three times for libraries too.
+    /// Log to standard error: -v steps, -vv requests, -vvv libraries too.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// What to do.
@@ -38,8 +38,10 @@ Examples:
   larder up --env-file \"$GITHUB_ENV\"     then steps with docker, then: larder down
 
 Settings come from options, then LARDER_* variables, then larder.toml.
-Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something; `run` passes on the
-exit code of its command.";
+A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
+logged there and by -v, in the syntax of tracing's EnvFilter: debug, or larder_registry=debug.
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something. `run` and `build`
+exit with the code of their command.";
 
 /// A variable that is not set makes an option empty: `--scope "$BRANCH"`.
 fn filled() -> NonEmptyStringValueParser {
@@ -49,67 +51,72 @@ fn filled() -> NonEmptyStringValueParser {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Run a command with an engine that remembers: up, the command, down.
+    /// Run a command with an engine that remembers: up, the command, down
     Run(Run),
-    /// Start an engine that remembers, in the background.
+    /// Start a session: an engine that remembers, in the background
     Up(Up),
-    /// Save what the job changed, and end the engine.
+    /// Save what the job changed, and end the session
     Down(Down),
-    /// Say what runs on this machine.
+    /// Show the session of this machine
     Status(Status),
-    /// Load what the last job saved into an engine that is only an API away.
+    /// Load the images that the last job saved, through the engine's API
     Restore(Restore),
-    /// Save images and their build cache from an engine that is only an API away.
+    /// Save images and their build cache, through the engine's API
     Save(Save),
-    /// Build as `docker build` does, between a restore and a save.
+    /// Restore, run `docker build`, save, through the engine's API
     Build(BuildVerb),
-    /// Say what this machine and its engine can do, and how builds are remembered here.
+    /// Show what this machine and its engine can do, and how to get what is missing
     Doctor(Doctor),
-    /// List the snapshots or archives of a store.
+    /// List the snapshots of the store, or its archives of images
     Ls(Ls),
-    /// Say what images are today.
+    /// Show what tags are in their registries now
     Image(Image),
-    /// Say what a build depends on, and what of it moved since the last job.
+    /// Show what a build depends on, and what has moved since the last job
     Plan(PlanVerb),
-    /// Print a build's name for a cache: it changes when the build could differ.
+    /// Print a cache key for a build
     Key(KeyVerb),
-    /// Say why the next build will not be like the last one.
+    /// Explain what the next build will rebuild, and why
     Explain(Explain),
-    /// Print a completion script for a shell.
+    /// Print a completion script for a shell
     Completions(Completions),
-    /// Print the manual page.
+    /// Print the manual page
     Man(Man),
     /// The background process; its settings come on standard input.
     #[command(name = "__serve", hide = true)]
     Serve,
 }
 
-/// Options that say which state is meant; all of them can stand in LARDER_* variables and in
-/// larder.toml too.
+/// Which state is meant. Each option has a LARDER_* variable, and all but --config have a key in
+/// larder.toml.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to restore and save")]
 pub(crate) struct Where {
-    /// Where snapshots rest: file:///folder, s3://bucket/prefix, gs://bucket/prefix or
-    /// az://container/prefix [default: a folder in the user's cache folder]
+    /// Store for snapshots: file:///directory, s3://bucket/prefix, gs://bucket/prefix or
+    /// az://container/prefix [default: `larder` in the user's cache directory]
     #[arg(long, value_name = "URL", value_parser = filled())]
     pub store: Option<String>,
-    /// Folder of this machine's part: the sparse file, the session [default: /var/lib/larder/state]
+    /// Directory for local state: the volume's file and the running session's record [default:
+    /// /var/lib/larder/state]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// File with settings [default: larder.toml in this folder or above it, up to the repository]
+    /// File with settings [default: the nearest larder.toml, from the current directory up to the
+    /// repository's root]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Project, shared by all jobs of a repository [default: its git remote, or the folder's name]
+    /// Project, the same for all jobs of a repository [default: as the CI system says, else the git
+    /// remote, else the directory's name]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
-    /// Job; each has its own line of snapshots [default: the CI's job name, or "default"]
+    /// Job; each has a lineage of snapshots of its own [default: the CI system's job name, else
+    /// "default"]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
-    /// Whose changes these are [default: the branch, or pull/N in a pull request]
+    /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks
+    /// [default: the branch, or pull/N in a pull request]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub scope: Option<String>,
-    /// Scopes to try next when this one has no snapshot, in order [default: the pull request's
-    /// target, the default branch]; an empty name for none
+    /// Scopes to restore from if this one has no snapshot, in order; an empty name for none
+    /// [default: the pull request's target, the default branch]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
 }
@@ -118,19 +125,21 @@ pub(crate) struct Where {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine and volume")]
 pub(crate) struct How {
-    /// How the engine stands beside the machine's own: auto, takeover or private [default: auto]
+    /// takeover: in place of the machine's engine, which is stopped meanwhile. private: beside it,
+    /// with a network namespace and a socket of its own. auto: takeover if the machine's engine is
+    /// absent or idle, else private [default: auto]
     #[arg(long, value_name = "SHAPE")]
     pub engine: Option<String>,
     #[command(flatten)]
     pub kind: EngineKind,
-    /// Size of a new volume; it is sparse, so this is a bound and costs nothing [default: 64GiB]
+    /// Limit of a new volume; it is sparse and takes only what is used [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
-    /// Build cache to keep at most; the least recently used is dropped before saving [default: a
-    /// third of the volume]
+    /// Build cache to keep at most: if more of the volume is in use, cache that nobody used for 14
+    /// days is dropped before saving, then the least recently used [default: a third of the volume]
     #[arg(long, value_name = "SIZE")]
     pub keep: Option<String>,
-    /// Save named volumes too. They often hold databases and their secrets.
+    /// Save named volumes too. They often hold databases, and secrets.
     #[arg(long)]
     pub keep_volumes: bool,
     /// Fail where Larder would warn and go on without the cache.
@@ -144,12 +153,12 @@ pub(crate) struct How {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Builds and their base images")]
 pub(crate) struct Planned {
-    /// A build of this job (a Dockerfile, a compose or bake file, or their folder): its base images
-    /// are compared with the registries' [default: the one in this folder]
+    /// A build of this job, whose base images are compared with their registries: a Dockerfile, a
+    /// compose or bake file, or a directory with one [default: the current directory]
     #[arg(long, value_name = "PATH")]
     pub plan: Vec<PathBuf>,
-    /// When registries are asked whether a base image has moved: always, never, or when they were
-    /// last asked longer ago than 12h, say [default: always]
+    /// When to ask registries whether a base image has moved: always, never, or only if the last
+    /// answer is older than a period such as 30m, 12h, 7d or 2weeks [default: always]
     #[arg(long, value_name = "POLICY")]
     pub fresh: Option<String>,
     #[command(flatten)]
@@ -160,8 +169,8 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine and volume")]
 pub(crate) struct EngineKind {
-    /// Where the engine keeps images: overlay2 or containerd [default: as this version of Docker
-    /// does: overlay2 before 29]
+    /// Where the engine keeps images: overlay2 or containerd [default: what this version of Docker
+    /// uses, which is overlay2 before 29]
     #[arg(long, value_name = "STORE")]
     pub image_store: Option<String>,
 }
@@ -170,11 +179,11 @@ pub(crate) struct EngineKind {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Registries")]
 pub(crate) struct Reach {
-    /// Registry, or range of addresses such as 10.0.0.0/8, that may be reached without a valid
-    /// certificate or over plain HTTP
+    /// Registry that may be reached without a valid certificate or over plain HTTP: a host, or a
+    /// range of addresses such as 10.0.0.0/8
     #[arg(long, value_name = "HOST")]
     pub insecure_registry: Vec<String>,
-    /// Host to ask first for the images of a registry
+    /// Mirror to ask first for the images of a registry
     #[arg(long, value_name = "HOST=URL")]
     pub registry_mirror: Vec<String>,
 }
@@ -188,49 +197,51 @@ pub(crate) struct Reach {
     reason = "the names are the options of docker build"
 )]
 pub(crate) struct Build {
-    /// The build's folder, or - for a Dockerfile on standard input
+    /// The build context, or - for a Dockerfile on standard input
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
-    /// Dockerfile, compose file or bake file; several -f are read together, as `docker compose` and
-    /// `docker buildx bake` read them. What `docker compose config --format json` and `docker buildx
-    /// bake --print` write is read without these tools; - is standard input [default: the Dockerfile
-    /// in CONTEXT, else its compose and bake files]
+    /// Dockerfile, compose file or bake file; - is standard input. Several compose or bake files
+    /// are read together, as their tools do. The output of `docker compose config --format json`
+    /// and `docker buildx bake --print` is read too, without the tool [default: the Dockerfile in
+    /// CONTEXT, else its bake and compose files]
     #[arg(long, short, value_name = "FILE")]
     pub file: Vec<PathBuf>,
-    /// Service of the compose file, or target or group of the bake file, to plan with the builds that
-    /// it needs [default: those that the tool builds by default]
+    /// Service of the compose file, or target or group of the bake file. Builds that it needs are
+    /// planned with it [default: what the tool builds by default]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub only: Vec<String>,
-    /// Profile of the compose file to enable
+    /// Profile of the compose file to enable, as for `docker compose`
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub profile: Vec<String>,
-    /// File with variables for the compose file, in the place of .env
+    /// File with variables for the compose file instead of .env, as for `docker compose`
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
-    /// Change a value of a bake file's target: app.args.VERSION=3, *.platform=linux/arm64
+    /// Override a value of a bake target, as for `docker buildx bake`: app.args.VERSION=3 or
+    /// *.platform=linux/arm64
     #[arg(long, value_name = "TARGET.KEY=VALUE")]
     pub set: Vec<String>,
     /// Stage to build
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Platform to build for, such as linux/arm64; several are planned one by one [default: what the
-    /// file or DOCKER_DEFAULT_PLATFORM says, else this machine's]
+    /// Platform to build for, such as linux/arm64; each of several gets a plan [default: that of the
+    /// file or DOCKER_DEFAULT_PLATFORM, else this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Build argument; without a value it comes from the environment
+    /// Build argument; without =VALUE it is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<String>,
-    /// Named context: a folder, docker-image://IMAGE, or target:NAME
+    /// Named build context: a directory, docker-image://IMAGE, or target:NAME
     #[arg(long, value_name = "NAME=VALUE")]
     pub build_context: Vec<String>,
-    /// File that the build depends on, such as a lock file, below CONTEXT: a path, a folder or a
-    /// pattern with *, ? and **
+    /// File that the build also depends on, such as a lock file: a path, a directory or a pattern
+    /// with *, ? and **, relative to CONTEXT
     #[arg(long, value_name = "FILE-OR-GLOB")]
     pub extra: Vec<String>,
-    /// Do not use the network: base images are known by name only, or as --max-age allows
+    /// Do not use the network. Base images are known by their names only, or with --max-age by what
+    /// registries said before
     #[arg(long)]
     pub offline: bool,
-    /// Take what a registry said this long ago, or less: 30m, 12h or 7d, say
+    /// Reuse what a registry said if that is no older than this: 30m, 12h, 7d, 2weeks
     #[arg(long, value_name = "PERIOD")]
     pub max_age: Option<String>,
 }
@@ -252,7 +263,7 @@ pub(crate) struct Look {
 Example:
   larder image ruby:3.3 --platform linux/arm64
 Credentials are those of `docker login` and of DOCKER_AUTH_CONFIG. The exit code is 1 if
-one of the images is not known.")]
+a registry could not say what one of the images is.")]
 pub(crate) struct Image {
     /// Images: ruby:3.3, ghcr.io/owner/name@sha256:…
     #[arg(required = true, value_name = "REF")]
@@ -260,7 +271,8 @@ pub(crate) struct Image {
     /// Platform, such as linux/arm64 [default: this machine's]
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
-    /// Only the digest that the tag has now. It costs one HEAD, which counts against no pull limit.
+    /// Print only the digest that the tag has now. This costs one HEAD request, which no pull limit
+    /// counts.
     #[arg(long)]
     pub digest: bool,
     /// Print JSON.
@@ -280,11 +292,12 @@ Examples:
   larder plan --offline --json -f compose.yaml     one plan for each image, without the network
   larder plan -f compose.yaml -f prod.yaml --profile debug
   larder plan -f docker-bake.hcl --only app --set app.args.VERSION=3
-Compose and bake files are read by `docker compose` and `docker buildx`, which must be installed.
-An image's line says its identity, since when it has been that, and where it is used, as
-stage:line.")]
+Compose and bake files are read by `docker compose` and `docker buildx`. If the tool is missing,
+the exit code is 3.
+An image's line shows its identity (a hash of its layers and of the settings that a child image
+inherits), how long the tag has been that, and where it is used, as stage:line.")]
 pub(crate) struct PlanVerb {
-    /// Print JSON; a Dockerfile that is refused gives its error so, with file and line.
+    /// Print JSON. A file that is refused is printed as an error with file and line.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -299,17 +312,18 @@ pub(crate) struct PlanVerb {
 Examples:
   larder key --extra Gemfile.lock --write key      CircleCI: {{ checksum \"key\" }}
   larder key --extra Gemfile.lock --ladder         GitHub: key, then the lines of restore-keys
-Comments, formatting, stages that the target does not reach and a base image that was
-rebuilt without a change do not matter. A project is part of the key where it is named
-(--project, LARDER_PROJECT, larder.toml): a guess would differ from machine to machine.")]
+The key changes when the build could come out differently. Comments, formatting, stages that
+the target does not use, and a base image rebuilt with the same layers and settings do not
+change it. The project is part of the key if it is named (--project, LARDER_PROJECT,
+larder.toml); a guessed name would differ from machine to machine.")]
 pub(crate) struct KeyVerb {
-    /// Write what is printed to a file too, for CI systems that make a key of a file's checksum.
+    /// Write the key to a file too, for CI systems that make their key of a file's checksum.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
-    /// Print the exact key and then broader and broader beginnings of it, to restore from.
+    /// Print the exact key, then shorter and shorter prefixes of it to restore from.
     #[arg(long)]
     pub ladder: bool,
-    /// Where a base image cannot be resolved, make the key with its name instead of failing.
+    /// If a base image cannot be resolved, use its name in the key instead of failing.
     #[arg(long)]
     pub allow_unresolved: bool,
     #[command(flatten)]
@@ -321,9 +335,9 @@ pub(crate) struct KeyVerb {
 #[command(after_help = "\
 Example:
   larder explain --target app
-Today's plan against that of the snapshot that the next job would restore: which base moved,
-what changed in the Dockerfile, the arguments or the extra files, and which stages are
-therefore rebuilt.")]
+Compares today's plan with that of the snapshot that the next job would restore: which base
+image moved, what changed in the Dockerfile, the arguments or the extra files, and which stages
+are therefore rebuilt.")]
 pub(crate) struct Explain {
     /// Print JSON.
     #[arg(long)]
@@ -337,13 +351,13 @@ pub(crate) struct Explain {
 /// `larder run`
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Where this machine lacks what Larder needs, run the command on the machine's own engine.
+    /// If this machine lacks what Larder needs, run the command with the machine's own engine.
     #[arg(long)]
     pub optional: bool,
-    /// Write a report of both halves of the job to a file; - is standard output.
+    /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The command; DOCKER_HOST is set for it.
+    /// The command; it gets DOCKER_HOST.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
     #[command(flatten)]
@@ -355,10 +369,10 @@ pub(crate) struct Run {
 /// `larder up`
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Append DOCKER_HOST=… to a file, as CI systems want it ($GITHUB_ENV, dotenv).
+    /// Append DOCKER_HOST=… to a file, as CI systems read it ($GITHUB_ENV, dotenv).
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// Leave the docker command line's current context as it is.
+    /// Do not make and select the docker context `larder`.
     #[arg(long)]
     pub no_context: bool,
     /// Write a report to a file; - is standard output.
@@ -399,10 +413,10 @@ pub(crate) struct Status {
 /// `larder ls`
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Archives of images (larder save) instead of snapshots.
+    /// List archives of images (`larder save`) instead of snapshots.
     #[arg(long)]
     pub archives: bool,
-    /// Of every project, not only of this one.
+    /// List those of every project, not only of this one.
     #[arg(long, short)]
     pub all: bool,
     /// Print JSON.
@@ -415,13 +429,13 @@ pub(crate) struct Ls {
 /// `larder completions`
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
-    /// The shell.
+    /// Shell to complete for.
     pub shell: Shell,
 }
 
 /// `larder man`
 #[derive(Debug, Args)]
 pub(crate) struct Man {
-    /// Page of one verb instead of the overview.
+    /// Command to print the page of, instead of the overview.
     pub verb: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What can be typed for the archive door.
+//! What can be typed for engines behind an API.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{How, Planned, Where};
 
-/// Options that all verbs of the archive door share.
+/// Options that `build`, `restore` and `save` share.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Job")]
 pub(crate) struct Manner {
@@ -32,10 +32,10 @@ impl Planned {
 /// Whether a restore must pay.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Worth {
-    /// Restore only if that saves more time than it costs, by what earlier jobs measured; the default
+    /// Do not restore if earlier jobs found that restoring took longer than it saved (the default)
     #[arg(long, overrides_with = "always")]
     if_worth: bool,
-    /// Restore even if earlier jobs measured that it costs more time than it saves
+    /// Restore even if earlier jobs found that restoring took longer than it saved
     #[arg(long, overrides_with = "if_worth")]
     pub always: bool,
 }
@@ -45,11 +45,11 @@ pub(crate) struct Worth {
 pub(crate) struct Restore {
     #[command(flatten)]
     pub worth: Worth,
-    /// Folder for BuildKit's cache, to be given to docker build as
-    /// --cache-from type=local,src=DIR
+    /// Directory to restore BuildKit's cache to, for docker build --cache-from type=local,src=DIR
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Print the arguments by which docker build finds what was restored
+    /// Print the options by which docker build finds what was restored. They are those of the
+    /// builder that DOCKER_BUILDKIT chooses
     #[arg(long)]
     pub flags: bool,
     #[command(flatten)]
@@ -63,14 +63,14 @@ pub(crate) struct Restore {
 /// `larder save`
 #[derive(Debug, Args)]
 pub(crate) struct Save {
-    /// Images to save, by name or id [default: what `larder build` made in this job, else every
-    /// image of the engine but the builds' base images]
+    /// Images to save, by name or id [default: those that `larder build` made in this job, else
+    /// every image of the engine but the base images]
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
-    /// Folder with BuildKit's cache (--cache-to type=local,dest=DIR) to save too
+    /// Directory with BuildKit's cache (docker build --cache-to type=local,dest=DIR) to save too
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Refuse to save where a step seems to hold a secret
+    /// Do not save if a step seems to hold a secret
     #[arg(long)]
     pub deny_secrets: bool,
     #[command(flatten)]
@@ -89,14 +89,13 @@ pub(crate) struct BuildVerb {
     /// Do not restore
     #[arg(long)]
     pub no_restore: bool,
-    /// Do not save; a later `larder save` does, after the push, say
+    /// Do not save; a later `larder save` will, for example after the push
     #[arg(long)]
     pub no_save: bool,
-    /// Refuse to save where a step or a build argument seems to hold a secret
+    /// Do not save if a step or a build argument seems to hold a secret
     #[arg(long)]
     pub deny_secrets: bool,
-    /// The arguments of docker build: options, then the context. Larder's own options stand before
-    /// them.
+    /// Arguments of docker build: options, then the context. Larder's own options go before them
     #[arg(
         required = true,
         trailing_var_arg = true,
