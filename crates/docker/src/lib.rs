@@ -30,7 +30,7 @@ pub use endpoint::{Address, Endpoint, Environment, Tls, USUAL_SOCKET};
 pub use error::{ApiError, BoxError, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use remote::{
-    About, ApiVersion, CacheBound, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
+    About, ApiVersion, CacheLimit, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
     Selection, Step, Store, running_containers,
 };
 pub use version::Version;
