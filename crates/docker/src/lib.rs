@@ -30,6 +30,6 @@ pub use error::{ApiError, BoxError, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use larder_model::version::Version;
 pub use remote::{
-    About, ApiVersion, CacheBound, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
+    About, ApiVersion, CacheLimit, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
     Selection, Step, Store, running_containers,
 };

@@ -30,7 +30,8 @@ mod shape;
 mod tool;
 
 pub use daemon::{
-    Engine, EngineConfig, EngineFacts, Exit, Held, StopReport, child_environment, clean_up, quiesce,
+    Engine, EngineConfig, EngineFacts, Exit, StopReport, TaggedImage, child_environment, clean_up,
+    quiesce,
 };
 pub use error::EngineError;
 pub use instance::InstanceId;

@@ -171,23 +171,34 @@ struct InfoAnswer {
     cgroup_driver: String,
 }
 
-/// Asks for everything. The ping needs no version, and names the newest that the engine speaks.
-pub(super) async fn ask(client: &Client) -> Result<About> {
+/// What was found out of an engine.
+pub(super) struct Found {
+    pub(super) about: About,
+    /// Why nothing but the simplest should be asked of it.
+    pub(super) unsupported: Option<String>,
+}
+
+/// Asks for everything. The ping and the version are the same in each version of the API; the ping names
+/// the newest that the engine speaks.
+pub(super) async fn ask(client: &Client) -> Result<Found> {
     let ping = client.call(&get("answer", "/_ping".to_owned())).await?;
     let newest_api = header(&ping, "api-version").and_then(|text| text.parse().ok());
-    let newest_api = newest_api.ok_or_else(|| {
-        let reason = "does not say which API it speaks; is it Docker's own?";
-        unsupported(&client.endpoint, reason.to_owned())
+    let newest_api = newest_api.ok_or_else(|| ApiError::Unsupported {
+        endpoint: client.endpoint.to_string(),
+        reason: "does not say which API it speaks; is it Docker's own?".to_owned(),
     })?;
-    let api = spoken(&client.endpoint, newest_api)?;
-    let request = get("say its version", format!("/v{api}/version"));
+    let request = get("say its version", "/version".to_owned());
     let version: VersionAnswer = client.json(&request).await?;
-    check(&client.endpoint, api, &version)?;
     let number = version.version.parse();
     let number = number.map_err(|error| ApiError::malformed(&request.what, error))?;
+    let wanted = wanted(&client.endpoint, newest_api)?;
+    // Engines before 1.24 do not say what is the least.
+    let least = version.min_api_version.parse().unwrap_or(wanted);
+    let api = wanted.max(least);
     let request = get("say how it keeps images", format!("/v{api}/info"));
     let info: InfoAnswer = client.json(&request).await?;
-    Ok(About {
+    let unsupported = unsupported(&version, newest_api, wanted, least);
+    let about = About {
         version: number,
         containerd_version: version.of_component("containerd"),
         version_text: version.version,
@@ -201,7 +212,8 @@ pub(super) async fn ask(client: &Client) -> Result<About> {
         os: info.os,
         arch: info.architecture,
         prefers_buildkit: header(&ping, "builder-version") == Some("2"),
-    })
+    };
+    Ok(Found { about, unsupported })
 }
 
 fn get(what: &str, target: String) -> Request {
@@ -216,15 +228,8 @@ fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-fn unsupported(endpoint: &Endpoint, reason: String) -> ApiError {
-    ApiError::Unsupported {
-        endpoint: endpoint.to_string(),
-        reason,
-    }
-}
-
-/// The version of the API to speak with an engine that speaks `theirs` at most.
-fn spoken(endpoint: &Endpoint, theirs: ApiVersion) -> Result<ApiVersion> {
+/// The version of the API to speak with an engine that speaks `newest` at most.
+fn wanted(endpoint: &Endpoint, newest: ApiVersion) -> Result<ApiVersion> {
     let asked = match &endpoint.api_version {
         None => NEWEST,
         Some(text) => text.parse().map_err(|()| ApiError::Setting {
@@ -233,33 +238,29 @@ fn spoken(endpoint: &Endpoint, theirs: ApiVersion) -> Result<ApiVersion> {
             reason: "expected two numbers such as 1.45".to_owned(),
         })?,
     };
-    let api = theirs.min(asked).min(NEWEST);
-    if api < OLDEST {
-        let reason = format!(
-            "speaks API {theirs}, and {api} is too old: Docker 20.10 with {OLDEST} is the oldest that will do"
-        );
-        return Err(unsupported(endpoint, reason));
-    }
-    Ok(api)
+    Ok(newest.min(asked).min(NEWEST))
 }
 
-/// Refuses engines that are not Docker's, and those that no longer speak `api`.
-fn check(endpoint: &Endpoint, api: ApiVersion, version: &VersionAnswer) -> Result<()> {
+/// Why an engine is not one that this client knows; `None` if it is.
+fn unsupported(
+    version: &VersionAnswer,
+    newest: ApiVersion,
+    wanted: ApiVersion,
+    least: ApiVersion,
+) -> Option<String> {
     let mut components = version.components.iter();
     if components.any(|component| component.name.starts_with("Podman")) {
         let reason = "is Podman, which keeps no build cache that could be saved this way";
-        return Err(unsupported(endpoint, reason.to_owned()));
+        return Some(reason.to_owned());
     }
-    match version.min_api_version.parse::<ApiVersion>() {
-        Ok(least) if least > api => {
-            let reason = format!(
-                "speaks no API older than {least}, and {api} is the newest that is known here"
-            );
-            Err(unsupported(endpoint, reason))
-        }
-        // Engines before 1.24 do not say.
-        _ => Ok(()),
+    if wanted < OLDEST {
+        return Some(format!(
+            "speaks API {newest}, and {wanted} is too old: Docker 20.10 with {OLDEST} is the oldest that will do"
+        ));
     }
+    (least > wanted).then(|| {
+        format!("speaks no API older than {least}, and {wanted} is the newest that is known here")
+    })
 }
 
 impl VersionAnswer {
@@ -282,5 +283,61 @@ impl InfoAnswer {
             "overlay2" => Store::Known(ImageStore::Overlay2),
             other => Store::Other(other.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn api(text: &str) -> ApiVersion {
+        text.parse().expect("two numbers")
+    }
+
+    /// Why an engine is refused whose newest and oldest API are these.
+    fn refusal(newest: &str, least: &str, component: &str) -> Option<String> {
+        let answer =
+            format!(r#"{{ "Version": "1.2.3", "Components": [{{ "Name": "{component}" }}] }}"#);
+        let answer: VersionAnswer = serde_json::from_str(&answer).expect("an answer");
+        let endpoint = Endpoint::unix(Path::new("/s"));
+        let wanted = wanted(&endpoint, api(newest)).expect("nothing was asked for");
+        unsupported(&answer, api(newest), wanted, api(least))
+    }
+
+    #[test]
+    fn engines_that_are_not_known_are_told_apart() {
+        assert_eq!(refusal("1.41", "1.12", "Engine"), None);
+        assert_eq!(refusal("1.52", "1.44", "Engine"), None);
+        for (newest, least, component, reason) in [
+            ("1.40", "1.12", "Engine", "20.10"),
+            ("1.60", "1.48", "Engine", "no API older than 1.48"),
+            ("1.41", "1.24", "Podman Engine", "Podman"),
+        ] {
+            let refused = refusal(newest, least, component).expect("refused");
+            assert!(refused.contains(reason), "{refused}");
+        }
+    }
+
+    fn store(info: &str) -> Store {
+        let info: InfoAnswer = serde_json::from_str(info).expect("an answer");
+        info.image_store()
+    }
+
+    #[test]
+    fn the_store_is_known_by_its_drivers_type() {
+        let rest = r#""OSType": "linux", "Architecture": "x86_64""#;
+        let containerd = format!(
+            r#"{{ "Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]], {rest} }}"#
+        );
+        assert_eq!(store(&containerd), Store::Known(ImageStore::Containerd));
+        // A text that only names the snapshotter is none.
+        let overlay2 = format!(
+            r#"{{ "Driver": "overlay2", "DriverStatus": [["Backing", "io.containerd.snapshotter.v1"]], {rest} }}"#
+        );
+        assert_eq!(store(&overlay2), Store::Known(ImageStore::Overlay2));
+        let other = format!(r#"{{ "Driver": "vfs", "DriverStatus": null, {rest} }}"#);
+        assert_eq!(store(&other), Store::Other("vfs".to_owned()));
     }
 }

@@ -16,8 +16,8 @@ struct ContainerAnswer {
     id: String,
 }
 
-/// How many containers run on the engine at `endpoint`, `docker ps -q | wc -l`. Any engine may be
-/// asked, also one that [`Remote::connect`] refuses: a path without a version is one of every API.
+/// How many containers run on the engine at `endpoint`, `docker ps -q | wc -l`. Podman and engines of any
+/// age answer too: a path without a version is in every API.
 pub async fn running_containers(endpoint: Endpoint, deadline: Duration) -> Result<usize> {
     let request = Request {
         what: "list containers".to_owned(),

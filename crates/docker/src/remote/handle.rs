@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::about::{self, About};
 use crate::connection::{Client, Request};
 use crate::endpoint::Endpoint;
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 
 /// What a value for a query or a path's segment must not hold as it is: all but the unreserved
 /// characters (RFC 3986, section 2.3).
@@ -27,11 +27,28 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Finds out which engine answers at `endpoint`. Each request but the streams must be answered
-    /// within `deadline`.
+    /// Finds out which engine answers at `endpoint`, and refuses those that this client does not know.
+    /// Each request but the streams must be answered within `deadline`.
     pub async fn connect(endpoint: Endpoint, deadline: Duration) -> Result<Self> {
         let client = Client::new(endpoint, deadline)?;
-        let about = about::ask(&client).await?;
+        let found = about::ask(&client).await?;
+        match found.unsupported {
+            Some(reason) => Err(ApiError::Unsupported {
+                endpoint: client.endpoint.to_string(),
+                reason,
+            }),
+            None => Ok(Self {
+                client,
+                about: found.about,
+            }),
+        }
+    }
+
+    /// The same for an engine of any version: for those who only look, name and remove. All engines
+    /// understand that alike, and one that is newer than this client is no reason to do without.
+    pub async fn connect_to_any(endpoint: Endpoint, deadline: Duration) -> Result<Self> {
+        let client = Client::new(endpoint, deadline)?;
+        let about = about::ask(&client).await?.about;
         Ok(Self { client, about })
     }
 

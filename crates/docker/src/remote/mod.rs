@@ -13,6 +13,6 @@ pub use self::about::{About, ApiVersion, Store};
 pub use self::containers::running_containers;
 pub use self::handle::Remote;
 pub use self::images::{Image, ImageSummary, Step};
-pub use self::prune::CacheBound;
+pub use self::prune::CacheLimit;
 pub use self::selection::{Chains, Selection};
 pub use self::transfer::{ExportStream, Loaded};

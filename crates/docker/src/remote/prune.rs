@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// How far a build cache is cut back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheBound {
+pub enum CacheLimit {
     /// Records that were not used for this long go; the engine counts hours.
     UnusedFor(Duration),
     /// The least recently used records go until this much is left.
@@ -32,18 +32,18 @@ impl Remote {
     }
 
     /// Cuts the build cache back. Records that are in use stay.
-    pub async fn prune_build_cache(&self, bound: CacheBound) -> Result<()> {
-        let limit = match bound {
-            CacheBound::UnusedFor(age) => {
+    pub async fn prune_build_cache(&self, limit: CacheLimit) -> Result<()> {
+        let query = match limit {
+            CacheLimit::UnusedFor(age) => {
                 let hours = age.as_secs().div_ceil(3600);
                 let filters = json!({ "until": [format!("{hours}h")] });
                 format!("filters={}", encoded(&filters.to_string()))
             }
-            // `reserved-space` from API 1.48 on, which is not spoken here (moby
+            // The first is read below API 1.48, the second from there on (moby
             // `daemon/server/router/build/build_routes.go`, `postPrune`).
-            CacheBound::Bytes(bytes) => format!("keep-storage={bytes}"),
+            CacheLimit::Bytes(bytes) => format!("keep-storage={bytes}&reserved-space={bytes}"),
         };
-        let target = format!("/build/prune?all=1&{limit}");
+        let target = format!("/build/prune?all=1&{query}");
         self.command(Method::POST, "cut back its build cache", &target)
             .await
     }

@@ -4,12 +4,12 @@
 const BRANCH_BYTES_MIN: u64 = 32 << 20;
 
 /// A step or a layer, and how many bytes it adds.
-pub(super) type Step<K> = (K, u64);
+pub(super) type Part<K> = (K, u64);
 
 /// Divides images with what they are made of, lowest first: the images of the branch that has the
 /// most behind what all images share come second; the others come first, if they are worth handling
 /// the shared part twice. If not, there are none.
-pub fn in_two<T, K: PartialEq>(images: Vec<(T, Vec<Step<K>>)>) -> (Vec<T>, Vec<T>) {
+pub fn in_two<T, K: PartialEq>(images: Vec<(T, Vec<Part<K>>)>) -> (Vec<T>, Vec<T>) {
     let trunk = trunk(&images);
     let trunk_bytes: u64 = match images.first() {
         Some((_, steps)) => steps[..trunk].iter().map(|step| step.1).sum(),
@@ -50,13 +50,13 @@ pub fn in_two<T, K: PartialEq>(images: Vec<(T, Vec<Step<K>>)>) -> (Vec<T>, Vec<T
 }
 
 /// How many steps all images have in common.
-fn trunk<T, K: PartialEq>(images: &[(T, Vec<Step<K>>)]) -> usize {
+fn trunk<T, K: PartialEq>(images: &[(T, Vec<Part<K>>)]) -> usize {
     let lists = images.iter().map(|(_, steps)| steps.as_slice());
     let shared = lists.reduce(|shared, steps| &shared[..in_common(shared, steps)]);
     shared.map_or(0, <[_]>::len)
 }
 
-fn in_common<K: PartialEq>(one: &[Step<K>], other: &[Step<K>]) -> usize {
+fn in_common<K: PartialEq>(one: &[Part<K>], other: &[Part<K>]) -> usize {
     let both = one.iter().zip(other);
     both.take_while(|(one, other)| one == other).count()
 }
@@ -69,14 +69,14 @@ mod tests {
     fn image(
         name: &'static str,
         steps: &[(&'static str, u64)],
-    ) -> (&'static str, Vec<Step<&'static str>>) {
+    ) -> (&'static str, Vec<Part<&'static str>>) {
         let steps = steps
             .iter()
             .map(|(step, mebibytes)| (*step, mebibytes << 20));
         (name, steps.collect())
     }
 
-    fn in_two(images: &[(&'static str, Vec<Step<&'static str>>)]) -> [String; 2] {
+    fn in_two(images: &[(&'static str, Vec<Part<&'static str>>)]) -> [String; 2] {
         let (ahead, rest) = super::in_two(images.to_vec());
         [ahead.join(" "), rest.join(" ")]
     }

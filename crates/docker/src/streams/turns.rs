@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::oneshot;
 
-use super::branches::{Step, in_two};
+use super::branches::{Part, in_two};
 use super::held::Held;
 use super::image_set::{Contents, SavedImage};
 use super::load::{END, LoadPlan, needed};
@@ -44,7 +44,7 @@ impl LoadPlan {
 }
 
 /// The chain of each layer of an image, lowest first, and how many bytes the engine must unpack for it.
-fn layers_to_unpack(image: &SavedImage, contents: &Contents, held: &Held) -> Vec<Step<String>> {
+fn layers_to_unpack(image: &SavedImage, contents: &Contents, held: &Held) -> Vec<Part<String>> {
     let chains = image.chain_ids().into_iter().zip(&image.layers);
     let layers = chains.map(|(chain, layer)| {
         let bytes = match contents.blobs.get(&layer.blob) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_docker::{CacheBound, Endpoint, ImageStore, Remote, running_containers};
+use larder_docker::{CacheLimit, Endpoint, ImageStore, Remote, running_containers};
 
 use crate::engines::{Plain, Version, must};
 use crate::machine::{DEADLINE, Machine, context};
@@ -18,7 +18,7 @@ fn cached(machine: &Machine, engine: &Plain) -> usize {
     said.matches(" CACHED").count()
 }
 
-async fn prune(api: &Remote, bound: CacheBound) {
+async fn prune(api: &Remote, bound: CacheLimit) {
     api.prune_build_cache(bound).await.expect("it is cut back");
 }
 
@@ -57,10 +57,10 @@ async fn engines_of_both_versions_come_to_rest() {
         assert!(!networks.contains("made"), "{networks}");
 
         assert_eq!(cached(&machine, &engine), 2, "{name}");
-        prune(&api, CacheBound::UnusedFor(Duration::from_secs(3600))).await;
-        prune(&api, CacheBound::Bytes(1 << 40)).await;
+        prune(&api, CacheLimit::UnusedFor(Duration::from_secs(3600))).await;
+        prune(&api, CacheLimit::Bytes(1 << 40)).await;
         assert_eq!(cached(&machine, &engine), 2, "{name}");
-        prune(&api, CacheBound::Bytes(1)).await;
+        prune(&api, CacheLimit::Bytes(1)).await;
         assert_eq!(cached(&machine, &engine), 0, "{name}");
     }
 }

@@ -19,7 +19,7 @@ use crate::error::Result;
 
 /// An image that the engine holds under a tag.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Held {
+pub struct TaggedImage {
     /// The digests under which it came from (or went to) the tag's own registry; none for an image
     /// that was only built or loaded here.
     pub digests: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Held {
     pub config: serde_json::Value,
 }
 
-impl From<Image> for Held {
+impl From<Image> for TaggedImage {
     fn from(image: Image) -> Self {
         let digests = image.digests.iter();
         let digests = digests.filter_map(|digest| digest.rsplit_once('@'));
@@ -43,9 +43,9 @@ impl From<Image> for Held {
 
 impl Engine {
     /// The image that `tag` names in the engine; `None` if it holds none.
-    pub async fn held(&self, tag: &str, deadline: Duration) -> Result<Option<Held>> {
+    pub async fn held(&self, tag: &str, deadline: Duration) -> Result<Option<TaggedImage>> {
         let image = self.remote().within(deadline).inspect(tag).await?;
-        Ok(image.map(Held::from))
+        Ok(image.map(TaggedImage::from))
     }
 
     /// Removes `tag`, and the image if nothing else names it; its parents stay. A tag that is gone

@@ -280,7 +280,7 @@ impl Engine {
 async fn answer(socket: &Path, deadline: Duration) -> Result<Remote> {
     loop {
         if socket.exists() {
-            match Remote::connect(Endpoint::unix(socket), deadline).await {
+            match Remote::connect_to_any(Endpoint::unix(socket), deadline).await {
                 // It listens not yet, or no longer: a socket of an earlier engine is replaced.
                 Err(
                     ApiError::Unreachable { .. }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use larder_docker::{ApiError, Remote};
+use larder_docker::{ApiError, CacheLimit, Remote};
 use tokio::time::timeout;
 
 use super::engine::Engine;
@@ -64,15 +64,10 @@ async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
         let pruned = remote.prune_networks().await;
         done.note("networks were not removed", pruned);
     }
-    let bounds = [
-        options
-            .cache
-            .unused_for
-            .map(larder_docker::CacheBound::UnusedFor),
-        options.cache.bytes.map(larder_docker::CacheBound::Bytes),
-    ];
-    for bound in bounds.into_iter().flatten() {
-        let pruned = remote.prune_build_cache(bound).await;
+    let CacheBound { unused_for, bytes } = options.cache;
+    let age = unused_for.map(CacheLimit::UnusedFor);
+    for limit in age.into_iter().chain(bytes.map(CacheLimit::Bytes)) {
+        let pruned = remote.prune_build_cache(limit).await;
         done.note("the build cache was not cut back", pruned);
     }
 }

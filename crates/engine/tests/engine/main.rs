@@ -3,6 +3,8 @@
 //! Every test stands on a [`machine::Machine`], network and mount namespaces of its own, so that tests
 //! run side by side and none can touch the real host's firewall, interfaces or engine.
 
+#![allow(unreachable_pub)] // several test binaries share these modules
+
 mod faults;
 #[path = "../../../docker/tests/docker/machine.rs"]
 mod machine;
