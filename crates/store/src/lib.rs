@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`location`] | the URL of a store, opened |
+//! | `answer` | why a request failed, in the cloud's own words |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
@@ -13,6 +14,7 @@
 //! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
 //! | [`images`] | what a project's machines remember together of images |
 
+mod answer;
 pub mod archive;
 pub mod catalog;
 mod codec;

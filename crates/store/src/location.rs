@@ -16,7 +16,8 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
-use crate::error::{StoreError, without_secrets};
+use crate::answer::without_secrets;
+use crate::error::StoreError;
 use crate::objects::Objects;
 
 /// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].
