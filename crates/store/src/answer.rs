@@ -105,10 +105,8 @@ impl Answer {
 
     /// `<Error><Code>…</Code><Message>…</Message>…`: S3, Google's XML interface, Azure.
     fn xml(text: &str) -> Option<Self> {
-        Some(Self::new(
-            element(text, "Code")?,
-            element(text, "Message").unwrap_or_default(),
-        ))
+        let message = element(text, "Message").unwrap_or_default();
+        Some(Self::new(&element(text, "Code")?, &message))
     }
 
     /// `{"error": "invalid_grant", "error_description": …}` of a token server (RFC 6749, section 5.2), or
@@ -118,18 +116,17 @@ impl Answer {
         let mut values = serde_json::Deserializer::from_str(body).into_iter::<Value>();
         let body = values.next()?.ok()?;
         let error = &body["error"];
-        let field = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match error {
-            Value::String(code) => Some(Self::new(code.clone(), field(&body["error_description"]))),
-            Value::Object(_) => Some(Self::new(field(&error["status"]), field(&error["message"]))),
+            Value::String(code) => Some(Self::new(code, plain(&body["error_description"]))),
+            Value::Object(_) => Some(Self::new(plain(&error["status"]), plain(&error["message"]))),
             _ => None,
         }
     }
 
-    fn new(code: String, message: String) -> Self {
+    fn new(code: &str, message: &str) -> Self {
         Self {
-            code: shown(&code, CODE_MAX_CHARS),
-            message: shown(&message, MESSAGE_MAX_CHARS),
+            code: shown(code, CODE_MAX_CHARS),
+            message: shown(message, MESSAGE_MAX_CHARS),
         }
     }
 
@@ -149,6 +146,11 @@ impl std::fmt::Display for Answer {
             (code, message) => write!(f, "{code}: {message}"),
         }
     }
+}
+
+/// A text in JSON, or nothing where there is none.
+fn plain(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 /// The text of the first element of this name.
@@ -206,8 +208,8 @@ pub(crate) fn without_secrets(message: &str) -> String {
     let mut parts = message.split("://");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let is_end = |c: char| matches!(c, '/' | ' ' | ')' | '"' | '\'' | '\n');
-        let host = &part[..part.find(is_end).unwrap_or(part.len())];
+        let end = part.find(['/', ' ', ')', '"', '\'', '\n']);
+        let host = &part[..end.unwrap_or(part.len())];
         let user = host.rfind('@').map_or(0, |at| at + 1);
         out.push_str("://");
         out.push_str(&part[user..]);
@@ -235,7 +237,7 @@ fn without_queries(message: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As object_store's `RetryError` says it: the body comes last.
+    /// As `object_store`'s `RetryError` says it: the body comes last.
     fn answered(body: &str) -> object_store::Error {
         let text = format!(
             "Error performing PUT https://s3.eu-west-1.amazonaws.com/shop/v1/x?sig=HIDDEN in 3ms - \

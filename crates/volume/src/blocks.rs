@@ -9,12 +9,13 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
 use larder_model::map::leaf_of;
 use larder_store::{FetchedBlock, Source, StoreError};
+use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
@@ -217,10 +218,7 @@ impl Blocks {
         if region.local(at) == WHOLE {
             return Ok(());
         }
-        let _filling = region
-            .filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _filling = region.filling.lock();
         let local = region.local(at);
         let start = fetched.block * BLOCK_BYTES as u64;
         let mut page = 0;
@@ -245,10 +243,7 @@ impl Blocks {
         for part in parts(range) {
             let (region, at) = self.region(part.block);
             if !region.read.set(at) && !region.dirty.get(at) && !self.known_zero(part.block) {
-                self.trace
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(part.block);
+                self.trace.lock().push(part.block);
             }
         }
         self.wrote(self.file.read_exact_at(buffer, offset))
@@ -279,10 +274,7 @@ impl Blocks {
         if region.local(at) == WHOLE {
             self.wrote(write())?;
         } else {
-            let _filling = region
-                .filling
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let _filling = region.filling.lock();
             self.wrote(write())?;
             region.set_local(at, part.pages());
         }
@@ -373,10 +365,7 @@ impl Blocks {
             return;
         }
         let (region, at) = self.region(block);
-        let _filling = region
-            .filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _filling = region.filling.lock();
         region.zeroed.set(at);
         region.dirty.set(at);
         region.set_local(at, WHOLE);
@@ -387,10 +376,7 @@ impl Blocks {
         if !region.dirty.get(at) || region.zeroed.get(at) {
             return Ok(());
         }
-        let _filling = region
-            .filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _filling = region.filling.lock();
         let pages = region.local(at) & part.pages() & !part.cut_pages();
         let start = part.block * BLOCK_BYTES as u64;
         for page in (0..PAGES_PER_BLOCK as u64).filter(|page| pages & 1 << page != 0) {
@@ -441,22 +427,16 @@ impl Blocks {
 
     /// The blocks of the store that were read, in the order of first reading.
     pub fn trace(&self) -> Vec<u64> {
-        self.trace
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.trace.lock().clone()
     }
 
     /// The first thing that went wrong, if anything did.
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.lock().clone()
     }
 
     fn set_fault(&self, why: String, damage: bool) {
-        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fault = self.fault.lock();
         fault.get_or_insert(Fault { why, damage });
     }
 

@@ -1,9 +1,9 @@
 //! The state of the blocks of one region of the volume (the region that one leaf of the map covers).
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use larder_model::limits::LEAF_BLOCKS;
+use parking_lot::Mutex;
 
 /// All pages of a block are local.
 pub(crate) const WHOLE: u16 = u16::MAX;
