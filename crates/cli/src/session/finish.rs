@@ -155,7 +155,7 @@ async fn scrub_volume(live: &mut Live, doubt: &mut Option<String>) {
 }
 
 fn fetched(seal: &Seal) -> Fetched {
-    let traffic = seal.blocks().source().traffic();
+    let traffic = seal.traffic();
     Fetched {
         requests: traffic.requests,
         bytes: traffic.bytes,

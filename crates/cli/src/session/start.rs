@@ -85,7 +85,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
         lineage,
         engine,
         volume: facts::Volume {
-            bytes: parts.volume().blocks().volume_bytes(),
+            bytes: parts.volume().bytes(),
             direct_io: opened.direct_io,
         },
         restored,

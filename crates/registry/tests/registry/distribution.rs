@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A running registry; ended when dropped.
-pub struct Distribution {
+pub(crate) struct Distribution {
     /// Where it listens.
     pub host: String,
     child: Child,
@@ -29,7 +29,7 @@ impl Drop for Distribution {
 
 impl Distribution {
     /// Starts one; `configure` adds to its configuration, and may put files in its folder.
-    pub fn start(configure: impl FnOnce(&Path, &mut Value)) -> Self {
+    pub(crate) fn start(configure: impl FnOnce(&Path, &mut Value)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_address();
         let host = address.to_string();
@@ -71,7 +71,7 @@ impl Distribution {
     }
 
     /// Its folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }

@@ -57,7 +57,7 @@ type Sender = SyncSender<Result<Outcome, StoreError>>;
 impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
     /// Runs the workers; `take` gets every outcome on this thread, in no particular order, until it
     /// fails.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         mut take: impl FnMut(Outcome) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
