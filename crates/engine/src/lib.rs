@@ -3,7 +3,7 @@
 //!
 //! The order of a job, each step one call:
 //!
-//! 1. [`probe`](program::probe) finds the programs; [`Compatibility`](program::Compatibility) says
+//! 1. [`probe`](program::probe) finds the programs; [`continuation`](program::continuation) says
 //!    which saved volumes they can continue.
 //! 2. [`system::observe`] looks at the machine's engine, [`system::choose`] picks the
 //!    [`Shape`].

@@ -5,28 +5,10 @@
 #[error("{0:?} is not a digest: expected 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
 
-pub(crate) fn parse_hex(text: &str) -> Result<[u8; 32], DigestError> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let bytes = text.as_bytes();
-    let mut out = [0; 32];
-    if bytes.len() == 64 {
-        for (slot, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-            match (digit(pair[0]), digit(pair[1])) {
-                (Some(high), Some(low)) => *slot = high << 4 | low,
-                _ => return Err(refuse(text)),
-            }
-        }
-        return Ok(out);
+impl DigestError {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.chars().take(80).collect())
     }
-    Err(refuse(text))
-}
-
-fn refuse(text: &str) -> DigestError {
-    DigestError(text.chars().take(80).collect())
 }
 
 /// A type of digests that are told apart from all others; what they are digests of is its own
@@ -46,7 +28,7 @@ macro_rules! digest_type {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                $crate::hex::write(&self.0, f)
             }
         }
 
@@ -59,7 +41,9 @@ macro_rules! digest_type {
         impl std::str::FromStr for $name {
             type Err = $crate::digest::DigestError;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                $crate::digest::parse_hex(text).map(Self)
+                $crate::hex::decode(text)
+                    .map(Self)
+                    .ok_or_else(|| $crate::digest::DigestError::new(text))
             }
         }
 

@@ -31,6 +31,28 @@ pub struct EngineRecord {
     pub image_store: String,
 }
 
+impl EngineRecord {
+    /// A Docker engine of this version, with this image store.
+    pub fn docker(version: impl Display, image_store: impl Display) -> Self {
+        Self {
+            family: "docker".to_owned(),
+            version: version.to_string(),
+            image_store: image_store.to_string(),
+        }
+    }
+}
+
+/// What every document says.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// The format that it has.
+    pub format: u32,
+    /// The line it belongs to.
+    pub lineage: &'a Lineage,
+    /// When it was made: Unix time in milliseconds.
+    pub created_ms: u64,
+}
+
 /// Something that is written last, names everything it needs, and is found by its lineage.
 pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Names one by the bytes of its object.
@@ -55,14 +77,22 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
 
     /// The id of an object with these bytes.
     fn id_of(bytes: &[u8]) -> Self::Id;
-    /// The format that it says it has.
-    fn format(&self) -> u32;
+    /// What every document says.
+    fn header(&self) -> Header<'_>;
+    /// Why what it says does not fit together, although it is JSON of the right form.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
     /// The line it belongs to.
-    fn lineage(&self) -> &Lineage;
+    fn lineage(&self) -> &Lineage {
+        self.header().lineage
+    }
+
     /// When it was made: Unix time in milliseconds.
-    fn created_ms(&self) -> u64;
-    /// Whether what it says fits together, beyond being JSON of the right form.
-    fn check(&self) -> Result<(), FormatError>;
+    fn created_ms(&self) -> u64 {
+        self.header().created_ms
+    }
 
     /// The bytes of the object, and its id.
     fn encode(&self) -> (Self::Id, Vec<u8>) {
@@ -73,26 +103,28 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
 
     /// Reads the object that is stored under `id`.
     fn decode(id: Self::Id, bytes: &[u8]) -> Result<Self, FormatError> {
-        let invalid = |what: String| FormatError::invalid(Self::OBJECT, what);
         if bytes.len() > Self::MAX_BYTES {
-            return Err(invalid(format!("it has {} bytes", bytes.len())));
+            let what = format!("it has {} bytes", bytes.len());
+            return Err(FormatError::invalid(Self::OBJECT, what));
         }
         if Self::id_of(bytes) != id {
-            return Err(invalid(
-                "its bytes do not have the digest in its name".to_owned(),
-            ));
+            let what = "its bytes do not have the digest in its name";
+            return Err(FormatError::invalid(Self::OBJECT, what));
         }
-        let document: Self =
-            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
-        if document.format() != Self::FORMAT {
+        let document: Self = serde_json::from_slice(bytes)
+            .map_err(|error| FormatError::invalid(Self::OBJECT, error.to_string()))?;
+        let format = document.header().format;
+        if format != Self::FORMAT {
             return Err(FormatError::Version {
                 object: Self::OBJECT,
-                found: u16::try_from(document.format()).unwrap_or(u16::MAX),
+                found: u16::try_from(format).unwrap_or(u16::MAX),
                 known: Self::FORMAT as u16,
             });
         }
-        document.check()?;
-        Ok(document)
+        match document.fault() {
+            Some(what) => Err(FormatError::invalid(Self::OBJECT, what)),
+            None => Ok(document),
+        }
     }
 
     /// Where the object is.

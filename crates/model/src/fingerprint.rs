@@ -17,7 +17,7 @@ impl Fingerprint {
 
     /// The fingerprint of a build argument's value. The name goes in, so that two arguments with
     /// one value do not show it.
-    pub fn of_argument(name: &str, value: &str) -> Self {
+    pub(crate) fn of_argument(name: &str, value: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("larder plan v1 build argument");
         hasher.update(name.as_bytes());
         hasher.update(&[0]);

@@ -1,8 +1,10 @@
 //! Frames: neighbouring blocks compressed together, and how a block is found in one.
 //!
-//! A frame is up to [`crate::limits::FRAME_BLOCKS`] blocks, one after the other, as one zstd frame
+//! A frame is up to `FRAME_BLOCKS` blocks, one after the other, as one zstd frame
 //! (RFC 8878) with its content size in the frame header. A block is read by fetching its whole
 //! frame, decompressing it, and comparing the block's BLAKE3 digest with the one in the map.
+
+use std::ops::Range;
 
 use crate::digest::{BlockId, PackId};
 use crate::limits::{FRAME_BLOCKS, FRAME_CONTENT_BYTES, FRAME_STORED_MAX_BYTES};
@@ -16,7 +18,7 @@ pub struct FrameRef {
     pub offset: u32,
     /// How many bytes it has there.
     pub stored_bytes: u32,
-    /// How many blocks it holds, 1 to [`FRAME_BLOCKS`].
+    /// How many blocks it holds, 1 to `FRAME_BLOCKS`.
     pub blocks: u8,
 }
 
@@ -26,19 +28,12 @@ impl FrameRef {
         if self.blocks == 0 || usize::from(self.blocks) > FRAME_BLOCKS {
             return Some(format!("a frame of {} blocks", self.blocks));
         }
-        if self.stored_bytes == 0 || self.stored_bytes as usize > FRAME_STORED_MAX_BYTES {
-            return Some(format!("a frame of {} bytes", self.stored_bytes));
-        }
-        if self.offset.checked_add(self.stored_bytes).is_none() {
-            return Some(format!("a frame at offset {}", self.offset));
-        }
-        None
+        place_fault(self.offset, self.stored_bytes)
     }
 
     /// The bytes of the pack that hold the frame.
-    pub fn range(&self) -> std::ops::Range<u64> {
-        let start = u64::from(self.offset);
-        start..start + u64::from(self.stored_bytes)
+    pub fn range(&self) -> Range<u64> {
+        stored_range(self.offset, self.stored_bytes)
     }
 }
 
@@ -67,19 +62,12 @@ impl ChunkFrame {
                 self.content_bytes
             ));
         }
-        if self.stored_bytes == 0 || self.stored_bytes as usize > FRAME_STORED_MAX_BYTES {
-            return Some(format!("a frame of {} bytes", self.stored_bytes));
-        }
-        if self.offset.checked_add(self.stored_bytes).is_none() {
-            return Some(format!("a frame at offset {}", self.offset));
-        }
-        None
+        place_fault(self.offset, self.stored_bytes)
     }
 
     /// The bytes of the pack that hold the frame.
-    pub fn range(&self) -> std::ops::Range<u64> {
-        let start = u64::from(self.offset);
-        start..start + u64::from(self.stored_bytes)
+    pub fn range(&self) -> Range<u64> {
+        stored_range(self.offset, self.stored_bytes)
     }
 }
 
@@ -92,4 +80,18 @@ pub struct BlockRef {
     pub frame: FrameRef,
     /// Its place among the frame's blocks, from 0.
     pub slot: u8,
+}
+
+/// Says what is wrong with a place in a pack, whatever the pack.
+fn place_fault(offset: u32, stored_bytes: u32) -> Option<String> {
+    if stored_bytes == 0 || stored_bytes as usize > FRAME_STORED_MAX_BYTES {
+        return Some(format!("a frame of {stored_bytes} bytes"));
+    }
+    let end = offset.checked_add(stored_bytes);
+    end.is_none().then(|| format!("a frame at offset {offset}"))
+}
+
+fn stored_range(offset: u32, stored_bytes: u32) -> Range<u64> {
+    let start = u64::from(offset);
+    start..start + u64::from(stored_bytes)
 }

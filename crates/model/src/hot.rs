@@ -14,11 +14,11 @@ use crate::digest::HotListId;
 use crate::limits::{HOT_LIST_MAX_BLOCKS, HOT_LIST_MAX_BYTES};
 use crate::wire::{FormatError, Reader, write_header, write_varint};
 
-const MAGIC: &[u8; 8] = b"LARDERHL";
+const MAGIC: [u8; 8] = *b"LARDERHL";
 const VERSION: u16 = 1;
 const OBJECT: &str = "hot list";
 
-/// Writes a hot list; blocks beyond [`HOT_LIST_MAX_BLOCKS`] are left out.
+/// Writes a hot list; blocks beyond `HOT_LIST_MAX_BLOCKS` are left out.
 pub fn encode(blocks: &[u64]) -> (HotListId, Vec<u8>) {
     let blocks = &blocks[..blocks.len().min(HOT_LIST_MAX_BLOCKS)];
     let mut out = Vec::new();

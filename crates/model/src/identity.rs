@@ -94,11 +94,13 @@ fn is_zero(value: &i64) -> bool {
 pub fn environment<'a>(
     entries: impl IntoIterator<Item = &'a str>,
 ) -> BTreeMap<String, Option<String>> {
-    let pair = |entry: &'a str| match entry.split_once('=') {
-        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (entry.to_owned(), None),
-    };
-    entries.into_iter().map(pair).collect()
+    let pairs = entries
+        .into_iter()
+        .map(|entry| match entry.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (entry.to_owned(), None),
+        });
+    pairs.collect()
 }
 
 digest_type! {

@@ -20,7 +20,7 @@ use crate::digest::ImagesId;
 use crate::limits::{IMAGE_DOCUMENTS_MAX, IMAGES_MAX, IMAGES_MAX_BYTES};
 use crate::wire::{FormatError, Reader, write_header};
 
-const MAGIC: &[u8; 8] = b"LARDERIM";
+const MAGIC: [u8; 8] = *b"LARDERIM";
 const VERSION: u16 = 1;
 const OBJECT: &str = "list of images";
 
@@ -59,28 +59,28 @@ impl RememberedImage {
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, FormatError> {
-        let text = |from: &mut Reader<'_>| {
-            let length = from.u16("length of a name")?;
-            let bytes = from.take("name", usize::from(length))?.to_vec();
-            String::from_utf8(bytes).map_err(|_| from.invalid("a name is not UTF-8"))
-        };
-        let (name, platform) = (text(from)?, text(from)?);
+        let (name, platform) = (read_name(from)?, read_name(from)?);
         let count = usize::from(from.u8("documents")?);
         if count > IMAGE_DOCUMENTS_MAX {
             return Err(from.invalid(format!("an image of {count} documents")));
         }
-        let document = |_| {
+        let mut documents = Vec::with_capacity(count);
+        for _ in 0..count {
             let length = from.u32("length of a document")?;
-            Ok(from.take("document", length as usize)?.to_vec())
-        };
+            documents.push(from.take("document", length as usize)?.to_vec());
+        }
         Ok(Self {
             name,
             platform,
-            documents: (0..count)
-                .map(document)
-                .collect::<Result<_, FormatError>>()?,
+            documents,
         })
     }
+}
+
+fn read_name(from: &mut Reader<'_>) -> Result<String, FormatError> {
+    let length = from.u16("length of a name")?;
+    let bytes = from.take("name", usize::from(length))?.to_vec();
+    String::from_utf8(bytes).map_err(|_| from.invalid("a name is not UTF-8"))
 }
 
 /// Puts news before what was known. Of each image one entry is left, and no more than fit.

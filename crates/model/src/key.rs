@@ -55,19 +55,11 @@ impl Key {
             return key;
         }
         keys.sort_by_key(|key| (key.bases, key.build, key.exact));
-        let of = |context: &str, part: fn(&Self) -> Fingerprint| {
-            Fingerprint::derived(context, &keys.iter().map(part).collect::<Vec<_>>())
-        };
         Self {
-            bases: of("larder key v1 bases of several", |key| key.bases),
-            build: of("larder key v1 build of several", |key| key.build),
-            exact: of("larder key v1 exact of several", |key| key.exact),
+            bases: hash_all("larder key v1 bases of several", &keys, |key| key.bases),
+            build: hash_all("larder key v1 build of several", &keys, |key| key.build),
+            exact: hash_all("larder key v1 exact of several", &keys, |key| key.exact),
         }
-    }
-
-    /// The hash of everything that the plan holds.
-    pub fn exact(&self) -> Fingerprint {
-        self.exact
     }
 
     /// The whole text of the key, which starts with every rung of [`Key::ladder`] but the first.
@@ -84,14 +76,10 @@ impl Key {
 
     fn rung(&self, project: &str, parts: usize) -> String {
         // What CI caches allow in a key; `-` is the separator.
-        let allowed = |c: char| {
-            if c.is_ascii_alphanumeric() || "._".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        };
-        let project: String = project.chars().map(allowed).collect();
+        let project = project.replace(
+            |c: char| !c.is_ascii_alphanumeric() && !"._".contains(c),
+            "_",
+        );
         let mut text = format!("larder{VERSION}-{project}-");
         for hash in [self.bases, self.build].iter().take(parts) {
             text.push_str(&hash.to_string()[..16]);
@@ -99,6 +87,11 @@ impl Key {
         }
         text
     }
+}
+
+/// The hash of one part of several keys.
+fn hash_all(context: &str, keys: &[Key], part: fn(&Key) -> Fingerprint) -> Fingerprint {
+    Fingerprint::derived(context, &keys.iter().map(part).collect::<Vec<_>>())
 }
 
 /// How an image enters a key: by its identity, else by its digest, else by its name.
@@ -112,7 +105,7 @@ impl ImageMaterial {
     fn of(image: &PlannedImage) -> Self {
         let name = match (&image.identity, image.reference.digest()) {
             (Some(identity), _) => identity.to_string(),
-            (None, Some(digest)) => digest.to_owned(),
+            (None, Some(digest)) => digest.to_string(),
             (None, None) => image.reference.to_string(),
         };
         Self {
@@ -130,12 +123,11 @@ struct BasesMaterial {
 
 impl BasesMaterial {
     fn of(plan: &Plan) -> Self {
-        let build_image = |image: &&PlannedImage| {
+        let built_from = plan.images.iter().filter(|image| {
             let mut uses = image.uses.iter();
             uses.any(|site| site.reached && site.kind != UseKind::Syntax)
-        };
-        let images = plan.images.iter().filter(build_image);
-        let mut images: Vec<_> = images.map(ImageMaterial::of).collect();
+        });
+        let mut images: Vec<_> = built_from.map(ImageMaterial::of).collect();
         // Neither the order of first use nor two names for one image matter.
         images.sort();
         images.dedup();
@@ -158,17 +150,14 @@ struct BuildMaterial<'a> {
 
 impl<'a> BuildMaterial<'a> {
     fn of(plan: &'a Plan, bases: Fingerprint) -> Self {
-        let front_end =
-            |image: &&PlannedImage| image.uses.iter().any(|site| site.kind == UseKind::Syntax);
+        let front_end = plan.images.iter().filter(|image| {
+            let mut uses = image.uses.iter();
+            uses.any(|site| site.kind == UseKind::Syntax)
+        });
         let contexts = plan.contexts.iter();
         Self {
             bases,
-            front_end: plan
-                .images
-                .iter()
-                .filter(front_end)
-                .map(ImageMaterial::of)
-                .collect(),
+            front_end: front_end.map(ImageMaterial::of).collect(),
             stages: plan
                 .stages
                 .iter()
@@ -204,20 +193,15 @@ struct StageMaterial<'a> {
 
 impl<'a> StageMaterial<'a> {
     fn of(plan: &'a Plan, stage: &'a PlannedStage) -> Self {
-        let origin = |origin: &'a Origin| OriginMaterial::of(plan, origin);
+        let steps = stage.steps.iter().map(|step| {
+            let sources = step.sources.iter();
+            let sources = sources.map(|source| OriginMaterial::of(plan, source));
+            (step.text.as_str(), sources.collect())
+        });
         Self {
-            base: origin(&stage.base),
+            base: OriginMaterial::of(plan, &stage.base),
             arguments: &stage.arguments,
-            steps: stage
-                .steps
-                .iter()
-                .map(|step| {
-                    (
-                        step.text.as_str(),
-                        step.sources.iter().map(origin).collect(),
-                    )
-                })
-                .collect(),
+            steps: steps.collect(),
         }
     }
 }

@@ -24,13 +24,12 @@ pub fn ladder(own: &Lineage, fallbacks: &[String]) -> Vec<Rung> {
             scopes.push(scope);
         }
     }
-    let within = |scope: &String| Lineage {
+    let lineages = scopes.into_iter().map(|scope| Lineage {
         scope: scope.clone(),
         ..own.clone()
-    };
-    let same_job = scopes.iter().map(|scope| Rung::Lineage(within(scope)));
-    let any_job = scopes.iter().map(|scope| Rung::AnyJob(within(scope)));
-    same_job.chain(any_job).collect()
+    });
+    let same_job = lineages.clone().map(Rung::Lineage);
+    same_job.chain(lineages.map(Rung::AnyJob)).collect()
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@
 
 pub mod address;
 pub mod archive;
+pub mod compatibility;
 pub mod diff;
 pub mod digest;
 pub mod dockerfile;
 pub mod document;
 pub mod fingerprint;
 pub mod frame;
+pub mod go;
+pub mod hex;
 pub mod hot;
 pub mod identity;
 pub mod images;
@@ -21,10 +24,12 @@ pub mod ladder;
 pub mod limits;
 pub mod lineage;
 pub mod map;
+pub mod oci;
 pub mod pack;
 pub mod plan;
 pub mod reference;
 pub mod snapshot;
+pub mod version;
 pub mod wire;
 
 // Block arithmetic moves freely between `u64` and `usize`.

@@ -18,7 +18,7 @@ pub const PAGE_BYTES: usize = 4096;
 pub const PAGES_PER_BLOCK: usize = BLOCK_BYTES / PAGE_BYTES;
 
 /// Most blocks in one frame, so at most 1 MiB of content.
-pub const FRAME_BLOCKS: usize = 16;
+pub(crate) const FRAME_BLOCKS: usize = 16;
 /// Blocks that a save puts in one frame. Compressing blocks one by one costs 5-12 % of ratio and half
 /// the speed; large frames bring neighbours that nobody reads. Of the example application's build
 /// after a change, with frames of 16, 8, 4, 2 blocks: 254, 229, 191, 166 MB in 670, 1100, 1860, 3030
@@ -38,7 +38,7 @@ pub const PACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most bytes of a pack that is read as a whole (verification): one frame and its index may come
 /// on top of [`PACK_BYTES`].
-pub const PACK_MAX_BYTES: usize = PACK_BYTES + 2 * FRAME_STORED_MAX_BYTES;
+pub(crate) const PACK_MAX_BYTES: usize = PACK_BYTES + 2 * FRAME_STORED_MAX_BYTES;
 
 /// Blocks that one leaf of the map covers (64 MiB of volume): a save rewrites 40 KB of map for
 /// each 64 MiB region that it touched.
@@ -48,7 +48,7 @@ pub const LEAF_BLOCKS: usize = 1024;
 pub const LEAF_MAX_BYTES: usize = 96 * 1024;
 
 /// Largest volume. ext4 itself allows more; the bound keeps the root of a map small.
-pub const VOLUME_MAX_BYTES: u64 = 16 << 40;
+pub(crate) const VOLUME_MAX_BYTES: u64 = 16 << 40;
 
 /// Most bytes of an encoded map root: one entry of 48 bytes for each leaf of the largest volume,
 /// and a segment for each.
@@ -59,10 +59,10 @@ pub const MAP_MAX_BYTES: usize = 24 * 1024 * 1024;
 pub const LEAVES_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Most bytes of a snapshot object, the plan in it included.
-pub const SNAPSHOT_MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const SNAPSHOT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most blocks in a hot list: 16 GiB worth of first reads.
-pub const HOT_LIST_MAX_BLOCKS: usize = 256 * 1024;
+pub(crate) const HOT_LIST_MAX_BLOCKS: usize = 256 * 1024;
 
 /// Most bytes of an encoded hot list.
 pub const HOT_LIST_MAX_BYTES: usize = HOT_LIST_MAX_BLOCKS * 5 + 64;
@@ -70,10 +70,10 @@ pub const HOT_LIST_MAX_BYTES: usize = HOT_LIST_MAX_BLOCKS * 5 + 64;
 /// A chunk of an archived blob has at least this many bytes, unless its stream ends.
 ///
 /// Chunks are cut by content, see [`crate::archive::chunk`].
-pub const CHUNK_MIN_BYTES: usize = 16 * 1024;
+pub(crate) const CHUNK_MIN_BYTES: usize = 16 * 1024;
 
 /// What chunks have on average, about.
-pub const CHUNK_TARGET_BYTES: usize = 64 * 1024;
+pub(crate) const CHUNK_TARGET_BYTES: usize = 64 * 1024;
 
 /// Most bytes of a chunk: a quarter of a frame, so that frames of whole chunks are nearly full.
 pub const CHUNK_MAX_BYTES: usize = 256 * 1024;
@@ -86,18 +86,18 @@ pub const PART_BLOB_BYTES: u64 = 256 * 1024 * 1024;
 /// part ends early.
 pub const PART_RUNS_MAX: u32 = 256 * 1024;
 
-/// Most bytes of an encoded part: a chunk for each [`CHUNK_MIN_BYTES`], each in a frame and a pack of
+/// Most bytes of an encoded part: a chunk for each `CHUNK_MIN_BYTES`, each in a frame and a pack of
 /// its own, is 1.6 MiB; runs of 4 bytes each are another.
 pub const PART_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most bytes of a part as it is stored: zstd adds less than 1 % to what it cannot compress.
-pub const PART_STORED_MAX_BYTES: usize = PART_MAX_BYTES + PART_MAX_BYTES / 64;
+pub(crate) const PART_STORED_MAX_BYTES: usize = PART_MAX_BYTES + PART_MAX_BYTES / 64;
 
 /// An object of recipe parts is closed once it holds this much.
 pub const RECIPES_BYTES: usize = 8 * 1024 * 1024;
 
 /// Most bytes of an archive's document, the plan and the small blobs in it included.
-pub const ARCHIVE_MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const ARCHIVE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most blobs of an archive: engines refuse images of more than 127 layers, and an archive holds
 /// the images of one job.
@@ -118,7 +118,7 @@ pub const INLINE_TOTAL_MAX_BYTES: usize = 2 * 1024 * 1024;
 pub const IMAGES_MAX: usize = 256;
 
 /// Most documents of one image: indexes on the way, manifest, configuration.
-pub const IMAGE_DOCUMENTS_MAX: usize = 8;
+pub(crate) const IMAGE_DOCUMENTS_MAX: usize = 8;
 
 /// Most bytes of an encoded list of images. A new machine reads it before it asks a registry; an
 /// image has some 25 KB of documents.
@@ -131,8 +131,8 @@ pub const NAME_MAX_BYTES: usize = 120;
 /// Most bytes that the substitutions of one Dockerfile word may make. `BuildKit` has no bound; twenty
 /// lines of `ARG A=$A$A` would fill a machine. A command's variable is at most 128 KiB on Linux
 /// (`MAX_ARG_STRLEN`), so real ones are far below.
-pub const SUBSTITUTED_MAX_BYTES: usize = 1 << 20;
+pub(crate) const SUBSTITUTED_MAX_BYTES: usize = 1 << 20;
 
 /// Most bytes of a pattern in a substitution, and of the value it is matched against: matching takes
 /// time that grows with both.
-pub const PATTERN_MAX_BYTES: usize = 64 << 10;
+pub(crate) const PATTERN_MAX_BYTES: usize = 64 << 10;

@@ -23,15 +23,12 @@
 use crate::digest::{BlockId, ChunkId, PackId};
 use crate::frame::{ChunkFrame, FrameRef};
 use crate::limits::PACK_MAX_BYTES;
-use crate::wire::{FormatError, Reader, write_header};
+use crate::wire::write_header;
 
-const MAGIC: &[u8; 8] = b"LARDERPK";
+const MAGIC: [u8; 8] = *b"LARDERPK";
 const VERSION: u16 = 1;
 /// Version of a pack of chunks.
 const CHUNKS_VERSION: u16 = 2;
-const HEADER_BYTES: usize = 12;
-const TRAILER_BYTES: usize = 20;
-const OBJECT: &str = "pack";
 
 /// A frame's place in a pack whose id is not known yet, because the pack is still being filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +114,7 @@ impl Filling {
         self.bytes.extend_from_slice(&index_offset.to_le_bytes());
         self.bytes
             .extend_from_slice(&(self.index.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(MAGIC);
+        self.bytes.extend_from_slice(&MAGIC);
         (PackId::of(&self.bytes), self.bytes)
     }
 }
@@ -209,112 +206,123 @@ impl ChunkPackBuilder {
     }
 }
 
-/// A frame as a pack's own index describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexedFrame {
-    /// Where it is.
-    pub slot: FrameSlot,
-    /// The digests of its blocks, in order.
-    pub blocks: Vec<BlockId>,
-}
-
-/// A frame of chunks as a pack's own index describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexedChunks {
-    /// Where it is.
-    pub slot: ChunkSlot,
-    /// Its chunks' digests and lengths, in order.
-    pub chunks: Vec<(ChunkId, u32)>,
-}
-
-/// Reads the index of a whole pack of blocks.
-pub fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
-    read_entries(bytes, VERSION, read_indexed_frame)
-}
-
-/// Reads the index of a whole pack of chunks.
-pub fn read_chunk_index(bytes: &[u8]) -> Result<Vec<IndexedChunks>, FormatError> {
-    read_entries(bytes, CHUNKS_VERSION, read_indexed_chunks)
-}
-
-fn read_entries<T>(
-    bytes: &[u8],
-    version: u16,
-    read: impl Fn(&mut Reader<'_>, usize) -> Result<T, FormatError>,
-) -> Result<Vec<T>, FormatError> {
-    if bytes.len() > PACK_MAX_BYTES {
-        return Err(FormatError::invalid(
-            OBJECT,
-            format!("it has {} bytes", bytes.len()),
-        ));
-    }
-    Reader::new(OBJECT, bytes).header(MAGIC, version)?;
-    let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
-    let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
-    let frames = trailer.u32("frame count")?;
-    let offset = trailer.u32("index offset")? as usize;
-    let len = trailer.u32("index length")? as usize;
-    if trailer.take("closing magic", 8)? != MAGIC {
-        return Err(trailer.invalid("it does not end with its magic bytes"));
-    }
-    if offset < HEADER_BYTES || offset + len != trailer_at {
-        return Err(trailer.invalid("its index is not where the trailer says"));
-    }
-    let mut index = Reader::new(OBJECT, &bytes[offset..trailer_at]);
-    let mut list = Vec::new();
-    for _ in 0..frames {
-        list.push(read(&mut index, offset)?);
-    }
-    index.end()?;
-    Ok(list)
-}
-
-fn read_indexed_frame(index: &mut Reader<'_>, end: usize) -> Result<IndexedFrame, FormatError> {
-    let slot = FrameSlot {
-        offset: index.u32("frame offset")?,
-        stored_bytes: index.u32("frame length")?,
-        blocks: index.u8("block count")?,
-    };
-    if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
-        return Err(index.invalid(fault));
-    }
-    if slot.offset as usize + slot.stored_bytes as usize > end {
-        return Err(index.invalid("a frame runs into the index"));
-    }
-    let blocks = (0..slot.blocks)
-        .map(|_| index.digest("block digest").map(BlockId::from_bytes))
-        .collect::<Result<_, _>>()?;
-    Ok(IndexedFrame { slot, blocks })
-}
-
-fn read_indexed_chunks(index: &mut Reader<'_>, end: usize) -> Result<IndexedChunks, FormatError> {
-    let slot = ChunkSlot {
-        offset: index.u32("frame offset")?,
-        stored_bytes: index.u32("frame length")?,
-        content_bytes: index.u32("frame content length")?,
-    };
-    if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
-        return Err(index.invalid(fault));
-    }
-    if slot.offset as usize + slot.stored_bytes as usize > end {
-        return Err(index.invalid("a frame runs into the index"));
-    }
-    let count = index.u8("chunk count")?;
-    let mut chunks = Vec::new();
-    for _ in 0..count {
-        let id = ChunkId::from_bytes(index.digest("chunk digest")?);
-        chunks.push((id, index.u32("chunk length")?));
-    }
-    let held: u64 = chunks.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
-    if held != u64::from(slot.content_bytes) {
-        return Err(index.invalid("a frame's chunks are not its content"));
-    }
-    Ok(IndexedChunks { slot, chunks })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{FormatError, Reader};
+
+    const HEADER_BYTES: usize = 12;
+    const TRAILER_BYTES: usize = 20;
+    const OBJECT: &str = "pack";
+
+    // No program reads an index yet. These readers show that it says enough to find every frame, and
+    // that a cut is noticed.
+
+    /// A frame as a pack's own index describes it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct IndexedFrame {
+        /// Where it is.
+        slot: FrameSlot,
+        /// The digests of its blocks, in order.
+        blocks: Vec<BlockId>,
+    }
+
+    /// A frame of chunks as a pack's own index describes it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct IndexedChunks {
+        /// Where it is.
+        slot: ChunkSlot,
+        /// Its chunks' digests and lengths, in order.
+        chunks: Vec<(ChunkId, u32)>,
+    }
+
+    /// Reads the index of a whole pack of blocks.
+    fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
+        read_entries(bytes, VERSION, read_indexed_frame)
+    }
+
+    /// Reads the index of a whole pack of chunks.
+    fn read_chunk_index(bytes: &[u8]) -> Result<Vec<IndexedChunks>, FormatError> {
+        read_entries(bytes, CHUNKS_VERSION, read_indexed_chunks)
+    }
+
+    fn read_entries<T>(
+        bytes: &[u8],
+        version: u16,
+        read: impl Fn(&mut Reader<'_>, usize) -> Result<T, FormatError>,
+    ) -> Result<Vec<T>, FormatError> {
+        if bytes.len() > PACK_MAX_BYTES {
+            return Err(FormatError::invalid(
+                OBJECT,
+                format!("it has {} bytes", bytes.len()),
+            ));
+        }
+        Reader::new(OBJECT, bytes).header(MAGIC, version)?;
+        let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
+        let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
+        let frames = trailer.u32("frame count")?;
+        let offset = trailer.u32("index offset")? as usize;
+        let len = trailer.u32("index length")? as usize;
+        if trailer.take("closing magic", 8)? != MAGIC {
+            return Err(trailer.invalid("it does not end with its magic bytes"));
+        }
+        if offset < HEADER_BYTES || offset + len != trailer_at {
+            return Err(trailer.invalid("its index is not where the trailer says"));
+        }
+        let mut index = Reader::new(OBJECT, &bytes[offset..trailer_at]);
+        let mut list = Vec::new();
+        for _ in 0..frames {
+            list.push(read(&mut index, offset)?);
+        }
+        index.end()?;
+        Ok(list)
+    }
+
+    fn read_indexed_frame(index: &mut Reader<'_>, end: usize) -> Result<IndexedFrame, FormatError> {
+        let slot = FrameSlot {
+            offset: index.u32("frame offset")?,
+            stored_bytes: index.u32("frame length")?,
+            blocks: index.u8("block count")?,
+        };
+        if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
+            return Err(index.invalid(fault));
+        }
+        if slot.offset as usize + slot.stored_bytes as usize > end {
+            return Err(index.invalid("a frame runs into the index"));
+        }
+        let blocks = (0..slot.blocks)
+            .map(|_| index.digest("block digest").map(BlockId::from_bytes))
+            .collect::<Result<_, _>>()?;
+        Ok(IndexedFrame { slot, blocks })
+    }
+
+    fn read_indexed_chunks(
+        index: &mut Reader<'_>,
+        end: usize,
+    ) -> Result<IndexedChunks, FormatError> {
+        let slot = ChunkSlot {
+            offset: index.u32("frame offset")?,
+            stored_bytes: index.u32("frame length")?,
+            content_bytes: index.u32("frame content length")?,
+        };
+        if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
+            return Err(index.invalid(fault));
+        }
+        if slot.offset as usize + slot.stored_bytes as usize > end {
+            return Err(index.invalid("a frame runs into the index"));
+        }
+        let count = index.u8("chunk count")?;
+        let mut chunks = Vec::new();
+        for _ in 0..count {
+            let id = ChunkId::from_bytes(index.digest("chunk digest")?);
+            chunks.push((id, index.u32("chunk length")?));
+        }
+        let held: u64 = chunks.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
+        if held != u64::from(slot.content_bytes) {
+            return Err(index.invalid("a frame's chunks are not its content"));
+        }
+        Ok(IndexedChunks { slot, chunks })
+    }
 
     fn small() -> (PackId, Vec<u8>) {
         let mut pack = PackBuilder::default();

@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dockerfile::{Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Step};
+use crate::dockerfile::{
+    BaseImage, Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Stage, Step,
+};
 use crate::fingerprint::Fingerprint;
 use crate::identity::BaseIdentity;
+use crate::oci::Digest;
 use crate::reference::ImageReference;
 
-/// The version of the plan's JSON form. A plan of another version is not compared.
-pub const PLAN_VERSION: u32 = 1;
+/// The version of the plan's JSON form.
+const PLAN_VERSION: u32 = 1;
 
 /// What a build depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// [`PLAN_VERSION`].
+    /// The version of this JSON form, 1.
     pub version: u32,
     /// The platform that is built for.
     pub platform: Platform,
@@ -56,16 +59,16 @@ pub struct PlannedImage {
 }
 
 /// The digests of an image, as far as they are known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageDigests {
     /// Of the index, if the tag names one.
-    pub index: Option<String>,
+    pub index: Option<Digest>,
     /// Of the manifest of the platform.
-    pub manifest: Option<String>,
+    pub manifest: Option<Digest>,
     /// Of the configuration.
-    pub config: Option<String>,
+    pub config: Option<Digest>,
     /// The chain id of its layers.
-    pub chain: Option<String>,
+    pub chain: Option<Digest>,
 }
 
 /// A reached stage.
@@ -86,46 +89,13 @@ pub struct PlannedStage {
 impl Plan {
     /// The plan of a build whose images are not resolved yet and that has no extra files.
     pub fn new(bases: &Bases, options: &BuildOptions) -> Self {
-        let kept: Vec<usize> = (0..bases.stages.len())
-            .filter(|&index| bases.stages[index].reached)
-            .collect();
-        let place = |stage: usize| {
-            kept.binary_search(&stage)
-                .expect("what a reached stage needs is reached")
-        };
-        let renumbered = |origin: &Origin| match origin {
-            Origin::Stage(index) => Origin::Stage(place(*index)),
-            other => other.clone(),
-        };
-        let stage = |&index: &usize| {
-            let stage = &bases.stages[index];
-            let step = |step: &Step| Step {
-                sources: step.sources.iter().map(renumbered).collect(),
-                ..step.clone()
-            };
-            PlannedStage {
-                label: stage.label.clone(),
-                line: stage.line,
-                base: renumbered(&stage.base),
-                arguments: stage.arguments.clone(),
-                steps: stage.steps.iter().map(step).collect(),
-            }
-        };
-        let image = |image: &crate::dockerfile::BaseImage| PlannedImage {
-            reference: image.reference.clone(),
-            platform: image.platform.clone(),
-            reached: image.reached,
-            identity: None,
-            digests: ImageDigests::default(),
-            created: None,
-            uses: image.uses.clone(),
-        };
+        let reached = Reached::of(bases);
         Self {
             version: PLAN_VERSION,
             platform: options.platform().clone(),
-            images: bases.images.iter().map(image).collect(),
-            stages: kept.iter().map(stage).collect(),
-            target: place(bases.target),
+            images: bases.images.iter().map(PlannedImage::unresolved).collect(),
+            stages: reached.stages(),
+            target: reached.place(bases.target),
             build_args: bases.build_args.clone(),
             contexts: bases.contexts.clone(),
             extras: BTreeMap::new(),
@@ -136,5 +106,76 @@ impl Plan {
     pub fn image(&self, reference: &ImageReference, platform: &Platform) -> Option<&PlannedImage> {
         let mut images = self.images.iter();
         images.find(|image| image.reference == *reference && image.platform == *platform)
+    }
+}
+
+impl PlannedImage {
+    fn unresolved(image: &BaseImage) -> Self {
+        Self {
+            reference: image.reference.clone(),
+            platform: image.platform.clone(),
+            reached: image.reached,
+            identity: None,
+            digests: ImageDigests::default(),
+            created: None,
+            uses: image.uses.clone(),
+        }
+    }
+}
+
+/// The reached stages of a file, numbered anew.
+struct Reached<'a> {
+    bases: &'a Bases,
+    /// Their places in the file, in order.
+    kept: Vec<usize>,
+}
+
+impl<'a> Reached<'a> {
+    fn of(bases: &'a Bases) -> Self {
+        let stages = bases.stages.iter().enumerate();
+        let kept = stages.filter(|(_, stage)| stage.reached);
+        Self {
+            bases,
+            kept: kept.map(|(index, _)| index).collect(),
+        }
+    }
+
+    fn place(&self, stage: usize) -> usize {
+        self.kept
+            .binary_search(&stage)
+            .expect("what a reached stage needs is reached")
+    }
+
+    fn origin(&self, origin: &Origin) -> Origin {
+        match origin {
+            Origin::Stage(index) => Origin::Stage(self.place(*index)),
+            other => other.clone(),
+        }
+    }
+
+    fn stages(&self) -> Vec<PlannedStage> {
+        let stages = self.kept.iter().map(|index| &self.bases.stages[*index]);
+        stages.map(|stage| self.stage(stage)).collect()
+    }
+
+    fn stage(&self, stage: &Stage) -> PlannedStage {
+        PlannedStage {
+            label: stage.label.clone(),
+            line: stage.line,
+            base: self.origin(&stage.base),
+            arguments: stage.arguments.clone(),
+            steps: stage.steps.iter().map(|step| self.step(step)).collect(),
+        }
+    }
+
+    fn step(&self, step: &Step) -> Step {
+        let sources = step.sources.iter().map(|source| self.origin(source));
+        Step {
+            line: step.line,
+            keyword: step.keyword.clone(),
+            text: step.text.clone(),
+            sources: sources.collect(),
+            context_paths: step.context_paths.clone(),
+        }
     }
 }

@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hex;
+use crate::oci::{Digest, DigestError};
+
 const DEFAULT_DOMAIN: &str = "docker.io";
 const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";
 const OFFICIAL_PREFIX: &str = "library/";
@@ -24,7 +27,7 @@ pub struct ImageReference {
     domain: String,
     path: String,
     tag: Option<String>,
-    digest: Option<String>,
+    digest: Option<Digest>,
 }
 
 /// Text that is no image reference.
@@ -33,25 +36,26 @@ pub struct ImageReference {
 pub struct ReferenceError {
     /// The text.
     pub value: String,
-    reason: String,
+    reason: &'static str,
 }
 
 impl ImageReference {
     /// Reads and normalises a reference, without adding `latest` (`ParseNormalizedNamed`).
     pub fn parse(value: &str) -> Result<Self, ReferenceError> {
-        let error = |reason: &str| ReferenceError {
+        Self::read(value).map_err(|reason| ReferenceError {
             value: value.to_owned(),
-            reason: reason.to_owned(),
-        };
-        if value.len() == 64 && value.bytes().all(is_lower_hex) {
-            return Err(error(
-                "a name cannot be 64 hexadecimal characters, which is an image's id",
-            ));
+            reason,
+        })
+    }
+
+    fn read(value: &str) -> Result<Self, &'static str> {
+        if hex::decode::<32>(value).is_some() {
+            return Err("a name cannot be 64 hexadecimal characters, which is an image's id");
         }
         let (domain, remainder) = split_domain(value);
         let name = remainder.split(':').next().unwrap_or_default();
         if name.to_lowercase() != name {
-            return Err(error("the repository name must be in lower case"));
+            return Err("the repository name must be in lower case");
         }
         let (name, digest) = match remainder.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
@@ -63,13 +67,12 @@ impl ImageReference {
             None => (name, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(error(
-                "a tag is up to 128 letters, digits, '_', '.' and '-'",
-            ));
+            return Err("a tag is up to 128 letters, digits, '_', '.' and '-'");
         }
-        if let Some(digest) = digest {
-            check_digest(digest).map_err(error)?;
-        }
+        let digest: Option<Digest> = digest
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: DigestError| error.reason())?;
         let (domain, path) = if is_domain(&domain) && is_path(path) {
             (domain, path.to_owned())
         } else {
@@ -77,16 +80,16 @@ impl ImageReference {
             (String::new(), format!("{domain}/{path}"))
         };
         if !is_path(&path) {
-            return Err(error("invalid reference format"));
+            return Err("invalid reference format");
         }
         if path.len() > MAX_PATH_BYTES {
-            return Err(error("the repository name is longer than 255 characters"));
+            return Err("the repository name is longer than 255 characters");
         }
         Ok(Self {
             domain,
             path,
             tag: tag.map(str::to_owned),
-            digest: digest.map(str::to_owned),
+            digest,
         })
     }
 
@@ -114,9 +117,9 @@ impl ImageReference {
         self.tag.as_deref()
     }
 
-    /// The digest, `algorithm:hex`.
-    pub fn digest(&self) -> Option<&str> {
-        self.digest.as_deref()
+    /// The digest.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     /// Domain and path, without tag and digest.
@@ -149,7 +152,7 @@ impl ImageReference {
         }
         if let Some(digest) = &self.digest {
             text.push('@');
-            text.push_str(digest);
+            text.push_str(&digest.to_string());
         }
         text
     }
@@ -203,39 +206,40 @@ fn split_domain(name: &str) -> (String, String) {
     (domain.to_owned(), format!("{prefix}{rest}"))
 }
 
-fn is_lower_hex(byte: u8) -> bool {
-    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
-}
-
 /// `domainAndPort`.
 fn is_domain(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(inner) => {
-            let Some((address, port)) = inner.split_once(']') else {
-                return false;
-            };
-            let digit = |c: char| c.is_ascii_hexdigit() || c == ':';
-            if address.is_empty() || !address.chars().all(digit) {
-                return false;
-            }
-            (
-                None,
-                port.strip_prefix(':').or((!port.is_empty()).then_some("?")),
-            )
-        }
+    match text.strip_prefix('[') {
+        Some(inner) => is_ipv6_and_port(inner),
         None => match text.split_once(':') {
-            Some((host, port)) => (Some(host), Some(port)),
-            None => (Some(text), None),
+            Some((host, port)) => is_host(host) && is_port(port),
+            None => is_host(text),
         },
+    }
+}
+
+/// What stands behind an opening bracket.
+fn is_ipv6_and_port(text: &str) -> bool {
+    let Some((address, rest)) = text.split_once(']') else {
+        return false;
     };
-    let label = |label: &str| {
-        let letter = |c: char| c.is_ascii_alphanumeric();
-        label.starts_with(letter)
-            && label.ends_with(letter)
-            && label.chars().all(|c| letter(c) || c == '-')
-    };
-    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    host.is_none_or(|host| host.split('.').all(label)) && port.is_none_or(digits)
+    let mut chars = address.chars();
+    !address.is_empty()
+        && chars.all(|c| c.is_ascii_hexdigit() || c == ':')
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+fn is_host(text: &str) -> bool {
+    text.split('.').all(|label| {
+        label.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && label.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && label
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || c == b'-')
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// `remoteName`: components of lower-case letters and digits, joined by one `.`, one or two `_`,
@@ -245,32 +249,24 @@ fn is_path(text: &str) -> bool {
 }
 
 fn is_path_component(text: &str) -> bool {
-    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let separators_ok = text
-        .split(letter)
-        .filter(|gap| !gap.is_empty())
-        .all(|gap| matches!(gap, "." | "_" | "__") || gap.bytes().all(|b| b == b'-'));
-    text.starts_with(letter) && text.ends_with(letter) && separators_ok
+    let mut gaps = text.split(is_path_letter).filter(|gap| !gap.is_empty());
+    text.starts_with(is_path_letter)
+        && text.ends_with(is_path_letter)
+        && gaps.all(|gap| matches!(gap, "." | "_" | "__") || gap.bytes().all(|b| b == b'-'))
+}
+
+fn is_path_letter(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
 }
 
 fn is_tag(text: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.len() <= MAX_TAG_BYTES
-        && text.starts_with(word)
-        && text.chars().all(|c| word(c) || c == '.' || c == '-')
+        && text.starts_with(is_tag_letter)
+        && text
+            .chars()
+            .all(|c| is_tag_letter(c) || c == '.' || c == '-')
 }
 
-/// The digests that `opencontainers/go-digest` can verify.
-pub(crate) fn check_digest(text: &str) -> Result<(), &'static str> {
-    let (algorithm, hex) = text.split_once(':').ok_or("the digest has no algorithm")?;
-    let length = match algorithm {
-        "sha256" => 64,
-        "sha384" => 96,
-        "sha512" => 128,
-        _ => return Err("the digest's algorithm is not sha256, sha384 or sha512"),
-    };
-    if hex.len() != length || !hex.bytes().all(is_lower_hex) {
-        return Err("the digest is not that many lower-case hexadecimal digits");
-    }
-    Ok(())
+fn is_tag_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Kind;
 use crate::digest::{HotListId, MapId, SnapshotId};
-use crate::document::Document;
 pub use crate::document::EngineRecord;
+use crate::document::{Document, Header};
 use crate::limits::SNAPSHOT_MAX_BYTES;
 use crate::lineage::Lineage;
-use crate::wire::FormatError;
 
 /// The format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -71,20 +70,12 @@ impl Document for Snapshot {
         SnapshotId::of(bytes)
     }
 
-    fn format(&self) -> u32 {
-        self.format
-    }
-
-    fn lineage(&self) -> &Lineage {
-        &self.lineage
-    }
-
-    fn created_ms(&self) -> u64 {
-        self.created_ms
-    }
-
-    fn check(&self) -> Result<(), FormatError> {
-        Ok(())
+    fn header(&self) -> Header<'_> {
+        Header {
+            format: self.format,
+            lineage: &self.lineage,
+            created_ms: self.created_ms,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading and writing little-endian fields of the binary formats.
 //!
-//! A [`Reader`] never reads past its bytes and never reserves memory that the bytes do not back.
+//! A `Reader` never reads past its bytes and never reserves memory that the bytes do not back.
 
 use crate::digest::DigestError;
 
@@ -46,7 +46,7 @@ pub enum FormatError {
 
 impl FormatError {
     /// An [`FormatError::Invalid`] for `object`.
-    pub fn invalid(object: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn invalid(object: &'static str, what: impl Into<String>) -> Self {
         Self::Invalid {
             object,
             what: what.into(),
@@ -56,14 +56,14 @@ impl FormatError {
 
 /// Reads fields in order from the bytes of one object.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     object: &'static str,
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// A reader of `bytes`, which are those of an `object` (named in errors).
-    pub fn new(object: &'static str, bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(object: &'static str, bytes: &'a [u8]) -> Self {
         Self {
             object,
             rest: bytes,
@@ -71,7 +71,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `len` bytes.
-    pub fn take(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], FormatError> {
+    pub(crate) fn take(
+        &mut self,
+        field: &'static str,
+        len: usize,
+    ) -> Result<&'a [u8], FormatError> {
         let Some((head, rest)) = self.rest.split_at_checked(len) else {
             return Err(FormatError::Short {
                 object: self.object,
@@ -90,32 +94,32 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte.
-    pub fn u8(&mut self, field: &'static str) -> Result<u8, FormatError> {
+    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, FormatError> {
         self.array::<1>(field).map(|[byte]| byte)
     }
 
     /// The next `u16`.
-    pub fn u16(&mut self, field: &'static str) -> Result<u16, FormatError> {
+    pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, FormatError> {
         self.array(field).map(u16::from_le_bytes)
     }
 
     /// The next `u32`.
-    pub fn u32(&mut self, field: &'static str) -> Result<u32, FormatError> {
+    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, FormatError> {
         self.array(field).map(u32::from_le_bytes)
     }
 
     /// The next `u64`.
-    pub fn u64(&mut self, field: &'static str) -> Result<u64, FormatError> {
+    pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, FormatError> {
         self.array(field).map(u64::from_le_bytes)
     }
 
     /// The next 32 bytes of a digest.
-    pub fn digest(&mut self, field: &'static str) -> Result<[u8; 32], FormatError> {
+    pub(crate) fn digest(&mut self, field: &'static str) -> Result<[u8; 32], FormatError> {
         self.array(field)
     }
 
     /// The next number in LEB128, in no more bytes than it needs.
-    pub fn varint(&mut self, field: &'static str) -> Result<u64, FormatError> {
+    pub(crate) fn varint(&mut self, field: &'static str) -> Result<u64, FormatError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(field)?;
@@ -132,7 +136,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The 12 bytes every binary object starts with: its magic, its version, two zero bytes.
-    pub fn header(&mut self, magic: &[u8; 8], known: u16) -> Result<(), FormatError> {
+    pub(crate) fn header(&mut self, magic: [u8; 8], known: u16) -> Result<(), FormatError> {
         let object = self.object;
         if self.take("magic", 8)? != magic {
             return Err(FormatError::invalid(
@@ -155,7 +159,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Ends reading: bytes left over are an error.
-    pub fn end(self) -> Result<(), FormatError> {
+    pub(crate) fn end(self) -> Result<(), FormatError> {
         if self.rest.is_empty() {
             return Ok(());
         }
@@ -163,21 +167,21 @@ impl<'a> Reader<'a> {
     }
 
     /// An error about this object.
-    pub fn invalid(&self, what: impl Into<String>) -> FormatError {
+    pub(crate) fn invalid(&self, what: impl Into<String>) -> FormatError {
         FormatError::invalid(self.object, what)
     }
 }
 
 /// Starts an object: magic, version, two zero bytes. The counterpart of [`Reader::header`].
-pub fn write_header(out: &mut Vec<u8>, magic: &[u8; 8], version: u16) {
-    out.extend_from_slice(magic);
+pub(crate) fn write_header(out: &mut Vec<u8>, magic: [u8; 8], version: u16) {
+    out.extend_from_slice(&magic);
     out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
 }
 
 /// Writes a number as LEB128: 7 bits a byte, the lowest first, the highest bit set on all but the
 /// last. The counterpart of [`Reader::varint`].
-pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

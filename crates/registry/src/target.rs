@@ -94,11 +94,12 @@ impl Target {
 
     /// The image that a reference names, as [`Target::from_parts`] has it.
     pub fn of(reference: &ImageReference) -> Result<Self, TargetError> {
+        let digest = reference.digest().map(|digest| digest.to_string());
         Self::from_parts(
             reference.domain(),
             reference.path(),
             reference.tag(),
-            reference.digest(),
+            digest.as_deref(),
         )
     }
 

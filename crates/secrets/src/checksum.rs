@@ -31,10 +31,13 @@ fn base62(mut number: u32) -> [u8; SUM] {
 
 /// CRC-32 as in zlib and PNG (ISO 3309), bit by bit: thirty letters need no table.
 fn crc32(bytes: &[u8]) -> u32 {
-    let step = |sum: u32, _| (sum >> 1) ^ (0xEDB8_8320 * (sum & 1));
-    let sum = bytes.iter().fold(!0, |sum: u32, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), step)
-    });
+    let mut sum = !0_u32;
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xEDB8_8320 * (sum & 1));
+        }
+    }
     !sum
 }
 

@@ -97,17 +97,11 @@ impl Finding {
 
     /// What to do instead, in one sentence.
     pub fn cure(&self) -> String {
-        let mount = |id: &str, given: &str| {
-            format!(
-                "use `RUN --mount=type=secret,id={id}` and read /run/secrets/{id}, \
-                 given by `docker build --secret id={id},{given}`"
-            )
-        };
         match &self.carrier {
-            Carrier::BuildArgument(name) => mount(name, &format!("env={name}")),
+            Carrier::BuildArgument(name) => use_mount(name, &format!("env={name}")),
             Carrier::Variable(name) => format!(
                 "give it to the container (`docker run --env {name}`); for a build step {}",
-                mount(name, &format!("env={name}"))
+                use_mount(name, &format!("env={name}"))
             ),
             Carrier::Label(name) => format!("leave the label {name} out"),
             Carrier::File(path) => {
@@ -118,12 +112,19 @@ impl Finding {
                     .trim_start_matches('.');
                 format!(
                     "name it in .dockerignore; where a step needs it {}",
-                    mount(id, "src=PATH")
+                    use_mount(id, "src=PATH")
                 )
             }
-            Carrier::Text => mount("NAME", "src=PATH"),
+            Carrier::Text => use_mount("NAME", "src=PATH"),
         }
     }
+}
+
+fn use_mount(id: &str, given: &str) -> String {
+    format!(
+        "use `RUN --mount=type=secret,id={id}` and read /run/secrets/{id}, \
+         given by `docker build --secret id={id},{given}`"
+    )
 }
 
 impl Carrier {
@@ -143,12 +144,13 @@ impl Carrier {
 /// The secrets in a step, as `docker history` and an image's configuration tell it in `created_by`.
 pub fn scan_step(created_by: &str) -> Vec<Finding> {
     let pieces = pieces(created_by);
-    let carrier = |at: usize| {
-        let piece = pieces.iter().find(|piece| piece.span.contains(&at));
-        piece.map_or(Carrier::Text, |piece| piece.carrier.clone())
-    };
-    let found = hits(created_by);
-    let finding = |hit: &Hit| Finding::new(created_by, hit, carrier(hit.start.start));
+    let hits = hits(created_by);
+    let found = hits.iter().map(|hit| {
+        let mut around = pieces.iter();
+        let piece = around.find(|piece| piece.span.contains(&hit.start.start));
+        let carrier = piece.map_or(Carrier::Text, |piece| piece.carrier.clone());
+        Finding::new(created_by, hit, carrier)
+    });
     let copied = copied_credentials(created_by).into_iter();
     let copied = copied.map(|(file, span)| Finding {
         rule: &COPIED,
@@ -156,7 +158,7 @@ pub fn scan_step(created_by: &str) -> Vec<Finding> {
         carrier: Carrier::File(file),
         span,
     });
-    found.iter().map(finding).chain(copied).collect()
+    found.chain(copied).collect()
 }
 
 /// The secrets among build arguments, names with values. A span is one of the value.
@@ -169,16 +171,19 @@ pub fn scan_build_args<'a>(
         if found.is_empty() && is_sensitive(name) && is_secret_value(name, value) {
             found.push(Hit::named(value));
         }
-        let finding = |hit: &Hit| Finding::new(value, hit, carrier.clone());
-        found.iter().map(finding).collect::<Vec<_>>()
+        found
+            .into_iter()
+            .map(move |hit| Finding::new(value, &hit, carrier.clone()))
     });
     scanned.collect()
 }
 
 /// A name with the letters that names have.
 fn printable(name: &str) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || "_.-/".contains(*c);
-    name.chars().filter(plain).take(64).collect()
+    name.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || "_.-/".contains(*c))
+        .take(64)
+        .collect()
 }
 
 /// The public beginning of a secret, and how long all of it is.

@@ -66,7 +66,7 @@ fn assignments(
     for word in step[begin..].split(' ') {
         let span = at..at + word.len();
         at = span.end + 1;
-        match name(word) {
+        match assigned_name(word) {
             Some(name) if found.len() < count => {
                 let carrier = carrier(name.to_owned());
                 found.push(Piece { carrier, span });
@@ -84,12 +84,13 @@ fn assignments(
 }
 
 /// The name in `NAME=value`; letters that a terminal would obey are in none.
-fn name(word: &str) -> Option<&str> {
+fn assigned_name(word: &str) -> Option<&str> {
     let (name, _) = word.split_once('=')?;
-    let plain = |c: u8| c.is_ascii_alphanumeric() || b"_.-/".contains(&c);
-    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let fits = begins && name.len() <= NAME_MAX_BYTES;
-    (fits && name.bytes().all(plain)).then_some(name)
+    let mut bytes = name.bytes();
+    let fits = name.len() <= NAME_MAX_BYTES
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && bytes.all(|c| c.is_ascii_alphanumeric() || b"_.-/".contains(&c));
+    fits.then_some(name)
 }
 
 /// What a step that copies credentials is called. It is found by the file's name, not by a pattern.
@@ -127,11 +128,11 @@ pub(super) fn copied_credentials(step: &str) -> Vec<(&'static str, Range<usize>)
     for word in step[begin..].split(' ') {
         let span = at..at + word.len();
         at = span.end + 1;
-        let is = |file: &&&str| {
+        let file = CREDENTIAL_FILES.iter().find(|file| {
             let rest = word.strip_suffix(**file);
             rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-        };
-        if let Some(file) = CREDENTIAL_FILES.iter().find(is)
+        });
+        if let Some(file) = file
             && !found.iter().any(|(other, _)| other == file)
         {
             found.push((file, span));

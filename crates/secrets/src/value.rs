@@ -135,25 +135,27 @@ pub(super) fn is_secret_value(name: &str, value: &str) -> bool {
 /// `${TOKEN}`, `$TOKEN`, `$(cat token)`, `{{ token }}`, `<token>`, `%TOKEN%`, `[token]`, `get_token()`,
 /// `[0-9a-f]+`.
 fn is_reference(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    let opens = |c: u8| c.is_ascii_alphanumeric() || b"_{(".contains(&c);
-    let dollar = bytes.windows(2).any(|two| two[0] == b'$' && opens(two[1]));
-    let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-    let calls = bytes.windows(2).any(|two| word(two[0]) && two[1] == b'(');
-    let wrapped = |open: char, close: char| value.starts_with(open) && value.ends_with(close);
-    dollar
+    let mut pairs = value.as_bytes().windows(2);
+    let expands_or_calls = pairs.any(|pair| match *pair {
+        [b'$', next] => is_word_letter(next) || b"{(".contains(&next),
+        [before, b'('] => is_word_letter(before),
+        _ => false,
+    });
+    expands_or_calls
         || value.contains(['`', '<', '>'])
-        || value.contains("{{")
-        || calls
-        || ["[0-9", "[a-z", "[A-Z", "[^"]
+        || ["{{", "[0-9", "[a-z", "[A-Z", "[^"]
             .iter()
-            .any(|class| value.contains(class))
-        || wrapped('%', '%')
-        || wrapped('[', ']')
-        || wrapped('{', '}')
+            .any(|sign| value.contains(sign))
+        || [('%', '%'), ('[', ']'), ('{', '}')]
+            .iter()
+            .any(|(open, close)| value.starts_with(*open) && value.ends_with(*close))
         || ["process.env", "os.environ", "os.getenv", "secrets."]
             .iter()
             .any(|head| value.starts_with(head))
+}
+
+fn is_word_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// A file's path, or an address. Base64 has slashes too, but seldom in front.
@@ -173,9 +175,9 @@ fn is_example(value: &str) -> bool {
 
 /// `12345678`, `abcdefgh`, `aaaaaaaa`: half of the letters follow from the one before.
 fn is_sequence(value: &str) -> bool {
-    let follows = |two: &&[u8]| two[1] == two[0] || two[1] == two[0].wrapping_add(1);
-    let steps = value.as_bytes().windows(2).filter(follows).count();
-    steps * 2 >= value.len()
+    let pairs = value.as_bytes().windows(2);
+    let steps = pairs.filter(|pair| pair[1] == pair[0] || pair[1] == pair[0].wrapping_add(1));
+    steps.count() * 2 >= value.len()
 }
 
 /// Letters that are left without the words of examples, their numbers and what joins them.
@@ -184,16 +186,13 @@ fn remainder(value: &str) -> usize {
     for word in WORDS {
         rest = rest.replace(word, " ");
     }
-    let plain = |c: &char| !c.is_ascii_punctuation() && *c != ' ';
-    if rest.contains(' ') {
-        // What is left of `secret123` is a number, and numbers behind a word are the commonest.
-        rest.chars()
-            .filter(plain)
-            .filter(|c| !c.is_ascii_digit())
-            .count()
-    } else {
-        rest.len()
+    if !rest.contains(' ') {
+        return rest.len();
     }
+    // What is left of `secret123` is a number, and numbers behind a word are the commonest.
+    rest.chars()
+        .filter(|c| !c.is_ascii_punctuation() && !c.is_ascii_digit() && *c != ' ')
+        .count()
 }
 
 /// `disabled`, `my-service-name`, `oauth2-proxy`, `NPM_TOKEN_1`, `v1.2.3-alpine3`: words, each perhaps with

@@ -9,6 +9,7 @@ use std::time::Duration;
 use larder_engine::ImageStore;
 use larder_engine::api::{About, Endpoint, Remote};
 use larder_model::archive::Archive;
+use larder_model::compatibility::Compatibility;
 use larder_model::document::EngineRecord;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, Objects};
@@ -20,8 +21,6 @@ use crate::settings::{self, Settings};
 
 /// The most time that an engine is given for one answer.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
-/// The engine's family, in compatibility keys and in archives.
-const FAMILY: &str = "docker";
 
 /// An engine that answers, a store, and which line of archives is meant.
 pub struct Door {
@@ -82,11 +81,7 @@ impl Door {
 
     /// The engine, as an archive names it.
     pub fn engine_record(&self) -> EngineRecord {
-        EngineRecord {
-            family: FAMILY.to_owned(),
-            version: self.engine.about().version.to_string(),
-            image_store: self.image_store().to_string(),
-        }
+        EngineRecord::docker(self.engine.about().version, self.image_store())
     }
 }
 
@@ -106,11 +101,11 @@ pub async fn connect() -> Done<Remote> {
 
 /// What engines must have in common to use each other's images, as for volumes.
 fn compatibility(about: &About) -> String {
-    format!(
-        "{}-{}-{}-{FAMILY}{}",
-        about.os,
-        about.arch,
-        about.image_store.kind(),
-        about.version.major
-    )
+    let key = Compatibility {
+        os: &about.os,
+        arch: &about.arch,
+        image_store: &about.image_store.kind().to_string(),
+        version: about.version,
+    };
+    key.to_string()
 }

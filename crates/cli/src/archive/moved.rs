@@ -62,7 +62,7 @@ pub fn bases(before: &Record, today: &Record) -> Vec<MovedBase> {
     let moved = today.images.iter().filter_map(|now| {
         let same_name = |then: &&_| same_image(then, now);
         let then = before.images.iter().find(same_name)?;
-        let chain = then.digests.chain.clone()?;
+        let chain = then.digests.chain?.to_string();
         (then.identity != now.identity).then(|| MovedBase {
             name: now.reference.familiar(),
             chain,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder_model::dockerfile::{ImageConfigs, Platform};
 use larder_model::images::RememberedImage;
+use larder_model::oci::Digest;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
 use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target};
@@ -77,11 +78,16 @@ pub struct Unknown {
 /// What the client found, as a plan holds it.
 pub fn digests_of(resolved: &Resolved) -> ImageDigests {
     ImageDigests {
-        index: resolved.index.as_ref().map(ToString::to_string),
-        manifest: Some(resolved.manifest.to_string()),
-        config: Some(resolved.config.to_string()),
-        chain: resolved.chain.as_ref().map(ToString::to_string),
+        index: resolved.index.as_ref().map(checked),
+        manifest: Some(checked(&resolved.manifest)),
+        config: Some(checked(&resolved.config)),
+        chain: resolved.chain.as_ref().map(checked),
     }
+}
+
+fn checked(digest: &registry::Digest) -> Digest {
+    let text = digest.as_str();
+    text.parse().expect("a digest is in form when it is made")
 }
 
 /// Plans builds and resolves the images that their targets need. `before` is what an earlier job
@@ -199,8 +205,9 @@ impl<'a> Asker<'a> {
 
     /// Takes what is remembered of an image.
     fn recall(&mut self, known: &Known) {
-        let config = known.digests.config.as_deref();
-        let inherited = config.and_then(|digest| self.asking.registries.inherited(digest));
+        let config = known.digests.config;
+        let inherited =
+            config.and_then(|digest| self.asking.registries.inherited(&digest.to_string()));
         if let Some(inherited) = inherited {
             let key = (known.reference.clone(), known.platform.clone());
             self.answers.configs.insert(key, inherited);

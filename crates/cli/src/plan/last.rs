@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larder_engine::program::{self, Compatibility};
+use larder_engine::program;
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
 use larder_model::ladder::{Rung, ladder};
@@ -74,7 +74,7 @@ async fn own_compatibility(settings: &Settings, offline: bool) -> Option<String>
     // Planning is for machines without an engine too.
     let program = probed.expect("probing does not panic").ok()?;
     let store = settings.image_store(&program);
-    Some(Compatibility::of(&program, store).to_string())
+    Some(program.compatibility(store))
 }
 
 async fn all_compatibilities(

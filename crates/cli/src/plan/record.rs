@@ -62,7 +62,7 @@ impl Known {
     /// Writes what is known into a plan's image.
     pub fn tell(&self, image: &mut PlannedImage) {
         image.identity = Some(self.identity);
-        image.digests = self.digests.clone();
+        image.digests = self.digests;
         image.created.clone_from(&self.created);
     }
 }

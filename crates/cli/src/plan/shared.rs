@@ -128,7 +128,7 @@ fn remembered(known: &Known, memory: &Memory) -> Option<RememberedImage> {
     let digests = &known.digests;
     let named = [&digests.index, &digests.manifest, &digests.config];
     let documents = named.into_iter().flatten();
-    let documents = documents.map(|digest| memory.get(&digest.parse().ok()?));
+    let documents = documents.map(|digest| memory.get(&digest.to_string().parse().ok()?));
     Some(RememberedImage {
         name: known.reference.to_string(),
         platform: known.platform.to_string(),

@@ -213,11 +213,7 @@ async fn save(
         map: packed.map,
         volume_bytes: job.volume.bytes,
         hot: Some(hot_id),
-        engine: EngineRecord {
-            family: "docker".to_owned(),
-            version: job.engine.facts.version.clone(),
-            image_store: job.engine.facts.image_store.to_string(),
-        },
+        engine: EngineRecord::docker(&job.engine.facts.version, job.engine.facts.image_store),
         larder: env!("CARGO_PKG_VERSION").to_owned(),
         statistics,
         plan,

@@ -224,7 +224,12 @@ async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Move
         return Ok(None);
     };
     let today = [&known.digests.index, &known.digests.manifest];
-    let same_digest = |digest: &String| today.into_iter().flatten().any(|known| known == digest);
+    let same_digest = |digest: &String| {
+        today
+            .into_iter()
+            .flatten()
+            .any(|known| known.to_string() == *digest)
+    };
     // An image that was only built or loaded here is not the registry's to replace.
     if held.digests.is_empty() || held.digests.iter().any(same_digest) {
         return Ok(None);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use larder_engine::program::{self, Compatibility, EngineProgram};
+use larder_engine::program::{self, EngineProgram};
 use larder_engine::{Choice, system};
 use larder_store::{Objects, Source};
 
@@ -41,7 +41,7 @@ pub async fn start(settings: Settings, place: Place, events: &Events) -> Done<Li
     let mut timer = Timer::start();
     let (program, choice) = look(&settings).await?;
     let image_store = settings.image_store(&program);
-    let lineage = settings.lineage(&Compatibility::of(&program, image_store).to_string());
+    let lineage = settings.lineage(&program.compatibility(image_store));
     let mut warnings = Vec::new();
     let (objects, cannot_save) = open_store(&settings, &mut warnings);
     let fallback = &settings.fallback;

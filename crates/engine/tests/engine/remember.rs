@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use larder_engine::holders::holders;
-use larder_engine::program::{Compatibility, Continuation, continuation};
+use larder_engine::program::{Continuation, continuation};
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_engine::{EngineConfig, ImageStore};
@@ -196,7 +196,7 @@ fn this_machines_engine_continues_its_own_volumes() {
         continuation(program.version, program.version),
         Continuation::Restore
     );
-    let key = Compatibility::of(&program, ImageStore::Overlay2).to_string();
+    let key = program.compatibility(ImageStore::Overlay2);
     assert!(
         key.ends_with(&format!("-overlay2-docker{}", program.version.major)),
         "{key}"

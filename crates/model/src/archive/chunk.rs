@@ -2,9 +2,9 @@
 //! way wherever they stand.
 //!
 //! The rule is that of `FastCDC` (Xia et al., USENIX ATC 2016, with normalized chunking): a gear hash
-//! `h = (h << 1) + GEAR[byte]` runs over each chunk from its byte [`CHUNK_MIN_BYTES`] on, starting at
+//! `h = (h << 1) + GEAR[byte]` runs over each chunk from its byte `CHUNK_MIN_BYTES` on, starting at
 //! 0; the chunk ends behind the first byte where the highest 18 bits of `h` are zero
-//! or, from [`CHUNK_TARGET_BYTES`] on, the highest 14; at [`CHUNK_MAX_BYTES`] it ends
+//! or, from `CHUNK_TARGET_BYTES` on, the highest 14; at [`CHUNK_MAX_BYTES`] it ends
 //! anyway. `GEAR[i]` is the first 8 bytes, little-endian, of the BLAKE3 digest of the one byte `i`.
 //!
 //! Where chunks end is not part of the format (a reader takes them as they are listed), but whoever

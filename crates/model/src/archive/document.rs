@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Kind;
 use crate::digest::{ArchiveId, PartId, RecipesId};
-use crate::document::{Document, EngineRecord};
+use crate::document::{Document, EngineRecord, Header};
 use crate::limits::{
     ARCHIVE_BLOBS_MAX, ARCHIVE_MAX_BYTES, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, PART_BLOB_BYTES,
     PART_STORED_MAX_BYTES,
 };
 use crate::lineage::Lineage;
-use crate::wire::FormatError;
 
 /// The format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -170,31 +169,24 @@ impl Document for Archive {
         ArchiveId::of(bytes)
     }
 
-    fn format(&self) -> u32 {
-        self.format
+    fn header(&self) -> Header<'_> {
+        Header {
+            format: self.format,
+            lineage: &self.lineage,
+            created_ms: self.created_ms,
+        }
     }
 
-    fn lineage(&self) -> &Lineage {
-        &self.lineage
-    }
-
-    fn created_ms(&self) -> u64 {
-        self.created_ms
-    }
-
-    fn check(&self) -> Result<(), FormatError> {
-        let invalid = |what: String| Err(FormatError::invalid(Self::OBJECT, what));
+    fn fault(&self) -> Option<String> {
         if self.blobs.len() > ARCHIVE_BLOBS_MAX {
-            return invalid(format!("it has {} blobs", self.blobs.len()));
+            return Some(format!("it has {} blobs", self.blobs.len()));
         }
-        for (name, blob) in &self.blobs {
+        self.blobs.iter().find_map(|(name, blob)| {
             if name.is_empty() || name.len() > BLOB_NAME_MAX_BYTES {
-                return invalid(format!("a blob's name has {} bytes", name.len()));
+                return Some(format!("a blob's name has {} bytes", name.len()));
             }
-            if let Some(fault) = blob.fault() {
-                return invalid(format!("blob {name:?}: {fault}"));
-            }
-        }
-        Ok(())
+            let fault = blob.fault()?;
+            Some(format!("blob {name:?}: {fault}"))
+        })
     }
 }

@@ -34,7 +34,7 @@ use crate::frame::ChunkFrame;
 use crate::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
 use crate::wire::{FormatError, Reader, write_header};
 
-const MAGIC: &[u8; 8] = b"LARDERRP";
+const MAGIC: [u8; 8] = *b"LARDERRP";
 const VERSION: u16 = 1;
 const OBJECT: &str = "recipe part";
 
@@ -270,8 +270,8 @@ fn read_chunks(
     let offsets = read_numbers(from, "a chunk's offset", count)?;
     let lengths = read_numbers(from, "a chunk's bytes", count)?;
     let numbers = in_frames.zip(offsets).zip(lengths);
-    let chunks = ids.into_iter().zip(numbers);
-    let read = |(id, ((frame, offset), bytes)): (_, ((u32, u32), u32))| {
+    let mut chunks = Vec::with_capacity(ids.len());
+    for (id, ((frame, offset), bytes)) in ids.into_iter().zip(numbers) {
         let holds = frames.get(frame as usize).map(|frame| frame.content_bytes);
         let end = u64::from(offset) + u64::from(bytes);
         let whole = bytes > 0 && bytes as usize <= CHUNK_MAX_BYTES;
@@ -279,14 +279,14 @@ fn read_chunks(
             let what = format!("a chunk of {bytes} bytes at {offset} in frame {frame}");
             return Err(FormatError::invalid(OBJECT, what));
         }
-        Ok(Chunk {
+        chunks.push(Chunk {
             id: ChunkId::from_bytes(id),
             frame,
             offset,
             bytes,
-        })
-    };
-    chunks.map(read).collect()
+        });
+    }
+    Ok(chunks)
 }
 
 #[cfg(test)]

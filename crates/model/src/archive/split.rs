@@ -27,7 +27,7 @@ impl Stream {
 
     /// The other one.
     #[must_use]
-    pub fn other(self) -> Self {
+    pub(crate) fn other(self) -> Self {
         match self {
             Self::Meta => Self::Content,
             Self::Content => Self::Meta,

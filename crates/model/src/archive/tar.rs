@@ -87,11 +87,9 @@ fn number(field: &[u8]) -> Option<u64> {
 
 /// Octal digits between spaces and zero bytes; at least one.
 fn octal(field: &[u8]) -> Option<u64> {
-    let blank = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = field.iter().position(|byte| !blank(byte))?;
-    let digits = &field[start..];
-    let end = digits.iter().position(blank).unwrap_or(digits.len());
-    digits[..end].iter().try_fold(0_u64, |value, byte| {
+    let mut texts = field.split(|byte| matches!(byte, b' ' | 0));
+    let digits = texts.find(|text| !text.is_empty())?;
+    digits.iter().try_fold(0_u64, |value, byte| {
         let digit = matches!(byte, b'0'..=b'7').then(|| u64::from(byte - b'0'))?;
         value.checked_mul(8)?.checked_add(digit)
     })

@@ -6,7 +6,7 @@ pub use change::{Change, Diff, How, Rebuilt};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dockerfile::{Origin, Step, UseKind};
+use crate::dockerfile::{Origin, Step};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Plan, PlannedImage, PlannedStage};
 
@@ -18,12 +18,12 @@ pub fn diff(old: &Plan, new: &Plan) -> Diff {
         changes: Vec::new(),
         dirty: vec![None; new.stages.len()],
     };
-    comparison.platform();
-    comparison.bases();
-    comparison.arguments();
-    comparison.contexts();
-    comparison.extras();
-    comparison.stages();
+    comparison.compare_platform();
+    comparison.compare_bases();
+    comparison.compare_arguments();
+    comparison.compare_contexts();
+    comparison.compare_extras();
+    comparison.compare_stages();
     comparison.propagate();
     let stages = comparison.dirty.iter().zip(&new.stages);
     let rebuilt = stages.filter_map(|(from, stage)| {
@@ -65,7 +65,7 @@ impl Comparison<'_> {
         labels
     }
 
-    fn platform(&mut self) {
+    fn compare_platform(&mut self) {
         if self.old.platform != self.new.platform {
             self.mark_where(|stage| Some(stage.line));
             self.changes.push(Change::Platform {
@@ -75,7 +75,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn bases(&mut self) {
+    fn compare_bases(&mut self) {
         for image in self.new.images.iter().filter(|image| image.reached) {
             let former = self.old.image(&image.reference, &image.platform);
             let Some(former) = former.filter(|former| former.reached) else {
@@ -98,46 +98,41 @@ impl Comparison<'_> {
         }
     }
 
-    fn arguments(&mut self) {
-        let merged = |plan: &Plan| {
-            let mut values: BTreeMap<String, Fingerprint> = plan.build_args.clone();
-            for stage in &plan.stages {
-                values.extend(stage.arguments.clone());
-            }
-            values
-        };
-        for (name, how) in differences(&merged(self.old), &merged(self.new)) {
+    fn compare_arguments(&mut self) {
+        for (name, how) in differences(&all_arguments(self.old), &all_arguments(self.new)) {
             let stages = self.mark_where(|stage| {
-                let declares = |step: &&Step| step.keyword == "ARG" && declares(&step.text, &name);
-                stage.steps.iter().find(declares).map(|step| step.line)
+                let mut steps = stage.steps.iter();
+                let declaration = steps.find(|step| declares(step, &name));
+                declaration.map(|step| step.line)
             });
             self.changes.push(Change::Argument { name, how, stages });
         }
     }
 
-    fn contexts(&mut self) {
+    fn compare_contexts(&mut self) {
         for (name, how) in differences(&self.old.contexts, &self.new.contexts) {
             self.changes.push(Change::Context { name, how });
         }
     }
 
-    fn extras(&mut self) {
+    fn compare_extras(&mut self) {
         for (path, how) in differences(&self.old.extras, &self.new.extras) {
             let stages = self.mark_where(|stage| {
-                let reads = |step: &&Step| {
-                    let mut paths = step.context_paths.iter();
-                    paths.any(|source| may_hold(source, &path))
-                };
-                stage.steps.iter().find(reads).map(|step| step.line)
+                let mut steps = stage.steps.iter();
+                let reader = steps.find(|step| {
+                    let mut sources = step.context_paths.iter();
+                    sources.any(|source| may_hold(source, &path))
+                });
+                reader.map(|step| step.line)
             });
             self.changes.push(Change::Extra { path, how, stages });
         }
     }
 
-    fn stages(&mut self) {
+    fn compare_stages(&mut self) {
         let (old, new) = (self.old, self.new);
         for stage in &old.stages {
-            if find(new, &stage.label).is_none() {
+            if stage_named(new, &stage.label).is_none() {
                 self.changes.push(Change::Stage {
                     stage: stage.label.clone(),
                     line: stage.line,
@@ -146,8 +141,8 @@ impl Comparison<'_> {
             }
         }
         for (index, stage) in new.stages.iter().enumerate() {
-            if let Some(former) = find(old, &stage.label) {
-                self.stage(index, former, stage);
+            if let Some(former) = stage_named(old, &stage.label) {
+                self.compare_stage(index, former, stage);
                 continue;
             }
             self.mark(index, stage.line);
@@ -159,9 +154,9 @@ impl Comparison<'_> {
         }
     }
 
-    fn stage(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
-        let before = origin(self.old, &former.base);
-        let now = origin(self.new, &stage.base);
+    fn compare_stage(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
+        let before = shared_name(self.old, &former.base);
+        let now = shared_name(self.new, &stage.base);
         if before != now {
             self.mark(index, stage.line);
             self.changes.push(Change::From {
@@ -171,39 +166,15 @@ impl Comparison<'_> {
                 new: now,
             });
         }
-        self.steps(index, former, stage);
+        self.compare_steps(index, former, stage);
     }
 
     /// Compares the instructions between what both begin and end with.
-    fn steps(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
-        let (old_plan, new_plan) = (self.old, self.new);
-        let same = |left: &Step, right: &Step| {
-            let sources = |plan: &Plan, step: &Step| -> Vec<String> {
-                step.sources
-                    .iter()
-                    .map(|source| origin(plan, source))
-                    .collect()
-            };
-            left.text == right.text && sources(old_plan, left) == sources(new_plan, right)
-        };
+    fn compare_steps(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
         // Who was offline does not know what a base image's triggers are; not knowing is no change.
-        let all = triggers_known(old_plan, former) == triggers_known(new_plan, stage);
-        let steps = |of: &'_ PlannedStage| -> Vec<Step> {
-            let own = |step: &&Step| all || step.line != of.line;
-            of.steps.iter().filter(own).cloned().collect()
-        };
-        let (old_steps, new_steps) = (steps(former), steps(stage));
-        let (old, new) = (&old_steps[..], &new_steps[..]);
-        let pairs = |(left, right): &(&Step, &Step)| same(left, right);
-        let head = old.iter().zip(new).take_while(pairs).count();
-        let (old, new) = (&old[head..], &new[head..]);
-        let tail = old
-            .iter()
-            .rev()
-            .zip(new.iter().rev())
-            .take_while(pairs)
-            .count();
-        let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
+        let all = triggers_known(self.old, former) == triggers_known(self.new, stage);
+        let (old_steps, new_steps) = (own_steps(former, all), own_steps(stage, all));
+        let (head, old, new) = self.middle(&old_steps, &new_steps);
         let first = new_steps.get(head).map_or(stage.line, |step| step.line);
         if !old.is_empty() || !new.is_empty() {
             self.mark(index, first);
@@ -225,19 +196,45 @@ impl Comparison<'_> {
         }
     }
 
+    /// How many steps both begin with, and what each has between the beginning and the end that
+    /// both share.
+    fn middle<'s, 't>(
+        &self,
+        old: &'s [&'t Step],
+        new: &'s [&'t Step],
+    ) -> (usize, &'s [&'t Step], &'s [&'t Step]) {
+        let pairs = old.iter().zip(new);
+        let head = pairs
+            .take_while(|(old, new)| self.is_same(old, new))
+            .count();
+        let (old, new) = (&old[head..], &new[head..]);
+        let pairs = old.iter().rev().zip(new.iter().rev());
+        let tail = pairs
+            .take_while(|(old, new)| self.is_same(old, new))
+            .count();
+        (head, &old[..old.len() - tail], &new[..new.len() - tail])
+    }
+
+    fn is_same(&self, old: &Step, new: &Step) -> bool {
+        let old_sources = old
+            .sources
+            .iter()
+            .map(|source| shared_name(self.old, source));
+        let new_sources = new
+            .sources
+            .iter()
+            .map(|source| shared_name(self.new, source));
+        old.text == new.text && old_sources.eq(new_sources)
+    }
+
     /// A stage is rebuilt from where it uses a stage that is rebuilt. Stages use earlier ones only,
     /// so that one pass is enough.
     fn propagate(&mut self) {
         for (index, stage) in self.new.stages.iter().enumerate() {
-            let uses =
-                |origin: &Origin| matches!(origin, Origin::Stage(at) if self.dirty[*at].is_some());
-            let mut steps = stage.steps.iter();
-            let line = if uses(&stage.base) {
-                Some(stage.line)
-            } else {
-                let copying = steps.find(|step| step.sources.iter().any(uses));
-                copying.map(|step| step.line)
-            };
+            let line = first_line(
+                stage,
+                |origin| matches!(origin, Origin::Stage(at) if self.dirty[*at].is_some()),
+            );
             if let Some(line) = line {
                 self.mark(index, line);
             }
@@ -245,27 +242,44 @@ impl Comparison<'_> {
     }
 }
 
-fn find<'p>(plan: &'p Plan, label: &str) -> Option<&'p PlannedStage> {
+fn stage_named<'p>(plan: &'p Plan, label: &str) -> Option<&'p PlannedStage> {
     plan.stages.iter().find(|stage| stage.label == label)
 }
 
 /// The first line at which a stage uses an image.
 fn first_use(stage: &PlannedStage, image: &PlannedImage) -> Option<u32> {
-    let uses = |origin: &Origin| {
+    first_line(stage, |origin| {
         matches!(origin, Origin::Image { reference, platform }
             if *reference == image.reference && *platform == image.platform)
-    };
-    if uses(&stage.base) {
+    })
+}
+
+/// The first line at which a stage uses one of these.
+fn first_line(stage: &PlannedStage, is_meant: impl Fn(&Origin) -> bool) -> Option<u32> {
+    if is_meant(&stage.base) {
         return Some(stage.line);
     }
-    let front_end = image.uses.iter().all(|site| site.kind == UseKind::Syntax);
-    if front_end {
-        return None;
-    }
     let mut steps = stage.steps.iter();
+    let user = steps.find(|step| step.sources.iter().any(&is_meant));
+    user.map(|step| step.line)
+}
+
+/// The steps of a stage; without `all`, those that its own text has.
+fn own_steps(stage: &PlannedStage, all: bool) -> Vec<&Step> {
+    let steps = stage.steps.iter();
     steps
-        .find(|step| step.sources.iter().any(uses))
-        .map(|step| step.line)
+        .filter(|step| all || step.line != stage.line)
+        .collect()
+}
+
+/// The values of all arguments, those of the stages before those of the build.
+fn all_arguments(plan: &Plan) -> BTreeMap<&str, Fingerprint> {
+    let given = plan.build_args.iter();
+    let declared = plan.stages.iter().flat_map(|stage| &stage.arguments);
+    given
+        .chain(declared)
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect()
 }
 
 /// Whether the `ONBUILD` instructions of the image that a stage starts from are among its steps, if
@@ -284,7 +298,7 @@ fn triggers_known(plan: &Plan, stage: &PlannedStage) -> bool {
 }
 
 /// An origin by the names that both plans share.
-fn origin(plan: &Plan, origin: &Origin) -> String {
+fn shared_name(plan: &Plan, origin: &Origin) -> String {
     match origin {
         Origin::Scratch => "scratch".to_owned(),
         Origin::Stage(index) => format!("stage {}", plan.stages[*index].label),
@@ -300,25 +314,28 @@ fn origin(plan: &Plan, origin: &Origin) -> String {
     }
 }
 
-fn differences<T: PartialEq>(
-    old: &BTreeMap<String, T>,
-    new: &BTreeMap<String, T>,
+fn differences<K: Ord + ToString, T: PartialEq>(
+    old: &BTreeMap<K, T>,
+    new: &BTreeMap<K, T>,
 ) -> Vec<(String, How)> {
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let how = |name: &&String| match (old.get(*name), new.get(*name)) {
-        (None, _) => Some(How::Added),
-        (_, None) => Some(How::Removed),
-        (Some(old), Some(new)) => (old != new).then_some(How::Changed),
-    };
-    names
-        .iter()
-        .filter_map(|name| how(name).map(|how| ((*name).clone(), how)))
-        .collect()
+    let names: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
+    let mut differences = Vec::new();
+    for name in names {
+        let how = match (old.get(name), new.get(name)) {
+            (None, _) => How::Added,
+            (_, None) => How::Removed,
+            (Some(old), Some(new)) if old != new => How::Changed,
+            _ => continue,
+        };
+        differences.push((name.to_string(), how));
+    }
+    differences
 }
 
-/// Whether the canonical text of an `ARG` declares `name`.
-fn declares(text: &str, name: &str) -> bool {
-    text.contains(&format!("\"key\":{}", serde_json::Value::from(name)))
+/// Whether a step, by its canonical text, is an `ARG` that declares `name`.
+fn declares(step: &Step, name: &str) -> bool {
+    let key = format!("\"key\":{}", serde_json::Value::from(name));
+    step.keyword == "ARG" && step.text.contains(&key)
 }
 
 /// Whether copying `source` from the build context may copy the file at `path`. Patterns and
@@ -327,9 +344,10 @@ fn may_hold(source: &str, path: &str) -> bool {
     if source.contains(['*', '?', '[', '$']) {
         return true;
     }
-    let parts = |text: &'_ str| -> Vec<String> {
-        let parts = text.split('/').filter(|part| !matches!(*part, "" | "."));
-        parts.map(str::to_owned).collect()
-    };
-    parts(path).starts_with(&parts(source))
+    let mut parts = path_parts(path);
+    path_parts(source).all(|part| parts.next() == Some(part))
+}
+
+fn path_parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !matches!(*part, "" | "."))
 }

@@ -48,7 +48,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    pub fn new(value: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(value: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             value: value.into(),
             message: message.into(),
@@ -56,13 +56,13 @@ impl Fault {
         }
     }
 
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Gives the fault its place: the first occurrence of the value in the instruction's lines.
-    pub fn at(self, source: &str, span: Span) -> DockerfileError {
+    pub(super) fn at(self, source: &str, span: Span) -> DockerfileError {
         let (line, column) = span.locate(source, &self.value);
         DockerfileError {
             line,
@@ -85,7 +85,7 @@ pub(super) struct Span {
 
 impl Span {
     /// One line.
-    pub fn line(number: u32, offset: usize) -> Self {
+    pub(super) fn line(number: u32, offset: usize) -> Self {
         Self {
             start: number,
             end: number,
@@ -95,7 +95,7 @@ impl Span {
 
     /// The line and column at which `needle` stands within these lines. Text that was put together
     /// from several pieces is found nowhere and gets the first line, column 1.
-    pub fn locate(self, source: &str, needle: &str) -> (u32, u32) {
+    pub(super) fn locate(self, source: &str, needle: &str) -> (u32, u32) {
         if self.start == 0 {
             return (0, 0);
         }

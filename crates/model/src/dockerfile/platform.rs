@@ -55,25 +55,22 @@ impl Platform {
     /// Reads a specifier. One word alone is an operating system or an architecture; the missing
     /// half is the host's (`platforms.Parse`, then `platforms.Normalize`).
     pub fn parse(specifier: &str, host: &Self) -> Result<Self, PlatformError> {
-        let error = |reason| PlatformError {
+        Self::read(specifier, host).map_err(|reason| PlatformError {
             specifier: specifier.to_owned(),
             reason,
-        };
+        })
+    }
+
+    fn read(specifier: &str, host: &Self) -> Result<Self, &'static str> {
         if specifier.contains('*') {
-            return Err(error("wildcards are not supported"));
+            return Err("wildcards are not supported");
         }
         let parts: Vec<&str> = specifier.split('/').collect();
-        let plain = |part: &&str| {
-            let letter = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-            !part.is_empty() && part.chars().all(letter)
-        };
-        if !parts[1..].iter().all(plain) {
-            return Err(error(
-                "a part holds other than letters, digits, '_', '.' and '-'",
-            ));
+        if !parts[1..].iter().all(|part| is_plain(part)) {
+            return Err("a part holds other than letters, digits, '_', '.' and '-'");
         }
         let (os, version, features) =
-            split_os(parts[0]).ok_or_else(|| error("its operating system is malformed"))?;
+            split_os(parts[0]).ok_or("its operating system is malformed")?;
         let mut platform = Self {
             os_version: version,
             os_features: features,
@@ -86,7 +83,7 @@ impl Platform {
             [] => {
                 let (architecture, variant) = normal_architecture(parts[0], "");
                 if !is_known_architecture(&architecture) {
-                    return Err(error("unknown operating system or architecture"));
+                    return Err("unknown operating system or architecture");
                 }
                 host.os.clone_into(&mut platform.os);
                 (platform.architecture, platform.variant) = (architecture, variant);
@@ -98,7 +95,7 @@ impl Platform {
                 (platform.architecture, platform.variant) =
                     normal_architecture(architecture, variant);
             }
-            _ => return Err(error("it has more than three parts")),
+            _ => return Err("it has more than three parts"),
         }
         platform.os_features.sort();
         platform.os_features.dedup();
@@ -157,15 +154,24 @@ impl FromStr for Platform {
     }
 }
 
+/// An architecture or a variant.
+fn is_plain(part: &str) -> bool {
+    !part.is_empty() && has_only(part, "_.-")
+}
+
+/// Letters, digits and these signs.
+fn has_only(text: &str, signs: &str) -> bool {
+    let mut chars = text.chars();
+    chars.all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
+}
+
 /// `os`, `os(version)`, `os(version+feature+…)`.
 fn split_os(text: &str) -> Option<(String, String, Vec<String>)> {
     let (name, options) = match text.strip_suffix(')') {
         Some(rest) => rest.split_once('(')?,
         None => (text, ""),
     };
-    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let option_letter = |c: char| letter(c) || c == '.' || c == '%' || c == '+';
-    if name.is_empty() || !name.chars().all(letter) || !options.chars().all(option_letter) {
+    if name.is_empty() || !has_only(name, "_-") || !has_only(options, "_-.%+") {
         return None;
     }
     let mut options = options.split('+');

@@ -23,7 +23,7 @@ use crate::limits::{LEAF_BLOCKS, LEAF_MAX_BYTES};
 use crate::pack::FrameSlot;
 use crate::wire::{FormatError, Reader, write_header};
 
-const MAGIC: &[u8; 8] = b"LARDERLF";
+const MAGIC: [u8; 8] = *b"LARDERLF";
 const VERSION: u16 = 1;
 const OBJECT: &str = "map leaf";
 const BITMAP_BYTES: usize = LEAF_BLOCKS / 8;
@@ -66,7 +66,7 @@ impl Default for Leaf {
 
 impl Leaf {
     /// A leaf of these blocks, given by place in ascending order; all others are zero.
-    pub fn from_blocks(blocks: impl IntoIterator<Item = (usize, BlockRef)>) -> Self {
+    pub(crate) fn from_blocks(blocks: impl IntoIterator<Item = (usize, BlockRef)>) -> Self {
         let mut leaf = Self::default();
         let mut packs = HashMap::new();
         let mut frames = HashMap::new();
@@ -151,11 +151,6 @@ impl Leaf {
     pub fn blocks(&self) -> impl Iterator<Item = (usize, BlockRef)> + '_ {
         let places = (0..LEAF_BLOCKS).filter(|at| self.has(*at));
         places.zip(self.entries.iter().map(|entry| self.resolve(entry)))
-    }
-
-    /// The packs that hold its blocks.
-    pub fn packs(&self) -> &[PackId] {
-        &self.packs
     }
 
     /// The bytes of the leaf, and its id.

@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::wire::{FormatError, Reader, write_header};
 
-const MAGIC: &[u8; 8] = b"LARDERMP";
+const MAGIC: [u8; 8] = *b"LARDERMP";
 const VERSION: u16 = 1;
 const OBJECT: &str = "map";
 

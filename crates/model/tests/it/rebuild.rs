@@ -13,7 +13,7 @@ use larder_model::frame::ChunkFrame;
 
 /// Fails if the bytes are not treated as they should be. The first one says in what pieces a layer of
 /// the others comes.
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     if let Ok(part) = Part::decode(bytes) {
         assert_eq!(Part::decode(&part.encode()), Ok(part));
     }

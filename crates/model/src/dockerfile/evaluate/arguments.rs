@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::DockerfileError;
-use super::expand::{Env, Options, Value};
-use super::{BuildOptions, Dockerfile, Fault};
+use super::options::BuildOptions;
+use crate::dockerfile::error::{DockerfileError, Fault};
+use crate::dockerfile::read::Dockerfile;
+use crate::dockerfile::shell::{Env, Options, Value};
 
 /// The arguments that `FROM` lines see.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ impl Env for Globals {
 
 impl Globals {
     /// Works out the global arguments of a build.
-    pub fn new(file: &Dockerfile, options: &BuildOptions) -> Result<Self, DockerfileError> {
+    pub(super) fn new(file: &Dockerfile, options: &BuildOptions) -> Result<Self, DockerfileError> {
         let mut globals = Self {
             values: automatic(file, options),
             parts: BTreeMap::new(),
@@ -53,7 +54,7 @@ impl Globals {
     }
 
     /// Adds `name` and every argument that its value was made of to `used`.
-    pub fn trace(&self, name: &str, used: &mut BTreeSet<String>) {
+    pub(super) fn trace(&self, name: &str, used: &mut BTreeSet<String>) {
         let mut open = vec![name];
         while let Some(name) = open.pop() {
             if used.insert(name.to_owned()) {
@@ -87,9 +88,9 @@ fn automatic(file: &Dockerfile, options: &BuildOptions) -> BTreeMap<String, Stri
         ("TARGETVARIANT", target.variant.clone()),
         ("TARGETSTAGE", stage.to_owned()),
     ];
-    let value = |(name, value): (&str, String)| {
+    let replaced = arguments.into_iter().map(|(name, value)| {
         let given = options.build_args.get(name).cloned();
         (name.to_owned(), given.unwrap_or(value))
-    };
-    arguments.into_iter().map(value).collect()
+    });
+    replaced.collect()
 }

@@ -1,11 +1,11 @@
 //! Here-documents: `<<EOF`, `<<-EOF`, `<<"EOF"` (parser.go `ParseHeredoc`, `heredocsFromLine`).
 
-use super::error::Fault;
-use super::expand::{Empty, Options, Quotes};
+use crate::dockerfile::error::Fault;
+use crate::dockerfile::shell::{Empty, Options, Quotes};
 
 /// One here-document of an instruction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Heredoc {
+pub(crate) struct Heredoc {
     /// The terminator, unquoted.
     pub name: String,
     /// Whether variables in the body are replaced: the terminator was not quoted.
@@ -18,16 +18,16 @@ pub(super) struct Heredoc {
 
 impl Heredoc {
     /// The body that the instruction sees.
-    pub fn text(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         if self.chomp {
-            chomp(&self.content)
+            without_leading_tabs(&self.content)
         } else {
             self.content.clone()
         }
     }
 }
 
-fn chomp(content: &str) -> String {
+fn without_leading_tabs(content: &str) -> String {
     content
         .split_inclusive('\n')
         .map(|line| line.trim_start_matches('\t'))
@@ -36,7 +36,7 @@ fn chomp(content: &str) -> String {
 
 /// The here-documents that `line` announces, in order. Words are split with `\` whatever the
 /// `escape` directive says, and a line that cannot be split announces none.
-pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
+pub(crate) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
     let options = Options {
         quotes: Quotes::Keep,
         raw_escapes: true,
@@ -55,7 +55,7 @@ pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
 }
 
 /// Reads one word as a here-document's start, `N<<-NAME`.
-pub(super) fn parse(word: &str) -> Result<Option<Heredoc>, Fault> {
+pub(crate) fn parse(word: &str) -> Result<Option<Heredoc>, Fault> {
     let Some(rest) = word
         .trim_start_matches(|c: char| c.is_ascii_digit())
         .strip_prefix("<<")
@@ -78,22 +78,27 @@ pub(super) fn parse(word: &str) -> Result<Option<Heredoc>, Fault> {
         quotes: Quotes::Keep,
         ..plain
     };
-    let words = |options: Options| {
-        options
-            .expand(rest, &Empty)
-            .map(|expansion| expansion.words)
-            .map_err(|reason| Fault::new(rest, reason))
-    };
-    let [name] = words(plain)?.try_into().unwrap_or_default();
-    let [raw_name] = words(raw)?.try_into().unwrap_or_default();
+    let name = only_word(rest, plain)?;
+    let raw_name = only_word(rest, raw)?;
     if name.is_empty() {
         return Ok(None);
     }
-    let quotes = |text: &str| text.matches(['\'', '"']).count();
     Ok(Some(Heredoc {
-        expand: quotes(&name) == quotes(&raw_name),
+        expand: count_quotes(&name) == count_quotes(&raw_name),
         name,
         chomp,
         content: String::new(),
     }))
+}
+
+/// The text as a word; nothing if it is not exactly one.
+fn only_word(text: &str, options: Options) -> Result<String, Fault> {
+    let expansion = options.expand(text, &Empty);
+    let words = expansion.map_err(|reason| Fault::new(text, reason))?.words;
+    let [word] = words.try_into().unwrap_or_default();
+    Ok(word)
+}
+
+fn count_quotes(text: &str) -> usize {
+    text.matches(['\'', '"']).count()
 }

@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 
-use super::error::{Fault, Span};
 use super::heredoc::Heredoc;
 use super::words;
+use crate::dockerfile::error::{Fault, Span};
 
 /// An instruction taken apart.
 #[derive(Debug, Default)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The keyword as written.
     pub keyword: String,
     /// `--flag` words before the arguments.
@@ -32,7 +32,7 @@ pub(super) struct Node {
 
 impl Node {
     /// Takes a logical line apart. Unknown keywords are kept: refusing them comes later.
-    pub fn parse(line: &str, escape: char) -> Result<Self, Fault> {
+    pub(crate) fn parse(line: &str, escape: char) -> Result<Self, Fault> {
         let line = line.trim();
         let (keyword, flags, args) = match words::split_once(line) {
             None => (line, Vec::new(), Cow::Borrowed("")),
@@ -106,7 +106,7 @@ impl Node {
     }
 
     /// Whether `<<` in this instruction starts here-documents (parser.go `canContainHeredoc`).
-    pub fn may_hold_heredocs(&self) -> bool {
+    pub(crate) fn may_hold_heredocs(&self) -> bool {
         let node = self.trigger.as_deref().unwrap_or(self);
         let keyword = node.keyword.to_ascii_lowercase();
         matches!(keyword.as_str(), "add" | "copy" | "run") && !node.json
@@ -127,14 +127,14 @@ fn pairs(args: &str, escape: char, keyword: &str) -> Result<Vec<(String, String)
         })?;
         return Ok(vec![(key.to_owned(), value.to_owned())]);
     }
-    let pair = |word: &String| {
-        word.split_once('=')
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .ok_or_else(|| {
-                let message =
-                    format!("can't find = in {word:?}: it must be of the form name=value");
-                Fault::new(word.as_str(), message).hint("quote values that hold white space")
-            })
-    };
-    list.iter().map(pair).collect()
+    list.iter().map(|word| pair(word)).collect()
+}
+
+fn pair(word: &str) -> Result<(String, String), Fault> {
+    if let Some((key, value)) = word.split_once('=') {
+        Ok((key.to_owned(), value.to_owned()))
+    } else {
+        let message = format!("can't find = in {word:?}: it must be of the form name=value");
+        Err(Fault::new(word, message).hint("quote values that hold white space"))
+    }
 }

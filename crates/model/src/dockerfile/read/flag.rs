@@ -1,6 +1,6 @@
 //! `--flag` and `--flag=value` words of instructions (`BuildKit`'s `instructions/bflag.go`).
 
-use super::error::Fault;
+use crate::dockerfile::error::Fault;
 
 /// What a flag takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) struct Flags(Vec<(&'static str, String)>);
 
 impl Flags {
     /// Checks `words` against the flags that the instruction knows.
-    pub fn parse(words: &[String], known: Known) -> Result<Self, Fault> {
+    pub(super) fn parse(words: &[String], known: Known) -> Result<Self, Fault> {
         let mut flags = Self::default();
         for word in words {
             let (dashed, value) = match word.split_once('=') {
@@ -33,7 +33,7 @@ impl Flags {
             let Some(&(name, kind)) = known.iter().find(|(name, _)| *name == exact) else {
                 return Err(unknown(dashed, known));
             };
-            if kind != Kind::Texts && flags.get(name).is_some() {
+            if kind != Kind::Texts && flags.value(name).is_some() {
                 return Err(Fault::new(
                     word.as_str(),
                     format!("duplicate flag specified: {dashed}"),
@@ -46,47 +46,49 @@ impl Flags {
     }
 
     /// The value of a flag that is given at most once.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// The value of a flag, or nothing if it is not given or empty.
-    pub fn text(&self, name: &str) -> Option<String> {
-        let value = self.get(name).filter(|value| !value.is_empty());
+    pub(super) fn non_empty(&self, name: &str) -> Option<String> {
+        let value = self.value(name).filter(|value| !value.is_empty());
         value.map(str::to_owned)
     }
 
     /// A switch, if given.
-    pub fn switch(&self, name: &str) -> Option<bool> {
-        self.get(name).map(|value| value == "true")
+    pub(super) fn switch(&self, name: &str) -> Option<bool> {
+        self.value(name).map(|value| value == "true")
     }
 
     /// All values of a flag that may be repeated.
-    pub fn texts(&self, name: &str) -> Vec<String> {
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
         let given = self.0.iter().filter(|(known, _)| *known == name);
         given.map(|(_, value)| value.clone()).collect()
     }
 }
 
 fn checked(kind: Kind, dashed: &str, value: Option<&str>) -> Result<String, Fault> {
-    let missing = || {
-        Fault::new(dashed, format!("missing a value on flag: {dashed}"))
-            .hint(format!("write {dashed}=VALUE"))
-    };
     if kind != Kind::Switch {
-        return value.map(str::to_owned).ok_or_else(missing);
+        let value = value.ok_or_else(|| missing_value(dashed))?;
+        return Ok(value.to_owned());
     }
     match value.map(str::to_lowercase).as_deref() {
         None | Some("true") => Ok("true".to_owned()),
         Some("false") => Ok("false".to_owned()),
-        Some("") => Err(missing()),
+        Some("") => Err(missing_value(dashed)),
         Some(_) => {
             let value = value.unwrap_or_default();
             let message = format!("expecting boolean value for flag {dashed}, not: {value}");
             Err(Fault::new(value, message).hint("write true or false"))
         }
     }
+}
+
+fn missing_value(dashed: &str) -> Fault {
+    Fault::new(dashed, format!("missing a value on flag: {dashed}"))
+        .hint(format!("write {dashed}=VALUE"))
 }
 
 fn unknown(dashed: &str, known: Known) -> Fault {

@@ -3,36 +3,44 @@
 
 use std::net::IpAddr;
 
-use super::error::Fault;
+use crate::dockerfile::error::Fault;
 
 /// Refuses what is no port.
-pub(super) fn check(spec: &str) -> Result<(), Fault> {
-    let (address, host, container) = split(spec);
-    let fault = |what: &str, text: &str| {
-        Fault::new(spec, format!("invalid {what}: {text}"))
-            .hint("write PORT or PORT/tcp, PORT/udp, PORT/sctp")
+pub(crate) fn check(spec: &str) -> Result<(), Fault> {
+    let Some((what, text)) = invalid_part(spec) else {
+        return Ok(());
     };
+    let fault = Fault::new(spec, format!("invalid {what}: {text}"));
+    Err(fault.hint("write PORT or PORT/tcp, PORT/udp, PORT/sctp"))
+}
+
+/// What is wrong: the name of a part, and its text.
+fn invalid_part(spec: &str) -> Option<(&'static str, &str)> {
+    let (address, host, container) = split(spec);
     let (ports, protocol) = container.split_once('/').unwrap_or((container, ""));
     if ports.is_empty() {
-        return Err(fault("port", spec));
+        return Some(("port", spec));
     }
     if !matches!(
         protocol.to_lowercase().as_str(),
         "" | "tcp" | "udp" | "sctp"
     ) {
-        return Err(fault("proto", protocol));
+        return Some(("proto", protocol));
     }
     if !address.is_empty() && !is_address(address) {
-        return Err(fault("IP address", address));
+        return Some(("IP address", address));
     }
-    let (start, end) = range(ports).ok_or_else(|| fault("containerPort", ports))?;
-    if !host.is_empty() {
-        let (host_start, host_end) = range(host).ok_or_else(|| fault("hostPort", host))?;
-        if end - start != host_end - host_start && end != start {
-            return Err(fault("ranges for container and host ports", spec));
-        }
+    let Some((start, end)) = range(ports) else {
+        return Some(("containerPort", ports));
+    };
+    if host.is_empty() {
+        return None;
     }
-    Ok(())
+    let Some((host_start, host_end)) = range(host) else {
+        return Some(("hostPort", host));
+    };
+    let fits = end - start == host_end - host_start || end == start;
+    (!fits).then_some(("ranges for container and host ports", spec))
 }
 
 fn split(spec: &str) -> (&str, &str, &str) {
@@ -58,12 +66,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn range(text: &str) -> Option<(u16, u16)> {
-    let port = |text: &str| text.parse::<u16>().ok();
-    match text.split_once('-') {
-        None => port(text).map(|port| (port, port)),
-        Some((start, end)) => {
-            let (start, end) = (port(start)?, port(end)?);
-            (start <= end).then_some((start, end))
-        }
-    }
+    let (start, end) = text.split_once('-').unwrap_or((text, text));
+    let (start, end): (u16, u16) = (start.parse().ok()?, end.parse().ok()?);
+    (start <= end).then_some((start, end))
 }

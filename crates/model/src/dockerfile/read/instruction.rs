@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::error::Span;
+use crate::dockerfile::error::Span;
 
 /// An instruction with its place.
-#[derive(Debug, Clone)]
-pub(super) struct Instruction {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Instruction {
     pub kind: Kind,
     pub span: Span,
 }
@@ -14,7 +14,7 @@ pub(super) struct Instruction {
 /// The instructions. Field order is part of the canonical form that keys are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Add(Copy),
     Arg(Vec<Arg>),
     Cmd(Command),
@@ -37,7 +37,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The keyword in capitals.
-    pub fn keyword(&self) -> &'static str {
+    pub(crate) fn keyword(&self) -> &'static str {
         match self {
             Self::Add(_) => "ADD",
             Self::Arg(_) => "ARG",
@@ -63,7 +63,7 @@ impl Kind {
 
 /// `FROM [--platform=P] BASE [AS NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct From {
+pub(crate) struct From {
     pub base: String,
     /// In lower case.
     pub name: Option<String>,
@@ -72,21 +72,21 @@ pub(super) struct From {
 
 /// One name of an `ARG`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Arg {
+pub(crate) struct Arg {
     pub key: String,
     pub default: Option<String>,
 }
 
 /// A command line in its shell form (one text) or exec form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Command {
+pub(crate) struct Command {
     pub args: Vec<String>,
     pub exec: bool,
 }
 
 /// A here-document that a `COPY`, `ADD` or `RUN` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Inline {
+pub(crate) struct Inline {
     pub name: String,
     pub text: String,
     pub expand: bool,
@@ -94,7 +94,7 @@ pub(super) struct Inline {
 
 /// `COPY` or `ADD`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
-pub(super) struct Copy {
+pub(crate) struct Copy {
     pub from: Option<String>,
     pub chown: Option<String>,
     pub chmod: Option<String>,
@@ -111,7 +111,7 @@ pub(super) struct Copy {
 
 /// `RUN`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// `--mount` values as written: their variables are replaced later.
     pub mounts: Vec<String>,
     /// The `from` of each mount.
@@ -126,7 +126,7 @@ pub(super) struct Run {
 
 /// `HEALTHCHECK`; durations in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
-pub(super) struct Healthcheck {
+pub(crate) struct Healthcheck {
     /// Nothing for `NONE`.
     pub command: Option<Command>,
     pub interval: i64,

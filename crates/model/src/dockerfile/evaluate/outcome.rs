@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::Usage;
-use super::error::{DockerfileError, Span};
+use super::canonical;
 use super::graph::{self, Graph, State};
-use super::instruction::{Instruction, Kind};
 use super::options::NamedContext;
-use super::{BuildOptions, Dockerfile, Platform, canonical, check, mount};
+use super::origin::{self, Origin, UseKind};
+use super::stage::{self, Usage};
+use crate::dockerfile::error::{DockerfileError, Span};
+use crate::dockerfile::platform::Platform;
+use crate::dockerfile::read::instruction::{Instruction, Kind};
+use crate::dockerfile::read::mount;
 use crate::fingerprint::Fingerprint;
 use crate::reference::ImageReference;
 
@@ -56,20 +59,6 @@ pub struct ImageUse {
     pub reached: bool,
 }
 
-/// How an image is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UseKind {
-    /// `FROM image`.
-    From,
-    /// `COPY --from=image`.
-    Copy,
-    /// `RUN --mount=from=image`.
-    Mount,
-    /// `# syntax=image`.
-    Syntax,
-}
-
 /// A stage of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
@@ -85,34 +74,6 @@ pub struct Stage {
     pub arguments: BTreeMap<String, Fingerprint>,
     /// Its instructions, triggers of its base stage first.
     pub steps: Vec<Step>,
-}
-
-/// Where files come from: what a stage starts from, or what an instruction copies or mounts from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Origin {
-    /// Nothing.
-    Scratch,
-    /// A stage, by its index.
-    Stage(usize),
-    /// An external image.
-    Image {
-        /// Its full reference.
-        reference: ImageReference,
-        /// The platform that is wanted of it.
-        platform: Platform,
-    },
-    /// A named context that is no image.
-    Context(NamedContext),
-}
-
-impl Origin {
-    pub(super) fn image(reference: ImageReference, platform: &Platform) -> Self {
-        Self::Image {
-            reference,
-            platform: platform.clone(),
-        }
-    }
 }
 
 /// An instruction in its canonical form: formatting, comments and the order of flags are gone.
@@ -131,31 +92,35 @@ pub struct Step {
 }
 
 /// Works out the images of a build.
-pub(super) fn of(file: &Dockerfile, options: &BuildOptions) -> Result<Bases, DockerfileError> {
-    let graph = Graph::new(file, options)?;
+pub(super) fn of_graph(graph: &Graph<'_>) -> Result<Bases, DockerfileError> {
     let mut collector = Collector {
-        graph: &graph,
+        graph,
         images: Vec::new(),
         places: BTreeMap::new(),
         contexts: BTreeMap::new(),
     };
     collector.add_syntax()?;
-    let states = 0..graph.states.len();
-    let origins: Vec<Origin> = states
-        .map(|index| collector.add(index))
+    let origins: Vec<Origin> = (0..graph.states.len())
+        .map(|index| collector.add_origin(index))
         .collect::<Result<_, _>>()?;
-    let (images, contexts) = (collector.images, collector.contexts);
-    let usage = check::run(&graph)?;
-    let given = options.build_args.iter();
+    let usage = stage::check_reached(graph)?;
+    let given = graph.options.build_args.iter();
+    let used = given
+        .filter(|(name, _)| usage.names.contains(*name) || name.as_str() == "SOURCE_DATE_EPOCH");
+    let stages = Stages {
+        graph,
+        origins: &origins,
+        usage: &usage,
+        one_shell: !has_shell_instruction(graph),
+    };
     Ok(Bases {
-        images,
-        stages: stages(&graph, &origins, &usage),
+        images: collector.images,
+        stages: stages.all(),
         target: graph.target,
-        build_args: given
-            .filter(|(name, _)| usage.names.contains(*name) || name.as_str() == "SOURCE_DATE_EPOCH")
+        build_args: used
             .map(|(name, value)| (name.clone(), Fingerprint::of_argument(name, value)))
             .collect(),
-        contexts,
+        contexts: collector.contexts,
     })
 }
 
@@ -178,7 +143,7 @@ impl Collector<'_, '_> {
         let Some((image, span)) = given.or_else(|| file.syntax.clone()) else {
             return Ok(());
         };
-        let reference = graph::image(&image, &image).map_err(|fault| {
+        let reference = origin::parse_image(&image, &image).map_err(|fault| {
             let hint = "write an image such as docker/dockerfile:1";
             fault.hint(hint).at(&file.source, span)
         })?;
@@ -195,7 +160,7 @@ impl Collector<'_, '_> {
     }
 
     /// Adds the image that a state starts from, if it starts from one.
-    fn add(&mut self, index: usize) -> Result<Origin, DockerfileError> {
+    fn add_origin(&mut self, index: usize) -> Result<Origin, DockerfileError> {
         let state = &self.graph.states[index];
         let (origin, context) = self.graph.origin(index)?;
         if let Origin::Image {
@@ -250,44 +215,70 @@ impl Collector<'_, '_> {
     }
 }
 
-fn stages(graph: &Graph<'_>, origins: &[Origin], usage: &Usage) -> Vec<Stage> {
+/// Describes the stages of a file.
+struct Stages<'g, 'a> {
+    graph: &'g Graph<'a>,
+    /// Where each state starts from.
+    origins: &'g [Origin],
+    usage: &'g Usage,
+    /// No `SHELL` anywhere: commands are read by the platform's usual shell.
+    one_shell: bool,
+}
+
+fn has_shell_instruction(graph: &Graph<'_>) -> bool {
     let sections = graph.file.stages.iter();
-    let shells = sections.flat_map(|section| &section.instructions);
-    let plain = !shells
-        .into_iter()
-        .any(|instruction| matches!(instruction.kind, Kind::Shell(_)));
-    let source = |&index: &usize| {
-        if index < graph.file.stages.len() {
-            Origin::Stage(index)
-        } else {
-            origins[index].clone()
-        }
-    };
-    let stage = |(index, state): (usize, &State)| {
-        let platform = state.platform.as_ref().unwrap_or(graph.options.platform());
-        let posix = plain && platform.os != "windows";
-        let step = |step: &graph::Step| Step {
-            line: step.instruction.span.start,
-            keyword: step.instruction.kind.keyword().to_owned(),
-            text: canonical::text(&step.instruction, &graph.options.build_args, posix),
-            sources: step.sources.iter().map(source).collect(),
-            context_paths: context_paths(&step.instruction),
+    let mut instructions = sections.flat_map(|section| &section.instructions);
+    instructions.any(|instruction| matches!(instruction.kind, Kind::Shell(_)))
+}
+
+impl Stages<'_, '_> {
+    fn all(&self) -> Vec<Stage> {
+        let states = self.graph.states.iter().enumerate();
+        states
+            .take(self.graph.file.stages.len())
+            .map(|(index, state)| self.stage(index, state))
+            .collect()
+    }
+
+    fn stage(&self, index: usize, state: &State) -> Stage {
+        let usual = self.graph.options.platform();
+        let platform = state.platform.as_ref().unwrap_or(usual);
+        let posix = self.one_shell && platform.os != "windows";
+        let arguments = self.usage.arguments.get(&index);
+        // A named context stands in for the whole stage.
+        let steps = match &state.context {
+            Some(_) => &[],
+            None => state.steps.as_slice(),
         };
         Stage {
             label: state.label.clone(),
             line: state.span.start,
-            base: origins[index].clone(),
-            reached: graph.reached.contains(&index),
-            arguments: usage.arguments.get(&index).cloned().unwrap_or_default(),
-            // A named context stands in for the whole stage.
-            steps: match &state.context {
-                Some(_) => Vec::new(),
-                None => state.steps.iter().map(step).collect(),
-            },
+            base: self.origins[index].clone(),
+            reached: self.graph.reached.contains(&index),
+            arguments: arguments.cloned().unwrap_or_default(),
+            steps: steps.iter().map(|step| self.step(step, posix)).collect(),
         }
-    };
-    let states = graph.states.iter().enumerate();
-    states.take(graph.file.stages.len()).map(stage).collect()
+    }
+
+    fn step(&self, step: &graph::Step, posix: bool) -> Step {
+        let instruction = &step.instruction;
+        let sources = step.sources.iter();
+        Step {
+            line: instruction.span.start,
+            keyword: instruction.kind.keyword().to_owned(),
+            text: canonical::json(instruction, &self.graph.options.build_args, posix),
+            sources: sources.map(|state| self.source(*state)).collect(),
+            context_paths: context_paths(instruction),
+        }
+    }
+
+    fn source(&self, state: usize) -> Origin {
+        if state < self.graph.file.stages.len() {
+            Origin::Stage(state)
+        } else {
+            self.origins[state].clone()
+        }
+    }
 }
 
 /// The paths that an instruction reads from the build context.

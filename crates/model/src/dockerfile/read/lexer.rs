@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use super::directive::{Directives, Name};
-use super::error::{DockerfileError, Fault, Span};
 use super::heredoc::{self, Heredoc};
 use super::node::Node;
+use crate::dockerfile::error::{DockerfileError, Fault, Span};
 
 /// The longest physical line in bytes, its line feed included (Go's `bufio.MaxScanTokenSize`).
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -22,14 +22,14 @@ pub struct Warning {
 
 /// What the lexer made of a file.
 #[derive(Debug)]
-pub(super) struct Lexed {
+pub(crate) struct Lexed {
     pub nodes: Vec<Node>,
     pub escape: char,
     pub warnings: Vec<Warning>,
 }
 
 /// Text of a file; bytes that are no UTF-8 become replacement characters.
-pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
@@ -74,7 +74,7 @@ struct Lexer<'a> {
 }
 
 /// Reads a whole file.
-pub(super) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
+pub(crate) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
     let mut lexer = Lexer {
         source,
         lines: Lines {

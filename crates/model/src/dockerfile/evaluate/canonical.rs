@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use super::instruction::{Arg, Copy, Instruction, Kind, Run};
-use super::mount;
+use crate::dockerfile::read::instruction::{Arg, Copy, Instruction, Kind, Run};
+use crate::dockerfile::read::mount;
 
-/// Writes the canonical text of `instruction`, as JSON.
+/// The canonical form of `instruction`, as JSON.
 ///
 /// `given` are the build arguments: the default of an argument that is given has no effect.
 /// `posix` says that no `SHELL` and no Windows is in sight.
-pub(super) fn text(
+pub(super) fn json(
     instruction: &Instruction,
     given: &BTreeMap<String, String>,
     posix: bool,

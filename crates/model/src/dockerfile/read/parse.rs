@@ -1,13 +1,13 @@
 //! Nodes to instructions: which flags and arguments each instruction takes
 //! (`BuildKit`'s `frontend/dockerfile/instructions/parse.go`, stable channel).
 
-use super::error::Fault;
 use super::flag::{Flags, Kind as Flag, Known};
 use super::heredoc::{self, Heredoc};
 use super::instruction::{Arg, Command, Copy, From, Healthcheck, Inline, Instruction, Kind, Run};
 use super::mount;
 use super::node::Node;
 use super::scalar;
+use crate::dockerfile::error::Fault;
 
 const ADD_FLAGS: Known = &[
     ("chown", Flag::Text),
@@ -65,7 +65,7 @@ const KEYWORDS: [&str; 18] = [
 ];
 
 /// Reads one instruction.
-pub(super) fn instruction(node: Node) -> Result<Instruction, Fault> {
+pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
     let span = node.span;
     let keyword = node.keyword.to_uppercase();
     let kind = match keyword.as_str() {
@@ -74,20 +74,20 @@ pub(super) fn instruction(node: Node) -> Result<Instruction, Fault> {
         "CMD" => Kind::Cmd(without_flags(&node).map(|()| command(node))?),
         "COPY" => Kind::Copy(copy(&node, "COPY", COPY_FLAGS)?),
         "ENTRYPOINT" => Kind::Entrypoint(without_flags(&node).map(|()| command(node))?),
-        "ENV" => Kind::Env(pairs(node, "ENV")?),
+        "ENV" => Kind::Env(key_values(node, "ENV")?),
         "EXPOSE" => Kind::Expose(sorted(at_least_one(node, "EXPOSE")?)),
         "FROM" => Kind::From(from(&node)?),
         "HEALTHCHECK" => Kind::Healthcheck(healthcheck(node)?),
-        "LABEL" => Kind::Label(pairs(node, "LABEL")?),
-        "MAINTAINER" => Kind::Maintainer(only_one(node, "MAINTAINER")?),
+        "LABEL" => Kind::Label(key_values(node, "LABEL")?),
+        "MAINTAINER" => Kind::Maintainer(one_without_flags(node, "MAINTAINER")?),
         "ONBUILD" => Kind::Onbuild(onbuild(&node)?),
         "RUN" => Kind::Run(run(node)?),
         "SHELL" => Kind::Shell(shell(node)?),
         // Flags are not looked at here, as for ARG (parse.go `parseStopSignal`).
-        "STOPSIGNAL" => Kind::Stopsignal(one(node.args, "STOPSIGNAL")?),
-        "USER" => Kind::User(only_one(node, "USER")?),
+        "STOPSIGNAL" => Kind::Stopsignal(exactly_one(node.args, "STOPSIGNAL")?),
+        "USER" => Kind::User(one_without_flags(node, "USER")?),
         "VOLUME" => Kind::Volume(volumes(node)?),
-        "WORKDIR" => Kind::Workdir(only_one(node, "WORKDIR")?),
+        "WORKDIR" => Kind::Workdir(one_without_flags(node, "WORKDIR")?),
         _ => return Err(unknown(&node.keyword)),
     };
     Ok(Instruction { kind, span })
@@ -110,27 +110,28 @@ fn one_edit_apart(left: &str, right: &str) -> bool {
         .zip(right.bytes())
         .take_while(|(l, r)| l == r)
         .count();
-    let (left, right) = (&left.as_bytes()[same..], &right.as_bytes()[same..]);
-    let tail = |text: &[u8], from: usize| text.get(from..).map(<[u8]>::to_vec);
-    let swapped = left.len() > 1 && right.len() > 1 && left[0] == right[1] && left[1] == right[0];
-    tail(left, 1) == tail(right, 1)
-        || tail(left, 1).as_deref() == Some(right)
-        || tail(right, 1).as_deref() == Some(left)
-        || (swapped && tail(left, 2) == tail(right, 2))
+    match (&left.as_bytes()[same..], &right.as_bytes()[same..]) {
+        ([a, b, left @ ..], [c, d, right @ ..]) if (a, b) == (d, c) => left == right,
+        (left @ [_, left_tail @ ..], right @ [_, right_tail @ ..]) => {
+            left_tail == right_tail || left_tail == right || right_tail == left
+        }
+        ([_], []) | ([], [_]) => true,
+        _ => false,
+    }
 }
 
 fn without_flags(node: &Node) -> Result<(), Fault> {
     Flags::parse(&node.flags, &[]).map(|_| ())
 }
 
-fn one(args: Vec<String>, keyword: &str) -> Result<String, Fault> {
+fn exactly_one(args: Vec<String>, keyword: &str) -> Result<String, Fault> {
     let [only] = <[String; 1]>::try_from(args)
         .map_err(|_| Fault::new("", format!("{keyword} requires exactly one argument")))?;
     Ok(only)
 }
 
-fn only_one(mut node: Node, keyword: &str) -> Result<String, Fault> {
-    let only = one(std::mem::take(&mut node.args), keyword)?;
+fn one_without_flags(mut node: Node, keyword: &str) -> Result<String, Fault> {
+    let only = exactly_one(std::mem::take(&mut node.args), keyword)?;
     without_flags(&node)?;
     Ok(only)
 }
@@ -152,7 +153,7 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
     list
 }
 
-fn pairs(node: Node, keyword: &str) -> Result<Vec<(String, String)>, Fault> {
+fn key_values(node: Node, keyword: &str) -> Result<Vec<(String, String)>, Fault> {
     without_flags(&node)?;
     if node.pairs.is_empty() {
         return Err(none_given(keyword));
@@ -167,18 +168,21 @@ fn args(node: &Node) -> Result<Vec<Arg>, Fault> {
     if node.args.is_empty() {
         return Err(none_given("ARG"));
     }
-    let arg = |word: &String| match word.split_once('=') {
-        Some(("", _)) => Err(Fault::new(word.as_str(), "ARG names can not be blank")),
-        Some((key, value)) => Ok(Arg {
-            key: key.to_owned(),
-            default: Some(value.to_owned()),
-        }),
-        None => Ok(Arg {
-            key: word.clone(),
-            default: None,
-        }),
+    node.args.iter().map(|word| arg(word)).collect()
+}
+
+fn arg(word: &str) -> Result<Arg, Fault> {
+    let (key, default) = match word.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (word, None),
     };
-    node.args.iter().map(arg).collect()
+    if key.is_empty() && default.is_some() {
+        return Err(Fault::new(word, "ARG names can not be blank"));
+    }
+    Ok(Arg {
+        key: key.to_owned(),
+        default,
+    })
 }
 
 fn command(node: Node) -> Command {
@@ -193,9 +197,7 @@ fn from(node: &Node) -> Result<From, Fault> {
         [base] => (base, None),
         [base, word, name] if word.eq_ignore_ascii_case("as") => {
             let lower = name.to_lowercase();
-            let letters =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-            if !lower.starts_with(|c: char| c.is_ascii_lowercase()) || !lower.chars().all(letters) {
+            if !is_stage_name(&lower) {
                 let message = format!(
                     "invalid name for build stage: {name:?}, name can't start with a number or contain symbols"
                 );
@@ -215,8 +217,14 @@ fn from(node: &Node) -> Result<From, Fault> {
     Ok(From {
         base: base.clone(),
         name,
-        platform: flags.text("platform"),
+        platform: flags.non_empty("platform"),
     })
+}
+
+fn is_stage_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
 }
 
 fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
@@ -232,15 +240,15 @@ fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
         return Err(Fault::new(dest.as_str(), message));
     }
     let mut copy = Copy {
-        from: flags.text("from"),
-        chown: flags.text("chown"),
-        chmod: flags.text("chmod"),
-        checksum: flags.text("checksum"),
+        from: flags.non_empty("from"),
+        chown: flags.non_empty("chown"),
+        chmod: flags.non_empty("chmod"),
+        checksum: flags.non_empty("checksum"),
         link: flags.switch("link") == Some(true),
         parents: flags.switch("parents") == Some(true),
         keep_git_dir: flags.switch("keep-git-dir"),
         unpack: flags.switch("unpack"),
-        exclude: flags.texts("exclude"),
+        exclude: flags.values("exclude"),
         dest: dest.clone(),
         ..Copy::default()
     };
@@ -261,7 +269,7 @@ fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
         ..doc.clone()
     };
     Inline {
-        text: whole.text(),
+        text: whole.body(),
         name: whole.name,
         expand: whole.expand,
     }
@@ -269,20 +277,20 @@ fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
 
 fn run(mut node: Node) -> Result<Run, Fault> {
     let flags = Flags::parse(&node.flags, RUN_FLAGS)?;
-    let mounts = flags.texts("mount");
+    let mounts = flags.values("mount");
     let mount_sources = mounts.iter().map(|value| mount::source(value));
     let mount_sources = mount_sources.collect::<Result<_, _>>()?;
-    let network = flags.get("network").unwrap_or("default").to_owned();
+    let network = flags.value("network").unwrap_or("default").to_owned();
     if !matches!(network.as_str(), "default" | "none" | "host") {
         let message = format!("invalid network mode {network:?}");
         return Err(Fault::new(network, message).hint("use default, none or host"));
     }
-    let security = flags.get("security").unwrap_or("sandbox").to_owned();
+    let security = flags.value("security").unwrap_or("sandbox").to_owned();
     if !matches!(security.as_str(), "sandbox" | "insecure") {
         let message = format!("security {security:?} is not valid");
         return Err(Fault::new(security, message).hint("use sandbox or insecure"));
     }
-    let devices = flags.texts("device");
+    let devices = flags.values("device");
     devices
         .iter()
         .try_for_each(|value| mount::check_device(value))?;
@@ -295,7 +303,7 @@ fn run(mut node: Node) -> Result<Run, Fault> {
         security,
         heredocs: heredocs
             .map(|doc| Inline {
-                text: doc.text(),
+                text: doc.body(),
                 name: doc.name,
                 expand: doc.expand,
             })
@@ -339,7 +347,7 @@ fn healthcheck(mut node: Node) -> Result<Healthcheck, Fault> {
 fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
     /// Docker refuses to check more often than this.
     const SHORTEST_NANOSECONDS: i64 = 1_000_000;
-    let Some(text) = flags.text(name) else {
+    let Some(text) = flags.non_empty(name) else {
         return Ok(0);
     };
     let Some(duration) = scalar::duration(&text) else {
@@ -356,7 +364,7 @@ fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
 }
 
 fn retries(flags: &Flags) -> Result<i32, Fault> {
-    let Some(text) = flags.text("retries") else {
+    let Some(text) = flags.non_empty("retries") else {
         return Ok(0);
     };
     match text.parse::<i32>() {
@@ -432,4 +440,23 @@ fn onbuild(node: &Node) -> Result<String, Fault> {
         text.push_str(&doc.name);
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_edit_is_a_letter_more_less_other_or_swapped() {
+        for near in [
+            "FROOM", "FRM", "ROM", "FROMS", "FRAM", "RFOM", "FRMO", "FRO",
+        ] {
+            assert!(one_edit_apart("FROM", near), "{near}");
+            assert!(one_edit_apart(near, "FROM"), "{near}");
+        }
+        for far in ["", "FR", "FORMS", "ROMF", "FROMAB", "MORF"] {
+            assert!(!one_edit_apart("FROM", far), "{far}");
+            assert!(!one_edit_apart(far, "FROM"), "{far}");
+        }
+    }
 }

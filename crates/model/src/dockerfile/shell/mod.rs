@@ -4,7 +4,8 @@
 //! `bash`'s pattern modifiers. Where both differ, `BuildKit` is followed, because it decides which
 //! image a `FROM` names.
 
-use super::pattern;
+mod pattern;
+
 use crate::limits::SUBSTITUTED_MAX_BYTES;
 
 /// How deep substitutions may stand in one another. `BuildKit` has no limit; people use two.
@@ -76,7 +77,7 @@ pub(super) struct Options {
 
 impl Options {
     /// The plain rules with the given escape character.
-    pub fn new(escape: char) -> Self {
+    pub(super) fn new(escape: char) -> Self {
         Self {
             escape,
             ..Self::default()
@@ -84,7 +85,7 @@ impl Options {
     }
 
     /// Expands `word`. The error is the reason alone; the caller knows the place.
-    pub fn expand(self, word: &str, env: &dyn Env) -> Result<Expansion, String> {
+    pub(super) fn expand(self, word: &str, env: &dyn Env) -> Result<Expansion, String> {
         if self.is_plain(word) {
             return Ok(Expansion {
                 text: word.to_owned(),

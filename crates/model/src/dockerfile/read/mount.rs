@@ -1,11 +1,12 @@
 //! `RUN --mount=…` and `--device=…` (`BuildKit`'s `commands_runmount.go`, `commands_rundevice.go`).
 
-use super::error::Fault;
 use super::scalar;
+use crate::dockerfile::error::Fault;
+use crate::go;
 
 /// The type of a mount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum MountType {
+pub(crate) enum MountType {
     #[default]
     Bind,
     Cache,
@@ -39,7 +40,7 @@ impl MountType {
 
 /// A mount after its variables were replaced.
 #[derive(Debug, Default)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     pub kind: MountType,
     pub from: String,
     pub source: String,
@@ -50,7 +51,7 @@ pub(super) struct Mount {
 }
 
 /// The `from` of a mount, which may not hold variables, since stages are ordered by it.
-pub(super) fn source(value: &str) -> Result<Option<String>, Fault> {
+pub(crate) fn source(value: &str) -> Result<Option<String>, Fault> {
     let mut from = None;
     for field in csv_fields(value)? {
         match field.split_once('=') {
@@ -71,46 +72,50 @@ pub(super) fn source(value: &str) -> Result<Option<String>, Fault> {
 
 /// A mount's fields, sorted: their order does not matter, but for repeated ones. What it mounts from
 /// stands elsewhere; here it only says that it does.
-pub(super) fn canonical(value: &str) -> String {
+pub(crate) fn canonical(value: &str) -> String {
     let mut fields = csv_fields(value).unwrap_or_default();
-    let key = |field: &String| match field.split_once('=') {
-        Some((key, _)) => key.to_lowercase(),
-        None => field.to_lowercase(),
-    };
-    for field in fields.iter_mut().filter(|field| key(field) == "from") {
-        field.truncate("from".len());
+    for field in &mut fields {
+        if key_of(field) == "from" {
+            field.truncate("from".len());
+        }
     }
-    fields.sort_by_key(key);
+    fields.sort_by_key(|field| key_of(field));
     fields.join(",")
 }
 
+fn key_of(field: &str) -> String {
+    let key = field.split_once('=').map_or(field, |(key, _)| key);
+    key.to_lowercase()
+}
+
 /// The paths of the build context that bind mounts without a `from` show to the command.
-pub(super) fn context_paths<'a>(
+pub(crate) fn context_paths<'a>(
     mounts: impl Iterator<Item = (&'a String, &'a Option<String>)>,
 ) -> Vec<String> {
     let mut paths = Vec::new();
     for (value, _) in mounts.filter(|(_, from)| from.is_none()) {
         let fields = csv_fields(value).unwrap_or_default();
-        let get = |keys: &[&str]| {
-            let mut pairs = fields
-                .iter()
-                .rev()
-                .filter_map(|field| field.split_once('='));
-            let found = pairs.find(|(key, _)| keys.contains(&key.to_lowercase().as_str()));
-            found.map(|(_, text)| text)
-        };
-        if get(&["type"])
-            .unwrap_or("bind")
-            .eq_ignore_ascii_case("bind")
-        {
-            paths.push(get(&["source", "src"]).unwrap_or(".").to_owned());
+        let kind = last_value(&fields, &["type"]).unwrap_or("bind");
+        if kind.eq_ignore_ascii_case("bind") {
+            let source = last_value(&fields, &["source", "src"]);
+            paths.push(source.unwrap_or(".").to_owned());
         }
     }
     paths
 }
 
+/// The value of a field that goes by one of these keys; of several the last counts.
+fn last_value<'a>(fields: &'a [String], keys: &[&str]) -> Option<&'a str> {
+    let mut pairs = fields
+        .iter()
+        .rev()
+        .filter_map(|field| field.split_once('='));
+    let found = pairs.find(|(key, _)| keys.contains(&key.to_lowercase().as_str()));
+    found.map(|(_, value)| value)
+}
+
 /// Reads a mount whole; `expand` replaces the variables of each value.
-pub(super) fn parse(
+pub(crate) fn parse(
     value: &str,
     mut expand: impl FnMut(&str) -> Result<String, Fault>,
 ) -> Result<Mount, Fault> {
@@ -141,8 +146,6 @@ impl Mount {
     }
 
     fn set(&mut self, key: &str, value: &str, field: &str) -> Result<(), Fault> {
-        let invalid = || Fault::new(value, format!("invalid value for {key}: {value}"));
-        let number = |radix| scalar::unsigned(value, radix).ok_or_else(invalid);
         match key {
             "type" => {
                 self.kind = MountType::parse(value).ok_or_else(|| {
@@ -153,16 +156,14 @@ impl Mount {
             "from" => value.clone_into(&mut self.from),
             "source" | "src" => value.clone_into(&mut self.source),
             "target" | "dst" | "destination" => value.clone_into(&mut self.target),
-            "readonly" | "ro" | "readwrite" | "rw" => {
-                scalar::boolean(value).ok_or_else(invalid)?;
-            }
+            "readonly" | "ro" | "readwrite" | "rw" => require(is_bool(value), key, value)?,
             "required" => {
                 self.only(&[MountType::Secret, MountType::Ssh], key)?;
-                scalar::boolean(value).ok_or_else(invalid)?;
+                require(is_bool(value), key, value)?;
             }
             "size" => {
                 self.only(&[MountType::Tmpfs], key)?;
-                scalar::is_size(value).then_some(()).ok_or_else(invalid)?;
+                require(scalar::is_size(value), key, value)?;
             }
             "id" => value.clone_into(&mut self.id),
             "sharing" => match value.to_lowercase().as_str() {
@@ -173,15 +174,15 @@ impl Mount {
                 }
             },
             "mode" => {
-                number(8)?;
+                require(is_number(value, 8), key, value)?;
                 self.ownership = self.ownership.or(Some("mode"));
             }
             "uid" => {
-                number(10)?;
+                require(is_number(value, 10), key, value)?;
                 self.ownership = self.ownership.or(Some("uid"));
             }
             "gid" => {
-                number(10)?;
+                require(is_number(value, 10), key, value)?;
                 self.ownership = self.ownership.or(Some("gid"));
             }
             "env" => {}
@@ -209,39 +210,56 @@ impl Mount {
     }
 
     fn check(&self, value: &str) -> Result<(), Fault> {
-        use MountType::{Bind, Cache, Secret, Tmpfs};
+        match self.contradiction() {
+            Some(message) => Err(Fault::new(value, message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the fields do not fit together, if they do not.
+    fn contradiction(&self) -> Option<String> {
+        use MountType::{Bind, Cache, Secret, Ssh, Tmpfs};
         let kind = self.kind.as_str();
-        let refuse = |message: String| Err(Fault::new(value, message));
-        match self.ownership {
-            Some(key) if matches!(self.kind, Bind | Tmpfs) => {
-                return refuse(format!("{key} not allowed for {kind:?} type mounts"));
-            }
-            _ => {}
+        if let (Some(key), Bind | Tmpfs) = (self.ownership, self.kind) {
+            return Some(format!("{key} not allowed for {kind:?} type mounts"));
         }
         if self.kind == Secret {
-            let named = [&self.source, &self.target, &self.id];
             if !self.from.is_empty() {
-                return refuse("secret mount should not have a from".to_owned());
+                return Some("secret mount should not have a from".to_owned());
             }
-            if named.iter().all(|text| text.is_empty()) {
-                return refuse("invalid secret mount. one of source, target required".to_owned());
+            if self.source.is_empty() && self.target.is_empty() && self.id.is_empty() {
+                return Some("invalid secret mount. one of source, target required".to_owned());
             }
             if !self.source.is_empty() && !self.id.is_empty() {
-                return refuse("both source and id can't be set".to_owned());
+                return Some("both source and id can't be set".to_owned());
             }
         }
         if self.sharing && self.kind != Cache {
-            return refuse(format!("invalid cache sharing set for {kind} mount"));
+            return Some(format!("invalid cache sharing set for {kind} mount"));
         }
-        if self.kind == MountType::Ssh && !self.source.is_empty() {
-            return refuse("ssh does not support source".to_owned());
-        }
-        Ok(())
+        let refused = self.kind == Ssh && !self.source.is_empty();
+        refused.then(|| "ssh does not support source".to_owned())
     }
 }
 
+fn require(valid: bool, key: &str, value: &str) -> Result<(), Fault> {
+    if valid {
+        return Ok(());
+    }
+    let message = format!("invalid value for {key}: {value}");
+    Err(Fault::new(value, message))
+}
+
+fn is_bool(value: &str) -> bool {
+    go::parse_bool(value).is_some()
+}
+
+fn is_number(value: &str, radix: u32) -> bool {
+    scalar::unsigned(value, radix).is_some()
+}
+
 /// Checks a `--device` value.
-pub(super) fn check_device(value: &str) -> Result<(), Fault> {
+pub(crate) fn check_device(value: &str) -> Result<(), Fault> {
     let mut name = String::new();
     for field in csv_fields(value)? {
         let (key, text) = match field.split_once('=') {
@@ -250,7 +268,7 @@ pub(super) fn check_device(value: &str) -> Result<(), Fault> {
         };
         match (key.as_str(), text) {
             ("required", None) => {}
-            ("required", Some(text)) if scalar::boolean(text).is_some() => {}
+            ("required", Some(text)) if go::parse_bool(text).is_some() => {}
             ("required", Some(text)) => {
                 return Err(Fault::new(
                     text,
@@ -282,52 +300,56 @@ pub(super) fn check_device(value: &str) -> Result<(), Fault> {
 
 /// The fields of one line of comma-separated values (`tonistiigi/go-csvvalue`).
 fn csv_fields(line: &str) -> Result<Vec<String>, Fault> {
-    let fault = |reason: &str| Fault::new(line, format!("failed to parse csv value: {reason}"));
+    split_csv(line).map_err(|reason| {
+        let message = format!("failed to parse csv value: {reason}");
+        Fault::new(line, message)
+    })
+}
+
+fn split_csv(line: &str) -> Result<Vec<String>, &'static str> {
     if line.is_empty() {
-        return Err(fault("it is empty"));
+        return Err("it is empty");
     }
     let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let Some(quoted) = rest.strip_prefix('"') else {
-            let (field, tail) = match rest.split_once(',') {
-                Some((field, tail)) => (field, Some(tail)),
-                None => (rest, None),
-            };
-            if field.contains('"') {
-                return Err(fault("bare \" in a field"));
-            }
-            fields.push(field.to_owned());
-            match tail {
-                Some(tail) => rest = tail,
-                None => return Ok(fields),
-            }
-            continue;
+    let mut rest = Some(line);
+    while let Some(text) = rest {
+        let (field, tail) = match text.strip_prefix('"') {
+            Some(quoted) => quoted_field(quoted)?,
+            None => plain_field(text)?,
         };
-        let mut field = String::new();
-        let mut open = quoted;
-        loop {
-            let (part, tail) = open
-                .split_once('"')
-                .ok_or_else(|| fault("a quoted field is not closed"))?;
-            field.push_str(part);
-            match tail.strip_prefix('"') {
-                Some(more) => {
-                    field.push('"');
-                    open = more;
-                }
-                None if tail.is_empty() => {
-                    fields.push(field);
-                    return Ok(fields);
-                }
-                None => {
-                    rest = tail
-                        .strip_prefix(',')
-                        .ok_or_else(|| fault("text after a quoted field"))?;
-                    break;
-                }
-            }
-        }
         fields.push(field);
+        rest = tail;
+    }
+    Ok(fields)
+}
+
+/// A field without quotes, and what follows its comma.
+fn plain_field(text: &str) -> Result<(String, Option<&str>), &'static str> {
+    let (field, tail) = match text.split_once(',') {
+        Some((field, tail)) => (field, Some(tail)),
+        None => (text, None),
+    };
+    if field.contains('"') {
+        return Err("bare \" in a field");
+    }
+    Ok((field.to_owned(), tail))
+}
+
+/// A field whose opening quote was read, and what follows its comma. Two quotes are one.
+fn quoted_field(text: &str) -> Result<(String, Option<&str>), &'static str> {
+    let mut field = String::new();
+    let mut open = text;
+    loop {
+        let (part, tail) = open.split_once('"').ok_or("a quoted field is not closed")?;
+        field.push_str(part);
+        if let Some(more) = tail.strip_prefix('"') {
+            field.push('"');
+            open = more;
+        } else if tail.is_empty() {
+            return Ok((field, None));
+        } else {
+            let rest = tail.strip_prefix(',');
+            return Ok((field, Some(rest.ok_or("text after a quoted field")?)));
+        }
     }
 }

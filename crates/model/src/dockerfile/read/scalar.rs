@@ -1,16 +1,7 @@
 //! Small values as Go's standard library reads them, since `BuildKit` accepts what Go accepts.
 
-/// `strconv.ParseBool`.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 /// `strconv.ParseUint(text, radix, 32)`: digits only, no sign.
-pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
+pub(crate) fn unsigned(text: &str, radix: u32) -> Option<u32> {
     let digits = !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
     digits
         .then(|| u32::from_str_radix(text, radix).ok())
@@ -18,7 +9,7 @@ pub(super) fn unsigned(text: &str, radix: u32) -> Option<u32> {
 }
 
 /// `time.ParseDuration`, in nanoseconds.
-pub(super) fn duration(text: &str) -> Option<i64> {
+pub(crate) fn duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -63,7 +54,7 @@ pub(super) fn duration(text: &str) -> Option<i64> {
 }
 
 /// Whether `go-units`' `RAMInBytes` reads it as a size: `64m`, `1.5GiB`, `100`.
-pub(super) fn is_size(text: &str) -> bool {
+pub(crate) fn is_size(text: &str) -> bool {
     let Some(last) = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ') else {
         return false;
     };
@@ -81,7 +72,7 @@ pub(super) fn is_size(text: &str) -> bool {
 
 /// Whether `--chmod` accepts it: an octal number up to 07777, or a symbolic mode such as
 /// `u=rwX,go-w` (`dispatchCopy`; symbolic modes by the `dchapes-mode` package).
-pub(super) fn is_mode(text: &str) -> bool {
+pub(crate) fn is_mode(text: &str) -> bool {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return unsigned(text, 8).is_some_and(|mode| mode <= 0o7777);
     }
@@ -103,7 +94,7 @@ const SIGNALS: [&str; 36] = [
 
 /// Whether `moby/sys/signal` knows the signal: a number other than 0, or a name with or without
 /// `SIG` in any case (`signal.ParseSignal`, the Linux table).
-pub(super) fn is_signal(text: &str) -> bool {
+pub(crate) fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i64>() {
         return number != 0;
     }
@@ -112,11 +103,11 @@ pub(super) fn is_signal(text: &str) -> bool {
     if SIGNALS.contains(&name) {
         return true;
     }
-    let real_time = |prefix: &str, highest: u32| {
+    let real_time = [("RTMIN+", 15), ("RTMAX-", 14)];
+    real_time.into_iter().any(|(prefix, highest)| {
         let offset = name.strip_prefix(prefix);
         offset.is_some_and(|text| {
             !text.starts_with('0') && unsigned(text, 10).is_some_and(|n| n <= highest)
         })
-    };
-    real_time("RTMIN+", 15) || real_time("RTMAX-", 14)
+    })
 }

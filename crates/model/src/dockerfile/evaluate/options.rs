@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::platform::Platform;
+use crate::dockerfile::platform::Platform;
 use crate::identity::InheritedConfig;
 use crate::reference::ImageReference;
 
@@ -63,13 +63,14 @@ impl BuildOptions {
             return None;
         }
         let wanted = context_name(name);
-        let found = |wanted: &str| {
-            let mut contexts = self.contexts.iter();
-            contexts.find(|(name, _)| context_name(name) == wanted)
-        };
-        found(&format!("{wanted}::{platform}"))
-            .or_else(|| found(&wanted))
-            .map(|(_, context)| context)
+        self.context_named(&format!("{wanted}::{platform}"))
+            .or_else(|| self.context_named(&wanted))
+    }
+
+    fn context_named(&self, wanted: &str) -> Option<&NamedContext> {
+        let mut contexts = self.contexts.iter();
+        let found = contexts.find(|(name, _)| context_name(name) == wanted);
+        found.map(|(_, context)| context)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::error::Fault;
+use crate::dockerfile::error::Fault;
 
 /// What separates an instruction's keyword and plain words: `BuildKit`'s `reWhitespace`.
 pub(super) const BLANKS: [char; 5] = ['\t', '\x0b', '\x0c', '\r', ' '];
@@ -64,46 +64,53 @@ pub(super) fn take_flags(text: &str, escape: char) -> (Vec<String>, Cow<'_, str>
     // `BuildKit` walks bytes here and takes each for a character, so that text beyond ASCII in a
     // flag is garbled. It is done alike: a flag's value decides what is accepted.
     let bytes = text.as_bytes();
-    let space = |b: u8| char::from(b).is_whitespace();
-    let rest = |pos: usize| match text.get(pos..) {
-        Some(rest) => Cow::Borrowed(rest),
-        None => String::from_utf8_lossy(&bytes[pos..]),
-    };
     let mut flags = Vec::new();
     let mut pos = 0;
     loop {
-        while pos < bytes.len() && space(bytes[pos]) {
+        while pos < bytes.len() && char::from(bytes[pos]).is_whitespace() {
             pos += 1;
         }
         if !bytes[pos..].starts_with(b"--") {
-            return (flags, rest(pos));
+            break;
         }
-        let mut flag = String::new();
-        let mut quote = None;
-        while pos < bytes.len() && (quote.is_some() || !space(bytes[pos])) {
-            let c = char::from(bytes[pos]);
-            pos += 1;
-            if Some(c) == quote {
-                quote = None;
-            } else if quote.is_none() && (c == '\'' || c == '"') {
-                quote = Some(c);
-            } else if c == escape {
-                if let Some(&escaped) = bytes.get(pos) {
-                    flag.push(char::from(escaped));
-                    pos += 1;
-                } else {
-                    quote = None;
-                }
-            } else {
-                flag.push(c);
-            }
-        }
+        let flag = take_flag(bytes, &mut pos, escape);
         // A lone `--` ends the flags.
         if flag == "--" {
-            return (flags, rest(pos));
+            break;
         }
         flags.push(flag);
     }
+    let rest = match text.get(pos..) {
+        Some(rest) => Cow::Borrowed(rest),
+        None => String::from_utf8_lossy(&bytes[pos..]),
+    };
+    (flags, rest)
+}
+
+/// The flag that begins at `pos`, up to white space outside quotes.
+fn take_flag(bytes: &[u8], pos: &mut usize, escape: char) -> String {
+    let mut flag = String::new();
+    let mut quote = None;
+    while let Some(&byte) = bytes.get(*pos) {
+        let c = char::from(byte);
+        if quote.is_none() && c.is_whitespace() {
+            break;
+        }
+        *pos += 1;
+        if Some(c) == quote {
+            quote = None;
+        } else if quote.is_none() && (c == '\'' || c == '"') {
+            quote = Some(c);
+        } else if c == escape {
+            if let Some(&escaped) = bytes.get(*pos) {
+                flag.push(char::from(escaped));
+                *pos += 1;
+            }
+        } else {
+            flag.push(c);
+        }
+    }
+    flag
 }
 
 /// A JSON array of strings, if `text` is a JSON array; an array of anything else is refused
@@ -134,14 +141,10 @@ fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
     if !text.contains("\\ud") && !text.contains("\\uD") {
         return Cow::Borrowed(text);
     }
-    let unit = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(digits, 16).ok()
-    };
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
-        let length = match (unit(at), unit(at + 6)) {
+        let length = match (utf16_unit(text, at), utf16_unit(text, at + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(0xd800..=0xdfff), _) => {
                 out.push_str("\\ufffd");
@@ -156,4 +159,10 @@ fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
         at += length;
     }
     Cow::Owned(out)
+}
+
+/// The unit that an escape `\uXXXX` at this place stands for.
+fn utf16_unit(text: &str, at: usize) -> Option<u16> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
 }

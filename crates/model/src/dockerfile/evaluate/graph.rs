@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::Globals;
-use super::error::{DockerfileError, Fault, Span};
-use super::expand::{Empty, Options};
-use super::instruction::{Instruction, Kind};
-use super::options::NamedContext;
-use super::{BuildOptions, Dockerfile, Origin, Platform, Section, UseKind, lexer, parse};
+use super::options::{BuildOptions, NamedContext};
+use super::origin::{Origin, UseKind, check_context_name, parse_image};
+use crate::dockerfile::error::{DockerfileError, Fault, Span};
+use crate::dockerfile::platform::Platform;
+use crate::dockerfile::read::instruction::{From, Instruction, Kind};
+use crate::dockerfile::read::{Dockerfile, Section, lexer, parse};
+use crate::dockerfile::shell::{Empty, Options};
 use crate::identity::InheritedConfig;
-use crate::reference::ImageReference;
 
 /// A stage, or an image that is used without a `FROM` of its own.
 #[derive(Debug, Default)]
@@ -58,7 +59,10 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub fn new(file: &'a Dockerfile, options: &'a BuildOptions) -> Result<Self, DockerfileError> {
+    pub(super) fn new(
+        file: &'a Dockerfile,
+        options: &'a BuildOptions,
+    ) -> Result<Self, DockerfileError> {
         let mut graph = Self {
             globals: Globals::new(file, options)?,
             file,
@@ -83,62 +87,70 @@ impl<'a> Graph<'a> {
     }
 
     fn add_stage(&mut self, index: usize, section: &Section) -> Result<(), DockerfileError> {
-        let place = |fault: Fault| fault.at(&self.file.source, section.span);
+        let state = self.new_state(index, section);
+        let state = state.map_err(|fault| fault.at(&self.file.source, section.span))?;
+        self.states.push(state);
+        if let Some(name) = &section.from.name {
+            self.by_name.insert(name.clone(), index);
+        }
+        Ok(())
+    }
+
+    fn new_state(&self, index: usize, section: &Section) -> Result<State, Fault> {
         let from = &section.from;
-        let lexer = Options::new(self.file.escape);
-        let base = lexer
-            .expand(&from.base, &self.globals)
-            .map_err(|reason| place(Fault::new(from.base.as_str(), reason)))?;
-        if base.text.is_empty() {
+        let (base_name, mut names) = self.expand(&from.base)?;
+        if base_name.is_empty() {
             let message = format!("base name ({}) should not be blank", from.base);
             let hint = "give the argument a default before the first FROM";
-            return Err(place(Fault::new(from.base.as_str(), message).hint(hint)));
+            return Err(Fault::new(from.base.as_str(), message).hint(hint));
         }
-        let mut names = base.names;
-        let mut platform = None;
-        if let Some(text) = &from.platform {
-            let value = lexer
-                .expand(text, &self.globals)
-                .map_err(|reason| place(Fault::new(text.as_str(), reason)))?;
-            if value.text.is_empty() {
-                let message = format!("empty platform value from expression {text}");
-                return Err(place(Fault::new(text.as_str(), message)));
-            }
-            let parsed = Platform::parse(&value.text, &self.options.build_platform);
-            platform = Some(parsed.map_err(|error| {
-                let message = format!("failed to parse platform {text}: {error}");
-                place(Fault::new(text.as_str(), message))
-            })?);
-            names.extend(value.names);
-        }
+        let platform = self.platform(from, &mut names)?;
+        let mut context = None;
         if let Some(name) = &from.name {
-            check_context_name(name).map_err(place)?;
+            check_context_name(name)?;
+            let wanted = platform.as_ref().unwrap_or(self.options.platform());
+            context = self.options.context(name, wanted).cloned();
         }
-        let wanted = platform.as_ref().unwrap_or(self.options.platform());
-        let context = from
-            .name
-            .as_deref()
-            .and_then(|name| self.options.context(name, wanted));
-        let context = context.cloned();
-        let earlier = self.by_name.get(&base.text).copied();
-        self.states.push(State {
-            label: from
-                .name
-                .clone()
-                .unwrap_or_else(|| format!("stage-{index}")),
-            base: if context.is_some() { None } else { earlier },
-            base_name: base.text,
+        let earlier = self.by_name.get(&base_name).copied();
+        let label = from.name.clone();
+        Ok(State {
+            label: label.unwrap_or_else(|| format!("stage-{index}")),
+            base: earlier.filter(|_| context.is_none()),
+            base_name,
             base_text: from.base.clone(),
             context,
             platform,
             span: section.span,
             names,
             ..State::default()
-        });
-        if let Some(name) = &from.name {
-            self.by_name.insert(name.clone(), index);
+        })
+    }
+
+    /// The `--platform` of a `FROM`; the arguments that it names are added to `names`.
+    fn platform(&self, from: &From, names: &mut Vec<String>) -> Result<Option<Platform>, Fault> {
+        let Some(text) = &from.platform else {
+            return Ok(None);
+        };
+        let (value, used) = self.expand(text)?;
+        if value.is_empty() {
+            let message = format!("empty platform value from expression {text}");
+            return Err(Fault::new(text.as_str(), message));
         }
-        Ok(())
+        names.extend(used);
+        match Platform::parse(&value, &self.options.build_platform) {
+            Ok(platform) => Ok(Some(platform)),
+            Err(error) => {
+                let message = format!("failed to parse platform {text}: {error}");
+                Err(Fault::new(text.as_str(), message))
+            }
+        }
+    }
+
+    /// Replaces the global arguments in a word of a `FROM`; also says which these are.
+    fn expand(&self, word: &str) -> Result<(String, Vec<String>), Fault> {
+        let expansion = Options::new(self.file.escape).expand(word, &self.globals);
+        let expansion = expansion.map_err(|reason| Fault::new(word, reason))?;
+        Ok((expansion.text, expansion.names))
     }
 
     fn find_target(&self) -> Result<usize, DockerfileError> {
@@ -150,7 +162,7 @@ impl<'a> Graph<'a> {
         else {
             return Ok(self.states.len() - 1);
         };
-        self.find(name).ok_or_else(|| {
+        self.stage_named(name).ok_or_else(|| {
             let known: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
             let fault = Fault::new(name, format!("target stage {name:?} could not be found"));
             let fault = if known.is_empty() {
@@ -162,28 +174,32 @@ impl<'a> Graph<'a> {
         })
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    fn stage_named(&self, name: &str) -> Option<usize> {
         self.by_name.get(&name.to_lowercase()).copied()
     }
 
     fn add_step(&mut self, owner: usize, instruction: Instruction) -> Result<(), DockerfileError> {
-        let step = self.step(owner, instruction)?;
+        let step = self.resolve_step(owner, instruction)?;
         self.states[owner].steps.push(step);
         Ok(())
     }
 
     /// What a state starts from, and the named context that says so (`resolveBaseImage`, which
     /// refuses a malformed name also where nothing reaches it).
-    pub fn origin(&self, index: usize) -> Result<(Origin, Option<String>), DockerfileError> {
+    pub(super) fn origin(&self, index: usize) -> Result<(Origin, Option<String>), DockerfileError> {
         let state = &self.states[index];
-        let place = |fault: Fault| fault.at(&self.file.source, state.span);
+        self.origin_of(state)
+            .map_err(|fault| fault.at(&self.file.source, state.span))
+    }
+
+    fn origin_of(&self, state: &State) -> Result<(Origin, Option<String>), Fault> {
         if let Some(base) = state.base {
             return Ok((Origin::Stage(base), None));
         }
         if state.base_name == "scratch" && state.context.is_none() {
             return Ok((Origin::Scratch, None));
         }
-        let own = image(&state.base_name, &state.base_text).map_err(place)?;
+        let own = parse_image(&state.base_name, &state.base_text)?;
         let platform = state.platform.as_ref().unwrap_or(self.options.platform());
         let context = match &state.context {
             Some(context) => Some((state.label.clone(), context)),
@@ -198,7 +214,7 @@ impl<'a> Graph<'a> {
         let origin = match context {
             NamedContext::Image(name) if name == "scratch" => Origin::Scratch,
             NamedContext::Image(name) => {
-                let reference = image(name, &state.base_text).map_err(place)?;
+                let reference = parse_image(name, &state.base_text)?;
                 Origin::image(reference, platform)
             }
             other => Origin::Context(other.clone()),
@@ -207,7 +223,7 @@ impl<'a> Graph<'a> {
     }
 
     /// What is known of the image that a state starts from.
-    pub fn config(&self, index: usize) -> Option<&'a InheritedConfig> {
+    pub(super) fn config(&self, index: usize) -> Option<&'a InheritedConfig> {
         match self.origin(index).ok()?.0 {
             Origin::Image {
                 reference,
@@ -218,7 +234,11 @@ impl<'a> Graph<'a> {
     }
 
     /// Finds what an instruction copies or mounts from (`toCommand`, `detectRunMount`).
-    fn step(&mut self, owner: usize, instruction: Instruction) -> Result<Step, DockerfileError> {
+    fn resolve_step(
+        &mut self,
+        owner: usize,
+        instruction: Instruction,
+    ) -> Result<Step, DockerfileError> {
         let span = instruction.span;
         let mut sources = Vec::new();
         match &instruction.kind {
@@ -235,7 +255,7 @@ impl<'a> Graph<'a> {
                 for from in &run.mount_sources {
                     let from = from.as_deref().unwrap_or("scratch");
                     let state = self
-                        .find(from)
+                        .stage_named(from)
                         .unwrap_or_else(|| self.add_image(owner, UseKind::Mount, from, span));
                     sources.push(state);
                 }
@@ -260,7 +280,7 @@ impl<'a> Graph<'a> {
             );
         }
         match from.parse::<i64>() {
-            Err(_) => Ok(self.find(from)),
+            Err(_) => Ok(self.stage_named(from)),
             Ok(index) => match usize::try_from(index) {
                 // Images count, too: `BuildKit` keeps them in the same list.
                 Ok(index) if index < self.states.len() => Ok(Some(index)),
@@ -385,42 +405,20 @@ impl<'a> Graph<'a> {
     }
 
     fn trigger(&mut self, at: usize, text: &str, span: Span) -> Result<Step, DockerfileError> {
-        let place = |fault: Fault| fault.at(&self.file.source, span);
-        let relocate = |error: DockerfileError| DockerfileError {
+        // What is wrong in a trigger's text is shown at the line of the FROM or ONBUILD.
+        let lexed = lexer::lex(text).map_err(|error| DockerfileError {
             line: span.start,
             column: 1,
             ..error
-        };
-        let mut nodes = lexer::lex(text).map_err(relocate)?.nodes;
-        let node = nodes.pop().filter(|_| nodes.is_empty()).ok_or_else(|| {
-            place(Fault::new(
-                text,
-                "onbuild trigger should be a single expression",
-            ))
         })?;
-        let mut instruction = parse::instruction(node).map_err(place)?;
+        let read = if let Ok([node]) = <[_; 1]>::try_from(lexed.nodes) {
+            parse::instruction(node)
+        } else {
+            let message = "onbuild trigger should be a single expression";
+            Err(Fault::new(text, message))
+        };
+        let mut instruction = read.map_err(|fault| fault.at(&self.file.source, span))?;
         instruction.span = span;
-        self.step(at, instruction)
-    }
-}
-
-/// Reads an image's name; `text` is what the file says for it.
-pub(super) fn image(name: &str, text: &str) -> Result<ImageReference, Fault> {
-    match ImageReference::parse(name) {
-        Ok(reference) => Ok(reference.or_latest()),
-        Err(error) => Err(Fault::new(text, error.to_string())),
-    }
-}
-
-/// A stage's name must do as the name of a context, which is an image's
-/// (dockerui/config.go `NamedContext`).
-fn check_context_name(name: &str) -> Result<(), Fault> {
-    if matches!(name, "scratch" | "context") {
-        return Ok(());
-    }
-    match ImageReference::parse(name) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Fault::new(name, format!("invalid context name {name}"))
-            .hint("end the stage's name in a letter or digit, with single signs within")),
+        self.resolve_step(at, instruction)
     }
 }

@@ -1,12 +1,12 @@
 //! Sources of `ADD` and `COPY` that are no local paths: URLs and Git repositories
 //! (`BuildKit`'s `dfgitutil/git_ref.go`, `dispatchCopy`).
 
-use super::error::Fault;
-use super::scalar;
+use crate::dockerfile::error::Fault;
+use crate::go;
 
 /// What a source names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source<'a> {
+pub(crate) enum Source<'a> {
     Local,
     Http,
     Git(Parameters<'a>),
@@ -14,15 +14,15 @@ pub(super) enum Source<'a> {
 
 /// The parameters of a Git URL that an instruction's flags must not contradict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Parameters<'a> {
+pub(crate) struct Parameters<'a> {
     pub keep_git_dir: Option<bool>,
     pub checksum: Option<&'a str>,
 }
 
 /// Tells what `text` names; a Git URL with unknown or contradicting parameters is refused.
-pub(super) fn classify(text: &str, known_git: bool) -> Result<Source<'_>, Fault> {
+pub(crate) fn classify(text: &str, known_git: bool) -> Result<Source<'_>, Fault> {
     let http = text.starts_with("http://") || text.starts_with("https://");
-    let Some(repository) = Repository::find(text, known_git) else {
+    let Some(repository) = Repository::parse(text, known_git) else {
         return Ok(if http { Source::Http } else { Source::Local });
     };
     let parameters = repository.parameters();
@@ -43,7 +43,7 @@ struct Repository<'a> {
 }
 
 impl<'a> Repository<'a> {
-    fn find(text: &'a str, known_git: bool) -> Option<Self> {
+    fn parse(text: &'a str, known_git: bool) -> Option<Self> {
         if text.starts_with("./") || text.starts_with("../") {
             return None;
         }
@@ -83,7 +83,7 @@ impl<'a> Repository<'a> {
                 "submodules" | "keep-git-dir" => {
                     let flag = match value {
                         "" => Some(true),
-                        value => scalar::boolean(value),
+                        value => go::parse_bool(value),
                     };
                     let flag = flag.ok_or_else(|| format!("invalid {key} value: {value:?}"))?;
                     if key == "keep-git-dir" {
@@ -126,9 +126,11 @@ fn is_scp_style(text: &str) -> bool {
     let Some((host, _)) = rest.split_once(':') else {
         return false;
     };
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    !user.is_empty()
-        && user.chars().all(|c| word(c) || c == '_')
-        && !host.is_empty()
-        && host.chars().all(|c| word(c) || c == '.')
+    is_word(user, '_') && is_word(host, '.')
+}
+
+/// Letters, digits, `-` and one more sign.
+fn is_word(text: &str, sign: char) -> bool {
+    let mut chars = text.chars();
+    !text.is_empty() && chars.all(|c| c.is_ascii_alphanumeric() || c == '-' || c == sign)
 }

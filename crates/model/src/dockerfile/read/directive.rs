@@ -1,7 +1,8 @@
 //! Parser directives: `# syntax=`, `# escape=` and `# check=` at the very top of a Dockerfile
 //! (`BuildKit`'s `frontend/dockerfile/parser/directives.go`).
 
-use super::error::{Fault, Span};
+use crate::dockerfile::error::{Fault, Span};
+use crate::go;
 
 /// A directive line taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(super) struct Directives {
 }
 
 impl Directives {
-    pub fn new(comment: &'static str) -> Self {
+    pub(super) fn new(comment: &'static str) -> Self {
         Self {
             comment,
             seen: Vec::new(),
@@ -58,7 +59,7 @@ impl Directives {
     }
 
     /// The directive on `line`, if it is one and directives may still come.
-    pub fn read<'a>(&mut self, line: &'a str) -> Result<Option<Directive<'a>>, Fault> {
+    pub(super) fn read<'a>(&mut self, line: &'a str) -> Result<Option<Directive<'a>>, Fault> {
         if self.done {
             return Ok(None);
         }
@@ -96,9 +97,9 @@ impl Directives {
 /// reads `// syntax=`, a JSON object's `"syntax"`, and skips a first line that is a shebang
 /// (`DetectSyntax`).
 pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
-    let head = Head::of(source);
-    head.find("#", Name::Syntax)
-        .or_else(|| head.find("//", Name::Syntax))
+    let head = Head::new(source);
+    head.find_directive("#", Name::Syntax)
+        .or_else(|| head.find_directive("//", Name::Syntax))
         .map(|(value, span)| {
             let image = value.split(' ').next().unwrap_or_default();
             (image.to_owned(), span)
@@ -108,7 +109,7 @@ pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
 
 /// The value of the `check` directive (`ParseDirective`, which knows no other comment form).
 pub(super) fn detect_check(source: &str) -> Option<(&str, Span)> {
-    Head::of(source).find("#", Name::Check)
+    Head::new(source).find_directive("#", Name::Check)
 }
 
 /// A file without its byte order mark and its shebang.
@@ -121,7 +122,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn of(source: &'a str) -> Self {
+    fn new(source: &'a str) -> Self {
         let text = source.strip_prefix('\u{feff}').unwrap_or(source);
         let (text, first) = if text.starts_with("#!") {
             (text.split_once('\n').map_or("", |(_, rest)| rest), 2)
@@ -135,7 +136,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    fn find(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
+    fn find_directive(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
         let mut directives = Directives::new(comment);
         let mut offset = self.offset;
         for (number, line) in (self.first..).zip(self.text.split_inclusive('\n')) {
@@ -168,17 +169,22 @@ pub(super) fn validate_check(value: &str) -> Result<(), Fault> {
     if value.is_empty() {
         return Ok(());
     }
-    let fault = |part: &str| {
-        Fault::new(part, format!("invalid check option {part:?}"))
-            .hint("use skip=RULE,…, experimental=RULE,… or error=true, separated by ;")
-    };
     for part in value.splitn(3, ';') {
-        let (key, setting) = part.split_once('=').ok_or_else(|| fault(part))?;
-        match key.trim() {
-            "skip" | "experimental" => {}
-            "error" if super::scalar::boolean(setting.trim()).is_some() => {}
-            _ => return Err(fault(part)),
+        if !is_check_option(part) {
+            return Err(Fault::new(part, format!("invalid check option {part:?}"))
+                .hint("use skip=RULE,…, experimental=RULE,… or error=true, separated by ;"));
         }
     }
     Ok(())
+}
+
+fn is_check_option(text: &str) -> bool {
+    let Some((key, setting)) = text.split_once('=') else {
+        return false;
+    };
+    match key.trim() {
+        "skip" | "experimental" => true,
+        "error" => go::parse_bool(setting.trim()).is_some(),
+        _ => false,
+    }
 }

@@ -1,0 +1,93 @@
+//! Which saved state an engine can continue: the key that its documents are found by, and the rule
+//! for versions within one key.
+//!
+//! Upgrades of an engine's root mostly work and downgrades are not tested by anybody, so a volume is
+//! continued by the same major version, same or newer.
+
+use std::fmt;
+
+use crate::version::Version;
+
+/// What must be equal for one engine to use what another one saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compatibility<'a> {
+    /// Of the machine that the engine runs on: `linux`.
+    pub os: &'a str,
+    /// Of that machine: `x86_64`, `aarch64`.
+    pub arch: &'a str,
+    /// Where the engine keeps images, `overlay2` or `containerd`: the two stores share nothing.
+    pub image_store: &'a str,
+    /// dockerd's version, of which the major number counts.
+    pub version: Version,
+}
+
+/// `linux-x86_64-overlay2-docker26`: fit for a file name and an object's path.
+impl fmt::Display for Compatibility<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}-{}-{}-docker{}",
+            self.os, self.arch, self.image_store, self.version.major
+        )
+    }
+}
+
+/// What to do with a volume that another engine left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Continuation {
+    /// Go on where it stopped.
+    Restore,
+    /// Start empty, for this reason.
+    ColdBecause(String),
+}
+
+/// May an engine of version `ours` continue what `recorded` left?
+pub fn continuation(recorded: Version, ours: Version) -> Continuation {
+    if recorded.major != ours.major {
+        return Continuation::ColdBecause(format!(
+            "it was saved by Docker {recorded} and this is {ours}: another major version may read it wrongly"
+        ));
+    }
+    if recorded > ours {
+        return Continuation::ColdBecause(format!(
+            "it was saved by Docker {recorded} and this is the older {ours}"
+        ));
+    }
+    Continuation::Restore
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().expect("a version")
+    }
+
+    #[test]
+    fn only_the_same_major_same_or_newer_continues() {
+        let ours = version("26.1.5");
+        assert_eq!(continuation(version("26.1.5"), ours), Continuation::Restore);
+        assert_eq!(continuation(version("26.0.9"), ours), Continuation::Restore);
+        for cold in ["26.1.6", "26.10.0", "25.0.0", "27.0.0"] {
+            assert!(
+                matches!(
+                    continuation(version(cold), ours),
+                    Continuation::ColdBecause(_)
+                ),
+                "{cold}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_key_names_all_that_must_be_equal() {
+        let key = Compatibility {
+            os: "linux",
+            arch: "x86_64",
+            image_store: "overlay2",
+            version: version("26.1.5"),
+        };
+        assert_eq!(key.to_string(), "linux-x86_64-overlay2-docker26");
+    }
+}

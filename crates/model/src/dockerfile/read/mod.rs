@@ -1,0 +1,120 @@
+//! Reading: text to instructions that follow the rules of each, before any variable is replaced.
+
+mod directive;
+mod flag;
+mod heredoc;
+pub(super) mod instruction;
+pub(super) mod lexer;
+pub(super) mod mount;
+mod node;
+pub(super) mod parse;
+pub(super) mod port;
+pub(super) mod scalar;
+pub(super) mod source;
+mod words;
+
+use super::error::{DockerfileError, Fault, Span};
+use instruction::{Arg, From, Instruction, Kind};
+use lexer::Warning;
+
+/// A Dockerfile that follows the rules of every instruction.
+///
+/// Whether it can be built also depends on the options; [`Dockerfile::bases`] says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dockerfile {
+    pub(super) source: String,
+    pub(super) escape: char,
+    pub(super) syntax: Option<(String, Span)>,
+    /// The `ARG` instructions before the first `FROM`.
+    pub(super) globals: Vec<(Vec<Arg>, Span)>,
+    pub(super) stages: Vec<Section>,
+    warnings: Vec<Warning>,
+}
+
+/// A `FROM` and what follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) from: From,
+    pub(super) span: Span,
+    pub(super) instructions: Vec<Instruction>,
+}
+
+/// Reads a Dockerfile.
+///
+/// # Examples
+///
+/// ```
+/// use larder_model::dockerfile::{parse, BuildOptions};
+///
+/// let file = parse(b"ARG V=3.3\nFROM ruby:$V\nCOPY --from=busybox:1 /bin/sh /sh\n")?;
+/// let bases = file.bases(&BuildOptions::default())?;
+/// let names: Vec<String> = bases.images.iter().map(|image| image.reference.to_string()).collect();
+/// assert_eq!(names, ["docker.io/library/ruby:3.3", "docker.io/library/busybox:1"]);
+/// # Ok::<(), larder_model::dockerfile::DockerfileError>(())
+/// ```
+pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
+    let source = lexer::decode(bytes).into_owned();
+    if source.is_empty() {
+        let fault = Fault::new("", "the Dockerfile cannot be empty").hint("start with FROM");
+        return Err(fault.at(&source, Span::default()));
+    }
+    // Its byte order mark is no UTF-8, and no instruction starts with one: it is refused anyway.
+    if source.starts_with("\u{fffd}\u{fffd}") && source.contains('\0') {
+        let fault = Fault::new("", "the Dockerfile is UTF-16 text").hint("save it as UTF-8");
+        return Err(fault.at(&source, Span::line(1, 0)));
+    }
+    if let Some((value, span)) = directive::detect_check(&source) {
+        directive::validate_check(value).map_err(|fault| fault.at(&source, span))?;
+    }
+    let lexed = lexer::lex(&source)?;
+    let mut file = Dockerfile {
+        escape: lexed.escape,
+        syntax: directive::detect_syntax(&source),
+        globals: Vec::new(),
+        stages: Vec::new(),
+        warnings: lexed.warnings,
+        source,
+    };
+    for node in lexed.nodes {
+        let span = node.span;
+        let instruction = parse::instruction(node).map_err(|fault| fault.at(&file.source, span))?;
+        file.add(instruction)?;
+    }
+    if file.stages.is_empty() {
+        let fault = Fault::new("", "dockerfile contains no stages to build").hint("add a FROM");
+        return Err(fault.at(&file.source, Span::default()));
+    }
+    Ok(file)
+}
+
+impl Dockerfile {
+    fn add(&mut self, instruction: Instruction) -> Result<(), DockerfileError> {
+        let span = instruction.span;
+        match (instruction.kind, self.stages.last_mut()) {
+            (Kind::From(from), _) => self.stages.push(Section {
+                from,
+                span,
+                instructions: Vec::new(),
+            }),
+            (Kind::Arg(args), None) => self.globals.push((args, span)),
+            (kind, Some(section)) => section.instructions.push(Instruction { kind, span }),
+            (kind, None) => {
+                let keyword = kind.keyword();
+                return Err(Fault::new(keyword, "no build stage in current context")
+                    .hint(format!("{keyword} must come after a FROM"))
+                    .at(&self.source, span));
+            }
+        }
+        Ok(())
+    }
+
+    /// The text that was parsed: reading it again gives the same file.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What is accepted today, but odd.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
