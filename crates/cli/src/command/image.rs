@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
+use larder_model::oci::Digest;
 use larder_model::reference::ImageReference;
-use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
+use larder_registry::{ImageRequest, Registry, RegistryError, Resolved, Target};
 use serde_json::{Value, json};
 
 use crate::args::{EngineKind, Image};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use larder_model::oci::Digest;
 use larder_registry::{
-    Digest, ImageRequest, Registry, RegistryError, Resolved, Selector, Settings, Target,
+    ImageRequest, Registry, RegistryError, Resolved, Selector, Settings, Target, sha256,
 };
 use serde_json::{Value, json};
 
@@ -46,7 +47,7 @@ impl Shelf {
     /// Puts a content on the shelf; its descriptor.
     pub(crate) fn put(&mut self, media_type: &str, content: impl Into<Vec<u8>>) -> Value {
         let content = content.into();
-        let digest = Digest::sha256(&content).to_string();
+        let digest = sha256(&content).to_string();
         let descriptor = json!({"mediaType": media_type, "digest": digest, "size": content.len()});
         self.contents
             .insert(digest, (media_type.to_owned(), content));
@@ -107,7 +108,7 @@ impl Shelf {
 }
 
 pub(crate) fn layers(seed: &str) -> [Digest; 2] {
-    ["a", "b"].map(|layer| Digest::sha256(format!("{seed} {layer}").as_bytes()))
+    ["a", "b"].map(|layer| sha256(format!("{seed} {layer}").as_bytes()))
 }
 
 pub(crate) fn config(platform: &str, seed: &str, diff_ids: &[Digest]) -> Value {
