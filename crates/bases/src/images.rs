@@ -7,7 +7,6 @@ use larder_builds::{Draft, Fault, NamedPlan};
 use larder_local::clock::now_ms;
 use larder_model::dockerfile::{ImageConfigs, Platform};
 use larder_model::images::RememberedImage;
-use larder_model::oci::Digest;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
 use larder_registry::{self as registry, ImageRequest, Registry, Resolved, Target};
@@ -98,16 +97,11 @@ pub struct Unknown {
 /// What the client found, as a plan holds it.
 pub fn digests_of(resolved: &Resolved) -> ImageDigests {
     ImageDigests {
-        index: resolved.index.as_ref().map(checked),
-        manifest: Some(checked(&resolved.manifest)),
-        config: Some(checked(&resolved.config)),
-        chain: resolved.chain.as_ref().map(checked),
+        index: resolved.index,
+        manifest: Some(resolved.manifest),
+        config: Some(resolved.config),
+        chain: resolved.chain,
     }
-}
-
-fn checked(digest: &registry::Digest) -> Digest {
-    let text = digest.as_str();
-    text.parse().expect("a digest is in form when it is made")
 }
 
 /// Plans builds and resolves the images that their targets need. `before` is what an earlier job

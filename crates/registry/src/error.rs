@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use larder_model::dockerfile::Platform;
-
-use crate::digest::Digest;
+use larder_model::oci::Digest;
 
 /// Why an image could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +113,9 @@ pub enum RegistryError {
         /// What was asked for.
         what: String,
         /// What was asked for or announced.
-        expected: Digest,
+        expected: Box<Digest>,
         /// What came.
-        actual: Digest,
+        actual: Box<Digest>,
     },
     /// The content is larger than any real one.
     #[error("{host} sent more than {limit} bytes for {what}: refused")]
@@ -173,6 +172,18 @@ impl RegistryError {
             Self::Unreachable { .. } | Self::TooSlow { .. } | Self::RateLimited { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
             _ => false,
+        }
+    }
+
+    pub(crate) fn setting(
+        kind: &'static str,
+        value: &(impl ToString + ?Sized),
+        reason: &(impl ToString + ?Sized),
+    ) -> Self {
+        Self::Setting {
+            kind,
+            value: value.to_string(),
+            reason: reason.to_string(),
         }
     }
 

@@ -19,32 +19,31 @@
 //! ```
 //!
 //! This crate prints nothing and reads no environment: all it needs is in [`Settings`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `image` | what is asked for, and what the documents of an image say |
+//! | `credentials` | who we are: given, from the environment, docker's configuration, helpers |
+//! | `http` | clients and their trust, the hosts of a registry, one hop of a request |
+//! | `memory` | what registries said, on this machine's disk |
+//! | `exchange` | the protocol: challenges met, requests tried again, tags and contents |
+//! | `resolve` | from a name to an identity |
+//! | `settings`, `error`, `limits` | what the caller decides, what can go wrong, the bounds |
 
-mod auth;
-mod client;
-mod digest;
-mod document;
-mod endpoint;
+mod credentials;
 mod error;
 mod exchange;
 mod http;
+mod image;
 mod limits;
 mod memory;
-mod platform;
-mod range;
 mod resolve;
-mod secret;
 mod settings;
-mod target;
-mod writer;
 
-pub use auth::{Credential, Credentials, DockerConfig};
-pub use client::RateLimit;
-pub use digest::{Digest, DigestError};
-pub use document::identity_of;
+pub use credentials::{Credential, Credentials, DockerConfig, Secret};
 pub use error::RegistryError;
+pub use exchange::RateLimit;
+pub use image::{Selector, Target, TargetError, identity_of, sha256};
 pub use memory::Memory;
 pub use resolve::{ImageRequest, Registry, Resolved};
-pub use secret::Secret;
 pub use settings::{Proxies, Settings};
-pub use target::{Selector, Target, TargetError};

@@ -8,19 +8,18 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use larder_model::dockerfile::Platform;
 use larder_model::identity::{BaseIdentity, InheritedConfig};
+use larder_model::oci::Digest;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use crate::client::{Client, Content, RateLimit, Top};
-use crate::digest::Digest;
-use crate::document::{Config, Document, Entry, Kind, Manifest, malformed};
 use crate::error::RegistryError;
-use crate::exchange::Clock;
+use crate::exchange::{Client, Clock, Content, RateLimit, Top};
+use crate::image::Target;
+use crate::image::document::{Config, Document, Entry, Kind, Manifest, malformed};
+use crate::image::platform::{is_unknown, rank};
 use crate::limits::INDEX_DEPTH_MAX;
 use crate::memory::Memory;
-use crate::platform::{is_unknown, rank};
 use crate::settings::Settings;
-use crate::target::Target;
 
 /// An image that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -183,7 +182,7 @@ impl Run<'_> {
         if !choice.is_labelled && rank(&request.platform, &config.platform).is_none() {
             return Err(no_platform(request, &choice.platforms));
         }
-        let chain = config.chain.as_ref().map_or("", Digest::as_str);
+        let identity = config.identity();
         let is_single = choice.digest == top.digest;
         let size = manifest.layers_size.checked_add(manifest.config_size);
         Ok(Resolved {
@@ -194,10 +193,10 @@ impl Run<'_> {
                 choice.platforms
             },
             platform: config.platform,
-            index: (!is_single).then(|| top.digest.clone()),
+            index: (!is_single).then_some(top.digest),
             manifest: choice.digest,
-            config: manifest.config.clone(),
-            identity: BaseIdentity::of(chain, &config.inherited),
+            config: manifest.config,
+            identity,
             chain: config.chain,
             created: config.created,
             size: size.ok_or_else(|| malformed(what, "it is larger than any disk"))?,
@@ -212,8 +211,10 @@ impl Run<'_> {
             .tops
             .get(target)
             .expect("every target of the run has a cell");
-        let ask = || async { self.client.top(target, &self.clock).await.map(Arc::new) };
-        cell.get_or_try_init(ask).await.cloned()
+        let top = cell
+            .get_or_try_init(async || self.client.top(target, &self.clock).await.map(Arc::new))
+            .await?;
+        Ok(Arc::clone(top))
     }
 
     /// Follows indexes down to a manifest. An index inside an index is entered when it is the best
@@ -224,7 +225,7 @@ impl Run<'_> {
         top: &Top,
         what: &str,
     ) -> Result<Choice, RegistryError> {
-        let mut digest = top.digest.clone();
+        let mut digest = top.digest;
         let mut document = Document::parse(&top.body, top.announced, what)?;
         let mut platforms: Option<Vec<Platform>> = None;
         let mut is_labelled = true;
@@ -245,11 +246,11 @@ impl Run<'_> {
             let entry =
                 best(&entries, &request.platform).ok_or_else(|| no_platform(request, offered))?;
             digest = entry
-                .digest
-                .parse()
+                .manifest
+                .digest()
                 .map_err(|error| malformed(what, &error))?;
             is_labelled = entry.platform.is_some();
-            let content = Content::manifest(&request.target, &digest, Some(entry.size));
+            let content = Content::manifest(&request.target, &digest, Some(entry.manifest.size));
             let body = self.client.content(&content, &self.clock).await?;
             document = Document::parse(&body, entry.kind, what)?;
         }
@@ -263,16 +264,19 @@ impl Run<'_> {
 /// The entry containerd takes: of those that serve the platform the best, of equals the first;
 /// entries without a platform come last (`core/images/image.go`, `Manifest`).
 fn best<'a>(entries: &'a [Entry], wanted: &Platform) -> Option<&'a Entry> {
-    let rank_of = |entry: &Entry| match &entry.platform {
-        Some(_) if entry.needs_features => None,
-        Some(platform) => rank(wanted, platform),
-        None => Some(usize::MAX),
-    };
     let images = entries
         .iter()
         .filter(|entry| entry.kind != Some(Kind::SchemaOne));
-    let ranked = images.filter_map(|entry| rank_of(entry).map(|rank| (rank, entry)));
+    let ranked = images.filter_map(|entry| Some((rank_of(entry, wanted)?, entry)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, entry)| entry)
+}
+
+fn rank_of(entry: &Entry, wanted: &Platform) -> Option<usize> {
+    match &entry.platform {
+        Some(_) if entry.needs_features => None,
+        Some(platform) => rank(wanted, platform),
+        None => Some(usize::MAX),
+    }
 }
 
 fn offered(entries: &[Entry]) -> Vec<Platform> {
@@ -298,10 +302,11 @@ fn no_platform(request: &ImageRequest, offered: &[Platform]) -> RegistryError {
 mod tests {
     use super::*;
 
-    fn entry(platform: Option<&str>, digest: &str) -> Entry {
+    /// The media type says which one it is.
+    fn entry(platform: Option<&str>, name: &str) -> Entry {
+        let manifest = serde_json::json!({"mediaType": name, "digest": "", "size": 1});
         Entry {
-            digest: digest.to_owned(),
-            size: 1,
+            manifest: serde_json::from_value(manifest).expect("a descriptor"),
             kind: Some(Kind::Manifest),
             platform: platform.map(|text| text.parse().expect("a platform")),
             needs_features: false,
@@ -309,7 +314,8 @@ mod tests {
     }
 
     fn chosen(entries: &[Entry], wanted: &str) -> Option<String> {
-        best(entries, &wanted.parse().expect("a platform")).map(|entry| entry.digest.clone())
+        let best = best(entries, &wanted.parse().expect("a platform"));
+        best.map(|entry| entry.manifest.media_type.clone())
     }
 
     #[test]

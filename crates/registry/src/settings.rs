@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::Credentials;
+use crate::credentials::Credentials;
 
 /// How registries are reached.
 #[derive(Debug, Clone)]

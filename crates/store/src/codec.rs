@@ -1,9 +1,10 @@
 //! Frames as zstd: compressing blocks or chunks together, and taking them out again to be verified.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::limits::{BLOCK_BYTES, FRAME_CONTENT_BYTES};
+use parking_lot::Mutex;
 
 /// Level 1: the network and the disk are slower than the processor at any level, and a save stands
 /// at the end of a job that somebody waits for.
@@ -56,12 +57,11 @@ impl Pool {
 
     /// Compresses into a buffer that has room for what zstd cannot make smaller.
     pub(crate) fn compress_into(&self, content: &[u8], stored: &mut Vec<u8>) {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = idle().pop();
+        let taken = self.idle.lock().pop();
         let mut compressor = taken.unwrap_or_else(|| Compressor::at(self.level));
         let done = compressor.0.compress_to_buffer(content, stored);
         done.expect("the buffer has the size that zstd itself asks for");
-        idle().push(compressor);
+        self.idle.lock().push(compressor);
     }
 
     pub(crate) fn compress(&self, content: &[u8]) -> Vec<u8> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use larder_model::wire::FormatError;
 
+use crate::answer;
+
 /// A fault of the store. Cache trouble is a miss: callers turn these into warnings.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -28,7 +30,7 @@ pub enum StoreError {
         what: &'static str,
         /// Path of the object in the store.
         path: String,
-        /// The store's own words, without credentials.
+        /// The store's own words, without credentials, and the cure if one is known.
         why: String,
     },
     /// The store did not answer in time.
@@ -100,86 +102,12 @@ impl StoreError {
         path: &str,
         error: &object_store::Error,
     ) -> Self {
-        if matches!(error, object_store::Error::NotFound { .. }) {
-            return Self::Missing {
-                path: path.to_owned(),
-            };
+        let path = path.to_owned();
+        let is_missing = matches!(error, object_store::Error::NotFound { .. });
+        if is_missing && !answer::is_missing_bucket(error) {
+            return Self::Missing { path };
         }
-        let why = without_secrets(&error.to_string());
-        Self::Failed {
-            what,
-            path: path.to_owned(),
-            why: format!("{why}{}", cure(&why)),
-        }
-    }
-}
-
-/// Cuts out of every URL in a message what may be a secret: the query, where signed URLs have
-/// credentials, and what stands before the host.
-pub(crate) fn without_secrets(message: &str) -> String {
-    let message = without_queries(message);
-    let mut parts = message.split("://");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_end = |c: char| matches!(c, '/' | ' ' | ')' | '"' | '\'' | '\n');
-        let host = &part[..part.find(is_end).unwrap_or(part.len())];
-        let user = host.rfind('@').map_or(0, |at| at + 1);
-        out.push_str("://");
-        out.push_str(&part[user..]);
-    }
-    out
-}
-
-fn without_queries(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    let mut in_query = false;
-    for c in message.chars() {
-        match c {
-            '?' => in_query = true,
-            ' ' | ')' | '"' | '\'' | '\n' => in_query = false,
-            _ => {}
-        }
-        if !in_query {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// The clients ask the cloud's own machines for a role when the environment has no credentials.
-fn cure(why: &str) -> &'static str {
-    if ["169.254.169.254", "metadata.google.internal"]
-        .iter()
-        .any(|host| why.contains(host))
-    {
-        "; the store's credentials are missing: set its variables (AWS_…, GOOGLE_…, AZURE_…)"
-    } else {
-        ""
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signed_url_loses_its_signature() {
-        let message = r#"error for url (https://x.blob.core/y?sig=SECRET&se=1): denied "a?b""#;
-        let expected = r#"error for url (https://x.blob.core/y): denied "a""#;
-        assert_eq!(without_secrets(message), expected);
-    }
-
-    #[test]
-    fn an_endpoint_loses_its_password() {
-        let message = "performing GET http://u:SECRET@127.0.0.1:1/b in 1 s, then http://x/y@z";
-        let expected = "performing GET http://127.0.0.1:1/b in 1 s, then http://x/y@z";
-        assert_eq!(without_secrets(message), expected);
-    }
-
-    #[test]
-    fn missing_credentials_are_told_from_a_store_that_fails() {
-        let asked = "performing PUT http://169.254.169.254/latest/api/token: 403";
-        assert!(cure(asked).contains("credentials are missing"));
-        assert_eq!(cure("performing GET http://127.0.0.1:1/b: refused"), "");
+        let why = answer::reason(error);
+        Self::Failed { what, path, why }
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`location`] | the URL of a store, opened |
 //! | [`access`] | a location with what its cloud asks for |
+//! | `answer` | why a request failed, in the cloud's own words |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
@@ -15,21 +16,25 @@
 //! | [`images`] | what a project's machines remember together of images |
 
 pub mod access;
+mod answer;
 pub mod archive;
 pub mod catalog;
 mod codec;
 pub mod error;
+mod fetch;
 pub mod images;
 pub mod location;
 pub mod objects;
 pub mod packer;
 pub mod source;
+mod uploads;
 
 pub use access::Access;
 pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
+pub use fetch::Traffic;
 pub use location::Location;
 pub use objects::Objects;
 pub use packer::{PackProgress, Packed};
-pub use source::{FetchedBlock, Source, Traffic};
+pub use source::{FetchedBlock, Source};

@@ -17,7 +17,8 @@ use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{StoreError, without_secrets};
+use crate::answer::without_secrets;
+use crate::error::StoreError;
 use crate::objects::Objects;
 
 /// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].
@@ -40,11 +41,10 @@ macro_rules! open_cloud {
         }
         let store = builder.build();
         let variables = $location.scheme.variables();
-        let refuse = |error| {
-            let why = without_secrets(&format!("{error}"));
-            $location.refuse(&format!("{why}; it needs {variables}"))
-        };
-        Arc::new(store.map_err(refuse)?)
+        Arc::new(store.map_err(|error| {
+            let why = without_secrets(&error.to_string());
+            $location.refused(&format!("{why}; it needs {variables}"))
+        })?)
     }};
 }
 
@@ -91,29 +91,32 @@ impl Scheme {
 impl Location {
     /// Reads a URL or an absolute path. Relative paths are the caller's to resolve.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
-        let refuse = |why: &str| StoreError::Location {
-            url: shown(url),
-            why: why.to_owned(),
-        };
         if url.starts_with('/') {
             return Ok(Self::folder(Path::new(url)));
         }
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(refuse(
+            return Err(refused(
+                url,
                 "write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
             ));
         };
         let scheme = match scheme {
             "file" if rest.starts_with('/') => return Ok(Self::folder(Path::new(rest))),
-            "file" => return Err(refuse("a file store is an absolute path: file:///folder")),
+            "file" => {
+                return Err(refused(
+                    url,
+                    "a file store is an absolute path: file:///folder",
+                ));
+            }
             "s3" => Scheme::S3,
             "gs" => Scheme::Gs,
             "az" => Scheme::Az,
-            _ => return Err(refuse("known schemes are file, s3, gs and az")),
+            _ => return Err(refused(url, "known schemes are file, s3, gs and az")),
         };
         let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() || bucket.contains(['@', ':', '?', '#']) || path.contains(['?', '#']) {
-            return Err(refuse(
+            return Err(refused(
+                url,
                 "after the scheme come a bucket and a prefix only; credentials belong in the environment",
             ));
         }
@@ -165,15 +168,19 @@ impl Location {
         match opened {
             // "Saved" is printed only after the bytes are durable.
             Ok(folder) => Ok(Arc::new(folder.with_fsync(true))),
-            Err(why) => Err(self.refuse(&why)),
+            Err(why) => Err(self.refused(&why)),
         }
     }
 
-    fn refuse(&self, why: &str) -> StoreError {
-        StoreError::Location {
-            url: self.to_string(),
-            why: why.to_owned(),
-        }
+    fn refused(&self, why: &str) -> StoreError {
+        refused(&self.to_string(), why)
+    }
+}
+
+fn refused(url: &str, why: &str) -> StoreError {
+    StoreError::Location {
+        url: shown(url),
+        why: why.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
 use crate::error::StoreError;
@@ -15,6 +16,9 @@ use crate::error::StoreError;
 /// Time for reading one object or a part of it, retries included. A disk request that waits longer
 /// than 120 s is reported by the kernel as a hung task.
 pub const READ_LIMIT: Duration = Duration::from_secs(45);
+/// Time for asking how large an object is that could not be read: the two limits together stay below
+/// those 120 s.
+const SIZE_LIMIT: Duration = Duration::from_secs(10);
 /// Time for writing one object of at most a pack's size, retries included.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -22,15 +26,13 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
-    prefix: Path,
 }
 
 impl Objects {
     /// The objects below `prefix`.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         Self {
-            store,
-            prefix: Path::from(prefix),
+            store: Arc::new(PrefixStore::new(store, prefix)),
         }
     }
 
@@ -40,15 +42,10 @@ impl Objects {
         Self::new(Arc::new(object_store::memory::InMemory::new()), "")
     }
 
-    fn at(&self, path: &str) -> Path {
-        let below = Path::from(path);
-        self.prefix.parts().chain(below.parts()).collect()
-    }
-
     /// Writes an object whose name says its content. One that is there already is left as it is:
     /// a store never holds two contents under one name.
     pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
-        let at = self.at(path);
+        let at = Path::from(path);
         let options = PutOptions::from(PutMode::Create);
         let payload = bytes.into();
         let write = async {
@@ -66,7 +63,7 @@ impl Objects {
 
     /// Reads a whole object of at most `max_bytes`.
     pub async fn get(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
-        let at = self.at(path);
+        let at = Path::from(path);
         let read = async {
             let found = self.store.get(&at).await?;
             let size = found.meta.size;
@@ -87,29 +84,33 @@ impl Objects {
 
     /// Reads a range of an object: exactly as many bytes as asked for.
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let at = self.at(path);
-        let wanted = range.end - range.start;
-        let read = self.store.get_range(&at, range);
-        let bytes = match within(READ_LIMIT, "read", path, read).await {
-            // A range beyond the end of an object that was cut short.
-            Err(StoreError::Failed { why, .. }) if why.to_lowercase().contains("range") => {
-                return Err(StoreError::damaged(
-                    path,
-                    format!("it is cut short ({why})"),
-                ));
-            }
-            other => other?,
+        let at = Path::from(path);
+        let read = self.store.get_range(&at, range.clone());
+        let read = within(READ_LIMIT, "read", path, read).await;
+        let size = match &read {
+            Ok(bytes) => range.start + bytes.len() as u64,
+            // Each store has words of its own for a range beyond the end; the size says it for all.
+            Err(StoreError::Failed { .. }) => self.size(path).await.unwrap_or(range.end),
+            Err(_) => range.end,
         };
-        if bytes.len() as u64 != wanted {
-            let why = format!("it is cut short: {} of {wanted} bytes", bytes.len());
+        if size < range.end {
+            let why = format!("it is cut short: {size} of {} bytes", range.end);
             return Err(StoreError::damaged(path, why));
         }
-        Ok(bytes)
+        read
+    }
+
+    /// The size of an object that could not be read. If this fails too, the first error is the one
+    /// to tell.
+    async fn size(&self, path: &str) -> Option<u64> {
+        let at = Path::from(path);
+        let asked = within(SIZE_LIMIT, "read", path, self.store.head(&at)).await;
+        asked.ok().map(|meta| meta.size)
     }
 
     /// Whether an object is there.
     pub async fn has(&self, path: &str) -> Result<bool, StoreError> {
-        let at = self.at(path);
+        let at = Path::from(path);
         match within(READ_LIMIT, "read", path, self.store.head(&at)).await {
             Ok(_) => Ok(true),
             Err(StoreError::Missing { .. }) => Ok(false),
@@ -119,7 +120,7 @@ impl Objects {
 
     /// The names of the first `max` objects in a folder, in order; none if there is no folder.
     pub async fn first_names(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let at = self.at(folder);
+        let at = Path::from(folder);
         let list = async {
             let listing = self.store.list_with_delimiter(Some(&at)).await?;
             let names = listing
@@ -136,7 +137,7 @@ impl Objects {
 
     /// The names of at most `max` folders in a folder.
     pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let at = self.at(folder);
+        let at = Path::from(folder);
         let list = async {
             let listing = self.store.list_with_delimiter(Some(&at)).await?;
             let names = listing
@@ -152,14 +153,12 @@ impl Objects {
 
     /// The paths of at most `max` objects anywhere below a folder.
     pub async fn walk(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let at = self.at(folder);
-        let skip = self.prefix.parts().count();
+        let at = Path::from(folder);
         let list = async {
             let mut paths = Vec::new();
             let mut stream = self.store.list(Some(&at));
             while let Some(object) = stream.try_next().await? {
-                let below: Path = object.location.parts().skip(skip).collect();
-                paths.push(below.to_string());
+                paths.push(object.location.to_string());
                 if paths.len() >= max {
                     break;
                 }

@@ -4,8 +4,7 @@
 //! share one request, and one miss yields every block of the frame that belongs near it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::address;
@@ -13,10 +12,12 @@ use larder_model::digest::{BlockId, LeafId, MapId};
 use larder_model::frame::{BlockRef, FrameRef};
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::codec;
 use crate::error::StoreError;
+use crate::fetch::{Fetcher, Traffic};
 use crate::objects::Objects;
 
 /// A block that was read from the store and found to hold what the map says.
@@ -28,40 +29,30 @@ pub struct FetchedBlock {
     pub content: Bytes,
 }
 
-/// What was fetched so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Requests made.
-    pub requests: u64,
-    /// Bytes received.
-    pub bytes: u64,
-}
-
 type FrameKey = (FrameRef, u32);
 type Verified = Arc<Vec<FetchedBlock>>;
 
 /// The volume of a snapshot, to be read from the store block by block.
 #[derive(Debug)]
 pub struct Source {
-    objects: Objects,
+    fetcher: Fetcher,
     root: MapRoot,
     leaves: HashMap<u32, OnceCell<Arc<Leaf>>>,
     in_flight: Mutex<HashMap<FrameKey, Arc<OnceCell<Verified>>>>,
-    requests: AtomicU64,
-    bytes: AtomicU64,
 }
 
 impl Source {
     /// A volume of zeros.
     pub fn empty(objects: Objects, volume_bytes: u64) -> Result<Self, StoreError> {
         let root = MapRoot::empty(volume_bytes).map_err(StoreError::format("the volume size"))?;
-        Ok(Self::new(objects, root))
+        Ok(Self::new(Fetcher::new(objects), root))
     }
 
     /// The volume with this map. Reads the root only.
     pub async fn open(objects: Objects, map: MapId) -> Result<Self, StoreError> {
         let path = address::map(map);
-        let bytes = objects.get(&path, MAP_MAX_BYTES).await?;
+        let fetcher = Fetcher::new(objects);
+        let bytes = fetcher.whole(&path, MAP_MAX_BYTES).await?;
         if MapId::of(&bytes) != map {
             return Err(StoreError::damaged(
                 &path,
@@ -69,22 +60,18 @@ impl Source {
             ));
         }
         let root = MapRoot::decode(&bytes).map_err(StoreError::format(&path))?;
-        let source = Self::new(objects, root);
-        source.count(bytes.len());
-        Ok(source)
+        Ok(Self::new(fetcher, root))
     }
 
-    fn new(objects: Objects, root: MapRoot) -> Self {
+    fn new(fetcher: Fetcher, root: MapRoot) -> Self {
         Self {
-            objects,
+            fetcher,
             leaves: root
                 .leaves()
                 .map(|(index, _)| (index, OnceCell::new()))
                 .collect(),
             root,
             in_flight: Mutex::default(),
-            requests: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
         }
     }
 
@@ -95,20 +82,12 @@ impl Source {
 
     /// The store that it is read from.
     pub fn objects(&self) -> &Objects {
-        &self.objects
+        self.fetcher.objects()
     }
 
     /// What was fetched so far.
     pub fn traffic(&self) -> Traffic {
-        Traffic {
-            requests: self.requests.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    fn count(&self, bytes: usize) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.fetcher.traffic()
     }
 
     /// A leaf of the map, or `None` where its whole region is zero.
@@ -122,8 +101,7 @@ impl Source {
 
     async fn read_leaf(&self, place: &LeafRef) -> Result<Arc<Leaf>, StoreError> {
         let path = address::leaves(place.object);
-        let bytes = self.objects.get_range(&path, place.range()).await?;
-        self.count(bytes.len());
+        let bytes = self.fetcher.range(&path, place.range()).await?;
         if LeafId::of(&bytes) != place.id {
             return Err(StoreError::damaged(
                 &path,
@@ -141,8 +119,9 @@ impl Source {
 
     /// The leaves that were read so far.
     pub fn leaves_read(&self) -> impl Iterator<Item = (u32, &Arc<Leaf>)> {
-        let read = |(index, cell): (&u32, _)| Some((*index, OnceCell::get(cell)?));
-        self.leaves.iter().filter_map(read)
+        self.leaves
+            .iter()
+            .filter_map(|(index, cell)| Some((*index, cell.get()?)))
     }
 
     /// Where a block rests, or `None` where it is zero.
@@ -163,20 +142,14 @@ impl Source {
             return Ok(Arc::default());
         };
         let key = (wanted.frame, index);
-        let cell = Arc::clone(self.flights().entry(key).or_default());
+        let cell = Arc::clone(self.in_flight.lock().entry(key).or_default());
         let read = cell
             .get_or_try_init(|| self.read_frame(wanted.frame, index, &leaf))
             .await;
         let verified = read.cloned();
         // Whoever waited on this cell holds it; a later miss asks the store again.
-        self.flights().remove(&key);
+        self.in_flight.lock().remove(&key);
         verified
-    }
-
-    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<FrameKey, Arc<OnceCell<Verified>>>> {
-        self.in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read_frame(
@@ -186,14 +159,13 @@ impl Source {
         leaf: &Arc<Leaf>,
     ) -> Result<Verified, StoreError> {
         let path = address::pack(frame.pack);
-        let stored = self.objects.get_range(&path, frame.range()).await?;
-        self.count(stored.len());
+        let stored = self.fetcher.range(&path, frame.range()).await?;
         let leaf = Arc::clone(leaf);
-        let unpack = move || {
-            unpack(&stored, frame, index, &leaf).map_err(|why| StoreError::damaged(&path, why))
-        };
-        let verified = tokio::task::spawn_blocking(unpack).await;
-        verified.expect("unpacking does not panic").map(Arc::new)
+        let unpacking = tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
+        match unpacking.await.expect("unpacking does not panic") {
+            Ok(blocks) => Ok(Arc::new(blocks)),
+            Err(why) => Err(StoreError::damaged(&path, why)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The blocks of a volume on this machine: a sparse local file that holds what was fetched or
 //! written, and what is known of each block.
 //!
-//! Reading an absent block needs a fetch first ([`Blocks::make_local`]); writing or discarding whole
+//! Reading an absent block needs a fetch first (`make_local`); writing or discarding whole
 //! pages of it does not. The local file is good for one session: after a crash it is thrown away.
 
 use std::fs::File;
@@ -9,15 +9,17 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
 use larder_model::map::leaf_of;
 use larder_store::{FetchedBlock, Source, StoreError};
+use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
+use crate::part::{Part, Place};
 use crate::region::{Region, WHOLE};
 
 /// Blocks of one request that are fetched at once.
@@ -28,7 +30,7 @@ const REGION_BYTES: u64 = (LEAF_BLOCKS * BLOCK_BYTES) as u64;
 
 /// The blocks of an open volume.
 #[derive(Debug)]
-pub struct Blocks {
+pub(crate) struct Blocks {
     file: File,
     source: Arc<Source>,
     regions: Vec<OnceLock<Region>>,
@@ -51,57 +53,16 @@ pub struct Fault {
 
 /// What a job did to a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dirty {
+pub(crate) struct Dirty {
     /// Blocks that were written, ascending.
     pub written: Vec<u64>,
     /// Blocks that were discarded, ascending.
     pub zeroed: Vec<u64>,
 }
 
-/// A part of one block: the block, and the bytes of it.
-struct Part {
-    block: u64,
-    within: Range<usize>,
-}
-
-impl Part {
-    fn pages(&self) -> u16 {
-        page_bits(
-            self.within.start / PAGE_BYTES,
-            self.within.end.div_ceil(PAGE_BYTES),
-        )
-    }
-
-    /// The pages of which only a part is meant.
-    fn cut_pages(&self) -> u16 {
-        let whole = page_bits(
-            self.within.start.div_ceil(PAGE_BYTES),
-            (self.within.end / PAGE_BYTES).max(self.within.start.div_ceil(PAGE_BYTES)),
-        );
-        self.pages() & !whole
-    }
-}
-
-fn page_bits(start: usize, end: usize) -> u16 {
-    let below = |page: usize| ((1_u32 << page) - 1) as u16;
-    below(end) & !below(start)
-}
-
-fn parts(range: Range<u64>) -> impl Iterator<Item = Part> {
-    let size = BLOCK_BYTES as u64;
-    (range.start / size..range.end.div_ceil(size)).map(move |block| {
-        let start = range.start.max(block * size) - block * size;
-        let end = range.end.min((block + 1) * size) - block * size;
-        Part {
-            block,
-            within: start as usize..end as usize,
-        }
-    })
-}
-
 impl Blocks {
     /// The blocks of `source`, kept in `file`, which must be empty; it gets the volume's size.
-    pub fn new(file: File, source: Arc<Source>) -> io::Result<Self> {
+    pub(crate) fn new(file: File, source: Arc<Source>) -> io::Result<Self> {
         file.set_len(source.root().volume_bytes())?;
         let regions = source.root().blocks().div_ceil(LEAF_BLOCKS as u64);
         Ok(Self {
@@ -117,67 +78,86 @@ impl Blocks {
     }
 
     /// Size of the volume.
-    pub fn volume_bytes(&self) -> u64 {
+    pub(crate) fn volume_bytes(&self) -> u64 {
         self.source.root().volume_bytes()
     }
 
     /// Where absent blocks come from.
-    pub fn source(&self) -> &Arc<Source> {
+    pub(crate) fn source(&self) -> &Arc<Source> {
         &self.source
     }
 
-    fn region(&self, block: u64) -> (&Region, usize) {
-        let (index, at) = leaf_of(block);
-        (
-            self.regions[index as usize].get_or_init(Region::default),
+    fn place(&self, block: u64) -> Place<'_> {
+        let (leaf, at) = leaf_of(block);
+        Place {
+            block,
+            leaf,
+            region: self.regions[leaf as usize].get_or_init(Region::default),
             at,
-        )
+        }
+    }
+
+    /// A range of the volume, block by block.
+    fn parts(&self, range: Range<u64>) -> impl Iterator<Item = Part<'_>> {
+        let size = BLOCK_BYTES as u64;
+        (range.start / size..range.end.div_ceil(size)).map(move |block| {
+            let start = range.start.max(block * size) - block * size;
+            let end = range.end.min((block + 1) * size) - block * size;
+            Part {
+                place: self.place(block),
+                within: start as usize..end as usize,
+            }
+        })
     }
 
     /// Whether the store holds nothing for a block, as far as that is known without asking it.
-    fn known_zero(&self, block: u64) -> bool {
-        let (index, at) = leaf_of(block);
-        match self.source.leaf_if_read(index) {
-            Some(leaf) => leaf.get(at).is_none(),
-            None => self.source.root().leaf(index).is_none(),
+    fn known_zero(&self, place: Place) -> bool {
+        match self.source.leaf_if_read(place.leaf) {
+            Some(leaf) => leaf.get(place.at).is_none(),
+            None => self.source.root().leaf(place.leaf).is_none(),
         }
     }
 
-    fn needs_fetch(&self, block: u64, pages: u16) -> bool {
-        let (region, at) = self.region(block);
-        if pages & !region.local(at) == 0 {
+    fn needs_fetch(&self, place: Place, pages: u16) -> bool {
+        if pages & !place.region.local(place.at) == 0 {
             return false;
         }
-        if self.known_zero(block) {
+        if self.known_zero(place) {
             // The local file has a hole there: zeros, as it should.
-            region.set_local(at, WHOLE);
+            place.region.set_local(place.at, WHOLE);
             return false;
         }
         true
     }
 
     /// Whether a range can be read without a fetch.
-    pub fn is_local(&self, range: Range<u64>) -> bool {
-        parts(range).all(|part| !self.needs_fetch(part.block, part.pages()))
+    pub(crate) fn is_local(&self, range: Range<u64>) -> bool {
+        self.parts(range)
+            .all(|part| !self.needs_fetch(part.place, part.pages()))
     }
 
     /// Whether a range can be written or zeroed without a fetch: it covers no absent page in part.
-    pub fn is_writable(&self, range: Range<u64>) -> bool {
-        parts(range).all(|part| !self.needs_fetch(part.block, part.cut_pages()))
+    pub(crate) fn is_writable(&self, range: Range<u64>) -> bool {
+        self.parts(range)
+            .all(|part| !self.needs_fetch(part.place, part.cut_pages()))
     }
 
     /// Fetches what a range lacks. A failure is remembered as the volume's fault.
-    pub async fn make_local(&self, range: Range<u64>) -> io::Result<()> {
+    pub(crate) async fn make_local(&self, range: Range<u64>) -> io::Result<()> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let absent = parts(range).filter(|part| self.needs_fetch(part.block, part.pages()));
-        let fetched = futures_util::stream::iter(absent.map(|part| self.fetch(part.block)))
+        // Collected first: a stream that holds the closure is `Send` for one lifetime only.
+        let fetches: Vec<_> = self
+            .parts(range)
+            .map(|part| self.fetch_absent(part.place, part.pages()))
+            .collect();
+        let ended = futures_util::stream::iter(fetches)
             .buffer_unordered(FETCHES_PER_REQUEST)
             .try_collect::<()>()
             .await;
         if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }
-        fetched
+        ended
     }
 
     /// Waits until no request is waiting for a fetch: prefetching yields to real misses.
@@ -191,41 +171,49 @@ impl Blocks {
         }
     }
 
-    /// Whether a block would have to be fetched to be read.
-    pub(crate) fn is_absent(&self, block: u64) -> bool {
-        self.needs_fetch(block, WHOLE)
+    /// Fetches one block, and what comes with it, unless it is local.
+    pub(crate) async fn fetch_block(&self, block: u64) -> io::Result<()> {
+        self.fetch_absent(self.place(block), WHOLE).await
     }
 
-    /// Fetches one block, and what comes with it.
-    pub(crate) async fn fetch(&self, block: u64) -> io::Result<()> {
-        let fetched = self
-            .source
-            .fetch(block)
-            .await
-            .map_err(|error| self.store_fault(&error))?;
+    /// The same if only these pages are needed. Whether they are there is looked at when the fetch
+    /// begins: most neighbours come with the first one's frame.
+    async fn fetch_absent(&self, place: Place<'_>, pages: u16) -> io::Result<()> {
+        if !self.needs_fetch(place, pages) {
+            return Ok(());
+        }
+        let fetched = self.source.fetch(place.block).await;
+        let fetched = fetched.map_err(|error| self.store_fault(&error))?;
         if fetched.is_empty() {
-            let (region, at) = self.region(block);
-            region.set_local(at, WHOLE);
+            place.region.set_local(place.at, WHOLE);
             return Ok(());
         }
         // Writing to the page cache may wait for the disk.
-        tokio::task::block_in_place(|| fetched.iter().try_for_each(|block| self.fill(block)))
+        tokio::task::block_in_place(|| {
+            fetched
+                .iter()
+                .try_for_each(|one| self.fill(place.region, one))
+        })
     }
 
-    fn fill(&self, fetched: &FetchedBlock) -> io::Result<()> {
-        let (region, at) = self.region(fetched.block);
+    /// Writes what was fetched into the pages that are still absent. The source gives blocks of the
+    /// region that was asked for only.
+    fn fill(&self, region: &Region, fetched: &FetchedBlock) -> io::Result<()> {
+        let (_, at) = leaf_of(fetched.block);
         if region.local(at) == WHOLE {
             return Ok(());
         }
-        let _filling = region
-            .filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        // Pages may have become local since the fetch began, and what the job wrote there is newer
+        // than what was fetched. While the lock is held no further page becomes local, so what is
+        // absent now may be written.
+        let _filling = region.filling.lock();
         let local = region.local(at);
         let start = fetched.block * BLOCK_BYTES as u64;
         let mut page = 0;
-        while page < 16 {
-            let absent = (!local >> page).trailing_ones().min(16 - page as u32) as usize;
+        // Neighbouring pages are one write: mostly the whole block is.
+        while page < PAGES_PER_BLOCK {
+            let left = (PAGES_PER_BLOCK - page) as u32;
+            let absent = (!local >> page).trailing_ones().min(left) as usize;
             if absent > 0 {
                 let bytes = page * PAGE_BYTES..(page + absent) * PAGE_BYTES;
                 let offset = start + bytes.start as u64;
@@ -233,6 +221,7 @@ impl Blocks {
             }
             page += absent.max(1);
         }
+        // Only now: readers look at these bits without the lock.
         region.set_local(at, WHOLE);
         Ok(())
     }
@@ -240,49 +229,43 @@ impl Blocks {
     /// Reads a range that is local, and records its blocks as read. What the job itself wrote, or
     /// the store has nothing of, is not recorded: it says nothing of what the next job reads.
     /// (Fetching first what a first job had read back of its own writing cost a build 107 MB.)
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let range = offset..offset + buffer.len() as u64;
-        for part in parts(range) {
-            let (region, at) = self.region(part.block);
-            if !region.read.set(at) && !region.dirty.get(at) && !self.known_zero(part.block) {
-                self.trace
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(part.block);
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        for Part { place, .. } in self.parts(offset..offset + buffer.len() as u64) {
+            let (region, at) = (place.region, place.at);
+            if !region.read.set(at) && !region.dirty.get(at) && !self.known_zero(place) {
+                self.trace.lock().push(place.block);
             }
         }
         self.wrote(self.file.read_exact_at(buffer, offset))
     }
 
     /// Reads a block for saving it.
-    pub fn read_block(&self, block: u64, buffer: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn read_block(&self, block: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, block * BLOCK_BYTES as u64)
     }
 
     /// Writes a range that is writable.
-    pub fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let range = offset..offset + data.len() as u64;
-        for part in parts(range) {
-            let at_offset = part.block * BLOCK_BYTES as u64 + part.within.start as u64;
-            let from = (at_offset - offset) as usize;
+    pub(crate) fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        for part in self.parts(offset..offset + data.len() as u64) {
+            let start = part.range().start;
+            let from = (start - offset) as usize;
             let data = &data[from..from + part.within.len()];
-            self.change(&part, || self.file.write_all_at(data, at_offset))?;
-            let (region, at) = self.region(part.block);
-            region.zeroed.clear(at);
+            self.change(&part, || self.file.write_all_at(data, start))?;
+            part.place.region.zeroed.clear(part.place.at);
         }
         Ok(())
     }
 
     /// Marks a part of a block as written by the job, around the write itself.
     fn change(&self, part: &Part, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let (region, at) = self.region(part.block);
-        if region.local(at) == WHOLE {
+        let Place { region, at, .. } = part.place;
+        if part.place.is_whole() {
+            // Nothing is absent, so no fetch will write to this block: it needs no lock.
             self.wrote(write())?;
         } else {
-            let _filling = region
-                .filling
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            // Else a fetch that is under way could take these pages for absent until the bits are
+            // set, and put the old content over the new.
+            let _filling = region.filling.lock();
             self.wrote(write())?;
             region.set_local(at, part.pages());
         }
@@ -291,17 +274,17 @@ impl Blocks {
     }
 
     /// Whether discards are those of free space only, whose content nobody reads again.
-    pub fn set_trimming(&self, trimming: bool) {
+    pub(crate) fn set_trimming(&self, trimming: bool) {
         self.trimming.store(trimming, Ordering::Release);
     }
 
     /// Whether it is being trimmed.
-    pub fn is_trimming(&self) -> bool {
+    pub(crate) fn is_trimming(&self) -> bool {
         self.trimming.load(Ordering::Acquire)
     }
 
     /// Fetches the blocks at the two ends of a range, where it may cover a page in part.
-    pub async fn make_edges_local(&self, range: Range<u64>) -> io::Result<()> {
+    pub(crate) async fn make_edges_local(&self, range: Range<u64>) -> io::Result<()> {
         self.make_local(range.start..range.start + 1).await?;
         self.make_local(range.end - 1..range.end).await
     }
@@ -311,7 +294,7 @@ impl Blocks {
     /// file is thrown away: so it gives no space back (punching a hole waits for the disk, some
     /// milliseconds each), and it leaves blocks that it cuts as they are, but for what this job
     /// wrote there, which must not be saved.
-    pub fn discard(&self, range: Range<u64>) -> io::Result<()> {
+    pub(crate) fn discard(&self, range: Range<u64>) -> io::Result<()> {
         let size = REGION_BYTES;
         for region in range.start / size..range.end.div_ceil(size) {
             // A trim names all free space of a sparse volume: most of it was never anything else.
@@ -324,7 +307,7 @@ impl Blocks {
     }
 
     /// The parts of the volume that are not zeros everywhere, in bytes: what a trim has to look at.
-    pub fn occupied(&self) -> Vec<Range<u64>> {
+    pub(crate) fn occupied(&self) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for region in (0..self.regions.len() as u64).filter(|region| !self.is_blank(*region)) {
             let start = region * REGION_BYTES;
@@ -344,18 +327,17 @@ impl Blocks {
 
     fn discard_in_region(&self, range: Range<u64>) -> io::Result<()> {
         let trimming = self.is_trimming();
-        for part in parts(range.clone()) {
+        for part in self.parts(range.clone()) {
             if part.within.len() == BLOCK_BYTES {
-                self.discard_block(part.block);
+                self.discard_block(part.place);
             } else if trimming {
                 self.clear_written_pages(&part)?;
             } else {
-                self.change(&part, || {
-                    let start = part.block * BLOCK_BYTES as u64;
-                    self.punch(start + part.within.start as u64..start + part.within.end as u64)
-                })?;
+                self.change(&part, || self.punch(part.range()))?;
             }
         }
+        // One hole for all whole blocks: each call waits for the disk. That they are local by now and
+        // not yet zero in the file harms nobody: the request is not answered yet.
         let size = BLOCK_BYTES as u64;
         let whole = range.start.next_multiple_of(size)..range.end / size * size;
         if whole.start < whole.end && !trimming {
@@ -364,37 +346,29 @@ impl Blocks {
         Ok(())
     }
 
-    fn discard_block(&self, block: u64) {
-        let (index, at) = leaf_of(block);
-        let untouched = self.regions[index as usize]
-            .get()
-            .is_none_or(|region| !region.dirty.get(at));
-        if untouched && self.known_zero(block) {
+    fn discard_block(&self, place: Place) {
+        let Place { region, at, .. } = place;
+        if !region.dirty.get(at) && self.known_zero(place) {
+            // It is zero here and in the store; a save need not look at it.
             return;
         }
-        let (region, at) = self.region(block);
-        let _filling = region
-            .filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        // A fetch that is under way must not fill the block after it was declared zero.
+        let _filling = region.filling.lock();
         region.zeroed.set(at);
         region.dirty.set(at);
         region.set_local(at, WHOLE);
     }
 
     fn clear_written_pages(&self, part: &Part) -> io::Result<()> {
-        let (region, at) = self.region(part.block);
+        let Place { region, at, .. } = part.place;
+        // What the job did not write there is the snapshot's, which the next one has anyway.
         if !region.dirty.get(at) || region.zeroed.get(at) {
             return Ok(());
         }
-        let _filling = region
-            .filling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _filling = region.filling.lock();
         let pages = region.local(at) & part.pages() & !part.cut_pages();
-        let start = part.block * BLOCK_BYTES as u64;
         for page in (0..PAGES_PER_BLOCK as u64).filter(|page| pages & 1 << page != 0) {
-            let offset = start + page * PAGE_BYTES as u64;
+            let offset = part.place.offset() + page * PAGE_BYTES as u64;
             self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
         }
         Ok(())
@@ -407,16 +381,16 @@ impl Blocks {
     }
 
     /// Makes what was written durable on the local disk.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.wrote(self.file.sync_data())
     }
 
     /// Fetches the rest of the blocks of which only some pages were written, so that they can be
     /// saved as wholes; then says what the job did.
-    pub async fn settle(&self) -> io::Result<Dirty> {
+    pub(crate) async fn settle(&self) -> io::Result<Dirty> {
         let dirty = self.dirty();
-        let partial = dirty.written.iter().filter(|block| self.is_absent(**block));
-        futures_util::stream::iter(partial.map(|block| self.fetch(*block)))
+        let fetches = dirty.written.iter().map(|block| self.fetch_block(*block));
+        futures_util::stream::iter(fetches)
             .buffer_unordered(FETCHES_PER_REQUEST)
             .try_collect::<()>()
             .await?;
@@ -440,23 +414,17 @@ impl Blocks {
     }
 
     /// The blocks of the store that were read, in the order of first reading.
-    pub fn trace(&self) -> Vec<u64> {
-        self.trace
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(crate) fn trace(&self) -> Vec<u64> {
+        self.trace.lock().clone()
     }
 
     /// The first thing that went wrong, if anything did.
-    pub fn fault(&self) -> Option<Fault> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault.lock().clone()
     }
 
     fn set_fault(&self, why: String, damage: bool) {
-        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fault = self.fault.lock();
         fault.get_or_insert(Fault { why, damage });
     }
 

@@ -87,7 +87,7 @@ unsafe impl Ioctl for GetFree {
 
 /// A configured loop device.
 #[derive(Debug)]
-pub struct LoopDevice {
+pub(crate) struct LoopDevice {
     device: File,
     path: PathBuf,
     number: u32,
@@ -96,7 +96,7 @@ pub struct LoopDevice {
 
 impl LoopDevice {
     /// Puts a loop device over `file`, with direct I/O where the file allows it.
-    pub fn attach(file: &Path) -> Result<Self, VolumeError> {
+    pub(crate) fn attach(file: &Path) -> Result<Self, VolumeError> {
         let control = File::open("/dev/loop-control").map_err(|error| VolumeError::Missing {
             what: format!("/dev/loop-control cannot be opened ({error})"),
             cure: "load the loop module (modprobe loop), or give the container --privileged",
@@ -167,23 +167,23 @@ impl LoopDevice {
     }
 
     /// For example `/dev/loop0`.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Major and minor number, as in `/proc/self/mountinfo`.
-    pub fn numbers(&self) -> (u32, u32) {
+    pub(crate) fn numbers(&self) -> (u32, u32) {
         (LOOP_MAJOR, self.number)
     }
 
     /// Whether the kernel does direct I/O on the file.
-    pub fn is_direct(&self) -> bool {
+    pub(crate) fn is_direct(&self) -> bool {
         self.direct
     }
 
     /// Detaches the file. Where something still has the device open, the kernel does it when that
     /// is closed.
-    pub fn detach(self) -> Result<(), VolumeError> {
+    pub(crate) fn detach(self) -> Result<(), VolumeError> {
         // SAFETY: LOOP_CLR_FD takes no argument.
         #[allow(unsafe_code)]
         let cleared = unsafe { ioctl(&self.device, NoArg::<LOOP_CLR_FD>::new()) };

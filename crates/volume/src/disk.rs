@@ -37,7 +37,7 @@ use crate::blocks::Blocks;
 use crate::error::VolumeError;
 
 /// Name of the file.
-pub const FILE_NAME: &str = "disk";
+pub(crate) const FILE_NAME: &str = "disk";
 
 const FOLDER: INodeNo = INodeNo(1);
 const FILE: INodeNo = INodeNo(2);
@@ -53,7 +53,7 @@ const REQUEST_MAX_BYTES: u32 = 1024 * 1024;
 
 /// A mounted FUSE file system.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     thread: JoinHandle<io::Result<()>>,
     connection: u32,
     open_files: watch::Receiver<usize>,
@@ -61,7 +61,7 @@ pub struct Disk {
 
 impl Disk {
     /// Mounts `blocks` at `folder`, in the calling thread's mount namespace.
-    pub fn mount(
+    pub(crate) fn mount(
         blocks: Arc<Blocks>,
         folder: &Path,
         runtime: &Handle,
@@ -117,19 +117,19 @@ impl Disk {
     }
 
     /// The number of its FUSE connection, for [`abort`](crate::connection::abort).
-    pub fn connection(&self) -> u32 {
+    pub(crate) fn connection(&self) -> u32 {
         self.connection
     }
 
     /// Waits until nobody has the file open: after this no request can come any more. False if
     /// that did not happen within `limit`.
-    pub async fn until_closed(&mut self, limit: Duration) -> bool {
+    pub(crate) async fn until_closed(&mut self, limit: Duration) -> bool {
         let closed = self.open_files.wait_for(|count| *count == 0);
         tokio::time::timeout(limit, closed).await.is_ok()
     }
 
     /// Waits for the threads to end, which they do once the file system is unmounted.
-    pub fn join(self) -> io::Result<()> {
+    pub(crate) fn join(self) -> io::Result<()> {
         self.thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("a FUSE thread panicked")))

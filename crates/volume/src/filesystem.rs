@@ -33,6 +33,7 @@ use crate::error::VolumeError;
 /// `_IOWR('X', 121, struct fstrim_range)` of `include/uapi/linux/fs.h`.
 const FITRIM: Opcode = 0xC018_5879;
 
+const MKFS: &str = "mkfs.ext4";
 const SUPERBLOCK_OFFSET: u64 = 1024;
 const SUPERBLOCK_BYTES: usize = 1024;
 
@@ -47,11 +48,10 @@ struct TrimRange {
 }
 
 /// Makes an ext4 file system on a device.
-pub fn make(device: &Path) -> Result<(), VolumeError> {
+pub(crate) fn make(device: &Path) -> Result<(), VolumeError> {
     // `sudo` and CI agents often leave sbin out of PATH.
-    let usual = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
-    let usual = usual.into_iter().find(|path| Path::new(path).exists());
-    let output = Command::new(usual.unwrap_or("mkfs.ext4"))
+    let usual = larder_local::programs::find(MKFS, &[]);
+    let output = Command::new(usual.unwrap_or(MKFS.into()))
         .args([
             "-q", "-F", "-b", "4096", "-m", "0", "-i", "32768", "-G", "512", "-L", "larder",
         ])
@@ -62,11 +62,11 @@ pub fn make(device: &Path) -> Result<(), VolumeError> {
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(VolumeError::Program {
-            program: "mkfs.ext4",
+            program: MKFS,
             output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VolumeError::Missing {
-            what: "mkfs.ext4 is not installed".into(),
+            what: format!("{MKFS} is not installed"),
             cure: "install the package e2fsprogs",
         }),
         Err(error) => Err(VolumeError::io("run mkfs.ext4 on", device)(error)),
@@ -74,7 +74,7 @@ pub fn make(device: &Path) -> Result<(), VolumeError> {
 }
 
 /// Mounts the file system, in the calling thread's mount namespace, shared with nobody.
-pub fn mount(device: &Path, folder: &Path) -> Result<(), VolumeError> {
+pub(crate) fn mount(device: &Path, folder: &Path) -> Result<(), VolumeError> {
     let options = c"noinit_itable,errors=remount-ro";
     rustix::mount::mount(device, folder, "ext4", MountFlags::NOATIME, options)
         .map_err(VolumeError::io("mount ext4 at", folder))?;
@@ -84,14 +84,14 @@ pub fn mount(device: &Path, folder: &Path) -> Result<(), VolumeError> {
 
 /// Writes what is still to be written. Until then it has no place on the volume, and a trim would
 /// count it as free.
-pub fn write_back(folder: &Path) -> Result<(), VolumeError> {
+pub(crate) fn write_back(folder: &Path) -> Result<(), VolumeError> {
     let opened = File::open(folder).map_err(VolumeError::io("open", folder))?;
     rustix::fs::syncfs(&opened).map_err(VolumeError::io("write back", folder))
 }
 
 /// Tells the device which space is free in some ranges of the volume (in bytes). Free extents
 /// shorter than a block are left out.
-pub fn trim(folder: &Path, ranges: &[Range<u64>]) -> Result<(), VolumeError> {
+pub(crate) fn trim(folder: &Path, ranges: &[Range<u64>]) -> Result<(), VolumeError> {
     let opened = File::open(folder).map_err(VolumeError::io("open", folder))?;
     for range in ranges {
         let mut range = TrimRange {
@@ -114,7 +114,7 @@ pub fn used_bytes(folder: &Path) -> Result<u64, VolumeError> {
 }
 
 /// Unmounts what is mounted at `folder`; while it is in use, tries again until `limit` is over.
-pub fn unmount(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
+pub(crate) fn unmount(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
     let started = Instant::now();
     loop {
         match rustix::mount::unmount(folder, UnmountFlags::NOFOLLOW) {
@@ -126,7 +126,7 @@ pub fn unmount(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
 }
 
 /// Unmounts everything below `folder` (not `folder` itself), the innermost first.
-pub fn unmount_below(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
+pub(crate) fn unmount_below(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
     let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo")
         .map_err(VolumeError::io("read", "/proc/thread-self/mountinfo"))?;
     let targets = mounts
@@ -156,7 +156,7 @@ fn unescape(path: &str) -> String {
 ///
 /// Fields of `struct ext4_super_block` (`fs/ext4/ext4.h`): `s_magic` at 0x38, `s_state` at 0x3A,
 /// `s_error_count` at 0x194.
-pub async fn check_clean(blocks: &Blocks) -> Result<(), VolumeError> {
+pub(crate) async fn check_clean(blocks: &Blocks) -> Result<(), VolumeError> {
     let range = SUPERBLOCK_OFFSET..SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES as u64;
     let mut bytes = [0; SUPERBLOCK_BYTES];
     let read = async {
@@ -165,9 +165,10 @@ pub async fn check_clean(blocks: &Blocks) -> Result<(), VolumeError> {
     };
     read.await
         .map_err(VolumeError::io("read the superblock of", "the volume"))?;
-    let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let magic = u16::from_le_bytes([bytes[0x38], bytes[0x39]]);
+    let state = u16::from_le_bytes([bytes[0x3A], bytes[0x3B]]);
     let errors = u32::from_le_bytes([bytes[0x194], bytes[0x195], bytes[0x196], bytes[0x197]]);
-    match (u16_at(0x38), u16_at(0x3A), errors) {
+    match (magic, state, errors) {
         (0xEF53, 1, 0) => Ok(()),
         (0xEF53, _, 1..) => Err(VolumeError::Unclean(format!(
             "its file system met {errors} errors"

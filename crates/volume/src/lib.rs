@@ -1,24 +1,26 @@
 //! Blocks as a disk: a virtual disk whose blocks are fetched when they are first read.
 //!
 //! Three layers of the kernel turn a [`Source`](larder_store::Source) into a mounted file system: a
-//! FUSE file system with one file ([`disk`]), a loop device over that file ([`device`]), and ext4 on
+//! FUSE file system with one file (`disk`), a loop device over that file (`device`), and ext4 on
 //! the device ([`filesystem`]). All of them live in a mount namespace of their own ([`room`]), so
 //! that whatever happens to this process, the mounts end with the engine's last process.
 //!
 //! This is the only crate with `unsafe` code: the system calls that no library wraps safely.
 
-pub mod blocks;
+mod blocks;
 pub mod connection;
-pub mod device;
-pub mod disk;
+mod device;
+mod disk;
 mod error;
 pub mod filesystem;
 pub mod flusher;
+mod part;
 mod prefetch;
 mod region;
 pub mod room;
 pub mod volume;
 
+pub use blocks::Fault;
 pub use error::VolumeError;
 pub use room::Room;
 pub use volume::{Opened, Seal, Volume, VolumeOptions};

@@ -22,10 +22,7 @@ pub(crate) async fn run(blocks: Arc<Blocks>, hot: Vec<u64>, folder: impl AsFd) {
         let blocks = &blocks;
         async move {
             blocks.until_idle().await;
-            if !blocks.is_absent(block) {
-                return Ok(());
-            }
-            blocks.fetch(block).await
+            blocks.fetch_block(block).await
         }
     });
     let mut fetches = fetches.buffer_unordered(FETCHES);

@@ -1,9 +1,9 @@
 //! The state of the blocks of one region of the volume (the region that one leaf of the map covers).
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use larder_model::limits::LEAF_BLOCKS;
+use parking_lot::Mutex;
 
 /// All pages of a block are local.
 pub(crate) const WHOLE: u16 = u16::MAX;
@@ -22,16 +22,16 @@ impl Default for Bits {
 
 impl Bits {
     /// Sets a bit; whether it was set before.
-    pub fn set(&self, at: usize) -> bool {
+    pub(crate) fn set(&self, at: usize) -> bool {
         let bit = 1 << (at % 64);
         self.0[at / 64].fetch_or(bit, Ordering::AcqRel) & bit != 0
     }
 
-    pub fn clear(&self, at: usize) {
+    pub(crate) fn clear(&self, at: usize) {
         self.0[at / 64].fetch_and(!(1 << (at % 64)), Ordering::AcqRel);
     }
 
-    pub fn get(&self, at: usize) -> bool {
+    pub(crate) fn get(&self, at: usize) -> bool {
         self.0[at / 64].load(Ordering::Acquire) & (1 << (at % 64)) != 0
     }
 }
@@ -67,12 +67,12 @@ impl Default for Region {
 
 impl Region {
     /// The local pages of a block, one bit each.
-    pub fn local(&self, at: usize) -> u16 {
+    pub(crate) fn local(&self, at: usize) -> u16 {
         self.local[at].load(Ordering::Acquire)
     }
 
     /// Pages are in the local file now. Call it after they were written there.
-    pub fn set_local(&self, at: usize, pages: u16) {
+    pub(crate) fn set_local(&self, at: usize, pages: u16) {
         self.local[at].fetch_or(pages, Ordering::AcqRel);
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_local::files::make_private_folder;
 use larder_store::packer::{PackProgress, Packed};
-use larder_store::{Source, packer};
+use larder_store::{Source, Traffic, packer};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -115,9 +116,7 @@ impl Volume {
                 device,
                 prefetch,
             }),
-            Err(error) => Err(blocks
-                .fault()
-                .map_or(error, |fault| VolumeError::Unclean(fault.why))),
+            Err(error) => Err(reason(&blocks, error)),
         }
     }
 
@@ -135,9 +134,9 @@ impl Volume {
         self.blocks.fault()
     }
 
-    /// Its blocks.
-    pub fn blocks(&self) -> &Arc<Blocks> {
-        &self.blocks
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.volume_bytes()
     }
 
     /// Trims and unmounts the file system, detaches the device and ends the FUSE file system. After
@@ -145,11 +144,9 @@ impl Volume {
     pub async fn close(self) -> Result<Seal, VolumeError> {
         let blocks = Arc::clone(&self.blocks);
         // What the kernel could not write, our side knows the reason of.
-        let told = |error| {
-            let fault = blocks.fault();
-            fault.map_or(error, |fault| VolumeError::Unclean(fault.why))
-        };
-        self.close_all().await.map_err(told)
+        self.close_all()
+            .await
+            .map_err(|error| reason(&blocks, error))
     }
 
     async fn close_all(mut self) -> Result<Seal, VolumeError> {
@@ -208,12 +205,17 @@ impl Seal {
         let dirty = self.blocks.settle().await;
         let dirty = dirty.map_err(VolumeError::io("complete the blocks of", &self.file))?;
         let blocks = Arc::clone(&self.blocks);
-        let read = move |block, buffer: &mut [u8]| blocks.read_block(block, buffer);
         let changed = packer::Changed {
             written: dirty.written,
             zeroed: dirty.zeroed,
         };
-        Ok(packer::pack(self.blocks.source(), changed, read, progress).await?)
+        let packed = packer::pack(
+            self.blocks.source(),
+            changed,
+            move |block, buffer| blocks.read_block(block, buffer),
+            progress,
+        );
+        Ok(packed.await?)
     }
 
     /// The blocks that the job read, in order.
@@ -221,10 +223,16 @@ impl Seal {
         self.blocks.trace()
     }
 
-    /// The volume's blocks.
-    pub fn blocks(&self) -> &Arc<Blocks> {
-        &self.blocks
+    /// What was fetched from the store.
+    pub fn traffic(&self) -> Traffic {
+        self.blocks.source().traffic()
     }
+}
+
+/// The volume's own fault if it has one: it explains what the kernel says.
+fn reason(blocks: &Blocks, error: VolumeError) -> VolumeError {
+    let fault = blocks.fault();
+    fault.map_or(error, |fault| VolumeError::Unclean(fault.why))
 }
 
 fn local_file(folder: &Path) -> PathBuf {
@@ -233,18 +241,9 @@ fn local_file(folder: &Path) -> PathBuf {
 
 /// A new, empty file that nobody else may read. One that a crash left is replaced.
 fn create_local_file(folder: &Path) -> Result<File, VolumeError> {
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder);
-    made.map_err(VolumeError::io("make the folder", folder))?;
+    make_private_folder(folder).map_err(VolumeError::io("make the folder", folder))?;
+    remove_local_file(folder)?;
     let path = local_file(folder);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(VolumeError::io("remove", &path)(error));
-        }
-        _ => {}
-    }
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -258,7 +257,7 @@ fn create_local_file(folder: &Path) -> Result<File, VolumeError> {
 pub fn remove_local_file(folder: &Path) -> Result<(), VolumeError> {
     let path = local_file(folder);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(VolumeError::io("remove", &path)(error))
         }
         _ => Ok(()),

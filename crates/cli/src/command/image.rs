@@ -6,8 +6,9 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use larder_builds::{host_platform, platform};
 use larder_local::people::Voice as _;
+use larder_model::oci::Digest;
 use larder_model::reference::ImageReference;
-use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Resolved, Target};
+use larder_registry::{ImageRequest, Registry, RegistryError, Resolved, Target};
 use serde_json::{Value, json};
 
 use crate::args::{EngineKind, Image};

@@ -1,7 +1,8 @@
 //! What registries say about images: right, or refused.
 
 use larder_model::identity::{BaseIdentity, InheritedConfig, environment};
-use larder_registry::{Digest, ImageRequest, Registry, RegistryError, Selector, Target};
+use larder_model::oci::Digest;
+use larder_registry::{ImageRequest, Registry, RegistryError, Selector, Target, sha256};
 use serde_json::{Value, json};
 
 use crate::server::{Manner, Reply, Seen, Server};
@@ -24,11 +25,9 @@ async fn an_image_is_resolved_with_everything_that_is_known_of_it() {
     let server = serve(shelf).await;
     let found = resolve(&server.host).await.expect("resolves");
     assert_eq!(found.reference, format!("{}/app:latest", server.host));
-    assert_eq!(
-        found.index.as_ref().map(Digest::as_str),
-        Some(index.as_str())
-    );
-    assert_eq!(found.digest().as_str(), index);
+    let named = found.index.map(|digest| digest.to_string());
+    assert_eq!(named.as_ref(), Some(&index));
+    assert_eq!(found.digest().to_string(), index);
     assert_eq!(
         (found.layers, found.platform.to_string().as_str()),
         (2, "linux/amd64")
@@ -42,14 +41,17 @@ async fn an_image_is_resolved_with_everything_that_is_known_of_it() {
     );
 
     let [a, b] = shelf::layers("amd");
-    let chain = Digest::sha256(format!("{a} {b}").as_bytes());
+    let chain = sha256(format!("{a} {b}").as_bytes());
     assert_eq!(found.chain.as_ref(), Some(&chain));
     let config = InheritedConfig {
         cmd: vec!["amd".to_owned()],
         env: environment(["PATH=/bin"]),
         ..InheritedConfig::default()
     };
-    assert_eq!(found.identity, BaseIdentity::of(chain.as_str(), &config));
+    assert_eq!(
+        found.identity,
+        BaseIdentity::of(&chain.to_string(), &config)
+    );
     assert_eq!(server.lines().len(), 3, "index, manifest, configuration");
 }
 
@@ -58,7 +60,7 @@ async fn a_digest_is_a_reference_too() {
     let shelf = Shelf::with_an_index();
     let digest: Digest = shelf.tags["latest"].parse().expect("a digest");
     let server = serve(shelf).await;
-    let target = Target::new(&server.host, "app", Selector::Digest(digest.clone())).expect("good");
+    let target = Target::new(&server.host, "app", Selector::Digest(digest)).expect("good");
     let request = ImageRequest {
         target,
         platform: "linux/arm64".parse().expect("a platform"),
@@ -134,7 +136,7 @@ async fn an_index_inside_an_index_is_entered_and_its_depth_is_bounded() {
             Ok(found) => {
                 assert!(good, "{depth} levels");
                 assert_eq!(
-                    (seed_of(&found), found.digest().as_str()),
+                    (seed_of(&found), &*found.digest().to_string()),
                     ("deep", top.as_str())
                 );
             }
@@ -170,7 +172,7 @@ async fn dockers_own_media_types_are_understood() {
         "application/vnd.docker.container.image.v1+json",
         config.to_string(),
     );
-    let layer = json!({"digest": Digest::sha256(b""), "size": 7});
+    let layer = json!({"digest": sha256(b""), "size": 7});
     let manifest = json!({"schemaVersion": 2, "mediaType": docker("v2"), "config": config,
         "layers": [layer, layer]});
     let mut entry = shelf.put(&docker("v2"), manifest.to_string());
@@ -195,7 +197,7 @@ async fn error_of_top(media_type: &'static str, top: String) -> RegistryError {
 
 #[tokio::test]
 async fn documents_that_are_not_what_they_seem_are_refused() {
-    let digest = Digest::sha256(b"x");
+    let digest = sha256(b"x");
     let descriptor = json!({"mediaType": MANIFEST, "digest": digest, "size": 1});
     let both = json!({"manifests": [descriptor], "config": descriptor, "layers": []});
     let negative = json!({"config": {"digest": digest, "size": -1}, "layers": []});
@@ -290,7 +292,7 @@ async fn a_content_that_is_not_what_its_digest_says_is_refused() {
     let lie = |reply: Reply| {
         reply
             .without("docker-content-digest")
-            .header("docker-content-digest", Digest::sha256(b"").as_str())
+            .header("docker-content-digest", &sha256(b"").to_string())
     };
     let error = error(changed("manifests/latest", lie)).await;
     assert!(

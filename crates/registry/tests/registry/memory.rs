@@ -77,10 +77,10 @@ async fn a_registry_without_head_is_asked_by_get() {
 #[tokio::test]
 async fn a_head_that_lies_is_found_out() {
     let lie = |reply: Reply| {
-        let other = larder_registry::Digest::sha256(b"elsewhere");
+        let other = larder_registry::sha256(b"elsewhere");
         reply
             .without("docker-content-digest")
-            .header("docker-content-digest", other.as_str())
+            .header("docker-content-digest", &other.to_string())
     };
     let (found, _) = second_run(lie).await;
     assert!(
@@ -198,7 +198,7 @@ async fn a_digest_alone_costs_one_head_and_no_memory() {
         .digest(&target(&server.host, "app", "latest"))
         .await
         .expect("there");
-    assert_eq!(digest.as_str(), expected);
+    assert_eq!(digest.to_string(), expected);
     assert_eq!(server.lines(), ["HEAD /v2/app/manifests/latest"]);
 }
 

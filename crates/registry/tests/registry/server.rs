@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub method: String,
     /// Path and query, or the whole URL when we are taken for a proxy.
     pub path: String,
@@ -22,18 +22,18 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
-    pub fn authorization(&self) -> Option<&str> {
+    pub(crate) fn authorization(&self) -> Option<&str> {
         self.headers.get("authorization").map(String::as_str)
     }
 }
 
 /// How the body is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Whole,
     /// One byte, a pause, one byte, ...
     Trickle(Duration),
@@ -48,7 +48,7 @@ pub enum Manner {
 }
 
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub(crate) struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn new(status: u16) -> Self {
+    pub(crate) fn new(status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -68,37 +68,37 @@ impl Reply {
         }
     }
 
-    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
         Self::new(status).body(body.to_string().into_bytes())
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Without headers of this name.
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(other, _)| other != name);
         self
     }
 
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    pub fn manner(mut self, manner: Manner) -> Self {
+    pub(crate) fn manner(mut self, manner: Manner) -> Self {
         self.manner = manner;
         self
     }
 
-    pub fn gate(mut self, gate: &Arc<Barrier>) -> Self {
+    pub(crate) fn gate(mut self, gate: &Arc<Barrier>) -> Self {
         self.gate = Some(Arc::clone(gate));
         self
     }
 
-    pub fn redirect(to: &str) -> Self {
+    pub(crate) fn redirect(to: &str) -> Self {
         Self::new(307).header("location", to)
     }
 }
@@ -106,7 +106,7 @@ impl Reply {
 type Script = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 
 /// Listens on a free port of the loopback until it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     pub host: String,
     log: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
@@ -120,7 +120,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let host = listener.local_addr().expect("bound").to_string();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -136,16 +136,16 @@ impl Server {
     }
 
     /// How many connections were made so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.log.lock().expect("not poisoned").clone()
     }
 
     /// The request lines since the last time this was asked.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.log
             .lock()
             .expect("not poisoned")

@@ -3,27 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use larder_model::oci::Digest;
 use larder_registry::{
-    Digest, ImageRequest, Registry, RegistryError, Resolved, Selector, Settings, Target,
+    ImageRequest, Registry, RegistryError, Resolved, Selector, Settings, Target, sha256,
 };
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Seen};
 
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Contents by digest, tags by name; every repository holds the same.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf {
+pub(crate) struct Shelf {
     pub contents: BTreeMap<String, (String, Vec<u8>)>,
     pub tags: BTreeMap<String, String>,
 }
 
 impl Shelf {
     /// One image under the tag `latest`.
-    pub fn with_one_image() -> Self {
+    pub(crate) fn with_one_image() -> Self {
         let mut shelf = Self::default();
         let image = shelf.image("linux/amd64", "one");
         shelf.tag("latest", &image);
@@ -31,7 +32,7 @@ impl Shelf {
     }
 
     /// An index of two platforms and an attestation under the tag `latest`.
-    pub fn with_an_index() -> Self {
+    pub(crate) fn with_an_index() -> Self {
         let mut shelf = Self::default();
         let entries = [
             shelf.image("unknown/unknown", "attestation"),
@@ -44,9 +45,9 @@ impl Shelf {
     }
 
     /// Puts a content on the shelf; its descriptor.
-    pub fn put(&mut self, media_type: &str, content: impl Into<Vec<u8>>) -> Value {
+    pub(crate) fn put(&mut self, media_type: &str, content: impl Into<Vec<u8>>) -> Value {
         let content = content.into();
-        let digest = Digest::sha256(&content).to_string();
+        let digest = sha256(&content).to_string();
         let descriptor = json!({"mediaType": media_type, "digest": digest, "size": content.len()});
         self.contents
             .insert(digest, (media_type.to_owned(), content));
@@ -54,13 +55,13 @@ impl Shelf {
     }
 
     /// An image with two layers, made of `seed`.
-    pub fn image(&mut self, platform: &str, seed: &str) -> Value {
+    pub(crate) fn image(&mut self, platform: &str, seed: &str) -> Value {
         let config = config(platform, seed, &layers(seed));
         self.image_of(platform, seed, &config)
     }
 
     /// An image with this configuration.
-    pub fn image_of(&mut self, platform: &str, seed: &str, config: &Value) -> Value {
+    pub(crate) fn image_of(&mut self, platform: &str, seed: &str, config: &Value) -> Value {
         let config = self.put(CONFIG, config.to_string());
         let layers: Vec<Value> = ["a", "b"]
             .iter()
@@ -78,12 +79,12 @@ impl Shelf {
         descriptor
     }
 
-    pub fn index(&mut self, entries: &[Value]) -> Value {
+    pub(crate) fn index(&mut self, entries: &[Value]) -> Value {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
         self.put(INDEX, index.to_string())
     }
 
-    pub fn tag(&mut self, tag: &str, descriptor: &Value) {
+    pub(crate) fn tag(&mut self, tag: &str, descriptor: &Value) {
         let digest = descriptor["digest"]
             .as_str()
             .expect("a descriptor")
@@ -92,7 +93,7 @@ impl Shelf {
     }
 
     /// As a registry that follows the specification.
-    pub fn answer(&self, seen: &Seen) -> Reply {
+    pub(crate) fn answer(&self, seen: &Seen) -> Reply {
         let path = seen.path.split('?').next().unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let digest = self.tags.get(name).map_or(name, String::as_str);
@@ -106,11 +107,11 @@ impl Shelf {
     }
 }
 
-pub fn layers(seed: &str) -> [Digest; 2] {
-    ["a", "b"].map(|layer| Digest::sha256(format!("{seed} {layer}").as_bytes()))
+pub(crate) fn layers(seed: &str) -> [Digest; 2] {
+    ["a", "b"].map(|layer| sha256(format!("{seed} {layer}").as_bytes()))
 }
 
-pub fn config(platform: &str, seed: &str, diff_ids: &[Digest]) -> Value {
+pub(crate) fn config(platform: &str, seed: &str, diff_ids: &[Digest]) -> Value {
     let mut config = platform_json(platform);
     config["created"] = json!("2026-01-02T03:04:05Z");
     config["config"] = json!({"Env": ["PATH=/bin"], "Cmd": [seed], "Labels": null});
@@ -128,7 +129,7 @@ fn platform_json(platform: &str) -> Value {
 }
 
 /// Limits that nobody meets who is answered, however busy the machine is.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         deadline: Duration::from_secs(120),
         try_limit: Duration::from_secs(60),
@@ -136,11 +137,11 @@ pub fn settings() -> Settings {
     }
 }
 
-pub fn target(host: &str, repository: &str, tag: &str) -> Target {
+pub(crate) fn target(host: &str, repository: &str, tag: &str) -> Target {
     Target::new(host, repository, Selector::Tag(tag.to_owned())).expect("a target")
 }
 
-pub fn request(host: &str, platform: &str) -> ImageRequest {
+pub(crate) fn request(host: &str, platform: &str) -> ImageRequest {
     let platform = platform.parse().expect("a platform");
     ImageRequest {
         target: target(host, "app", "latest"),
@@ -149,13 +150,13 @@ pub fn request(host: &str, platform: &str) -> ImageRequest {
 }
 
 /// `app:latest` at `host` for linux/amd64, without a memory.
-pub async fn resolve(host: &str) -> Result<Resolved, RegistryError> {
+pub(crate) async fn resolve(host: &str) -> Result<Resolved, RegistryError> {
     Registry::new(settings(), None)
         .resolve(&request(host, "linux/amd64"))
         .await
 }
 
 /// The command of the image made of a seed, which tells images apart.
-pub fn seed_of(resolved: &Resolved) -> &str {
+pub(crate) fn seed_of(resolved: &Resolved) -> &str {
     &resolved.inherited.cmd[0]
 }

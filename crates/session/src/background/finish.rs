@@ -174,7 +174,7 @@ async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
 }
 
 fn fetched(seal: &Seal) -> Fetched {
-    let traffic = seal.blocks().source().traffic();
+    let traffic = seal.traffic();
     Fetched {
         requests: traffic.requests,
         bytes: traffic.bytes,

@@ -83,7 +83,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         lineage: descent.lineage(&compatibility),
         engine,
         volume: facts::Volume {
-            bytes: parts.volume().blocks().volume_bytes(),
+            bytes: parts.volume().bytes(),
             direct_io: parts.volume().opened().direct_io,
         },
         restored,

@@ -9,6 +9,7 @@ use larder_model::digest::ChunkId;
 use super::frames::Frames;
 use super::recipes;
 use crate::error::StoreError;
+use crate::fetch::Fetcher;
 use crate::objects::Objects;
 
 /// Most chunks that are remembered: about 28 GiB of content, in a table of 26 MB (it doubles at the
@@ -47,6 +48,7 @@ impl Known {
         frames: &mut Frames,
     ) -> Result<Self, StoreError> {
         let mut known = Self::default();
+        let fetcher = Fetcher::new(objects.clone());
         let parts: Vec<PartRef> = archive
             .blobs
             .values()
@@ -56,7 +58,7 @@ impl Known {
             })
             .collect();
         let mut reads = futures_util::stream::iter(parts)
-            .map(|place| recipes::read(objects, place))
+            .map(|place| recipes::read(&fetcher, place))
             .buffered(PART_READS);
         while let Some(part) = reads.next().await {
             match part {

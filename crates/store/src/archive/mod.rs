@@ -9,11 +9,10 @@ mod cutter;
 mod frames;
 mod known;
 mod packing;
-mod packs;
+mod pipeline;
 mod reader;
 mod recipes;
 mod scratch;
-mod work;
 mod writer;
 
 pub use reader::{ArchiveReader, BlobStream};

@@ -8,7 +8,7 @@ use larder_model::address;
 use larder_model::digest::{ChunkId, PackId};
 use larder_model::limits::PACK_BYTES;
 use larder_model::pack::ChunkPackBuilder;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use super::buffers::Buffers;
 use super::cutter::RawFrame;
@@ -16,9 +16,7 @@ use super::frames::Frames;
 use crate::codec::Pool;
 use crate::error::StoreError;
 use crate::objects::Objects;
-
-/// Packs in memory that are in upload.
-const UPLOADS: usize = 2;
+use crate::uploads::Uploads;
 
 /// Compresses frames, fills packs, uploads them.
 pub(super) struct Packing {
@@ -31,7 +29,7 @@ pub(super) struct Packing {
     compressing_max: usize,
     pack: ChunkPackBuilder,
     pack_number: u32,
-    uploads: JoinSet<Result<Uploaded, StoreError>>,
+    uploads: Uploads<Uploaded>,
     pub stored_bytes: u64,
 }
 
@@ -66,15 +64,17 @@ impl Packing {
             // 2 MiB; the bound is for machines with very many cores.
             compressing_max: (2 * cores).clamp(4, 24),
             pack: ChunkPackBuilder::default(),
-            uploads: JoinSet::new(),
+            uploads: Uploads::default(),
             stored_bytes: 0,
         }
     }
 
     /// Takes a frame. Waits while as many as may be are on their way.
     pub(super) async fn push(&mut self, frame: RawFrame) -> Result<(), StoreError> {
-        let is_done = |oldest: &JoinHandle<_>| oldest.is_finished();
-        while self.compressing.front().is_some_and(is_done)
+        while self
+            .compressing
+            .front()
+            .is_some_and(JoinHandle::is_finished)
             || self.compressing.len() >= self.compressing_max
         {
             self.add_oldest().await?;
@@ -116,13 +116,10 @@ impl Packing {
         if self.pack.is_empty() {
             return Ok(());
         }
-        while self.uploads.len() >= UPLOADS {
-            self.end_upload().await?;
-        }
         let pack = std::mem::take(&mut self.pack);
         let pack_number = std::mem::replace(&mut self.pack_number, self.frames.begin_pack());
         let objects = self.objects.clone();
-        self.uploads.spawn(async move {
+        let upload = async move {
             let finished = tokio::task::spawn_blocking(|| pack.finish()).await;
             let (id, pack) = finished.expect("hashing does not panic");
             let bytes = pack.len() as u64;
@@ -132,17 +129,16 @@ impl Packing {
                 id,
                 bytes,
             })
-        });
+        };
+        if let Some(uploaded) = self.uploads.start(upload).await? {
+            self.note(&uploaded);
+        }
         Ok(())
     }
 
-    async fn end_upload(&mut self) -> Result<(), StoreError> {
-        if let Some(upload) = self.uploads.join_next().await {
-            let uploaded = upload.expect("an upload does not panic")?;
-            self.frames.name_pack(uploaded.pack_number, uploaded.id);
-            self.stored_bytes += uploaded.bytes;
-        }
-        Ok(())
+    fn note(&mut self, uploaded: &Uploaded) {
+        self.frames.name_pack(uploaded.pack_number, uploaded.id);
+        self.stored_bytes += uploaded.bytes;
     }
 
     /// Waits until everything is stored.
@@ -151,8 +147,8 @@ impl Packing {
             self.add_oldest().await?;
         }
         self.close_pack().await?;
-        while !self.uploads.is_empty() {
-            self.end_upload().await?;
+        while let Some(uploaded) = self.uploads.next().await? {
+            self.note(&uploaded);
         }
         Ok(())
     }

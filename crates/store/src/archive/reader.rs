@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -16,14 +16,15 @@ use larder_model::address;
 use larder_model::archive::{Archive, Chunk, Part, Place, Weaver};
 use larder_model::digest::ChunkId;
 use larder_model::frame::ChunkFrame;
+use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::packs::Packs;
+use super::recipes;
 use super::scratch::Scratch;
 use crate::codec;
 use crate::error::StoreError;
+use crate::fetch::{Fetcher, Traffic};
 use crate::objects::Objects;
-use crate::source::Traffic;
 
 /// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
 const FRAMES_AHEAD: usize = 8;
@@ -40,7 +41,7 @@ const PIECES_AHEAD: usize = 4;
 /// Gives the blobs of one archive.
 #[derive(Debug, Clone)]
 pub struct ArchiveReader {
-    packs: Packs,
+    fetcher: Fetcher,
     archive: Arc<Archive>,
     scratch: Option<Arc<Scratch>>,
 }
@@ -64,7 +65,7 @@ impl ArchiveReader {
     /// A reader of this archive's blobs. Nothing is read yet.
     pub fn new(objects: Objects, archive: Arc<Archive>) -> Self {
         Self {
-            packs: Packs::new(objects),
+            fetcher: Fetcher::new(objects),
             archive,
             scratch: None,
         }
@@ -74,7 +75,7 @@ impl ArchiveReader {
     /// the file is overwritten.
     #[must_use]
     pub fn with_scratch(self, file: File) -> Self {
-        let scratch = Scratch::new(self.packs.clone(), file);
+        let scratch = Scratch::new(self.fetcher.clone(), file);
         Self {
             scratch: Some(Arc::new(scratch)),
             ..self
@@ -88,7 +89,7 @@ impl ArchiveReader {
 
     /// What was fetched so far, by all streams of this reader and its clones.
     pub fn traffic(&self) -> Traffic {
-        self.packs.traffic()
+        self.fetcher.traffic()
     }
 
     /// The bytes of a blob, or `None` if the archive has no blob of this name. Must be called in a
@@ -97,7 +98,7 @@ impl ArchiveReader {
         let blob = self.archive.blobs.get(name)?;
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
         let source = Arc::new(Frames {
-            packs: self.packs.clone(),
+            fetcher: self.fetcher.clone(),
             scratch: self.scratch.clone(),
             kept: Mutex::default(),
         });
@@ -148,7 +149,7 @@ impl Sending<'_> {
             Place::Recipe(parts) => parts,
         };
         let parts = futures_util::stream::iter(parts)
-            .map(|place| source.packs.part(place))
+            .map(|place| recipes::read(&source.fetcher, place))
             .buffered(PARTS_AHEAD);
         let mut steps = parts
             .map_ok(|part| futures_util::stream::iter(uses(&part).into_iter().map(Ok)))
@@ -209,7 +210,7 @@ type Content = Arc<OnceCell<Bytes>>;
 
 /// Fetches frames; keeps the last ones, unpacked.
 struct Frames {
-    packs: Packs,
+    fetcher: Fetcher,
     scratch: Option<Arc<Scratch>>,
     kept: Mutex<VecDeque<(ChunkFrame, Content)>>,
 }
@@ -230,28 +231,21 @@ impl Frames {
     ) -> Result<Vec<Bytes>, StoreError> {
         let cell = self.cell(frame);
         let content = cell.get_or_try_init(|| self.fetch(frame)).await?.clone();
-        let verify = move || {
+        let verifying = tokio::task::spawn_blocking(move || {
             let verified = chunks.iter().map(|chunk| {
                 let start = chunk.offset as usize;
                 let bytes = content.slice(start..start + chunk.bytes as usize);
                 (ChunkId::of(&bytes) == chunk.id).then_some(bytes)
             });
             verified.collect::<Option<Vec<Bytes>>>()
-        };
-        let verified = tokio::task::spawn_blocking(verify).await;
-        verified.expect("verifying does not panic").ok_or_else(|| {
-            let path = address::pack(frame.pack);
-            let why = format!(
-                "the frame at {}: a chunk does not have the digest in the recipe",
-                frame.offset
-            );
-            StoreError::damaged(&path, why)
-        })
+        });
+        let verified = verifying.await.expect("verifying does not panic");
+        verified.ok_or_else(|| damaged(frame, "a chunk does not have the digest in the recipe"))
     }
 
     /// The frame's place among the kept ones, where all who need it meet.
     fn cell(&self, frame: ChunkFrame) -> Content {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         let at = kept.iter().position(|(other, _)| *other == frame);
         let entry = at
             .and_then(|at| kept.remove(at))
@@ -266,14 +260,18 @@ impl Frames {
 
     async fn fetch(&self, frame: ChunkFrame) -> Result<Bytes, StoreError> {
         let stored = match &self.scratch {
-            None => self.packs.frame(frame).await?,
+            None => self.fetcher.frame(frame).await?,
             Some(scratch) => scratch.get(frame).await?,
         };
-        let unpack = move || codec::decompress_exactly(&stored, frame.content_bytes as usize);
-        let content = tokio::task::spawn_blocking(unpack).await;
-        content.expect("unpacking does not panic").map_err(|why| {
-            let path = address::pack(frame.pack);
-            StoreError::damaged(&path, format!("the frame at {}: {why}", frame.offset))
-        })
+        let unpacking = tokio::task::spawn_blocking(move || {
+            codec::decompress_exactly(&stored, frame.content_bytes as usize)
+        });
+        let content = unpacking.await.expect("unpacking does not panic");
+        content.map_err(|why| damaged(frame, &why))
     }
+}
+
+fn damaged(frame: ChunkFrame, why: &str) -> StoreError {
+    let path = address::pack(frame.pack);
+    StoreError::damaged(&path, format!("the frame at {}: {why}", frame.offset))
 }

@@ -9,6 +9,7 @@ use larder_model::limits::{PART_MAX_BYTES, RECIPES_BYTES};
 
 use crate::codec::{self, Pool};
 use crate::error::StoreError;
+use crate::fetch::Fetcher;
 use crate::objects::Objects;
 
 /// Writes the parts of one save, many to an object.
@@ -83,10 +84,10 @@ impl Recipes {
 }
 
 /// Reads a part and verifies it.
-pub(super) async fn read(store: &Objects, place: PartRef) -> Result<Part, StoreError> {
+pub(super) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, StoreError> {
     let path = address::recipes(place.object);
-    let stored = store.get_range(&path, place.range()).await?;
-    let read = move || {
+    let stored = fetcher.range(&path, place.range()).await?;
+    let reading = tokio::task::spawn_blocking(move || {
         if PartId::of(&stored) != place.id {
             return Err("a part does not have the digest in the archive".to_owned());
         }
@@ -101,8 +102,7 @@ pub(super) async fn read(store: &Objects, place: PartRef) -> Result<Part, StoreE
                 place.bytes
             ))
         }
-    };
-    let part = tokio::task::spawn_blocking(read).await;
-    part.expect("decoding does not panic")
-        .map_err(|why| StoreError::damaged(&path, why))
+    });
+    let part = reading.await.expect("decoding does not panic");
+    part.map_err(|why| StoreError::damaged(&path, why))
 }

@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::frame::ChunkFrame;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::packs::Packs;
 use crate::error::StoreError;
+use crate::fetch::Fetcher;
 
 /// What is kept at most; a restore that fetches more asks the store again.
 const BYTES_MAX: u64 = 4 << 30;
@@ -19,7 +20,7 @@ const BYTES_MAX: u64 = 4 << 30;
 /// A file with frames, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    packs: Packs,
+    fetcher: Fetcher,
     file: File,
     index: Mutex<Index>,
 }
@@ -39,10 +40,10 @@ struct Place {
 }
 
 impl Scratch {
-    /// Keeps frames of these packs in this file, whose content is overwritten.
-    pub(super) fn new(packs: Packs, file: File) -> Self {
+    /// Keeps the frames that are fetched in this file, whose content is overwritten.
+    pub(super) fn new(fetcher: Fetcher, file: File) -> Self {
         Self {
-            packs,
+            fetcher,
             file,
             index: Mutex::default(),
         }
@@ -57,10 +58,10 @@ impl Scratch {
     }
 
     async fn get_once(self: Arc<Self>, frame: ChunkFrame) -> Result<Bytes, StoreError> {
-        let cell = Arc::clone(self.lock().frames.entry(frame).or_default());
+        let cell = Arc::clone(self.index.lock().frames.entry(frame).or_default());
         let mut fetched = None;
         let keep = async {
-            let stored = self.packs.frame(frame).await?;
+            let stored = self.fetcher.frame(frame).await?;
             fetched = Some(stored.clone());
             Ok::<_, StoreError>(self.keep(stored).await)
         };
@@ -71,45 +72,41 @@ impl Scratch {
         };
         match kept {
             Some(stored) => Ok(stored),
-            None => self.packs.frame(frame).await,
+            None => self.fetcher.frame(frame).await,
         }
     }
 
     async fn read(self: &Arc<Self>, frame: ChunkFrame, place: Place) -> Option<Bytes> {
         let own = Arc::clone(self);
-        let read = move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut stored = vec![0; frame.stored_bytes as usize];
             let read = own.file.read_exact_at(&mut stored, place.at);
             (read.is_ok() && blake3::hash(&stored) == place.digest).then_some(stored)
-        };
-        let stored = tokio::task::spawn_blocking(read).await;
-        stored.expect("reading does not panic").map(Bytes::from)
+        });
+        let stored = reading.await.expect("reading does not panic");
+        stored.map(Bytes::from)
     }
 
     /// Where the frame is now, if there was room.
     async fn keep(self: &Arc<Self>, stored: Bytes) -> Option<Place> {
         let at = self.reserve(stored.len() as u64)?;
         let own = Arc::clone(self);
-        let write = move || {
+        let writing = tokio::task::spawn_blocking(move || {
             let digest = blake3::hash(&stored);
             own.file.write_all_at(&stored, at)?;
             Ok::<_, std::io::Error>(Place { at, digest })
-        };
-        let written = tokio::task::spawn_blocking(write).await;
-        written
+        });
+        writing
+            .await
             .expect("writing does not panic")
             .inspect_err(|error| tracing::debug!(%error, "a frame is not kept"))
             .ok()
     }
 
     fn reserve(&self, bytes: u64) -> Option<u64> {
-        let mut index = self.lock();
+        let mut index = self.index.lock();
         let at = index.end;
         index.end = at.checked_add(bytes).filter(|end| *end <= BYTES_MAX)?;
         Some(at)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use larder_model::limits::{
 };
 use larder_model::lineage::Lineage;
 
-use super::work::Work;
+use super::pipeline::Pipeline;
 use crate::catalog::{self, Found};
 use crate::error::StoreError;
 use crate::objects::Objects;
@@ -46,7 +46,7 @@ pub struct ArchiveFacts {
 pub struct ArchiveWriter {
     objects: Objects,
     parent: Option<Found<Archive>>,
-    work: Option<Work>,
+    pipeline: Option<Pipeline>,
     blobs: BTreeMap<String, Entry>,
     inline_bytes: usize,
     statistics: Statistics,
@@ -57,7 +57,7 @@ pub struct ArchiveWriter {
 /// A blob whose recipe's parts may not be stored yet.
 enum Entry {
     Done(Blob),
-    /// The blob of this number in [`Work`].
+    /// The blob of this number in [`Pipeline`].
     Cut {
         bytes: u64,
         number: usize,
@@ -70,7 +70,7 @@ impl ArchiveWriter {
         Self {
             objects,
             parent,
-            work: None,
+            pipeline: None,
             blobs: BTreeMap::new(),
             inline_bytes: 0,
             statistics: Statistics::default(),
@@ -121,23 +121,22 @@ impl ArchiveWriter {
         bytes: u64,
         content: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<(), StoreError> {
-        let refused = |why: String| StoreError::Content {
-            name: name.chars().take(BLOB_NAME_MAX_BYTES).collect(),
-            why,
-        };
         if name.is_empty() || name.len() > BLOB_NAME_MAX_BYTES {
-            return Err(refused(format!("its name has {} bytes", name.len())));
+            return Err(refused(name, format!("its name has {} bytes", name.len())));
         }
         self.usable()?;
         if self.blobs.contains_key(name) {
-            return Err(refused("it was given twice".to_owned()));
+            return Err(refused(name, "it was given twice"));
         }
         if self.blobs.len() == ARCHIVE_BLOBS_MAX {
-            return Err(refused(format!("{ARCHIVE_BLOBS_MAX} blobs are the most")));
+            return Err(refused(
+                name,
+                format!("{ARCHIVE_BLOBS_MAX} blobs are the most"),
+            ));
         }
         self.broken = true;
         let content = content
-            .map(|piece| piece.map_err(|error| refused(error.to_string())))
+            .map(|piece| piece.map_err(|error| refused(name, error.to_string())))
             .fuse();
         let mut batches = Batches {
             name,
@@ -153,14 +152,14 @@ impl ArchiveWriter {
                 place: Place::Inline(text),
             })
         } else {
-            let work = self.work().await?;
-            let number = work.begin_blob();
+            let pipeline = self.pipeline().await?;
+            let number = pipeline.begin_blob();
             while !batch.is_empty() {
-                let (cut, next) = tokio::join!(work.cut(batch), batches.next());
+                let (cut, next) = tokio::join!(pipeline.cut(batch), batches.next());
                 cut?;
                 batch = next?;
             }
-            work.end_blob().await?;
+            pipeline.end_blob().await?;
             Entry::Cut { bytes, number }
         };
         self.blobs.insert(name.to_owned(), entry);
@@ -172,10 +171,10 @@ impl ArchiveWriter {
 
     fn usable(&self) -> Result<(), StoreError> {
         if self.broken {
-            return Err(StoreError::Content {
-                name: "the archive".to_owned(),
-                why: "one of its blobs was given up half-way".to_owned(),
-            });
+            return Err(refused(
+                "the archive",
+                "one of its blobs was given up half-way",
+            ));
         }
         Ok(())
     }
@@ -188,24 +187,25 @@ impl ArchiveWriter {
         }
         let text = String::from_utf8(batch.concat()).ok()?;
         // In JSON a zero byte takes six: a small tar is better off with a recipe.
-        let plain = |byte: u8| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r');
-        text.bytes().all(plain).then_some(text)
+        text.bytes()
+            .all(|byte| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r'))
+            .then_some(text)
     }
 
     /// Reads the parent's recipes when the first blob comes that was not kept.
-    async fn work(&mut self) -> Result<&mut Work, StoreError> {
-        if self.work.is_none() {
+    async fn pipeline(&mut self) -> Result<&mut Pipeline, StoreError> {
+        if self.pipeline.is_none() {
             let parent = self.parent.as_ref().map(|parent| &parent.document);
-            self.work = Some(Work::new(self.objects.clone(), parent).await?);
+            self.pipeline = Some(Pipeline::new(self.objects.clone(), parent).await?);
         }
-        Ok(self.work.as_mut().expect("it was made just now"))
+        Ok(self.pipeline.as_mut().expect("it was made just now"))
     }
 
     /// Waits until all blobs are stored, and publishes the archive that names them.
     pub async fn finish(mut self, facts: ArchiveFacts) -> Result<Found<Archive>, StoreError> {
         self.usable()?;
-        let stored = match self.work.take() {
-            Some(work) => work.finish(&mut self.statistics).await?,
+        let stored = match self.pipeline.take() {
+            Some(pipeline) => pipeline.finish(&mut self.statistics).await?,
             None => Vec::new(),
         };
         let blobs = self.blobs.into_iter().map(|(name, entry)| {
@@ -237,12 +237,18 @@ impl ArchiveWriter {
         };
         // What a reader would refuse is not published.
         let (id, bytes) = document.encode();
-        Archive::decode(id, &bytes).map_err(|error| StoreError::Content {
-            name: "the archive's document".to_owned(),
-            why: error.to_string(),
-        })?;
+        Archive::decode(id, &bytes)
+            .map_err(|error| refused("the archive's document", error.to_string()))?;
         let id = catalog::publish(&self.objects, &document).await?;
         Ok(Found { id, document })
+    }
+}
+
+/// An error that names a blob, or what else is at fault.
+fn refused(name: &str, why: impl Into<String>) -> StoreError {
+    StoreError::Content {
+        name: name.chars().take(BLOB_NAME_MAX_BYTES).collect(),
+        why: why.into(),
     }
 }
 
@@ -260,25 +266,21 @@ impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Batches<'_, S> {
         while bytes < BATCH_BYTES {
             let Some(piece) = self.content.next().await else {
                 if self.left > 0 {
-                    return Err(self.refused(format!("it ended {} bytes early", self.left)));
+                    return Err(refused(
+                        self.name,
+                        format!("it ended {} bytes early", self.left),
+                    ));
                 }
                 break;
             };
             let piece = piece?;
             let Some(left) = self.left.checked_sub(piece.len() as u64) else {
-                return Err(self.refused("it has more bytes than were announced".to_owned()));
+                return Err(refused(self.name, "it has more bytes than were announced"));
             };
             self.left = left;
             bytes += piece.len();
             batch.push(piece);
         }
         Ok(batch)
-    }
-
-    fn refused(&self, why: String) -> StoreError {
-        StoreError::Content {
-            name: self.name.to_owned(),
-            why,
-        }
     }
 }

@@ -6,7 +6,7 @@ use larder_model::document::Document;
 use larder_model::ladder::Rung;
 use larder_model::snapshot::Snapshot;
 
-use super::{Candidate, Found, candidates, is_broken, mark, read};
+use super::documents::{Candidate, Found, candidates, is_broken, mark, read};
 use crate::error::StoreError;
 use crate::objects::Objects;
 

@@ -3,14 +3,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use larder_model::digest::BlockId;
 use larder_model::frame::BlockRef;
 use larder_model::limits::{BLOCK_BYTES, FRAME_FILL_BLOCKS};
 use larder_model::map::leaf_of;
+use parking_lot::Mutex;
 
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
 use crate::codec::Compressor;
@@ -54,15 +55,19 @@ struct Shared {
 type Sender = SyncSender<Result<Outcome, StoreError>>;
 
 impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
-    /// Runs the workers; `take` gets every outcome on this thread, in no particular order.
-    pub fn run(&self, mut take: impl FnMut(Outcome)) -> Result<(), StoreError> {
+    /// Runs the workers; `take` gets every outcome on this thread, in no particular order, until it
+    /// fails.
+    pub(crate) fn run(
+        &self,
+        mut take: impl FnMut(Outcome) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let shared = Shared {
             next: AtomicUsize::new(0),
             claimed: Mutex::default(),
         };
         for block in &self.changed.zeroed {
             if self.before(*block).is_some() {
-                take(Outcome::Zero(*block));
+                take(Outcome::Zero(*block))?;
             }
         }
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -74,9 +79,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
             }
             drop(sender);
             // Leaving early drops the receiver; the workers then fail to send, and stop.
-            outcomes
-                .into_iter()
-                .try_for_each(|outcome| outcome.map(&mut take))
+            outcomes.into_iter().try_for_each(|outcome| take(outcome?))
         })
     }
 
@@ -155,10 +158,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
         if let Some(rests) = self.known.get(&id) {
             return Verdict::Settled(Outcome::Known(block, *rests));
         }
-        let mut claimed = shared
-            .claimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut claimed = shared.claimed.lock();
         if claimed.insert(id) {
             Verdict::New(id)
         } else {

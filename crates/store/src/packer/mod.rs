@@ -21,16 +21,13 @@ use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
 use larder_model::pack::{FrameSlot, PackBuilder};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::source::Source;
+use crate::uploads::Uploads;
 use classify::{Classifier, Outcome};
 
-/// Packs in memory that wait for or are in upload.
-const UPLOADS: usize = 2;
 /// Leaves read at once.
 const LEAF_READS: usize = 16;
 /// Blocks of the parent that a save compares with, at most: 32 GiB of content, about 70 MB of
@@ -132,10 +129,8 @@ fn known_blocks(source: &Source) -> HashMap<BlockId, BlockRef> {
     blocks.take(KNOWN_BLOCKS_MAX).collect()
 }
 
-async fn finish(uploads: &mut JoinSet<Result<(), StoreError>>) -> Result<(), StoreError> {
-    while let Some(upload) = uploads.join_next().await {
-        upload.expect("an upload does not panic")?;
-    }
+async fn finish(uploads: &mut Uploads<()>) -> Result<(), StoreError> {
+    while uploads.next().await?.is_some() {}
     Ok(())
 }
 
@@ -143,7 +138,6 @@ async fn finish(uploads: &mut JoinSet<Result<(), StoreError>>) -> Result<(), Sto
 struct Assembler {
     objects: Objects,
     progress: Arc<PackProgress>,
-    slots: Arc<Semaphore>,
     pack: PackBuilder,
     /// Blocks of the open pack.
     pending: Vec<(u64, BlockId, FrameSlot, u8)>,
@@ -158,7 +152,7 @@ struct Assembled {
     changes: Changes,
     new_blocks: u64,
     used_change: i64,
-    uploads: JoinSet<Result<(), StoreError>>,
+    uploads: Uploads<()>,
 }
 
 impl Assembler {
@@ -166,7 +160,6 @@ impl Assembler {
         Self {
             objects,
             progress,
-            slots: Arc::new(Semaphore::new(UPLOADS)),
             pack: PackBuilder::default(),
             pending: Vec::new(),
             twins: Vec::new(),
@@ -180,7 +173,7 @@ impl Assembler {
         R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync,
     {
         classifier.run(|outcome| self.take(outcome))?;
-        self.close_pack();
+        self.close_pack()?;
         for (block, id) in std::mem::take(&mut self.twins) {
             let rests = *self
                 .placed
@@ -198,16 +191,17 @@ impl Assembler {
         Ok(self.out)
     }
 
-    fn take(&mut self, outcome: Outcome) {
+    fn take(&mut self, outcome: Outcome) -> Result<(), StoreError> {
         match outcome {
             Outcome::Zero(block) => self.change(block, None),
             Outcome::Known(block, rests) => self.change(block, Some(rests)),
             Outcome::Twin(block, id) => self.twins.push((block, id)),
-            Outcome::Frame { blocks, stored } => self.add_frame(&blocks, &stored),
+            Outcome::Frame { blocks, stored } => self.add_frame(&blocks, &stored)?,
         }
+        Ok(())
     }
 
-    fn add_frame(&mut self, blocks: &[(u64, BlockId)], stored: &[u8]) {
+    fn add_frame(&mut self, blocks: &[(u64, BlockId)], stored: &[u8]) -> Result<(), StoreError> {
         let ids: Vec<BlockId> = blocks.iter().map(|(_, id)| *id).collect();
         let slot = self.pack.push(stored, &ids);
         for (place, (block, id)) in blocks.iter().enumerate() {
@@ -215,13 +209,14 @@ impl Assembler {
         }
         self.out.new_blocks += blocks.len() as u64;
         if self.pack.len() >= PACK_BYTES {
-            self.close_pack();
+            self.close_pack()?;
         }
+        Ok(())
     }
 
-    fn close_pack(&mut self) {
+    fn close_pack(&mut self) -> Result<(), StoreError> {
         if self.pack.is_empty() {
-            return;
+            return Ok(());
         }
         let (id, bytes) = std::mem::take(&mut self.pack).finish();
         for (block, block_id, slot, place) in std::mem::take(&mut self.pending) {
@@ -233,22 +228,21 @@ impl Assembler {
             self.placed.insert(block_id, rests);
             self.change(block, Some(rests));
         }
-        self.upload(id, bytes);
+        self.upload(id, bytes)
     }
 
-    /// Waits for a free upload slot, so that at most [`UPLOADS`] packs are held in memory.
-    fn upload(&mut self, id: PackId, bytes: Vec<u8>) {
-        let runtime = Handle::current();
-        let slot = runtime.block_on(Arc::clone(&self.slots).acquire_owned());
+    /// Waits while as many packs as may be are in upload: all of them are held in memory.
+    fn upload(&mut self, id: PackId, bytes: Vec<u8>) -> Result<(), StoreError> {
         let (objects, progress) = (self.objects.clone(), Arc::clone(&self.progress));
         let upload = async move {
-            let _slot = slot.expect("the semaphore is never closed");
             let len = bytes.len() as u64;
             objects.put(&address::pack(id), bytes).await?;
             progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
             Ok(())
         };
-        self.out.uploads.spawn_on(upload, &runtime);
+        // This thread is one for blocking work.
+        Handle::current().block_on(self.out.uploads.start(upload))?;
+        Ok(())
     }
 
     fn change(&mut self, block: u64, rests: Option<BlockRef>) {

@@ -3,5 +3,6 @@
 
 mod archive;
 mod catalogue;
+mod cloud;
 mod format;
 mod packing;

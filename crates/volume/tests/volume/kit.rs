@@ -8,31 +8,31 @@ use larder_store::packer::Packed;
 use larder_store::{Location, Objects, Source};
 use larder_volume::{Room, Volume, VolumeError, VolumeOptions};
 
-pub const VOLUME_BYTES: u64 = 4 << 30;
+pub(crate) const VOLUME_BYTES: u64 = 4 << 30;
 
 /// A store in a temporary folder.
-pub struct Store {
+pub(crate) struct Store {
     folder: tempfile::TempDir,
 }
 
 impl Store {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn objects(&self) -> Objects {
+    pub(crate) fn objects(&self) -> Objects {
         Location::folder(self.path())
             .open(&[])
             .expect("a store in a folder")
     }
 
-    pub async fn source(&self, map: Option<MapId>) -> Result<Arc<Source>, VolumeError> {
+    pub(crate) async fn source(&self, map: Option<MapId>) -> Result<Arc<Source>, VolumeError> {
         let source = match map {
             Some(map) => Source::open(self.objects(), map).await?,
             None => Source::empty(self.objects(), VOLUME_BYTES)?,
@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// Every file of the store below a folder.
-    pub fn files(&self, below: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, below: &str) -> Vec<PathBuf> {
         fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
             let Ok(entries) = std::fs::read_dir(folder) else {
                 return;
@@ -61,7 +61,7 @@ impl Store {
 }
 
 /// One fresh machine with one open volume.
-pub struct Machine {
+pub(crate) struct Machine {
     _state: tempfile::TempDir,
     pub room: Arc<Room>,
     pub volume: Volume,
@@ -69,7 +69,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub async fn open(source: Arc<Source>, hot: Vec<u64>) -> Result<Self, VolumeError> {
+    pub(crate) async fn open(source: Arc<Source>, hot: Vec<u64>) -> Result<Self, VolumeError> {
         let state = tempfile::tempdir().expect("a folder");
         let room = Arc::new(Room::new(false)?);
         let mount = state.path().join("mnt");
@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// Runs a shell script in the mounted volume.
-    pub fn shell(&self, script: &str) -> Result<String, String> {
+    pub(crate) fn shell(&self, script: &str) -> Result<String, String> {
         let (script, mount) = (script.to_owned(), self.mount.clone());
         tokio::task::block_in_place(|| {
             self.room.run(move || {
@@ -108,7 +108,7 @@ impl Machine {
     }
 
     /// Closes the volume and stores what changed.
-    pub async fn save(self) -> Result<(Packed, Vec<u64>), VolumeError> {
+    pub(crate) async fn save(self) -> Result<(Packed, Vec<u64>), VolumeError> {
         let seal = self.volume.close().await?;
         let packed = seal.pack(Arc::default()).await?;
         Ok((packed, seal.hot()))
@@ -117,7 +117,7 @@ impl Machine {
 
 /// A tree as one text: every name, type, mode, owner, link count, device number, size and content
 /// digest, and extended attributes.
-pub const TREE: &str = r"
+pub(crate) const TREE: &str = r"
 find . -path ./lost+found -prune -o -printf '%P|%y|%m|%U|%G|%n|%s|%l\n' | LC_ALL=C sort
 find . -path ./lost+found -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
 find . \( -type b -o -type c \) -exec stat -c '%n %t %T' {} + | LC_ALL=C sort

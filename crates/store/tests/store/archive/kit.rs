@@ -13,17 +13,17 @@ use larder_store::{
 };
 
 /// A store in a folder of its own.
-pub fn store() -> (tempfile::TempDir, Objects) {
+pub(crate) fn store() -> (tempfile::TempDir, Objects) {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = open(folder.path());
     (folder, objects)
 }
 
-pub fn open(folder: &Path) -> Objects {
+pub(crate) fn open(folder: &Path) -> Objects {
     Location::folder(folder).open(&[]).expect("a store")
 }
 
-pub fn lineage() -> Lineage {
+pub(crate) fn lineage() -> Lineage {
     Lineage {
         project: "github.com/shop/web".into(),
         compatibility: "linux-x86_64-overlay2-docker26".into(),
@@ -32,7 +32,7 @@ pub fn lineage() -> Lineage {
     }
 }
 
-pub fn facts(created_ms: u64) -> ArchiveFacts {
+pub(crate) fn facts(created_ms: u64) -> ArchiveFacts {
     ArchiveFacts {
         lineage: lineage(),
         created_ms,
@@ -49,7 +49,7 @@ pub fn facts(created_ms: u64) -> ArchiveFacts {
 }
 
 /// Bytes that look random and are the same everywhere.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut out = vec![0; len];
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
@@ -58,7 +58,10 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// Bytes as a stream of pieces of this size.
-pub fn pieces(bytes: &[u8], piece: usize) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+pub(crate) fn pieces(
+    bytes: &[u8],
+    piece: usize,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     let pieces: Vec<_> = bytes
         .chunks(piece)
         .map(Bytes::copy_from_slice)
@@ -68,7 +71,7 @@ pub fn pieces(bytes: &[u8], piece: usize) -> impl Stream<Item = Result<Bytes, st
 }
 
 /// Saves blobs after `parent`; those that it has under the same name are read all the same.
-pub async fn save(
+pub(crate) async fn save(
     objects: &Objects,
     parent: Option<&Found<Archive>>,
     blobs: &[(&str, &[u8])],
@@ -84,7 +87,7 @@ pub async fn save(
 }
 
 /// Reads a whole blob.
-pub async fn load(
+pub(crate) async fn load(
     objects: &Objects,
     archive: &Found<Archive>,
     name: &str,
@@ -92,12 +95,12 @@ pub async fn load(
     load_by(&reader(objects, archive), name).await
 }
 
-pub fn reader(objects: &Objects, archive: &Found<Archive>) -> ArchiveReader {
+pub(crate) fn reader(objects: &Objects, archive: &Found<Archive>) -> ArchiveReader {
     ArchiveReader::new(objects.clone(), Arc::new(archive.document.clone()))
 }
 
 /// Reads a whole blob with this reader.
-pub async fn load_by(reader: &ArchiveReader, name: &str) -> Result<Vec<u8>, StoreError> {
+pub(crate) async fn load_by(reader: &ArchiveReader, name: &str) -> Result<Vec<u8>, StoreError> {
     let mut stream = reader.blob(name).expect("a blob of this name");
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {

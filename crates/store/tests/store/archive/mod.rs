@@ -3,6 +3,6 @@
 
 mod any_bytes;
 mod faults;
-pub mod kit;
+pub(crate) mod kit;
 mod sharing;
 mod tars;

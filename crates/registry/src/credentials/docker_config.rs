@@ -10,11 +10,14 @@ use std::path::Path;
 use base64::Engine;
 use serde::{Deserialize, Deserializer};
 
-use crate::auth::credential::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
-use crate::auth::helper;
+use super::credential::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
+use super::helper;
+use super::secret::Secret;
 use crate::error::RegistryError;
 use crate::limits::CREDENTIALS_MAX_BYTES;
-use crate::secret::Secret;
+
+/// What it is called in errors.
+const KIND: &str = "docker's configuration";
 
 /// The part of docker's `config.json` that says who we are.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,24 +53,17 @@ struct Auth {
 impl DockerConfig {
     /// Reads the file at `path`; one that does not exist holds nothing.
     pub fn read(path: &Path) -> Result<Self, RegistryError> {
-        let refuse = |reason: String| RegistryError::Setting {
-            kind: "docker's configuration",
-            value: path.display().to_string(),
-            reason,
-        };
         let mut text = Vec::new();
-        match std::fs::File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
-            opened => opened
-                .and_then(|file| {
-                    file.take(CREDENTIALS_MAX_BYTES as u64)
-                        .read_to_end(&mut text)
-                })
-                .map_err(|error| refuse(error.to_string()))?,
-        };
-        Self::parse(&text).map_err(|error| refuse(place(&error)))
+        let read = std::fs::File::open(path).and_then(|file| {
+            file.take(CREDENTIALS_MAX_BYTES as u64)
+                .read_to_end(&mut text)
+        });
+        match read {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(RegistryError::setting(KIND, &path.display(), &error)),
+            Ok(_) => Self::parse(&text)
+                .map_err(|error| RegistryError::setting(KIND, &path.display(), &place(&error))),
+        }
     }
 
     /// Reads the text of a `config.json`. The error never quotes the text, which holds passwords.
@@ -81,11 +77,8 @@ impl DockerConfig {
 
     /// Reads the text of the variable `DOCKER_AUTH_CONFIG`, which has the file's form.
     pub fn from_variable(text: &str) -> Result<Self, RegistryError> {
-        Self::parse(text.as_bytes()).map_err(|error| RegistryError::Setting {
-            kind: "docker's configuration",
-            value: "DOCKER_AUTH_CONFIG".to_owned(),
-            reason: place(&error),
-        })
+        Self::parse(text.as_bytes())
+            .map_err(|error| RegistryError::setting(KIND, "DOCKER_AUTH_CONFIG", &place(&error)))
     }
 
     pub(crate) async fn find(&self, registry: &str) -> Found {
@@ -123,24 +116,23 @@ impl DockerConfig {
             let helper = self.cred_helpers.get(key)?.as_deref()?;
             Some((helper, key))
         });
-        let general = || {
+        let helper = own.or_else(|| {
             let key = keys(registry).next().unwrap_or(registry);
             Some((self.creds_store.as_deref()?, key))
-        };
-        own.or_else(general)
-            .filter(|(helper, _)| !helper.is_empty())
+        });
+        helper.filter(|(helper, _)| !helper.is_empty())
     }
 
     /// The entry for this registry: by its exact key, else by the host in a key that is a URL
     /// (docker `cli/config/credentials/file_store.go`, `ConvertToHostname`).
     fn entry(&self, registry: &str) -> Option<&Auth> {
         let exact = keys(registry).find_map(|key| self.auths.get(key));
-        let by_host = || {
-            let entries = self.auths.iter();
-            let mut matching = entries.filter(|(key, _)| keys(registry).any(|k| k == host_of(key)));
-            matching.next().map(|(_, auth)| auth)
-        };
-        exact.or_else(by_host)?.as_ref()
+        let entry = exact.or_else(|| {
+            let mut entries = self.auths.iter();
+            let by_host = entries.find(|(key, _)| keys(registry).any(|k| k == host_of(key)));
+            by_host.map(|(_, auth)| auth)
+        });
+        entry?.as_ref()
     }
 }
 
@@ -175,17 +167,16 @@ fn host_of(key: &str) -> &str {
 }
 
 fn credential_of(auth: &Auth) -> Result<Option<Credential>, String> {
-    let filled = |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.is_empty());
-    if let Some(token) = filled(&auth.registrytoken) {
+    if let Some(token) = filled(auth.registrytoken.as_ref()) {
         return Ok(Some(Credential::RegistryToken(token)));
     }
-    if let Some(token) = filled(&auth.identitytoken) {
+    if let Some(token) = filled(auth.identitytoken.as_ref()) {
         return Ok(Some(Credential::IdentityToken(token)));
     }
-    if let Some(encoded) = filled(&auth.encoded) {
+    if let Some(encoded) = filled(auth.encoded.as_ref()) {
         return decode(&encoded).map(Some);
     }
-    Ok(match (&auth.username, filled(&auth.password)) {
+    Ok(match (&auth.username, filled(auth.password.as_ref())) {
         (Some(user), Some(password)) if !user.is_empty() => Some(Credential::Password {
             user: user.clone(),
             password,
@@ -194,15 +185,21 @@ fn credential_of(auth: &Auth) -> Result<Option<Credential>, String> {
     })
 }
 
+fn filled(secret: Option<&Secret>) -> Option<Secret> {
+    secret.filter(|secret| !secret.is_empty()).cloned()
+}
+
 fn decode(encoded: &Secret) -> Result<Credential, String> {
-    let refuse =
-        || "an `auth` entry of docker's config.json is not base64 of `user:password`".to_owned();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(encoded.expose().trim())
-        .map_err(|_| refuse())?;
-    let text = String::from_utf8(bytes).map_err(|_| refuse())?;
-    let (user, password) = text.split_once(':').ok_or_else(refuse)?;
-    Ok(Credential::Password {
+    user_and_password(encoded.expose().trim()).ok_or_else(|| {
+        "an `auth` entry of docker's config.json is not base64 of `user:password`".to_owned()
+    })
+}
+
+fn user_and_password(encoded: &str) -> Option<Credential> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded);
+    let text = String::from_utf8(bytes.ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(Credential::Password {
         user: user.to_owned(),
         password: Secret::new(password.trim_matches('\0')),
     })
@@ -252,15 +249,13 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_come_before_passwords() {
-        let auth = |fields: &str| format!(r#"{{"auths":{{"r":{{"auth":"{ANN}",{fields}}}}}}}"#);
-        assert_eq!(
-            find(&auth(r#""identitytoken":"t""#), "r").await.credential,
-            Some(Credential::IdentityToken(Secret::new("t")))
-        );
-        assert_eq!(
-            find(&auth(r#""registrytoken":"t""#), "r").await.credential,
-            Some(Credential::RegistryToken(Secret::new("t")))
-        );
+        for (field, expected) in [
+            ("identitytoken", Credential::IdentityToken(Secret::new("t"))),
+            ("registrytoken", Credential::RegistryToken(Secret::new("t"))),
+        ] {
+            let config = format!(r#"{{"auths":{{"r":{{"auth":"{ANN}","{field}":"t"}}}}}}"#);
+            assert_eq!(find(&config, "r").await.credential, Some(expected));
+        }
         let plain = r#"{"auths":{"r":{"username":"u","password":"p"}}}"#;
         assert_eq!(find(plain, "r").await.credential, Some(password("u", "p")));
         assert_eq!(find(r#"{"auths":{"r":{}}}"#, "r").await.credential, None);

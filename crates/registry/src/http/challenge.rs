@@ -60,26 +60,26 @@ fn parse(header: &str) -> Vec<Challenge> {
 }
 
 fn understand(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge> {
-    let get = |name: &str| {
-        parameters
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
-    };
     match scheme {
         "basic" => Some(Challenge::Basic),
         "bearer" => Some(Challenge::Bearer {
-            realm: get("realm").filter(|realm| !realm.is_empty())?,
-            service: get("service").unwrap_or_default(),
-            scope: get("scope").unwrap_or_default(),
+            realm: value(parameters, "realm").filter(|realm| !realm.is_empty())?,
+            service: value(parameters, "service").unwrap_or_default(),
+            scope: value(parameters, "scope").unwrap_or_default(),
         }),
         _ => None,
     }
 }
 
+fn value(parameters: &[(String, String)], name: &str) -> Option<String> {
+    let mut parameters = parameters.iter();
+    let found = parameters.find(|(key, _)| key == name);
+    found.map(|(_, value)| value.clone())
+}
+
 fn token(text: &str) -> (&str, &str) {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    text.split_at(text.find(|c| !is_token(c)).unwrap_or(text.len()))
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !"!#$%&'*+-.^_`|~".contains(c));
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 fn token_or_quoted(text: &str) -> (String, &str) {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use larder_model::oci::Digest;
 use larder_model::reference::ImageReference;
 
-use crate::digest::Digest;
+/// How much of a name that is none is repeated in an error, in characters.
+const SHOWN_CHARS_MAX: usize = 300;
 
 /// A registry, repository, tag or digest that no registry would accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +15,16 @@ pub struct TargetError {
     kind: &'static str,
     value: String,
     cure: &'static str,
+}
+
+impl TargetError {
+    fn refuse<T>(kind: &'static str, value: &str, cure: &'static str) -> Result<T, Self> {
+        Err(Self {
+            kind,
+            value: value.chars().take(SHOWN_CHARS_MAX).collect(),
+            cure,
+        })
+    }
 }
 
 /// A tag or a digest.
@@ -39,29 +51,22 @@ impl Target {
     ///
     /// The grammar is the distribution project's (`reference/regexp.go`).
     pub fn new(host: &str, repository: &str, selector: Selector) -> Result<Self, TargetError> {
-        let refuse = |kind, value: &str, cure| {
-            Err(TargetError {
-                kind,
-                value: value.chars().take(300).collect(),
-                cure,
-            })
-        };
         if !is_host(host) {
-            return refuse(
+            return TargetError::refuse(
                 "registry",
                 host,
                 "expected a host name or address and at most a port",
             );
         }
         if !is_repository(repository) {
-            return refuse(
+            return TargetError::refuse(
                 "repository",
                 repository,
                 "expected lower-case names, parted by `/`, of letters, digits and single `.`, `_`, `-`",
             );
         }
         match &selector {
-            Selector::Tag(tag) if !is_tag(tag) => refuse(
+            Selector::Tag(tag) if !is_tag(tag) => TargetError::refuse(
                 "tag",
                 tag,
                 "expected at most 128 letters, digits, `_`, `.` and `-`, not led by `.` or `-`",
@@ -81,26 +86,27 @@ impl Target {
         tag: Option<&str>,
         digest: Option<&str>,
     ) -> Result<Self, TargetError> {
-        let selector = match digest {
-            Some(digest) => Selector::Digest(digest.parse().map_err(|_| TargetError {
-                kind: "digest",
-                value: digest.chars().take(300).collect(),
-                cure: "expected sha256 or sha512 and as many lower-case hexadecimal digits",
-            })?),
-            None => Selector::Tag(tag.unwrap_or("latest").to_owned()),
+        let Some(digest) = digest else {
+            let tag = tag.unwrap_or("latest").to_owned();
+            return Self::new(host, repository, Selector::Tag(tag));
         };
-        Self::new(host, repository, selector)
+        match digest.parse() {
+            Ok(digest) => Self::new(host, repository, Selector::Digest(digest)),
+            Err(_) => TargetError::refuse(
+                "digest",
+                digest,
+                "expected sha256, sha384 or sha512 and as many lower-case hexadecimal digits",
+            ),
+        }
     }
 
     /// The image that a reference names, as [`Target::from_parts`] has it.
     pub fn of(reference: &ImageReference) -> Result<Self, TargetError> {
-        let digest = reference.digest().map(|digest| digest.to_string());
-        Self::from_parts(
-            reference.domain(),
-            reference.path(),
-            reference.tag(),
-            digest.as_deref(),
-        )
+        let (host, repository) = (reference.domain(), reference.path());
+        match reference.digest() {
+            Some(digest) => Self::new(host, repository, Selector::Digest(digest)),
+            None => Self::from_parts(host, repository, reference.tag(), None),
+        }
     }
 
     /// The registry as in the image's full name: `docker.io`, `registry.example:5000`.
@@ -143,13 +149,14 @@ fn is_host(host: &str) -> bool {
             None => (host, None),
         },
     };
-    let is_part = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    name.split('.').all(is_part) && port.is_none_or(is_port)
+    name.split('.').all(is_label) && port.is_none_or(is_port)
+}
+
+fn is_label(part: &str) -> bool {
+    !part.is_empty()
+        && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+        && !part.starts_with('-')
+        && !part.ends_with('-')
 }
 
 fn is_port(port: &str) -> bool {
@@ -162,18 +169,24 @@ fn is_repository(repository: &str) -> bool {
 
 /// `alphanumeric (separator alphanumeric)*`, a separator being `.`, `_`, `__` or any run of `-`.
 fn is_path_component(part: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let separators = part.split(word).filter(|run| !run.is_empty());
-    part.starts_with(word)
-        && part.ends_with(word)
+    let separators = part.split(is_word).filter(|run| !run.is_empty());
+    part.starts_with(is_word)
+        && part.ends_with(is_word)
         && separators
             .into_iter()
             .all(|run| matches!(run, "." | "_" | "__") || run.bytes().all(|c| c == b'-'))
 }
 
+fn is_word(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
 fn is_tag(tag: &str) -> bool {
-    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
-    (1..=128).contains(&tag.len()) && tag.bytes().all(allowed) && !tag.starts_with(['.', '-'])
+    (1..=128).contains(&tag.len())
+        && tag
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
+        && !tag.starts_with(['.', '-'])
 }
 
 #[cfg(test)]
@@ -202,13 +215,18 @@ mod tests {
     #[test]
     fn a_digest_counts_before_a_tag_and_latest_is_the_last_resort() {
         let digest = format!("sha256:{}", "a".repeat(64));
-        let of = |tag, digest| Target::from_parts("docker.io", "library/ruby", tag, digest);
-        let name = |target: Result<Target, TargetError>| target.expect("good").to_string();
-        assert_eq!(name(of(None, None)), "docker.io/library/ruby:latest");
-        assert_eq!(name(of(Some("3.3"), None)), "docker.io/library/ruby:3.3");
-        let pinned = format!("docker.io/library/ruby@{digest}");
-        assert_eq!(name(of(Some("3.3"), Some(&digest))), pinned);
-        assert!(of(None, Some("sha256:x")).is_err());
+        let pinned = format!("@{digest}");
+        for (tag, digest, expected) in [
+            (None, None, ":latest"),
+            (Some("3.3"), None, ":3.3"),
+            (Some("3.3"), Some(&*digest), &*pinned),
+        ] {
+            let target = Target::from_parts("docker.io", "library/ruby", tag, digest);
+            let name = target.expect("good").to_string();
+            assert_eq!(name, format!("docker.io/library/ruby{expected}"));
+        }
+        let short = Target::from_parts("docker.io", "library/ruby", None, Some("sha256:x"));
+        assert!(short.is_err());
     }
 
     #[test]

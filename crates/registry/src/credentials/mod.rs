@@ -1,10 +1,17 @@
 //! Who we are, for each registry: what the caller gave, then what the environment says, then docker's
 //! configuration, then nobody.
 
+mod credential;
+mod docker_config;
+mod helper;
+mod secret;
+
 use std::collections::BTreeMap;
 
-use crate::auth::credential::{Credential, Found};
-use crate::auth::docker_config::DockerConfig;
+pub use credential::Credential;
+pub(crate) use credential::{DOCKER_HUB_HOST, Found};
+pub use docker_config::DockerConfig;
+pub use secret::Secret;
 
 /// Where credentials come from, in the order they are asked.
 #[derive(Debug, Clone, Default)]
@@ -37,14 +44,15 @@ impl Credentials {
 mod tests {
     use super::*;
 
+    fn entry(registry: &str, password: &str) -> DockerConfig {
+        let text = format!(
+            r#"{{"auths":{{"{registry}":{{"username":"u","password":"{password}"}}}},"credsStore":"absent"}}"#
+        );
+        DockerConfig::from_variable(&text).expect("valid")
+    }
+
     #[tokio::test]
     async fn the_environment_comes_before_the_file() {
-        let entry = |registry: &str, password: &str| {
-            let text = format!(
-                r#"{{"auths":{{"{registry}":{{"username":"u","password":"{password}"}}}},"credsStore":"absent"}}"#
-            );
-            DockerConfig::from_variable(&text).expect("valid")
-        };
         let credentials = Credentials {
             environment: entry("r", "variable"),
             docker: entry("s", "file"),
@@ -54,7 +62,7 @@ mod tests {
             let found = credentials.find(registry).await.credential;
             let expected = expected.map(|password| Credential::Password {
                 user: "u".to_owned(),
-                password: crate::secret::Secret::new(password),
+                password: Secret::new(password),
             });
             assert_eq!(found, expected, "{registry}");
         }

@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::objects::Objects;
 
 /// Cuts blobs and stores what is new of them.
-pub(super) struct Work {
+pub(super) struct Pipeline {
     /// Absent while it works.
     cutter: Option<Box<Cutter>>,
     packing: Packing,
@@ -29,7 +29,7 @@ pub(super) struct Work {
     blobs: Vec<Vec<Placed>>,
 }
 
-impl Work {
+impl Pipeline {
     /// Reads the recipes of `parent`, whose chunks need not be stored again.
     pub(super) async fn new(
         objects: Objects,
@@ -94,16 +94,12 @@ impl Work {
     /// Stores the parts whose frames are stored.
     async fn settle(&mut self) -> Result<(), StoreError> {
         let frames = &self.packing.frames;
-        let is_settled = |draft: &Draft| {
-            let mut chunks = draft.chunks.iter().flatten();
-            chunks.all(|chunk| frames.get(chunk.frame).is_some())
-        };
-        while self
-            .drafts
-            .front()
-            .is_some_and(|(_, draft)| is_settled(draft))
-            && let Some((number, draft)) = self.drafts.pop_front()
-        {
+        while let Some((_, oldest)) = self.drafts.front() {
+            let mut chunks = oldest.chunks.iter().flatten();
+            if chunks.any(|chunk| frames.get(chunk.frame).is_none()) {
+                break;
+            }
+            let (number, draft) = self.drafts.pop_front().expect("it was looked at");
             let part = draft.place(|frame| frames.get(frame).expect("it was looked at before"));
             let placed = self.recipes.push(part).await?;
             self.blobs[number].push(placed);

@@ -1,8 +1,9 @@
 //! Writing to the memory while the next request is on its way.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 type Write = Box<dyn FnOnce() + Send>;
@@ -22,12 +23,10 @@ struct Queue {
     is_worked_on: bool,
 }
 
-const POISONED: &str = "no code that holds this lock panics";
-
 impl Writer {
     /// Adds a write. It is done sooner or later, at the latest by [`Writer::settle`].
     pub(crate) fn add(&self, write: Write) {
-        let mut queue = self.queue.lock().expect(POISONED);
+        let mut queue = self.queue.lock();
         queue.writes.push_back(write);
         if !queue.is_worked_on {
             queue.is_worked_on = true;
@@ -38,7 +37,7 @@ impl Writer {
 
     /// Waits until all writes are done.
     pub(crate) async fn settle(&self) {
-        let worker = self.queue.lock().expect(POISONED).worker.take();
+        let worker = self.queue.lock().worker.take();
         if let Some(worker) = worker {
             worker.await.expect("writing to the memory does not panic");
         }
@@ -48,7 +47,7 @@ impl Writer {
 fn work(queue: &Mutex<Queue>) {
     loop {
         let write = {
-            let mut queue = queue.lock().expect(POISONED);
+            let mut queue = queue.lock();
             let write = queue.writes.pop_front();
             queue.is_worked_on = write.is_some();
             write

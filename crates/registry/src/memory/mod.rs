@@ -3,19 +3,23 @@
 //!
 //! A fault of the memory is a miss: it costs requests and never fails a resolution.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+mod writer;
+
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use larder_local::files;
 use larder_model::identity::InheritedConfig;
+use larder_model::oci::Digest;
 
-use crate::auth::Challenge;
-use crate::digest::Digest;
-use crate::document;
+use crate::http::Challenge;
+use crate::image::digest::{names, sha256};
+use crate::image::{Target, document};
 use crate::limits::{CONFIG_MAX_BYTES, MEMORY_MAX_BYTES, MEMORY_MAX_FILES};
-use crate::target::Target;
+
+pub(crate) use writer::Writer;
 
 /// A folder of remembered answers. Any number of processes may share one.
 ///
@@ -42,10 +46,7 @@ impl Memory {
     pub fn open(folder: &Path) -> io::Result<Self> {
         let memory = Self::at(folder);
         for folder in [&memory.contents, &memory.tags, &memory.challenges] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
+            files::make_private_folder(folder)?;
             bound(folder, MEMORY_MAX_BYTES, MEMORY_MAX_FILES)?;
         }
         Ok(memory)
@@ -69,7 +70,7 @@ impl Memory {
     /// What an image's children inherit, if its configuration is remembered.
     pub fn inherited(&self, config: &Digest) -> Option<InheritedConfig> {
         let content = self.get(config)?;
-        document::inherited_from(&content, config.as_str()).ok()
+        document::inherited_from(&content, &config.to_string()).ok()
     }
 
     /// The content that `digest` names, if it is remembered.
@@ -80,7 +81,7 @@ impl Memory {
             return None;
         }
         let content = fs::read(&path).ok()?;
-        if digest.names(&content) {
+        if names(digest, &content) {
             // What is used stays: the oldest go first when the memory is full.
             told(file.set_modified(SystemTime::now()), &path);
             return Some(content);
@@ -91,7 +92,7 @@ impl Memory {
 
     /// Remembers a content under the digest that it has.
     pub fn learn(&self, content: &[u8]) {
-        let path = self.contents.join(file_name(&Digest::sha256(content)));
+        let path = self.contents.join(file_name(&sha256(content)));
         if content.len() <= CONFIG_MAX_BYTES && !path.exists() {
             write(&path, content);
         }
@@ -133,18 +134,12 @@ fn file_name(digest: &Digest) -> String {
 }
 
 fn key(text: &str) -> String {
-    Digest::sha256(text.as_bytes()).hex().to_owned()
+    sha256(text.as_bytes()).hex()
 }
 
-/// Writes beside and renames. Not synced: a file torn by a crash fails its check and is a miss.
+/// A file torn by a crash fails its check and is a miss.
 fn write(path: &Path, content: &[u8]) {
-    let folder = path.parent().expect("every path here is inside a folder");
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(content)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    });
-    told(written, path);
+    told(files::write_private(path, content), path);
 }
 
 fn told(result: io::Result<()>, path: &Path) {
@@ -191,7 +186,7 @@ mod tests {
     fn a_content_is_verified_each_time_it_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let memory = Memory::open(folder.path()).expect("opens");
-        let digest = Digest::sha256(b"content");
+        let digest = sha256(b"content");
         assert_eq!(memory.get(&digest), None);
         memory.put(&digest, b"content");
         assert_eq!(memory.get(&digest).as_deref(), Some(&b"content"[..]));
@@ -209,8 +204,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let memory = Memory::open(folder.path()).expect("opens");
         fs::remove_dir_all(folder.path()).expect("removed");
-        memory.put(&Digest::sha256(b"x"), b"x");
-        assert_eq!(memory.get(&Digest::sha256(b"x")), None);
+        memory.put(&sha256(b"x"), b"x");
+        assert_eq!(memory.get(&sha256(b"x")), None);
     }
 
     #[test]

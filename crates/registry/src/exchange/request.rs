@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use larder_model::oci::Digest;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::Instant;
 
-use crate::auth::{Authorizer, Party, choose};
-use crate::digest::Digest;
-use crate::endpoint::{Endpoint, Role};
+use super::authorizer::{Authorizer, Party};
 use crate::error::RegistryError;
-use crate::http;
+use crate::http::{self, Endpoint, Role, choose};
+use crate::image::digest::{names, of_same_kind};
 use crate::limits::{CHALLENGES_MAX, MIRROR_LIMIT, PAUSE_MAX, PAUSE_MIN, REDIRECTS_MAX, TRIES_MAX};
 
 /// When a call must be over, and how long one try may take.
@@ -240,11 +240,11 @@ async fn finish(
     let body = http::read(response, ask.limit, &ask.what).await?;
     // What was asked for counts; where that was a tag, what the registry says it sends.
     match ask.expected.as_ref().or(announced.as_ref()) {
-        Some(expected) if !expected.names(&body) => Err(RegistryError::WrongDigest {
+        Some(expected) if !names(expected, &body) => Err(RegistryError::WrongDigest {
             host,
             what: ask.what.clone(),
-            actual: expected.of_same_kind(&body),
-            expected: expected.clone(),
+            actual: of_same_kind(expected, &body).into(),
+            expected: Box::new(*expected),
         }),
         _ => Ok(Answer {
             headers,

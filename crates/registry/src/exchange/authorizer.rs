@@ -5,21 +5,19 @@
 //! is never taken along to another.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use crate::auth::Challenge;
-use crate::auth::credential::{Credential, DOCKER_HUB_HOST, Found};
-use crate::auth::credentials::Credentials;
+use crate::credentials::{Credential, Credentials, DOCKER_HUB_HOST, Found, Secret};
 use crate::error::RegistryError;
-use crate::http;
+use crate::http::{self, Challenge};
 use crate::limits::{REDIRECTS_MAX, TOKEN_ANSWER_MAX_BYTES, TOKEN_LIFE, TOKEN_MARGIN};
 use crate::memory::Memory;
-use crate::secret::Secret;
 
 /// Who asks whom for what.
 pub(crate) struct Party<'a> {
@@ -66,8 +64,6 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
-const POISONED: &str = "no code that holds this lock panics";
-
 impl Authorizer {
     pub(crate) fn new(credentials: Credentials, memory: Option<Memory>) -> Self {
         Self {
@@ -97,12 +93,7 @@ impl Authorizer {
     }
 
     fn expected(&self, party: &Party<'_>) -> Option<Challenge> {
-        let known = self
-            .challenges
-            .lock()
-            .expect(POISONED)
-            .get(party.origin)
-            .cloned();
+        let known = self.challenges.lock().get(party.origin).cloned();
         known.or_else(|| {
             party.registry?;
             let noted = self
@@ -160,7 +151,7 @@ impl Authorizer {
     }
 
     fn remember(&self, party: &Party<'_>, challenge: &Challenge) {
-        let mut known = self.challenges.lock().expect(POISONED);
+        let mut known = self.challenges.lock();
         let before = known.insert(party.origin.to_owned(), challenge.clone());
         if let (Some(memory), Some(_), None) = (&self.memory, party.registry, before) {
             memory.note_challenge(party.origin, challenge);
@@ -172,7 +163,7 @@ impl Authorizer {
             return Found::default();
         };
         let cell = {
-            let mut found = self.found.lock().expect(POISONED);
+            let mut found = self.found.lock();
             found.entry(registry.to_owned()).or_default().clone()
         };
         cell.get_or_init(|| self.credentials.find(registry))
@@ -189,7 +180,7 @@ impl Authorizer {
         refused: Option<&Secret>,
     ) -> Result<Secret, RegistryError> {
         let slot = {
-            let mut tokens = self.tokens.lock().expect(POISONED);
+            let mut tokens = self.tokens.lock();
             tokens.entry(key.clone()).or_default().clone()
         };
         let mut slot = slot.lock().await;
@@ -252,12 +243,8 @@ async fn fetch(
     key: &TokenKey,
     credential: Option<&Credential>,
 ) -> Result<Token, RegistryError> {
-    let fail = |reason: String| RegistryError::Authentication {
-        host: host_of(party.origin),
-        reason,
-    };
     let what = format!("a token for {}", party.repository);
-    let mut url = realm(party, key).map_err(fail)?;
+    let mut url = realm(party, key).map_err(|reason| refused(party, reason))?;
     let first = http::origin(&url);
     for _ in 0..=REDIRECTS_MAX {
         let known = credential.filter(|_| http::origin(&url) == first);
@@ -272,15 +259,19 @@ async fn fetch(
         }
         let body = http::read(response, TOKEN_ANSWER_MAX_BYTES, &what).await?;
         return token_in(&body).ok_or_else(|| {
-            fail(format!(
-                "its token server {} sent no token",
-                http::host_of(&url)
-            ))
+            let server = http::host_of(&url);
+            refused(party, format!("its token server {server} sent no token"))
         });
     }
-    Err(fail(format!(
-        "its token server redirects more than {REDIRECTS_MAX} times"
-    )))
+    let reason = format!("its token server redirects more than {REDIRECTS_MAX} times");
+    Err(refused(party, reason))
+}
+
+fn refused(party: &Party<'_>, reason: String) -> RegistryError {
+    RegistryError::Authentication {
+        host: host_of(party.origin),
+        reason,
+    }
 }
 
 /// The token server's URL: over https, unless the registry itself is reached over plain http.
@@ -327,8 +318,11 @@ fn ask(
 
 fn token_in(body: &[u8]) -> Option<Token> {
     let answer: TokenAnswer = serde_json::from_slice(body).ok()?;
-    let filled = |secret: Option<Secret>| secret.filter(|secret| !secret.is_empty());
-    let token = filled(answer.token).or(filled(answer.access_token))?;
+    let tokens = [answer.token, answer.access_token];
+    let token = tokens
+        .into_iter()
+        .flatten()
+        .find(|token| !token.is_empty())?;
     let life = answer
         .expires_in
         .map_or(TOKEN_LIFE, |s| Duration::from_secs(s.min(86_400)));

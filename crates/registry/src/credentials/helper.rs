@@ -8,9 +8,9 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::auth::credential::Credential;
+use super::credential::Credential;
+use super::secret::Secret;
 use crate::limits::{CREDENTIALS_MAX_BYTES, HELPER_LIMIT};
-use crate::secret::Secret;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,8 +22,10 @@ struct Answer {
 /// Asks the helper `name` for the credential filed under `key`; `Ok(None)` when it has none.
 pub(crate) async fn get(name: &str, key: &str) -> Result<Option<Credential>, String> {
     let program = format!("docker-credential-{name}");
-    let in_name = |c: u8| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
-    let answer = if name.bytes().all(in_name) {
+    let answer = if name
+        .bytes()
+        .all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
+    {
         ask(&program, key, HELPER_LIMIT).await
     } else {
         Err("its name may hold letters, digits, `.`, `_` and `-` only".to_owned())

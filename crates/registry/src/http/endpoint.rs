@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{Client, Url};
 
-use crate::auth::DOCKER_HUB_HOST;
+use super::client::{Trust, authorities_of, client};
+use super::range;
+use crate::credentials::DOCKER_HUB_HOST;
 use crate::error::RegistryError;
-use crate::http::{self, Trust};
 use crate::settings::Settings;
+
+/// What a wrong address was meant to be.
+const ADDRESS: &str = "a registry's address";
 
 /// What a failure at this host means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +60,39 @@ impl Endpoint {
     }
 }
 
-/// The hosts for `registry`: its mirrors, then itself.
-pub(crate) fn endpoints(
+/// The hosts for `registry`: its mirrors, then itself. Those whose addresses are in a range that is
+/// listed as insecure count as listed themselves.
+pub(crate) async fn endpoints(
     settings: &Settings,
     registry: &str,
 ) -> Result<Vec<Endpoint>, RegistryError> {
+    let within = insecure_by_range(settings, registry).await;
+    if within.is_empty() {
+        return listed(settings, registry);
+    }
+    let mut settings = settings.clone();
+    settings.insecure.extend(within);
+    listed(&settings, registry)
+}
+
+/// The registry and those of its mirrors whose addresses are in such a range.
+async fn insecure_by_range(settings: &Settings, registry: &str) -> Vec<String> {
+    let ranges = range::ranges(&settings.insecure);
+    let mut within = Vec::new();
+    if ranges.is_empty() {
+        return within;
+    }
+    let mirrors = settings.mirrors.get(registry).into_iter().flatten();
+    let hosts = mirrors.map(String::as_str).chain([own_host(registry)]);
+    for host in hosts.map(host_of) {
+        if range::any_holds(&ranges, name_of(host)).await {
+            within.push(host.to_owned());
+        }
+    }
+    within
+}
+
+fn listed(settings: &Settings, registry: &str) -> Result<Vec<Endpoint>, RegistryError> {
     let mut all = Vec::new();
     for mirror in settings.mirrors.get(registry).into_iter().flatten() {
         for mut endpoint in at(settings, mirror)? {
@@ -77,7 +109,7 @@ pub(crate) fn endpoints(
 }
 
 /// Where a registry itself is.
-pub(crate) fn own_host(registry: &str) -> &str {
+fn own_host(registry: &str) -> &str {
     if registry == "docker.io" {
         DOCKER_HUB_HOST
     } else {
@@ -86,40 +118,37 @@ pub(crate) fn own_host(registry: &str) -> &str {
 }
 
 /// The host in an address that may have a scheme.
-pub(crate) fn host_of(address: &str) -> &str {
+fn host_of(address: &str) -> &str {
     let host = address.split_once("://").map_or(address, |(_, host)| host);
     host.trim_end_matches('/')
 }
 
 /// `host`, `host:port` or a URL without a path; more than one only for a host listed as insecure.
 fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError> {
-    let refuse = |reason: &str| RegistryError::Setting {
-        kind: "a registry's address",
-        value: address.to_owned(),
-        reason: reason.to_owned(),
-    };
     let host = host_of(address);
     if host.contains(['@', '/', '?', '#']) {
-        return Err(refuse(
-            "expected `host`, `host:port` or `https://host:port`, nothing after it",
-        ));
+        let reason = "expected `host`, `host:port` or `https://host:port`, nothing after it";
+        return Err(RegistryError::setting(ADDRESS, address, reason));
     }
     let private = match &settings.certificates_folder {
-        Some(folder) => http::authorities_of(folder, host)?,
+        Some(folder) => authorities_of(folder, host)?,
         None => Vec::new(),
     };
     let insecure = settings.insecure.contains(host);
     let schemes: &[&str] = match address.split_once("://") {
         Some(("https", _)) => &["https"],
         Some(("http", _)) => &["http"],
-        Some(_) => return Err(refuse("its scheme is neither https nor http")),
+        Some(_) => {
+            let reason = "its scheme is neither https nor http";
+            return Err(RegistryError::setting(ADDRESS, address, reason));
+        }
         None if is_loopback(host) && private.is_empty() => &["http"],
         None if insecure => &["https", "http"],
         None => &["https"],
     };
-    let elsewhere = http::client(settings, &Trust::Authorities(private))?;
-    let client = if insecure {
-        http::client(settings, &Trust::Anybody)?
+    let elsewhere = client(settings, &Trust::Authorities(private))?;
+    let at_home = if insecure {
+        client(settings, &Trust::Anybody)?
     } else {
         elsewhere.clone()
     };
@@ -127,13 +156,13 @@ fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError
     for (index, scheme) in schemes.iter().enumerate() {
         let base = Url::parse(&format!("{scheme}://{host}/"));
         all.push(Endpoint {
-            base: base.map_err(|error| refuse(&error.to_string()))?,
+            base: base.map_err(|error| RegistryError::setting(ADDRESS, address, &error))?,
             role: if index + 1 == schemes.len() {
                 Role::Last
             } else {
                 Role::Guess
             },
-            client: client.clone(),
+            client: at_home.clone(),
             elsewhere: elsewhere.clone(),
             registry: host.to_owned(),
             namespace: None,
@@ -146,14 +175,19 @@ fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError
 /// Hosts that are this machine: plain http, as in containerd's `MatchLocalhost`, by which
 /// buildkitd goes too.
 fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or(host),
-    };
+    let name = name_of(host);
     name == "localhost"
         || name
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// A host without its port and brackets.
+fn name_of(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +195,7 @@ mod tests {
     use super::*;
 
     fn urls(settings: &Settings, registry: &str) -> Vec<String> {
-        let all = endpoints(settings, registry).expect("good settings");
+        let all = listed(settings, registry).expect("good settings");
         all.iter()
             .map(|e| format!("{} {:?} {}", e.url("/v2/"), e.role, e.registry))
             .collect()
@@ -221,7 +255,7 @@ mod tests {
                 mirrors,
                 ..Settings::default()
             };
-            assert!(endpoints(&settings, "docker.io").is_err(), "{mirror}");
+            assert!(listed(&settings, "docker.io").is_err(), "{mirror}");
         }
     }
 }

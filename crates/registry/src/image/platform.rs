@@ -24,40 +24,32 @@ pub(crate) fn rank(wanted: &Platform, offered: &Platform) -> Option<usize> {
 
 /// The platforms that serve a request for this one, best first.
 fn acceptable(wanted: &Platform) -> Vec<Platform> {
-    let first = platform(&wanted.os, &wanted.architecture, &wanted.variant);
-    let mut list = vec![first];
-    let mut add = |architecture: &str, variant: String| {
-        list.push(platform(&wanted.os, architecture, &variant));
-    };
+    let mut list = vec![(wanted.architecture.as_str(), wanted.variant.clone())];
     match wanted.architecture.as_str() {
         "amd64" => {
-            for level in (1..version(&wanted.variant)).rev() {
-                add("amd64", format!("v{level}"));
-            }
-            add("386", String::new());
+            let levels = (1..version(&wanted.variant)).rev();
+            list.extend(levels.map(|level| ("amd64", format!("v{level}"))));
+            list.push(("386", String::new()));
         }
         "arm" => {
-            for variant in arm_below(version(&wanted.variant)) {
-                add("arm", variant);
-            }
+            list.extend(arm_below(version(&wanted.variant)).map(|variant| ("arm", variant)));
         }
         "arm64" => {
-            for variant in arm64_below(&wanted.variant) {
-                add("arm64", variant);
-            }
+            let lower = arm64_below(&wanted.variant).into_iter();
+            list.extend(lower.map(|variant| ("arm64", variant)));
             let thirty_two_bit = match wanted.variant.as_str() {
                 "" => "v8",
                 v if v.starts_with("v8.") || v.starts_with("v9.") => "v8",
                 other => other,
             };
-            add("arm", thirty_two_bit.to_owned());
-            for variant in arm_below(version(thirty_two_bit)) {
-                add("arm", variant);
-            }
+            list.push(("arm", thirty_two_bit.to_owned()));
+            list.extend(arm_below(version(thirty_two_bit)).map(|variant| ("arm", variant)));
         }
         _ => {}
     }
-    list
+    list.iter()
+        .map(|(architecture, variant)| platform(&wanted.os, architecture, variant))
+        .collect()
 }
 
 /// The number of `v7`; 0 where there is none, which no rule below asks for.
@@ -84,17 +76,20 @@ fn arm64_below(variant: &str) -> Vec<String> {
     } else {
         0
     };
-    let down = |major: u32, below: u32| {
-        (0..below).rev().map(move |minor| match minor {
-            0 => format!("v{major}"),
-            minor => format!("v{major}.{minor}"),
-        })
-    };
     match version(major) {
-        9 => down(9, minor).chain(down(8, minor + 6)).collect(),
-        major @ 8.. => down(major, minor).collect(),
+        9 => minors_below(9, minor)
+            .chain(minors_below(8, minor + 6))
+            .collect(),
+        major @ 8.. => minors_below(major, minor).collect(),
         _ => Vec::new(),
     }
+}
+
+fn minors_below(major: u32, below: u32) -> impl Iterator<Item = String> {
+    (0..below).rev().map(move |minor| match minor {
+        0 => format!("v{major}"),
+        minor => format!("v{major}.{minor}"),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A credential, and the names that Docker Hub has where credentials are looked up.
 
-use crate::secret::Secret;
+use super::secret::Secret;
 
 /// The host that serves the registry named `docker.io` (containerd `DefaultHost`, docker
 /// `registry/config.go`).

@@ -5,28 +5,25 @@
 //! probably remembered. A tag never seen is asked for by GET at once: HEAD and then GET would cost
 //! the same pull and one round trip more.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use larder_model::oci::Digest;
+use parking_lot::Mutex;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Serialize;
+use tokio::sync::OnceCell;
 
-use crate::auth::Authorizer;
-use crate::digest::Digest;
-use crate::document::{ACCEPT, Kind};
-use crate::endpoint::{self, Endpoint, Role};
+use super::authorizer::Authorizer;
+use super::request::{self, Answer, Ask, Clock};
 use crate::error::RegistryError;
-use crate::exchange::{self, Answer, Ask, Clock};
+use crate::http::{self, Endpoint, Role};
+use crate::image::document::{ACCEPT, Kind};
+use crate::image::{Selector, Target, sha256};
 use crate::limits::{CONFIG_MAX_BYTES, MANIFEST_MAX_BYTES};
-use crate::memory::Memory;
-use crate::range::{self, Range};
+use crate::memory::{Memory, Writer};
 use crate::settings::Settings;
-use crate::target::{Selector, Target};
-use crate::writer::Writer;
-
-const POISONED: &str = "no code that holds this lock panics";
 
 /// What a registry says about its pull limit (Docker Hub, "Pull usage and limits").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,7 +43,7 @@ pub(crate) struct Client {
     settings: Settings,
     authorizer: Authorizer,
     memory: Option<Memory>,
-    endpoints: Mutex<HashMap<String, Arc<[Endpoint]>>>,
+    endpoints: Mutex<HashMap<String, Arc<OnceCell<Vec<Endpoint>>>>>,
     writer: Writer,
 }
 
@@ -111,7 +108,7 @@ impl Client {
     }
 
     fn remember_content(&self, digest: &Digest, content: &[u8]) {
-        let (digest, content) = (digest.clone(), content.to_vec());
+        let (digest, content) = (*digest, content.to_vec());
         self.remember(move |memory| memory.put(&digest, &content));
     }
 
@@ -128,7 +125,7 @@ impl Client {
     pub(crate) async fn top(&self, target: &Target, clock: &Clock) -> Result<Top, RegistryError> {
         let tag = match target.selector() {
             Selector::Digest(digest) => {
-                return self.known(target, digest.clone(), None, clock).await;
+                return self.known(target, *digest, None, clock).await;
             }
             Selector::Tag(tag) => tag,
         };
@@ -157,7 +154,7 @@ impl Client {
         clock: &Clock,
     ) -> Result<Digest, RegistryError> {
         let tag = match target.selector() {
-            Selector::Digest(digest) => return Ok(digest.clone()),
+            Selector::Digest(digest) => return Ok(*digest),
             Selector::Tag(tag) => tag,
         };
         match self.head(target, tag, clock).await? {
@@ -207,7 +204,7 @@ impl Client {
                     object: format!("{}/{}", content.shelf, content.digest),
                     accept: (content.shelf == "manifests").then_some(ACCEPT),
                     limit: content.limit,
-                    expected: Some(content.digest.clone()),
+                    expected: Some(*content.digest),
                     what: format!("{} of {}", content.digest, content.target),
                 },
                 clock,
@@ -261,15 +258,11 @@ impl Client {
     async fn get(&self, target: &Target, tag: &str, clock: &Clock) -> Result<Top, RegistryError> {
         let ask = by_tag(target, tag, Method::GET);
         let answer = self.ask(target, ask, clock).await?;
-        let digest = answer
-            .announced
-            .unwrap_or_else(|| Digest::sha256(&answer.body));
+        let digest = answer.announced.unwrap_or_else(|| sha256(&answer.body));
         self.remember_content(&digest, &answer.body);
-        let media_type = answer.headers.get(CONTENT_TYPE);
-        let media_type = media_type.and_then(|value| value.to_str().ok());
         Ok(Top {
             digest,
-            announced: media_type.and_then(Kind::of),
+            announced: text(&answer.headers, CONTENT_TYPE.as_str()).and_then(Kind::of),
             rate_limit: rate_limit(&answer.headers),
             body: answer.body,
         })
@@ -282,13 +275,19 @@ impl Client {
         ask: Ask<'_>,
         clock: &Clock,
     ) -> Result<Answer, RegistryError> {
-        let endpoints = self.endpoints(target.host()).await?;
+        let cell = {
+            let mut endpoints = self.endpoints.lock();
+            Arc::clone(endpoints.entry(target.host().to_owned()).or_default())
+        };
+        let endpoints = cell
+            .get_or_try_init(|| http::endpoints(&self.settings, target.host()))
+            .await?;
         let mut last = None;
-        for endpoint in endpoints.iter() {
+        for endpoint in endpoints {
             if endpoint.role != Role::Last && endpoint.is_down() {
                 continue;
             }
-            let error = match exchange::ask(&self.authorizer, endpoint, &ask, clock).await {
+            let error = match request::ask(&self.authorizer, endpoint, &ask, clock).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -307,50 +306,6 @@ impl Client {
         }
         Err(last.expect("the last host of a list is the registry itself, which is always asked"))
     }
-
-    async fn endpoints(&self, registry: &str) -> Result<Arc<[Endpoint]>, RegistryError> {
-        let known = self
-            .endpoints
-            .lock()
-            .expect(POISONED)
-            .get(registry)
-            .cloned();
-        if let Some(endpoints) = known {
-            return Ok(endpoints);
-        }
-        let within = self.insecure_by_range(registry).await;
-        let mut known = self.endpoints.lock().expect(POISONED);
-        if let Some(endpoints) = known.get(registry) {
-            return Ok(endpoints.clone());
-        }
-        let mut settings = Cow::Borrowed(&self.settings);
-        if !within.is_empty() {
-            settings.to_mut().insecure.extend(within);
-        }
-        let endpoints: Arc<[Endpoint]> = endpoint::endpoints(&settings, registry)?.into();
-        known.insert(registry.to_owned(), endpoints.clone());
-        Ok(endpoints)
-    }
-
-    /// The registry and those of its mirrors whose addresses are listed as insecure.
-    async fn insecure_by_range(&self, registry: &str) -> Vec<String> {
-        let listed = self.settings.insecure.iter();
-        let ranges: Vec<Range> = listed.filter_map(|text| Range::parse(text)).collect();
-        let mut within = Vec::new();
-        if ranges.is_empty() {
-            return within;
-        }
-        let mirrors = self.settings.mirrors.get(registry).into_iter().flatten();
-        let hosts = mirrors
-            .map(String::as_str)
-            .chain([endpoint::own_host(registry)]);
-        for host in hosts.map(endpoint::host_of) {
-            if range::any_holds(&ranges, host).await {
-                within.push(host.to_owned());
-            }
-        }
-        within
-    }
 }
 
 fn by_tag<'a>(target: &'a Target, tag: &str, method: Method) -> Ask<'a> {
@@ -367,25 +322,29 @@ fn by_tag<'a>(target: &'a Target, tag: &str, method: Method) -> Ask<'a> {
 
 /// `ratelimit-limit: 100;w=21600`, `ratelimit-remaining: 99;w=21600`.
 fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
-    let split = |text: &str| -> Option<(u64, Option<u64>)> {
-        let (count, rest) = text.split_once(';').unwrap_or((text, ""));
-        let window = rest
-            .split(';')
-            .find_map(|part| part.trim().strip_prefix("w="));
-        Some((
-            count.trim().parse().ok()?,
-            window.and_then(|seconds| seconds.parse().ok()),
-        ))
-    };
-    let (limit, window_seconds) = split(&text("ratelimit-limit")?)?;
-    let (remaining, _) = split(&text("ratelimit-remaining")?)?;
+    let (limit, window_seconds) = count(text(headers, "ratelimit-limit")?)?;
+    let (remaining, _) = count(text(headers, "ratelimit-remaining")?)?;
     Some(RateLimit {
         limit,
         remaining,
         window_seconds,
-        source: text("docker-ratelimit-source"),
+        source: text(headers, "docker-ratelimit-source").map(str::to_owned),
     })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// A count and the seconds that it is for.
+fn count(text: &str) -> Option<(u64, Option<u64>)> {
+    let (count, rest) = text.split_once(';').unwrap_or((text, ""));
+    let mut parts = rest.split(';');
+    let seconds = parts.find_map(|part| part.trim().strip_prefix("w="));
+    Some((
+        count.trim().parse().ok()?,
+        seconds.and_then(|seconds| seconds.parse().ok()),
+    ))
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! The documents of an image: index, manifest, configuration (OCI image specification; docker's
 //! "Image Manifest Version 2, Schema 2" has the same form).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larder_model::dockerfile::Platform;
 use larder_model::identity::{BaseIdentity, Healthcheck, InheritedConfig, environment};
+use larder_model::oci::{Descriptor, Digest, RootFs, chain_id};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::digest::Digest;
+use super::digest::hash_sha256;
+use super::platform::platform;
 use crate::error::RegistryError;
-use crate::platform::platform;
 
 /// The types asked for; the order shows no preference, as in containerd's resolver.
 pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v2+json, \
@@ -52,8 +53,7 @@ pub(crate) enum Document {
 /// One image of an index.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) digest: String,
-    pub(crate) size: u64,
+    pub(crate) manifest: Descriptor,
     pub(crate) kind: Option<Kind>,
     pub(crate) platform: Option<Platform>,
     /// An entry that needs features of the system (`os.features`) serves no plain request
@@ -84,20 +84,17 @@ pub(crate) struct Config {
 struct RawDocument {
     schema_version: Option<u64>,
     media_type: Option<String>,
-    config: Option<RawDescriptor>,
-    layers: Option<Vec<RawDescriptor>>,
-    manifests: Option<Vec<RawDescriptor>>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<RawEntry>>,
     #[serde(rename = "fsLayers")]
     schema_one_layers: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawDescriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-    size: u64,
+struct RawEntry {
+    #[serde(flatten)]
+    manifest: Descriptor,
     platform: Option<RawPlatform>,
 }
 
@@ -120,12 +117,7 @@ struct RawConfig {
     variant: Option<String>,
     created: Option<String>,
     config: Option<RawInherited>,
-    rootfs: Option<RawRootfs>,
-}
-
-#[derive(Deserialize)]
-struct RawRootfs {
-    diff_ids: Option<Vec<Digest>>,
+    rootfs: Option<RootFs>,
 }
 
 /// The names are Go's (docker `api/types/container`, `Config`); any field may be null.
@@ -196,48 +188,43 @@ impl Document {
             return Err(malformed(what, "its media type is not that of its content"));
         }
         match kind {
-            Kind::Index => Ok(Self::Index(entries(raw.manifests.unwrap_or_default()))),
+            Kind::Index => {
+                let entries = raw.manifests.unwrap_or_default().into_iter();
+                Ok(Self::Index(entries.map(Entry::of).collect()))
+            }
             _ => manifest(raw, what).map(Self::Manifest),
         }
     }
 }
 
-fn entries(raw: Vec<RawDescriptor>) -> Vec<Entry> {
-    let entry = |raw: RawDescriptor| {
-        let features = raw
-            .platform
-            .as_ref()
-            .and_then(|platform| platform.features.as_ref());
-        let has_features = features.is_some_and(|features| !features.is_empty());
-        let platform = raw.platform.as_ref().map(|raw| {
-            platform(
-                &raw.os,
-                &raw.architecture,
-                raw.variant.as_deref().unwrap_or_default(),
-            )
-        });
-        let windows = platform
-            .as_ref()
-            .is_some_and(|platform| platform.os == "windows");
-        Entry {
-            digest: raw.digest,
-            size: raw.size,
-            kind: Kind::of(&raw.media_type),
-            platform,
-            needs_features: has_features && !windows,
+impl Entry {
+    fn of(raw: RawEntry) -> Self {
+        let kind = Kind::of(&raw.manifest.media_type);
+        let Some(stated) = raw.platform else {
+            return Self {
+                manifest: raw.manifest,
+                kind,
+                platform: None,
+                needs_features: false,
+            };
+        };
+        let variant = stated.variant.unwrap_or_default();
+        let platform = platform(&stated.os, &stated.architecture, &variant);
+        let has_features = stated.features.is_some_and(|features| !features.is_empty());
+        Self {
+            manifest: raw.manifest,
+            kind,
+            needs_features: has_features && platform.os != "windows",
+            platform: Some(platform),
         }
-    };
-    raw.into_iter().map(entry).collect()
+    }
 }
 
 fn manifest(raw: RawDocument, what: &str) -> Result<Manifest, RegistryError> {
     let config = raw
         .config
         .ok_or_else(|| malformed(what, "it names no configuration"))?;
-    let digest = config
-        .digest
-        .parse()
-        .map_err(|error| malformed(what, &error))?;
+    let digest = config.digest().map_err(|error| malformed(what, &error))?;
     let layers = raw.layers.unwrap_or_default();
     let total = layers
         .iter()
@@ -261,6 +248,12 @@ impl Config {
         Ok(config)
     }
 
+    /// What the image is to a build.
+    pub(crate) fn identity(&self) -> BaseIdentity {
+        let chain = self.chain.map(|chain| chain.to_string());
+        BaseIdentity::of(&chain.unwrap_or_default(), &self.inherited)
+    }
+
     /// Reads a configuration, and how many layers it lists.
     fn read(bytes: &[u8], what: &str) -> Result<(Self, usize), RegistryError> {
         let raw: RawConfig = json(bytes, what)?;
@@ -270,7 +263,6 @@ impl Config {
                 "its configuration lists no layers (`rootfs`): not a container image",
             )
         })?;
-        let diff_ids = rootfs.diff_ids.unwrap_or_default();
         let config = Self {
             platform: platform(
                 raw.os.as_deref().unwrap_or_default(),
@@ -278,10 +270,10 @@ impl Config {
                 raw.variant.as_deref().unwrap_or_default(),
             ),
             created: raw.created,
-            chain: chain_id(&diff_ids),
+            chain: chain_id(&rootfs.diff_ids, hash_sha256),
             inherited: inherited(raw.config.unwrap_or_default()),
         };
-        Ok((config, diff_ids.len()))
+        Ok((config, rootfs.diff_ids.len()))
     }
 }
 
@@ -289,8 +281,7 @@ impl Config {
 /// already, such as one that an engine holds; `what` names it in errors.
 pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity, RegistryError> {
     let (config, _) = Config::read(config, what)?;
-    let chain = config.chain.as_ref().map_or("", Digest::as_str);
-    Ok(BaseIdentity::of(chain, &config.inherited))
+    Ok(config.identity())
 }
 
 /// What the children of an image with this configuration inherit.
@@ -298,17 +289,7 @@ pub(crate) fn inherited_from(config: &[u8], what: &str) -> Result<InheritedConfi
     Config::read(config, what).map(|(config, _)| config.inherited)
 }
 
-/// OCI image specification, `config.md`, "Layer `ChainID`".
-fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
-    let (first, rest) = diff_ids.split_first()?;
-    Some(rest.iter().fold(first.clone(), |chain, diff| {
-        Digest::sha256(format!("{chain} {diff}").as_bytes())
-    }))
-}
-
 fn inherited(raw: RawInherited) -> InheritedConfig {
-    let names =
-        |map: Option<BTreeMap<String, Value>>| map.unwrap_or_default().into_keys().collect();
     let healthcheck = raw.healthcheck.map(|raw| Healthcheck {
         interval: raw.interval.unwrap_or_default(),
         retries: raw.retries.unwrap_or_default(),
@@ -333,6 +314,11 @@ fn inherited(raw: RawInherited) -> InheritedConfig {
     }
 }
 
+/// Ports and volumes are maps to nothing.
+fn names(map: Option<BTreeMap<String, Value>>) -> BTreeSet<String> {
+    map.unwrap_or_default().into_keys().collect()
+}
+
 fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, RegistryError> {
     serde_json::from_slice(bytes).map_err(|error| malformed(what, &error))
 }
@@ -349,27 +335,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_id_is_that_of_the_specification() {
-        let [a, b, c] = ["a", "b", "c"].map(|text| Digest::sha256(text.as_bytes()));
-        assert_eq!(chain_id(&[]), None);
-        assert_eq!(chain_id(std::slice::from_ref(&a)), Some(a.clone()));
-        let ab = Digest::sha256(format!("{a} {b}").as_bytes());
-        let abc = Digest::sha256(format!("{ab} {c}").as_bytes());
-        assert_eq!(chain_id(&[a, b, c]), Some(abc));
-    }
-
-    #[test]
     fn null_absent_and_empty_are_the_same_to_a_child() {
-        let read = |config: &str| {
-            let text = format!(r#"{{"rootfs":{{"diff_ids":null}},"config":{config}}}"#);
-            Config::parse(text.as_bytes(), 0, "x")
-                .expect("valid")
-                .inherited
-        };
         let empty = r#"{"Env":[],"Cmd":null,"Labels":{},"Volumes":null,"User":"","OnBuild":null,
             "Healthcheck":{},"ExposedPorts":{},"StopSignal":null,"Hostname":"x","Memory":7}"#;
         for config in ["null", "{}", empty] {
-            assert_eq!(read(config), InheritedConfig::default(), "{config}");
+            let text = format!(r#"{{"rootfs":{{"diff_ids":null}},"config":{config}}}"#);
+            let read = Config::parse(text.as_bytes(), 0, "x").expect("valid");
+            assert_eq!(read.inherited, InheritedConfig::default(), "{config}");
         }
     }
 

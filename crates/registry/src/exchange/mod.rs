@@ -1,0 +1,9 @@
+//! The protocol: challenges met, requests tried again, and on top of them tags and contents by digest.
+
+mod authorizer;
+mod client;
+mod request;
+
+pub use client::RateLimit;
+pub(crate) use client::{Client, Content, Top};
+pub(crate) use request::Clock;

@@ -1,0 +1,340 @@
+//! Why a request failed, as people should read it: the cloud's own code and message, with the cure
+//! where one is known, bounded, without control characters and without secrets.
+//!
+//! An answer may repeat what was sent: that of `SignatureDoesNotMatch` has the key id, the signature
+//! and the text that was signed. So of an answer only the two fields that are made for people are
+//! shown, and never the rest of it.
+
+use serde_json::Value;
+
+/// Most characters of a message that are shown.
+const MESSAGE_MAX_CHARS: usize = 300;
+/// Most characters of an error code that are shown; the longest that S3 has is 46.
+const CODE_MAX_CHARS: usize = 64;
+
+/// What a cloud said about a request that it refused.
+struct Answer {
+    code: String,
+    message: String,
+}
+
+/// Codes of S3, Google's XML interface, Azure and OAuth token servers, and what helps. Sources: "Error
+/// responses" in the Amazon S3 API reference; "Status and error codes" of Azure Blob Storage; RFC 6749,
+/// section 5.2.
+const CURES: [(&[&str], &str); 8] = [
+    (
+        &["NoSuchBucket", "ContainerNotFound"],
+        "create it, or correct its name in the store's URL",
+    ),
+    (
+        &["InvalidBucketName", "InvalidResourceName"],
+        "a name has 3 to 63 lower-case letters, digits and hyphens",
+    ),
+    (
+        &["InvalidAccessKeyId"],
+        "check AWS_ACCESS_KEY_ID, and AWS_ENDPOINT_URL if the store is not Amazon's",
+    ),
+    (
+        &[
+            "SignatureDoesNotMatch",
+            "AuthenticationFailed",
+            "invalid_client",
+        ],
+        "check the secret: AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY or the service account's file",
+    ),
+    (
+        &[
+            "ExpiredToken",
+            "InvalidToken",
+            "TokenRefreshRequired",
+            "invalid_grant",
+        ],
+        "the job needs new credentials",
+    ),
+    (&["RequestTimeTooSkewed"], "set the clock of this machine"),
+    (
+        &[
+            "AuthorizationHeaderMalformed",
+            "PermanentRedirect",
+            "IllegalLocationConstraintException",
+        ],
+        "set AWS_REGION to the region of the bucket",
+    ),
+    (
+        &[
+            "AccessDenied",
+            "AllAccessDisabled",
+            "AuthorizationFailure",
+            "AuthorizationPermissionMismatch",
+            "InsufficientAccountPermissions",
+        ],
+        MAY_NOT,
+    ),
+];
+
+const MAY_NOT: &str = "allow these credentials to list the bucket and to get and put its objects";
+
+/// Whether it is the bucket that is missing, and not an object in it. Both come as 404.
+pub(crate) fn is_missing_bucket(error: &object_store::Error) -> bool {
+    let answer = Answer::read(&error.to_string());
+    answer.is_some_and(|answer| matches!(&*answer.code, "NoSuchBucket" | "ContainerNotFound"))
+}
+
+/// Why a request failed.
+pub(crate) fn reason(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    let (why, cure) = match Answer::read(&text) {
+        Some(answer) => (answer.to_string(), answer.cure()),
+        // Answers to HEAD have no body.
+        None if matches!(error, object_store::Error::PermissionDenied { .. }) => {
+            (without_body(&text), Some(MAY_NOT))
+        }
+        None => (without_body(&text), cure_of_client(&text)),
+    };
+    match cure {
+        Some(cure) => format!("{why}; {cure}"),
+        None => why,
+    }
+}
+
+impl Answer {
+    /// Finds an answer in what the client says, which ends in the body that it got.
+    fn read(text: &str) -> Option<Self> {
+        Self::xml(text).or_else(|| Self::json(text))
+    }
+
+    /// `<Error><Code>…</Code><Message>…</Message>…`: S3, Google's XML interface, Azure.
+    fn xml(text: &str) -> Option<Self> {
+        let message = element(text, "Message").unwrap_or_default();
+        Some(Self::new(&element(text, "Code")?, &message))
+    }
+
+    /// `{"error": "invalid_grant", "error_description": …}` of a token server (RFC 6749, section 5.2), or
+    /// `{"error": {"status": …, "message": …}}` of Google's other interfaces.
+    fn json(text: &str) -> Option<Self> {
+        let body = &text[text.find('{')?..];
+        let mut values = serde_json::Deserializer::from_str(body).into_iter::<Value>();
+        let body = values.next()?.ok()?;
+        let error = &body["error"];
+        match error {
+            Value::String(code) => Some(Self::new(code, plain(&body["error_description"]))),
+            Value::Object(_) => Some(Self::new(plain(&error["status"]), plain(&error["message"]))),
+            _ => None,
+        }
+    }
+
+    fn new(code: &str, message: &str) -> Self {
+        Self {
+            code: shown(code, CODE_MAX_CHARS),
+            message: shown(message, MESSAGE_MAX_CHARS),
+        }
+    }
+
+    fn cure(&self) -> Option<&'static str> {
+        let known = CURES.iter().find(|(codes, _)| codes.contains(&&*self.code));
+        known.map(|(_, cure)| *cure)
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Messages end in a full stop, and a cure may follow.
+        let message = self.message.trim_end_matches('.');
+        match (&*self.code, message) {
+            (code, "") => f.write_str(code),
+            ("", message) => f.write_str(message),
+            (code, message) => write!(f, "{code}: {message}"),
+        }
+    }
+}
+
+/// A text in JSON, or nothing where there is none.
+fn plain(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The text of the first element of this name.
+fn element(text: &str, name: &str) -> Option<String> {
+    let (_, after) = text.split_once(&format!("<{name}>"))?;
+    let (inside, _) = after.split_once(&format!("</{name}>"))?;
+    let mut plain = inside.to_owned();
+    // The ampersand last: what it begins is plain text by then.
+    for (entity, character) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ] {
+        plain = plain.replace(entity, character);
+    }
+    Some(plain)
+}
+
+/// What the client says, without a body that is made for no one: a proxy's page, an unknown form.
+fn without_body(text: &str) -> String {
+    let end = text.find(['<', '{']).unwrap_or(text.len());
+    let text = text[..end].trim_end_matches([' ', ':']);
+    shown(text, MESSAGE_MAX_CHARS)
+}
+
+/// One line, bounded, without control characters and without secrets.
+fn shown(text: &str, max_chars: usize) -> String {
+    let text = without_secrets(text);
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace());
+    let line = words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    match line.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// The clients ask the cloud's own machines for a role when the environment has no credentials.
+fn cure_of_client(text: &str) -> Option<&'static str> {
+    let hosts = ["169.254.169.254", "metadata.google.internal"];
+    hosts.iter().any(|host| text.contains(host)).then_some(
+        "the store's credentials are missing: set its variables (AWS_…, GOOGLE_…, AZURE_…)",
+    )
+}
+
+/// Cuts out of every URL in a message what may be a secret: the query, where signed URLs have
+/// credentials, and what stands before the host.
+pub(crate) fn without_secrets(message: &str) -> String {
+    let message = without_queries(message);
+    let mut parts = message.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['/', ' ', ')', '"', '\'', '\n']);
+        let host = &part[..end.unwrap_or(part.len())];
+        let user = host.rfind('@').map_or(0, |at| at + 1);
+        out.push_str("://");
+        out.push_str(&part[user..]);
+    }
+    out
+}
+
+fn without_queries(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut in_query = false;
+    for c in message.chars() {
+        match c {
+            '?' => in_query = true,
+            ' ' | ')' | '"' | '\'' | '\n' => in_query = false,
+            _ => {}
+        }
+        if !in_query {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `object_store`'s `RetryError` says it: the body comes last.
+    fn answered(body: &str) -> object_store::Error {
+        let text = format!(
+            "Error performing PUT https://s3.eu-west-1.amazonaws.com/shop/v1/x?sig=HIDDEN in 3ms - \
+             Server returned non-2xx status code: 403 Forbidden: {body}"
+        );
+        object_store::Error::Generic {
+            store: "S3",
+            source: text.into(),
+        }
+    }
+
+    #[test]
+    fn of_an_answer_code_and_message_are_shown_and_nothing_that_was_sent() {
+        let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SignatureDoesNotMatch</Code>\
+            <Message>The request signature we calculated does not match the signature you provided. Check \
+            your key and signing method.</Message><AWSAccessKeyId>AKIAHIDDEN</AWSAccessKeyId><StringToSign>\
+            AWS4-HMAC-SHA256 HIDDEN</StringToSign><SignatureProvided>HIDDEN</SignatureProvided></Error>";
+        let said = reason(&answered(body));
+        let expected = "SignatureDoesNotMatch: The request signature we calculated does not match the \
+            signature you provided. Check your key and signing method; check the secret: ";
+        assert!(said.starts_with(expected), "{said}");
+        assert!(!said.contains("HIDDEN"), "{said}");
+    }
+
+    #[test]
+    fn every_form_of_answer_is_read() {
+        for (body, expected) in [
+            (
+                "\u{feff}<?xml version=\"1.0\"?><Error><Code>AuthorizationFailure</Code><Message>This request \
+                 is not authorized.\nRequestId:1\nTime:2026-01-01</Message></Error>",
+                "AuthorizationFailure: This request is not authorized. RequestId:1 Time:2026-01-01; allow",
+            ),
+            (
+                r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#,
+                "invalid_grant: Invalid JWT Signature; the job needs new credentials",
+            ),
+            (
+                r#"{"error": {"code": 403, "message": "no &amp; <b>", "status": "PERMISSION_DENIED"}}"#,
+                "PERMISSION_DENIED: no &amp; <b>",
+            ),
+            (
+                "<Error><Code>SlowDown</Code><Message>a &lt;b&gt; \u{1b}[31m&amp;lt;</Message></Error>",
+                "SlowDown: a <b> [31m&lt;",
+            ),
+            ("<Error><Code>Odd</Code></Error>", "Odd"),
+            (
+                "<html><body>502 HIDDEN</body></html>",
+                "Generic S3 error: Error performing PUT https://s3.eu-west-1.amazonaws.com/shop/v1/x in 3ms \
+                 - Server returned non-2xx status code: 403 Forbidden",
+            ),
+        ] {
+            let said = reason(&answered(body));
+            assert!(said.starts_with(expected), "{said}");
+            assert!(
+                !said.contains("HIDDEN") && !said.contains(char::is_control),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_cut() {
+        let body = format!(
+            "<Code>{}</Code><Message>{}</Message>",
+            "ä".repeat(5_000),
+            "ö".repeat(90_000)
+        );
+        let said = reason(&answered(&body));
+        assert_eq!(
+            said.chars().count(),
+            CODE_MAX_CHARS + MESSAGE_MAX_CHARS + 4,
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_signed_url_loses_its_signature() {
+        let message = r#"error for url (https://x.blob.core/y?sig=SECRET&se=1): denied "a?b""#;
+        let expected = r#"error for url (https://x.blob.core/y): denied "a""#;
+        assert_eq!(without_secrets(message), expected);
+    }
+
+    #[test]
+    fn an_endpoint_loses_its_password() {
+        let message = "performing GET http://u:SECRET@127.0.0.1:1/b in 1 s, then http://x/y@z";
+        let expected = "performing GET http://127.0.0.1:1/b in 1 s, then http://x/y@z";
+        assert_eq!(without_secrets(message), expected);
+    }
+
+    #[test]
+    fn missing_credentials_are_told_from_a_store_that_fails() {
+        let asked = "performing PUT http://169.254.169.254/latest/api/token: 403";
+        let cure = cure_of_client(asked).expect("a cure");
+        assert!(cure.contains("credentials are missing"));
+        assert_eq!(
+            cure_of_client("performing GET http://127.0.0.1:1/b: refused"),
+            None
+        );
+    }
+}
