@@ -92,7 +92,7 @@ impl Volume {
                     "no file as large as the volume fits {}",
                     options.folder.display()
                 ),
-                cure: "choose a smaller --size, or a --state folder on another file system",
+                cure: "choose a smaller --size, or a --state directory on another file system",
             },
             _ => VolumeError::io("size", &options.folder)(error),
         })?;
@@ -237,7 +237,7 @@ fn create_local_file(folder: &Path) -> Result<File, VolumeError> {
         .recursive(true)
         .mode(0o700)
         .create(folder);
-    made.map_err(VolumeError::io("make the folder", folder))?;
+    made.map_err(VolumeError::io("make the directory", folder))?;
     let path = local_file(folder);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -273,7 +273,7 @@ fn mount_all(
     runtime: &Handle,
 ) -> Result<(Disk, LoopDevice), VolumeError> {
     for folder in [&options.fuse, &options.mount] {
-        std::fs::create_dir_all(folder).map_err(VolumeError::io("make the folder", folder))?;
+        std::fs::create_dir_all(folder).map_err(VolumeError::io("make the directory", folder))?;
     }
     let disk = Disk::mount(blocks, &options.fuse, runtime)?;
     let mounted = LoopDevice::attach(&options.fuse.join(FILE_NAME)).and_then(|device| {

@@ -61,7 +61,7 @@ fn a_pipeline_of_its_own_steps() {
         second.run(restore).done()
     };
     let restored = restore("0");
-    restored.says("restored ").says("2 layers were there");
+    restored.says("restored ").says("2 layers already there");
     assert_eq!(
         restored.out.matches("--cache-from=").count(),
         3,
