@@ -55,7 +55,7 @@ pub enum DocumentError {
     #[error("it names {0} images as sources")]
     Sources(usize),
     /// A blob of the build cache has no name.
-    #[error("{0:?} is no digest")]
+    #[error("{0:?} is not a digest")]
     Digest(String),
     /// Its images make no sense.
     #[error(transparent)]

@@ -33,7 +33,7 @@ pub enum ArchiveError {
     #[error("the store cannot be read: {0}")]
     Find(StoreError),
     /// A part of the archive that is continued cannot be read.
-    #[error("the parent archive: {0}")]
+    #[error("cannot read the parent archive: {0}")]
     Parent(StoreError),
     /// Something cannot be read from the store or written to it.
     #[error(transparent)]
@@ -82,7 +82,7 @@ pub enum ArchiveError {
     #[error("there is no docker command here; install docker-cli")]
     NoDocker,
     /// The docker command does not work.
-    #[error("{} does not say its version", .0.display())]
+    #[error("`{} --version` does not print a version", .0.display())]
     SilentDocker(PathBuf),
     /// The docker command cannot be run.
     #[error("docker cannot be run: {0}")]

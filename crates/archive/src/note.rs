@@ -90,7 +90,7 @@ impl Note {
 pub fn leave(job: &Job, note: &JobNote, voice: &dyn Voice) {
     if let Err(error) = job.note.write(note) {
         voice.warning(&format!(
-            "a later `larder save` will measure nothing and must name its images: {error}"
+            "cannot leave a note for a later `larder save`, so name the images there: {error}"
         ));
     }
 }

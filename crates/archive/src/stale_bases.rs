@@ -40,7 +40,7 @@ pub(crate) async fn today(
         Ok(resolved) => {
             for unknown in &resolved.answers.unknown {
                 voice.warning(&format!(
-                    "{} is not compared with its registry: {}",
+                    "cannot compare {} with its registry: {}",
                     unknown.reference.familiar(),
                     unknown.why
                 ));
@@ -85,5 +85,5 @@ pub(crate) fn unwanted(image: &SavedImage, moved: &[MovedBase]) -> Option<String
     }
     let chains = image.chain_ids();
     let base = moved.iter().find(|base| chains.contains(&base.chain))?;
-    Some(format!("its base image {} moved", base.name))
+    Some(format!("its base image {} has moved", base.name))
 }

@@ -45,7 +45,7 @@ pub struct Known {
 
 /// A record that no snapshot keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the plan is not kept: it has {bytes} bytes, more than {RECORD_MAX_BYTES}")]
+#[error("the plan is not saved: it has {bytes} bytes, more than {RECORD_MAX_BYTES}")]
 pub struct TooLong {
     bytes: usize,
 }

@@ -78,7 +78,7 @@ impl Registries {
     fn credentials(&self, warnings: &mut Vec<String>) -> Credentials {
         let mut readable = |read: Result<DockerConfig, RegistryError>| {
             read.unwrap_or_else(|error| {
-                warnings.push(format!("{error}; its credentials are left out"));
+                warnings.push(format!("{error}; its credentials are not used"));
                 DockerConfig::default()
             })
         };
@@ -105,7 +105,7 @@ impl Registries {
             Ok(pem) => vec![pem],
             Err(error) => {
                 warnings.push(format!(
-                    "the certificate authorities of {} are left out: {error}",
+                    "cannot read the certificate authorities in {}: {error}",
                     path.display()
                 ));
                 Vec::new()

@@ -131,7 +131,9 @@ impl Report {
             self.note(&moved_text(moved));
         }
         if !job.volume.direct_io {
-            self.warning("the loop device does no direct I/O here; reads are cached twice");
+            self.warning(
+                "the loop device cannot do direct I/O on this machine, so reads are cached twice",
+            );
         }
     }
 
@@ -175,8 +177,8 @@ impl Report {
         }
         let asked = project.descent.lineage(&job.lineage.compatibility);
         self.warning(&format!(
-            "the session that runs is for {} in {}, not for {asked} in {}; with another --state folder \
-             both can run",
+            "the running session is for {} in {}, not for {asked} in {}; use another --state directory to run \
+             both",
             job.lineage, job.store, project.store
         ));
     }

@@ -64,7 +64,7 @@ pub(crate) fn text(survey: &Survey, key: &str) -> String {
             age(last.age_ms),
             last.snapshot.short()
         ),
-        None => "restores nothing: there is no snapshot on the ladder".to_owned(),
+        None => "restores nothing: there is no snapshot for this job".to_owned(),
     });
     parts.push(format!("key {key}"));
     parts.join("\n")

@@ -131,7 +131,7 @@ fn last_event(from: impl Read, voice: &dyn Voice) -> Result<Option<Event>> {
     for line in BufReader::new(from).lines() {
         let line = match line {
             Err(error) if silent && is_hang_up(&error) => return Ok(None),
-            line => line.map_err(SessionError::io("hear the session out: it broke off"))?,
+            line => line.map_err(SessionError::io("read the session's answer: it broke off"))?,
         };
         silent = false;
         match serde_json::from_str(&line) {

@@ -46,7 +46,7 @@ pub enum SessionError {
     NoMkfs,
     /// The state folder cannot be made.
     #[error(
-        "cannot make the folder {}: {source}; name another one with --state or LARDER_STATE",
+        "cannot make the directory {}: {source}; name another one with --state or LARDER_STATE",
         path.display()
     )]
     StateFolder {
@@ -57,7 +57,7 @@ pub enum SessionError {
     },
     /// Another background process has the state folder.
     #[error(
-        "another larder is starting or ending on the state folder {}; wait for it, or use another one",
+        "another larder is starting or ending with the state directory {}; wait for it, or use another one",
         state.display()
     )]
     Busy {
@@ -67,7 +67,7 @@ pub enum SessionError {
     /// A process of an earlier session stays.
     #[error(
         "process {pid} of an earlier session does not end (it may wait for a disk that hangs); use another \
-         --state folder, or restart the machine"
+         --state directory, or restart the machine"
     )]
     Stuck {
         /// Its number.
@@ -85,13 +85,13 @@ pub enum SessionError {
     #[error("the settings are not valid: {0}")]
     Settings(serde_json::Error),
     /// The session accepts connections without serving them.
-    #[error("the session takes connections and does not answer")]
+    #[error("the session accepts connections but does not answer")]
     Silent,
     /// The session ended before it said its last word.
     #[error("the background process died; the next `larder up` clears what it left")]
     EndedEarly,
     /// The session said something that is no event.
-    #[error("the session said {line:?}: {source}")]
+    #[error("cannot understand the session's answer {line:?}: {source}")]
     NotUnderstood {
         /// What it said.
         line: String,
@@ -99,7 +99,7 @@ pub enum SessionError {
         source: serde_json::Error,
     },
     /// The session answered another question.
-    #[error("the session said {0:?}")]
+    #[error("unexpected answer of the session: {0:?}")]
     Unexpected(Box<Event>),
     /// The docker command line does not take our context.
     #[error("`docker context use larder` failed")]

@@ -46,7 +46,7 @@ impl Place {
             source,
         })?;
         let run = self.run();
-        make_private_folder(&run).map_err(SessionError::path("make the folder", &run))?;
+        make_private_folder(&run).map_err(SessionError::path("make the directory", &run))?;
         // Others may pass to the engine's socket, whose own mode says who may use it; they cannot
         // list the folder.
         fs::set_permissions(&run, Permissions::from_mode(0o711))

@@ -93,7 +93,7 @@ impl Volume {
                     "no file as large as the volume fits {}",
                     options.folder.display()
                 ),
-                cure: "choose a smaller --size, or a --state folder on another file system",
+                cure: "choose a smaller --size, or a --state directory on another file system",
             },
             _ => VolumeError::io("size", &options.folder)(error),
         })?;
@@ -241,7 +241,7 @@ fn local_file(folder: &Path) -> PathBuf {
 
 /// A new, empty file that nobody else may read. One that a crash left is replaced.
 fn create_local_file(folder: &Path) -> Result<File, VolumeError> {
-    make_private_folder(folder).map_err(VolumeError::io("make the folder", folder))?;
+    make_private_folder(folder).map_err(VolumeError::io("make the directory", folder))?;
     remove_local_file(folder)?;
     let path = local_file(folder);
     OpenOptions::new()
@@ -272,7 +272,7 @@ fn mount_all(
     runtime: &Handle,
 ) -> Result<(Disk, LoopDevice), VolumeError> {
     for folder in [&options.fuse, &options.mount] {
-        std::fs::create_dir_all(folder).map_err(VolumeError::io("make the folder", folder))?;
+        std::fs::create_dir_all(folder).map_err(VolumeError::io("make the directory", folder))?;
     }
     let disk = Disk::mount(blocks, &options.fuse, runtime)?;
     let mounted = LoopDevice::attach(&options.fuse.join(FILE_NAME)).and_then(|device| {

@@ -47,7 +47,7 @@ struct Given {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsError {
     /// There is nothing to build from.
-    #[error("the build has no context{}; give a folder, as `docker build` wants it", was_taken(.taken.as_ref()))]
+    #[error("the build has no context{}; give a directory, as for `docker build`", was_taken(.taken.as_ref()))]
     NoContext {
         /// The last option, which took the last argument as its value.
         taken: Option<(String, String)>,

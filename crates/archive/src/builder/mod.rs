@@ -125,7 +125,7 @@ impl fmt::Display for Strategy {
             Self::Parents => "the parents of loaded images",
             Self::StageImages => "--cache-from with the image of every stage",
             Self::InlineCache => "an inline cache in an image of every stage",
-            Self::CacheFolder => "BuildKit's cache in a folder (type=local, mode=max)",
+            Self::CacheFolder => "BuildKit's cache in a directory (type=local, mode=max)",
         })
     }
 }

@@ -51,7 +51,7 @@ fn build(survey: &Survey, named: &NamedPlan) -> Value {
 
 fn against(survey: &Survey) -> String {
     match &survey.last {
-        None => "There is no snapshot on the ladder: the next build starts empty.".to_owned(),
+        None => "There is no snapshot to restore: the next build starts empty.".to_owned(),
         Some(last) => format!(
             "Against snapshot {} of {} @ {}, {} old:",
             last.snapshot.short(),
@@ -65,10 +65,10 @@ fn against(survey: &Survey) -> String {
 fn sentences(survey: &Survey, named: &NamedPlan) -> String {
     let title = title(named);
     let Some(diff) = survey.diff(named) else {
-        return format!("{title}: the snapshot has no plan of it to compare with.");
+        return format!("{title}: the snapshot has no plan to compare with.");
     };
     if diff.changes.is_empty() && diff.rebuilt.is_empty() {
-        return format!("{title}: nothing changed, as far as the plan knows.");
+        return format!("{title}: nothing that the plan knows of has changed.");
     }
     let changes = diff.changes.iter().map(|change| format!("\n  {change}"));
     let rebuilt = diff.rebuilt.iter().map(|rebuilt| format!("\n  {rebuilt}"));

@@ -26,7 +26,7 @@ pub(crate) fn run(verb: &KeyVerb, report: &Report) -> Done {
         let why = survey.answers.unknown.iter();
         let why = why.map(|unknown| format!("{}: {}", unknown.reference, unknown.why));
         return Err(Failure::failed(format!(
-            "no key without the base images: {}; --allow-unresolved makes one of their names",
+            "cannot make a key without the base images: {}; --allow-unresolved uses their names instead",
             why.collect::<Vec<_>>().join("; ")
         )));
     }

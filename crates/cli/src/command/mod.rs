@@ -24,10 +24,10 @@ fn check_folder(option: &str, file: Option<&Path>) -> Done<()> {
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
     let refuse = |why: &str| Failure::input(format!("{option} {}: {why}", file.display()));
     if !folder.is_none_or(Path::is_dir) {
-        return Err(refuse("there is no such folder; make it first"));
+        return Err(refuse("there is no such directory; make it first"));
     }
     if file.is_dir() {
-        return Err(refuse("this is a folder; name a file"));
+        return Err(refuse("this is a directory; name a file"));
     }
     Ok(())
 }

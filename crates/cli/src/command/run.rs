@@ -44,7 +44,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         Err(error) => return Err(error.into()),
     };
     if running.attached {
-        report.note("using the session that runs; its own `larder down` will end it");
+        report.note("using the running session; the last `larder down` will save and end it");
         report.others(&running.job, &request.settings.project);
     } else {
         report.up(&running.job);

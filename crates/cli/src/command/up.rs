@@ -34,13 +34,15 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     })?;
     let host = format!("unix://{}", place.docker_socket().display());
     if running.attached {
-        report.note("attached to the session that runs; its own `larder down` will end it");
+        report.note("attached to the running session; the last `larder down` will save and end it");
         report.others(&running.job, &request.settings.project);
     } else {
         report.up(&running.job);
     }
     if let Some(Err(error)) = context.map(docker_context::Creating::select) {
-        report.note(&format!("no docker context: {error}"));
+        report.note(&format!(
+            "the docker context `larder` is not selected: {error}"
+        ));
     }
     if let Some(file) = &verb.env_file {
         append(file, &host)?;

@@ -1,4 +1,4 @@
-//! What the verbs of the archive door say.
+//! What is said about archives of images.
 
 use indicatif::HumanBytes;
 use larder_archive::restore::Restored;
@@ -18,7 +18,7 @@ impl Report {
         if let Some(why) = &restored.skipped {
             return self.note(&format!(
                 "archive {} is not restored: restoring took {} and made the build {} shorter; \
-                 --always restores all the same",
+                 --always restores anyway",
                 archive.short(),
                 seconds_of(why.restore_ms),
                 seconds_of(why.saved_ms)
@@ -26,7 +26,7 @@ impl Report {
         }
         let lineage = restored.lineage.as_ref().map(ToString::to_string);
         self.note(&format!(
-            "restored {} in {took}: {} images, {} sent, {} layers were there, {} fetched, {} old ({})",
+            "restored {} in {took}: {} images, {} sent, {} layers already there, {} fetched, {} old ({})",
             lineage.unwrap_or_default(),
             restored.images,
             HumanBytes(restored.bytes),
@@ -36,7 +36,10 @@ impl Report {
             archive.short()
         ));
         for left in &restored.left_out {
-            self.note(&format!("{} is left out: {}", left.image, left.reason));
+            self.note(&format!(
+                "image {} is left out: {}",
+                left.image, left.reason
+            ));
         }
     }
 

@@ -137,7 +137,7 @@ fn environment() -> Environment {
 
 fn current_folder() -> Done<PathBuf> {
     std::env::current_dir()
-        .map_err(|error| Failure::input(format!("the current folder cannot be read: {error}")))
+        .map_err(|error| Failure::input(format!("the current directory cannot be read: {error}")))
 }
 
 /// The folders of `PATH`.

@@ -123,7 +123,7 @@ fn only_stages_on_a_moved_base_are_left_out() {
     let built = build(&third);
     built
         .says("is left out: its base image ")
-        .says("/moving:1 moved");
+        .says("/moving:1 has moved");
     assert_eq!(built.report["restored"]["images"], 1);
     assert_eq!(built.cached(), 2, "the stage on the other base: {built:?}");
     // And what was built on the new base is there for the next machine.

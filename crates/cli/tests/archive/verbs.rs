@@ -63,7 +63,7 @@ fn a_pipeline_of_its_own_steps() {
 
     let second = work.site("b", Version::Current, OVERLAY2);
     let restored = flags(&second, "0");
-    restored.says("restored ").says("2 layers were there");
+    restored.says("restored ").says("2 layers already there");
     assert_eq!(
         restored.out.matches("--cache-from=").count(),
         3,

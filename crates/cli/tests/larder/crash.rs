@@ -138,7 +138,7 @@ fn the_engine_is_killed_in_a_build() {
         assert_ne!(job.code, 0, "{}", job.said);
         assert!(
             job.said
-                .contains("nothing saved: the engine did not end in order"),
+                .contains("nothing saved: the engine did not stop cleanly"),
             "{}",
             job.said
         );

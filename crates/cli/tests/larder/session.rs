@@ -32,16 +32,16 @@ fn a_second_up_attaches_and_its_down_does_nothing() {
     let up = || up(&machine, &store);
     assert!(up().contains("started empty"));
     let background = machine.background();
-    assert!(up().contains("attached to the session"));
+    assert!(up().contains("attached to the running session"));
     let job = machine.job(&store.url(), &[], "docker info --format {{.Driver}}");
     assert!(
-        job.code == 0 && job.said.contains("using the session that runs"),
+        job.code == 0 && job.said.contains("using the running session"),
         "{}",
         job.said
     );
     assert_eq!(machine.background(), background);
     // The second `up`'s, then the first one's.
-    assert!(text(&done(machine.larder("down"))).contains("stays up"));
+    assert!(text(&done(machine.larder("down"))).contains("keeps running"));
     assert_eq!(machine.background(), background);
     let last = text(&done(machine.larder("down")));
     assert!(last.contains("saved shop"), "{last}");

@@ -106,8 +106,8 @@ impl Planning {
             warn(
                 events,
                 format!(
-                    "registries did not say within {limit} s what the base images are; the engine uses \
-                     its own copies"
+                    "registries did not answer within {limit} s, so the base images are not checked; the \
+                     engine uses its own copies"
                 ),
             );
             self.state = State::Done(self.unresolved());
@@ -221,7 +221,7 @@ async fn compare(
                 all.extend(moved);
             }
             Err(why) => {
-                let why = format!("{tag} is not compared with its registry: {why}");
+                let why = format!("cannot compare {tag} with its registry: {why}");
                 warn(events, why);
             }
         }

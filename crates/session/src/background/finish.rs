@@ -94,7 +94,7 @@ async fn close(
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
     if !stopped.is_clean() {
         doubt.get_or_insert(because(format_args!(
-            "the engine did not end in order (dockerd: {:?}, containerd: {:?})",
+            "the engine did not stop cleanly (dockerd: {:?}, containerd: {:?})",
             stopped.dockerd, stopped.containerd
         )));
     }
@@ -105,7 +105,7 @@ async fn close(
     let stuck = holders.await.expect("looking for processes does not panic");
     if let Some(process) = stuck.first() {
         doubt.get_or_insert(because(format_args!(
-            "process {} holds the volume and does not end",
+            "process {} still uses the volume and does not end",
             process.pid
         )));
     }
@@ -169,7 +169,9 @@ async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
             None
         }
         Ok(Scrubbed::Refused(why)) => Some(NotSaved::Because(why)),
-        Err(error) => Some(because(format_args!("it could not be scrubbed: {error}"))),
+        Err(error) => Some(because(format_args!(
+            "the volume could not be scrubbed: {error}"
+        ))),
     }
 }
 

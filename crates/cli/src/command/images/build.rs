@@ -131,8 +131,11 @@ fn drafts(arguments: &Arguments, settings: &Settings, report: &Report) -> Vec<Dr
 fn cache_folder(strategy: Strategy) -> Done<Option<TempDir>> {
     let wanted = strategy == Strategy::CacheFolder;
     let made = wanted.then(|| tempfile::Builder::new().prefix("larder-cache-").tempdir());
-    made.transpose()
-        .map_err(|error| Failure::failed(format!("no folder for the build cache: {error}")))
+    made.transpose().map_err(|error| {
+        Failure::failed(format!(
+            "cannot make a directory for the build cache: {error}"
+        ))
+    })
 }
 
 /// One build, with all that is known of it.
@@ -344,7 +347,7 @@ impl Build<'_> {
                 let why = String::from_utf8_lossy(&output.stderr);
                 let why = why.trim().lines().last().unwrap_or_default().to_owned();
                 self.report.warning(&format!(
-                    "the steps of {} are not remembered: {why}",
+                    "the next job will not find the steps of {} in the cache: {why}",
                     stage.target.as_deref().unwrap_or("the last stage")
                 ));
             }
