@@ -65,9 +65,11 @@ impl Report {
 
     /// The published snapshot, or larder's reason why there is none.
     pub fn saved(&self) -> Result<&Saved> {
-        let why = || self.not_saved.clone().unwrap_or_default();
         let saved = self.saved.as_ref();
-        saved.with_context(|| format!("larder saved nothing: {}", why()))
+        saved.with_context(|| {
+            let why = self.not_saved.as_deref().unwrap_or_default();
+            format!("larder saved nothing: {why}")
+        })
     }
 
     /// How long a phase took, in seconds, if the job went through it.
