@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use anyhow::{Result, ensure};
 
 use crate::bench::megabytes;
+use crate::job::larder::{self, Session};
+use crate::job::report::Report;
 use crate::job::{Job, Times, now};
-use crate::larder::{self, Session};
-use crate::report::Report;
 use crate::{engine, say, workplace};
 
 /// Build a real application's image twice on two "machines" and compare the jobs (root)
@@ -88,7 +88,6 @@ fn compare(first: &Outcome, second: &Outcome) -> Result<String> {
     let mut row = |what: &str, of: &dyn Fn(&Outcome) -> String| {
         writeln!(text, "{what:<34} {:>16} {:>16}", of(first), of(second))
     };
-    let seconds = |value: f64| format!("{value:.2} s");
     row("", &|outcome| {
         let empty = outcome.report.restored.is_none();
         if empty {
@@ -130,13 +129,16 @@ fn compare(first: &Outcome, second: &Outcome) -> Result<String> {
 }
 
 fn meaning(first: &Outcome, second: &Outcome) -> String {
-    let build = |outcome: &Outcome| outcome.times.built - outcome.times.begin;
     format!(
         "The second machine had never built anything. It took the first one's engine from the store, block by \
          block as the build asked for them,\nand rebuilt only what the changed file touches: {:.1} s instead of {:.1} s.",
-        build(second),
-        build(first)
+        second.times.built - second.times.begin,
+        first.times.built - first.times.begin
     )
+}
+
+fn seconds(value: f64) -> String {
+    format!("{value:.2} s")
 }
 
 fn stored(report: &Report) -> u64 {

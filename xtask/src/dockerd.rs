@@ -203,6 +203,10 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
+fn ip(arguments: &[&str]) -> Result<()> {
+    process::run(Command::new("ip").args(arguments))
+}
+
 /// A bridge of the engine's own, so that it never touches `docker0`.
 struct Bridge {
     name: String,
@@ -217,7 +221,6 @@ impl Bridge {
         };
         // 10.213.0.0/16: a private range that engines and CI machines do not use by default.
         let network = (id.wrapping_mul(31).wrapping_add(u32::from(number))) % 256;
-        let ip = |arguments: &[&str]| process::run(Command::new("ip").args(arguments));
         ip(&["link", "add", &bridge.name, "type", "bridge"])?;
         ip(&[
             "addr",
@@ -231,6 +234,6 @@ impl Bridge {
     }
 
     fn remove(&self) -> Result<()> {
-        process::run(Command::new("ip").args(["link", "delete", &self.name]))
+        ip(&["link", "delete", &self.name])
     }
 }

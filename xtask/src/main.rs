@@ -1,17 +1,15 @@
 //! What contributors and CI run: `cargo xtask engine`, `demo`, `test`, `fresh` and `bench`.
 
-mod application;
 mod bench;
 mod cargo;
 mod demo;
 mod dockerd;
 mod engine;
+mod figures;
 mod fresh;
 mod job;
-mod larder;
 mod mirrors;
 mod process;
-mod report;
 mod say;
 mod test;
 mod workplace;
@@ -35,6 +33,7 @@ enum Task {
     Test(test::Args),
     Fresh(fresh::Args),
     Bench(bench::Args),
+    Figures(figures::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +43,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Fresh(args) => fresh::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Figures(args) => figures::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,21 +9,13 @@ use anyhow::{Context, Result};
 use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
-use crate::engine::Machine;
+use crate::engine::{self, Machine};
 use crate::{process, say};
 
 /// The lock of those whose engines are named after process ids and stand in this machine's network: shared, and
 /// exclusive for one whose process ids are others, because here they would be those of dead processes.
 pub fn lock(machine: &Machine, operation: FlockOperation) -> Result<File> {
-    lock_file(&machine.cache.join("engines.lock"), operation)
-}
-
-/// Opens a file and locks it, until what is returned is dropped.
-pub fn lock_file(path: &Path, operation: FlockOperation) -> Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
-    rustix::fs::flock(&file, operation)
-        .with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
+    engine::lock(&machine.cache.join("engines.lock"), operation)
 }
 
 /// A working folder.

@@ -48,7 +48,7 @@ pub(super) static TOKENS: &[Rule] = &[
     Rule::token("atlassian-token", "an Atlassian API token", "ATATT3", "[A-Za-z0-9_=-]{100,}", PARTNERS),
     Rule::token("docker-token", "a Docker access token", "dckr_(?:pat|oat)_", "[A-Za-z0-9_-]{27,}", DOCKER),
     Rule::token("npm-token", "an npm access token", "npm_", "[A-Za-z0-9]{36}", NPM).with_checksum(),
-    Rule::token("pypi-token", "a PyPI token", "pypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)", "[A-Za-z0-9_-]{50,}", "https://pypi.org/help/#apitoken"),
+    Rule::token("pypi-token", "a PyPI token", "pypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)", "[A-Za-z0-9_-]{50,}", PARTNERS),
     Rule::token("rubygems-token", "a RubyGems API key", "rubygems_", "[a-f0-9]{48}", PARTNERS),
     Rule::token("crates-io-token", "a crates.io token", "cio", "[A-Za-z0-9]{32}", PARTNERS),
     Rule::token("artifactory-key", "an Artifactory API key", "AKCp", "[A-Za-z0-9]{69}", PARTNERS),

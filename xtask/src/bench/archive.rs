@@ -15,9 +15,10 @@ use serde::Serialize;
 use super::disk::Disk;
 use super::lane::drop_page_cache;
 use super::table::{circumstances, publish};
-use crate::application::{Application, IMAGE};
 use crate::dockerd::{Dockerd, ImageStore};
-use crate::{engine, larder, say, workplace};
+use crate::job::application::{Application, IMAGE};
+use crate::job::larder;
+use crate::{engine, say, workplace};
 use commands::{Cost, Engine, Larder};
 use layer::Dependencies;
 

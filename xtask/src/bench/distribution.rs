@@ -82,12 +82,14 @@ impl Registry {
         let answers = log.lines().filter(|line| {
             line.contains("msg=\"response completed\"") && line.contains("http.request.method=GET")
         });
-        let written = |line: &str| {
-            let (_, rest) = line.split_once("http.response.written=")?;
-            rest.split_whitespace().next()?.parse::<u64>().ok()
-        };
-        Ok(answers.filter_map(written).sum())
+        Ok(answers.filter_map(bytes_written).sum())
     }
+}
+
+/// `… http.response.written=1234 …` of the registry's log.
+fn bytes_written(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("http.response.written=")?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 impl Drop for Registry {

@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::table::{circumstances, median, megabytes, publish};
+use super::table::{circumstances, median, megabytes, publish, verdict};
 use crate::job::Job;
-use crate::larder::{self, Session};
+use crate::job::larder::{self, Session};
 use crate::{engine, say, workplace};
 
 /// What Larder promises: at most this part of the time of `docker save | gzip`.
@@ -85,44 +85,42 @@ fn measure(program: &std::path::Path, job: &Job) -> Result<Round> {
     let docker_size = std::fs::metadata(&archive)
         .with_context(|| format!("no {}", archive.display()))?
         .len();
-    let phase = |name| {
-        report
-            .seconds(name)
-            .with_context(|| format!("the report has no phase {name}"))
+    let phases = PHASES.map(|name| report.seconds(name));
+    let [Some(quiesce), Some(seal), Some(store)] = phases else {
+        bail!("the report lacks one of the phases {}", PHASES.join(", "));
     };
     Ok(Round {
         docker_save: images_saved - times.end,
         docker_size: megabytes(docker_size),
-        phases: [phase(PHASES[0])?, phase(PHASES[1])?, phase(PHASES[2])?],
+        phases: [quiesce, seal, store],
         larder_size: megabytes(saved.stored_bytes),
         used: megabytes(saved.used_blocks * BLOCK_BYTES),
     })
 }
 
+fn middle(rounds: &[Round], value: impl Fn(&Round) -> f64) -> f64 {
+    median(rounds.iter().map(value))
+}
+
 fn table(rounds: &[Round]) -> Result<String> {
-    let middle = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
-    let docker = middle(&|round| round.docker_save);
-    let larder = middle(&|round| round.phases.iter().sum());
+    let docker = middle(rounds, |round| round.docker_save);
+    let larder = middle(rounds, |round| round.phases.iter().sum());
     let ratio = larder / docker;
-    let verdict = if ratio <= BOUND {
-        "holds"
-    } else {
-        "**missed**"
-    };
+    let verdict = verdict(ratio <= BOUND);
     let mut text = format!(
         "Medians of {} rounds. The volume held {:.0} MB.\n\n| | seconds | stored |\n|---|--:|--:|\n\
          | `docker save` of all images, `gzip` | {docker:.2} | {:.0} MB |\n\
          | larder, seal and store | **{larder:.2}** | {:.0} MB |\n",
         rounds.len(),
-        middle(&|round| round.used),
-        middle(&|round| round.docker_size),
-        middle(&|round| round.larder_size),
+        middle(rounds, |round| round.used),
+        middle(rounds, |round| round.docker_size),
+        middle(rounds, |round| round.larder_size),
     );
     for (index, name) in PHASES.iter().enumerate() {
         writeln!(
             text,
             "| - {name} | {:.2} | |",
-            middle(&|round| round.phases[index])
+            middle(rounds, |round| round.phases[index])
         )?;
     }
     writeln!(

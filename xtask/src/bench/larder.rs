@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 
 use super::lane::{Lane, LaneName, Measure, size_of};
+use crate::job::larder::Session;
 use crate::job::{Job, now};
-use crate::larder::Session;
 
 /// Each measured build reads what the warm-up stored for `main` and publishes in a scope of its
 /// own, so that no build feeds another.

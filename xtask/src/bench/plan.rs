@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::distribution::Registry;
-use super::table::{circumstances, median, publish};
+use super::table::{circumstances, median, publish, verdict};
 use super::wire::{self, Delays};
 use crate::dockerd::{Dockerd, ImageStore};
-use crate::{cargo, engine, larder, process, say, workplace};
+use crate::job::larder;
+use crate::{cargo, engine, process, say, workplace};
 
 /// How far away the registry is.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
@@ -81,8 +82,9 @@ pub fn run(args: &Args) -> Result<()> {
     let mut far = Vec::new();
     for delays in lanes {
         let port = wire::to(registry.port, delays)?;
-        let bench = || ask(&program, port, args.rounds, folder.path());
-        far.push(say::timed("ten images, far away", bench)?);
+        far.push(say::timed("ten images, far away", || {
+            ask(&program, port, args.rounds, folder.path())
+        })?);
     }
     let offline = offline(&program, args.rounds, folder.path())?;
     let parser = say::timed("the parser", parser)?;
@@ -189,8 +191,11 @@ fn parser() -> Result<f64> {
     rate.with_context(|| format!("the benchmark of the parser says no rate: {output}"))
 }
 
+fn trips(seconds: f64) -> f64 {
+    seconds / ROUND_TRIP.as_secs_f64()
+}
+
 fn table(rounds: u32, far: &[Far], offline: f64, parser: f64) -> Result<String> {
-    let trips = |seconds: f64| seconds / ROUND_TRIP.as_secs_f64();
     let mut text = format!(
         "Medians of {rounds} rounds; the start of the program is included.\n\n\
          | {IMAGES} images, each answer 50 ms late | seconds | round trips | seconds, if connecting takes 50 ms too | round trips |\n\
@@ -221,7 +226,6 @@ fn table(rounds: u32, far: &[Far], offline: f64, parser: f64) -> Result<String> 
         )?;
     }
     text.push_str("\n| promise | measured | bound | |\n|---|--:|--:|---|\n");
-    let verdict = |holds: bool| if holds { "holds" } else { "**missed**" };
     let offline = offline * 1e3;
     let rows = [
         (

@@ -11,10 +11,11 @@ use super::kept::{Fresh, Kept};
 use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
-use super::table::{circumstances, median, megabytes, publish};
+use super::table::{circumstances, median, megabytes, publish, verdict};
 use crate::engine::{self, Machine};
 use crate::job::Job;
-use crate::{larder, say, workplace};
+use crate::job::larder;
+use crate::{say, workplace};
 
 /// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
 #[derive(clap::Args)]
@@ -206,16 +207,9 @@ fn table(args: &Args, rows: &[Row]) -> String {
     );
     for &case in &args.cases {
         for &lane in &args.lanes {
-            let of = |value: fn(&Measure) -> f64| middle(rows, lane, case, value);
-            let seconds = |value: f64| {
-                if value.is_nan() {
-                    "-".to_owned()
-                } else {
-                    format!("{value:.2}")
-                }
-            };
-            let steps = rows.iter().find(|row| row.lane == lane && row.case == case);
-            let steps = steps.map_or_else(String::new, |row| {
+            let measured = Measured { rows, lane, case };
+            let first = measured.rows().next();
+            let steps = first.map_or_else(String::new, |row| {
                 format!("{} of {}", row.cached_steps, row.steps)
             });
             let _ = writeln!(
@@ -223,71 +217,107 @@ fn table(args: &Args, rows: &[Row]) -> String {
                 "| {} | {} | {:.2} | {:.2} | {:.2} | **{:.2}** | {} | {} | {:.1} MB | {:.1} MB | {steps} |",
                 word(&case),
                 word(&lane),
-                of(|m| m.restore),
-                of(|m| m.build),
-                of(|m| m.save),
-                of(Measure::total),
-                seconds(of(|m| m.engine_start.unwrap_or(f64::NAN))),
-                seconds(of(|m| m.engine_stop.unwrap_or(f64::NAN))),
-                of(|m| megabytes(m.fetched)),
-                of(|m| megabytes(m.stored)),
+                measured.median(|m| m.restore),
+                measured.median(|m| m.build),
+                measured.median(|m| m.save),
+                measured.median(Measure::total),
+                seconds(measured.median(|m| m.engine_start.unwrap_or(f64::NAN))),
+                seconds(measured.median(|m| m.engine_stop.unwrap_or(f64::NAN))),
+                measured.median(|m| megabytes(m.fetched)),
+                measured.median(|m| megabytes(m.stored)),
             );
         }
     }
     text
 }
 
-fn middle(rows: &[Row], lane: LaneName, case: Case, value: impl Fn(&Measure) -> f64) -> f64 {
-    let chosen = rows
-        .iter()
-        .filter(|row| row.lane == lane && row.case == case);
-    median(chosen.map(|row| value(&row.measure)))
+fn seconds(value: f64) -> String {
+    if value.is_nan() {
+        "-".to_owned()
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// What one lane did in one case.
+struct Measured<'a> {
+    rows: &'a [Row],
+    lane: LaneName,
+    case: Case,
+}
+
+impl Measured<'_> {
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.lane == self.lane && row.case == self.case)
+    }
+
+    fn median(&self, value: impl Fn(&Measure) -> f64) -> f64 {
+        median(self.rows().map(|row| value(&row.measure)))
+    }
+
+    fn total(&self) -> f64 {
+        self.median(Measure::total)
+    }
+
+    fn build(&self) -> f64 {
+        self.median(|m| m.build)
+    }
 }
 
 /// The ratios that Larder promises, where their lanes were measured.
 fn verdicts(rows: &[Row]) -> String {
     use Case::{Same, Source};
-    use LaneName::{Kept, Larder, None, Registry};
-    let total = |lane, case| middle(rows, lane, case, Measure::total);
-    let build = |lane, case| middle(rows, lane, case, |m| m.build);
-    let engine =
-        |m: &Measure| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN);
-    let around = |lane, case| middle(rows, lane, case, |m| m.restore + m.save);
+    let [larder, registry, none, kept] = [
+        LaneName::Larder,
+        LaneName::Registry,
+        LaneName::None,
+        LaneName::Kept,
+    ]
+    .map(|lane| Measured {
+        rows,
+        lane,
+        case: Source,
+    });
+    let [larder_same, kept_same] = [LaneName::Larder, LaneName::Kept].map(|lane| Measured {
+        rows,
+        lane,
+        case: Same,
+    });
+    let around = larder.median(|m| m.restore + m.save);
+    let plain =
+        none.median(|m| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN));
     let promises = [
         (
             "source: total against registry",
-            total(Larder, Source) / total(Registry, Source),
+            larder.total() / registry.total(),
             0.2,
         ),
         (
             "source: total against none",
-            total(Larder, Source) / total(None, Source),
+            larder.total() / none.total(),
             0.3,
         ),
         (
             "source: build against kept",
-            build(Larder, Source) / build(Kept, Source),
+            larder.build() / kept.build(),
             1.5,
         ),
         (
             "same: build against kept",
-            build(Larder, Same) / build(Kept, Same),
+            larder_same.build() / kept_same.build(),
             1.5,
         ),
         (
             "source: restore + save against a plain engine's start + stop",
-            around(Larder, Source) / middle(rows, None, Source, engine),
+            around / plain,
             0.6,
         ),
     ];
     let mut text = String::from("| promise | measured | bound | |\n|---|--:|--:|---|\n");
     for (what, ratio, bound) in promises {
         if ratio.is_finite() {
-            let verdict = if ratio <= bound {
-                "holds"
-            } else {
-                "**missed**"
-            };
+            let verdict = verdict(ratio <= bound);
             let _ = writeln!(text, "| {what} | {ratio:.2} | {bound} | {verdict} |");
         }
     }

@@ -68,6 +68,11 @@ pub fn publish(name: &str, content: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// How a promise's row ends.
+pub fn verdict(holds: bool) -> &'static str {
+    if holds { "holds" } else { "**missed**" }
+}
+
 fn document() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/BENCHMARKS.md")
 }

@@ -10,10 +10,10 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
-use super::table::{circumstances, median, publish};
-use crate::application::BASE;
+use super::table::{circumstances, median, publish, verdict};
 use crate::dockerd::{Dockerd, ImageStore};
-use crate::larder::{self, Session};
+use crate::job::application::BASE;
+use crate::job::larder::{self, Session};
 use crate::{engine, process, say, workplace};
 
 /// What Larder promises: at least this part of the plain file's speed.
@@ -82,13 +82,12 @@ pub fn run(args: &Args) -> Result<()> {
     let program = larder::ready(&args.larder, folder.path())?;
     let [plain_folder, larder_folder] =
         ["plain-file", "volume"].map(|name| folder.path().join(name));
-    let job = |side: &Path, shell: &mut Command| add_job(args, &machine.base_tar, side, shell);
     let plain = say::timed("read on a plain loop file", || {
         fs::create_dir_all(&plain_folder)?;
         let disk = Disk::create(&plain_folder)?;
         let engine = Dockerd::start(&disk.root(), ImageStore::Overlay2)?;
         let mut shell = Command::new("sh");
-        job(&plain_folder, &mut shell);
+        add_job(args, &machine.base_tar, &plain_folder, &mut shell);
         process::run(shell.env("DOCKER_HOST", engine.host()))?;
         engine.stop()?;
         Side::read(&plain_folder)
@@ -101,7 +100,9 @@ pub fn run(args: &Args) -> Result<()> {
             store: &store,
             scope: "main",
         };
-        session.run_shell(&larder_folder, |shell| job(&larder_folder, shell))?;
+        session.run_shell(&larder_folder, |shell| {
+            add_job(args, &machine.base_tar, &larder_folder, shell);
+        })?;
         Side::read(&larder_folder)
     })?;
     let text = format!("{}\n{}", circumstances()?, table(args, &plain, &larder)?);
@@ -129,18 +130,18 @@ fn results(folder: &Path) -> std::path::PathBuf {
     folder.join("results")
 }
 
+/// The median of the lines that begin so.
+fn rate(results: &str, order: &str) -> f64 {
+    let lines = results.lines();
+    median(lines.filter_map(|line| line.strip_prefix(order)?.trim().parse().ok()))
+}
+
 impl Side {
     fn read(folder: &Path) -> Result<Self> {
         let text = fs::read_to_string(results(folder)).context("the job wrote no results")?;
-        let of = |order: &str| {
-            let values = text
-                .lines()
-                .filter_map(|line| line.strip_prefix(order)?.trim().parse().ok());
-            median(values)
-        };
         let side = Self {
-            sequential: of("sequential"),
-            random: of("random"),
+            sequential: rate(&text, "sequential"),
+            random: rate(&text, "random"),
         };
         ensure!(
             side.sequential.is_finite() && side.random.is_finite(),
@@ -162,11 +163,7 @@ fn table(args: &Args, plain: &Side, larder: &Side) -> Result<String> {
     ];
     for (what, plain, larder) in rows {
         let speed = plain / larder;
-        let verdict = if speed >= BOUND {
-            "holds"
-        } else {
-            "**missed**"
-        };
+        let verdict = verdict(speed >= BOUND);
         writeln!(
             text,
             "| {what} | {plain:.2} s | {larder:.2} s | {speed:.2} | {verdict} (at least {BOUND}) |"

@@ -9,13 +9,12 @@ mod older;
 mod packages;
 mod programs;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
-use crate::workplace::lock_file;
 use crate::{process, say};
 pub use apt::versions;
 use distribution::Distribution;
@@ -58,7 +57,7 @@ pub fn ready() -> Result<Machine> {
     );
     let cache = cache_folder()?;
     // Two tasks started at once make each thing only once.
-    let _alone = lock_file(&cache.join("lock"), FlockOperation::LockExclusive)?;
+    let _alone = lock(&cache.join("lock"), FlockOperation::LockExclusive)?;
     let distribution = Distribution::detect()?;
     apt::install_missing(&distribution, &cache)?;
     let moto_server = moto::ready(&cache)?;
@@ -82,27 +81,33 @@ fn print() -> Result<()> {
             found.as_deref().unwrap_or("missing")
         ));
     }
-    let there = |path: PathBuf| {
+    for (name, path) in [
+        ("S3 server", moto::program(&cache)),
+        ("older engine", older::folder(&cache)),
+        ("base image", base::tar_path(&distribution, &cache)?),
+    ] {
         let note = if path.exists() { "" } else { " (missing)" };
-        format!("{}{note}", path.display())
-    };
-    say::line(format!("S3 server    {}", there(moto::program(&cache))));
-    say::line(format!("older engine {}", there(older::folder(&cache))));
-    say::line(format!(
-        "base image   {}",
-        there(base::tar_path(&distribution, &cache)?)
-    ));
+        say::line(format!("{name:<12} {}{note}", path.display()));
+    }
     Ok(())
+}
+
+/// Opens a file and locks it, until what is returned is dropped.
+pub fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
+    rustix::fs::flock(&file, operation)
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
 }
 
 /// `$XDG_CACHE_HOME/larder-dev`, or `~/.cache/larder-dev`.
 fn cache_folder() -> Result<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let caches = match variable("XDG_CACHE_HOME") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(variable("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
-            .join(".cache"),
-    };
+    let [caches, home] = ["XDG_CACHE_HOME", "HOME"].map(|name| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    });
+    let caches = caches.or_else(|| Some(home?.join(".cache")));
+    let caches = caches.context("neither XDG_CACHE_HOME nor HOME is set")?;
     let folder = caches.join("larder-dev");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)

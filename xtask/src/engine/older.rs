@@ -92,6 +92,6 @@ fn apt_options(distribution: &Distribution, folder: &Path) -> Result<Vec<String>
         // apt's own user cannot read a home folder.
         ("APT::Sandbox::User", Path::new("root")),
     ];
-    let option = |(name, path): (&str, &Path)| format!("-o{name}={}", path.display());
-    Ok(options.into_iter().map(option).collect())
+    let options = options.map(|(name, path)| format!("-o{name}={}", path.display()));
+    Ok(options.into())
 }

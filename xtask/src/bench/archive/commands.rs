@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::application::{Application, BASE, IMAGE};
 use crate::dockerd::Dockerd;
+use crate::job::application::{Application, BASE, IMAGE};
 use crate::process;
 
 /// The stages of the example that others are made from; each is saved, because builds on a fresh

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::commands::Cost;
 use super::{Measured, Round, Saving};
-use crate::bench::table::{median, megabytes};
+use crate::bench::table::{median, megabytes, verdict};
 
 /// At most this part of the time of `docker save | gzip` of the same images.
 const FIRST_BOUND: f64 = 0.25;
@@ -46,23 +46,20 @@ fn saving(
     rounds: &[Round],
     of: impl Fn(&Round) -> &Saving,
 ) -> Result<()> {
-    let middle = |value: &dyn Fn(&Saving) -> f64| of_rounds(rounds, |round| value(of(round)));
-    let (larder, peer) = (
-        middle(&|saving| saving.larder.seconds),
-        middle(&|saving| saving.peer.seconds),
-    );
+    let larder = of_rounds(rounds, |round| of(round).larder.seconds);
+    let peer = of_rounds(rounds, |round| of(round).peer.seconds);
     writeln!(
         text,
         "| {what}: `docker save`, `gzip` | {peer:.2} | 1 | {:.1} MB stored |",
-        middle(&|saving| megabytes(saving.peer.bytes))
+        of_rounds(rounds, |round| megabytes(of(round).peer.bytes))
     )?;
     writeln!(
         text,
         "| {what}: `larder save` | **{larder:.2}** | {:.2} | {:.1} MB stored |",
         larder / peer,
-        middle(&|saving| megabytes(saving.larder.bytes))
+        of_rounds(rounds, |round| megabytes(of(round).larder.bytes))
     )?;
-    let export = middle(&|saving| saving.export);
+    let export = of_rounds(rounds, |round| of(round).export);
     writeln!(
         text,
         "| {what}: the engine's export alone | {export:.2} | {:.2} | |",
@@ -112,63 +109,60 @@ fn again(text: &mut String, measured: &Measured) -> Result<()> {
 
 fn verdicts(text: &mut String, measured: &Measured) -> Result<()> {
     let rounds = &measured.rounds;
-    let ratio = |larder: &dyn Fn(&Round) -> f64, peer: &dyn Fn(&Round) -> f64| {
-        of_rounds(rounds, larder) / of_rounds(rounds, peer)
-    };
-    let first = ratio(&|round| round.first.larder.seconds, &|round| {
-        round.first.peer.seconds
-    });
-    let changed = ratio(&|round| round.changed.larder.seconds, &|round| {
-        round.changed.peer.seconds
-    });
-    let restore = ratio(&|round| round.restore.larder.seconds, &|round| {
-        round.restore.peer
-    });
+    let first = of_rounds(rounds, |round| round.first.larder.seconds)
+        / of_rounds(rounds, |round| round.first.peer.seconds);
+    let changed = of_rounds(rounds, |round| round.changed.larder.seconds)
+        / of_rounds(rounds, |round| round.changed.peer.seconds);
+    let restore = of_rounds(rounds, |round| round.restore.larder.seconds)
+        / of_rounds(rounds, |round| round.restore.peer);
     let layer = &measured.dependencies;
     let again = megabytes(layer.stored_bytes) / megabytes(layer.gzip_bytes);
-    let peak = |cost: fn(&Round) -> Cost| {
-        let peaks = rounds.iter().filter_map(|round| cost(round).peak_bytes);
-        megabytes(peaks.max().unwrap_or_default())
-    };
-    let peaks = [
-        ("first save", peak(|round| round.first.larder)),
-        ("save", peak(|round| round.changed.larder)),
-        ("restore", peak(|round| round.restore.larder)),
-    ];
+    let bound = megabytes(PEAK_BOUND_BYTES);
     writeln!(text, "Promises:\n")?;
-    let mut say = |what: &str, bound: f64, value: f64| {
-        let verdict = if value <= bound {
-            "holds"
-        } else {
-            "**missed**"
-        };
+    for (what, bound, value) in [
+        ("first save, of `docker save | gzip`:", FIRST_BOUND, first),
+        (
+            "save after one file changed, of the same:",
+            CHANGED_BOUND,
+            changed,
+        ),
+        (
+            "restore, of `gunzip | docker load`:",
+            RESTORE_BOUND,
+            restore,
+        ),
+        (
+            "stored for the layer made again, of its compressed size:",
+            AGAIN_BOUND,
+            again,
+        ),
+        (
+            "memory, first save, in MB:",
+            bound,
+            peak(rounds, |round| round.first.larder),
+        ),
+        (
+            "memory, save, in MB:",
+            bound,
+            peak(rounds, |round| round.changed.larder),
+        ),
+        (
+            "memory, restore, in MB:",
+            bound,
+            peak(rounds, |round| round.restore.larder),
+        ),
+    ] {
         writeln!(
             text,
-            "- {what} at most {bound:.2}; measured {value:.3}: {verdict}."
-        )
-    };
-    say("first save, of `docker save | gzip`:", FIRST_BOUND, first)?;
-    say(
-        "save after one file changed, of the same:",
-        CHANGED_BOUND,
-        changed,
-    )?;
-    say(
-        "restore, of `gunzip | docker load`:",
-        RESTORE_BOUND,
-        restore,
-    )?;
-    say(
-        "stored for the layer made again, of its compressed size:",
-        AGAIN_BOUND,
-        again,
-    )?;
-    for (what, value) in peaks {
-        say(
-            &format!("memory, {what}, in MB:"),
-            megabytes(PEAK_BOUND_BYTES),
-            value,
+            "- {what} at most {bound:.2}; measured {value:.3}: {}.",
+            verdict(value <= bound)
         )?;
     }
     Ok(())
+}
+
+/// The most memory that one part of the job took in any round, in MB.
+fn peak(rounds: &[Round], cost: impl Fn(&Round) -> Cost) -> f64 {
+    let peaks = rounds.iter().filter_map(|round| cost(round).peak_bytes);
+    megabytes(peaks.max().unwrap_or_default())
 }

@@ -1,6 +1,10 @@
 //! One CI job: the base image where it is absent, then `docker build`, then a look at what was
 //! built. The same script runs against every engine and writes down when each part ended.
 
+pub mod application;
+pub mod larder;
+pub mod report;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::application::{Application, BASE, IMAGE};
 use crate::mirrors;
+use application::{Application, BASE, IMAGE};
 
 /// `docker import` stands for the pull of a base image: the demo needs no public registry.
 const SCRIPT: &str = r#"set -eu

@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::job::Job;
-use crate::report::Report;
+use super::Job;
+use super::report::Report;
 use crate::{cargo, process, say};
 
 /// Which larder is meant.

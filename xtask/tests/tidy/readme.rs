@@ -1,0 +1,35 @@
+//! The README names all settings.
+
+use std::collections::BTreeSet;
+
+use crate::source::{Text, none, rust_files};
+
+/// Our variables in a text.
+fn variables(text: &str) -> BTreeSet<&str> {
+    let name = |c: char| c.is_ascii_uppercase() || c == '_';
+    let words = text.split(|c| !name(c));
+    words
+        .filter(|word| word.starts_with("LARDER_") && word.len() > "LARDER_".len())
+        .collect()
+}
+
+#[test]
+fn the_readme_names_all_settings() {
+    let readme = Text::read("README.md").content;
+    let settings = rust_files("crates/cli/src/settings");
+    let known: BTreeSet<_> = settings
+        .iter()
+        .flat_map(|file| variables(&file.content))
+        .collect();
+    assert_eq!(variables(&readme), known, "README.md and the settings");
+    let file = Text::read("crates/cli/src/settings/file.rs");
+    let fields = file.content.lines().filter_map(|line| {
+        let (name, kind) = line.trim().strip_prefix("pub ")?.split_once(": ")?;
+        (kind.starts_with("Option<") && !name.contains(' ')).then(|| name.replace('_', "-"))
+    });
+    let missing = fields.filter(|key| !readme.contains(&format!("| `{key}`")));
+    none(
+        "README.md does not have these keys of larder.toml",
+        &missing.collect::<Vec<_>>(),
+    );
+}
