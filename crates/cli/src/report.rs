@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::exit::{Done, Failure};
 
-/// How often a line that lives is drawn.
+/// How often the progress line is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Where text goes.
@@ -53,7 +53,7 @@ pub struct Report {
     lost: AtomicBool,
 }
 
-#[allow(clippy::unused_self)] // whoever prints holds the report, also where its state plays no part
+#[allow(clippy::unused_self)] // printing needs a report, also where its state plays no part
 impl Report {
     /// A report that may be quiet: then only warnings and errors are printed.
     pub fn new(quiet: bool) -> Self {
@@ -90,7 +90,7 @@ impl Report {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Passes on what a program prints. Whoever reads it may be gone; the program goes on.
+    /// Passes on what a program prints. If its reader is gone, the program still goes on.
     pub fn pass_on(&self, to: Outlet, bytes: &[u8]) {
         let _ = match to {
             Outlet::Answers => std::io::stdout()
@@ -101,7 +101,7 @@ impl Report {
     }
 
     fn line(&self, text: &str) {
-        // There is nobody left to tell that nobody reads it.
+        // If standard error cannot be written, there is nowhere left to say so.
         let print = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.live {
             Some(bar) => bar.lock().suspend(print),
@@ -131,7 +131,9 @@ impl Report {
             self.note(&moved_text(moved));
         }
         if !job.volume.direct_io {
-            self.warning("the loop device cannot do direct I/O on this machine, so reads are cached twice");
+            self.warning(
+                "the loop device cannot do direct I/O on this machine, so reads are cached twice",
+            );
         }
     }
 
@@ -150,8 +152,8 @@ impl Report {
         }
     }
 
-    /// A fault of the cache is a miss, said in one line: `what` did not happen, and why. With `--strict` it
-    /// is a failure.
+    /// Trouble with the cache is a miss and one line of warning: `what` did not happen, and why. With `--strict`
+    /// it is a failure.
     pub fn or_miss<T, E: Display>(
         &self,
         what: &str,
@@ -168,7 +170,7 @@ impl Report {
         }
     }
 
-    /// Says that a session which was there before is for something else than what is asked for now.
+    /// Warns if the session that a command attached to is for another lineage or store.
     pub fn others(&self, job: &Job, project: &Project) {
         if job.is_of(project) {
             return;
@@ -181,7 +183,7 @@ impl Report {
         ));
     }
 
-    /// Says that a session goes on: so many use it beside who started it.
+    /// Says that a session keeps running, because others use it: the one that started it, and `others`.
     pub fn stays_up(&self, others: usize) {
         let who = match others {
             0 => "its other user".to_owned(),
@@ -247,7 +249,7 @@ impl Voice for Report {
     }
 }
 
-/// A line that says that something goes on, and for how long.
+/// A progress line for a step whose length is not known: its name and how long it has run.
 fn spinner(doing: String) -> ProgressBar {
     let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
     let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));

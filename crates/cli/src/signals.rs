@@ -1,4 +1,4 @@
-//! Signals to this process: passed on to the command that it runs, or the end of its own work.
+//! Signals to this process: they are passed on to the command that it runs, or end its own work.
 
 use std::future::Future;
 use std::io;
@@ -10,7 +10,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::exit::{Done, Failure};
 
-/// Signals that end a job. Once caught they end this process no more by themselves.
+/// Signals that end a job. While they are caught they do not end this process by themselves.
 pub struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,

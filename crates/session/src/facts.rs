@@ -46,7 +46,7 @@ impl Job {
         self.lineage == lineage && self.store == project.store.to_string()
     }
 
-    /// What went wrong with saving, unless nobody wanted it saved.
+    /// Why nothing was saved, unless that was asked for.
     pub fn trouble(&self) -> Option<&str> {
         match self.not_saved.as_ref()? {
             NotSaved::Asked => None,
@@ -59,7 +59,7 @@ impl Job {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotSaved {
-    /// Whoever ended the session asked for that.
+    /// The `down` that ended the session asked for that.
     Asked,
     /// A doubt or a failure, as part of a sentence.
     Because(String),
@@ -114,7 +114,7 @@ pub struct Saved {
     pub statistics: Statistics,
 }
 
-/// A tag that was another image to the last job, or in its engine, than it is today.
+/// A tag that is another image today than for the last job, or than in the restored engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The tag, as people write it.

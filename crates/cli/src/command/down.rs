@@ -11,7 +11,7 @@ use crate::exit::{Done, strictly};
 use crate::report::Report;
 use crate::settings::Settings;
 
-/// Ends the session, or takes back one attachment to it.
+/// Ends the session, or one use of it.
 pub fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, None)?.session;
@@ -41,8 +41,8 @@ pub fn run(verb: &Down, report: &Report) -> Done {
     }
 }
 
-/// Asks the session, also one that is starting; waits for one that is ending, and clears what a dead
-/// one left. `None` if there is none, which has been said then.
+/// Asks the session. Waits for one that is starting or ending, and clears what a dead one left. `None` if
+/// there is none; then this says so.
 fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> {
     let mut waits = false;
     loop {

@@ -55,7 +55,7 @@ pub fn run(verb: &Run, report: &Report) -> Done {
     // The command's exit code counts, whatever becomes of its session.
     let ended = client::ask(&place, down, report);
     if let (Ok(Some(Event::StaysUp { .. })), Some(mut held)) = (&ended, held) {
-        // A session that died meanwhile needs no word.
+        // If the session died meanwhile, nothing needs to be said.
         let _ = held.write_all(b"\n");
     }
     let job = match ended {

@@ -40,7 +40,9 @@ pub fn run(verb: &Up, report: &Report) -> Done {
         report.up(&running.job);
     }
     if let Some(Err(error)) = context.map(docker_context::Creating::select) {
-        report.note(&format!("the docker context `larder` is not selected: {error}"));
+        report.note(&format!(
+            "the docker context `larder` is not selected: {error}"
+        ));
     }
     if let Some(file) = &verb.env_file {
         append(file, &host)?;

@@ -36,7 +36,10 @@ impl Report {
             archive.short()
         ));
         for left in &restored.left_out {
-            self.note(&format!("image {} is left out: {}", left.image, left.reason));
+            self.note(&format!(
+                "image {} is left out: {}",
+                left.image, left.reason
+            ));
         }
     }
 

@@ -1,12 +1,12 @@
-//! What is logged: for those who look for a fault, on standard error.
+//! The log, on standard error.
 //!
-//! The background process sends its standard error to `larder.log` in the session's folder below
-//! `/run/larder`, so its lines have times and go there.
+//! The background process sends its standard error to `larder.log` in the session's directory below
+//! `/run/larder`. Its lines have times.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// Begins to log what this filter lets through. `in_background`: lines are for a file, not for people.
+/// Begins to log what this filter lets through; with times and targets if `in_background`.
 pub fn begin(filter: &str, in_background: bool) -> Result<(), ParseError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(filter)?)

@@ -46,7 +46,10 @@ fn a_run_leaves_its_session_to_who_attached() {
     std::fs::write(machine.path("end"), "").expect("written");
     let owner = owner.wait_with_output().expect("it ends");
     let left = text(&owner);
-    assert!(left.contains("the session keeps running: its other user will save and end it"), "{left}");
+    assert!(
+        left.contains("the session keeps running: its other user will save and end it"),
+        "{left}"
+    );
     assert!(is_up(&machine));
     assert!(said(machine.larder("down")).contains("saved shop"));
     machine.assert_untouched();

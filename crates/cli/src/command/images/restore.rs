@@ -67,7 +67,9 @@ fn flags(
             arguments.join(" ")
         }
         Err(error) => {
-            report.warning(&format!("cannot tell the options for docker build: {error}"));
+            report.warning(&format!(
+                "cannot tell the options for docker build: {error}"
+            ));
             String::new()
         }
     }
