@@ -49,7 +49,7 @@ fn is_cached_step(line: &str) -> bool {
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Runs a build and passes signals on to it. What it prints to a terminal is not read, unless `is_needed`.
+/// Runs a build, which gets the signals that come. What it prints on a terminal is left alone, unless it is needed.
 pub async fn run(
     mut command: Command,
     is_needed: bool,

@@ -90,7 +90,7 @@ impl Report {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Passes on what a program prints. If its reader is gone, the program still goes on.
+    /// Passes on what a program prints. Whoever reads it may be gone; the program goes on.
     pub fn pass_on(&self, to: Outlet, bytes: &[u8]) {
         let _ = match to {
             Outlet::Answers => std::io::stdout()
@@ -152,8 +152,8 @@ impl Report {
         }
     }
 
-    /// Trouble with the cache is a miss and one line of warning: `what` did not happen, and why. With `--strict`
-    /// it is a failure.
+    /// A fault of the cache is a miss, said in one line: `what` did not happen, and why. With `--strict` it
+    /// is a failure.
     pub fn or_miss<T, E: Display>(
         &self,
         what: &str,
@@ -170,7 +170,7 @@ impl Report {
         }
     }
 
-    /// Warns if the session that a command attached to is for another lineage or store.
+    /// Says that a session which was there before is for something else than what is asked for now.
     pub fn others(&self, job: &Job, project: &Project) {
         if job.is_of(project) {
             return;
@@ -183,7 +183,7 @@ impl Report {
         ));
     }
 
-    /// Says that a session keeps running, because others use it: the one that started it, and `others`.
+    /// Says that a session goes on: so many use it beside who started it.
     pub fn stays_up(&self, others: usize) {
         let who = match others {
             0 => "its other user".to_owned(),

@@ -10,7 +10,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::exit::{Done, Failure};
 
-/// Signals that end a job. While they are caught they do not end this process by themselves.
+/// Signals that end a job. Once caught they end this process no more by themselves.
 pub struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,

@@ -109,7 +109,7 @@ impl Survey {
         Some(diff(&former.plan, &named.plan))
     }
 
-    /// What is known of an image, with the earliest time at which it was seen to be that.
+    /// What is known of an image, with the earliest time at which somebody saw it so.
     pub fn known(&self, image: &larder_model::plan::PlannedImage) -> Option<Known> {
         let mut known = self
             .answers

@@ -46,7 +46,7 @@ impl Job {
         self.lineage == lineage && self.store == project.store.to_string()
     }
 
-    /// Why nothing was saved, unless that was asked for.
+    /// What went wrong with saving, unless nobody wanted it saved.
     pub fn trouble(&self) -> Option<&str> {
         match self.not_saved.as_ref()? {
             NotSaved::Asked => None,

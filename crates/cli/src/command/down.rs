@@ -11,7 +11,7 @@ use crate::exit::{Done, strictly};
 use crate::report::Report;
 use crate::settings::Settings;
 
-/// Ends the session, or one use of it.
+/// Ends the session, or takes back one attachment to it.
 pub fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, None)?.session;

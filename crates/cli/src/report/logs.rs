@@ -6,7 +6,7 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// Begins to log what this filter lets through; with times and targets if `in_background`.
+/// Begins to log what this filter lets through. `in_background`: lines are for a file, not for people.
 pub fn begin(filter: &str, in_background: bool) -> Result<(), ParseError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(filter)?)

@@ -1,7 +1,7 @@
 //! What is logged: `--verbose`, `LARDER_LOG`.
 
-/// The filter of the log: `LARDER_LOG` if it is set, in the syntax of `tracing`'s `EnvFilter`; else as many
-/// levels as `-v` was typed times. Targets are crates, so `larder` means all of ours.
+/// The filter of the log: `LARDER_LOG` if it is set, in the form of `tracing`'s `EnvFilter`, else as
+/// often as `-v` was typed. Targets are crates, so `larder` is all of ours.
 pub fn log_filter(verbose: u8, in_background: bool) -> String {
     let variable = std::env::var("LARDER_LOG").ok();
     if let Some(filter) = variable.filter(|filter| !filter.is_empty()) {

@@ -91,7 +91,7 @@ impl Settings {
         &self.session.project
     }
 
-    /// The settings of a job that reaches its engine through the API.
+    /// The settings of a job whose engine is an API away.
     pub fn archive(&self) -> larder_archive::Settings {
         larder_archive::Settings {
             project: self.project().clone(),
