@@ -1,9 +1,9 @@
 //! `BuildKit`'s cache in a folder (`--cache-to type=local`): an OCI image layout, saved blob by blob
 //! and made again.
 //!
-//! Only what `index.json` leads to is saved: a folder that is written to again and again keeps old
-//! blobs. Restored files are named by their digests, which are checked to be digests, and by nothing
-//! else that the store says.
+//! Only what `index.json` leads to is saved: a directory that is written to again and again keeps old
+//! blobs. The names of restored files are made of digests alone, which are checked to be digests. Nothing
+//! else that the store says becomes part of a path.
 
 use std::collections::BTreeSet;
 use std::io;

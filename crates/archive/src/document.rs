@@ -24,7 +24,7 @@ use serde_json::Value;
 
 /// The version of the format. Contents of another version are as good as none.
 const VERSION: u32 = 1;
-/// Longer lists are no build's.
+/// No build has more sources.
 const SOURCES_MAX: usize = 1000;
 
 /// What an archive holds.
@@ -51,7 +51,7 @@ pub enum DocumentError {
     /// It was written by another version of Larder.
     #[error("its contents are of version {0}; this program knows {VERSION}")]
     Version(u32),
-    /// It is of no build.
+    /// It names more sources than any build has.
     #[error("it names {0} images as sources")]
     Sources(usize),
     /// A blob of the build cache has no name.

@@ -14,7 +14,7 @@ use crate::document::DocumentError;
 /// Why nothing was restored or saved, or cannot be. Its text names the value at fault and the cure.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// No such engine can be meant.
+    /// The address of the engine makes no sense.
     #[error(transparent)]
     Endpoint(ApiError),
     /// The engine cannot be reached.
@@ -23,7 +23,7 @@ pub enum ArchiveError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] ApiError),
-    /// The engine's stream of images, or the one for it.
+    /// A stream of images from or to the engine.
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// The store cannot be opened.
@@ -49,7 +49,7 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
-    /// A folder that nobody can mean by a build cache.
+    /// A directory that is no build cache.
     #[error("the build cache: {} {why}", path.display())]
     NoCache {
         /// The folder or file.

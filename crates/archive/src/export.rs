@@ -1,4 +1,4 @@
-//! The engine's export, taken apart as it arrives; what the store holds is drained.
+//! The engine's export, taken apart as it arrives. What the store already has is read and dropped.
 //!
 //! A graph driver writes all of an export to its disk before it sends the first byte (moby
 //! `image/tarexport/save.go`, `save`). So images that share little are asked for at once in two
@@ -72,7 +72,7 @@ impl Export<'_> {
         self.store(begun, read, writer).await
     }
 
-    /// Asks for images. Of a graph driver's it is known before what they will consist of.
+    /// Asks for images. What a graph driver's images consist of is known before they come.
     async fn begin(&self, names: &[String]) -> Result<Begun, ApiError> {
         let mut images: Vec<(Image, Vec<String>)> = Vec::new();
         let known = match self.engine.about().image_store.kind() {
@@ -123,7 +123,7 @@ impl Export<'_> {
         }
         self.voice.progress(Progress::Over);
         let (contents, documents) = reader.finish().await?;
-        // What did not have to come.
+        // Blobs that the engine left out because the parent archive has them.
         for blob in contents.blobs.keys() {
             if writer.wrote(blob).is_none() && !writer.keep(blob) {
                 return Err(ArchiveError::NotExported(blob.clone()));

@@ -17,8 +17,8 @@ pub(crate) struct Usable {
     pub(crate) document: Document,
 }
 
-/// Walks the ladder. What is in the way of an archive is a warning; a store that does not answer is
-/// an error.
+/// Walks the ladder. Each archive that cannot be used is a warning; a store that does not answer is an
+/// error.
 pub(crate) async fn newest(
     job: &Job,
     objects: &Objects,
@@ -59,7 +59,8 @@ fn accept(found: Found<Archive>) -> Result<Usable, Refusal> {
 
 fn understood(found: &Found<Archive>) -> Result<Document, DocumentError> {
     let document = Document::of(&found.document)?;
-    // Looked at again when it is used; one that cannot be must not hide an older one.
+    // They are read again when they are used. Here it is about not choosing an archive that cannot be
+    // used over an older one that can.
     document.images()?;
     Ok(document)
 }

@@ -1,8 +1,8 @@
-//! What the parent archive's images know of their steps, carried on into those that were saved: engines
-//! export less of it with each build that came out of the cache.
+//! Inline caches of new images, completed with what the parent archive's images knew of the same steps: of a
+//! step that came out of the cache, the engine exports less.
 //!
-//! Images of stages, whose names are ours, are completed in place. An image of the user's stays as it
-//! is, and gets a companion: the same layers, with a configuration that knows more.
+//! Images of stages, which we named, are completed in place. The user's images stay as they are, and get a
+//! companion: an image with the same layers and a completed configuration.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -42,8 +42,8 @@ impl<'a> Former<'a> {
         }
     }
 
-    /// Completes what was exported. What the archive says that makes no sense is left out: that is a
-    /// step that is built again.
+    /// Completes what was exported. Records of the parent archive that make no sense are left out: those steps
+    /// are built again.
     pub(crate) async fn carry_on(
         &self,
         contents: &mut Contents,
@@ -79,7 +79,7 @@ impl<'a> Former<'a> {
         Ok(())
     }
 
-    /// The companions of images that are taken over. One may be several images'.
+    /// The companions of images that are taken over. Several images may share one.
     pub(crate) fn companions(&self, kept: &[SavedImage]) -> Vec<SavedImage> {
         let mut ids: HashSet<&str> = kept.iter().map(|image| image.id.as_str()).collect();
         let tags = kept.iter().flat_map(|image| &image.tags);
@@ -113,7 +113,7 @@ impl<'a> Former<'a> {
     }
 }
 
-/// The companions that an archive holds: sources of the next build beside the images that they are of.
+/// The companions that an archive has. The next build names them as sources too.
 pub(crate) fn names(contents: &Contents) -> impl Iterator<Item = &String> {
     let tags = contents.images.iter().flat_map(|image| &image.tags);
     tags.filter(|tag| stages::is_companion(tag))

@@ -22,12 +22,12 @@ use crate::{ArchiveError, Result};
 /// The most time that an engine is given for one answer.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a job is decided by.
+/// What [`Job::open`] needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The project, with its store and its lineages.
     pub project: Project,
-    /// Folder of what the verbs of one job tell each other.
+    /// Directory for notes that the commands of one job leave for each other.
     pub notes: PathBuf,
     /// The variables by which the docker command finds its engine.
     pub docker: Environment,
@@ -39,7 +39,7 @@ pub struct Job {
     pub engine: Arc<Remote>,
     /// The line of archives that this job continues.
     pub lineage: Lineage,
-    /// Where this job's verbs leave notes for each other.
+    /// Where this job's commands leave notes for each other.
     pub note: Note,
     pub(crate) project: Project,
     store: Result<Objects, StoreError>,
@@ -48,8 +48,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Finds and asks the engine that the docker command would use, and opens the store. A store that
-    /// cannot be opened is told when it is used.
+    /// Finds and asks the engine that the docker command would use, and opens the store. If the store cannot
+    /// be opened, the error comes when the store is used.
     pub async fn open(settings: Settings) -> Result<Self> {
         let engine = connect(&settings.docker).await?;
         let Settings { project, notes, .. } = settings;
@@ -83,7 +83,7 @@ impl Job {
             None => reader,
             Some(Ok(file)) => reader.with_scratch(file),
             Some(Err(error)) => {
-                // What layers share is then fetched for each.
+                // Frames that several layers share are then fetched several times.
                 tracing::debug!(%error, "no file for what was fetched");
                 reader
             }

@@ -50,7 +50,7 @@ fn sentence(finding: &Finding) -> String {
     format!("{finding}; {}", finding.cure())
 }
 
-/// Says what was found; with `deny` nothing may be saved then.
+/// Warns of what was found. With `deny` that is an error.
 pub fn tell(leaks: &[Leak], deny: bool, voice: &dyn Voice) -> Result<()> {
     for leak in leaks {
         voice.warning(&format!("{}: {}", leak.place, leak.what));

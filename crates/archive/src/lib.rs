@@ -1,5 +1,5 @@
-//! Images and their build cache, saved and restored through the API of an engine under which no disk
-//! can be put.
+//! Images and their build cache, saved and restored through an engine's API: for engines whose disk is out
+//! of reach.
 //!
 //! [`Job`] is the engine, the store and the lineage of one command; [`restore`] and [`save`] are the two
 //! ways. [`document`] is what an archive holds; [`builder`] is about `docker build`: who builds, its

@@ -1,6 +1,6 @@
-//! What the verbs of one job tell each other: a small file on this machine, one for each lineage.
+//! What a job's `restore` or `build` leaves for its `save`: a small file on this machine, one for each lineage.
 //!
-//! It is advice. Without it a save compares with the newest archive, and measures nothing.
+//! A save works without it: it then compares with the newest archive, and measures nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,9 +27,9 @@ pub struct Note {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobNote {
-    /// The engine that it used. Another one was given to the job since if this differs.
+    /// The engine that it used. A note about another engine is ignored.
     pub engine: String,
-    /// The archive that was restored, or was at hand and not worth it.
+    /// The archive that was restored, or would have been if it had been worth it.
     pub archive: Option<ArchiveId>,
     /// Whether it was restored.
     pub restored: bool,
@@ -85,7 +85,7 @@ impl Note {
     }
 }
 
-/// Leaves a note for a save in the same job. Without it that save measures nothing, and must be told what
+/// Leaves a note for a save in the same job. Without it that save measures nothing, and does not know what
 /// was built.
 pub fn leave(job: &Job, note: &JobNote, voice: &dyn Voice) {
     if let Err(error) = job.note.write(note) {

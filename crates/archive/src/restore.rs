@@ -180,8 +180,8 @@ async fn load(
     Ok(())
 }
 
-/// Whether the archive itself is at fault: a load gets its blobs from the store, whose error is then
-/// among the causes.
+/// Whether the archive is damaged. A load reads its blobs from the store, so the store's error is then among
+/// the causes.
 fn is_damage(error: &ApiError) -> bool {
     let ApiError::Source(source) = error else {
         return false;
@@ -233,7 +233,7 @@ fn not_loaded(left_out: &LeftOut) -> NotLoaded {
     }
 }
 
-/// The sources that the engine has now.
+/// Those of the archive's sources that the engine has now.
 fn loadable(document: &Document, images: &Contents, restored: &Restored) -> Vec<String> {
     let absent = |name: &str| {
         let image = images.image(name);

@@ -1,4 +1,4 @@
-//! Saving: the engine's export taken apart as it arrives; what the store holds is drained.
+//! Saving: what is saved, what the parent archive already has, and the new archive.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -80,7 +80,7 @@ impl What {
     /// Every image of the engine but the bases.
     pub async fn everything(job: &Job, bases: &[String]) -> Result<Self> {
         let mut selected = job.engine.select(bases, job.chains()).await?;
-        // Those of images that were restored: the ones that are saved get new ones.
+        // Companions were restored with their images; the images that are saved get new ones.
         selected.images.retain(|name| !stages::is_companion(name));
         let tops = job.engine.images(false).await?;
         let mut sources: Vec<String> = selected
@@ -120,7 +120,7 @@ fn is_called(image: &ImageSummary, name: &String) -> bool {
     image.id == *name || image.tags.contains(name)
 }
 
-/// The names of the base images of a job's builds: whoever needs them gets them from their registry.
+/// The names of the base images of a job's builds. They are not saved: their registries have them.
 pub fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
     let noted = note.plan.as_ref().and_then(Record::from_value);
     let plans = match noted {
@@ -131,7 +131,8 @@ pub fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
     images.map(|image| image.reference.to_string()).collect()
 }
 
-/// What the job's builds depend on, as its archive keeps it: what the job noted, or what is known today.
+/// What the job's builds depend on, for its archive: as an earlier command of the job noted it, else as it
+/// is known now.
 pub async fn plan(job: &Job, drafts: &[Draft], note: &JobNote, voice: &dyn Voice) -> Option<Value> {
     if note.plan.is_some() {
         return note.plan.clone();

@@ -1,5 +1,5 @@
-//! Saved images whose base image has moved since: their layers cannot be hit by a build that starts
-//! from today's.
+//! Saved images whose base image has moved since. A build that starts from today's base image cannot use
+//! their layers.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) struct MovedBase {
     chain: String,
 }
 
-/// What a job's builds depend on today. What cannot be had is a warning.
+/// What a job's builds depend on today. What cannot be found out is a warning.
 pub(crate) async fn today(
     project: &Project,
     objects: &Objects,

@@ -1,5 +1,5 @@
-//! Images that the parent archive holds whole. They are taken over from it: the engine's export is most
-//! of what a save costs.
+//! Images that the parent archive holds whole. They are taken over from it and not exported: exporting is most
+//! of a save's time.
 
 use larder_docker::streams::{Contents, SavedImage};
 use larder_docker::{ApiError, Chains, Remote};

@@ -28,7 +28,7 @@ const ROUNDS_MAX: usize = 3;
 pub struct Asking<'a> {
     /// How registries are reached, and the folder of what they said.
     pub registries: &'a Registries,
-    /// What was said this long ago is good enough.
+    /// An answer that is no older than this is used again.
     pub max_age: Option<Duration>,
     /// Ask nobody.
     pub offline: bool,
@@ -77,7 +77,7 @@ pub struct Answers {
     pub known: Vec<Known>,
     /// The images that are not, and why.
     pub unknown: Vec<Unknown>,
-    /// What was left out on the way.
+    /// What could not be used on the way, such as a broken `config.json`.
     pub warnings: Vec<String>,
     /// What the known images hand down to those built from them.
     pub configs: ImageConfigs,
@@ -151,7 +151,7 @@ fn good_enough(known: &Known, asking: &Asking<'_>) -> bool {
     known.reference.digest().is_some() || asking.max_age.is_some_and(young)
 }
 
-/// Since when an image has been what it is, as far as anybody saw.
+/// When an image was first seen to be what it is.
 fn since(known: &Known, former: &[&Known]) -> u64 {
     let same = former.iter().filter(|other| {
         other.reference == known.reference
@@ -283,8 +283,8 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// What the store should have too: all that it lacks where it was read, else what has changed
-    /// since this machine last asked.
+    /// What is to be written to the store. If the store was read, that is all that it lacks; else what has
+    /// changed since this machine last asked.
     fn news(&mut self) -> Option<News> {
         let shared = self.asking.shared?;
         let memory = self.memory.as_ref()?;

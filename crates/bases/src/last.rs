@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::Project;
 use crate::record::Record;
 
-/// A plan is worth having without the store.
+/// How long the store may take. A plan is worth having without it.
 const STORE_LIMIT: Duration = Duration::from_secs(10);
 /// Kinds of engines that one project has.
 const COMPATIBILITIES_MAX: usize = 32;
@@ -53,14 +53,14 @@ pub enum LastError {
 }
 
 impl Last {
-    /// Finds the newest snapshot that an engine of this compatibility can restore; of any engine's, as on a
-    /// machine without one, if none is given.
+    /// Finds the newest snapshot that an engine of this compatibility can restore. Without a compatibility,
+    /// as on a machine without an engine, any engine's snapshot counts.
     pub async fn find(
         project: &Project,
         compatibility: Option<String>,
     ) -> Result<Option<Self>, LastError> {
         let folder = project.store.location().as_folder();
-        // Looking makes no folder.
+        // Opening such a store would make the directory.
         if folder.is_some_and(|folder| !folder.exists()) {
             return Ok(None);
         }

@@ -1,14 +1,8 @@
 //! What base images are today, and what is remembered of that.
 //!
-//! | module | holds |
-//! |---|---|
-//! | [`project`] | where a project's memories are, and its policy |
-//! | [`registries`] | how registries are reached |
-//! | [`images`] | asking what the base images of builds are |
-//! | [`memory`] | what tags were when this machine last asked |
-//! | [`shared`] | what the project's machines remember together, in the store |
-//! | [`record`] | a job's plans and images, as its snapshot keeps them |
-//! | [`last`] | the snapshot that the next job would restore |
+//! [`images::resolve`] plans builds and asks registries what their base images are. It asks only for what
+//! is not remembered: by this machine, or by the project's machines together in their store ([`shared`]).
+//! A job's snapshot keeps what was found out ([`record`]), and the next job compares with it ([`last`]).
 
 pub mod images;
 pub mod last;

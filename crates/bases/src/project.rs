@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::registries::Registries;
 
-/// Where what is known of a project is kept, and by whom its base images are known. Another process
-/// can be given it; secrets are in it, and are not shown.
+/// A project's store and lineages, and how its registries are reached. It can be handed to another
+/// process. It holds secrets, which `Debug` does not show.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Project {
     /// The store.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the record's JSON form. A record of another version is as good as none.
 const VERSION: u32 = 1;
-/// A longer record is left out of its snapshot: whoever lists a store reads them all. A plan of a
-/// 200-line Dockerfile has some 40 kB.
+/// A longer record is left out of its snapshot: listing a store reads the records of all snapshots. The
+/// plan of a 200-line Dockerfile has some 40 kB.
 const RECORD_MAX_BYTES: usize = 1 << 20;
 
 /// What a job's builds depended on.
@@ -37,7 +37,7 @@ pub struct Known {
     pub digests: ImageDigests,
     /// When it was built, as its configuration says (RFC 3339).
     pub created: Option<String>,
-    /// Since when it has been that, as far as anybody looked (Unix time in milliseconds).
+    /// When it was first seen to be that (Unix time in milliseconds).
     pub since_ms: u64,
     /// When the registry was last asked.
     pub checked_ms: u64,

@@ -1,4 +1,4 @@
-//! How registries are reached: what docker on this machine was told, and what was said to us.
+//! How registries are reached, by docker's settings of this machine and by ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ const BUNDLES: [&str; 3] = [
 /// How registries are reached, as values that another process can be given.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Registries {
-    /// Docker's `config.json`, which says who we are.
+    /// Docker's `config.json`, with its credentials and helpers.
     pub docker_config: PathBuf,
-    /// `DOCKER_AUTH_CONFIG`, which says it too. Secrets are in it.
+    /// `DOCKER_AUTH_CONFIG`, which holds credentials too.
     pub docker_auth: Option<String>,
     /// Hosts to ask first, by registry.
     pub mirrors: BTreeMap<String, Vec<String>>,
@@ -57,7 +57,7 @@ impl Registries {
         memory.ok()
     }
 
-    /// A client that ends each call within `deadline`, and what it has to do without.
+    /// A client that ends each call within `deadline`; and a warning for each setting that cannot be used.
     pub fn client(&self, deadline: Duration, memory: Option<Memory>) -> (Registry, Vec<String>) {
         let mut warnings = Vec::new();
         let [http, https, none] = self.proxies.clone();
@@ -74,7 +74,7 @@ impl Registries {
         (Registry::new(settings, memory), warnings)
     }
 
-    /// Who we are. What cannot be read is left out, as docker does: most images need no credential.
+    /// Our credentials. A file that cannot be read is left out, as docker does: most images need none.
     fn credentials(&self, warnings: &mut Vec<String>) -> Credentials {
         let mut readable = |read: Result<DockerConfig, RegistryError>| {
             read.unwrap_or_else(|error| {

@@ -1,5 +1,5 @@
-//! What the machines of a project remember together of images, in its store: a machine that has asked
-//! no registry yet then needs one HEAD for each tag that has not moved.
+//! What registries said, shared by the machines of a project in its store. A machine that has not asked any
+//! registry yet then needs one HEAD for each tag that has not moved.
 //!
 //! The store is read only for images that this machine has not asked for before, and written to only
 //! when a registry said something new. A store that cannot be read or written is a miss.
@@ -35,8 +35,8 @@ pub struct News {
 }
 
 impl Shared {
-    /// For a command that may be all that uses the store: only one that was chosen. What the usual
-    /// folder could tell, this machine's own memory knows.
+    /// For a command that needs no store otherwise. Only a store that was chosen is used: what the default
+    /// one on this machine could tell, this machine's own memory knows.
     pub fn of(project: &Project) -> Option<Self> {
         if !project.store_is_chosen {
             return None;
@@ -59,7 +59,7 @@ impl Shared {
         }
     }
 
-    /// Teaches this machine's memory what the store has; that is also given back.
+    /// Copies what the store has to this machine's memory, and returns it.
     pub async fn recall(&self, memory: &Memory) -> Option<Vec<RememberedImage>> {
         let images = self.read().await?;
         for image in &images {
@@ -77,7 +77,7 @@ impl Shared {
     async fn read(&self) -> Option<Vec<RememberedImage>> {
         let read = async {
             match images::newest(&self.objects, &self.project).await {
-                // Nobody can read it: as good as none, and the next list stands before it.
+                // A damaged list is as good as none: the next one that is written is newer.
                 Err(error) if error.is_damage() => Ok(Vec::new()),
                 read => read,
             }
@@ -108,7 +108,7 @@ impl News {
     pub async fn publish(self) {
         let known = match self.known {
             Some(known) => known,
-            // Writing over what cannot be read would forget it.
+            // The new list replaces the old one, so the old one must be read first.
             None => match self.shared.read().await {
                 Some(known) => known,
                 None => return,

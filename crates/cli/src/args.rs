@@ -107,8 +107,8 @@ pub(crate) struct Where {
     /// remote, else the directory's name]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
-    /// Job; each has a lineage of snapshots of its own [default: the CI system's job name, else
-    /// "default"]
+    /// Job; each has a lineage of snapshots of its own [default: the CI system's job name, else the
+    /// word default]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
     /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks

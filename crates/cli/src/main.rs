@@ -67,7 +67,7 @@ fn run(verb: Verb, report: &Report) -> Done {
         }
         Verb::Man(verb) => command::man::run(&verb, report),
         Verb::Serve => {
-            // The background process says itself what becomes of it, to the command that started it.
+            // The background process tells the command that started it how it went.
             larder_session::serve();
             Ok(ExitCode::SUCCESS)
         }

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::exit::{Done, Failure};
 
-/// How often a line that lives is drawn.
+/// How often the progress line is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Where text goes.
@@ -53,7 +53,7 @@ pub(crate) struct Report {
     lost: AtomicBool,
 }
 
-#[allow(clippy::unused_self)] // whoever prints holds the report, also where its state plays no part
+#[allow(clippy::unused_self)] // printing needs a report, also where its state plays no part
 impl Report {
     /// A report that may be quiet: then only warnings and errors are printed.
     pub(crate) fn new(quiet: bool) -> Self {
@@ -101,7 +101,7 @@ impl Report {
     }
 
     fn line(&self, text: &str) {
-        // There is nobody left to tell that nobody reads it.
+        // If standard error cannot be written, there is nowhere left to say so.
         let print = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.live {
             Some(bar) => bar.lock().suspend(print),
@@ -249,7 +249,7 @@ impl Voice for Report {
     }
 }
 
-/// A line that says that something goes on, and for how long.
+/// A progress line for a step whose length is not known: its name and how long it has run.
 fn spinner(doing: String) -> ProgressBar {
     let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
     let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));

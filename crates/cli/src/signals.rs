@@ -1,4 +1,4 @@
-//! Signals to this process: passed on to the command that it runs, or the end of its own work.
+//! Signals to this process: they are passed on to the command that it runs, or end its own work.
 
 use std::future::Future;
 use std::io;

@@ -172,8 +172,8 @@ pub(crate) fn planned(settings: &Settings, report: &Report) -> Vec<Draft> {
     drafted.drafts
 }
 
-/// The snapshot that the next job would restore. Offline, only a store that is a folder is looked at, and
-/// the machine's engine is not asked for its version: any engine's snapshot counts then.
+/// The snapshot that the next job would restore. Offline, only a store in a directory is read, and the
+/// machine's engine is not asked for its version: any engine's snapshot counts then.
 async fn last(settings: &Settings, offline: bool) -> Result<Option<Last>, LastError> {
     let project = settings.project();
     if offline && project.store.location().as_folder().is_none() {
@@ -187,7 +187,7 @@ async fn last(settings: &Settings, offline: bool) -> Result<Option<Last>, LastEr
     Last::find(project, compatibility).await
 }
 
-/// What this machine's engine can restore. Planning is for machines without an engine too.
+/// The compatibility key of this machine's engine; `None` without an engine, which planning does not need.
 async fn own_compatibility(settings: &Settings) -> Option<String> {
     let path = settings.session.path.clone();
     let probed = tokio::task::spawn_blocking(move || program::probe(&path)).await;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Makes a folder that nobody else may look into, and those above it that are missing. One that is
-/// there stays as it is.
+/// Makes a directory that only its owner may read, and its missing parents. One that exists stays as it
+/// is.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -22,8 +22,8 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for a file that other users may read. What stands at `path` and is no file (a pipe, a
-/// link, `/dev/stdout`) stays what it is and is written to.
+/// The same for a file that other users may read. If `path` is not a file (but a pipe, a link,
+/// `/dev/stdout`), it is written to and stays what it is.
 pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return fs::write(path, content);

@@ -1,6 +1,5 @@
-//! The machine and the people at hand, as every floor above needs them: [`files`] that are private and
-//! written whole, [`programs`] that are found where they usually are, the [`clock`], and the [`people`]
-//! who wait for a job.
+//! What all floors above need of the machine they run on: private [`files`] that are written whole, the
+//! places of [`programs`], the [`clock`]; and what the [`people`] who wait for a job are told.
 
 pub mod clock;
 pub mod files;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Hears what a long job says. The program prints it; a background process sends it to the command
-/// that asked.
+/// Takes the notes, warnings and progress of a long job. The program prints them; a background process
+/// sends them to the command that asked.
 pub trait Voice: Sync {
     /// A sentence.
     fn note(&self, text: &str);
@@ -19,7 +19,7 @@ pub trait Voice: Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// It has begun, and nobody knows how long it takes. The word for it: `restoring`.
+    /// It has begun, and how long it takes is not known. The word for it: `restoring`.
     Begun(String),
     /// It has moved this many bytes.
     Moved {
@@ -45,7 +45,7 @@ pub enum Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Blame {
-    /// Nobody at once: the fault is ours, the store's or the engine's.
+    /// Nobody at once: Larder, the store or the engine failed.
     Ours,
     /// Whoever typed or configured a value.
     Input,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-/// Where programs of administrators are, for a user whose `PATH` lacks them, as Debian's has it.
+/// Where programs for administrators are. Debian's `PATH` for other users lacks some of these.
 pub const USUAL_FOLDERS: [&str; 6] = [
     "/usr/bin",
     "/usr/sbin",

@@ -14,7 +14,8 @@ use crate::{JobRequest, Place, Result, SessionError};
 
 /// How often a session that drops a connection is asked again.
 const CONNECTIONS_MAX: u32 = 3;
-/// How long a session may be silent before it is looked after. Silence is no fault: a large save takes time.
+/// How long a session may be silent before [`leftovers::unblock`] looks whether it hangs. Silence alone is no
+/// fault: a large save takes time.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A session that a command uses.
@@ -44,7 +45,7 @@ pub fn up(request: &JobRequest, place: &Place, voice: &dyn Voice) -> Result<Runn
 /// Asks the session of `place`, and shows what it says on the way; the answer is the last event.
 /// `None` if no session runs.
 pub fn ask(place: &Place, request: Request, voice: &dyn Voice) -> Result<Option<Event>> {
-    // One that was killed a moment ago still takes a connection, and drops it without a word.
+    // A session that was killed a moment ago still accepts a connection, and then drops it.
     for _ in 0..CONNECTIONS_MAX {
         let Some(stream) = connect(place, request)? else {
             return Ok(None);
@@ -56,8 +57,8 @@ pub fn ask(place: &Place, request: Request, voice: &dyn Voice) -> Result<Option<
     Err(SessionError::Silent)
 }
 
-/// Connects and writes a request; `None` if no session runs. One that died before it took the request
-/// is found out by its answer.
+/// Connects and writes a request; `None` if no session runs. A session that died before it read the request
+/// shows only when its answer is read.
 pub fn connect(place: &Place, request: Request) -> Result<Option<UnixStream>> {
     leftovers::unblock(place);
     let mut stream = match UnixStream::connect(place.control()) {
@@ -76,8 +77,8 @@ pub fn connect(place: &Place, request: Request) -> Result<Option<UnixStream>> {
     }
 }
 
-/// What a session says. One that is killed while it waits for its own disk keeps its connections open and
-/// says nothing more; it is let go of, and ends.
+/// What a session says. A session that is killed while it waits for its own disk keeps its connections open
+/// and is silent. [`leftovers::unblock`] then ends it.
 struct Heard<'a> {
     stream: UnixStream,
     place: &'a Place,
@@ -168,7 +169,7 @@ mod tests {
         fn progress(&self, _: Progress) {}
     }
 
-    /// What is heard of a session that says this, and is gone with a request unread.
+    /// What a command hears from a session that says this and ends with the request unread.
     fn heard(said: &[u8]) -> Result<Option<Event>> {
         let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
         ours.write_all(b"\"status\"\n").expect("written");

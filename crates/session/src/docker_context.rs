@@ -1,7 +1,6 @@
 //! The docker command line's context `larder`: made and selected while a session is up.
 //!
-//! The docker program does it, because the files are its own. Without it there is nobody to select
-//! a context for.
+//! The docker program does it, because the files are its own. Without that program no context is needed.
 
 use std::io;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::{Place, Result, SessionError};
 
 const NAME: &str = "larder";
-/// Remembers in the state folder which context was current before.
+/// Remembers in the state directory which context was current before.
 const BEFORE: &str = "context-before";
 
 /// A context that is being made.
@@ -38,7 +37,7 @@ fn current() -> Option<String> {
     (output.status.success() && !name.is_empty()).then_some(name)
 }
 
-/// Begins to make the context; nobody waits for it yet.
+/// Begins to make the context. [`Creating::select`] waits for it.
 pub fn create(place: &Place) -> Creating {
     let before = current();
     if let Some(before) = before.filter(|name| name != NAME) {

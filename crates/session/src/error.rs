@@ -44,7 +44,7 @@ pub enum SessionError {
     /// The program that makes file systems.
     #[error("mkfs.ext4 was not found: install the package e2fsprogs")]
     NoMkfs,
-    /// The state folder cannot be made.
+    /// The state directory cannot be made.
     #[error(
         "cannot make the directory {}: {source}; name another one with --state or LARDER_STATE",
         path.display()
@@ -55,13 +55,13 @@ pub enum SessionError {
         /// Why.
         source: io::Error,
     },
-    /// Another background process has the state folder.
+    /// Another background process has the state directory.
     #[error(
         "another larder is starting or ending with the state directory {}; wait for it, or use another one",
         state.display()
     )]
     Busy {
-        /// The state folder.
+        /// The state directory.
         state: PathBuf,
     },
     /// A process of an earlier session stays.
@@ -107,7 +107,7 @@ pub enum SessionError {
     /// What went wrong is only a warning without `--strict`.
     #[error("{0} (--strict)")]
     Strict(String),
-    /// What the background process failed of.
+    /// Why the background process failed, in its own words.
     #[error("{}", .0.message)]
     Told(Failed),
 }

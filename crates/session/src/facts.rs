@@ -70,7 +70,7 @@ impl Job {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotSaved {
-    /// Whoever ended the session asked for that.
+    /// The `down` that ended the session asked for that.
     Asked,
     /// A doubt or a failure, as part of a sentence.
     Because(String),
@@ -125,7 +125,7 @@ pub struct Saved {
     pub statistics: Statistics,
 }
 
-/// A tag that was another image to the last job, or in its engine, than it is today.
+/// A tag that is another image today than for the last job, or than in the restored engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The tag, as people write it.

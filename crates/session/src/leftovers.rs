@@ -29,7 +29,7 @@ pub(crate) struct Record {
     pub taken: Option<Taken>,
     /// The socket that was taken over.
     pub usual_socket: Option<PathBuf>,
-    /// The host's network as it was, where nobody else's engine was stopped for ours.
+    /// The host's network as it was, if no other engine was stopped for ours.
     pub network: Option<HostNetwork>,
     /// The volume's device.
     pub device: Option<(u32, u32)>,
@@ -68,8 +68,8 @@ impl Record {
     }
 }
 
-/// Lets a background process end that was killed while it waited for its own disk. Until then it
-/// holds the lock, and its control socket takes connections that nobody will answer.
+/// Ends a background process that was killed while it waited for its own disk. Until then it holds the
+/// lock, and its control socket accepts connections that are never answered.
 pub(crate) fn unblock(place: &Place) {
     let Some(record) = Record::read(place) else {
         return;

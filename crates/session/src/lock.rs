@@ -1,5 +1,5 @@
-//! The lock of a state folder. The background process holds it while it lives, also before it listens
-//! and when it listens no more; so does whoever clears what a dead one left.
+//! The lock of a state directory. The background process holds it as long as it lives, also before and after
+//! it listens. A command that clears up after a dead one holds it meanwhile.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +13,7 @@ use crate::{Place, Result, SessionError};
 /// How long to wait before another try.
 pub const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes the lock until the file is dropped; `None` if somebody else has it. The state folder is there.
+/// Takes the lock until the file is dropped; `None` if another process has it. The state directory must exist.
 pub fn take(place: &Place) -> Result<Option<File>> {
     let path = place.lock();
     let file = OpenOptions::new()

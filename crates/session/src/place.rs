@@ -1,8 +1,8 @@
 //! Where a session's files are.
 //!
-//! The state folder is the machine's part of a project: a lock, the record of a running session,
-//! the sparse file of the open volume. Sockets, logs and mount points are in a folder under /run,
-//! because unix sockets need short paths; its name is made of the state folder's.
+//! The state directory has a lock, the record of a running session and the sparse file of its volume. Sockets,
+//! logs and mount points are in a directory below /run, because unix sockets need short paths. Its name is
+//! a hash of the state directory's path.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,21 +15,21 @@ use larder_volume::VolumeOptions;
 use crate::{Result, SessionError};
 
 const RUN: &str = "/run/larder";
-/// Where the volume is mounted inside the session's mount namespace: the same on every machine,
-/// because engines record absolute paths here and there.
+/// Where the volume is mounted inside the session's mount namespace. It is the same on every machine,
+/// because engines write absolute paths into their state.
 const MOUNT: &str = "/var/lib/larder/volume";
 
-/// The paths of the session that belongs to one state folder.
+/// The paths of the session that belongs to one state directory.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The state folder.
+    /// The state directory.
     pub state: PathBuf,
     /// Names the session on this machine.
     pub(crate) id: InstanceId,
 }
 
 impl Place {
-    /// The session of a state folder (an absolute path).
+    /// The session of a state directory (an absolute path).
     pub fn of(state: &Path) -> Self {
         let digest = blake3::hash(state.as_os_str().as_encoded_bytes()).to_hex();
         let id = digest[..InstanceId::MAX_BYTES].parse();

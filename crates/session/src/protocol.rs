@@ -15,10 +15,10 @@ use crate::facts::Job;
 pub enum Request {
     /// Say what runs.
     Status,
-    /// Use the session too; the next `down` then only takes that back.
+    /// Use the session too. The next `down` then only ends that use.
     Attach,
-    /// Take this connection's end without another byte for a `Down`: the `run` that uses the session
-    /// was killed.
+    /// Use the session as long as this connection is open. If it closes without another byte, the `run`
+    /// that opened it was killed, and that counts as its `Down`.
     Hold,
     /// End the session.
     Down {

@@ -18,7 +18,7 @@ const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;
 pub struct Settings {
     /// The project, with its store and its lineages.
     pub project: Project,
-    /// Folder of this machine's part.
+    /// The state directory.
     pub state: PathBuf,
     /// How the engine stands beside the machine's own.
     pub engine: Asked,

@@ -75,7 +75,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads them. Why they are none, if so.
+    /// Reads them, or says why they are no build's.
     pub fn read(typed: &[String]) -> Result<Self, ArgumentsError> {
         let mut all = Self::default();
         let mut rest = typed.iter();
@@ -147,7 +147,7 @@ impl Arguments {
         kept.flat_map(|given| given.typed.clone()).collect()
     }
 
-    /// The build, for its plan. A build whose files are not in a folder has none.
+    /// The build, to be planned; `None` if its files are not in a directory of this machine.
     pub fn planned(&self) -> Option<Build> {
         let context = self.context.as_deref().filter(|context| {
             let remote = context.contains("://") || context.starts_with("git@");

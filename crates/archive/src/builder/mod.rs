@@ -56,7 +56,7 @@ pub enum Strategy {
     StageImages,
     /// An inline cache in an image of every stage, and `--cache-from` with these.
     InlineCache,
-    /// `BuildKit`'s cache in a folder, by way of the client.
+    /// `BuildKit`'s cache in a directory of the client.
     CacheFolder,
 }
 

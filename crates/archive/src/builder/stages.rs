@@ -8,7 +8,7 @@ use larder_model::lineage::Lineage;
 /// Asks `BuildKit` for an inline cache.
 pub const INLINE: [&str; 2] = ["--build-arg", "BUILDKIT_INLINE_CACHE=1"];
 
-/// The options of a build that are not those of its stages, whose steps have run by then.
+/// Options that are left out when the stages are built after the build: their steps have run by then.
 pub const OF_THE_BUILD_ALONE: [&str; 13] = [
     "--cache-to",
     "--no-cache",
@@ -25,7 +25,7 @@ pub const OF_THE_BUILD_ALONE: [&str; 13] = [
     "--quiet",
 ];
 
-/// A registry that does not exist: the images are this job's alone, and nobody pushes them.
+/// A registry that does not exist: these images belong to the job and are not meant to be pushed.
 const REGISTRY: &str = "larder.invalid";
 /// How the tags of companions begin. Those of stages begin otherwise.
 const COMPANION: &str = "of-";
@@ -47,9 +47,9 @@ pub(crate) fn is_ours(name: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// What the image is called that knows more of its steps than one of the user's, which stays as it is.
+/// The name of the companion of a user's image (see `inline_cache`).
 pub(crate) fn companion(lineage: &Lineage, of: &str) -> String {
-    // Names differ in more than a tag may hold.
+    // A tag may not hold all that names differ in; the digest does.
     let digest = blake3::hash(of.as_bytes()).to_hex();
     let tag = tag(&format!("{COMPANION}{}-{of}", &digest[..12]));
     format!("{REGISTRY}/{}:{tag}", path(lineage))
@@ -61,8 +61,8 @@ pub(crate) fn is_companion(name: &str) -> bool {
     is_ours(name) && tag.is_some_and(|tag| tag.starts_with(COMPANION))
 }
 
-/// The images of the stages below the built one, and that one's. A stage without a name cannot be
-/// built alone; a stage that another one continues is in that one's image.
+/// The images of the other stages, and of the one that is built. A stage without a name cannot be built alone.
+/// A stage that another one continues is part of that one's image.
 pub fn images(
     lineage: &Lineage,
     draft: Option<&Draft>,

@@ -41,8 +41,8 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     }
 }
 
-/// Asks the session, also one that is starting; waits for one that is ending, and clears what a dead
-/// one left. `None` if there is none, which has been said then.
+/// Asks the session. Waits for one that is starting or ending, and clears what a dead one left. `None` if
+/// there is none; then this says so.
 fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> {
     let mut waits = false;
     loop {

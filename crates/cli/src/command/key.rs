@@ -1,4 +1,4 @@
-//! `larder key`: a build's name for a cache.
+//! `larder key`: a cache key for a build.
 
 use std::process::ExitCode;
 
@@ -10,8 +10,8 @@ use crate::report::Report;
 use crate::settings::Settings;
 use crate::survey::Survey;
 
-/// What stands in a key for a project that nobody named. A CI system's cache belongs to one
-/// repository anyway, and a name guessed from a folder would differ from machine to machine.
+/// Stands in a key for the project, if that was not named. A CI system's cache belongs to one repository
+/// anyway, and a name guessed from a directory would differ from machine to machine.
 const NO_PROJECT: &str = "build";
 
 /// Prints the key, or the ladder of keys.

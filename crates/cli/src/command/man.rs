@@ -17,7 +17,7 @@ pub(crate) fn run(verb: &Man, report: &Report) -> Done {
         Some(name) => command
             .find_subcommand(name)
             .cloned()
-            .ok_or_else(|| Failure::input(format!("{name:?} is not a verb; see larder --help")))?,
+            .ok_or_else(|| Failure::input(format!("{name:?} is not a command; see larder --help")))?,
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page)

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crate::exit::{Done, Failure};
 
-/// Refuses a file whose folder is missing: before the work, not when it is done.
+/// Refuses a file that cannot be written because its directory is missing: before the work, not after it.
 fn check_folder(option: &str, file: Option<&Path>) -> Done<()> {
     let Some(file) = file else { return Ok(()) };
     let folder = file.parent().filter(|folder| *folder != Path::new(""));

@@ -84,7 +84,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
 fn end(place: &Place, held: Option<UnixStream>, report: &Report) -> Event {
     let ended = client::ask(place, Request::Down { discard: false }, report);
     if let (Ok(Some(Event::StaysUp { .. })), Some(mut held)) = (&ended, held) {
-        // A session that died meanwhile needs no word.
+        // If the session died meanwhile, nothing needs to be said.
         let _ = held.write_all(b"\n");
     }
     match ended {

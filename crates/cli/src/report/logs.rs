@@ -1,7 +1,7 @@
-//! What is logged: for those who look for a fault, on standard error.
+//! The log, on standard error.
 //!
-//! The background process sends its standard error to `larder.log` in the session's folder below
-//! `/run/larder`, so its lines have times and go there.
+//! The background process sends its standard error to `larder.log` in the session's directory below
+//! `/run/larder`. Its lines have times.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;

@@ -1,4 +1,4 @@
-//! How old what is known of base images may be: `--fresh`.
+//! When registries are asked what base images are: `--fresh`.
 
 use larder_bases::Freshness;
 

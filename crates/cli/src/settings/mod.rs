@@ -31,13 +31,13 @@ use ci::Ci;
 use file::File;
 use git::Repository;
 
-/// Where a machine's part lives unless told otherwise.
+/// The default state directory.
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
-/// Size of a new volume unless told otherwise. It is sparse: an empty one costs nothing.
+/// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
-/// The branch of whoever says nothing else.
+/// The scope if neither settings, CI system nor git name one.
 const MAIN: &str = "main";
 
 /// All settings of a command.
@@ -45,7 +45,7 @@ const MAIN: &str = "main";
 pub(crate) struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.
     pub session: larder_session::Settings,
-    /// Folder of what the verbs of one job tell each other.
+    /// Directory for notes that the commands of one job leave for each other.
     pub notes: PathBuf,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
@@ -261,7 +261,7 @@ impl Choices<'_> {
         })
     }
 
-    /// Which lineages the job continues: as somebody said, else as the CI system or git says.
+    /// Which lineages the job continues: by the settings, else as the CI system or git says.
     fn descent(&self, which: &Where) -> Descent {
         let ci = ci::detect(self.environment);
         let repository = git::find(self.folder).unwrap_or_default();
@@ -297,7 +297,8 @@ impl Choices<'_> {
         }
     }
 
-    /// A folder for what needs no root: in the machine's part if that was chosen, else the user's.
+    /// A directory for what needs no root: below the state directory if that was chosen, else in the user's
+    /// cache.
     fn own_folder(&self, state: Option<&str>, name: &str) -> PathBuf {
         match state {
             Some(state) => absolute(self.folder, state).join(name),

@@ -1,4 +1,4 @@
-//! How registries are reached: options, larder.toml, and what docker on this machine was told.
+//! How registries are reached: options, larder.toml, and docker's settings of this machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ struct DaemonConfig {
 }
 
 impl DaemonConfig {
-    /// A file that is not there, or is not docker's, says nothing: it is dockerd that must refuse it.
+    /// A file that is missing or broken counts as empty: refusing it is dockerd's part.
     fn read(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()

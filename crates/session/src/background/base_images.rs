@@ -1,9 +1,9 @@
 //! The base images of a session's builds: what they are today, and whether the restored engine
-//! holds something else.
+//! has something else under their tags.
 //!
-//! Registries are asked while the volume and the engine come up, so that asking costs the job
-//! nothing unless a registry is slower than the engine; then it is waited for until a deadline.
-//! Nothing here fails a session.
+//! Builds are planned and registries asked while the volume and the engine come up. So this takes no
+//! time of its own, unless a tool or a registry is slower than the engine. Then the session waits for
+//! it until a deadline. Nothing here fails a session.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -71,8 +71,7 @@ impl Planning {
         }
     }
 
-    /// Waits for the answers and lets the engine forget what moved: the images that are not what
-    /// they were.
+    /// Waits for the answers and has the engine forget tags that have moved. Returns these.
     pub(crate) async fn compare(&mut self, engine: &Engine, events: &Events) -> Vec<Moved> {
         self.settle(events).await;
         match &self.state {
@@ -134,7 +133,7 @@ impl Planning {
         self.state = State::Done(record);
     }
 
-    /// The plans without their images: who compares with them knows the rest.
+    /// The plans without the identities of their images. They still tell the next job what was built.
     fn unresolved(&self) -> Option<Record> {
         let drafts = &self.drafted.get()?.drafts;
         let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok()?;
@@ -193,8 +192,8 @@ fn say_unknown(answers: &Answers, events: &Events) {
     }
 }
 
-/// Compares each image of the plans with what the engine holds under its tag and, as builders keep
-/// what they pull without a tag, with what the last job knew.
+/// Compares each image of the plans with what the engine has under its tag. Builders keep what they pull
+/// without a tag; so it is also compared with what the last job knew.
 async fn compare(
     engine: &Engine,
     before: &[Known],
@@ -230,8 +229,7 @@ async fn compare(
     all
 }
 
-/// A registry's trouble is no trouble of the cache: it is told, and does not count against a
-/// session that is strict.
+/// A registry's trouble is no trouble of the cache: it is a warning, also with `--strict`.
 fn warn(events: &Events, why: String) {
     events.emit(&Event::Warning(why));
 }

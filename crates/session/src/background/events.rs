@@ -1,4 +1,4 @@
-//! Where the background process says what it does: to whoever asked for it, and to its log.
+//! What the background process says: to the command that asked, and to the log.
 
 use std::io::Write;
 use std::mem;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::protocol::Event;
 
-/// Where events go: to whoever asked for what is being done.
+/// Sends events to the command that asked for what is being done.
 pub(crate) struct Events {
     out: Mutex<Box<dyn Write + Send>>,
     warnings: Mutex<Vec<String>>,
@@ -23,7 +23,7 @@ impl Events {
         }
     }
 
-    /// Sends an event; false if nobody listens any more. The log has it in any case.
+    /// Sends an event, and logs it; false if the command is gone.
     pub(crate) fn emit(&self, event: &Event) -> bool {
         if !matches!(event, Event::Progress(_)) {
             tracing::info!(?event, "event");

@@ -1,9 +1,9 @@
 //! Bringing a session down: the engine at rest, the volume sealed, the snapshot published.
 //!
-//! The gate before publishing asks few and cheap questions: did the engine end by itself, was
-//! everything unmounted, is the superblock clean, did our own side see no fault? Any doubt means
-//! that nothing is published, with one printed reason. There is no file system check and no look
-//! into the engine's databases: elsewhere such checks have lost more commits than they saved.
+//! Before publishing, few and cheap questions are asked: did the engine end by itself, was everything
+//! unmounted, is the superblock clean, did our own side see no fault? Any doubt means that nothing is
+//! published, with one printed reason. There is no file system check and no look into the engine's
+//! databases: elsewhere such checks have lost more snapshots than they saved.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +33,7 @@ const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Ends a session. Whatever goes wrong, the job's report comes back, and says it.
+/// Ends a session. It always returns the job's report, which says what went wrong.
 pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     let mut timer = Timer::start();
     let mut doubt = if discard {
@@ -273,7 +273,7 @@ impl Save<'_> {
     }
 }
 
-/// Says how far the save is, until it is dropped.
+/// Tells the progress of the save, until this future is dropped.
 async fn show(progress: &PackProgress, events: &Events) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;

@@ -21,7 +21,7 @@ use crate::facts::Timer;
 use crate::leftovers::Record;
 use crate::{Place, Result, SessionError};
 
-/// The machine's settings of its engine; what they say of registries is taken over.
+/// The settings of the machine's engine. Ours takes over what they say of registries.
 const SYSTEM_CONFIG: &str = "/etc/docker/daemon.json";
 
 /// Time for the engine to answer. A far store adds some fetches to its start.
@@ -44,7 +44,7 @@ pub(super) struct Plan {
 pub(super) struct Trouble {
     /// What happened.
     pub failure: SessionError,
-    /// Whether another volume would have met the same.
+    /// Whether it would have happened with any other volume too.
     pub spoils_any_volume: bool,
 }
 
@@ -101,7 +101,8 @@ impl Parts {
         }
     }
 
-    /// Makes the room and its way to the network, or the machine's engine stop.
+    /// Makes the room, and either its own network or a place on the machine's: then the machine's engine is
+    /// stopped.
     async fn prepare(&mut self, shape: Shape) -> Result<()> {
         self.record.write(&self.place)?;
         let private = shape == Shape::Private;

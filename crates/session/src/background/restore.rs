@@ -24,7 +24,7 @@ pub(crate) struct Restorable {
     pub(crate) hot: Vec<u64>,
 }
 
-/// Walks the ladder. Everything that is in the way of a snapshot becomes a warning.
+/// Walks the ladder. Each snapshot that cannot be used is a warning.
 pub(crate) async fn find(
     objects: &Objects,
     ladder: Vec<Rung>,

@@ -21,7 +21,7 @@ use crate::lock;
 use crate::protocol::{Event, Request};
 use crate::{JobRequest, Place, Result, SessionError};
 
-/// Time for another background process of the same state folder to end.
+/// Time for another background process of the same state directory to end.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 /// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
@@ -49,7 +49,7 @@ fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
     if leftovers::clear(&place)? {
         events.note("cleared what an earlier session left behind");
     }
-    // Gone with what was cleared, or with the session that held the lock until now.
+    // Clearing removes the directory below /run, and so did a session that ended just now.
     place.create()?;
     detach(&place)?;
     match flusher::become_flusher() {
@@ -70,7 +70,7 @@ fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
     served
 }
 
-/// What could not be cleared stays recorded, for the next command to try again.
+/// If something cannot be cleared the record stays, and the next command tries again.
 fn clear_failed_start(place: &Place) {
     match leftovers::clear(place) {
         Ok(true) => {}
@@ -137,7 +137,7 @@ async fn session(request: JobRequest, place: Place, events: &Events) -> Result<(
     let (asks, mut asked) = mpsc::channel(16);
     tokio::spawn(accept(listener, asks));
     let last = until_down(&mut live, &mut asked).await;
-    // Nobody finds the session any more; a new one waits for the lock.
+    // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {
         tracing::warn!(%error, "the control socket stays");
     }
@@ -157,15 +157,15 @@ fn listen(control: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Without this process the engine's disk is gone. The engine was started before and keeps its own
-/// score.
+/// Without this process the engine's disk is gone. The engine, which was started before, keeps the score
+/// that it had.
 fn spare_from_oom_killer() {
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000") {
         tracing::debug!(%error, "the OOM killer may choose this process");
     }
 }
 
-/// Whoever waits for our output to end may go on.
+/// Closes standard output: a shell that reads it to its end may go on.
 fn release_stdout() {
     let null = OpenOptions::new().write(true).open("/dev/null");
     if let Err(error) = null.and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?)) {
@@ -230,7 +230,8 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
     }
 }
 
-/// Watches the connection of a `run`: one that is killed has taken back its use of the session.
+/// Watches the connection that a `run` keeps open. If it closes without a byte, the `run` was killed, which
+/// counts as its `down`.
 fn hold(from: std::os::unix::net::UnixStream, released: mpsc::Sender<()>) {
     tokio::spawn(async move {
         let stream = from
@@ -239,7 +240,7 @@ fn hold(from: std::os::unix::net::UnixStream, released: mpsc::Sender<()>) {
         if let Ok(mut stream) = stream
             && stream.read_u8().await.is_ok()
         {
-            // It said `Down`, and leaves the session to others.
+            // The `run` has asked for `Down` itself, and others still use the session.
             return;
         }
         tracing::warn!("a command that used this session is gone");

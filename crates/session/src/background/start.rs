@@ -37,8 +37,8 @@ pub(crate) struct Live {
     pub(crate) job: Job,
 }
 
-/// Starts a session. Cache trouble is a warning, and the session starts empty. The warnings of the job
-/// that comes back are those of the cache alone.
+/// Starts a session. Trouble with the cache is a warning, and the session starts empty. The job that is
+/// returned has only the warnings about the cache: with `--strict` these are failures.
 pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) -> Result<Live> {
     let JobRequest { settings, builds } = request;
     let mut timer = Timer::start();
@@ -106,7 +106,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     })
 }
 
-/// What the job that is continued knew of base images.
+/// What the restored snapshot's job knew of base images.
 fn known_before(found: Option<&Restorable>) -> Vec<Known> {
     let record = found.and_then(|found| Record::of(&found.found.document));
     record.map(|record| record.images).unwrap_or_default()
@@ -135,7 +135,7 @@ fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved
     }
 }
 
-/// What volume and engine are brought up with.
+/// What bringing up the volume and the engine needs.
 struct Start<'a> {
     plan: Plan,
     place: &'a Place,

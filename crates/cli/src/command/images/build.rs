@@ -92,7 +92,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     })
 }
 
-/// After docker's first argument an option of ours would be taken for one of docker's.
+/// Refuses options of ours that stand after docker's first argument: they would be taken for docker's.
 fn refuse_own_options(typed: &[String]) -> Done<()> {
     let command = crate::args::Arguments::command();
     let verb = command.find_subcommand("build").expect("the verb is there");
@@ -160,7 +160,7 @@ impl Build<'_> {
             leaks: leaks::of_arguments(self.arguments.build_args()),
             ..Came::default()
         };
-        // The build gets the signals of its time; at any other they end the job.
+        // While the build runs, signals are passed on to it; before and after, they end the job.
         let mut signals = Signals::catch()?;
         let (mut note, restored) = signals.end(self.restore()).await?;
         let sources = restored.as_ref().map(|it| it.sources.clone());
@@ -283,7 +283,7 @@ impl Build<'_> {
         command
     }
 
-    /// The user's own choice of sources stands beside these.
+    /// The options that name restored steps. The user's own `--cache-from` stands beside them.
     fn sources(&self, sources: &Sources) -> Vec<String> {
         self.strategy.cache_from(sources, self.cache.as_deref())
     }
@@ -297,7 +297,7 @@ impl Build<'_> {
         )
     }
 
-    /// Whether the build's result goes elsewhere under all its names: then it gets none of ours.
+    /// Whether the build pushes or exports its result under all its names: then it must get none of ours.
     fn is_sent_away(&self) -> bool {
         self.arguments.is_on("--push") || self.arguments.value("--output").is_some()
     }
@@ -312,15 +312,16 @@ impl Build<'_> {
         };
         names.extend(said.stages.iter().cloned());
         if names.is_empty() {
-            // Without a name and with its output unread: what stands on top of the engine's images.
+            // The build has no name and its output was not read: all images are saved but the bases.
             let bases = save::bases(&self.drafts, &JobNote::default());
             return What::everything(&self.job, &bases).await;
         }
         What::named(&self.job, &names).await
     }
 
-    /// Gives each stage's steps an image with an inline cache. None of them is run again: the engine ran
-    /// them, or the build's sources have them. The engine loaded only those that the build went on from.
+    /// Builds each stage once more, for an image with its inline cache. No step runs again: the engine has run
+    /// it, or the build's sources have it. (Of the sources' steps the engine loaded only those that the build
+    /// went on from.)
     async fn build_stages(&self, sources: &Sources) -> Result<Vec<String>, ArchiveError> {
         let (mut stages, built) = self.stage_images();
         let common = self.arguments.without(&stages::OF_THE_BUILD_ALONE);

@@ -1,4 +1,4 @@
-//! The verbs of engines that are only an API away: their images and build cache are saved and restored.
+//! The commands for engines that only their API reaches: images and build cache are saved and restored.
 
 pub(crate) mod build;
 pub(crate) mod restore;
