@@ -14,10 +14,9 @@ pub(crate) fn run(verb: &Man, report: &Report) -> Done {
     command.build();
     let page = match &verb.verb {
         None => command,
-        Some(name) => command
-            .find_subcommand(name)
-            .cloned()
-            .ok_or_else(|| Failure::input(format!("{name:?} is not a command; see larder --help")))?,
+        Some(name) => command.find_subcommand(name).cloned().ok_or_else(|| {
+            Failure::input(format!("{name:?} is not a command; see larder --help"))
+        })?,
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page)
