@@ -92,7 +92,9 @@ fn an_answer_that_is_none_is_a_fault() {
 
 #[test]
 fn tools_see_no_credential_and_no_input() {
-    let mut project = with_docker("env > \"$HOME/seen\"; cat; exec /usr/bin/docker \"$@\"");
+    let mut project = with_docker(
+        "env > \"$HOME/seen\"; cat; PATH=/usr/local/bin:/usr/bin:/bin exec docker \"$@\"",
+    );
     let home = project.path().join("home");
     fs::create_dir(&home).expect("a folder");
     project.set("HOME", home.to_str().expect("text"));

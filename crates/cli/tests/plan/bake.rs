@@ -231,3 +231,37 @@ fn a_tool_that_is_missing_is_the_machine_s_lack() {
         }
     }
 }
+
+#[test]
+fn tools_do_not_see_the_credentials_of_the_store() {
+    let answer = r#"{"name":"p","services":{"a":{"build":{"dockerfile_inline":"FROM a"}}}}"#;
+    let project = Project::new(&[
+        ("compose.yaml", "services: {}\n"),
+        (
+            "bin/docker",
+            &format!("#!/bin/sh\nenv > seen\necho '{answer}'\n"),
+        ),
+    ]);
+    let docker = project.path().join("bin/docker");
+    std::fs::set_permissions(&docker, PermissionsExt::from_mode(0o755)).expect("allowed");
+    let path = format!("{}:/usr/bin:/bin", project.path().join("bin").display());
+    let mut command = project.command();
+    command.env("PATH", path).env("AWS_REGION", "eu-west-1");
+    for name in [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AZURE_STORAGE_KEY",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "LARDER_SCOPE",
+    ] {
+        command.env(name, "topsecret");
+    }
+    let output = command.args(["plan", "--offline"]).output();
+    Said::of(&output.expect("larder starts")).done();
+    let seen = std::fs::read_to_string(project.path().join("seen")).expect("it was run");
+    assert!(
+        !seen.contains("topsecret") && !seen.contains("LARDER_"),
+        "{seen}"
+    );
+    assert!(seen.contains("AWS_REGION=eu-west-1"), "{seen}");
+}
