@@ -37,8 +37,8 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// What leads to an engine.
-trait Way: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Way for T {}
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 /// An open connection.
 struct Connection {
@@ -185,7 +185,7 @@ impl Client {
             Err(source) => Err(match connection.complaint.clone() {
                 Some(complaint) => ApiError::Ssh {
                     endpoint: self.endpoint.to_string(),
-                    message: said(complaint, &source).await,
+                    message: last_words(complaint, &source).await,
                 },
                 None => ApiError::Broken {
                     request: request.what.clone(),
@@ -196,12 +196,12 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection> {
-        let (way, complaint) = self.dial().await.map_err(|source| ApiError::Unreachable {
+        let (transport, complaint) = self.dial().await.map_err(|source| ApiError::Unreachable {
             endpoint: self.endpoint.to_string(),
             cure: cure(&self.endpoint.address, &source),
             source,
         })?;
-        let handshake = http1::handshake(TokioIo::new(way)).await;
+        let handshake = http1::handshake(TokioIo::new(transport)).await;
         let (sender, connection) = handshake.map_err(|source| ApiError::Broken {
             request: "talk".to_owned(),
             source,
@@ -215,7 +215,7 @@ impl Client {
         Ok(Connection { sender, complaint })
     }
 
-    async fn dial(&self) -> io::Result<(Box<dyn Way>, Option<Complaint>)> {
+    async fn dial(&self) -> io::Result<(Box<dyn Transport>, Option<Complaint>)> {
         match &self.endpoint.address {
             Address::Unix(path) => Ok((Box::new(UnixStream::connect(path).await?), None)),
             Address::Tcp { host, port, .. } => {
@@ -241,7 +241,7 @@ impl Client {
     }
 }
 
-async fn said(complaint: Complaint, source: &hyper::Error) -> String {
+async fn last_words(complaint: Complaint, source: &hyper::Error) -> String {
     /// ssh closes its standard error when it ends, which a hung one does not.
     const LAST_WORDS: Duration = Duration::from_secs(2);
     match timeout(LAST_WORDS, complaint.text()).await {

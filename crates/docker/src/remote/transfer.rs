@@ -85,22 +85,25 @@ impl Remote {
     {
         let request = self.request(Method::POST, "load images", "/images/load?quiet=1");
         let fault = Arc::new(Mutex::new(None));
-        let answered = self.client.stream(&request, body(tar, &fault)).await;
-        let told = match answered {
-            Ok(response) => told(response.into_body(), &request.what).await,
+        let answered = self
+            .client
+            .stream(&request, request_body(tar, &fault))
+            .await;
+        let loaded = match answered {
+            Ok(response) => loaded_images(response.into_body(), &request.what).await,
             Err(error) => Err(error),
         };
         // What the engine and the HTTP client say of a stream that broke off is only a consequence.
         let fault = fault.lock().unwrap_or_else(PoisonError::into_inner).take();
         match fault {
             Some(fault) => Err(ApiError::Source(fault)),
-            None => told,
+            None => loaded,
         }
     }
 }
 
 /// The tar as a request's body. An error is laid aside: the HTTP client would wrap it.
-fn body<S>(tar: S, fault: &Arc<Mutex<Option<BoxError>>>) -> Body
+fn request_body<S>(tar: S, fault: &Arc<Mutex<Option<BoxError>>>) -> Body
 where
     S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static,
 {
@@ -130,7 +133,7 @@ struct Detail {
 }
 
 /// The status was sent before the work began: failures are in the answer's lines.
-async fn told(mut body: Incoming, what: &str) -> Result<Loaded> {
+async fn loaded_images(mut body: Incoming, what: &str) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -142,17 +145,17 @@ async fn told(mut body: Incoming, what: &str) -> Result<Loaded> {
             rest.extend_from_slice(&data);
         }
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            understand(&rest.split_to(end + 1), what, &mut loaded)?;
+            read_line(&rest.split_to(end + 1), what, &mut loaded)?;
         }
         if rest.len() > LINE_BYTES_MAX {
             return Err(ApiError::malformed(what, "a line is longer than 1 MiB"));
         }
     }
-    understand(&rest, what, &mut loaded)?;
+    read_line(&rest, what, &mut loaded)?;
     Ok(loaded)
 }
 
-fn understand(line: &[u8], what: &str, loaded: &mut Loaded) -> Result<()> {
+fn read_line(line: &[u8], what: &str, loaded: &mut Loaded) -> Result<()> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return Ok(());

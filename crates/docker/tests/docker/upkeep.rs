@@ -8,7 +8,7 @@ use crate::engines::{Plain, Version, must};
 use crate::machine::{DEADLINE, Machine, context};
 
 const SLEEPER: &str = "FROM scratch\nCOPY busybox /busybox\n\
-    RUN [\"/busybox\", \"touch\", \"/x\"]\nCMD [\"/busybox\", \"sleep\", \"600\"]\n";
+    RUN [\"/busybox\", \"dd\", \"if=/dev/zero\", \"of=/x\", \"bs=1k\", \"count=64\"]\nCMD [\"/busybox\", \"sleep\", \"600\"]\n";
 
 /// How many steps of a build with `BuildKit` come from the cache.
 fn cached(machine: &Machine, engine: &Plain) -> usize {
@@ -60,8 +60,13 @@ async fn engines_of_both_versions_come_to_rest() {
         prune(&api, CacheLimit::UnusedFor(Duration::from_secs(3600))).await;
         prune(&api, CacheLimit::Bytes(1 << 40)).await;
         assert_eq!(cached(&machine, &engine), 2, "{name}");
-        prune(&api, CacheLimit::Bytes(1)).await;
-        assert_eq!(cached(&machine, &engine), 0, "{name}");
+        for all in [CacheLimit::Bytes(1), CacheLimit::UnusedFor(Duration::ZERO)] {
+            // What an image holds is not the cache's to remove.
+            must(&mut engine.docker(&["rmi", "-f", "sleeper"]));
+            prune(&api, all).await;
+            assert_eq!(cached(&machine, &engine), 0, "{name}: {all:?}");
+            assert_eq!(cached(&machine, &engine), 2, "{name}: {all:?}");
+        }
     }
 }
 
