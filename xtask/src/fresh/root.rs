@@ -35,6 +35,9 @@ rmdir /.before
 exec "$@"
 "#;
 
+const COPY: &str =
+    r#"tar -C "$1" --exclude-vcs --exclude=target --exclude=node_modules -c . | tar -C "$2" -x"#;
+
 /// What cargo's settings may be called.
 const CARGO_SETTINGS: [&str; 2] = ["config.toml", "config"];
 
@@ -72,17 +75,14 @@ impl Root {
         Ok(made)
     }
 
-    /// What a checkout holds, also what is not committed yet.
+    /// What a checkout holds, also what is not committed yet, and nothing that was built from it.
     fn copy_repository(&self) -> Result<()> {
         let copy = self.folder.join("root/larder");
         fs::create_dir_all(&copy)?;
         process::run(
             Command::new("sh")
-                .args([
-                    "-c",
-                    "tar -C \"$1\" --exclude-vcs --exclude-vcs-ignores -c . | tar -C \"$2\" -x",
-                ])
-                .args(["copy", concat!(env!("CARGO_MANIFEST_DIR"), "/..")])
+                .args(["-c", COPY, "copy"])
+                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
                 .arg(copy),
         )
     }

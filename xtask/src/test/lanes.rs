@@ -131,7 +131,10 @@ impl Job<'_> {
             .current_dir(&self.binary.folder)
             .arg("--show-output");
         match &self.test {
-            Some(test) => command.args(["--exact", test]).args(&args.more),
+            // Those that are ignored because they measure their process have one for themselves here.
+            Some(test) => command
+                .args(["--exact", test, "--include-ignored"])
+                .args(&args.more),
             None => command.args(args.to_programs()),
         };
         command

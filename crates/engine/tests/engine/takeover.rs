@@ -59,11 +59,12 @@ impl Served {
         fs::set_permissions(fake.join("systemctl"), fs::Permissions::from_mode(0o755))
             .expect("set");
         machine.host.run(move || {
-            let layers = format!("lowerdir={}:/usr/bin", fake.display());
-            let mounted = run(
-                "mount",
-                &["-t", "overlay", "fake", "-o", &layers, "/usr/bin"],
-            );
+            // Where programs are looked for first.
+            let path = std::env::var_os("PATH").expect("a path");
+            let first = std::env::split_paths(&path).next().expect("a folder");
+            let first = first.to_str().expect("UTF-8");
+            let layers = format!("lowerdir={}:{first}", fake.display());
+            let mounted = run("mount", &["-t", "overlay", "fake", "-o", &layers, first]);
             assert!(mounted.status.success(), "{mounted:?}");
         });
         let socket = machine.path("docker.sock");
