@@ -108,8 +108,9 @@ impl Dockerfile {
         Ok(())
     }
 
-    /// The text that was parsed: reading it again gives the same file.
-    pub fn source(&self) -> &str {
+    /// The text that it was read from; what was not UTF-8 is replaced. Reading it again gives the same
+    /// file.
+    pub fn text(&self) -> &str {
         &self.source
     }
 
