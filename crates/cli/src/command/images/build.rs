@@ -14,7 +14,7 @@ use larder_archive::builder::stages::{self, StageImage};
 use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::document::Sources;
 use larder_archive::leaks::{self, Leak};
-use larder_archive::note::{self, JobNote};
+use larder_archive::note::JobNote;
 use larder_archive::restore::{self, Outcome, Restored, Wanted};
 use larder_archive::save::{self, Saved, What};
 use larder_archive::{ArchiveError, Job};
@@ -59,7 +59,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     };
     let settings = Settings::decide(&verb.which, Some(&how))?;
     refuse_own_options(&verb.arguments)?;
-    let arguments = Arguments::read(&verb.arguments).map_err(ArchiveError::from)?;
+    let arguments = Arguments::read(&verb.arguments)?;
     let drafts = drafts(&arguments, &settings, report);
     let docker = Docker::find(&settings.session.path)?;
     block_on(async {
@@ -198,7 +198,7 @@ impl Build<'_> {
         leaks::tell(&came.leaks, self.verb.deny_secrets, self.report)?;
         if self.verb.no_save {
             note.built = Some(what.sources);
-            note::leave(&self.job, &note, self.report);
+            self.job.note.leave(&note, self.report);
             return Ok(());
         }
         let plan = note.plan.clone();
@@ -239,7 +239,7 @@ impl Build<'_> {
             self.report.archive_restored(&outcome.restored);
         }
         let note = Outcome::note(outcome.as_ref(), &self.job);
-        note::leave(&self.job, &note, self.report);
+        self.job.note.leave(&note, self.report);
         Ok((note, outcome.map(|outcome| outcome.restored)))
     }
 
