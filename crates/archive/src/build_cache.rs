@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use larder_local::files::make_private_folder;
+use larder_model::hex;
 use larder_store::{ArchiveReader, ArchiveWriter};
 use serde_json::Value;
+use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::document::{CacheFolder, blob_name, is_hex_digest};
+use crate::document::{CacheFolder, blob_name};
 use crate::{ArchiveError, Result};
 
 /// `BuildKit` refuses to read longer ones (`cache/remotecache/import.go`, `readBlob`).
@@ -35,14 +37,11 @@ pub(crate) async fn save(folder: &Path, writer: &mut ArchiveWriter) -> Result<Ca
     let digests = reachable(folder, &index).await?;
     for digest in &digests {
         let (path, name) = (file(folder, digest), blob_name(digest));
-        let size = tokio::fs::metadata(&path)
-            .await
-            .map_err(ArchiveError::cache(&path))?
-            .len();
+        let size = size(&path).await?;
         if writer.has(&name) == Some(size) && writer.keep(&name) {
             continue;
         }
-        let opened = tokio::fs::File::open(&path)
+        let opened = File::open(&path)
             .await
             .map_err(ArchiveError::cache(&path))?;
         writer.blob(&name, size, pieces(opened)).await?;
@@ -67,14 +66,11 @@ pub(crate) async fn restore(
         let mut blob = reader
             .blob(&blob_name(digest))
             .ok_or_else(|| ArchiveError::Lacking(digest.clone()))?;
-        let mut written = tokio::fs::File::create(&path)
-            .await
-            .map_err(ArchiveError::cache(&path))?;
+        let created = File::create(&path).await;
+        let mut written = created.map_err(ArchiveError::cache(&path))?;
         while let Some(piece) = blob.try_next().await? {
-            written
-                .write_all(&piece)
-                .await
-                .map_err(ArchiveError::cache(&path))?;
+            let result = written.write_all(&piece).await;
+            result.map_err(ArchiveError::cache(&path))?;
             bytes += piece.len() as u64;
         }
         written.flush().await.map_err(ArchiveError::cache(&path))?;
@@ -102,10 +98,8 @@ async fn reachable(folder: &Path, index: &str) -> Result<BTreeSet<String>> {
         }
         all.insert(digest);
         if all.len() > BLOBS_MAX {
-            return Err(ArchiveError::NoCache {
-                path: folder.to_owned(),
-                why: format!("has more than {BLOBS_MAX} blobs"),
-            });
+            let why = format!("has more than {BLOBS_MAX} blobs");
+            return Err(ArchiveError::NoCache(folder.to_owned(), why));
         }
     }
     Ok(all)
@@ -120,43 +114,41 @@ fn named(document: &str) -> Vec<(String, bool)> {
         .iter()
         .filter_map(|list| document[*list].as_array());
     let descriptors = lists.flatten().chain(document.get("config"));
-    let digest = |descriptor: &Value| {
-        let digest = descriptor["digest"].as_str()?.strip_prefix("sha256:")?;
-        let kind = descriptor["mediaType"].as_str().unwrap_or_default();
-        let is_document = kind.contains("manifest") || kind.contains("image.index");
-        is_hex_digest(digest).then(|| (digest.to_owned(), is_document))
-    };
     descriptors.filter_map(digest).collect()
 }
 
+fn digest(descriptor: &Value) -> Option<(String, bool)> {
+    let digest = descriptor["digest"].as_str()?.strip_prefix("sha256:")?;
+    let kind = descriptor["mediaType"].as_str().unwrap_or_default();
+    let is_document = kind.contains("manifest") || kind.contains("image.index");
+    hex::decode::<32>(digest)?;
+    Some((digest.to_owned(), is_document))
+}
+
 fn file(folder: &Path, digest: &str) -> PathBuf {
-    folder.join("blobs/sha256").join(digest)
+    folder.join(blob_name(digest))
+}
+
+async fn size(path: &Path) -> Result<u64> {
+    let found = tokio::fs::metadata(path).await;
+    Ok(found.map_err(ArchiveError::cache(path))?.len())
 }
 
 async fn document(path: &Path) -> Result<String> {
-    let size = tokio::fs::metadata(path)
-        .await
-        .map_err(ArchiveError::cache(path))?
-        .len();
+    let size = size(path).await?;
     if size > DOCUMENT_MAX_BYTES {
-        return Err(ArchiveError::NoCache {
-            path: path.to_owned(),
-            why: format!("has {size} bytes"),
-        });
+        let why = format!("has {size} bytes");
+        return Err(ArchiveError::NoCache(path.to_owned(), why));
     }
-    tokio::fs::read_to_string(path)
-        .await
-        .map_err(ArchiveError::cache(path))
+    let text = tokio::fs::read_to_string(path).await;
+    text.map_err(ArchiveError::cache(path))
 }
 
-fn pieces(file: tokio::fs::File) -> impl Stream<Item = io::Result<Bytes>> {
+fn pieces(file: File) -> impl Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(file, |mut file| async move {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let limited = &mut file;
-        let read = limited
-            .take(PIECE_BYTES as u64)
-            .read_to_end(&mut piece)
-            .await?;
+        let mut limited = (&mut file).take(PIECE_BYTES as u64);
+        let read = limited.read_to_end(&mut piece).await?;
         Ok((read > 0).then(|| (Bytes::from(piece), file)))
     })
 }

@@ -19,6 +19,7 @@
 
 use larder_docker::streams::{Contents, StreamError};
 use larder_model::archive::Archive;
+use larder_model::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -82,7 +83,6 @@ pub struct Sources {
 }
 
 impl Document {
-    /// Of images and a cache folder.
     pub(crate) fn new(
         images: Option<&Contents>,
         cache: Option<CacheFolder>,
@@ -96,7 +96,7 @@ impl Document {
         }
     }
 
-    /// Of an archive.
+    /// Of an archive, checked.
     pub(crate) fn of(archive: &Archive) -> Result<Self, DocumentError> {
         let document =
             Self::deserialize(&archive.contents).map_err(DocumentError::NotUnderstood)?;
@@ -106,15 +106,15 @@ impl Document {
         if document.sources.images.len() > SOURCES_MAX {
             return Err(DocumentError::Sources(document.sources.images.len()));
         }
-        for digest in document.cache.iter().flat_map(|cache| &cache.blobs) {
-            if !is_hex_digest(digest) {
-                return Err(DocumentError::Digest(digest.clone()));
-            }
+        let mut digests = document.cache.iter().flat_map(|cache| &cache.blobs);
+        if let Some(digest) = digests.find(|digest| hex::decode::<32>(digest).is_none()) {
+            return Err(DocumentError::Digest(digest.clone()));
         }
+        // Made again when they are used. An archive whose images make no sense must not hide an older one.
+        document.images()?;
         Ok(document)
     }
 
-    /// Its images, checked.
     pub(crate) fn images(&self) -> Result<Option<Contents>, DocumentError> {
         let images = self.images.as_ref().map(Contents::from_value);
         images.transpose().map_err(DocumentError::Images)
@@ -129,12 +129,4 @@ impl Document {
 /// What the blob of a digest is called in an archive.
 pub(crate) fn blob_name(digest: &str) -> String {
     format!("blobs/sha256/{digest}")
-}
-
-/// Whether a text is a SHA-256 digest as OCI layouts name files by it.
-pub(crate) fn is_hex_digest(text: &str) -> bool {
-    text.len() == 64
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

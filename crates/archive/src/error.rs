@@ -8,7 +8,6 @@ use larder_docker::streams::StreamError;
 use larder_local::people::Blame;
 use larder_store::StoreError;
 
-use crate::builder::arguments::ArgumentsError;
 use crate::document::DocumentError;
 
 /// Why nothing was restored or saved, or cannot be. Its text names the value at fault and the cure.
@@ -41,22 +40,12 @@ pub enum ArchiveError {
     /// The archive's document makes no sense.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// The folder with `BuildKit`'s cache.
-    #[error("the build cache: {}: {source}", path.display())]
-    Cache {
-        /// The file at fault.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A directory that is no build cache.
-    #[error("the build cache: {} {why}", path.display())]
-    NoCache {
-        /// The folder or file.
-        path: PathBuf,
-        /// What it is instead.
-        why: String,
-    },
+    /// A file of the folder with `BuildKit`'s cache.
+    #[error("the build cache: {}: {}", .0.display(), .1)]
+    Cache(PathBuf, #[source] io::Error),
+    /// A folder or file that nobody can mean by a build cache, and what it is instead.
+    #[error("the build cache: {} {}", .0.display(), .1)]
+    NoCache(PathBuf, String),
     /// The archive does not hold a blob that it names.
     #[error("the archive lacks the blob {0}")]
     Lacking(String),
@@ -72,9 +61,15 @@ pub enum ArchiveError {
     /// Secrets are about to be saved.
     #[error("nothing saved: {0} steps or arguments seem to hold secrets (--deny-secrets)")]
     Secrets(usize),
-    /// The arguments of `docker build`.
-    #[error(transparent)]
-    Arguments(#[from] ArgumentsError),
+    /// A build without a context. Its last option and the last argument, which that took as its value.
+    #[error("the build has no context{}; give a directory, as for `docker build`", was_taken(.0.as_ref()))]
+    NoContext(Option<(String, String)>),
+    /// A build with two contexts.
+    #[error("the build has two contexts, {0:?} and {1:?}; `docker build` takes one")]
+    TwoContexts(String, String),
+    /// An option of `docker build` came last that wants a value.
+    #[error("{0} needs a value")]
+    NoValue(String),
     /// `DOCKER_BUILDKIT` has a value that docker refuses.
     #[error("DOCKER_BUILDKIT={0:?} is neither true nor false; write 1 or 0")]
     BuildkitVariable(String),
@@ -94,24 +89,25 @@ pub enum ArchiveError {
          DOCKER_BUILDKIT=1 and install docker-buildx"
     )]
     ClassicOnContainerd,
-    /// A docker command that cannot move `BuildKit`'s cache.
+    /// A docker command that cannot move `BuildKit`'s cache: the version that can, and this one's.
     #[error(
-        "saving BuildKit's cache needs buildx and docker {needed}.0 or later (this is {version}); install \
-         docker-cli and docker-buildx"
+        "saving BuildKit's cache needs buildx and docker {0}.0 or later (this is {1}); install docker-cli and \
+         docker-buildx"
     )]
-    NeedsBuildx {
-        /// The first version of docker that has what it takes.
-        needed: u32,
-        /// This one's.
-        version: String,
-    },
+    NeedsBuildx(u32, String),
+}
+
+fn was_taken(taken: Option<&(String, String)>) -> String {
+    taken.map_or_else(String::new, |(name, value)| {
+        format!(" ({value:?} is the value of {name})")
+    })
 }
 
 impl ArchiveError {
     /// An error about a file of the build cache.
     pub(crate) fn cache(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Cache { path, source }
+        move |source| Self::Cache(path, source)
     }
 
     /// Who can mend it.
@@ -121,13 +117,14 @@ impl ArchiveError {
             | Self::NoStore(StoreError::Location { .. })
             | Self::NoSuchImage(_)
             | Self::Secrets(_)
-            | Self::Arguments(_)
+            | Self::NoContext(_)
+            | Self::TwoContexts(..)
+            | Self::NoValue(_)
             | Self::BuildkitVariable(_)
             | Self::ClassicOnContainerd => Blame::Input,
-            Self::Connect(_)
-            | Self::NoDocker
-            | Self::SilentDocker(_)
-            | Self::NeedsBuildx { .. } => Blame::Machine,
+            Self::Connect(_) | Self::NoDocker | Self::SilentDocker(_) | Self::NeedsBuildx(..) => {
+                Blame::Machine
+            }
             _ => Blame::Ours,
         }
     }

@@ -6,14 +6,12 @@ use larder_model::digest::ArchiveId;
 use larder_store::Objects;
 use larder_store::catalog::{Found, Refusal, Walk};
 
-use crate::document::{Document, DocumentError};
+use crate::document::Document;
 use crate::{ArchiveError, Job, Result};
 
 /// An archive, and what it holds.
 pub(crate) struct Usable {
-    /// The archive.
     pub(crate) found: Found<Archive>,
-    /// What it holds.
     pub(crate) document: Document,
 }
 
@@ -53,14 +51,8 @@ pub(crate) async fn parent(
 }
 
 fn accept(found: Found<Archive>) -> Result<Usable, Refusal> {
-    let document = understood(&found).map_err(|error| Refusal::Unfit(error.to_string()))?;
-    Ok(Usable { found, document })
-}
-
-fn understood(found: &Found<Archive>) -> Result<Document, DocumentError> {
-    let document = Document::of(&found.document)?;
-    // They are read again when they are used. Here it is about not choosing an archive that cannot be
-    // used over an older one that can.
-    document.images()?;
-    Ok(document)
+    match Document::of(&found.document) {
+        Ok(document) => Ok(Usable { found, document }),
+        Err(error) => Err(Refusal::Unfit(error.to_string())),
+    }
 }

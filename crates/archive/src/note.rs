@@ -11,7 +11,6 @@ use larder_model::digest::{ArchiveId, BlockId};
 use larder_model::lineage::Lineage;
 use serde::{Deserialize, Serialize};
 
-use crate::Job;
 use crate::document::Sources;
 
 /// A longer file is not ours.
@@ -49,28 +48,31 @@ impl Note {
     /// The note of a lineage, in a folder of notes.
     pub(crate) fn of(folder: &Path, lineage: &Lineage) -> Self {
         let text = serde_json::to_vec(lineage).expect("a lineage has a JSON form");
-        let name = format!("{}.json", BlockId::of(&text));
-        Self {
-            path: folder.join(name),
-        }
+        let path = folder.join(format!("{}.json", BlockId::of(&text)));
+        Self { path }
     }
 
     /// What was noted on this engine. A note that cannot be read says nothing.
     pub fn read(&self, engine: &str) -> JobNote {
         let small = std::fs::metadata(&self.path).is_ok_and(|file| file.len() <= NOTE_MAX_BYTES);
-        let text = if small {
-            std::fs::read(&self.path).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        serde_json::from_slice(&text)
-            .ok()
-            .filter(|note: &JobNote| note.engine == engine)
+        let text = small.then(|| std::fs::read(&self.path));
+        let text = text.and_then(Result::ok).unwrap_or_default();
+        let note = serde_json::from_slice::<JobNote>(&text).ok();
+        note.filter(|note| note.engine == engine)
             .unwrap_or_default()
     }
 
-    /// Leaves a note: whole or not at all.
-    pub(crate) fn write(&self, note: &JobNote) -> io::Result<()> {
+    /// Leaves a note for a save in the same job. Without it that save measures nothing, and must be told
+    /// what was built.
+    pub fn leave(&self, note: &JobNote, voice: &dyn Voice) {
+        if let Err(error) = self.write(note) {
+            voice.warning(&format!(
+                "cannot leave a note for a later `larder save`, so name the images there: {error}"
+            ));
+        }
+    }
+
+    fn write(&self, note: &JobNote) -> io::Result<()> {
         let folder = self.path.parent().expect("a note is in a folder");
         files::make_private_folder(folder)?;
         let text = serde_json::to_vec(note).expect("a note has a JSON form");
@@ -82,16 +84,6 @@ impl Note {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(%error, "no note to remove");
         }
-    }
-}
-
-/// Leaves a note for a save in the same job. Without it that save measures nothing, and does not know what
-/// was built.
-pub fn leave(job: &Job, note: &JobNote, voice: &dyn Voice) {
-    if let Err(error) = job.note.write(note) {
-        voice.warning(&format!(
-            "cannot leave a note for a later `larder save`, so name the images there: {error}"
-        ));
     }
 }
 

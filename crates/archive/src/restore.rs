@@ -9,9 +9,9 @@ use larder_bases::Record;
 use larder_builds::Draft;
 use larder_docker::streams::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
 use larder_docker::{ApiError, BoxError};
-use larder_local::clock::now_ms;
+use larder_local::clock::{ms_since, now_ms};
 use larder_local::people::{Progress, Voice};
-use larder_model::archive::{Archive, Measured};
+use larder_model::archive::Measured;
 use larder_model::digest::ArchiveId;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, Objects, StoreError, catalog};
@@ -109,9 +109,10 @@ pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Resul
     let objects = job.objects()?;
     let started = Instant::now();
     let usable = find::newest(job, objects, voice).await?;
-    let before = usable
+    let plan = usable
         .as_ref()
-        .and_then(|usable| record(&usable.found.document));
+        .and_then(|it| it.found.document.plan.as_ref());
+    let before = plan.and_then(Record::from_value);
     let today = stale_bases::today(&job.project, objects, wanted.drafts, before.as_ref(), voice);
     let today = today.await;
     let mut restored = Restored::default();
@@ -132,13 +133,8 @@ pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Resul
             loaded?;
         }
     }
-    restored.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    restored.ms = ms_since(started);
     Ok(Outcome { restored, today })
-}
-
-/// The plans of an archive's job.
-pub(crate) fn record(archive: &Archive) -> Option<Record> {
-    Record::from_value(archive.plan.as_ref()?)
 }
 
 /// Whether a restore is not worth its time, by what earlier jobs measured.
@@ -209,40 +205,40 @@ async fn load_images(
     restored.images = plan.images().len();
     restored.bytes = plan.bytes();
     restored.layers_held = plan.layers_held;
-    restored.left_out = plan.left_out.iter().map(not_loaded).collect();
+    restored.left_out = plan.left_out.iter().map(NotLoaded::of).collect();
     if plan.images().is_empty() {
         return Ok(());
     }
     let reader = reader.clone();
-    let open = move |name: &str| {
+    load_in_lanes(&job.engine, plan.lanes(images, &held), move |name| {
         let Some(blob) = reader.blob(name) else {
             let path = name.to_owned();
             let missing = StoreError::Missing { path };
             return stream::iter([Err(BoxError::from(missing))]).boxed();
         };
         blob.map_err(BoxError::from).boxed()
-    };
-    load_in_lanes(&job.engine, plan.lanes(images, &held), open).await
+    })
+    .await
 }
 
-fn not_loaded(left_out: &LeftOut) -> NotLoaded {
-    let name = left_out.tags.first().unwrap_or(&left_out.id);
-    NotLoaded {
-        image: name.clone(),
-        reason: left_out.reason.clone(),
+impl NotLoaded {
+    fn of(left_out: &LeftOut) -> Self {
+        let name = left_out.tags.first().unwrap_or(&left_out.id);
+        Self {
+            image: name.clone(),
+            reason: left_out.reason.clone(),
+        }
     }
 }
 
 /// Those of the archive's sources that the engine has now.
 fn loadable(document: &Document, images: &Contents, restored: &Restored) -> Vec<String> {
-    let absent = |name: &str| {
+    let sources = document.sources.images.iter().filter(|name| {
         let image = images.image(name);
-        image.is_none_or(|image| {
-            let names =
-                |left: &NotLoaded| left.image == image.id || image.tags.contains(&left.image);
-            restored.left_out.iter().any(names)
+        image.is_some_and(|image| {
+            let mut left = restored.left_out.iter();
+            !left.any(|left| left.image == image.id || image.tags.contains(&left.image))
         })
-    };
-    let sources = document.sources.images.iter();
-    sources.filter(|name| !absent(name)).cloned().collect()
+    });
+    sources.cloned().collect()
 }

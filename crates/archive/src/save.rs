@@ -7,7 +7,7 @@ use larder_bases::Record;
 use larder_builds::Draft;
 use larder_docker::streams::{Contents, SavedImage};
 use larder_docker::{Chains, ImageSummary};
-use larder_local::clock::now_ms;
+use larder_local::clock::{ms_since, now_ms};
 use larder_local::people::Voice;
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::builder::stages;
-use crate::document::{CacheFolder, Document, Sources};
+use crate::document::{Document, Sources};
 use crate::export::Export;
 use crate::find::{self, Usable};
 use crate::inline_cache::{self, Former};
@@ -123,10 +123,10 @@ fn is_called(image: &ImageSummary, name: &String) -> bool {
 /// The names of the base images of a job's builds. They are not saved: their registries have them.
 pub fn bases(drafts: &[Draft], note: &JobNote) -> Vec<String> {
     let noted = note.plan.as_ref().and_then(Record::from_value);
-    let plans = match noted {
-        Some(record) => record.plans,
-        None => larder_builds::plans(drafts, &ImageConfigs::new()).unwrap_or_default(),
-    };
+    let plans = noted.map_or_else(
+        || larder_builds::plans(drafts, &ImageConfigs::new()).unwrap_or_default(),
+        |record| record.plans,
+    );
     let images = plans.iter().flat_map(|named| &named.plan.images);
     images.map(|image| image.reference.to_string()).collect()
 }
@@ -144,11 +144,9 @@ pub async fn plan(job: &Job, drafts: &[Draft], note: &JobNote, voice: &dyn Voice
 
 /// An image's name as the engine lists it, with its tag; its whole id if it was named by that.
 fn full_name(name: &str, id: &str) -> String {
-    let by_id = |start: &str| {
-        id.strip_prefix("sha256:")
-            .is_some_and(|hex| hex.starts_with(start))
-    };
-    if by_id(name.strip_prefix("sha256:").unwrap_or(name)) {
+    let start = name.strip_prefix("sha256:").unwrap_or(name);
+    let hex = id.strip_prefix("sha256:");
+    if hex.is_some_and(|hex| hex.starts_with(start)) {
         return id.to_owned();
     }
     let parsed = ImageReference::parse(name);
@@ -179,14 +177,13 @@ pub async fn save(
         writer: ArchiveWriter::new(objects.clone(), found.clone()),
         voice,
     };
-    let contents = save.contents(what, found.as_ref(), former.as_ref()).await?;
-    let document = Document::new(contents.images.as_ref(), contents.cache, contents.sources);
+    let (images, document) = save.contents(what, found.as_ref(), former.as_ref()).await?;
     let new = document.to_value();
     let mut saved = Saved {
         archive: None,
         parent: found.as_ref().map(|found| found.id),
         sibling: false,
-        images: contents.images.map_or(0, |images| images.images.len()),
+        images,
         statistics: Statistics::default(),
         ms: 0,
     };
@@ -207,7 +204,7 @@ pub async fn save(
         saved.sibling = published.document.sibling;
         saved.statistics = published.document.statistics;
     }
-    saved.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    saved.ms = ms_since(started);
     job.note.remove();
     Ok(saved)
 }
@@ -241,13 +238,6 @@ fn in_order(contents: &Value) -> Value {
     contents
 }
 
-/// What an archive will hold.
-struct New {
-    images: Option<Contents>,
-    cache: Option<CacheFolder>,
-    sources: Sources,
-}
-
 /// A save that is under way.
 struct Save<'a> {
     job: &'a Job,
@@ -257,13 +247,14 @@ struct Save<'a> {
 }
 
 impl Save<'_> {
-    /// Stores what is to be saved, but for what the parent archive holds.
+    /// Stores what is to be saved, but for what the parent archive holds: how many images, and all that the
+    /// archive will hold.
     async fn contents(
         &mut self,
         what: &What,
         found: Option<&Found<Archive>>,
         former: Option<&Contents>,
-    ) -> Result<New> {
+    ) -> Result<(usize, Document)> {
         let images = if what.images.is_empty() {
             None
         } else {
@@ -277,11 +268,8 @@ impl Save<'_> {
         let mut sources = what.sources.clone();
         let companions = images.iter().flat_map(inline_cache::names);
         sources.images.extend(companions.cloned());
-        Ok(New {
-            images,
-            cache,
-            sources,
-        })
+        let count = images.as_ref().map_or(0, |images| images.images.len());
+        Ok((count, Document::new(images.as_ref(), cache, sources)))
     }
 
     /// Takes over what the parent archive holds, and the rest from the engine.

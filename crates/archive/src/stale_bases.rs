@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use larder_bases::{Asking, Known, Project, Record, Shared, images};
+use larder_bases::{Asking, Project, Record, Shared, images};
 use larder_builds::Draft;
 use larder_docker::streams::SavedImage;
 use larder_local::people::Voice;
@@ -63,8 +63,8 @@ pub(crate) async fn today(
 /// The base images of both records that are not what they were.
 pub(crate) fn bases(before: &Record, today: &Record) -> Vec<MovedBase> {
     let moved = today.images.iter().filter_map(|now| {
-        let same_name = |then: &&_| same_image(then, now);
-        let then = before.images.iter().find(same_name)?;
+        let mut known = before.images.iter();
+        let then = known.find(|it| it.reference == now.reference && it.platform == now.platform)?;
         let chain = then.digests.chain?.to_string();
         (then.identity != now.identity).then(|| MovedBase {
             name: now.reference.familiar(),
@@ -74,15 +74,8 @@ pub(crate) fn bases(before: &Record, today: &Record) -> Vec<MovedBase> {
     moved.collect()
 }
 
-fn same_image(one: &Known, other: &Known) -> bool {
-    one.reference == other.reference && one.platform == other.platform
-}
-
 /// Why an image is not worth loading, as part of a sentence.
 pub(crate) fn unwanted(image: &SavedImage, moved: &[MovedBase]) -> Option<String> {
-    if moved.is_empty() {
-        return None;
-    }
     let chains = image.chain_ids();
     let base = moved.iter().find(|base| chains.contains(&base.chain))?;
     Some(format!("its base image {} has moved", base.name))

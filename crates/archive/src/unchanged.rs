@@ -42,13 +42,13 @@ pub(crate) async fn split(
         });
     }
     // The same images make the same contents, in whatever order they were named.
-    let place = |image: &SavedImage| former.images.iter().position(|it| it.id == image.id);
-    split.kept.sort_by_key(place);
+    split
+        .kept
+        .sort_by_key(|image| former.images.iter().position(|it| it.id == image.id));
     for image in &mut split.kept {
-        let tags = former.image(&image.id).map_or(&[][..], |it| &it.tags);
-        image
-            .tags
-            .sort_by_key(|tag| tags.iter().position(|it| it == tag));
+        let before = former.image(&image.id).map_or(&[][..], |it| &it.tags);
+        let tags = &mut image.tags;
+        tags.sort_by_key(|tag| before.iter().position(|it| it == tag));
     }
     Ok(split)
 }
@@ -72,11 +72,8 @@ impl Split {
 }
 
 fn is_whole(image: &SavedImage, former: &Contents, is_held: impl Fn(&str, u64) -> bool) -> bool {
-    let mut blobs = image.blobs();
-    blobs.all(|name| {
-        former
-            .blobs
-            .get(name)
-            .is_some_and(|size| is_held(name, *size))
+    image.blobs().all(|name| {
+        let size = former.blobs.get(name);
+        size.is_some_and(|size| is_held(name, *size))
     })
 }

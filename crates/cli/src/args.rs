@@ -1,7 +1,7 @@
 //! What can be typed. Nothing here is looked up or checked: see [`crate::settings`].
 
 // These comments are the help text, for a terminal: no Markdown in them.
-#![allow(clippy::doc_markdown)]
+#![allow(clippy::doc_markdown, clippy::doc_link_with_quotes)]
 
 mod archive;
 
@@ -257,7 +257,6 @@ pub(crate) struct Look {
     pub reach: Reach,
 }
 
-/// `larder image`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -284,7 +283,6 @@ pub(crate) struct Image {
     pub reach: Reach,
 }
 
-/// `larder plan`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -306,7 +304,6 @@ pub(crate) struct PlanVerb {
     pub kind: EngineKind,
 }
 
-/// `larder key`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -330,7 +327,6 @@ pub(crate) struct KeyVerb {
     pub look: Look,
 }
 
-/// `larder explain`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -348,7 +344,6 @@ pub(crate) struct Explain {
     pub kind: EngineKind,
 }
 
-/// `larder run`
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// If this machine lacks what Larder needs, run the command with the machine's own engine.
@@ -366,7 +361,6 @@ pub(crate) struct Run {
     pub how: How,
 }
 
-/// `larder up`
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// Append DOCKER_HOST=… to a file, as CI systems read it ($GITHUB_ENV, dotenv).
@@ -384,7 +378,6 @@ pub(crate) struct Up {
     pub how: How,
 }
 
-/// `larder down`
 #[derive(Debug, Args)]
 pub(crate) struct Down {
     /// Save nothing.
@@ -400,7 +393,6 @@ pub(crate) struct Down {
     pub which: Where,
 }
 
-/// `larder status`
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     /// Print JSON.
@@ -410,7 +402,6 @@ pub(crate) struct Status {
     pub which: Where,
 }
 
-/// `larder ls`
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
     /// List archives of images (`larder save`) instead of snapshots.
@@ -426,14 +417,12 @@ pub(crate) struct Ls {
     pub which: Where,
 }
 
-/// `larder completions`
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// Shell to complete for.
     pub shell: Shell,
 }
 
-/// `larder man`
 #[derive(Debug, Args)]
 pub(crate) struct Man {
     /// Command to print the page of, instead of the overview.

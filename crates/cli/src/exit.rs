@@ -21,25 +21,12 @@ use larder_session::protocol::Failed;
 use larder_store::StoreError;
 use rustix::process::Signal;
 
-/// Whose fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Ours, the store's or the engine's.
-    Failed,
-    /// What was typed or configured.
-    Input,
-    /// The machine lacks something.
-    Machine,
-    /// Nobody's: this signal came.
-    Signal(i32),
-}
-
 /// A failure that ends a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
-    /// Whose fault it is.
-    pub kind: Kind,
+    /// The exit code.
+    pub code: u8,
     /// What happened, with the value at fault and the cure.
     pub message: String,
 }
@@ -50,69 +37,55 @@ pub(crate) type Done<T = ExitCode> = Result<T, Failure>;
 impl Failure {
     /// A failure of Larder itself.
     pub(crate) fn failed(message: impl ToString) -> Self {
-        Self::new(Kind::Failed, message)
+        Self::new(Blame::Ours, message)
     }
 
     /// Wrong input.
     pub(crate) fn input(message: impl ToString) -> Self {
-        Self::new(Kind::Input, message)
+        Self::new(Blame::Input, message)
     }
 
     /// Something that the machine lacks.
     pub(crate) fn machine(message: impl ToString) -> Self {
-        Self::new(Kind::Machine, message)
+        Self::new(Blame::Machine, message)
     }
 
     /// A signal that ended the work.
     pub(crate) fn interrupted(signal: Signal) -> Self {
-        let kind = Kind::Signal(signal.as_raw());
-        Self::new(kind, "ended by a signal")
-    }
-
-    #[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
-    fn new(kind: Kind, message: impl ToString) -> Self {
         Self {
-            kind,
-            message: message.to_string(),
+            code: u8::try_from(128 + signal.as_raw()).unwrap_or(1),
+            message: "ended by a signal".to_owned(),
         }
     }
 
-    /// The exit code.
-    pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(match self.kind {
-            Kind::Failed => 1,
-            Kind::Input => 2,
-            Kind::Machine => 3,
-            Kind::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
-        })
-    }
-}
-
-impl From<Blame> for Kind {
-    fn from(blame: Blame) -> Self {
-        match blame {
-            Blame::Ours => Self::Failed,
-            Blame::Input => Self::Input,
-            Blame::Machine => Self::Machine,
+    #[allow(clippy::needless_pass_by_value)] // errors come by value, as `map_err` hands them over
+    fn new(blame: Blame, message: impl ToString) -> Self {
+        Self {
+            code: match blame {
+                Blame::Ours => 1,
+                Blame::Input => 2,
+                Blame::Machine => 3,
+            },
+            message: message.to_string(),
         }
     }
 }
 
 impl From<Failed> for Failure {
     fn from(failed: Failed) -> Self {
-        Self::new(failed.blame.into(), failed.message)
+        Self::new(failed.blame, failed.message)
     }
 }
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
-        Self::new(error.blame().into(), error)
+        Self::new(error.blame(), error)
     }
 }
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
-        Self::new(error.blame().into(), error)
+        Self::new(error.blame(), error)
     }
 }
 

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             report.failure(&failure);
-            failure.code()
+            ExitCode::from(failure.code)
         }
     }
 }
@@ -61,10 +61,7 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Plan(verb) => command::plan::run(&verb, report),
         Verb::Key(verb) => command::key::run(&verb, report),
         Verb::Explain(verb) => command::explain::run(&verb, report),
-        Verb::Completions(verb) => {
-            command::completions::run(&verb, report);
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Completions(verb) => Ok(command::completions::run(&verb, report)),
         Verb::Man(verb) => command::man::run(&verb, report),
         Verb::Serve => {
             // The background process tells the command that started it how it went.

@@ -18,6 +18,7 @@ use larder_bases::Project;
 use larder_local::files;
 use larder_local::people::{Progress, Voice};
 use larder_model::limits::BLOCK_BYTES;
+use larder_session::client::Running;
 use larder_session::facts::{Job, Moved, NotSaved, Restored, Saved};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -101,16 +102,25 @@ impl Report {
     }
 
     fn line(&self, text: &str) {
-        // If standard error cannot be written, there is nowhere left to say so.
-        let print = || drop(writeln!(std::io::stderr(), "{text}"));
-        match &self.live {
-            Some(bar) => bar.lock().suspend(print),
-            None => print(),
-        }
+        // There is nobody left to tell that nobody reads it.
+        let _ = match &self.live {
+            Some(bar) => bar.lock().suspend(|| writeln!(std::io::stderr(), "{text}")),
+            None => writeln!(std::io::stderr(), "{text}"),
+        };
     }
 
-    /// Says what a session started from.
-    pub(crate) fn up(&self, job: &Job) {
+    /// Says what a session started from, or that the command has `joined` one that was there before.
+    pub(crate) fn running(&self, running: &Running, joined: &str, project: &Project) {
+        if !running.attached {
+            return self.up(&running.job);
+        }
+        self.note(&format!(
+            "{joined} the running session; the last `larder down` will save and end it"
+        ));
+        self.others(&running.job, project);
+    }
+
+    fn up(&self, job: &Job) {
         let took = seconds(phases_ms(job));
         match &job.restored {
             Some(restored) => self.note(&format!("{} in {took}", restored_text(job, restored))),
@@ -171,7 +181,7 @@ impl Report {
     }
 
     /// Says that a session which was there before is for something else than what is asked for now.
-    pub(crate) fn others(&self, job: &Job, project: &Project) {
+    fn others(&self, job: &Job, project: &Project) {
         if job.is_of(project) {
             return;
         }
@@ -194,15 +204,20 @@ impl Report {
         ));
     }
 
-    /// Writes a report to a file, whole or not at all; `-` is standard output.
-    pub(crate) fn write_json(&self, path: &Path, job: &impl Serialize) -> Done<()> {
-        let text = serde_json::to_string_pretty(job).expect("a job has a JSON form");
-        if path == Path::new("-") {
-            self.answer(&text);
+    /// The same as JSON.
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        self.answer(&json_text(value));
+    }
+
+    /// Writes a report to a file, if one was named, whole or not at all; `-` is standard output.
+    pub(crate) fn write_json(&self, file: Option<&Path>, value: &impl Serialize) -> Done<()> {
+        let Some(file) = file else { return Ok(()) };
+        if file == Path::new("-") {
+            self.json(value);
             return Ok(());
         }
-        files::write_public(path, format!("{text}\n").as_bytes())
-            .map_err(|error| Failure::input(format!("--json {}: {error}", path.display())))
+        files::write_public(file, format!("{}\n", json_text(value)).as_bytes())
+            .map_err(|error| Failure::input(format!("--json {}: {error}", file.display())))
     }
 }
 
@@ -249,7 +264,11 @@ impl Voice for Report {
     }
 }
 
-/// A progress line for a step whose length is not known: its name and how long it has run.
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("what is reported has a JSON form")
+}
+
+/// A line that says that something goes on, and for how long.
 fn spinner(doing: String) -> ProgressBar {
     let style = ProgressStyle::with_template("larder: {msg} {spinner} {elapsed}");
     let spinner = ProgressBar::new_spinner().with_style(style.expect("a valid template"));
@@ -282,19 +301,20 @@ fn restored_text(job: &Job, restored: &Restored) -> String {
 }
 
 fn moved_text(moved: &Moved) -> String {
-    // Of a time as configurations have it (RFC 3339), the day.
-    let day = |created: &Option<String>| match created.as_deref().and_then(|time| time.get(..10)) {
-        Some(day) => format!(" (of {day})"),
-        None => String::new(),
-    };
     format!(
         "base image {} moved: {}{} -> {}{}; the next build fetches it",
         moved.tag,
         moved.old,
-        day(&moved.old_created),
+        day(moved.old_created.as_deref()),
         moved.new,
-        day(&moved.new_created)
+        day(moved.new_created.as_deref())
     )
+}
+
+/// The day of a time as configurations have it (RFC 3339).
+fn day(created: Option<&str>) -> String {
+    let day = created.and_then(|time| time.get(..10));
+    day.map_or_else(String::new, |day| format!(" (of {day})"))
 }
 
 fn saved_text(job: &Job, saved: &Saved) -> String {
@@ -353,10 +373,10 @@ mod tests {
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         std::os::unix::fs::symlink(&file, &link).expect("linked");
         let report = Report::new(true);
-        report.write_json(&link, &[1]).expect("written");
+        report.write_json(Some(&link), &[1]).expect("written");
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&file).expect("read"), "[\n  1\n]\n");
-        report.write_json(&file, &[2]).expect("written again");
+        report.write_json(Some(&file), &[2]).expect("written again");
         assert_eq!(std::fs::read_to_string(&link).expect("read"), "[\n  2\n]\n");
     }
 }

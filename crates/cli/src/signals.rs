@@ -20,10 +20,6 @@ pub(crate) struct Signals {
 impl Signals {
     /// Catches them from now on.
     pub(crate) fn catch() -> Done<Self> {
-        let catch = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
-        };
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
@@ -63,4 +59,8 @@ impl Signals {
             _ = self.hangup.recv() => Signal::HUP,
         }
     }
+}
+
+fn catch(kind: SignalKind) -> Done<unix::Signal> {
+    signal(kind).map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
 }

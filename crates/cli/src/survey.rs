@@ -14,7 +14,6 @@ use larder_model::plan::diff::{Diff, diff};
 use larder_model::plan::key::Key;
 
 use crate::args;
-use crate::exit::Failure;
 use crate::report::Report;
 use crate::settings::{Settings, period};
 
@@ -36,7 +35,7 @@ pub(crate) struct Survey {
 
 impl Survey {
     /// Asks the registries and, where it is wanted, the store, at the same time.
-    pub(crate) fn look(
+    pub(crate) async fn look(
         build: &args::Build,
         settings: &Settings,
         with_last: bool,
@@ -44,50 +43,35 @@ impl Survey {
         let drafts = asked_for(build, &settings.around)?;
         let project = settings.project();
         let shared = Shared::of(project);
+        let max_age = build.max_age.as_deref();
+        let max_age = max_age.map(|text| period("--max-age", text)).transpose();
         let asking = Asking {
             registries: &project.registries,
-            max_age: match &build.max_age {
-                Some(text) => Some(
-                    period::parse("--max-age", text)
-                        .map_err(|failure| Fault::option(failure.message))?,
-                ),
-                None => None,
-            },
+            max_age: max_age.map_err(|failure| Fault::option(failure.message))?,
             offline: build.offline,
             deadline: DEADLINE,
             now_ms: now_ms(),
             shared: shared.as_ref(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Fault::option(error.to_string()))?;
-        let (resolved, last) = runtime.block_on(async {
-            let last = async {
-                if with_last {
-                    last(settings, build.offline).await
-                } else {
-                    Ok(None)
-                }
-            };
-            tokio::join!(images::resolve(&drafts, &asking, &[]), last)
+        let (resolved, last) = tokio::join!(images::resolve(&drafts, &asking, &[]), async {
+            if with_last {
+                last(settings, build.offline).await
+            } else {
+                Ok(None)
+            }
         });
-        let images::Resolution {
-            plans,
-            answers,
-            news,
-        } = resolved?;
-        if let Some(news) = news {
-            runtime.block_on(news.publish());
+        let resolved = resolved?;
+        if let Some(news) = resolved.news {
+            news.publish().await;
         }
-        let mut warnings = answers.warnings.clone();
+        let mut warnings = resolved.answers.warnings.clone();
         let last = last.unwrap_or_else(|error| {
             warnings.push(error.to_string());
             None
         });
         Ok(Self {
-            plans,
-            answers,
+            plans: resolved.plans,
+            answers: resolved.answers,
             last,
             warnings,
         })
@@ -194,13 +178,4 @@ async fn own_compatibility(settings: &Settings) -> Option<String> {
     let program = probed.expect("probing does not panic").ok()?;
     let store = settings.session.image_store(&program);
     Some(program.compatibility(store))
-}
-
-/// Says what is wrong with a build's files, to programs too.
-pub(crate) fn reject(fault: Fault, json: bool, report: &Report) -> Failure {
-    if json {
-        let answer = serde_json::json!({ "error": fault });
-        report.answer(&format!("{answer:#}"));
-    }
-    fault.into()
 }

@@ -2,8 +2,12 @@
 //! `cli/command/image/build.go` and buildx `commands/build.go` name the options.
 
 use std::path::PathBuf;
+use std::slice::Iter;
 
 use larder_builds::Build;
+use larder_model::go;
+
+use crate::{ArchiveError, Result};
 
 /// Options without a value; every other one takes the next argument, or what follows `=`.
 const SWITCHES: [&str; 14] = [
@@ -43,29 +47,6 @@ struct Given {
     typed: Vec<String>,
 }
 
-/// Arguments that are no build.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArgumentsError {
-    /// There is nothing to build from.
-    #[error("the build has no context{}; give a directory, as for `docker build`", was_taken(.taken.as_ref()))]
-    NoContext {
-        /// The last option, which took the last argument as its value.
-        taken: Option<(String, String)>,
-    },
-    /// There is too much to build from.
-    #[error("the build has two contexts, {0:?} and {1:?}; `docker build` takes one")]
-    TwoContexts(String, String),
-    /// An option came last that wants a value.
-    #[error("{0} needs a value")]
-    NoValue(String),
-}
-
-fn was_taken(taken: Option<&(String, String)>) -> String {
-    taken.map_or_else(String::new, |(name, value)| {
-        format!(" ({value:?} is the value of {name})")
-    })
-}
-
 /// A `docker build` command's arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Arguments {
@@ -75,8 +56,8 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads them, or says why they are no build's.
-    pub fn read(typed: &[String]) -> Result<Self, ArgumentsError> {
+    /// Reads them. Why they are none, if so.
+    pub fn read(typed: &[String]) -> Result<Self> {
         let mut all = Self::default();
         let mut rest = typed.iter();
         while let Some(argument) = rest.next() {
@@ -85,57 +66,45 @@ impl Arguments {
                     all.take_context(context)?;
                 }
             } else if argument.starts_with("--") {
-                let given = long(argument, || rest.next().cloned())?;
-                all.options.push(given);
+                all.options.push(long(argument, &mut rest)?);
             } else if argument.starts_with('-') && argument != "-" {
-                all.options
-                    .extend(short(argument, || rest.next().cloned())?);
+                all.options.extend(short(argument, &mut rest)?);
             } else {
                 all.take_context(argument)?;
             }
         }
         if all.context.is_none() {
             let last = all.options.last();
-            return Err(ArgumentsError::NoContext {
-                taken: last.and_then(|given| Some((given.name.clone(), given.value.clone()?))),
-            });
+            return Err(ArchiveError::NoContext(last.and_then(|given| {
+                Some((given.name.clone(), given.value.clone()?))
+            })));
         }
         Ok(all)
     }
 
-    fn take_context(&mut self, argument: &str) -> Result<(), ArgumentsError> {
-        match &self.context {
-            None => self.context = Some(argument.to_owned()),
-            Some(first) => {
-                return Err(ArgumentsError::TwoContexts(
-                    first.clone(),
-                    argument.to_owned(),
-                ));
-            }
+    fn take_context(&mut self, argument: &str) -> Result<()> {
+        match self.context.replace(argument.to_owned()) {
+            None => Ok(()),
+            Some(first) => Err(ArchiveError::TwoContexts(first, argument.to_owned())),
         }
-        Ok(())
     }
 
     /// The last value of an option, by its long name.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: &'static str) -> Option<&str> {
         self.values(name).last()
     }
 
     /// All values of an option.
-    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+    pub fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
         let named = self.options.iter().filter(move |given| given.name == name);
-        named
-            .filter_map(|given| given.value.as_deref())
-            .collect::<Vec<_>>()
-            .into_iter()
+        named.filter_map(|given| given.value.as_deref())
     }
 
     /// Whether a switch is on.
     pub fn is_on(&self, name: &str) -> bool {
         let last = self.options.iter().rev().find(|given| given.name == name);
-        // As pflag reads them: Go's `strconv.ParseBool`.
-        let off = ["0", "f", "F", "false", "False", "FALSE"];
-        last.is_some_and(|given| given.value.as_ref().is_none_or(|it| !off.contains(&&**it)))
+        // As pflag reads them.
+        last.is_some_and(|given| given.value.as_deref().and_then(go::parse_bool) != Some(false))
     }
 
     /// The options as they were typed, without some of them.
@@ -149,24 +118,25 @@ impl Arguments {
 
     /// The build, to be planned; `None` if its files are not in a directory of this machine.
     pub fn planned(&self) -> Option<Build> {
-        let context = self.context.as_deref().filter(|context| {
-            let remote = context.contains("://") || context.starts_with("git@");
-            *context != "-" && !remote
-        })?;
-        let file = self.value("--file").filter(|file| *file != "-");
-        if self.value("--file") == Some("-") {
+        let context = self.context.as_deref()?;
+        let file = self.value("--file");
+        let is_remote = context.contains("://") || context.starts_with("git@");
+        if is_remote || context == "-" || file == Some("-") {
             return None;
         }
-        let owned = |name: &str| self.values(name).map(str::to_owned).collect();
         Some(Build {
             context: PathBuf::from(context),
             files: file.map(PathBuf::from).into_iter().collect(),
             target: self.value("--target").map(str::to_owned),
-            platforms: owned("--platform"),
-            build_args: owned("--build-arg"),
-            build_contexts: owned("--build-context"),
+            platforms: self.owned("--platform"),
+            build_args: self.owned("--build-arg"),
+            build_contexts: self.owned("--build-context"),
             ..Build::default()
         })
+    }
+
+    fn owned(&self, name: &'static str) -> Vec<String> {
+        self.values(name).map(str::to_owned).collect()
     }
 
     /// The build arguments that have a value here, as name and value.
@@ -176,62 +146,57 @@ impl Arguments {
     }
 }
 
-fn long(argument: &str, next: impl FnOnce() -> Option<String>) -> Result<Given, ArgumentsError> {
-    if let Some((name, value)) = argument.split_once('=') {
-        return Ok(Given {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
-            typed: vec![argument.to_owned()],
-        });
-    }
-    if SWITCHES.contains(&argument) {
-        return Ok(Given {
-            name: argument.to_owned(),
-            value: None,
-            typed: vec![argument.to_owned()],
-        });
-    }
-    let value = next().ok_or_else(|| ArgumentsError::NoValue(argument.to_owned()))?;
+/// The argument that comes next is an option's value.
+fn next(rest: &mut Iter<'_, String>, option: &str) -> Result<String> {
+    let next = rest.next().cloned();
+    next.ok_or_else(|| ArchiveError::NoValue(option.to_owned()))
+}
+
+fn long(argument: &str, rest: &mut Iter<'_, String>) -> Result<Given> {
+    let mut typed = vec![argument.to_owned()];
+    let (name, value) = match argument.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None if SWITCHES.contains(&argument) => (argument, None),
+        None => {
+            typed.push(next(rest, argument)?);
+            (argument, typed.last().cloned())
+        }
+    };
     Ok(Given {
-        name: argument.to_owned(),
-        typed: vec![argument.to_owned(), value.clone()],
-        value: Some(value),
+        name: name.to_owned(),
+        value,
+        typed,
     })
 }
 
 /// `-q`, `-q=false`, `-t app`, `-tapp`, `-t=app`, `-qt app`.
-fn short(
-    argument: &str,
-    next: impl FnOnce() -> Option<String>,
-) -> Result<Vec<Given>, ArgumentsError> {
+fn short(argument: &str, rest: &mut Iter<'_, String>) -> Result<Vec<Given>> {
     let mut all = Vec::new();
     let letters = &argument[1..];
     for (at, letter) in letters.char_indices() {
+        let short = format!("-{letter}");
         let long = SHORT.iter().find(|(short, _)| *short == letter);
-        let name = long.map_or_else(|| format!("-{letter}"), |(_, long)| (*long).to_owned());
+        let name = long.map_or_else(|| short.clone(), |(_, long)| (*long).to_owned());
         let attached = &letters[at + letter.len_utf8()..];
+        let value = attached.strip_prefix('=');
         if SHORT_SWITCHES.contains(&letter) {
-            let value = attached.strip_prefix('=');
             all.push(Given {
                 name,
                 value: value.map(str::to_owned),
-                typed: vec![
-                    value.map_or_else(|| format!("-{letter}"), |it| format!("-{letter}={it}")),
-                ],
+                typed: vec![value.map_or_else(|| short.clone(), |it| format!("{short}={it}"))],
             });
             if value.is_some() {
                 break;
             }
             continue;
         }
-        let value = if attached.is_empty() {
-            next().ok_or_else(|| ArgumentsError::NoValue(format!("-{letter}")))?
-        } else {
-            attached.strip_prefix('=').unwrap_or(attached).to_owned()
+        let value = match value {
+            None if attached.is_empty() => next(rest, &short)?,
+            value => value.unwrap_or(attached).to_owned(),
         };
         all.push(Given {
             name,
-            typed: vec![format!("-{letter}"), value.clone()],
+            typed: vec![short, value.clone()],
             value: Some(value),
         });
         break;

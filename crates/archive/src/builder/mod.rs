@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use larder_docker::{About, ImageStore};
 use larder_local::programs;
+use larder_model::go;
 use serde::Serialize;
 
 use crate::document::Sources;
@@ -64,23 +65,16 @@ impl Strategy {
     /// The arguments of `docker build` that name what was restored. `cache` is the folder of `BuildKit`'s
     /// cache.
     pub fn cache_from(self, sources: &Sources, cache: Option<&Path>) -> Vec<String> {
-        match self {
-            Self::Parents => Vec::new(),
-            Self::StageImages => sources.images.iter().map(|it| from_image(it)).collect(),
+        let folder = cache.filter(|_| self == Self::CacheFolder && sources.cache);
+        let folder = folder.map(|it| format!("--cache-from=type=local,src={}", it.display()));
+        let images = sources.images.iter().filter(|image| match self {
+            Self::Parents | Self::CacheFolder => false,
+            Self::StageImages => true,
             // BuildKit takes names alone: an id would be asked for in a registry.
-            Self::InlineCache => {
-                let named = sources
-                    .images
-                    .iter()
-                    .filter(|it| !it.starts_with("sha256:"));
-                named.map(|it| from_image(it)).collect()
-            }
-            Self::CacheFolder => {
-                let folder = cache.filter(|_| sources.cache);
-                let from = folder.map(|it| format!("--cache-from=type=local,src={}", it.display()));
-                from.into_iter().collect()
-            }
-        }
+            Self::InlineCache => !image.starts_with("sha256:"),
+        });
+        let images = images.map(|image| format!("--cache-from={image}"));
+        images.chain(folder).collect()
     }
 
     /// The argument of `docker build` that has `BuildKit`'s cache written to a folder.
@@ -103,10 +97,6 @@ impl Strategy {
             Self::CacheFolder => "--cache-from and --cache-to",
         }
     }
-}
-
-fn from_image(image: &str) -> String {
-    format!("--cache-from={image}")
 }
 
 impl fmt::Display for Builder {
@@ -135,9 +125,9 @@ impl fmt::Display for Strategy {
 pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Result<Builder> {
     let wanted = match choice.buildkit.as_deref() {
         None | Some("") => None,
-        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Some(false),
-        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Some(true),
-        Some(other) => return Err(ArchiveError::BuildkitVariable(other.to_owned())),
+        Some(text) => Some(
+            go::parse_bool(text).ok_or_else(|| ArchiveError::BuildkitVariable(text.to_owned()))?,
+        ),
     };
     let by_default = if docker.major >= BUILDKIT_DEFAULT_MAJOR {
         docker.has_buildx
@@ -169,10 +159,8 @@ pub fn strategy(builder: &Builder, about: &About, docker: &Docker) -> Result<Str
             if docker.has_buildx && docker.major >= BUILDKIT_DEFAULT_MAJOR {
                 return Ok(Strategy::CacheFolder);
             }
-            Err(ArchiveError::NeedsBuildx {
-                needed: BUILDKIT_DEFAULT_MAJOR,
-                version: docker.version.clone(),
-            })
+            let version = docker.version.clone();
+            Err(ArchiveError::NeedsBuildx(BUILDKIT_DEFAULT_MAJOR, version))
         }
     }
 }

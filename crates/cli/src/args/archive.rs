@@ -40,7 +40,6 @@ pub(crate) struct Worth {
     pub always: bool,
 }
 
-/// `larder restore`
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     #[command(flatten)]
@@ -60,7 +59,6 @@ pub(crate) struct Restore {
     pub manner: Manner,
 }
 
-/// `larder save`
 #[derive(Debug, Args)]
 pub(crate) struct Save {
     /// Images to save, by name or id [default: those that `larder build` made in this job, else
@@ -81,7 +79,6 @@ pub(crate) struct Save {
     pub manner: Manner,
 }
 
-/// `larder build`
 #[derive(Debug, Args)]
 pub(crate) struct BuildVerb {
     #[command(flatten)]
@@ -109,7 +106,6 @@ pub(crate) struct BuildVerb {
     pub manner: Manner,
 }
 
-/// `larder doctor`
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Print JSON.

@@ -1,13 +1,16 @@
 //! `larder completions SHELL`: a completion script.
 
+use std::process::ExitCode;
+
 use clap::CommandFactory as _;
 
 use crate::args::{Arguments, Completions};
 use crate::report::Report;
 
 /// Prints the script.
-pub(crate) fn run(verb: &Completions, report: &Report) {
+pub(crate) fn run(verb: &Completions, report: &Report) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(verb.shell, &mut Arguments::command(), "larder", &mut script);
     report.answer(String::from_utf8_lossy(&script).trim_end());
+    ExitCode::SUCCESS
 }

@@ -84,10 +84,9 @@ impl<T, E: ToString> From<Result<T, E>> for Finding<T> {
 /// Looks at everything, whatever is missing.
 pub(crate) fn run(verb: &Doctor, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
-    let findings = super::block_on(async { Ok(look(&settings).await) })?;
+    let findings = super::block_on(look(&settings))?;
     if verb.json {
-        let text = serde_json::to_string_pretty(&findings);
-        report.answer(&text.expect("findings have a JSON form"));
+        report.json(&findings);
     } else {
         report.answer(&table::text(&about(&findings)));
     }
@@ -154,50 +153,39 @@ async fn store(settings: &Settings) -> Done<Store> {
 
 fn about(findings: &Findings) -> Table {
     let mut table = table::plain();
-    let row = |what: &str, found: Result<String, &String>| match found {
-        Ok(text) => ["ok".to_owned(), what.to_owned(), text],
-        Err(why) => ["no".to_owned(), what.to_owned(), why.clone()],
-    };
-    let text = |volume: &Volume| {
+    table.add_row(row("volume", &findings.volume, |volume| {
         format!(
             "larder up and run work here: dockerd {}, containerd {}, {}",
             volume.dockerd, volume.containerd, volume.image_store
         )
-    };
-    table.add_row(row("volume", findings.volume.as_ref().map(text)));
-    let text = |engine: &Engine| {
+    }));
+    table.add_row(row("engine", &findings.engine, |engine| {
         format!(
             "Docker {} ({}, {}, API {}) at {}",
             engine.version, engine.image_store, engine.platform, engine.api, engine.endpoint
         )
-    };
-    table.add_row(row("engine", findings.engine.as_ref().map(text)));
-    let text = |docker: &Docker| {
+    }));
+    table.add_row(row("docker", &findings.docker, |docker| {
+        let program = docker.program.display();
         let buildx = if docker.has_buildx { "with" } else { "without" };
-        format!(
-            "{} {}, {buildx} buildx",
-            docker.program.display(),
-            docker.version
-        )
-    };
-    table.add_row(row("docker", findings.docker.as_ref().map(text)));
-    let text = |build: &Build| {
+        format!("{program} {}, {buildx} buildx", docker.version)
+    }));
+    table.add_row(row("build", &findings.build, |build| {
         format!(
             "{}, remembered by {}; larder build adds {}",
             build.builder, build.strategy, build.adds
         )
-    };
-    table.add_row(row("build", findings.build.as_ref().map(text)));
-    let text = |store: &Store| format!("{} answers", store.url);
-    table.add_row(row("store", findings.store.as_ref().map(text)));
+    }));
+    table.add_row(row("store", &findings.store, |store| {
+        format!("{} answers", store.url)
+    }));
     table
 }
 
-impl<T> Finding<T> {
-    fn as_ref(&self) -> Result<&T, &String> {
-        match self {
-            Self::Ok(found) => Ok(found),
-            Self::Missing(why) => Err(why),
-        }
-    }
+fn row<T>(what: &str, finding: &Finding<T>, text: impl Fn(&T) -> String) -> [String; 3] {
+    let (is, text) = match finding {
+        Finding::Ok(found) => ("ok", text(found)),
+        Finding::Missing(why) => ("no", why.clone()),
+    };
+    [is.to_owned(), what.to_owned(), text]
 }

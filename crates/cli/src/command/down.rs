@@ -26,9 +26,7 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
         Event::Ended(job) => {
             docker_context::remove(&place);
             report.down(&job);
-            if let Some(file) = &verb.json {
-                report.write_json(file, &job)?;
-            }
+            report.write_json(verb.json.as_deref(), &job)?;
             strictly(verb.strict || settings.strict, job.trouble())?;
             Ok(ExitCode::SUCCESS)
         }

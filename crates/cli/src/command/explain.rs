@@ -8,21 +8,15 @@ use serde_json::{Value, json};
 use crate::args::Explain;
 use crate::exit::Done;
 use crate::report::{Report, age};
-use crate::settings::Settings;
-use crate::survey::{Survey, reject};
+use crate::survey::Survey;
 use crate::view::title;
 
 /// Explains each build.
 pub(crate) fn run(verb: &Explain, report: &Report) -> Done {
-    let look = &verb.look;
-    let settings = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
-    let survey = Survey::look(&look.build, &settings, true)
-        .map_err(|fault| reject(fault, verb.json, report))?;
-    survey.warn(report);
+    let (_, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;
     if verb.json {
         let builds: Vec<Value> = survey.plans.iter().map(|one| build(&survey, one)).collect();
-        let answer = json!({ "last": survey.last, "builds": builds });
-        report.answer(&format!("{answer:#}"));
+        report.json(&json!({ "last": survey.last, "builds": builds }));
     } else {
         report.answer(&against(&survey));
         for named in &survey.plans {

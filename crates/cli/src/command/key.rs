@@ -19,12 +19,12 @@ pub(crate) fn run(verb: &KeyVerb, report: &Report) -> Done {
     let look = &verb.look;
     let no_engine = EngineKind::default();
     let settings = Settings::for_builds(&look.which, &look.reach, &no_engine)?;
-    let survey = Survey::look(&look.build, &settings, false)?;
+    let survey = super::wait_for(Survey::look(&look.build, &settings, false))??;
     if verb.allow_unresolved || survey.answers.unknown.is_empty() {
         survey.warn(report);
     } else {
-        let why = survey.answers.unknown.iter();
-        let why = why.map(|unknown| format!("{}: {}", unknown.reference, unknown.why));
+        let unknown = survey.answers.unknown.iter();
+        let why = unknown.map(|unknown| format!("{}: {}", unknown.reference, unknown.why));
         return Err(Failure::failed(format!(
             "cannot make a key without the base images: {}; --allow-unresolved uses their names instead",
             why.collect::<Vec<_>>().join("; ")

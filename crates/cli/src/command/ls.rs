@@ -28,26 +28,37 @@ struct Line<'a, D> {
     document: &'a D,
 }
 
+/// What a line shows of a snapshot or an archive alone.
+struct Facts {
+    size: u64,
+    new: u64,
+    stored: u64,
+    parent: Option<String>,
+    sibling: bool,
+}
+
 /// Lists the project's snapshots or archives, newest first.
 pub(crate) fn run(verb: &Ls, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
     if verb.archives {
-        show::<Archive>(verb, &settings, "archives", archives, report)
+        let words = ["archives", "ARCHIVE", "SIZE"];
+        show(verb, &settings, words, of_archive, report)
     } else {
-        show::<Snapshot>(verb, &settings, "snapshots", snapshots, report)
+        let words = ["snapshots", "SNAPSHOT", "IN USE"];
+        show(verb, &settings, words, of_snapshot, report)
     }
 }
 
 fn show<D: Document + Serialize>(
     verb: &Ls,
     settings: &Settings,
-    what: &str,
-    rows: fn(&[Found<D>], bool) -> Table,
+    [what, one, size]: [&str; 3],
+    facts: fn(&D) -> Facts,
     report: &Report,
 ) -> Done {
     let project = settings.project();
     let objects = project.store.open()?;
-    let (mut found, faults) = super::block_on(async { Ok(catalog::list::<D>(&objects).await?) })?;
+    let (mut found, faults) = super::block_on(catalog::list::<D>(&objects))??;
     found.retain(|one| verb.all || one.document.lineage().project == project.descent.project);
     for fault in faults {
         report.warning(&fault.to_string());
@@ -57,50 +68,44 @@ fn show<D: Document + Serialize>(
             id: one.id.to_string(),
             document: &one.document,
         });
-        let lines: Vec<_> = lines.collect();
-        report.answer(&serde_json::to_string_pretty(&lines).expect("documents have a JSON form"));
+        report.json(&lines.collect::<Vec<_>>());
     } else if found.is_empty() {
         report.note(&format!(
             "no {what} of {} in {}",
             project.descent.project, project.store
         ));
     } else {
-        report.answer(&table::text(&rows(&found, verb.all)));
+        let rows = found
+            .iter()
+            .map(|one| row(one, verb.all, &facts(&one.document)));
+        report.answer(&table::text(&listed(one, size, rows)));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn archives(found: &[Found<Archive>], all: bool) -> Table {
-    let rows = found.iter().map(|one| {
-        let archive = &one.document;
-        let statistics = &archive.statistics;
-        let bytes = [
-            statistics.blob_bytes,
-            statistics.new_bytes,
-            statistics.stored_bytes,
-        ];
-        let parent = archive.parent.map(|parent| parent.short());
-        row(one, all, bytes, parent, archive.sibling)
-    });
-    listed(["ARCHIVE", "SIZE"], rows)
+fn of_archive(archive: &Archive) -> Facts {
+    let statistics = &archive.statistics;
+    Facts {
+        size: statistics.blob_bytes,
+        new: statistics.new_bytes,
+        stored: statistics.stored_bytes,
+        parent: archive.parent.map(|parent| parent.short()),
+        sibling: archive.sibling,
+    }
 }
 
-fn snapshots(found: &[Found], all: bool) -> Table {
-    let rows = found.iter().map(|one| {
-        let snapshot = &one.document;
-        let statistics = &snapshot.statistics;
-        let bytes = [
-            statistics.used_blocks * BLOCK_BYTES as u64,
-            statistics.new_blocks * BLOCK_BYTES as u64,
-            statistics.stored_bytes,
-        ];
-        let parent = snapshot.parent.map(|parent| parent.short());
-        row(one, all, bytes, parent, snapshot.sibling)
-    });
-    listed(["SNAPSHOT", "IN USE"], rows)
+fn of_snapshot(snapshot: &Snapshot) -> Facts {
+    let statistics = &snapshot.statistics;
+    Facts {
+        size: statistics.used_blocks * BLOCK_BYTES as u64,
+        new: statistics.new_blocks * BLOCK_BYTES as u64,
+        stored: statistics.stored_bytes,
+        parent: snapshot.parent.map(|parent| parent.short()),
+        sibling: snapshot.sibling,
+    }
 }
 
-fn listed([what, size]: [&str; 2], rows: impl Iterator<Item = [String; 8]>) -> Table {
+fn listed(what: &str, size: &str, rows: impl Iterator<Item = [String; 8]>) -> Table {
     let mut table = table::plain();
     table.set_header([
         what, "LINEAGE", "ENGINE", "AGE", size, "NEW", "STORED", "PARENT",
@@ -114,33 +119,27 @@ fn listed([what, size]: [&str; 2], rows: impl Iterator<Item = [String; 8]>) -> T
     table
 }
 
-fn row<D: Document>(
-    one: &Found<D>,
-    all: bool,
-    bytes: [u64; 3],
-    parent: Option<String>,
-    sibling: bool,
-) -> [String; 8] {
+fn row<D: Document>(one: &Found<D>, all: bool, facts: &Facts) -> [String; 8] {
     let lineage = one.document.lineage();
     let name = if all {
         lineage.to_string()
     } else {
         format!("{} @ {}", lineage.job, lineage.scope)
     };
-    let parent = parent.unwrap_or_else(|| "-".to_owned());
-    let [size, new, stored] = bytes.map(|bytes| HumanBytes(bytes).to_string());
+    let parent = facts.parent.as_deref().unwrap_or("-");
+    let note = if facts.sibling {
+        " (beside a newer head)"
+    } else {
+        ""
+    };
     [
         one.id.to_string().chars().take(SHORT_ID).collect(),
         name,
         lineage.compatibility.clone(),
         age(now_ms().saturating_sub(one.document.created_ms())),
-        size,
-        new,
-        stored,
-        if sibling {
-            format!("{parent} (beside a newer head)")
-        } else {
-            parent
-        },
+        HumanBytes(facts.size).to_string(),
+        HumanBytes(facts.new).to_string(),
+        HumanBytes(facts.stored).to_string(),
+        format!("{parent}{note}"),
     ]
 }

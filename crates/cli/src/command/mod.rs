@@ -16,27 +16,59 @@ pub(crate) mod up;
 
 use std::path::Path;
 
+use serde_json::json;
+use tokio::runtime::Builder;
+
+use crate::args::{EngineKind, Look};
 use crate::exit::{Done, Failure};
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::survey::Survey;
 
 /// Refuses a file that cannot be written because its directory is missing: before the work, not after it.
 fn check_folder(option: &str, file: Option<&Path>) -> Done<()> {
     let Some(file) = file else { return Ok(()) };
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let refuse = |why: &str| Failure::input(format!("{option} {}: {why}", file.display()));
-    if !folder.is_none_or(Path::is_dir) {
-        return Err(refuse("there is no such directory; make it first"));
-    }
-    if file.is_dir() {
-        return Err(refuse("this is a directory; name a file"));
-    }
-    Ok(())
+    let why = if !folder.is_none_or(Path::is_dir) {
+        "there is no such directory; make it first"
+    } else if file.is_dir() {
+        "this is a directory; name a file"
+    } else {
+        return Ok(());
+    };
+    let file = file.display();
+    Err(Failure::input(format!("{option} {file}: {why}")))
 }
 
 /// Runs the work of a verb that reads and writes several things at a time.
-fn block_on<T>(work: impl Future<Output = Done<T>>) -> Done<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(Failure::failed)?;
-    runtime.block_on(work)
+fn block_on<T>(work: impl Future<Output = T>) -> Done<T> {
+    run_on(&mut Builder::new_multi_thread(), work)
+}
+
+/// Runs the work of a verb that waits for answers most of its time.
+fn wait_for<T>(work: impl Future<Output = T>) -> Done<T> {
+    run_on(&mut Builder::new_current_thread(), work)
+}
+
+fn run_on<T>(threads: &mut Builder, work: impl Future<Output = T>) -> Done<T> {
+    let runtime = threads.enable_all().build().map_err(Failure::failed)?;
+    Ok(runtime.block_on(work))
+}
+
+/// What a verb compares with the last snapshot. What is wrong with a build's files is told to programs, too.
+fn with_last(
+    look: &Look,
+    kind: &EngineKind,
+    json: bool,
+    report: &Report,
+) -> Done<(Settings, Survey)> {
+    let settings = Settings::for_builds(&look.which, &look.reach, kind)?;
+    let looked = wait_for(Survey::look(&look.build, &settings, true))?;
+    let survey = looked.inspect_err(|fault| {
+        if json {
+            report.json(&json!({ "error": fault }));
+        }
+    })?;
+    survey.warn(report);
+    Ok((settings, survey))
 }

@@ -6,23 +6,16 @@ use super::key::project;
 use crate::args::PlanVerb;
 use crate::exit::Done;
 use crate::report::Report;
-use crate::settings::Settings;
-use crate::survey::{Survey, reject};
 use crate::view;
 
 /// Shows the plans of the builds that were asked for.
 pub(crate) fn run(verb: &PlanVerb, report: &Report) -> Done {
-    let look = &verb.look;
-    let settings = Settings::for_builds(&look.which, &look.reach, &verb.kind)?;
-    let survey = Survey::look(&look.build, &settings, true)
-        .map_err(|fault| reject(fault, verb.json, report))?;
-    survey.warn(report);
+    let (settings, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;
     let key = survey.key().text(project(&settings));
-    let answer = if verb.json {
-        format!("{:#}", view::json(&survey, &key))
+    if verb.json {
+        report.json(&view::json(&survey, &key));
     } else {
-        view::text(&survey, &key)
-    };
-    report.answer(&answer);
+        report.answer(&view::text(&survey, &key));
+    }
     Ok(ExitCode::SUCCESS)
 }

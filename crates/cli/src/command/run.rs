@@ -10,7 +10,7 @@ use std::time::Instant;
 use larder_local::people::Voice as _;
 use larder_session::facts::{self, Job};
 use larder_session::protocol::{Event, Request};
-use larder_session::{JobRequest, Place, SessionError, client, machine};
+use larder_session::{Place, SessionError, client, machine};
 
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
@@ -27,10 +27,7 @@ const NOT_FOUND: u8 = 127;
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    let request = JobRequest {
-        builds: settings.request(),
-        settings: settings.session,
-    };
+    let request = settings.job_request();
     let place = Place::of(&request.settings.state);
     let up =
         machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
@@ -43,12 +40,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         }
         Err(error) => return Err(error.into()),
     };
-    if running.attached {
-        report.note("using the running session; the last `larder down` will save and end it");
-        report.others(&running.job, &request.settings.project);
-    } else {
-        report.up(&running.job);
-    }
+    report.running(&running, "using", &request.settings.project);
     // If this process is killed, the session knows that it is not used any more.
     let held = client::connect(&place, Request::Hold)?;
     let (code, ms) = execute(&verb.command, Some(&place.docker_socket()), report)?;
@@ -103,8 +95,7 @@ fn why_lost(event: Event) -> String {
 
 /// The command has run: its exit code stands, whatever becomes of the report.
 fn write_report(verb: &Run, job: &Job, report: &Report) {
-    let written = verb.json.as_ref().map(|file| report.write_json(file, job));
-    if let Some(Err(failure)) = written {
+    if let Err(failure) = report.write_json(verb.json.as_deref(), job) {
         report.warning(&failure.message);
     }
 }
@@ -112,11 +103,7 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
 /// Runs a command, passing signals on to it: its exit code, and how long it ran.
 fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done<(u8, f64)> {
     let started = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(Failure::failed)?;
-    let code = runtime.block_on(async {
+    let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
         if let Some(socket) = socket {
@@ -135,6 +122,6 @@ fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done
         };
         let status = signals.pass_on_to(&mut child).await;
         status.map(code_of).map_err(Failure::failed)
-    })?;
+    })??;
     Ok((code, started.elapsed().as_secs_f64() * 1000.0))
 }

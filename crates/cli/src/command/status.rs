@@ -21,8 +21,7 @@ pub(crate) fn run(verb: &Status, report: &Report) -> Done {
         None => None,
     };
     if verb.json {
-        let text = serde_json::to_string_pretty(&job).expect("a job has a JSON form");
-        report.answer(&text);
+        report.json(&job);
     } else {
         report.answer(&text(&settings, job.as_deref()));
     }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
-use larder_session::docker_context;
-use larder_session::{JobRequest, Place, client, machine};
+use larder_session::{Place, client, docker_context, machine};
 
 use crate::args::Up;
 use crate::exit::{Done, Failure};
@@ -19,10 +18,7 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    let request = JobRequest {
-        builds: settings.request(),
-        settings: settings.session,
-    };
+    let request = settings.job_request();
     machine::check(&request.settings.path)?;
     let place = Place::of(&request.settings.state);
     // The context names a socket that is known before anything listens on it.
@@ -33,12 +29,7 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
         }
     })?;
     let host = format!("unix://{}", place.docker_socket().display());
-    if running.attached {
-        report.note("attached to the running session; the last `larder down` will save and end it");
-        report.others(&running.job, &request.settings.project);
-    } else {
-        report.up(&running.job);
-    }
+    report.running(&running, "attached to", &request.settings.project);
     if let Some(Err(error)) = context.map(docker_context::Creating::select) {
         report.note(&format!(
             "the docker context `larder` is not selected: {error}"
@@ -47,9 +38,7 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     if let Some(file) = &verb.env_file {
         append(file, &host)?;
     }
-    if let Some(file) = &verb.json {
-        report.write_json(file, &running.job)?;
-    }
+    report.write_json(verb.json.as_deref(), &running.job)?;
     report.answer(&format!("export DOCKER_HOST={host}"));
     Ok(ExitCode::SUCCESS)
 }

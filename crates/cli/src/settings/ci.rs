@@ -3,7 +3,7 @@
 //! A pull request's job gets the scope `pull/N`, never the name of its branch: a fork's branch may
 //! be called `main` too. Sources: each system's page of predefined variables.
 
-use super::Environment;
+use super::{Environment, variable};
 
 /// What a CI system says. Everything may be absent.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,9 +34,7 @@ pub(super) fn detect(environment: &Environment) -> Ci {
         ("TF_BUILD", azure),
         ("JENKINS_URL", jenkins),
     ];
-    let known = systems
-        .iter()
-        .find(|(variable, _)| of.get(variable).is_some());
+    let known = systems.iter().find(|(mark, _)| of.get(mark).is_some());
     known.map_or_else(Ci::default, |(_, system)| system(of))
 }
 
@@ -45,17 +43,24 @@ struct Variables<'a>(&'a Environment);
 
 impl Variables<'_> {
     fn get(self, name: &str) -> Option<String> {
-        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+        variable(self.0, name)
     }
 
+    /// The first of these variables that says something.
+    fn first(self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.get(name))
+    }
+
+    /// All of these variables as a path; nothing if one of them says nothing.
     fn joined(self, names: &[&str]) -> Option<String> {
         let parts: Option<Vec<_>> = names.iter().map(|name| self.get(name)).collect();
         Some(parts?.join("/"))
     }
 
-    fn pull(self, name: &str) -> Option<String> {
-        let number = self.get(name).filter(|value| value != "false")?;
-        Some(format!("pull/{number}"))
+    /// The pull request whose number a variable has, else the branch.
+    fn scope(self, pull: &str, branch: Option<String>) -> Option<String> {
+        let number = self.get(pull).filter(|value| value != "false");
+        number.map(|number| format!("pull/{number}")).or(branch)
     }
 }
 
@@ -67,30 +72,25 @@ fn github(of: Variables<'_>) -> Ci {
     // `pull_request_target` runs with the base branch as its ref, on behalf of the pull request.
     let event = of.get("GITHUB_EVENT_NAME").unwrap_or_default();
     let reference = of.get("GITHUB_REF").unwrap_or_default();
-    let scope = match reference
-        .strip_prefix("refs/pull/")
-        .and_then(|rest| rest.split('/').next())
-    {
+    let number = reference.strip_prefix("refs/pull/");
+    let scope = match number.and_then(|rest| rest.split('/').next()) {
         Some(number) => Some(format!("pull/{number}")),
-        None if event.starts_with("pull_request") => of
-            .get("GITHUB_HEAD_REF")
-            .map(|branch| format!("pull-head/{branch}")),
+        None if event.starts_with("pull_request") => {
+            let branch = of.get("GITHUB_HEAD_REF");
+            branch.map(|branch| format!("pull-head/{branch}"))
+        }
         None => of.get("GITHUB_REF_NAME"),
     };
-    let server = of
-        .get("GITHUB_SERVER_URL")
-        .unwrap_or_else(|| "https://github.com".to_owned());
-    let server = without_scheme(&server).to_owned();
+    let server = of.get("GITHUB_SERVER_URL");
+    let server = server.as_deref().map_or("github.com", without_scheme);
+    let repository = of.get("GITHUB_REPOSITORY");
+    let event = of.get("GITHUB_EVENT_PATH");
     Ci {
-        project: of
-            .get("GITHUB_REPOSITORY")
-            .map(|name| format!("{server}/{name}")),
+        project: repository.map(|name| format!("{server}/{name}")),
         job: of.get("GITHUB_JOB"),
         scope,
         target: of.get("GITHUB_BASE_REF"),
-        default_branch: of
-            .get("GITHUB_EVENT_PATH")
-            .and_then(|path| default_branch_of_event(&path)),
+        default_branch: event.and_then(|path| default_branch_of_event(&path)),
     }
 }
 
@@ -98,22 +98,15 @@ fn github(of: Variables<'_>) -> Ci {
 fn default_branch_of_event(path: &str) -> Option<String> {
     let payload = std::fs::read(path).ok()?;
     let payload: serde_json::Value = serde_json::from_slice(&payload).ok()?;
-    Some(
-        payload
-            .get("repository")?
-            .get("default_branch")?
-            .as_str()?
-            .to_owned(),
-    )
+    let branch = payload["repository"]["default_branch"].as_str()?;
+    Some(branch.to_owned())
 }
 
 fn gitlab(of: Variables<'_>) -> Ci {
     Ci {
         project: of.joined(&["CI_SERVER_HOST", "CI_PROJECT_PATH"]),
         job: of.get("CI_JOB_NAME"),
-        scope: of
-            .pull("CI_MERGE_REQUEST_IID")
-            .or_else(|| of.get("CI_COMMIT_REF_NAME")),
+        scope: of.scope("CI_MERGE_REQUEST_IID", of.get("CI_COMMIT_REF_NAME")),
         target: of.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
         default_branch: of.get("CI_DEFAULT_BRANCH"),
     }
@@ -121,71 +114,58 @@ fn gitlab(of: Variables<'_>) -> Ci {
 
 fn circle(of: Variables<'_>) -> Ci {
     // CIRCLE_PR_NUMBER is set for forks; their CIRCLE_BRANCH is `pull/N` already.
-    let branch = || of.get("CIRCLE_BRANCH").or_else(|| of.get("CIRCLE_TAG"));
+    let branch = of.first(&["CIRCLE_BRANCH", "CIRCLE_TAG"]);
     Ci {
         project: of.joined(&["CIRCLE_PROJECT_USERNAME", "CIRCLE_PROJECT_REPONAME"]),
         job: of.get("CIRCLE_JOB"),
-        scope: of.pull("CIRCLE_PR_NUMBER").or_else(branch),
-        target: None,
-        default_branch: None,
+        scope: of.scope("CIRCLE_PR_NUMBER", branch),
+        ..Ci::default()
     }
 }
 
 fn buildkite(of: Variables<'_>) -> Ci {
     Ci {
         project: of.joined(&["BUILDKITE_ORGANIZATION_SLUG", "BUILDKITE_PIPELINE_SLUG"]),
-        job: of
-            .get("BUILDKITE_STEP_KEY")
-            .or_else(|| of.get("BUILDKITE_LABEL")),
-        scope: of
-            .pull("BUILDKITE_PULL_REQUEST")
-            .or_else(|| of.get("BUILDKITE_BRANCH")),
+        job: of.first(&["BUILDKITE_STEP_KEY", "BUILDKITE_LABEL"]),
+        scope: of.scope("BUILDKITE_PULL_REQUEST", of.get("BUILDKITE_BRANCH")),
         target: of.get("BUILDKITE_PULL_REQUEST_BASE_BRANCH"),
         default_branch: of.get("BUILDKITE_PIPELINE_DEFAULT_BRANCH"),
     }
 }
 
 fn bitbucket(of: Variables<'_>) -> Ci {
-    let branch = || {
-        of.get("BITBUCKET_BRANCH")
-            .or_else(|| of.get("BITBUCKET_TAG"))
-    };
+    let name = of.get("BITBUCKET_REPO_FULL_NAME");
+    let branch = of.first(&["BITBUCKET_BRANCH", "BITBUCKET_TAG"]);
     Ci {
-        project: of
-            .get("BITBUCKET_REPO_FULL_NAME")
-            .map(|name| format!("bitbucket.org/{name}")),
-        job: None,
-        scope: of.pull("BITBUCKET_PR_ID").or_else(branch),
+        project: name.map(|name| format!("bitbucket.org/{name}")),
+        scope: of.scope("BITBUCKET_PR_ID", branch),
         target: of.get("BITBUCKET_PR_DESTINATION_BRANCH"),
-        default_branch: None,
+        ..Ci::default()
     }
 }
 
 fn azure(of: Variables<'_>) -> Ci {
-    let target = of.get("SYSTEM_PULLREQUEST_TARGETBRANCHNAME");
     // BUILD_SOURCEBRANCHNAME is the last part alone: `main` of a branch `feature/main`.
-    let branch = || {
-        let full = of.get("BUILD_SOURCEBRANCH")?;
-        let prefixes = ["refs/heads/", "refs/tags/"];
-        let name = prefixes.iter().find_map(|it| full.strip_prefix(it));
-        Some(name.unwrap_or(&full).to_owned())
-    };
+    let branch = of.get("BUILD_SOURCEBRANCH").map(|full| {
+        let mut prefixes = ["refs/heads/", "refs/tags/"].iter();
+        let name = prefixes.find_map(|it| full.strip_prefix(it));
+        name.unwrap_or(&full).to_owned()
+    });
     Ci {
         project: of.joined(&["SYSTEM_TEAMPROJECT", "BUILD_REPOSITORY_NAME"]),
         job: of.joined(&["SYSTEM_STAGENAME", "SYSTEM_JOBNAME"]),
-        scope: of.pull("SYSTEM_PULLREQUEST_PULLREQUESTID").or_else(branch),
-        target,
-        default_branch: None,
+        scope: of.scope("SYSTEM_PULLREQUEST_PULLREQUESTID", branch),
+        target: of.get("SYSTEM_PULLREQUEST_TARGETBRANCHNAME"),
+        ..Ci::default()
     }
 }
 
 fn jenkins(of: Variables<'_>) -> Ci {
     Ci {
-        project: None,
         job: of.get("STAGE_NAME"),
-        scope: of.pull("CHANGE_ID").or_else(|| of.get("BRANCH_NAME")),
+        scope: of.scope("CHANGE_ID", of.get("BRANCH_NAME")),
         target: of.get("CHANGE_TARGET"),
-        default_branch: None,
+        ..Ci::default()
     }
 }
 

@@ -3,30 +3,36 @@
 use std::path::PathBuf;
 
 use larder_archive::builder::BuildChoice;
-use larder_docker as api;
+use larder_docker::Environment;
 
-use super::Environment;
+use super::Choices;
 
-/// The variables by which the docker command finds its engine.
-pub(super) fn environment(environment: &Environment, search: Vec<PathBuf>) -> api::Environment {
-    let text = |name: &str| environment.get(name).filter(|it| !it.is_empty()).cloned();
-    let config = text("DOCKER_CONFIG").map(PathBuf::from);
-    api::Environment {
-        host: text("DOCKER_HOST"),
-        context: text("DOCKER_CONTEXT"),
-        config: config.or_else(|| Some(PathBuf::from(text("HOME")?).join(".docker"))),
-        cert_path: text("DOCKER_CERT_PATH").map(PathBuf::from),
-        tls: text("DOCKER_TLS").is_some(),
-        tls_verify: text("DOCKER_TLS_VERIFY").is_some(),
-        api_version: text("DOCKER_API_VERSION"),
-        search,
+impl Choices {
+    /// The variables by which the docker command finds its engine.
+    pub(super) fn docker(&self, search: Vec<PathBuf>) -> Environment {
+        Environment {
+            host: self.variable("DOCKER_HOST"),
+            context: self.variable("DOCKER_CONTEXT"),
+            config: self.docker_folder(),
+            cert_path: self.variable("DOCKER_CERT_PATH").map(PathBuf::from),
+            tls: self.variable("DOCKER_TLS").is_some(),
+            tls_verify: self.variable("DOCKER_TLS_VERIFY").is_some(),
+            api_version: self.variable("DOCKER_API_VERSION"),
+            search,
+        }
     }
-}
 
-/// The variables by which the docker command chooses a builder.
-pub(super) fn build_choice(environment: &Environment) -> BuildChoice {
-    BuildChoice {
-        buildkit: environment.get("DOCKER_BUILDKIT").cloned(),
-        builder: environment.get("BUILDX_BUILDER").cloned(),
+    /// Where the docker command has its settings.
+    pub(super) fn docker_folder(&self) -> Option<PathBuf> {
+        let named = self.variable("DOCKER_CONFIG").map(PathBuf::from);
+        named.or_else(|| Some(PathBuf::from(self.variable("HOME")?).join(".docker")))
+    }
+
+    /// The variables by which the docker command chooses a builder.
+    pub(super) fn build_choice(&self) -> BuildChoice {
+        BuildChoice {
+            buildkit: self.variable("DOCKER_BUILDKIT"),
+            builder: self.variable("BUILDX_BUILDER"),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Environment;
+use super::{Environment, variable};
 use crate::exit::{Done, Failure};
 
 const NAME: &str = "larder.toml";
@@ -35,15 +35,11 @@ pub(super) struct File {
 impl File {
     /// Reads the file that was named, or the nearest one up to the repository's root; none is fine.
     pub(super) fn find(
-        option: Option<&Path>,
+        option: Option<PathBuf>,
         environment: &Environment,
         folder: &Path,
     ) -> Done<Self> {
-        let variable = environment.get("LARDER_CONFIG");
-        let variable = variable.filter(|path| !path.is_empty());
-        let named = option
-            .map(Path::to_owned)
-            .or_else(|| variable.map(PathBuf::from));
+        let named = option.or_else(|| Some(variable(environment, "LARDER_CONFIG")?.into()));
         let Some(path) = named.or_else(|| nearest(folder)) else {
             return Ok(Self::default());
         };
@@ -57,10 +53,10 @@ impl File {
 
     /// Makes relative paths those below the file's folder, from wherever it is read.
     fn begin_at(&mut self, home: &Path) {
-        let is_path = |text: &&mut String| !text.is_empty() && !text.contains("://");
-        let store = self.store.as_mut().filter(is_path);
-        for path in store.into_iter().chain(self.state.as_mut().filter(is_path)) {
-            *path = home.join(&*path).to_string_lossy().into_owned();
+        for path in self.store.iter_mut().chain(&mut self.state) {
+            if !path.is_empty() && !path.contains("://") {
+                *path = home.join(&*path).to_string_lossy().into_owned();
+            }
         }
         for path in self.plan.iter_mut().flatten() {
             *path = home.join(&*path);
@@ -68,10 +64,10 @@ impl File {
     }
 
     fn read(path: &Path) -> Done<Self> {
-        let refuse = |why: String| Failure::input(format!("{}: {why}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
         // The error shows line, column and the line itself.
-        toml::from_str(&text).map_err(|error| refuse(error.to_string()))
+        text.and_then(|text| toml::from_str(&text).map_err(|error| error.to_string()))
+            .map_err(|why| Failure::input(format!("{}: {why}", path.display())))
     }
 }
 

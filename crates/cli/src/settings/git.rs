@@ -22,21 +22,18 @@ pub(super) fn find(folder: &Path) -> Option<Repository> {
     let git = git_folder(&root.join(".git"))?;
     let common = std::fs::read_to_string(git.join("commondir"));
     let common = common.map_or_else(|_| git.clone(), |path| git.join(path.trim()));
-    let read = |path: PathBuf| std::fs::read_to_string(path).ok();
-    let branch = |text: String, prefix: &str| {
-        let branch = text
-            .trim()
-            .strip_prefix("ref: ")?
-            .strip_prefix(prefix)?
-            .to_owned();
-        Some(branch)
-    };
+    let remotes = common.join("refs/remotes");
     Some(Repository {
-        project: read(common.join("config")).and_then(|config| remote(&config)),
-        branch: read(git.join("HEAD")).and_then(|head| branch(head, "refs/heads/")),
-        default_branch: read(common.join("refs/remotes/origin/HEAD"))
-            .and_then(|head| branch(head, "refs/remotes/origin/")),
+        project: remote(&common.join("config")),
+        branch: branch(&git.join("HEAD"), "ref: refs/heads/"),
+        default_branch: branch(&remotes.join("origin/HEAD"), "ref: refs/remotes/origin/"),
     })
+}
+
+/// The branch that a file names, as git's symbolic references do.
+fn branch(file: &Path, prefix: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.trim().strip_prefix(prefix)?.to_owned())
 }
 
 /// `.git` is a folder, or in a worktree or submodule a file that names one.
@@ -49,7 +46,8 @@ fn git_folder(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.join(named))
 }
 
-fn remote(config: &str) -> Option<String> {
+fn remote(config: &Path) -> Option<String> {
+    let config = std::fs::read_to_string(config).ok()?;
     let mut lines = config.lines().map(str::trim);
     lines.find(|line| *line == "[remote \"origin\"]")?;
     let section = lines.take_while(|line| !line.starts_with('['));

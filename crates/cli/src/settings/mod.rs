@@ -8,7 +8,6 @@ mod file;
 mod fresh;
 mod git;
 mod log;
-pub(crate) mod period;
 mod registries;
 mod size;
 
@@ -18,11 +17,13 @@ use std::path::{Path, PathBuf};
 
 use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
-use larder_docker as api;
+use larder_engine::Asked;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
+use larder_session::JobRequest;
 use larder_store::{Access, Location};
 
+pub(crate) use fresh::period;
 pub(crate) use log::log_filter;
 
 use crate::args::{EngineKind, How, Planned, Reach, Where};
@@ -52,7 +53,7 @@ pub(crate) struct Settings {
     /// What is around a command that looks at builds.
     pub around: larder_builds::Surroundings,
     /// The variables by which the docker command finds its engine.
-    pub docker: api::Environment,
+    pub docker: larder_docker::Environment,
     /// The variables by which it chooses a builder.
     pub build_choice: BuildChoice,
 }
@@ -65,7 +66,7 @@ impl Settings {
     pub(crate) fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
-        Surroundings::look(which)?.choices().settings(which, how)
+        Choices::look(which)?.settings(which, how)
     }
 
     /// Decides the settings of a verb that looks at builds.
@@ -79,6 +80,14 @@ impl Settings {
             ..How::default()
         };
         Self::decide(which, Some(&how))
+    }
+
+    /// What the background process of a session is given.
+    pub(crate) fn job_request(self) -> JobRequest {
+        JobRequest {
+            builds: self.request(),
+            settings: self.session,
+        }
     }
 
     /// The builds that the job will run: those that were named, or those of the current folder.
@@ -101,34 +110,6 @@ impl Settings {
     }
 }
 
-/// What all settings are made of.
-struct Surroundings {
-    environment: Environment,
-    folder: PathBuf,
-    file: File,
-}
-
-impl Surroundings {
-    fn look(which: &Where) -> Done<Self> {
-        let environment = environment();
-        let folder = current_folder()?;
-        let file = File::find(which.config.as_deref(), &environment, &folder)?;
-        Ok(Self {
-            environment,
-            folder,
-            file,
-        })
-    }
-
-    fn choices(&self) -> Choices<'_> {
-        Choices {
-            environment: &self.environment,
-            file: &self.file,
-            folder: &self.folder,
-        }
-    }
-}
-
 fn environment() -> Environment {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -145,22 +126,42 @@ fn search_path() -> Vec<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }
 
-/// The three places of a setting, in order.
-struct Choices<'a> {
-    environment: &'a Environment,
-    file: &'a File,
-    folder: &'a Path,
+/// A variable; an empty one says nothing.
+fn variable(environment: &Environment, name: &str) -> Option<String> {
+    let value = environment.get(name);
+    value.filter(|value| !value.is_empty()).cloned()
 }
 
-impl Choices<'_> {
+/// What all settings are made of, beside the options.
+struct Choices {
+    environment: Environment,
+    file: File,
+    folder: PathBuf,
+}
+
+impl Choices {
+    fn look(which: &Where) -> Done<Self> {
+        let environment = environment();
+        let folder = current_folder()?;
+        Ok(Self {
+            file: File::find(which.config.clone(), &environment, &folder)?,
+            environment,
+            folder,
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        variable(&self.environment, name)
+    }
+
     /// A text: option, then variable, then file. Empty ones say nothing.
-    fn text(
-        &self,
-        option: Option<&String>,
+    fn text<'a>(
+        &'a self,
+        option: impl Into<Option<&'a String>>,
         variable: &str,
-        file: Option<&String>,
+        file: impl Into<Option<&'a String>>,
     ) -> Option<String> {
-        let places = [option, self.environment.get(variable), file];
+        let places = [option.into(), self.environment.get(variable), file.into()];
         let mut said = places.into_iter().flatten();
         said.find(|value| !value.is_empty()).cloned()
     }
@@ -180,19 +181,15 @@ impl Choices<'_> {
     }
 
     fn settings(&self, which: &Where, how: &How) -> Done<Settings> {
-        let state_option = which.state.as_deref().map(lossy);
-        let state = self.text(
-            state_option.as_ref(),
-            "LARDER_STATE",
-            self.file.state.as_ref(),
-        );
+        let typed = which.state.as_deref().map(lossy);
+        let state = self.text(&typed, "LARDER_STATE", &self.file.state);
         let path = search_path();
         Ok(Settings {
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),
             around: self.around(which, path.clone()),
-            docker: docker::environment(self.environment, path.clone()),
-            build_choice: docker::build_choice(self.environment),
+            docker: self.docker(path.clone()),
+            build_choice: self.build_choice(),
             session: self.session(which, how, state.as_deref(), path)?,
         })
     }
@@ -204,21 +201,15 @@ impl Choices<'_> {
         state: Option<&str>,
         path: Vec<PathBuf>,
     ) -> Done<larder_session::Settings> {
-        let file = self.file;
+        let file = &self.file;
         let volume_bytes = self.volume_bytes(how)?;
-        let engine = self.text(how.engine.as_ref(), "LARDER_ENGINE", file.engine.as_ref());
-        let image_store = self.text(
-            how.kind.image_store.as_ref(),
-            "LARDER_IMAGE_STORE",
-            file.image_store.as_ref(),
-        );
+        let engine = self.text(&how.engine, "LARDER_ENGINE", &file.engine);
+        let typed = &how.kind.image_store;
+        let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
         Ok(larder_session::Settings {
             project: self.project(which, how, state)?,
-            state: absolute(self.folder, state.unwrap_or(DEFAULT_STATE)),
-            engine: engine
-                .map(|text| text.parse())
-                .transpose()?
-                .unwrap_or_default(),
+            state: self.absolute(state.unwrap_or(DEFAULT_STATE)),
+            engine: engine.map_or(Ok(Asked::default()), |text| text.parse())?,
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
@@ -240,17 +231,13 @@ impl Choices<'_> {
                 .collect(),
             path,
             environment: self.environment.clone(),
-            folder: self.folder.to_owned(),
-            named_project: self.text(
-                which.project.as_ref(),
-                "LARDER_PROJECT",
-                self.file.project.as_ref(),
-            ),
+            folder: self.folder.clone(),
+            named_project: self.named_project(which),
         }
     }
 
     fn project(&self, which: &Where, how: &How, state: Option<&str>) -> Done<Project> {
-        let chosen = self.chosen_store(which);
+        let chosen = self.text(&which.store, "LARDER_STORE", &self.file.store);
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
@@ -263,30 +250,26 @@ impl Choices<'_> {
 
     /// Which lineages the job continues: by the settings, else as the CI system or git says.
     fn descent(&self, which: &Where) -> Descent {
-        let ci = ci::detect(self.environment);
-        let repository = git::find(self.folder).unwrap_or_default();
-        let file = self.file;
-        let project = self.text(
-            which.project.as_ref(),
-            "LARDER_PROJECT",
-            file.project.as_ref(),
-        );
-        let job = self.text(which.job.as_ref(), "LARDER_JOB", file.job.as_ref());
-        let scope = self.text(which.scope.as_ref(), "LARDER_SCOPE", file.scope.as_ref());
+        let ci = ci::detect(&self.environment);
+        let repository = git::find(&self.folder).unwrap_or_default();
+        let fallback = self.fallback(which);
+        let fallback = fallback.unwrap_or_else(|| usual_fallback(&ci, &repository));
+        let project = self.named_project(which).or(ci.project);
+        let job = self.text(&which.job, "LARDER_JOB", &self.file.job);
+        let scope = self.text(&which.scope, "LARDER_SCOPE", &self.file.scope);
+        let scope = scope.or(ci.scope).or(repository.branch);
         Descent {
-            fallback: self
-                .fallback(which)
-                .unwrap_or_else(|| usual_fallback(&ci, &repository)),
+            fallback,
             project: project
-                .or(ci.project)
                 .or(repository.project)
-                .unwrap_or_else(|| folder_name(self.folder)),
+                .unwrap_or_else(|| folder_name(&self.folder)),
             job: job.or(ci.job).unwrap_or_else(|| "default".to_owned()),
-            scope: scope
-                .or(ci.scope)
-                .or(repository.branch)
-                .unwrap_or_else(|| MAIN.to_owned()),
+            scope: scope.unwrap_or_else(|| MAIN.to_owned()),
         }
+    }
+
+    fn named_project(&self, which: &Where) -> Option<String> {
+        self.text(&which.project, "LARDER_PROJECT", &self.file.project)
     }
 
     fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
@@ -301,14 +284,13 @@ impl Choices<'_> {
     /// cache.
     fn own_folder(&self, state: Option<&str>, name: &str) -> PathBuf {
         match state {
-            Some(state) => absolute(self.folder, state).join(name),
+            Some(state) => self.absolute(state).join(name),
             None => self.cache_folder().join(format!("larder-{name}")),
         }
     }
 
     fn volume_bytes(&self, how: &How) -> Done<u64> {
-        let text = self.text(how.size.as_ref(), "LARDER_SIZE", self.file.size.as_ref());
-        let Some(text) = text else {
+        let Some(text) = self.text(&how.size, "LARDER_SIZE", &self.file.size) else {
             return Ok(DEFAULT_VOLUME_BYTES);
         };
         let bytes = size::parse("--size", &text)?.next_multiple_of(BLOCK_BYTES as u64);
@@ -323,7 +305,7 @@ impl Choices<'_> {
     }
 
     fn keep_bytes(&self, how: &How, volume_bytes: u64) -> Done<u64> {
-        let keep = self.text(how.keep.as_ref(), "LARDER_KEEP", self.file.keep.as_ref());
+        let keep = self.text(&how.keep, "LARDER_KEEP", &self.file.keep);
         keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))
     }
 
@@ -338,15 +320,10 @@ impl Choices<'_> {
         Some(named)
     }
 
-    fn chosen_store(&self, which: &Where) -> Option<String> {
-        let file = self.file.store.as_ref();
-        self.text(which.store.as_ref(), "LARDER_STORE", file)
-    }
-
     fn store(&self, chosen: Option<String>) -> Done<Location> {
         match chosen {
             Some(url) if url.contains("://") => Ok(Location::parse(&url)?),
-            Some(path) => Ok(Location::folder(&absolute(self.folder, &path))),
+            Some(path) => Ok(Location::folder(&self.absolute(&path))),
             None => Ok(Location::folder(&self.cache_folder().join("larder"))),
         }
     }
@@ -356,9 +333,16 @@ impl Choices<'_> {
         let named = self.environment.get("XDG_CACHE_HOME");
         match named.filter(|path| path.starts_with('/')) {
             Some(cache) => PathBuf::from(cache),
-            None => Path::new(self.environment.get("HOME").map_or("/root", String::as_str))
-                .join(".cache"),
+            None => self.home().join(".cache"),
         }
+    }
+
+    fn home(&self) -> &Path {
+        Path::new(self.environment.get("HOME").map_or("/root", String::as_str))
+    }
+
+    fn absolute(&self, path: &str) -> PathBuf {
+        self.folder.join(path).components().collect()
     }
 
     /// The variables that the clouds' own tools read.
@@ -404,13 +388,8 @@ fn lossy(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn absolute(folder: &Path, path: &str) -> PathBuf {
-    folder.join(path).components().collect()
-}
-
 fn folder_name(folder: &Path) -> String {
-    let name = folder
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| "project".to_owned())
+    let name = folder.file_name();
+    name.map_or_else(|| "project".into(), |name| name.to_string_lossy())
+        .into_owned()
 }

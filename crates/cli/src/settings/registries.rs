@@ -28,16 +28,12 @@ impl DaemonConfig {
     }
 }
 
-impl Choices<'_> {
+impl Choices {
     /// Decides how registries are reached. Options come first, then larder.toml, then docker's own
     /// settings; lists add up.
     pub(super) fn registries(&self, reach: &Reach, memory: PathBuf) -> Done<Registries> {
-        let of = |names: [&str; 2]| {
-            let mut found = names.iter().filter_map(|name| self.environment.get(*name));
-            found.find(|value| !value.is_empty()).cloned()
-        };
         let daemon = DaemonConfig::read(Path::new(DAEMON_CONFIG));
-        let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut mirrors = BTreeMap::new();
         for pair in &reach.registry_mirror {
             let (registry, url) = pair.split_once('=').ok_or_else(|| {
                 Failure::input(format!(
@@ -57,20 +53,18 @@ impl Choices<'_> {
         let listed = self.file.insecure_registries.iter().flatten();
         let insecure = reach.insecure_registry.iter().chain(listed);
         let insecure = insecure.chain(&daemon.insecure_registries);
-        let home = self.environment.get("HOME").map_or("/root", String::as_str);
-        let docker = of(["DOCKER_CONFIG", "DOCKER_CONFIG"]).map(PathBuf::from);
-        let docker = docker.unwrap_or_else(|| Path::new(home).join(".docker"));
+        let docker = self.docker_folder();
+        let docker = docker.unwrap_or_else(|| self.home().join(".docker"));
         Ok(Registries {
             docker_config: docker.join("config.json"),
-            docker_auth: of(["DOCKER_AUTH_CONFIG", "DOCKER_AUTH_CONFIG"]),
+            docker_auth: self.variable("DOCKER_AUTH_CONFIG"),
             mirrors,
             insecure: insecure.map(|name| without_scheme(name)).collect(),
-            proxies: [
-                of(["HTTP_PROXY", "http_proxy"]),
-                of(["HTTPS_PROXY", "https_proxy"]),
-                of(["NO_PROXY", "no_proxy"]),
-            ],
-            authorities: of(["SSL_CERT_FILE", "SSL_CERT_FILE"]).map(PathBuf::from),
+            proxies: ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(|name| {
+                self.variable(name)
+                    .or_else(|| self.variable(&name.to_ascii_lowercase()))
+            }),
+            authorities: self.variable("SSL_CERT_FILE").map(PathBuf::from),
             memory,
         })
     }
@@ -94,18 +88,17 @@ fn add(mirrors: &mut BTreeMap<String, Vec<String>>, registry: &str, url: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Environment, File};
+    use super::super::File;
     use super::*;
 
     #[test]
     fn options_come_before_the_file() {
         let text = "insecure-registries = [\"HTTP://b:1\", \"10.0.0.0/8\"]\n[registry-mirrors]\n\"docker.io\" = [\"https://two/\"]\n";
         let file: File = toml::from_str(text).expect("settings");
-        let environment: Environment = [("DOCKER_CONFIG".to_owned(), "/d".to_owned())].into();
         let choices = Choices {
-            environment: &environment,
-            file: &file,
-            folder: Path::new("/"),
+            environment: [("DOCKER_CONFIG".to_owned(), "/d".to_owned())].into(),
+            file,
+            folder: "/".into(),
         };
         let reach = Reach {
             insecure_registry: vec!["a:1".to_owned()],

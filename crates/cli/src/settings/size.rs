@@ -4,38 +4,31 @@ use crate::exit::{Done, Failure};
 
 /// Reads `64GiB`, `20GB`, `500m`, `1048576`: units of 1024 with `i` or a single letter, of 1000
 /// with `B` alone.
-// Powers of 1000 and 1024 up to the fourth are exact, and the result's range is checked.
-#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
 pub(super) fn parse(option: &str, text: &str) -> Done<u64> {
-    let refuse = || {
+    bytes(text).ok_or_else(|| {
         Failure::input(format!(
             "{option} {text:?} is not a size; write for example 64GiB or 20GB"
         ))
-    };
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| refuse())?;
+    })
+}
+
+// Powers of 1000 and 1024 up to the fourth are exact, and the result's range is checked.
+#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
+fn bytes(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
     let unit = unit.trim().to_ascii_lowercase();
     let power = match unit.chars().next() {
-        None | Some('b') => 0,
-        Some('k') => 1,
-        Some('m') => 2,
-        Some('g') => 3,
-        Some('t') => 4,
-        Some(_) => return Err(refuse()),
+        None => 0,
+        Some(letter) => "bkmgt".find(letter)?,
     };
     let base: u64 = match unit.get(1..).unwrap_or_default() {
         "" | "i" | "ib" => 1024,
         "b" if power > 0 => 1000,
-        _ => return Err(refuse()),
+        _ => return None,
     };
-    let bytes = number * base.pow(power) as f64;
-    if !(1.0..=9e18).contains(&bytes) {
-        return Err(refuse());
-    }
-    Ok(bytes as u64)
+    let bytes = number.parse::<f64>().ok()? * base.pow(power as u32) as f64;
+    (1.0..=9e18).contains(&bytes).then_some(bytes as u64)
 }
 
 #[cfg(test)]

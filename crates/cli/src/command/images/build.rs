@@ -14,11 +14,12 @@ use larder_archive::builder::stages::{self, StageImage};
 use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::document::Sources;
 use larder_archive::leaks::{self, Leak};
-use larder_archive::note::{self, JobNote};
-use larder_archive::restore::{self, Outcome, Restored, Wanted};
+use larder_archive::note::JobNote;
+use larder_archive::restore::{Restored, Wanted};
 use larder_archive::save::{self, Saved, What};
 use larder_archive::{ArchiveError, Job};
 use larder_builds::Draft;
+use larder_local::clock::ms_since;
 use larder_local::people::Voice as _;
 
 use crate::args::{BuildVerb, How};
@@ -59,7 +60,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     };
     let settings = Settings::decide(&verb.which, Some(&how))?;
     refuse_own_options(&verb.arguments)?;
-    let arguments = Arguments::read(&verb.arguments).map_err(ArchiveError::from)?;
+    let arguments = Arguments::read(&verb.arguments)?;
     let drafts = drafts(&arguments, &settings, report);
     let docker = Docker::find(&settings.session.path)?;
     block_on(async {
@@ -85,11 +86,9 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             cache: folder.as_ref().map(|folder| folder.path().join("cache")),
         };
         let came = build.run().await?;
-        if let Some(file) = &verb.manner.json {
-            report.write_json(file, &came)?;
-        }
+        report.write_json(verb.manner.json.as_deref(), &came)?;
         Ok(ExitCode::from(came.exit_code))
-    })
+    })?
 }
 
 /// Refuses options of ours that stand after docker's first argument: they would be taken for docker's.
@@ -97,15 +96,11 @@ fn refuse_own_options(typed: &[String]) -> Done<()> {
     let command = crate::args::Arguments::command();
     let verb = command.find_subcommand("build").expect("the verb is there");
     // Not its value, which may be a store's URL with a secret in it.
-    let names = typed
+    let mut names = typed
         .iter()
         .filter_map(|it| it.strip_prefix("--")?.split('=').next());
-    let mut names = names.filter(|name| !name.is_empty());
-    let is_own = |name: &&str| {
-        verb.get_arguments()
-            .any(|own| own.get_long() == Some(*name))
-    };
-    names.find(is_own).map_or(Ok(()), |own| {
+    let own = names.find(|name| verb.get_arguments().any(|it| it.get_long() == Some(name)));
+    own.map_or(Ok(()), |own| {
         Err(Failure::input(format!(
             "--{own} is an option of Larder; write it before the arguments of `docker build`"
         )))
@@ -168,7 +163,7 @@ impl Build<'_> {
         came.restored = restored;
         let started = Instant::now();
         let (status, said) = self.build(&sources, &mut signals).await?;
-        came.build_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        came.build_ms = ms_since(started);
         came.exit_code = code_of(status);
         came.cached_steps = said.cached;
         if came.exit_code != 0 {
@@ -198,15 +193,12 @@ impl Build<'_> {
         leaks::tell(&came.leaks, self.verb.deny_secrets, self.report)?;
         if self.verb.no_save {
             note.built = Some(what.sources);
-            note::leave(&self.job, &note, self.report);
+            self.job.note.leave(&note, self.report);
             return Ok(());
         }
         let plan = note.plan.clone();
-        let saved = save::save(&self.job, &what, &note, plan, self.report).await;
-        came.saved = self.report.or_miss("nothing saved", self.strict, saved)?;
-        if let Some(saved) = &came.saved {
-            self.report.archive_saved(saved, &self.job.lineage);
-        }
+        let saved = super::saved(&self.job, &what, &note, plan, self.strict, self.report);
+        came.saved = saved.await?;
         Ok(())
     }
 
@@ -223,24 +215,14 @@ impl Build<'_> {
     }
 
     async fn restore(&self) -> Done<(JobNote, Option<Restored>)> {
-        let outcome = if self.verb.no_restore || self.arguments.is_on("--no-cache") {
-            None
-        } else {
-            let wanted = Wanted {
-                drafts: &self.drafts,
-                always: self.verb.worth.always,
-                cache: self.cache.as_deref(),
-            };
-            let outcome = restore::restore(&self.job, &wanted, self.report).await;
-            self.report
-                .or_miss("nothing restored", self.strict, outcome)?
+        let wanted = Wanted {
+            drafts: &self.drafts,
+            always: self.verb.worth.always,
+            cache: self.cache.as_deref(),
         };
-        if let Some(outcome) = &outcome {
-            self.report.archive_restored(&outcome.restored);
-        }
-        let note = Outcome::note(outcome.as_ref(), &self.job);
-        note::leave(&self.job, &note, self.report);
-        Ok((note, outcome.map(|outcome| outcome.restored)))
+        let none = self.verb.no_restore || self.arguments.is_on("--no-cache");
+        let wanted = (!none).then_some(&wanted);
+        super::restored(&self.job, wanted, self.strict, self.report).await
     }
 
     /// Runs `docker build`, told where to find restored steps.
@@ -274,11 +256,7 @@ impl Build<'_> {
     /// `docker build` by the builder that was found.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.docker.program);
-        let buildkit = if self.builder == Builder::Classic {
-            "0"
-        } else {
-            "1"
-        };
+        let buildkit = u8::from(self.builder != Builder::Classic).to_string();
         command.env("DOCKER_BUILDKIT", buildkit).arg("build");
         command
     }

@@ -3,3 +3,49 @@
 pub(crate) mod build;
 pub(crate) mod restore;
 pub(crate) mod save;
+
+use larder_archive::Job;
+use larder_archive::note::JobNote;
+use larder_archive::restore::{Outcome, Restored, Wanted};
+use larder_archive::save::{Saved, What};
+use serde_json::Value;
+
+use crate::exit::Done;
+use crate::report::Report;
+
+/// Restores what is wanted, says what that was, and notes it for a save in the same job.
+async fn restored(
+    job: &Job,
+    wanted: Option<&Wanted<'_>>,
+    strict: bool,
+    report: &Report,
+) -> Done<(JobNote, Option<Restored>)> {
+    let mut outcome = None;
+    if let Some(wanted) = wanted {
+        let done = larder_archive::restore::restore(job, wanted, report).await;
+        outcome = report.or_miss("nothing restored", strict, done)?;
+    }
+    if let Some(outcome) = &outcome {
+        report.archive_restored(&outcome.restored);
+    }
+    let note = Outcome::note(outcome.as_ref(), job);
+    job.note.leave(&note, report);
+    Ok((note, outcome.map(|outcome| outcome.restored)))
+}
+
+/// Saves, and says what that was.
+async fn saved(
+    job: &Job,
+    what: &What,
+    note: &JobNote,
+    plan: Option<Value>,
+    strict: bool,
+    report: &Report,
+) -> Done<Option<Saved>> {
+    let done = larder_archive::save::save(job, what, note, plan, report).await;
+    let saved = report.or_miss("nothing saved", strict, done)?;
+    if let Some(saved) = &saved {
+        report.archive_saved(saved, &job.lineage);
+    }
+    Ok(saved)
+}

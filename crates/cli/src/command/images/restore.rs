@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use larder_archive::Job;
 use larder_archive::builder::{self, Docker};
-use larder_archive::restore::{self, Outcome, Restored, Wanted};
-use larder_archive::{Job, note};
+use larder_archive::restore::{Restored, Wanted};
 use larder_local::people::Voice as _;
 
 use crate::args::Restore;
@@ -27,22 +27,14 @@ pub(crate) fn run(verb: &Restore, report: &Report) -> Done {
             always: verb.worth.always,
             cache: verb.cache.as_deref(),
         };
-        let outcome = restore::restore(&job, &wanted, report).await;
         let strict = settings.session.strict;
-        let outcome = report.or_miss("nothing restored", strict, outcome)?;
-        if let Some(outcome) = &outcome {
-            report.archive_restored(&outcome.restored);
-        }
-        note::leave(&job, &Outcome::note(outcome.as_ref(), &job), report);
-        let restored = outcome.map(|outcome| outcome.restored);
+        let (_, restored) = super::restored(&job, Some(&wanted), strict, report).await?;
         if verb.flags {
             report.answer(&flags(&settings, &job, restored.as_ref(), verb, report));
         }
-        if let Some(file) = &verb.manner.json {
-            report.write_json(file, &restored)?;
-        }
+        report.write_json(verb.manner.json.as_deref(), &restored)?;
         Ok(ExitCode::SUCCESS)
-    })
+    })?
 }
 
 /// The arguments by which `docker build` finds what was restored, on one line.

@@ -37,14 +37,9 @@ pub(crate) fn run(verb: &Save, report: &Report) -> Done {
         let plan = save::plan(&job, &drafts, &note, report).await;
         let found = leaks::of_images(&job.engine, &what).await?;
         leaks::tell(&found, verb.deny_secrets, report)?;
-        let saved = save::save(&job, &what, &note, plan, report).await;
-        let saved = report.or_miss("nothing saved", settings.session.strict, saved)?;
-        if let Some(saved) = &saved {
-            report.archive_saved(saved, &job.lineage);
-        }
-        if let Some(file) = &verb.manner.json {
-            report.write_json(file, &saved)?;
-        }
+        let strict = settings.session.strict;
+        let saved = super::saved(&job, &what, &note, plan, strict, report).await?;
+        report.write_json(verb.manner.json.as_deref(), &saved)?;
         Ok(ExitCode::SUCCESS)
-    })
+    })?
 }
