@@ -243,22 +243,15 @@ impl<'a> Asker<'a> {
 
     async fn ask(&mut self, images: &[PlannedImage]) {
         let registry = self.registry();
-        let mut requests = Vec::new();
-        let mut asked_for = Vec::new();
-        for image in images {
-            match Target::of(&image.reference) {
-                Err(error) => self.answers.unknown.push(Unknown::new(image, &error)),
-                Ok(target) => {
-                    let platform = image.platform.clone();
-                    requests.push(ImageRequest { target, platform });
-                    asked_for.push(image);
-                }
-            }
-        }
+        let requests = images.iter().map(|image| ImageRequest {
+            target: Target::of(&image.reference),
+            platform: image.platform.clone(),
+        });
+        let requests: Vec<ImageRequest> = requests.collect();
         self.recall_shared(&requests).await;
         let left = self.ends.saturating_duration_since(Instant::now());
         let resolved = registry.resolve_within(&requests, left).await;
-        for (image, resolved) in asked_for.into_iter().zip(resolved) {
+        for (image, resolved) in images.iter().zip(resolved) {
             match resolved {
                 Ok(resolved) => {
                     let known = learnt(image, &resolved, self.asking.now_ms);

@@ -66,9 +66,8 @@ impl Shared {
             for document in &image.documents {
                 memory.learn(document);
             }
-            let reference = ImageReference::parse(&image.name).ok();
-            if let Some(target) = reference.and_then(|reference| Target::of(&reference).ok()) {
-                memory.note_seen(&target);
+            if let Ok(reference) = ImageReference::parse(&image.name) {
+                memory.note_seen(&Target::of(&reference));
             }
         }
         Some(images)

@@ -6,27 +6,19 @@ use std::time::Duration;
 use larder_model::dockerfile::Platform;
 use larder_model::oci::Digest;
 
+pub(crate) type Result<T, E = RegistryError> = std::result::Result<T, E>;
+
 /// Why an image could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// No connection, or one that broke.
+    /// No connection, one that broke, or one that was silent for too long.
     #[error("{host} cannot be reached: {reason}; check the network and the proxy settings")]
     Unreachable {
         /// The host asked.
         host: String,
-        /// What the system said.
+        /// What went wrong.
         reason: String,
-    },
-    /// One try took too long.
-    #[error("{host} did not finish answering for {what} within {:.1} s", limit.as_secs_f32())]
-    TooSlow {
-        /// The host asked.
-        host: String,
-        /// What was asked for.
-        what: String,
-        /// How long it was given.
-        limit: Duration,
     },
     /// The call as a whole took too long.
     #[error("no answer about {what} within the deadline of {} s{}", deadline.as_secs_f32(), after(last.as_deref()))]
@@ -38,18 +30,8 @@ pub enum RegistryError {
         /// The last failure before it.
         last: Option<Box<RegistryError>>,
     },
-    /// The registry wants fewer requests.
-    #[error("{host} allows no more requests for now (429){}{}; logging in (`docker login`) or a mirror raises the limit", wait_text(*wait), said(detail))]
-    RateLimited {
-        /// The host asked.
-        host: String,
-        /// How long it asks to wait.
-        wait: Option<Duration>,
-        /// What the registry said.
-        detail: String,
-    },
     /// An answer that means neither yes nor no.
-    #[error("{host} answered {status} for {what}{}{}", wait_text(*wait), said(detail))]
+    #[error("{host} answered {status} for {what}{}{}{}", wait_text(*wait), said(detail), cure(*status))]
     Status {
         /// The host asked.
         host: String,
@@ -135,23 +117,13 @@ pub enum RegistryError {
         /// Where it fails.
         reason: String,
     },
-    /// A redirect that is not followed.
-    #[error("{host} redirects {what} {reason}")]
-    Redirect {
-        /// The host that redirects.
+    /// A redirect that is not followed, or a challenge that cannot be met.
+    #[error("{host} {fault}")]
+    Protocol {
+        /// The host that redirects or asks.
         host: String,
-        /// What was asked for.
-        what: String,
-        /// Why it is not followed.
-        reason: String,
-    },
-    /// A challenge that cannot be met.
-    #[error("{host} asks for an authentication that cannot be given: {reason}")]
-    Authentication {
-        /// The host that asks.
-        host: String,
-        /// What is wrong with it.
-        reason: String,
+        /// What it does, and why that leads nowhere.
+        fault: String,
     },
     /// A value of the caller's that cannot be used.
     #[error("{value:?} cannot be used as {kind}: {reason}")]
@@ -169,8 +141,8 @@ impl RegistryError {
     /// Whether the same request may succeed a moment later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TooSlow { .. } | Self::RateLimited { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
+            Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             _ => false,
         }
     }
@@ -190,7 +162,7 @@ impl RegistryError {
     /// How long the registry asks to wait before the next try.
     pub(crate) fn wait(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { wait, .. } | Self::Status { wait, .. } => *wait,
+            Self::Status { wait, .. } => *wait,
             _ => None,
         }
     }
@@ -199,6 +171,14 @@ impl RegistryError {
 fn wait_text(wait: Option<Duration>) -> String {
     wait.map(|wait| format!(", to be asked again in {} s", wait.as_secs()))
         .unwrap_or_default()
+}
+
+/// What helps against a limit of requests.
+fn cure(status: u16) -> &'static str {
+    match status {
+        429 => "; logging in (`docker login`) or a mirror raises the limit",
+        _ => "",
+    }
 }
 
 fn said(detail: &str) -> String {
@@ -215,12 +195,9 @@ fn after(last: Option<&RegistryError>) -> String {
 }
 
 fn list(platforms: &[Platform]) -> String {
-    match platforms {
-        [] => "no platform at all".to_owned(),
-        _ => platforms
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
+    if platforms.is_empty() {
+        return "no platform at all".to_owned();
     }
+    let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }

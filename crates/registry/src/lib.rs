@@ -10,7 +10,7 @@
 //!
 //! let memory = Memory::open(std::path::Path::new("/var/lib/larder"))?;
 //! let registry = Registry::new(Settings::default(), Some(memory));
-//! let target = Target::from_parts("docker.io", "library/ruby", Some("3.3"), None)?;
+//! let target = Target::of(&"ruby:3.3".parse()?);
 //! let request = ImageRequest { target, platform: "linux/arm64".parse()? };
 //! let ruby = registry.resolve(&request).await?;
 //! assert_eq!(ruby.identity, registry.resolve(&request).await?.identity);
@@ -43,7 +43,7 @@ mod settings;
 pub use credentials::{Credential, Credentials, DockerConfig, Secret};
 pub use error::RegistryError;
 pub use exchange::RateLimit;
-pub use image::{Selector, Target, TargetError, identity_of, sha256};
+pub use image::{Target, identity_of, sha256};
 pub use memory::Memory;
 pub use resolve::{ImageRequest, Registry, Resolved};
 pub use settings::{Proxies, Settings};

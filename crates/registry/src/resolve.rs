@@ -1,7 +1,7 @@
 //! From a name to what the image is today, for one platform.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::slice;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,8 +12,8 @@ use larder_model::oci::Digest;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use crate::error::RegistryError;
-use crate::exchange::{Client, Clock, Content, RateLimit, Top};
+use crate::error::{RegistryError, Result};
+use crate::exchange::{BLOBS, Call, Client, MANIFESTS, RateLimit, Top};
 use crate::image::Target;
 use crate::image::document::{Config, Document, Entry, Kind, Manifest, malformed};
 use crate::image::platform::{is_unknown, rank};
@@ -78,9 +78,8 @@ pub struct Registry {
 /// One call: its time, and what each target was when it was first asked for, so that two platforms
 /// of one tag are two sides of one answer.
 struct Run<'a> {
-    client: &'a Client,
-    clock: Clock,
-    tops: HashMap<&'a Target, OnceCell<Arc<Top>>>,
+    call: Call<'a>,
+    tops: HashMap<&'a Target, OnceCell<Top>>,
 }
 
 /// The image within an index, or the only one.
@@ -95,27 +94,20 @@ struct Choice {
 impl Registry {
     /// A client of all registries. Without a memory every answer is asked for again.
     pub fn new(settings: Settings, memory: Option<Memory>) -> Self {
-        Self {
-            client: Client::new(settings, memory),
-        }
+        let client = Client::new(settings, memory);
+        Self { client }
     }
 
     /// What an image is today.
-    pub async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
-        let deadline = self.client.settings().deadline;
-        let run = self.run([&request.target], deadline);
-        let resolved = run.resolve(request).await;
-        self.client.settle().await;
-        resolved
+    pub async fn resolve(&self, request: &ImageRequest) -> Result<Resolved> {
+        let mut all = self.resolve_all(slice::from_ref(request)).await;
+        all.pop().expect("each request has its answer")
     }
 
     /// What several images are today, in the order they were asked for; all within one deadline.
-    pub async fn resolve_all(
-        &self,
-        requests: &[ImageRequest],
-    ) -> Vec<Result<Resolved, RegistryError>> {
-        self.resolve_within(requests, self.client.settings().deadline)
-            .await
+    pub async fn resolve_all(&self, requests: &[ImageRequest]) -> Vec<Result<Resolved>> {
+        let deadline = self.client.settings.deadline;
+        self.resolve_within(requests, deadline).await
     }
 
     /// As [`Registry::resolve_all`], with a deadline of its own: for a caller who asks more than
@@ -124,69 +116,54 @@ impl Registry {
         &self,
         requests: &[ImageRequest],
         deadline: Duration,
-    ) -> Vec<Result<Resolved, RegistryError>> {
-        let run = self.run(requests.iter().map(|request| &request.target), deadline);
+    ) -> Vec<Result<Resolved>> {
+        let targets = requests.iter().map(|request| &request.target);
+        let run = Run {
+            call: self.client.call(deadline),
+            tops: targets.map(|target| (target, OnceCell::new())).collect(),
+        };
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let each: Vec<_> = requests.iter().map(|one| run.resolve(one)).collect();
-        let resolved = stream::iter(each)
-            .buffered(self.client.settings().concurrency.max(1))
-            .collect()
-            .await;
+        let at_once = self.client.settings.concurrency.max(1);
+        let resolved = stream::iter(each).buffered(at_once).collect().await;
         self.client.settle().await;
         resolved
     }
 
     /// The digest that a tag has now (of its index, where it is one), at the price of one HEAD.
-    pub async fn digest(&self, target: &Target) -> Result<Digest, RegistryError> {
-        let clock = self.clock(self.client.settings().deadline);
-        let asked = self.client.digest(target, &clock);
-        let digest = clock.bound(&target.to_string(), asked).await;
+    pub async fn digest(&self, target: &Target) -> Result<Digest> {
+        let call = self.client.call(self.client.settings.deadline);
+        let asked = call.digest(target);
+        let digest = call.clock.bound(&target.to_string(), asked).await;
         self.client.settle().await;
         digest
-    }
-
-    fn clock(&self, deadline: Duration) -> Clock {
-        Clock::start(deadline, self.client.settings().try_limit)
-    }
-
-    fn run<'a>(
-        &'a self,
-        targets: impl IntoIterator<Item = &'a Target>,
-        deadline: Duration,
-    ) -> Run<'a> {
-        let tops = targets
-            .into_iter()
-            .map(|target| (target, OnceCell::new()))
-            .collect();
-        Run {
-            client: &self.client,
-            clock: self.clock(deadline),
-            tops,
-        }
     }
 }
 
 impl Run<'_> {
-    async fn resolve(&self, request: &ImageRequest) -> Result<Resolved, RegistryError> {
+    async fn resolve(&self, request: &ImageRequest) -> Result<Resolved> {
         let what = request.target.to_string();
-        self.clock.bound(&what, self.steps(request, &what)).await
+        let steps = self.steps(request, &what);
+        self.call.clock.bound(&what, steps).await
     }
 
-    async fn steps(&self, request: &ImageRequest, what: &str) -> Result<Resolved, RegistryError> {
-        let top = self.top(&request.target).await?;
-        let choice = self.choose(request, &top, what).await?;
+    async fn steps(&self, request: &ImageRequest, what: &str) -> Result<Resolved> {
+        let target = &request.target;
+        let cell = &self.tops[target];
+        let top = cell.get_or_try_init(|| self.call.top(target)).await?;
+        let choice = self.choose(request, top, what).await?;
         let manifest = &choice.manifest;
-        let content = Content::config(&request.target, &manifest.config, manifest.config_size);
-        let body = self.client.content(&content, &self.clock).await?;
-        let config = Config::parse(&body, manifest.layers, what)?;
+        let (config, config_size) = (manifest.config, manifest.config_size);
+        let body = self.call.content(target, &BLOBS, config, Some(config_size));
+        let config = Config::parse(&body.await?, manifest.layers, what)?;
         if !choice.is_labelled && rank(&request.platform, &config.platform).is_none() {
-            return Err(no_platform(request, &choice.platforms));
+            return Err(no_platform(request, choice.platforms));
         }
-        let identity = config.identity();
         let is_single = choice.digest == top.digest;
-        let size = manifest.layers_size.checked_add(manifest.config_size);
+        let size = manifest.layers_size.checked_add(config_size);
         Ok(Resolved {
             reference: what.to_owned(),
+            identity: config.identity(),
             platforms: if is_single {
                 vec![config.platform.clone()]
             } else {
@@ -196,7 +173,6 @@ impl Run<'_> {
             index: (!is_single).then_some(top.digest),
             manifest: choice.digest,
             config: manifest.config,
-            identity,
             chain: config.chain,
             created: config.created,
             size: size.ok_or_else(|| malformed(what, "it is larger than any disk"))?,
@@ -206,33 +182,17 @@ impl Run<'_> {
         })
     }
 
-    async fn top(&self, target: &Target) -> Result<Arc<Top>, RegistryError> {
-        let cell = self
-            .tops
-            .get(target)
-            .expect("every target of the run has a cell");
-        let top = cell
-            .get_or_try_init(async || self.client.top(target, &self.clock).await.map(Arc::new))
-            .await?;
-        Ok(Arc::clone(top))
-    }
-
     /// Follows indexes down to a manifest. An index inside an index is entered when it is the best
     /// entry, and what it lacks is then missing: containerd's `images.Manifest` does not turn back.
-    async fn choose(
-        &self,
-        request: &ImageRequest,
-        top: &Top,
-        what: &str,
-    ) -> Result<Choice, RegistryError> {
+    async fn choose(&self, request: &ImageRequest, top: &Top, what: &str) -> Result<Choice> {
         let mut digest = top.digest;
         let mut document = Document::parse(&top.body, top.announced, what)?;
-        let mut platforms: Option<Vec<Platform>> = None;
+        let mut platforms = Vec::new();
         let mut is_labelled = true;
-        for _ in 0..=INDEX_DEPTH_MAX {
+        for depth in 0..=INDEX_DEPTH_MAX {
             let entries = match document {
+                Document::Index(entries) => entries,
                 Document::Manifest(manifest) => {
-                    let platforms = platforms.unwrap_or_default();
                     return Ok(Choice {
                         digest,
                         manifest,
@@ -240,24 +200,22 @@ impl Run<'_> {
                         is_labelled,
                     });
                 }
-                Document::Index(entries) => entries,
             };
-            let offered = platforms.get_or_insert_with(|| offered(&entries));
-            let entry =
-                best(&entries, &request.platform).ok_or_else(|| no_platform(request, offered))?;
-            digest = entry
-                .manifest
-                .digest()
-                .map_err(|error| malformed(what, &error))?;
+            if depth == 0 {
+                platforms = offered(&entries);
+            }
+            let Some(entry) = best(&entries, &request.platform) else {
+                return Err(no_platform(request, platforms));
+            };
+            let named = entry.manifest.digest();
+            digest = named.map_err(|error| malformed(what, &error))?;
             is_labelled = entry.platform.is_some();
-            let content = Content::manifest(&request.target, &digest, Some(entry.manifest.size));
-            let body = self.client.content(&content, &self.clock).await?;
-            document = Document::parse(&body, entry.kind, what)?;
+            let size = Some(entry.manifest.size);
+            let body = self.call.content(&request.target, &MANIFESTS, digest, size);
+            document = Document::parse(&body.await?, entry.kind, what)?;
         }
-        Err(malformed(
-            what,
-            &format!("its indexes lead more than {INDEX_DEPTH_MAX} levels down"),
-        ))
+        let reason = format!("its indexes lead more than {INDEX_DEPTH_MAX} levels down");
+        Err(malformed(what, &reason))
     }
 }
 
@@ -290,11 +248,11 @@ fn offered(entries: &[Entry]) -> Vec<Platform> {
     all
 }
 
-fn no_platform(request: &ImageRequest, offered: &[Platform]) -> RegistryError {
+fn no_platform(request: &ImageRequest, offered: Vec<Platform>) -> RegistryError {
     RegistryError::NoPlatform {
         image: request.target.to_string(),
         wanted: Box::new(request.platform.clone()),
-        offered: offered.to_vec(),
+        offered,
     }
 }
 

@@ -28,9 +28,10 @@ pub(crate) fn run(verb: &Image, report: &Report) -> Done {
     };
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;
-        let target = Target::of(&reference.or_latest()).map_err(Failure::input)?;
-        let platform = wanted.clone();
-        Ok(ImageRequest { target, platform })
+        Ok(ImageRequest {
+            target: Target::of(&reference),
+            platform: wanted.clone(),
+        })
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
     let registries = &settings.project().registries;

@@ -26,11 +26,6 @@ pub enum Credential {
     RegistryToken(Secret),
 }
 
-/// The outcome of a look-up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Found {
-    pub(crate) credential: Option<Credential>,
-    /// What went wrong on the way, such as a credential helper that failed. Told only when the
-    /// registry then denies access: an anonymous pull needs no helper.
-    pub(crate) complaint: String,
-}
+/// The outcome of a look-up: a credential if there is one, or what went wrong, such as a helper that
+/// failed. That is told only when the registry then denies access: an anonymous pull needs no helper.
+pub(crate) type Found = Result<Option<Credential>, String>;

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use base64::Engine;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 
 use super::credential::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
 use super::helper;
 use super::secret::Secret;
-use crate::error::RegistryError;
+use crate::error::{RegistryError, Result};
 use crate::limits::CREDENTIALS_MAX_BYTES;
 
 /// What it is called in errors.
@@ -52,62 +53,51 @@ struct Auth {
 
 impl DockerConfig {
     /// Reads the file at `path`; one that does not exist holds nothing.
-    pub fn read(path: &Path) -> Result<Self, RegistryError> {
+    pub fn read(path: &Path) -> Result<Self> {
         let mut text = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| {
-            file.take(CREDENTIALS_MAX_BYTES as u64)
-                .read_to_end(&mut text)
-        });
-        match read {
+        let file = std::fs::File::open(path);
+        let bounded = file.map(|file| file.take(CREDENTIALS_MAX_BYTES as u64));
+        match bounded.and_then(|mut file| file.read_to_end(&mut text)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(RegistryError::setting(KIND, &path.display(), &error)),
-            Ok(_) => Self::parse(&text)
-                .map_err(|error| RegistryError::setting(KIND, &path.display(), &place(&error))),
+            Ok(_) => Self::parse(&text, &path.display()),
         }
     }
 
-    /// Reads the text of a `config.json`. The error never quotes the text, which holds passwords.
-    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+    /// Reads the text of the variable `DOCKER_AUTH_CONFIG`, which has the file's form.
+    pub fn from_variable(text: &str) -> Result<Self> {
+        Self::parse(text.as_bytes(), "DOCKER_AUTH_CONFIG")
+    }
+
+    /// Reads the text of a `config.json`. The error says where it fails and never quotes the text, as
+    /// serde's own may: it holds passwords.
+    fn parse(text: &[u8], origin: &(impl ToString + ?Sized)) -> Result<Self> {
         // Docker takes an empty file for one that says nothing.
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        serde_json::from_slice(text)
+        serde_json::from_slice(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let place = format!("line {line}, column {column} is not as docker writes it");
+            RegistryError::setting(KIND, origin, &place)
+        })
     }
 
-    /// Reads the text of the variable `DOCKER_AUTH_CONFIG`, which has the file's form.
-    pub fn from_variable(text: &str) -> Result<Self, RegistryError> {
-        Self::parse(text.as_bytes())
-            .map_err(|error| RegistryError::setting(KIND, "DOCKER_AUTH_CONFIG", &place(&error)))
-    }
-
+    /// The helper's answer, if it has one, else what the file holds.
     pub(crate) async fn find(&self, registry: &str) -> Found {
-        let mut found = Found::default();
-        if let Some((helper, key)) = self.helper(registry) {
-            match helper::get(helper, key).await {
-                Ok(Some(credential)) => found.credential = Some(credential),
-                Ok(None) => {}
-                Err(complaint) => found.complaint = complaint,
-            }
+        let told = match self.helper(registry) {
+            Some((helper, key)) => helper::get(helper, key).await,
+            None => Ok(None),
+        };
+        match told {
+            Ok(Some(credential)) => Ok(Some(credential)),
+            nothing => self.filed(registry).unwrap_or(nothing),
         }
-        if found.credential.is_none() {
-            found = self.filed(registry).unwrap_or(found);
-        }
-        found
     }
 
     /// What the file itself holds of this registry, if it names it.
     pub(crate) fn filed(&self, registry: &str) -> Option<Found> {
-        Some(match credential_of(self.entry(registry)?) {
-            Ok(credential) => Found {
-                credential,
-                ..Found::default()
-            },
-            Err(complaint) => Found {
-                complaint,
-                ..Found::default()
-            },
-        })
+        self.entry(registry).map(credential_of)
     }
 
     /// The helper for this registry, and the key it files the registry under.
@@ -136,15 +126,6 @@ impl DockerConfig {
     }
 }
 
-/// Where a syntax error stands; serde's own text may quote a value.
-fn place(error: &serde_json::Error) -> String {
-    format!(
-        "line {}, column {} is not as docker writes it",
-        error.line(),
-        error.column()
-    )
-}
-
 /// The names under which credentials of a registry may be filed, docker's own first.
 fn keys(registry: &str) -> impl Iterator<Item = &str> {
     let hub = [
@@ -159,14 +140,12 @@ fn keys(registry: &str) -> impl Iterator<Item = &str> {
 }
 
 fn host_of(key: &str) -> &str {
-    let bare = key
-        .strip_prefix("https://")
-        .or(key.strip_prefix("http://"))
-        .unwrap_or(key);
-    bare.split('/').next().unwrap_or(bare)
+    let bare = key.strip_prefix("https://").or(key.strip_prefix("http://"));
+    let bare = bare.unwrap_or(key);
+    bare.split_once('/').map_or(bare, |(host, _)| host)
 }
 
-fn credential_of(auth: &Auth) -> Result<Option<Credential>, String> {
+fn credential_of(auth: &Auth) -> Found {
     if let Some(token) = filled(auth.registrytoken.as_ref()) {
         return Ok(Some(Credential::RegistryToken(token)));
     }
@@ -174,30 +153,22 @@ fn credential_of(auth: &Auth) -> Result<Option<Credential>, String> {
         return Ok(Some(Credential::IdentityToken(token)));
     }
     if let Some(encoded) = filled(auth.encoded.as_ref()) {
-        return decode(&encoded).map(Some);
+        let decoded = user_and_password(encoded.expose().trim());
+        return decoded.map(Some).ok_or_else(|| {
+            "an `auth` entry of docker's config.json is not base64 of `user:password`".to_owned()
+        });
     }
-    Ok(match (&auth.username, filled(auth.password.as_ref())) {
-        (Some(user), Some(password)) if !user.is_empty() => Some(Credential::Password {
-            user: user.clone(),
-            password,
-        }),
-        _ => None,
-    })
+    let user = auth.username.clone().filter(|user| !user.is_empty());
+    let both = user.zip(filled(auth.password.as_ref()));
+    Ok(both.map(|(user, password)| Credential::Password { user, password }))
 }
 
 fn filled(secret: Option<&Secret>) -> Option<Secret> {
     secret.filter(|secret| !secret.is_empty()).cloned()
 }
 
-fn decode(encoded: &Secret) -> Result<Credential, String> {
-    user_and_password(encoded.expose().trim()).ok_or_else(|| {
-        "an `auth` entry of docker's config.json is not base64 of `user:password`".to_owned()
-    })
-}
-
 fn user_and_password(encoded: &str) -> Option<Credential> {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded);
-    let text = String::from_utf8(bytes.ok()?).ok()?;
+    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
     Some(Credential::Password {
         user: user.to_owned(),
@@ -210,10 +181,8 @@ mod tests {
     use super::*;
 
     async fn find(config: &str, registry: &str) -> Found {
-        DockerConfig::parse(config.as_bytes())
-            .expect("valid")
-            .find(registry)
-            .await
+        let config = DockerConfig::from_variable(config).expect("valid");
+        config.find(registry).await
     }
 
     fn password(user: &str, password: &str) -> Credential {
@@ -239,11 +208,11 @@ mod tests {
             let config =
                 format!(r#"{{"auths":{{"{key}":{{"auth":"{ANN}"}}}},"HttpHeaders":{{}}}}"#);
             assert_eq!(
-                find(&config, registry).await.credential,
-                Some(password("ann", "s3cr:et")),
+                find(&config, registry).await,
+                Ok(Some(password("ann", "s3cr:et"))),
                 "{key}"
             );
-            assert_eq!(find(&config, "other.example").await.credential, None);
+            assert_eq!(find(&config, "other.example").await, Ok(None));
         }
     }
 
@@ -254,11 +223,11 @@ mod tests {
             ("registrytoken", Credential::RegistryToken(Secret::new("t"))),
         ] {
             let config = format!(r#"{{"auths":{{"r":{{"auth":"{ANN}","{field}":"t"}}}}}}"#);
-            assert_eq!(find(&config, "r").await.credential, Some(expected));
+            assert_eq!(find(&config, "r").await, Ok(Some(expected)));
         }
         let plain = r#"{"auths":{"r":{"username":"u","password":"p"}}}"#;
-        assert_eq!(find(plain, "r").await.credential, Some(password("u", "p")));
-        assert_eq!(find(r#"{"auths":{"r":{}}}"#, "r").await.credential, None);
+        assert_eq!(find(plain, "r").await, Ok(Some(password("u", "p"))));
+        assert_eq!(find(r#"{"auths":{"r":{}}}"#, "r").await, Ok(None));
     }
 
     #[tokio::test]
@@ -269,8 +238,7 @@ mod tests {
             r#"{"auths":null,"credHelpers":null,"credsStore":null}"#,
             r#"{"auths":{"r":null},"credHelpers":{"r":null}}"#,
         ] {
-            let found = find(config, "r").await;
-            assert_eq!((found.credential, found.complaint.as_str()), (None, ""));
+            assert_eq!(find(config, "r").await, Ok(None));
         }
     }
 
@@ -278,19 +246,15 @@ mod tests {
     async fn a_broken_entry_is_a_complaint_without_the_secret() {
         for auth in ["%%%", "bm9jb2xvbg==", "/w=="] {
             let config = format!(r#"{{"auths":{{"r":{{"auth":"{auth}"}}}}}}"#);
-            let found = find(&config, "r").await;
-            assert_eq!(found.credential, None);
-            assert!(found.complaint.contains("base64") && !found.complaint.contains(auth));
+            let complaint = find(&config, "r").await.expect_err("not in form");
+            assert!(complaint.contains("base64") && !complaint.contains(auth));
         }
     }
 
     #[test]
     fn a_config_cannot_be_printed_or_quoted() {
         let config = format!(r#"{{"auths":{{"r":{{"auth":"{ANN}","identitytoken":"tok"}}}}}}"#);
-        let shown = format!(
-            "{:?}",
-            DockerConfig::parse(config.as_bytes()).expect("valid")
-        );
+        let shown = format!("{:?}", DockerConfig::from_variable(&config).expect("valid"));
         assert!(!shown.contains(ANN) && !shown.contains("tok\""), "{shown}");
 
         let folder = tempfile::tempdir().expect("a folder");
@@ -308,8 +272,8 @@ mod tests {
 
     #[test]
     fn helpers_of_one_registry_come_before_the_general_store() {
-        let config = br#"{"credHelpers":{"r.example":"one"},"credsStore":"all"}"#;
-        let config = DockerConfig::parse(config).expect("valid");
+        let config = r#"{"credHelpers":{"r.example":"one"},"credsStore":"all"}"#;
+        let config = DockerConfig::from_variable(config).expect("valid");
         assert_eq!(config.helper("r.example"), Some(("one", "r.example")));
         assert_eq!(config.helper("other"), Some(("all", "other")));
         assert_eq!(config.helper("docker.io"), Some(("all", DOCKER_HUB_KEY)));

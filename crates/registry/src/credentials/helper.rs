@@ -8,9 +8,12 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::credential::Credential;
+use super::credential::{Credential, Found};
 use super::secret::Secret;
 use crate::limits::{CREDENTIALS_MAX_BYTES, HELPER_LIMIT};
+
+/// How much of what a helper prints is repeated in an error, in characters.
+const SHOWN_CHARS_MAX: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -20,12 +23,10 @@ struct Answer {
 }
 
 /// Asks the helper `name` for the credential filed under `key`; `Ok(None)` when it has none.
-pub(crate) async fn get(name: &str, key: &str) -> Result<Option<Credential>, String> {
+pub(crate) async fn get(name: &str, key: &str) -> Found {
     let program = format!("docker-credential-{name}");
-    let answer = if name
-        .bytes()
-        .all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
-    {
+    let mut letters = name.bytes();
+    let answer = if letters.all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c)) {
         ask(&program, key, HELPER_LIMIT).await
     } else {
         Err("its name may hold letters, digits, `.`, `_` and `-` only".to_owned())
@@ -33,7 +34,7 @@ pub(crate) async fn get(name: &str, key: &str) -> Result<Option<Credential>, Str
     answer.map_err(|reason| format!("{program} failed: {reason}"))
 }
 
-async fn ask(program: &str, key: &str, limit: Duration) -> Result<Option<Credential>, String> {
+async fn ask(program: &str, key: &str, limit: Duration) -> Found {
     let child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())
@@ -52,13 +53,8 @@ async fn ask(program: &str, key: &str, limit: Duration) -> Result<Option<Credent
         return Ok(None);
     }
     if !output.status.success() {
-        let line: String = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .take(200)
-            .collect();
+        let line = text.lines().next().unwrap_or_default();
+        let line: String = line.chars().take(SHOWN_CHARS_MAX).collect();
         return Err(format!("{} {line}", output.status));
     }
     serde_json::from_slice(&output.stdout)
@@ -77,10 +73,8 @@ async fn talk(mut child: Child, key: &str) -> std::io::Result<Output> {
     }
     drop(stdin);
     let mut text = Vec::new();
-    stdout
-        .take(CREDENTIALS_MAX_BYTES as u64)
-        .read_to_end(&mut text)
-        .await?;
+    let mut bounded = stdout.take(CREDENTIALS_MAX_BYTES as u64);
+    bounded.read_to_end(&mut text).await?;
     Ok(Output {
         status: child.wait().await?,
         stdout: text,
@@ -108,11 +102,11 @@ mod tests {
     use super::*;
 
     /// What a helper that is this shell script answers, however busy the machine is.
-    async fn answer(script: &str) -> Result<Option<Credential>, String> {
+    async fn answer(script: &str) -> Found {
         answer_within(script, Duration::from_secs(60)).await
     }
 
-    async fn answer_within(script: &str, limit: Duration) -> Result<Option<Credential>, String> {
+    async fn answer_within(script: &str, limit: Duration) -> Found {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("helper");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");

@@ -28,10 +28,7 @@ pub struct Credentials {
 impl Credentials {
     pub(crate) async fn find(&self, registry: &str) -> Found {
         if let Some(given) = self.given.get(registry) {
-            return Found {
-                credential: Some(given.clone()),
-                ..Found::default()
-            };
+            return Ok(Some(given.clone()));
         }
         match self.environment.filed(registry) {
             Some(found) => found,
@@ -59,12 +56,12 @@ mod tests {
             ..Credentials::default()
         };
         for (registry, expected) in [("r", Some("variable")), ("s", Some("file")), ("t", None)] {
-            let found = credentials.find(registry).await.credential;
+            let found = credentials.find(registry).await;
             let expected = expected.map(|password| Credential::Password {
                 user: "u".to_owned(),
                 password: Secret::new(password),
             });
-            assert_eq!(found, expected, "{registry}");
+            assert_eq!(found.ok().flatten(), expected, "{registry}");
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_model::oci::Digest;
 use parking_lot::Mutex;
@@ -16,12 +17,11 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::authorizer::Authorizer;
-use super::request::{self, Answer, Ask, Clock};
-use crate::error::RegistryError;
+use super::request::{self, Answer, Ask, Clock, MANIFESTS, Shelf};
+use crate::error::{RegistryError, Result};
 use crate::http::{self, Endpoint, Role};
-use crate::image::document::{ACCEPT, Kind};
+use crate::image::document::{Kind, malformed};
 use crate::image::{Selector, Target, sha256};
-use crate::limits::{CONFIG_MAX_BYTES, MANIFEST_MAX_BYTES};
 use crate::memory::{Memory, Writer};
 use crate::settings::Settings;
 
@@ -40,11 +40,18 @@ pub struct RateLimit {
 
 /// Contents and tags of registries.
 pub(crate) struct Client {
-    settings: Settings,
+    pub(crate) settings: Settings,
     authorizer: Authorizer,
     memory: Option<Memory>,
     endpoints: Mutex<HashMap<String, Arc<OnceCell<Vec<Endpoint>>>>>,
     writer: Writer,
+}
+
+/// What a client is asked at once, and must answer in time.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    client: &'a Client,
+    pub(crate) clock: Clock,
 }
 
 /// What a tag or digest is now.
@@ -54,39 +61,6 @@ pub(crate) struct Top {
     pub(crate) body: Vec<u8>,
     pub(crate) announced: Option<Kind>,
     pub(crate) rate_limit: Option<RateLimit>,
-}
-
-/// A content to be had by its digest.
-pub(crate) struct Content<'a> {
-    pub(crate) target: &'a Target,
-    pub(crate) digest: &'a Digest,
-    /// As the document that names it says; the content must agree.
-    pub(crate) size: Option<u64>,
-    /// `manifests` or `blobs`.
-    pub(crate) shelf: &'static str,
-    pub(crate) limit: usize,
-}
-
-impl<'a> Content<'a> {
-    pub(crate) fn manifest(target: &'a Target, digest: &'a Digest, size: Option<u64>) -> Self {
-        Self {
-            target,
-            digest,
-            size,
-            shelf: "manifests",
-            limit: MANIFEST_MAX_BYTES,
-        }
-    }
-
-    pub(crate) fn config(target: &'a Target, digest: &'a Digest, size: u64) -> Self {
-        Self {
-            target,
-            digest,
-            size: Some(size),
-            shelf: "blobs",
-            limit: CONFIG_MAX_BYTES,
-        }
-    }
 }
 
 impl Client {
@@ -101,14 +75,21 @@ impl Client {
         }
     }
 
-    fn remember(&self, write: impl FnOnce(&Memory) + Send + 'static) {
-        if let Some(memory) = self.memory.clone() {
-            self.writer.add(Box::new(move || write(&memory)));
+    pub(crate) fn call(&self, deadline: Duration) -> Call<'_> {
+        Call {
+            client: self,
+            clock: Clock::start(deadline, self.settings.try_limit),
         }
     }
 
-    fn remember_content(&self, digest: &Digest, content: &[u8]) {
-        let (digest, content) = (*digest, content.to_vec());
+    fn remember(&self, write: impl FnOnce(&Memory) + Send + 'static) {
+        if let Some(memory) = self.memory.clone() {
+            self.writer.add(move || write(&memory));
+        }
+    }
+
+    fn remember_content(&self, digest: Digest, content: &[u8]) {
+        let content = content.to_vec();
         self.remember(move |memory| memory.put(&digest, &content));
     }
 
@@ -116,102 +97,68 @@ impl Client {
     pub(crate) async fn settle(&self) {
         self.writer.settle().await;
     }
+}
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
+impl Call<'_> {
     /// What `target` is now, with its index or manifest.
-    pub(crate) async fn top(&self, target: &Target, clock: &Clock) -> Result<Top, RegistryError> {
-        let tag = match target.selector() {
-            Selector::Digest(digest) => {
-                return self.known(target, *digest, None, clock).await;
-            }
-            Selector::Tag(tag) => tag,
-        };
-        let seen = self
-            .memory
-            .as_ref()
-            .is_some_and(|memory| memory.has_seen(target));
-        let head = if seen {
-            self.head(target, tag, clock).await?
+    pub(crate) async fn top(&self, target: &Target) -> Result<Top> {
+        if let Selector::Digest(digest) = target.selector {
+            return self.known(target, digest, None).await;
+        }
+        let memory = self.client.memory.as_ref();
+        let head = if memory.is_some_and(|memory| memory.has_seen(target)) {
+            self.head(target).await?
         } else {
             None
         };
         let top = match head {
-            Some((digest, limit)) => self.known(target, digest, limit, clock).await?,
-            None => self.get(target, tag, clock).await?,
+            Some((digest, limit)) => self.known(target, digest, limit).await?,
+            None => self.get(target).await?,
         };
-        let target = target.clone();
-        self.remember(move |memory| memory.note_seen(&target));
+        let seen = target.clone();
+        self.client.remember(move |memory| memory.note_seen(&seen));
         Ok(top)
     }
 
     /// The digest that `target` has now, at the price of one HEAD.
-    pub(crate) async fn digest(
-        &self,
-        target: &Target,
-        clock: &Clock,
-    ) -> Result<Digest, RegistryError> {
-        let tag = match target.selector() {
-            Selector::Digest(digest) => return Ok(*digest),
-            Selector::Tag(tag) => tag,
-        };
-        match self.head(target, tag, clock).await? {
+    pub(crate) async fn digest(&self, target: &Target) -> Result<Digest> {
+        if let Selector::Digest(digest) = target.selector {
+            return Ok(digest);
+        }
+        match self.head(target).await? {
             Some((digest, _)) => Ok(digest),
-            None => Ok(self.get(target, tag, clock).await?.digest),
+            None => Ok(self.get(target).await?.digest),
         }
     }
 
-    /// A content from the memory or the registry, verified either way.
+    /// A content from the memory or the registry, verified either way. `size` is what the document
+    /// that names it says; the content must agree.
     pub(crate) async fn content(
         &self,
-        content: &Content<'_>,
-        clock: &Clock,
-    ) -> Result<Vec<u8>, RegistryError> {
-        let remembered = self
-            .memory
-            .as_ref()
-            .and_then(|memory| memory.get(content.digest));
-        let (host, body) = match remembered {
-            Some(body) => (content.target.host().to_owned(), body),
-            None => self.fetch(content, clock).await?,
+        target: &Target,
+        shelf: &'static Shelf,
+        digest: Digest,
+        size: Option<u64>,
+    ) -> Result<Vec<u8>> {
+        let memory = self.client.memory.as_ref();
+        let (host, body) = match memory.and_then(|memory| memory.get(&digest)) {
+            Some(body) => (target.host.clone(), body),
+            None => {
+                let selector = Selector::Digest(digest);
+                let answer = self.ask(Method::GET, target, shelf, &selector).await?;
+                self.client.remember_content(digest, &answer.body);
+                (answer.host, answer.body)
+            }
         };
-        match content.size {
-            Some(size) if size != body.len() as u64 => Err(RegistryError::Malformed {
-                what: content.target.to_string(),
-                reason: format!(
-                    "{host} sent {} bytes for {}, which is said to have {size}",
-                    body.len(),
-                    content.digest
-                ),
-            }),
+        let sent = body.len();
+        match size {
+            Some(size) if size != sent as u64 => {
+                let reason =
+                    format!("{host} sent {sent} bytes for {digest}, which is said to have {size}");
+                Err(malformed(&target.to_string(), &reason))
+            }
             _ => Ok(body),
         }
-    }
-
-    async fn fetch(
-        &self,
-        content: &Content<'_>,
-        clock: &Clock,
-    ) -> Result<(String, Vec<u8>), RegistryError> {
-        let answer = self
-            .ask(
-                content.target,
-                Ask {
-                    method: Method::GET,
-                    repository: content.target.repository(),
-                    object: format!("{}/{}", content.shelf, content.digest),
-                    accept: (content.shelf == "manifests").then_some(ACCEPT),
-                    limit: content.limit,
-                    expected: Some(*content.digest),
-                    what: format!("{} of {}", content.digest, content.target),
-                },
-                clock,
-            )
-            .await?;
-        self.remember_content(content.digest, &answer.body);
-        Ok((answer.host, answer.body))
     }
 
     async fn known(
@@ -219,30 +166,19 @@ impl Client {
         target: &Target,
         digest: Digest,
         rate_limit: Option<RateLimit>,
-        clock: &Clock,
-    ) -> Result<Top, RegistryError> {
-        let body = self
-            .content(&Content::manifest(target, &digest, None), clock)
-            .await?;
+    ) -> Result<Top> {
         Ok(Top {
             digest,
-            body,
+            body: self.content(target, &MANIFESTS, digest, None).await?,
             announced: None,
             rate_limit,
         })
     }
 
     /// `None` where the registry does not answer HEAD, or answers without a digest.
-    async fn head(
-        &self,
-        target: &Target,
-        tag: &str,
-        clock: &Clock,
-    ) -> Result<Option<(Digest, Option<RateLimit>)>, RegistryError> {
-        match self
-            .ask(target, by_tag(target, tag, Method::HEAD), clock)
-            .await
-        {
+    async fn head(&self, target: &Target) -> Result<Option<(Digest, Option<RateLimit>)>> {
+        let answer = self.ask(Method::HEAD, target, &MANIFESTS, &target.selector);
+        match answer.await {
             Ok(answer) => {
                 let limit = rate_limit(&answer.headers);
                 Ok(answer.announced.map(|digest| (digest, limit)))
@@ -255,11 +191,11 @@ impl Client {
         }
     }
 
-    async fn get(&self, target: &Target, tag: &str, clock: &Clock) -> Result<Top, RegistryError> {
-        let ask = by_tag(target, tag, Method::GET);
-        let answer = self.ask(target, ask, clock).await?;
+    async fn get(&self, target: &Target) -> Result<Top> {
+        let answer = self.ask(Method::GET, target, &MANIFESTS, &target.selector);
+        let answer = answer.await?;
         let digest = answer.announced.unwrap_or_else(|| sha256(&answer.body));
-        self.remember_content(&digest, &answer.body);
+        self.client.remember_content(digest, &answer.body);
         Ok(Top {
             digest,
             announced: text(&answer.headers, CONTENT_TYPE.as_str()).and_then(Kind::of),
@@ -271,52 +207,44 @@ impl Client {
     /// Asks the hosts of the target's registry until one answers.
     async fn ask(
         &self,
+        method: Method,
         target: &Target,
-        ask: Ask<'_>,
-        clock: &Clock,
-    ) -> Result<Answer, RegistryError> {
+        shelf: &'static Shelf,
+        selector: &Selector,
+    ) -> Result<Answer> {
+        let client = self.client;
         let cell = {
-            let mut endpoints = self.endpoints.lock();
-            Arc::clone(endpoints.entry(target.host().to_owned()).or_default())
+            let mut endpoints = client.endpoints.lock();
+            Arc::clone(endpoints.entry(target.host.clone()).or_default())
         };
-        let endpoints = cell
-            .get_or_try_init(|| http::endpoints(&self.settings, target.host()))
-            .await?;
+        let endpoints = cell.get_or_try_init(|| http::endpoints(&client.settings, &target.host));
+        let ask = Ask {
+            method,
+            target,
+            shelf,
+            selector,
+        };
         let mut last = None;
-        for endpoint in endpoints {
+        for endpoint in endpoints.await? {
             if endpoint.role != Role::Last && endpoint.is_down() {
                 continue;
             }
-            let error = match request::ask(&self.authorizer, endpoint, &ask, clock).await {
+            let asked = request::ask(&client.authorizer, endpoint, &ask, &self.clock).await;
+            let error = match asked {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let unreachable = matches!(
-                error,
-                RegistryError::Unreachable { .. } | RegistryError::TooSlow { .. }
-            );
-            if unreachable {
+            let is_unreachable = matches!(error, RegistryError::Unreachable { .. });
+            if is_unreachable {
                 endpoint.mark_down();
             }
-            if endpoint.role == Role::Last || (endpoint.role == Role::Guess && !unreachable) {
+            if endpoint.role == Role::Last || (endpoint.role == Role::Guess && !is_unreachable) {
                 return Err(error);
             }
             tracing::debug!(%error, "asking the next host");
             last = Some(error);
         }
         Err(last.expect("the last host of a list is the registry itself, which is always asked"))
-    }
-}
-
-fn by_tag<'a>(target: &'a Target, tag: &str, method: Method) -> Ask<'a> {
-    Ask {
-        method,
-        repository: target.repository(),
-        object: format!("manifests/{tag}"),
-        accept: Some(ACCEPT),
-        limit: MANIFEST_MAX_BYTES,
-        expected: None,
-        what: target.to_string(),
     }
 }
 
@@ -341,10 +269,8 @@ fn count(text: &str) -> Option<(u64, Option<u64>)> {
     let (count, rest) = text.split_once(';').unwrap_or((text, ""));
     let mut parts = rest.split(';');
     let seconds = parts.find_map(|part| part.trim().strip_prefix("w="));
-    Some((
-        count.trim().parse().ok()?,
-        seconds.and_then(|seconds| seconds.parse().ok()),
-    ))
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    Some((count.trim().parse().ok()?, seconds))
 }
 
 #[cfg(test)]

@@ -5,5 +5,5 @@ mod client;
 mod request;
 
 pub use client::RateLimit;
-pub(crate) use client::{Client, Content, Top};
-pub(crate) use request::Clock;
+pub(crate) use client::{Call, Client, Top};
+pub(crate) use request::{BLOBS, MANIFESTS};

@@ -8,11 +8,16 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENT
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::Instant;
 
-use super::authorizer::{Authorizer, Party};
-use crate::error::RegistryError;
+use super::authorizer::{Authorizer, Party, cannot_authenticate};
+use crate::credentials::Secret;
+use crate::error::{RegistryError, Result};
 use crate::http::{self, Endpoint, Role, choose};
 use crate::image::digest::{names, of_same_kind};
-use crate::limits::{CHALLENGES_MAX, MIRROR_LIMIT, PAUSE_MAX, PAUSE_MIN, REDIRECTS_MAX, TRIES_MAX};
+use crate::image::{Selector, Target, document};
+use crate::limits::{
+    CHALLENGES_MAX, CONFIG_MAX_BYTES, MANIFEST_MAX_BYTES, MIRROR_LIMIT, PAUSE_MAX, PAUSE_MIN,
+    TRIES_MAX,
+};
 
 /// When a call must be over, and how long one try may take.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +53,8 @@ impl Clock {
     pub(crate) async fn bound<T>(
         &self,
         what: &str,
-        work: impl Future<Output = Result<T, RegistryError>>,
-    ) -> Result<T, RegistryError> {
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         match tokio::time::timeout_at(self.ends, work).await {
             Ok(result) => result,
             Err(_) => Err(self.passed(what, None)),
@@ -57,20 +62,54 @@ impl Clock {
     }
 }
 
-/// What is asked for.
-#[derive(Debug, Clone)]
+/// Where a repository has documents of one kind.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    /// Below the repository.
+    name: &'static str,
+    accept: Option<&'static str>,
+    /// Most bytes of a document.
+    bytes_max: usize,
+}
+
+/// Indexes and manifests.
+pub(crate) const MANIFESTS: Shelf = Shelf {
+    name: "manifests",
+    accept: Some(document::ACCEPT),
+    bytes_max: MANIFEST_MAX_BYTES,
+};
+
+/// Configurations.
+pub(crate) const BLOBS: Shelf = Shelf {
+    name: "blobs",
+    accept: None,
+    bytes_max: CONFIG_MAX_BYTES,
+};
+
+/// What is asked for: the document `selector` of a shelf of the target's repository.
 pub(crate) struct Ask<'a> {
     pub(crate) method: Method,
-    pub(crate) repository: &'a str,
-    /// Below the repository: `manifests/3.3`.
-    pub(crate) object: String,
-    pub(crate) accept: Option<&'static str>,
-    /// Most bytes of the answer.
-    pub(crate) limit: usize,
-    /// What the content must be.
-    pub(crate) expected: Option<Digest>,
+    pub(crate) target: &'a Target,
+    pub(crate) shelf: &'static Shelf,
+    pub(crate) selector: &'a Selector,
+}
+
+impl Ask<'_> {
     /// In words, for messages.
-    pub(crate) what: String,
+    fn what(&self) -> String {
+        match self.selector {
+            Selector::Tag(_) => self.target.to_string(),
+            Selector::Digest(digest) => format!("{digest} of {}", self.target),
+        }
+    }
+
+    /// What the content must be.
+    fn expected(&self) -> Option<&Digest> {
+        match self.selector {
+            Selector::Tag(_) => None,
+            Selector::Digest(digest) => Some(digest),
+        }
+    }
 }
 
 /// A 200 and its content, verified against what was expected or announced.
@@ -89,7 +128,7 @@ pub(crate) async fn ask(
     endpoint: &Endpoint,
     ask: &Ask<'_>,
     clock: &Clock,
-) -> Result<Answer, RegistryError> {
+) -> Result<Answer> {
     let (tries, most) = match endpoint.role {
         Role::Last => (TRIES_MAX, clock.try_limit),
         Role::Mirror | Role::Guess => (1, clock.try_limit.min(MIRROR_LIMIT)),
@@ -105,10 +144,9 @@ pub(crate) async fn ask(
         let error = match tokio::time::timeout(limit, once(authorizer, endpoint, ask)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
-            Err(_) => RegistryError::TooSlow {
+            Err(_) => RegistryError::Unreachable {
                 host: http::host_of(&endpoint.base),
-                what: ask.what.clone(),
-                limit,
+                reason: format!("no answer for {} within {limit:.1?}", ask.what()),
             },
         };
         if !error.is_passing() {
@@ -116,14 +154,14 @@ pub(crate) async fn ask(
         }
         // What was cut short by the deadline is no fault of one try.
         if clock.left().is_zero() {
-            return Err(clock.passed(&ask.what, Some(error)));
+            return Err(clock.passed(&ask.what(), Some(error)));
         }
         let Some(pause) = pauses.next() else {
             return Err(error);
         };
         let pause = pause.max(error.wait().unwrap_or_default());
         if pause >= clock.left() {
-            return Err(clock.passed(&ask.what, Some(error)));
+            return Err(clock.passed(&ask.what(), Some(error)));
         }
         tracing::debug!(%error, ?pause, "trying again");
         tokio::time::sleep(pause).await;
@@ -131,27 +169,19 @@ pub(crate) async fn ask(
 }
 
 /// One try: follows redirects, then reads and verifies.
-async fn once(
-    authorizer: &Authorizer,
-    endpoint: &Endpoint,
-    ask: &Ask<'_>,
-) -> Result<Answer, RegistryError> {
-    let mut url = endpoint.url(&format!("/v2/{}/{}", ask.repository, ask.object));
-    for _ in 0..=REDIRECTS_MAX {
+async fn once(authorizer: &Authorizer, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Answer> {
+    let (repository, shelf) = (&ask.target.repository, ask.shelf.name);
+    let mut url = endpoint.url(&format!("/v2/{repository}/{shelf}/{}", ask.selector));
+    let mut hops = 0;
+    loop {
         let response = authorized(authorizer, endpoint, ask, &url).await?;
-        match http::next_hop(&response, &ask.what)? {
-            Some(next) => {
-                http::drain(response).await;
-                url = next;
-            }
-            None => return finish(authorizer, endpoint, ask, response).await,
-        }
+        let Some(next) = http::next_hop(&response, &ask.what(), hops)? else {
+            return finish(authorizer, endpoint, ask, response).await;
+        };
+        http::drain(response).await;
+        url = next;
+        hops += 1;
     }
-    Err(RegistryError::Redirect {
-        host: http::host_of(&endpoint.base),
-        what: ask.what.clone(),
-        reason: format!("more than {REDIRECTS_MAX} times"),
-    })
 }
 
 /// One hop: its `Authorization` is made for its own origin, and credentials are used only at the
@@ -161,28 +191,30 @@ async fn authorized(
     endpoint: &Endpoint,
     ask: &Ask<'_>,
     url: &Url,
-) -> Result<Response, RegistryError> {
+) -> Result<Response> {
     let origin = http::origin(url);
     let at_home = origin == http::origin(&endpoint.base);
+    let (client, registry) = if at_home {
+        (&endpoint.client, Some(endpoint.registry.as_str()))
+    } else {
+        (&endpoint.elsewhere, None)
+    };
     let party = Party {
-        client: if at_home {
-            &endpoint.client
-        } else {
-            &endpoint.elsewhere
-        },
-        origin: &origin,
-        registry: at_home.then_some(endpoint.registry.as_str()),
-        repository: ask.repository,
+        client,
+        url,
+        origin,
+        registry,
+        repository: &ask.target.repository,
     };
     let mut header = authorizer.in_advance(&party).await;
     let mut challenges = 0;
     loop {
         let mut request = party.client.request(ask.method.clone(), url.clone());
-        if let Some(accept) = ask.accept {
+        if let Some(accept) = ask.shelf.accept {
             request = request.header(ACCEPT, accept);
         }
         if let Some(header) = &header {
-            request = request.header(AUTHORIZATION, sensitive(header.expose(), &origin)?);
+            request = request.header(AUTHORIZATION, sensitive(header, url)?);
         }
         let response = http::send(request, &http::host_of(url)).await?;
         if response.status() != StatusCode::UNAUTHORIZED || challenges == CHALLENGES_MAX {
@@ -193,19 +225,16 @@ async fn authorized(
             return Ok(response);
         };
         http::drain(response).await;
-        header = Some(
-            authorizer
-                .answer(&party, &challenge, header.as_ref())
-                .await?,
-        );
+        let met = authorizer.answer(&party, challenge, header.as_ref()).await;
+        header = Some(met?);
         challenges += 1;
     }
 }
 
-fn sensitive(header: &str, host: &str) -> Result<HeaderValue, RegistryError> {
-    let mut value = HeaderValue::from_str(header).map_err(|_| RegistryError::Authentication {
-        host: host.to_owned(),
-        reason: "its token or our password holds characters that no header may hold".to_owned(),
+fn sensitive(header: &Secret, url: &Url) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(header.expose()).map_err(|_| {
+        let reason = "its token or our password holds characters that no header may hold";
+        cannot_authenticate(url, reason)
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -216,9 +245,9 @@ async fn finish(
     endpoint: &Endpoint,
     ask: &Ask<'_>,
     response: Response,
-) -> Result<Answer, RegistryError> {
+) -> Result<Answer> {
     if response.status() != StatusCode::OK {
-        return Err(match http::refusal(response, &ask.what).await {
+        return Err(match http::refusal(response, &ask.what()).await {
             RegistryError::Denied { host, what, detail } if detail.is_empty() => {
                 let detail = authorizer.complaint(&endpoint.registry).await;
                 RegistryError::Denied { host, what, detail }
@@ -229,20 +258,18 @@ async fn finish(
     let host = http::host_of(response.url());
     let headers = response.headers().clone();
     let announced = digest_in(&headers);
-    if ask.method == Method::HEAD {
-        return Ok(Answer {
-            headers,
-            announced,
-            body: Vec::new(),
-            host,
-        });
-    }
-    let body = http::read(response, ask.limit, &ask.what).await?;
+    // The answer to a HEAD has no body, whatever it says of its length.
+    let body = if ask.method == Method::HEAD {
+        Vec::new()
+    } else {
+        http::read(response, ask.shelf.bytes_max, &ask.what()).await?
+    };
     // What was asked for counts; where that was a tag, what the registry says it sends.
-    match ask.expected.as_ref().or(announced.as_ref()) {
+    let expected = ask.expected().or(announced.as_ref());
+    match expected.filter(|_| ask.method != Method::HEAD) {
         Some(expected) if !names(expected, &body) => Err(RegistryError::WrongDigest {
             host,
-            what: ask.what.clone(),
+            what: ask.what(),
             actual: of_same_kind(expected, &body).into(),
             expected: Box::new(*expected),
         }),
@@ -257,10 +284,6 @@ async fn finish(
 
 /// The digest that a registry announces. One that is not in form is no announcement.
 fn digest_in(headers: &HeaderMap) -> Option<Digest> {
-    headers
-        .get("docker-content-digest")?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    let text = headers.get("docker-content-digest")?.to_str();
+    text.ok()?.parse().ok()
 }

@@ -6,24 +6,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Challenge {
-    /// A token of the token server at `realm` (distribution, "Token Authentication Specification").
-    Bearer {
-        realm: String,
-        service: String,
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        scope: String,
-    },
+    Bearer(Bearer),
     /// User name and password with each request.
     Basic,
+}
+
+/// A token of the token server at `realm` (distribution, "Token Authentication Specification").
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Bearer {
+    pub(crate) realm: String,
+    pub(crate) service: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) scope: String,
 }
 
 /// The challenge to meet: the first Bearer with a realm, else Basic. A header may hold several
 /// challenges, and there may be several headers.
 pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let all: Vec<Challenge> = headers.flat_map(parse).collect();
-    let bearer = all
-        .iter()
-        .position(|one| matches!(one, Challenge::Bearer { .. }));
+    let mut each = all.iter();
+    let bearer = each.position(|one| matches!(one, Challenge::Bearer(_)));
     all.into_iter().nth(bearer.unwrap_or(0))
 }
 
@@ -62,11 +64,11 @@ fn parse(header: &str) -> Vec<Challenge> {
 fn understand(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge> {
     match scheme {
         "basic" => Some(Challenge::Basic),
-        "bearer" => Some(Challenge::Bearer {
+        "bearer" => Some(Challenge::Bearer(Bearer {
             realm: value(parameters, "realm").filter(|realm| !realm.is_empty())?,
             service: value(parameters, "service").unwrap_or_default(),
             scope: value(parameters, "scope").unwrap_or_default(),
-        }),
+        })),
         _ => None,
     }
 }
@@ -106,11 +108,11 @@ mod tests {
 
     fn bearer(realm: &str, service: &str, scope: &str) -> Challenge {
         let own = str::to_owned;
-        Challenge::Bearer {
+        Challenge::Bearer(Bearer {
             realm: own(realm),
             service: own(service),
             scope: own(scope),
-        }
+        })
     }
 
     fn one(header: &str) -> Option<Challenge> {

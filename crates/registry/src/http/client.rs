@@ -1,7 +1,6 @@
 //! Clients of HTTP: whom they trust, and through which proxies they go.
 
 use std::error::Error;
-use std::fs::ReadDir;
 use std::io;
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::error::RegistryError;
+use crate::error::{RegistryError, Result};
 use crate::limits::CONNECT_LIMIT;
 use crate::settings::Settings;
 
@@ -19,16 +18,10 @@ use crate::settings::Settings;
 /// rule, so the engine behaves alike.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
 
-/// Which servers a client trusts.
-pub(crate) enum Trust {
-    /// The built-in authorities, the caller's, and these (PEM).
-    Authorities(Vec<Vec<u8>>),
-    /// Any: for registries that the caller listed as insecure.
-    Anybody,
-}
-
-/// A client that follows no redirect itself, so that credentials cannot travel with one.
-pub(crate) fn client(settings: &Settings, trust: &Trust) -> Result<Client, RegistryError> {
+/// A client that follows no redirect itself, so that credentials cannot travel with one. It trusts
+/// the built-in authorities, the caller's and `private` (PEM); without `private`, for registries
+/// that the caller listed as insecure, any server.
+pub(crate) fn client(settings: &Settings, private: Option<&[Vec<u8>]>) -> Result<Client> {
     // Refused when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
@@ -41,9 +34,14 @@ pub(crate) fn client(settings: &Settings, trust: &Trust) -> Result<Client, Regis
     for proxy in proxies(settings)? {
         builder = builder.proxy(proxy);
     }
-    builder = match trust {
-        Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
-        Trust::Authorities(more) => builder.tls_certs_only(authorities(settings, more)?),
+    builder = match private {
+        None => builder.tls_danger_accept_invalid_certs(true),
+        Some(private) => {
+            builder.tls_certs_only(authorities(settings, private).map_err(|error| {
+                let reason = format!("expected PEM: {}", chain(&error));
+                RegistryError::setting("a certificate authority", "a certificate file", &reason)
+            })?)
+        }
     };
     builder.build().map_err(|error| {
         let kind = "the settings of a TLS client";
@@ -51,28 +49,17 @@ pub(crate) fn client(settings: &Settings, trust: &Trust) -> Result<Client, Regis
     })
 }
 
-fn authorities(
-    settings: &Settings,
-    private: &[Vec<u8>],
-) -> Result<Vec<Certificate>, RegistryError> {
-    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
-    let mut all = Vec::with_capacity(built_in.len() + 8);
-    for der in built_in {
-        all.push(Certificate::from_der(der).map_err(|error| no_authority(&error))?);
-    }
-    let of_machine = settings.certificates.iter();
-    for der in of_machine.flat_map(|bundle| usable(bundle)) {
-        all.push(Certificate::from_der(&der).map_err(|error| no_authority(&error))?);
-    }
+fn authorities(settings: &Settings, private: &[Vec<u8>]) -> reqwest::Result<Vec<Certificate>> {
+    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
+    let of_machine = settings.certificates.iter().flat_map(|one| usable(one));
+    let known = built_in.chain(of_machine);
+    let mut all: Vec<_> = known
+        .map(|der| Certificate::from_der(&der))
+        .collect::<reqwest::Result<_>>()?;
     for bundle in private {
-        all.extend(Certificate::from_pem_bundle(bundle).map_err(|error| no_authority(&error))?);
+        all.extend(Certificate::from_pem_bundle(bundle)?);
     }
     Ok(all)
-}
-
-fn no_authority(error: &reqwest::Error) -> RegistryError {
-    let reason = format!("expected PEM: {}", chain(error));
-    RegistryError::setting("a certificate authority", "a certificate file", &reason)
 }
 
 /// The authorities of a bundle. One that cannot be read takes no other along, as for Go
@@ -82,19 +69,16 @@ fn usable(bundle: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> + '_ {
     read.filter(|der| RootCertStore::empty().add(der.clone()).is_ok())
 }
 
-fn proxies(settings: &Settings) -> Result<Vec<Proxy>, RegistryError> {
+fn proxies(settings: &Settings) -> Result<Vec<Proxy>> {
     let given = &settings.proxies;
     let none = given.none.as_deref().unwrap_or_default();
     let direct = format!("{none},{NEVER_PROXIED}");
-    let mut all = Vec::new();
-    for (kind, url, proxy) in [
-        (
-            "the HTTP proxy",
-            &given.http,
-            Proxy::http::<&str> as fn(_) -> _,
-        ),
+    let kinds: [(_, _, fn(_) -> _); 2] = [
+        ("the HTTP proxy", &given.http, Proxy::http::<&str>),
         ("the HTTPS proxy", &given.https, Proxy::https::<&str>),
-    ] {
+    ];
+    let mut all = Vec::new();
+    for (kind, url, proxy) in kinds {
         let Some(url) = url.as_deref().filter(|url| !url.is_empty()) else {
             continue;
         };
@@ -106,21 +90,20 @@ fn proxies(settings: &Settings) -> Result<Vec<Proxy>, RegistryError> {
     Ok(all)
 }
 
-/// The authorities in docker's layout, `<folder>/<host>/*.crt`; none where there is no such folder.
-pub(crate) fn authorities_of(folder: &Path, host: &str) -> Result<Vec<Vec<u8>>, RegistryError> {
-    let folder = folder.join(host);
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries,
-    };
-    entries.and_then(read_authorities).map_err(|error| {
+/// The authorities in one host's folder of docker's layout, `*.crt`; none where there is no folder.
+pub(crate) fn authorities_of(folder: &Path) -> Result<Vec<Vec<u8>>> {
+    read_authorities(folder).map_err(|error| {
         let kind = "a folder of certificate authorities";
         RegistryError::setting(kind, &folder.display(), &error)
     })
 }
 
-fn read_authorities(entries: ReadDir) -> io::Result<Vec<Vec<u8>>> {
+fn read_authorities(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
     let mut all = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        entries => entries?,
+    };
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "crt") {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{Client, Url};
 
-use super::client::{Trust, authorities_of, client};
+use super::client::{authorities_of, client};
 use super::range;
 use crate::credentials::DOCKER_HUB_HOST;
-use crate::error::RegistryError;
+use crate::error::{RegistryError, Result};
 use crate::settings::Settings;
 
 /// What a wrong address was meant to be.
@@ -60,48 +60,17 @@ impl Endpoint {
     }
 }
 
-/// The hosts for `registry`: its mirrors, then itself. Those whose addresses are in a range that is
-/// listed as insecure count as listed themselves.
-pub(crate) async fn endpoints(
-    settings: &Settings,
-    registry: &str,
-) -> Result<Vec<Endpoint>, RegistryError> {
-    let within = insecure_by_range(settings, registry).await;
-    if within.is_empty() {
-        return listed(settings, registry);
-    }
-    let mut settings = settings.clone();
-    settings.insecure.extend(within);
-    listed(&settings, registry)
-}
-
-/// The registry and those of its mirrors whose addresses are in such a range.
-async fn insecure_by_range(settings: &Settings, registry: &str) -> Vec<String> {
-    let ranges = range::ranges(&settings.insecure);
-    let mut within = Vec::new();
-    if ranges.is_empty() {
-        return within;
-    }
-    let mirrors = settings.mirrors.get(registry).into_iter().flatten();
-    let hosts = mirrors.map(String::as_str).chain([own_host(registry)]);
-    for host in hosts.map(host_of) {
-        if range::any_holds(&ranges, name_of(host)).await {
-            within.push(host.to_owned());
-        }
-    }
-    within
-}
-
-fn listed(settings: &Settings, registry: &str) -> Result<Vec<Endpoint>, RegistryError> {
+/// The hosts for `registry`: its mirrors, then itself.
+pub(crate) async fn endpoints(settings: &Settings, registry: &str) -> Result<Vec<Endpoint>> {
     let mut all = Vec::new();
     for mirror in settings.mirrors.get(registry).into_iter().flatten() {
-        for mut endpoint in at(settings, mirror)? {
+        for mut endpoint in at(settings, mirror).await? {
             endpoint.role = Role::Mirror;
             endpoint.namespace = Some(registry.to_owned());
             all.push(endpoint);
         }
     }
-    for mut endpoint in at(settings, own_host(registry))? {
+    for mut endpoint in at(settings, own_host(registry)).await? {
         registry.clone_into(&mut endpoint.registry);
         all.push(endpoint);
     }
@@ -117,57 +86,55 @@ fn own_host(registry: &str) -> &str {
     }
 }
 
-/// The host in an address that may have a scheme.
-fn host_of(address: &str) -> &str {
-    let host = address.split_once("://").map_or(address, |(_, host)| host);
-    host.trim_end_matches('/')
-}
-
-/// `host`, `host:port` or a URL without a path; more than one only for a host listed as insecure.
-fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>, RegistryError> {
-    let host = host_of(address);
+/// `host`, `host:port` or a URL without a path; more than one only for a host that is listed as
+/// insecure, itself or by a range that one of its addresses is in.
+async fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>> {
+    let (scheme, host) = match address.split_once("://") {
+        Some((scheme, host)) => (Some(scheme), host.trim_end_matches('/')),
+        None => (None, address),
+    };
     if host.contains(['@', '/', '?', '#']) {
         let reason = "expected `host`, `host:port` or `https://host:port`, nothing after it";
         return Err(RegistryError::setting(ADDRESS, address, reason));
     }
     let private = match &settings.certificates_folder {
-        Some(folder) => authorities_of(folder, host)?,
+        Some(folder) => authorities_of(&folder.join(host))?,
         None => Vec::new(),
     };
-    let insecure = settings.insecure.contains(host);
-    let schemes: &[&str] = match address.split_once("://") {
-        Some(("https", _)) => &["https"],
-        Some(("http", _)) => &["http"],
+    let is_insecure = settings.insecure.contains(host)
+        || range::any_holds(&settings.insecure, name_of(host)).await;
+    let schemes: &[&str] = match scheme {
+        Some("https") => &["https"],
+        Some("http") => &["http"],
         Some(_) => {
             let reason = "its scheme is neither https nor http";
             return Err(RegistryError::setting(ADDRESS, address, reason));
         }
         None if is_loopback(host) && private.is_empty() => &["http"],
-        None if insecure => &["https", "http"],
+        None if is_insecure => &["https", "http"],
         None => &["https"],
     };
-    let elsewhere = client(settings, &Trust::Authorities(private))?;
-    let at_home = if insecure {
-        client(settings, &Trust::Anybody)?
+    let elsewhere = client(settings, Some(&private))?;
+    let at_home = if is_insecure {
+        client(settings, None)?
     } else {
         elsewhere.clone()
     };
     let mut all = Vec::new();
-    for (index, scheme) in schemes.iter().enumerate() {
+    for scheme in schemes {
         let base = Url::parse(&format!("{scheme}://{host}/"));
         all.push(Endpoint {
             base: base.map_err(|error| RegistryError::setting(ADDRESS, address, &error))?,
-            role: if index + 1 == schemes.len() {
-                Role::Last
-            } else {
-                Role::Guess
-            },
+            role: Role::Guess,
             client: at_home.clone(),
             elsewhere: elsewhere.clone(),
             registry: host.to_owned(),
             namespace: None,
             down: AtomicBool::new(false),
         });
+    }
+    if let Some(last) = all.last_mut() {
+        last.role = Role::Last;
     }
     Ok(all)
 }
@@ -194,15 +161,16 @@ fn name_of(host: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn urls(settings: &Settings, registry: &str) -> Vec<String> {
-        let all = listed(settings, registry).expect("good settings");
+    async fn urls(settings: &Settings, registry: &str) -> Vec<String> {
+        let all = endpoints(settings, registry).await;
+        let all = all.expect("good settings");
         all.iter()
             .map(|e| format!("{} {:?} {}", e.url("/v2/"), e.role, e.registry))
             .collect()
     }
 
-    #[test]
-    fn each_registry_has_its_hosts() {
+    #[tokio::test]
+    async fn each_registry_has_its_hosts() {
         let settings = Settings {
             mirrors: [(
                 "docker.io".to_owned(),
@@ -213,7 +181,7 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(
-            urls(&settings, "docker.io"),
+            urls(&settings, "docker.io").await,
             [
                 "https://m.example/v2/?ns=docker.io Mirror m.example",
                 "http://127.0.0.1:5/v2/?ns=docker.io Mirror 127.0.0.1:5",
@@ -230,10 +198,10 @@ mod tests {
             ("[::1]:5000", "http://[::1]:5000/v2/ Last [::1]:5000"),
             ("10.0.0.1", "https://10.0.0.1/v2/ Last 10.0.0.1"),
         ] {
-            assert_eq!(urls(&settings, registry), [expected]);
+            assert_eq!(urls(&settings, registry).await, [expected]);
         }
         assert_eq!(
-            urls(&settings, "in.example:5000"),
+            urls(&settings, "in.example:5000").await,
             [
                 "https://in.example:5000/v2/ Guess in.example:5000",
                 "http://in.example:5000/v2/ Last in.example:5000",
@@ -241,8 +209,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_address_with_more_than_a_host_is_refused() {
+    #[tokio::test]
+    async fn an_address_with_more_than_a_host_is_refused() {
         for mirror in [
             "https://m.example/path",
             "ftp://m.example",
@@ -255,7 +223,8 @@ mod tests {
                 mirrors,
                 ..Settings::default()
             };
-            assert!(listed(&settings, "docker.io").is_err(), "{mirror}");
+            let found = endpoints(&settings, "docker.io").await;
+            assert!(found.is_err(), "{mirror}");
         }
     }
 }

@@ -6,37 +6,27 @@ use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
 use super::client::chain;
-use crate::error::RegistryError;
-use crate::limits::ERROR_BODY_MAX_BYTES;
+use crate::error::{RegistryError, Result};
+use crate::limits::{ERROR_BODY_MAX_BYTES, REDIRECTS_MAX};
 
 /// Sends one request and returns its head, whatever its status.
-pub(crate) async fn send(request: RequestBuilder, host: &str) -> Result<Response, RegistryError> {
-    request
-        .send()
-        .await
-        .map_err(|error| unreachable(host, error))
+pub(crate) async fn send(request: RequestBuilder, host: &str) -> Result<Response> {
+    let sent = request.send().await;
+    sent.map_err(|error| unreachable(host, error))
 }
 
 /// Reads a body of at most `limit` bytes; `Content-Length` is believed only when it says "more".
-pub(crate) async fn read(
-    mut response: Response,
-    limit: usize,
-    what: &str,
-) -> Result<Vec<u8>, RegistryError> {
+pub(crate) async fn read(mut response: Response, limit: usize, what: &str) -> Result<Vec<u8>> {
     let host = host_of(response.url());
     let mut body = Vec::new();
-    let mut is_too_large = response
-        .content_length()
-        .is_some_and(|length| length > limit as u64);
-    while !is_too_large {
+    let mut length = response.content_length().unwrap_or_default();
+    while length <= limit as u64 {
         let chunk = response.chunk().await;
         let Some(chunk) = chunk.map_err(|error| unreachable(&host, error))? else {
             return Ok(body);
         };
-        is_too_large = body.len() + chunk.len() > limit;
-        if !is_too_large {
-            body.extend_from_slice(&chunk);
-        }
+        body.extend_from_slice(&chunk);
+        length = body.len() as u64;
     }
     Err(RegistryError::TooLarge {
         host,
@@ -53,18 +43,16 @@ pub(crate) async fn drain(response: Response) {
     }
 }
 
-/// Where a response redirects to, if it does.
-pub(crate) fn next_hop(response: &Response, what: &str) -> Result<Option<Url>, RegistryError> {
+/// Where a response redirects to, if it does; `hops` is how many were followed before.
+pub(crate) fn next_hop(response: &Response, what: &str, hops: usize) -> Result<Option<Url>> {
     let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let Some(location) = response.headers().get(LOCATION).filter(|_| redirects) else {
         return Ok(None);
     };
     let from = response.url();
-    let next = location
-        .to_str()
-        .ok()
-        .and_then(|location| from.join(location).ok());
-    let reason = match next {
+    let next = location.to_str().ok();
+    let reason = match next.and_then(|next| from.join(next).ok()) {
+        _ if hops == REDIRECTS_MAX => &format!("more than {REDIRECTS_MAX} times"),
         Some(next) => match (from.scheme(), next.scheme()) {
             (_, "https") | ("http", "http") => return Ok(Some(next)),
             ("https", "http") => "from https to plain http, which is not followed",
@@ -72,10 +60,9 @@ pub(crate) fn next_hop(response: &Response, what: &str) -> Result<Option<Url>, R
         },
         None => "to a place that is not a URL",
     };
-    Err(RegistryError::Redirect {
+    Err(RegistryError::Protocol {
         host: host_of(from),
-        what: what.to_owned(),
-        reason: reason.to_owned(),
+        fault: format!("redirects {what} {reason}"),
     })
 }
 
@@ -106,7 +93,6 @@ pub(crate) async fn refusal(response: Response, what: &str) -> RegistryError {
             RegistryError::Denied { host, what, detail }
         }
         StatusCode::NOT_FOUND => RegistryError::NotFound { host, what, detail },
-        StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited { host, wait, detail },
         _ => RegistryError::Status {
             host,
             what,
@@ -121,17 +107,11 @@ pub(crate) async fn refusal(response: Response, what: &str) -> RegistryError {
 fn said_in(body: &[u8]) -> String {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let first = &json["errors"][0];
-    let texts = [
-        &first["message"],
-        &first["code"],
-        &json["message"],
-        &json["details"],
-    ];
-    let text = texts
-        .iter()
-        .find_map(|value| value.as_str())
-        .unwrap_or_default();
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    let (message, details) = (&json["message"], &json["details"]);
+    let texts = [&first["message"], &first["code"], message, details];
+    let text = texts.into_iter().find_map(|value| value.as_str());
+    let text = text.unwrap_or_default().chars();
+    text.filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).

@@ -7,6 +7,6 @@ mod endpoint;
 mod hop;
 mod range;
 
-pub(crate) use challenge::{Challenge, choose};
+pub(crate) use challenge::{Bearer, Challenge, choose};
 pub(crate) use endpoint::{Endpoint, Role, endpoints};
 pub(crate) use hop::{drain, host_of, next_hop, origin, read, refusal, send};

@@ -10,22 +10,25 @@ use ipnet::IpNet;
 /// How long a name may take to be resolved. A host whose address is not known is in no range.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 
-/// The ranges in a list of hosts and ranges.
-pub(super) fn ranges(listed: &BTreeSet<String>) -> Vec<IpNet> {
-    listed.iter().filter_map(|text| text.parse().ok()).collect()
-}
-
-/// Whether one of the addresses of a host is in a range. An IPv4 address in its IPv6 form (RFC 4291,
+/// Whether one of the addresses of a host is in a range of a list of hosts and ranges. An IPv4 address in its IPv6 form (RFC 4291,
 /// section 2.5.5.2) is an IPv4 address, as for Go's `net.IPNet.Contains`.
-pub(super) async fn any_holds(ranges: &[IpNet], name: &str) -> bool {
+pub(super) async fn any_holds(listed: &BTreeSet<String>, name: &str) -> bool {
+    let ranges = ranges(listed);
+    if ranges.is_empty() {
+        return false;
+    }
     if let Ok(address) = name.parse() {
-        return is_within(ranges, address);
+        return is_within(&ranges, address);
     }
     let lookup = tokio::net::lookup_host((name, 443));
     match tokio::time::timeout(LOOKUP_LIMIT, lookup).await {
-        Ok(Ok(mut addresses)) => addresses.any(|address| is_within(ranges, address.ip())),
+        Ok(Ok(mut addresses)) => addresses.any(|address| is_within(&ranges, address.ip())),
         Ok(Err(_)) | Err(_) => false,
     }
+}
+
+fn ranges(listed: &BTreeSet<String>) -> Vec<IpNet> {
+    listed.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 fn is_within(ranges: &[IpNet], address: IpAddr) -> bool {
@@ -36,10 +39,6 @@ fn is_within(ranges: &[IpNet], address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn listed(text: &str) -> Vec<IpNet> {
-        ranges(&[text.to_owned()].into())
-    }
 
     #[tokio::test]
     async fn hosts_are_in_ranges_by_their_addresses() {
@@ -57,9 +56,9 @@ mod tests {
             ("127.0.0.0/8", "localhost", true),
             ("0.0.0.0/0", "registry.invalid", false),
         ] {
-            let ranges = listed(range);
-            assert_eq!(ranges.len(), 1, "{range}");
-            assert_eq!(any_holds(&ranges, host).await, expected, "{range} {host}");
+            let listed = [range.to_owned()].into();
+            assert_eq!(ranges(&listed).len(), 1, "{range}");
+            assert_eq!(any_holds(&listed, host).await, expected, "{range} {host}");
         }
     }
 
@@ -73,7 +72,7 @@ mod tests {
             "::/129",
             "a/8",
         ] {
-            assert_eq!(listed(text), [], "{text}");
+            assert_eq!(ranges(&[text.to_owned()].into()), [], "{text}");
         }
     }
 }

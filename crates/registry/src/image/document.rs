@@ -11,8 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::digest::hash_sha256;
-use super::platform::platform;
-use crate::error::RegistryError;
+use crate::error::{RegistryError, Result};
 
 /// The types asked for; the order shows no preference, as in containerd's resolver.
 pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v2+json, \
@@ -98,23 +97,29 @@ struct RawEntry {
     platform: Option<RawPlatform>,
 }
 
+/// The parts of a platform as an index or a configuration writes them; any may be null. A version of
+/// the system is left out: only Windows compares it, and only when the request names one.
 #[derive(Deserialize)]
 struct RawPlatform {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
+    os: Option<String>,
+    architecture: Option<String>,
     variant: Option<String>,
-    #[serde(default, rename = "os.features")]
+    #[serde(rename = "os.features")]
     features: Option<Vec<String>>,
+}
+
+impl RawPlatform {
+    fn normal(&self) -> Platform {
+        let parts = [&self.os, &self.architecture, &self.variant];
+        let [os, architecture, variant] = parts.map(|part| part.as_deref().unwrap_or_default());
+        Platform::normal(os, architecture, variant)
+    }
 }
 
 #[derive(Deserialize)]
 struct RawConfig {
-    os: Option<String>,
-    architecture: Option<String>,
-    variant: Option<String>,
+    #[serde(flatten)]
+    platform: RawPlatform,
     created: Option<String>,
     config: Option<RawInherited>,
     rootfs: Option<RootFs>,
@@ -153,11 +158,7 @@ impl Document {
     /// Reads an index or a manifest. What it is must be clear: a document that could be taken for
     /// both (CVE-2021-41190), or that is not what `announced` says, is refused, as in containerd
     /// (`core/images/image.go`, `validateMediaType`).
-    pub(crate) fn parse(
-        bytes: &[u8],
-        announced: Option<Kind>,
-        what: &str,
-    ) -> Result<Self, RegistryError> {
+    pub(crate) fn parse(bytes: &[u8], announced: Option<Kind>, what: &str) -> Result<Self> {
         let raw: RawDocument = json(bytes, what)?;
         let says = raw.media_type.as_deref().and_then(Kind::of);
         let is_one = raw.schema_one_layers.is_some() || raw.schema_version == Some(1);
@@ -168,67 +169,51 @@ impl Document {
         }
         let has_manifest = raw.config.is_some() || raw.layers.is_some();
         let kind = match (raw.manifests.is_some(), has_manifest) {
-            (true, true) => {
-                return Err(malformed(
-                    what,
-                    "it could be an index as well as a manifest",
-                ));
-            }
-            (true, false) => Kind::Index,
-            (false, true) => Kind::Manifest,
+            (true, true) => Err("it could be an index as well as a manifest"),
+            (true, false) => Ok(Kind::Index),
+            (false, true) => Ok(Kind::Manifest),
             (false, false) => says
                 .or(announced)
-                .ok_or_else(|| malformed(what, "it is neither an index nor a manifest"))?,
+                .ok_or("it is neither an index nor a manifest"),
         };
-        if [says, announced]
-            .into_iter()
-            .flatten()
-            .any(|other| other != kind)
-        {
+        let kind = kind.map_err(|reason| malformed(what, reason))?;
+        let mut told = says.into_iter().chain(announced);
+        if told.any(|other| other != kind) {
             return Err(malformed(what, "its media type is not that of its content"));
         }
-        match kind {
-            Kind::Index => {
-                let entries = raw.manifests.unwrap_or_default().into_iter();
-                Ok(Self::Index(entries.map(Entry::of).collect()))
-            }
-            _ => manifest(raw, what).map(Self::Manifest),
+        match raw.manifests {
+            Some(entries) => Ok(Self::Index(entries.into_iter().map(Entry::of).collect())),
+            None if kind == Kind::Index => Ok(Self::Index(Vec::new())),
+            None => manifest(raw.config, raw.layers, what).map(Self::Manifest),
         }
     }
 }
 
 impl Entry {
     fn of(raw: RawEntry) -> Self {
-        let kind = Kind::of(&raw.manifest.media_type);
-        let Some(stated) = raw.platform else {
-            return Self {
-                manifest: raw.manifest,
-                kind,
-                platform: None,
-                needs_features: false,
-            };
-        };
-        let variant = stated.variant.unwrap_or_default();
-        let platform = platform(&stated.os, &stated.architecture, &variant);
-        let has_features = stated.features.is_some_and(|features| !features.is_empty());
+        let stated = raw.platform.as_ref();
+        let features = stated.and_then(|stated| stated.features.as_ref());
+        let platform = stated.map(RawPlatform::normal);
+        let is_windows = platform.as_ref().is_some_and(|one| one.os == "windows");
         Self {
+            kind: Kind::of(&raw.manifest.media_type),
             manifest: raw.manifest,
-            kind,
-            needs_features: has_features && platform.os != "windows",
-            platform: Some(platform),
+            needs_features: !is_windows && features.is_some_and(|all| !all.is_empty()),
+            platform,
         }
     }
 }
 
-fn manifest(raw: RawDocument, what: &str) -> Result<Manifest, RegistryError> {
-    let config = raw
-        .config
-        .ok_or_else(|| malformed(what, "it names no configuration"))?;
+fn manifest(
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    what: &str,
+) -> Result<Manifest> {
+    let config = config.ok_or_else(|| malformed(what, "it names no configuration"))?;
     let digest = config.digest().map_err(|error| malformed(what, &error))?;
-    let layers = raw.layers.unwrap_or_default();
-    let total = layers
-        .iter()
-        .try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
+    let layers = layers.unwrap_or_default();
+    let mut sizes = layers.iter().map(|layer| layer.size);
+    let total = sizes.try_fold(0, u64::checked_add);
     Ok(Manifest {
         config: digest,
         config_size: config.size,
@@ -239,7 +224,7 @@ fn manifest(raw: RawDocument, what: &str) -> Result<Manifest, RegistryError> {
 
 impl Config {
     /// Reads the configuration of an image with this many layers.
-    pub(crate) fn parse(bytes: &[u8], layers: usize, what: &str) -> Result<Self, RegistryError> {
+    pub(crate) fn parse(bytes: &[u8], layers: usize, what: &str) -> Result<Self> {
         let (config, listed) = Self::read(bytes, what)?;
         if listed != layers {
             let reason = format!("it has {layers} layers, its configuration lists {listed}");
@@ -255,20 +240,14 @@ impl Config {
     }
 
     /// Reads a configuration, and how many layers it lists.
-    fn read(bytes: &[u8], what: &str) -> Result<(Self, usize), RegistryError> {
+    fn read(bytes: &[u8], what: &str) -> Result<(Self, usize)> {
         let raw: RawConfig = json(bytes, what)?;
         let rootfs = raw.rootfs.ok_or_else(|| {
-            malformed(
-                what,
-                "its configuration lists no layers (`rootfs`): not a container image",
-            )
+            let reason = "its configuration lists no layers (`rootfs`): not a container image";
+            malformed(what, reason)
         })?;
         let config = Self {
-            platform: platform(
-                raw.os.as_deref().unwrap_or_default(),
-                raw.architecture.as_deref().unwrap_or_default(),
-                raw.variant.as_deref().unwrap_or_default(),
-            ),
+            platform: raw.platform.normal(),
             created: raw.created,
             chain: chain_id(&rootfs.diff_ids, hash_sha256),
             inherited: inherited(raw.config.unwrap_or_default()),
@@ -279,13 +258,13 @@ impl Config {
 
 /// The identity of an image whose configuration (OCI image specification, `config.md`) is at hand
 /// already, such as one that an engine holds; `what` names it in errors.
-pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity, RegistryError> {
+pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity> {
     let (config, _) = Config::read(config, what)?;
     Ok(config.identity())
 }
 
 /// What the children of an image with this configuration inherit.
-pub(crate) fn inherited_from(config: &[u8], what: &str) -> Result<InheritedConfig, RegistryError> {
+pub(crate) fn inherited_from(config: &[u8], what: &str) -> Result<InheritedConfig> {
     Config::read(config, what).map(|(config, _)| config.inherited)
 }
 
@@ -319,7 +298,7 @@ fn names(map: Option<BTreeMap<String, Value>>) -> BTreeSet<String> {
     map.unwrap_or_default().into_keys().collect()
 }
 
-fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, RegistryError> {
+fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| malformed(what, &error))
 }
 

@@ -7,4 +7,5 @@ mod target;
 
 pub use digest::sha256;
 pub use document::identity_of;
-pub use target::{Selector, Target, TargetError};
+pub(crate) use target::Selector;
+pub use target::Target;

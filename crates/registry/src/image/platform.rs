@@ -5,12 +5,6 @@
 
 use larder_model::dockerfile::Platform;
 
-/// A platform of these parts, as an index or a configuration writes them. A version of the system
-/// is left out: only Windows compares it, and only when the request names one.
-pub(crate) fn platform(os: &str, architecture: &str, variant: &str) -> Platform {
-    Platform::normal(os, architecture, variant)
-}
-
 /// Whether an entry names no platform: attestations are marked `unknown/unknown`.
 pub(crate) fn is_unknown(platform: &Platform) -> bool {
     platform.os == "unknown" || platform.architecture == "unknown"
@@ -18,8 +12,7 @@ pub(crate) fn is_unknown(platform: &Platform) -> bool {
 
 /// How well an image for `offered` serves a request for `wanted`: 0 is best, `None` is not at all.
 pub(crate) fn rank(wanted: &Platform, offered: &Platform) -> Option<usize> {
-    let offered = platform(&offered.os, &offered.architecture, &offered.variant);
-    acceptable(wanted).iter().position(|one| *one == offered)
+    acceptable(wanted).iter().position(|one| one == offered)
 }
 
 /// The platforms that serve a request for this one, best first.
@@ -48,18 +41,14 @@ fn acceptable(wanted: &Platform) -> Vec<Platform> {
         _ => {}
     }
     list.iter()
-        .map(|(architecture, variant)| platform(&wanted.os, architecture, variant))
+        .map(|(architecture, variant)| Platform::normal(&wanted.os, architecture, variant))
         .collect()
 }
 
 /// The number of `v7`; 0 where there is none, which no rule below asks for.
 fn version(variant: &str) -> u32 {
-    variant
-        .trim_start_matches('v')
-        .parse()
-        .ok()
-        .filter(|n| *n <= 99)
-        .unwrap_or(0)
+    let number = variant.trim_start_matches('v').parse();
+    number.ok().filter(|n| *n <= 99).unwrap_or(0)
 }
 
 fn arm_below(version: u32) -> impl Iterator<Item = String> {

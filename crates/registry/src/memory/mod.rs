@@ -92,15 +92,17 @@ impl Memory {
 
     /// Remembers a content under the digest that it has.
     pub fn learn(&self, content: &[u8]) {
-        let path = self.contents.join(file_name(&sha256(content)));
-        if content.len() <= CONFIG_MAX_BYTES && !path.exists() {
-            write(&path, content);
+        if content.len() <= CONFIG_MAX_BYTES {
+            self.put(&sha256(content), content);
         }
     }
 
     /// Remembers a content that was verified against its digest.
     pub(crate) fn put(&self, digest: &Digest, content: &[u8]) {
-        write(&self.contents.join(file_name(digest)), content);
+        let path = self.contents.join(file_name(digest));
+        if !path.exists() {
+            write(&path, content);
+        }
     }
 
     /// Whether the tag was resolved before.

@@ -1,60 +1,35 @@
 //! Writing to the memory while the next request is on its way.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
-
-type Write = Box<dyn FnOnce() + Send>;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Does one write after the other, beside the task that asks. One at a time: more would take the
 /// processor from that task.
 #[derive(Default)]
 pub(crate) struct Writer {
-    queue: Arc<Mutex<Queue>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    writes: VecDeque<Write>,
-    /// Who works on the queue, or last did.
-    worker: Option<JoinHandle<()>>,
-    is_worked_on: bool,
+    last: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Adds a write. It is done sooner or later, at the latest by [`Writer::settle`].
-    pub(crate) fn add(&self, write: Write) {
-        let mut queue = self.queue.lock();
-        queue.writes.push_back(write);
-        if !queue.is_worked_on {
-            queue.is_worked_on = true;
-            let shared = self.queue.clone();
-            queue.worker = Some(tokio::task::spawn_blocking(move || work(&shared)));
-        }
+    pub(crate) fn add(&self, write: impl FnOnce() + Send + 'static) {
+        let mut last = self.last.lock();
+        let before = last.take();
+        *last = Some(tokio::spawn(async move {
+            finish(before).await;
+            finish(Some(spawn_blocking(write))).await;
+        }));
     }
 
     /// Waits until all writes are done.
     pub(crate) async fn settle(&self) {
-        let worker = self.queue.lock().worker.take();
-        if let Some(worker) = worker {
-            worker.await.expect("writing to the memory does not panic");
-        }
+        let last = self.last.lock().take();
+        finish(last).await;
     }
 }
 
-fn work(queue: &Mutex<Queue>) {
-    loop {
-        let write = {
-            let mut queue = queue.lock();
-            let write = queue.writes.pop_front();
-            queue.is_worked_on = write.is_some();
-            write
-        };
-        match write {
-            Some(write) => write(),
-            None => return,
-        }
+async fn finish(write: Option<JoinHandle<()>>) {
+    if let Some(write) = write {
+        write.await.expect("writing to the memory does not panic");
     }
 }

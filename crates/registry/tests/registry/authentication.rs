@@ -144,7 +144,7 @@ async fn an_identity_token_is_changed_for_an_access_token_by_post() {
         r#"{{"auths":{{"{}":{{"identitytoken":"id-token"}}}}}}"#,
         server.host
     );
-    let docker = DockerConfig::parse(config.as_bytes()).expect("valid");
+    let docker = DockerConfig::from_variable(&config).expect("valid");
     let credentials = Credentials {
         docker,
         ..Credentials::default()

@@ -2,11 +2,11 @@
 
 use larder_model::identity::{BaseIdentity, InheritedConfig, environment};
 use larder_model::oci::Digest;
-use larder_registry::{ImageRequest, Registry, RegistryError, Selector, Target, sha256};
+use larder_registry::{ImageRequest, Registry, RegistryError, sha256};
 use serde_json::{Value, json};
 
 use crate::server::{Manner, Reply, Seen, Server};
-use crate::shelf::{self, INDEX, MANIFEST, Shelf, request, resolve, seed_of, settings};
+use crate::shelf::{self, INDEX, MANIFEST, Shelf, named, request, resolve, seed_of, settings};
 
 async fn serve(shelf: Shelf) -> Server {
     Server::start(move |seen| shelf.answer(seen)).await
@@ -60,7 +60,7 @@ async fn a_digest_is_a_reference_too() {
     let shelf = Shelf::with_an_index();
     let digest: Digest = shelf.tags["latest"].parse().expect("a digest");
     let server = serve(shelf).await;
-    let target = Target::new(&server.host, "app", Selector::Digest(digest)).expect("good");
+    let target = named(&format!("{}/app@{digest}", server.host));
     let request = ImageRequest {
         target,
         platform: "linux/arm64".parse().expect("a platform"),

@@ -1,10 +1,10 @@
 //! What is remembered from one run to the next, and what a second run costs.
 
-use larder_registry::{Memory, Registry, RegistryError, Target};
+use larder_registry::{Memory, Registry, RegistryError};
 use tempfile::TempDir;
 
 use crate::server::{Reply, Seen, Server};
-use crate::shelf::{Shelf, request, seed_of, settings, target};
+use crate::shelf::{Shelf, named, request, seed_of, settings, target};
 
 /// A new process with the same state folder.
 fn again(folder: &TempDir) -> Registry {
@@ -162,7 +162,7 @@ async fn a_remembered_digest_costs_nothing() {
     let digest = shelf.tags["latest"].clone();
     let server = Server::start(move |seen| shelf.answer(seen)).await;
     let mut wanted = request(&server.host, "linux/amd64");
-    wanted.target = Target::from_parts(&server.host, "app", None, Some(&digest)).expect("good");
+    wanted.target = named(&format!("{}/app@{digest}", server.host));
     for requests in [3, 0] {
         let found = again(&folder).resolve(&wanted).await.expect("resolves");
         assert_eq!((seed_of(&found), server.lines().len()), ("amd", requests));

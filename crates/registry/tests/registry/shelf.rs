@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use larder_model::oci::Digest;
-use larder_registry::{
-    ImageRequest, Registry, RegistryError, Resolved, Selector, Settings, Target, sha256,
-};
+use larder_registry::{ImageRequest, Registry, RegistryError, Resolved, Settings, Target, sha256};
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Seen};
@@ -138,7 +136,11 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn target(host: &str, repository: &str, tag: &str) -> Target {
-    Target::new(host, repository, Selector::Tag(tag.to_owned())).expect("a target")
+    named(&format!("{host}/{repository}:{tag}"))
+}
+
+pub(crate) fn named(reference: &str) -> Target {
+    Target::of(&reference.parse().expect("a reference"))
 }
 
 pub(crate) fn request(host: &str, platform: &str) -> ImageRequest {
