@@ -5,14 +5,12 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-
-/// Bytes that are read at once.
-const PART_BYTES: usize = 64 << 10;
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// What a program printed, and whether it succeeded.
 #[derive(Debug)]
@@ -47,12 +45,7 @@ pub(crate) fn ask(
         // docker runs its plugins as processes of their own; a group is ended as a whole.
         .process_group(0)
         .spawn()?;
-    let heard = Listener {
-        ends: Instant::now() + deadline,
-        deadline,
-        bytes_max,
-    }
-    .hear(&mut child);
+    let heard = hear(&mut child, deadline, bytes_max);
     if heard.is_err() {
         // It may have ended meanwhile; its pid is kept for it until it is waited for.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
@@ -66,81 +59,50 @@ pub(crate) fn ask(
     })
 }
 
-struct Listener {
-    ends: Instant,
-    deadline: Duration,
-    bytes_max: usize,
+/// Reads both outputs, each in a thread of its own: whoever keeps one open, also after the program was
+/// killed, holds up its thread and not the deadline.
+fn hear(child: &mut Child, deadline: Duration, bytes_max: usize) -> Result<[Vec<u8>; 2], NoAnswer> {
+    let ends = Instant::now() + deadline;
+    let pid = Pid::from_child(child);
+    let out = child.stdout.take().expect("it is piped");
+    let error = child.stderr.take().expect("it is piped");
+    let (sender, receiver) = mpsc::channel();
+    for (at, pipe) in [OwnedFd::from(out), error.into()].into_iter().enumerate() {
+        let sender = sender.clone();
+        // Nobody waits for the second output if the first one was too late or too long.
+        thread::Builder::new().spawn(move || sender.send((at, read(pipe, pid, bytes_max))).ok())?;
+    }
+    let mut outputs = [Vec::new(), Vec::new()];
+    for _ in 0..outputs.len() {
+        let left = ends.saturating_duration_since(Instant::now());
+        let heard = receiver.recv_timeout(left);
+        let (at, output) = heard.map_err(|_| NoAnswer::Late(deadline))?;
+        outputs[at] = output?;
+    }
+    Ok(outputs)
 }
 
-/// One of a program's outputs.
-struct Stream {
-    pipe: File,
-    bytes: Vec<u8>,
-    has_ended: bool,
-}
-
-impl Listener {
-    /// Reads both outputs to their ends, and waits until the program has ended too.
-    fn hear(&self, child: &mut Child) -> Result<[Vec<u8>; 2], NoAnswer> {
-        let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-        let process = process.map_err(io::Error::from)?;
-        let out = child.stdout.take().expect("it is piped");
-        let error = child.stderr.take().expect("it is piped");
-        let mut streams = [OwnedFd::from(out), OwnedFd::from(error)].map(|pipe| Stream {
-            pipe: File::from(pipe),
-            bytes: Vec::new(),
-            has_ended: false,
-        });
-        while streams.iter().any(|stream| !stream.has_ended) {
-            self.read(&mut streams)?;
-        }
-        self.wait(&mut [PollFd::new(&process, PollFlags::IN)])?;
-        Ok(streams.map(|stream| stream.bytes))
+/// Reads an output to its end, and waits until the program has ended too.
+fn read(pipe: OwnedFd, pid: Pid, bytes_max: usize) -> Result<Vec<u8>, NoAnswer> {
+    let mut bytes = Vec::new();
+    File::from(pipe)
+        .take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > bytes_max {
+        return Err(NoAnswer::Long(bytes_max));
     }
-
-    /// Waits until something was printed, and reads it.
-    fn read(&self, streams: &mut [Stream]) -> Result<(), NoAnswer> {
-        let mut open: Vec<&mut Stream> = streams
-            .iter_mut()
-            .filter(|stream| !stream.has_ended)
-            .collect();
-        let mut polled: Vec<PollFd<'_>> = open
-            .iter()
-            .map(|stream| PollFd::new(&stream.pipe, PollFlags::IN))
-            .collect();
-        self.wait(&mut polled)?;
-        let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
-        let mut part = vec![0; PART_BYTES];
-        for (stream, _) in open.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
-            let length = stream.pipe.read(&mut part)?;
-            stream.has_ended = length == 0;
-            stream.bytes.extend_from_slice(&part[..length]);
-            if stream.bytes.len() > self.bytes_max {
-                return Err(NoAnswer::Long(self.bytes_max));
-            }
-        }
-        Ok(())
-    }
-
-    fn wait(&self, polled: &mut [PollFd<'_>]) -> Result<(), NoAnswer> {
-        loop {
-            let left = self.ends.saturating_duration_since(Instant::now());
-            let timeout = Timespec {
-                tv_sec: left.as_secs().cast_signed(),
-                tv_nsec: left.subsec_nanos().into(),
-            };
-            match poll(polled, Some(&timeout)) {
-                Ok(0) => return Err(NoAnswer::Late(self.deadline)),
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(NoAnswer::Io(error.into())),
-            }
-        }
-    }
+    // `ask` is told its status, and until then its pid is nobody else's.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    retry_on_intr(|| waitid(WaitId::Pid(pid), options)).map_err(io::Error::from)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
+    use rustix::process::{PidfdFlags, pidfd_open};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
