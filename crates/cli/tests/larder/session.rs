@@ -49,6 +49,45 @@ fn a_second_up_attaches_and_its_down_does_nothing() {
     machine.assert_untouched();
 }
 
+/// `docker version` on a session's engine, as a user of this group alone.
+fn docker_as(machine: &Machine, group: &str) -> Output {
+    let socket = machine.run("sh", &["-c", "echo /run/larder/*/docker.sock"]);
+    let mut command = machine.command("setpriv");
+    command.args(["--reuid=65534", "--regid", group, "--clear-groups"]);
+    command.args([
+        "docker",
+        "-H",
+        &format!("unix://{}", socket.trim()),
+        "version",
+    ]);
+    command.output().expect("setpriv starts")
+}
+
+#[test]
+fn users_of_the_group_docker_reach_the_engine_and_nobody_else_does() {
+    let store = Store::new();
+    let machine = Machine::new();
+    // As after a boot, when no session has run yet.
+    machine.run("sh", &["-c", "umask 077; rm -rf /run/larder"]);
+    up(&machine, &store);
+    let group = machine.run("sh", &["-c", "getent group docker | cut -d: -f3"]);
+    let member = docker_as(&machine, group.trim());
+    assert!(member.status.success(), "{}", text(&member));
+    let other = docker_as(&machine, "65534");
+    assert!(!other.status.success());
+    assert!(
+        text(&other).contains("permission denied"),
+        "{}",
+        text(&other)
+    );
+    let listed = machine.run("sh", &["-c", "stat -c %a /run/larder /run/larder/*"]);
+    assert_eq!(
+        listed.split_whitespace().collect::<Vec<_>>(),
+        ["711", "711"]
+    );
+    done(machine.larder("down"));
+}
+
 #[test]
 fn a_session_that_ends_is_waited_for_by_the_next() {
     let store = Store::new();
