@@ -7,7 +7,6 @@ use larder_bases::last::LastError;
 use larder_bases::{Known, Last, Shared};
 use larder_builds::{Build, Draft, Fault, NamedPlan, Surroundings, read_input};
 use larder_engine::program;
-use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::plan::Plan;
 use larder_model::plan::diff::{Diff, diff};
@@ -55,7 +54,6 @@ impl Survey {
             },
             offline: build.offline,
             deadline: DEADLINE,
-            now_ms: now_ms(),
             shared: shared.as_ref(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
