@@ -29,7 +29,7 @@ const ROUNDS_MAX: usize = 3;
 pub struct Asking<'a> {
     /// How registries are reached, and the folder of what they said.
     pub registries: &'a Registries,
-    /// What was said this long ago is good enough.
+    /// An answer that is no older than this is used again.
     pub max_age: Option<Duration>,
     /// Ask nobody.
     pub offline: bool,
@@ -75,7 +75,7 @@ pub struct Answers {
     pub known: Vec<Known>,
     /// The images that are not, and why.
     pub unknown: Vec<Unknown>,
-    /// What was left out on the way.
+    /// What could not be used on the way, such as a broken `config.json`.
     pub warnings: Vec<String>,
     /// What the known images hand down to those built from them.
     pub configs: ImageConfigs,
@@ -132,7 +132,7 @@ pub async fn resolve(
     })
 }
 
-/// Since when an image has been what it is, as far as anybody saw.
+/// When an image was first seen to be what it is.
 fn since(known: &Known, former: &[&Known]) -> u64 {
     let about = former.iter().filter(|other| other.is_same_image(known));
     let same = about.filter(|other| other.identity == known.identity);
@@ -250,8 +250,8 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// What the store should have too: all that it lacks where it was read, else what has changed
-    /// since this machine last asked.
+    /// What is to be written to the store. If the store was read, that is all that it lacks; else what has
+    /// changed since this machine last asked.
     fn news(&mut self) -> Option<News> {
         let shared = self.asking.shared?;
         let memory = self.memory.as_ref()?;
