@@ -6,6 +6,7 @@ use std::time::Duration;
 use larder_builds::{Draft, Fault, NamedPlan};
 use larder_local::clock::now_ms;
 use larder_model::dockerfile::{ImageConfigs, Platform};
+use larder_model::identity::InheritedConfig;
 use larder_model::images::RememberedImage;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
@@ -34,8 +35,6 @@ pub struct Asking<'a> {
     pub offline: bool,
     /// The most time that it may take.
     pub deadline: Duration,
-    /// Unix time in milliseconds.
-    pub now_ms: u64,
     /// What the project's machines remember, if its store is to be used.
     pub shared: Option<&'a Shared>,
 }
@@ -53,7 +52,6 @@ impl<'a> Asking<'a> {
             max_age,
             offline: project.freshness == Freshness::Never,
             deadline,
-            now_ms: now_ms(),
             shared: Some(shared),
         }
     }
@@ -94,16 +92,6 @@ pub struct Unknown {
     pub why: String,
 }
 
-/// What the client found, as a plan holds it.
-pub fn digests_of(resolved: &Resolved) -> ImageDigests {
-    ImageDigests {
-        index: resolved.index,
-        manifest: Some(resolved.manifest),
-        config: Some(resolved.config),
-        chain: resolved.chain,
-    }
-}
-
 /// Plans builds and resolves the images that their targets need. `before` is what an earlier job
 /// knew.
 pub async fn resolve(
@@ -112,7 +100,7 @@ pub async fn resolve(
     before: &[Known],
 ) -> Result<Resolution, Fault> {
     let tags = Memory::open(&asking.registries.memory);
-    let former: Vec<&Known> = tags.known().iter().chain(before).collect();
+    let former: Vec<&Known> = tags.known.iter().chain(before).collect();
     let mut asker = Asker::new(asking, &former);
     let mut plans = larder_builds::plans(drafts, &ImageConfigs::new())?;
     for _ in 0..ROUNDS_MAX {
@@ -131,9 +119,9 @@ pub async fn resolve(
         }
         tags.learn(&answers.known);
     }
-    let images = plans.iter_mut().flat_map(|named| &mut named.plan.images);
-    for image in images.filter(|image| image.reached) {
-        if let Some(known) = answers.known.iter().find(|known| known.is_about(image)) {
+    for image in plans.iter_mut().flat_map(|named| &mut named.plan.images) {
+        let mut known = answers.known.iter();
+        if let Some(known) = known.find(|known| image.reached && known.is_about(image)) {
             known.tell(image);
         }
     }
@@ -144,28 +132,19 @@ pub async fn resolve(
     })
 }
 
-/// A digest names one image for ever; a tag is good as long as was asked for.
-fn good_enough(known: &Known, asking: &Asking<'_>) -> bool {
-    let age = asking.now_ms.saturating_sub(known.checked_ms);
-    let young = |max: Duration| u128::from(age) <= max.as_millis();
-    known.reference.digest().is_some() || asking.max_age.is_some_and(young)
-}
-
 /// When an image was first seen to be what it is.
 fn since(known: &Known, former: &[&Known]) -> u64 {
-    let same = former.iter().filter(|other| {
-        other.reference == known.reference
-            && other.platform == known.platform
-            && other.identity == known.identity
-    });
-    same.map(|other| other.since_ms)
-        .fold(known.since_ms, u64::min)
+    let about = former.iter().filter(|other| other.is_same_image(known));
+    let same = about.filter(|other| other.identity == known.identity);
+    same.fold(known.since_ms, |since, other| since.min(other.since_ms))
 }
 
 /// One call of [`resolve`].
 struct Asker<'a> {
     asking: &'a Asking<'a>,
     former: &'a [&'a Known],
+    /// Unix time in milliseconds.
+    now_ms: u64,
     ends: Instant,
     /// Made when the first registry must be asked.
     registry: Option<Registry>,
@@ -181,6 +160,7 @@ impl<'a> Asker<'a> {
         Self {
             asking,
             former,
+            now_ms: now_ms(),
             ends: Instant::now() + asking.deadline,
             registry: None,
             memory: None,
@@ -194,10 +174,7 @@ impl<'a> Asker<'a> {
     fn open(&mut self, plans: &[NamedPlan]) -> Vec<PlannedImage> {
         let images = plans.iter().flat_map(|named| &named.plan.images);
         let needed = images.filter(|image| image.reached);
-        let new = needed.filter(|image| {
-            let key = (image.reference.clone(), image.platform.clone());
-            self.asked.insert(key)
-        });
+        let new = needed.filter(|image| self.asked.insert(key(image)));
         new.cloned().collect()
     }
 
@@ -207,8 +184,8 @@ impl<'a> Asker<'a> {
         for image in images {
             let former = self.former.iter().filter(|known| known.is_about(&image));
             let newest = former.max_by_key(|known| known.checked_ms).copied();
-            match newest.filter(|known| good_enough(known, self.asking)) {
-                Some(known) => self.recall(known),
+            match newest.filter(|known| self.is_good_enough(known)) {
+                Some(known) => self.recall(&image, known),
                 None => open.push(image),
             }
         }
@@ -217,32 +194,27 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Takes what is remembered of an image.
-    fn recall(&mut self, known: &Known) {
-        let config = known.digests.config;
-        let inherited =
-            config.and_then(|digest| self.asking.registries.inherited(&digest.to_string()));
-        if let Some(inherited) = inherited {
-            let key = (known.reference.clone(), known.platform.clone());
-            self.answers.configs.insert(key, inherited);
-        }
-        self.answers.known.push(known.clone());
+    /// A digest names one image for ever; a tag is good as long as was asked for.
+    fn is_good_enough(&self, known: &Known) -> bool {
+        let age = Duration::from_millis(self.now_ms.saturating_sub(known.checked_ms));
+        known.reference.digest().is_some() || self.asking.max_age.is_some_and(|max| age <= max)
     }
 
-    /// The client.
-    fn registry(&mut self) -> Registry {
-        if let Some(registry) = self.registry.take() {
-            return registry;
-        }
-        let registries = self.asking.registries;
-        self.memory = registries.memory();
-        let (registry, warnings) = registries.client(self.asking.deadline, self.memory.clone());
-        self.answers.warnings.extend(warnings);
-        registry
+    /// Takes what is remembered of an image.
+    fn recall(&mut self, image: &PlannedImage, known: &Known) {
+        let memory = registry::Memory::existing(&self.asking.registries.memory);
+        let inherited = memory.and_then(|memory| memory.inherited(&known.digests.config?));
+        self.answers.add(image, known.clone(), inherited);
     }
 
     async fn ask(&mut self, images: &[PlannedImage]) {
-        let registry = self.registry();
+        if self.registry.is_none() {
+            let registries = self.asking.registries;
+            self.memory = registries.memory();
+            let (registry, warnings) = registries.client(self.asking.deadline, self.memory.clone());
+            self.answers.warnings.extend(warnings);
+            self.registry = Some(registry);
+        }
         let requests = images.iter().map(|image| ImageRequest {
             target: Target::of(&image.reference),
             platform: image.platform.clone(),
@@ -250,19 +222,21 @@ impl<'a> Asker<'a> {
         let requests: Vec<ImageRequest> = requests.collect();
         self.recall_shared(&requests).await;
         let left = self.ends.saturating_duration_since(Instant::now());
+        let registry = self.registry.as_ref().expect("it was made above");
         let resolved = registry.resolve_within(&requests, left).await;
         for (image, resolved) in images.iter().zip(resolved) {
             match resolved {
                 Ok(resolved) => {
-                    let known = learnt(image, &resolved, self.asking.now_ms);
-                    self.answers.known.push(known);
-                    let key = (image.reference.clone(), image.platform.clone());
-                    self.answers.configs.insert(key, resolved.inherited);
+                    let known = learnt(image, &resolved, self.now_ms);
+                    self.answers.add(image, known, Some(resolved.inherited));
                 }
-                Err(error) => self.answers.unknown.push(Unknown::new(image, &error)),
+                Err(error) => self.answers.unknown.push(Unknown {
+                    reference: image.reference.clone(),
+                    platform: image.platform.clone(),
+                    why: error.to_string(),
+                }),
             }
         }
-        self.registry = Some(registry);
     }
 
     /// Takes what the store has, if this machine asks for an image for the first time.
@@ -270,8 +244,8 @@ impl<'a> Asker<'a> {
         let (Some(shared), Some(memory)) = (self.asking.shared, &self.memory) else {
             return;
         };
-        let new = |request: &ImageRequest| !memory.has_seen(&request.target);
-        if self.shared.is_none() && requests.iter().any(new) {
+        let mut targets = requests.iter().map(|request| &request.target);
+        if self.shared.is_none() && targets.any(|target| !memory.has_seen(target)) {
             self.shared = shared.recall(memory).await;
         }
     }
@@ -281,42 +255,50 @@ impl<'a> Asker<'a> {
     fn news(&mut self) -> Option<News> {
         let shared = self.asking.shared?;
         let memory = self.memory.as_ref()?;
-        let known = self.shared.take();
-        let changed = |one: &&Known| {
-            let same = |former: &&Known| {
-                former.reference == one.reference
-                    && former.platform == one.platform
-                    && former.digests == one.digests
-            };
-            known.is_some() || !self.former.iter().any(same)
-        };
-        let learnt = self.answers.known.iter().filter(changed);
-        let learnt: Vec<Known> = learnt.cloned().collect();
-        shared.news(&learnt, memory, known)
+        let stored = self.shared.take();
+        let mut learnt: Vec<&Known> = self.answers.known.iter().collect();
+        if stored.is_none() {
+            learnt.retain(|one| {
+                let mut same = self.former.iter().filter(|other| other.is_same_image(one));
+                !same.any(|other| other.digests == one.digests)
+            });
+        }
+        shared.news(&learnt, memory, stored)
     }
 }
 
+fn key(image: &PlannedImage) -> (ImageReference, Platform) {
+    (image.reference.clone(), image.platform.clone())
+}
+
 fn learnt(image: &PlannedImage, resolved: &Resolved, now_ms: u64) -> Known {
+    let (reference, platform) = key(image);
     Known {
-        reference: image.reference.clone(),
-        platform: image.platform.clone(),
+        reference,
+        platform,
         identity: resolved.identity,
-        digests: digests_of(resolved),
+        digests: ImageDigests {
+            index: resolved.index,
+            manifest: Some(resolved.manifest),
+            config: Some(resolved.config),
+            chain: resolved.chain,
+        },
         created: resolved.created.clone(),
         since_ms: now_ms,
         checked_ms: now_ms,
     }
 }
 
-impl Unknown {
-    fn new(image: &PlannedImage, why: &dyn std::fmt::Display) -> Self {
-        Self {
-            reference: image.reference.clone(),
-            platform: image.platform.clone(),
-            why: why.to_string(),
+impl Answers {
+    fn add(&mut self, image: &PlannedImage, known: Known, inherited: Option<InheritedConfig>) {
+        self.known.push(known);
+        if let Some(inherited) = inherited {
+            self.configs.insert(key(image), inherited);
         }
     }
+}
 
+impl Unknown {
     /// Whether this is about the image.
     pub fn is_about(&self, image: &PlannedImage) -> bool {
         self.reference == image.reference && self.platform == image.platform

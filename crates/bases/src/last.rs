@@ -1,14 +1,13 @@
 //! The snapshot that the next job would restore, as far as that can be told without starting one.
 
+use std::future::ready;
 use std::time::Duration;
 
 use larder_local::clock::now_ms;
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
-use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
-use larder_model::snapshot::Snapshot;
-use larder_store::{Objects, StoreError, catalog};
+use larder_store::catalog::{Found, Walk};
 use serde::Serialize;
 
 use crate::Project;
@@ -35,21 +34,10 @@ pub struct Last {
 
 /// Why the last snapshot is not known.
 #[derive(Debug, thiserror::Error)]
-pub enum LastError {
-    /// The store cannot be opened or read.
-    #[error("the store {store} cannot be read: {source}")]
-    Store {
-        /// Its URL.
-        store: String,
-        /// Why.
-        source: StoreError,
-    },
-    /// The store is too slow.
-    #[error("the store {store} cannot be read: it did not answer within {} s", STORE_LIMIT.as_secs())]
-    Slow {
-        /// Its URL.
-        store: String,
-    },
+#[error("the store {store} cannot be read: {reason}")]
+pub struct LastError {
+    store: String,
+    reason: String,
 }
 
 impl Last {
@@ -66,60 +54,29 @@ impl Last {
         }
         let search = async {
             let objects = project.store.open()?;
-            let compatibilities = match compatibility {
-                Some(own) => vec![own],
-                None => all_compatibilities(project, &objects).await?,
+            let compatibilities = if let Some(own) = compatibility {
+                vec![own]
+            } else {
+                let folder = address::project(Kind::Snapshot, &project.descent.project);
+                objects.folders(&folder, COMPATIBILITIES_MAX).await?
             };
-            newest(project, &objects, &compatibilities).await
+            let each = compatibilities.iter();
+            let ladders = each.map(|one| project.descent.ladder(one)).collect();
+            let walk = Walk::side_by_side(&objects, ladders);
+            walk.first(|found: Found| ready(Ok(found))).await.outcome
+        };
+        let limit = STORE_LIMIT.as_secs();
+        let newest = match tokio::time::timeout(STORE_LIMIT, search).await {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("it did not answer within {limit} s")),
         };
         let store = project.store.to_string();
-        match tokio::time::timeout(STORE_LIMIT, search).await {
-            Ok(found) => found.map_err(|source| LastError::Store { store, source }),
-            Err(_) => Err(LastError::Slow { store }),
-        }
+        let newest = newest.map_err(|reason| LastError { store, reason })?;
+        Ok(newest.map(|found| Self {
+            snapshot: found.id,
+            age_ms: now_ms().saturating_sub(found.document.created_ms),
+            record: found.document.plan.as_ref().and_then(Record::from_value),
+            lineage: found.document.lineage,
+        }))
     }
-}
-
-async fn all_compatibilities(
-    project: &Project,
-    objects: &Objects,
-) -> Result<Vec<String>, StoreError> {
-    let folder = address::project(Kind::Snapshot, &project.descent.project);
-    objects.folders(&folder, COMPATIBILITIES_MAX).await
-}
-
-/// The newest snapshot on the first rung that has one, whatever the engine.
-async fn newest(
-    project: &Project,
-    objects: &Objects,
-    compatibilities: &[String],
-) -> Result<Option<Last>, StoreError> {
-    let ladders: Vec<Vec<Rung>> = compatibilities
-        .iter()
-        .map(|compatibility| project.descent.ladder(compatibility))
-        .collect();
-    let rungs = ladders.first().map_or(0, Vec::len);
-    for rung in 0..rungs {
-        let mut candidates = Vec::new();
-        for ladder in &ladders {
-            candidates.extend(catalog::candidates::<Snapshot>(objects, &ladder[rung]).await?);
-        }
-        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.created_ms));
-        for candidate in candidates {
-            if catalog::is_broken(objects, candidate.id).await? {
-                continue;
-            }
-            // Another job may have removed it since; the next one is as good.
-            let Ok(found) = catalog::read(objects, &candidate).await else {
-                continue;
-            };
-            return Ok(Some(Last {
-                snapshot: found.id,
-                age_ms: now_ms().saturating_sub(found.document.created_ms),
-                record: Record::of(&found.document),
-                lineage: found.document.lineage,
-            }));
-        }
-    }
-    Ok(None)
 }

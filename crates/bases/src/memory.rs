@@ -18,41 +18,27 @@ const FILE_MAX_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Memory {
     path: PathBuf,
-    known: Vec<Known>,
+    pub(crate) known: Vec<Known>,
 }
 
 impl Memory {
     /// The memory in a folder.
     pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("tags-v1.json");
-        let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= FILE_MAX_BYTES);
-        let text = small.then(|| std::fs::read(&path).ok()).flatten();
-        let known = text.and_then(|text| serde_json::from_slice(&text).ok());
-        Self {
-            path,
-            known: known.unwrap_or_default(),
-        }
-    }
-
-    /// What is remembered.
-    pub(crate) fn known(&self) -> &[Known] {
-        &self.known
+        let known = read(&path).unwrap_or_default();
+        Self { path, known }
     }
 
     /// Remembers what was learnt.
     pub(crate) fn learn(mut self, news: &[Known]) {
-        let about = |known: &Known| {
-            let mut news = news.iter();
-            news.any(|new| new.reference == known.reference && new.platform == known.platform)
-        };
         if news.iter().all(|new| self.known.contains(new)) {
             return;
         }
-        self.known.retain(|known| !about(known));
-        self.known.extend_from_slice(news);
-        self.known
-            .sort_by_key(|known| std::cmp::Reverse(known.checked_ms));
-        self.known.truncate(TAGS_MAX);
+        let all = &mut self.known;
+        all.retain(|known| !news.iter().any(|new| new.is_same_image(known)));
+        all.extend_from_slice(news);
+        all.sort_by_key(|known| std::cmp::Reverse(known.checked_ms));
+        all.truncate(TAGS_MAX);
         if let Err(error) = self.write() {
             tracing::debug!(%error, path = %self.path.display(), "not remembered");
         }
@@ -64,4 +50,10 @@ impl Memory {
         let text = serde_json::to_vec(&self.known).expect("it has a JSON form");
         files::write_private(&self.path, &text)
     }
+}
+
+fn read(path: &Path) -> Option<Vec<Known>> {
+    let length = std::fs::metadata(path).ok()?.len();
+    let text = (length <= FILE_MAX_BYTES).then(|| std::fs::read(path))?;
+    serde_json::from_slice(&text.ok()?).ok()
 }

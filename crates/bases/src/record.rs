@@ -5,7 +5,6 @@ use larder_model::dockerfile::Platform;
 use larder_model::identity::BaseIdentity;
 use larder_model::plan::{ImageDigests, PlannedImage};
 use larder_model::reference::ImageReference;
-use larder_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 
 /// The version of the record's JSON form. A record of another version is as good as none.
@@ -56,6 +55,10 @@ impl Known {
         self.reference == image.reference && self.platform == image.platform
     }
 
+    pub(crate) fn is_same_image(&self, other: &Self) -> bool {
+        self.reference == other.reference && self.platform == other.platform
+    }
+
     /// Writes what is known into a plan's image.
     pub fn tell(&self, image: &mut PlannedImage) {
         image.identity = Some(self.identity);
@@ -74,34 +77,33 @@ impl Record {
         }
     }
 
-    /// The record that a snapshot keeps, if it keeps one that this program understands.
-    pub fn of(snapshot: &Snapshot) -> Option<Self> {
-        Self::from_value(snapshot.plan.as_ref()?)
-    }
-
-    /// A record that is kept elsewhere, if this program understands it.
+    /// The record that a snapshot or an archive keeps, if this program understands it.
     pub fn from_value(value: &serde_json::Value) -> Option<Self> {
         let record = Self::deserialize(value).ok()?;
         (record.version == VERSION).then_some(record)
     }
 
-    /// As a snapshot keeps it.
+    /// As a snapshot or an archive keeps it.
     pub fn to_value(&self) -> Result<serde_json::Value, TooLong> {
-        let text = serde_json::to_vec(self).expect("a record has a JSON form");
-        if text.len() > RECORD_MAX_BYTES {
-            return Err(TooLong { bytes: text.len() });
+        let value = serde_json::to_value(self).expect("a record has a JSON form");
+        let bytes = value.to_string().len();
+        if bytes > RECORD_MAX_BYTES {
+            return Err(TooLong { bytes });
         }
-        Ok(serde_json::to_value(self).expect("a record has a JSON form"))
+        Ok(value)
     }
 
     /// The plan to compare `plan` with: of the same build, or the only one of both jobs.
     pub fn counterpart(&self, plan: &NamedPlan, only: bool) -> Option<&NamedPlan> {
-        let same = |other: &&NamedPlan| {
+        let mut named = self.plans.iter();
+        let same = named.find(|other| {
             other.name == plan.name
                 && other.file == plan.file
                 && other.plan.platform == plan.plan.platform
-        };
-        let the_only = || self.plans.first().filter(|_| only && self.plans.len() == 1);
-        self.plans.iter().find(same).or_else(the_only)
+        });
+        match self.plans.as_slice() {
+            [the_only] if only => Some(the_only),
+            _ => same,
+        }
     }
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use larder_model::identity::InheritedConfig;
-use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry, RegistryError};
+use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry};
 use serde::{Deserialize, Serialize};
 
 /// Where docker keeps authorities for single registries.
@@ -49,12 +48,11 @@ impl std::fmt::Debug for Registries {
 impl Registries {
     /// What registries said before. Its folder is made if need be.
     pub fn memory(&self) -> Option<Memory> {
-        let memory = Memory::open(&self.memory);
-        if let Err(error) = &memory {
+        let opened = Memory::open(&self.memory).inspect_err(|error| {
             let folder = self.memory.display();
             tracing::debug!(%error, %folder, "registries are asked without a memory");
-        }
-        memory.ok()
+        });
+        opened.ok()
     }
 
     /// A client that ends each call within `deadline`; and a warning for each setting that cannot be used.
@@ -76,40 +74,37 @@ impl Registries {
 
     /// Our credentials. A file that cannot be read is left out, as docker does: most images need none.
     fn credentials(&self, warnings: &mut Vec<String>) -> Credentials {
-        let mut readable = |read: Result<DockerConfig, RegistryError>| {
+        // An empty variable is an empty configuration.
+        let variable = self.docker_auth.as_deref().unwrap_or_default();
+        let read = [
+            DockerConfig::from_variable(variable),
+            DockerConfig::read(&self.docker_config),
+        ];
+        let [environment, docker] = read.map(|read| {
             read.unwrap_or_else(|error| {
                 warnings.push(format!("{error}; its credentials are not used"));
                 DockerConfig::default()
             })
-        };
-        let variable = self.docker_auth.as_deref().map(DockerConfig::from_variable);
+        });
         Credentials {
-            environment: readable(variable.unwrap_or_else(|| Ok(DockerConfig::default()))),
-            docker: readable(DockerConfig::read(&self.docker_config)),
+            environment,
+            docker,
             ..Credentials::default()
         }
     }
 
-    /// What an image's children inherit, if its configuration was fetched before.
-    pub fn inherited(&self, config: &str) -> Option<InheritedConfig> {
-        Memory::existing(&self.memory)?.inherited(&config.parse().ok()?)
-    }
-
     fn certificates(&self, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {
-        let named = self.authorities.clone();
-        let usual = || BUNDLES.map(PathBuf::from).into_iter().find(|f| f.is_file());
-        let Some(path) = named.or_else(usual) else {
+        let mut bundles = BUNDLES.map(PathBuf::from).into_iter();
+        let usual = bundles.find(|bundle| bundle.is_file());
+        let Some(path) = self.authorities.clone().or(usual) else {
             return Vec::new();
         };
-        match std::fs::read(&path) {
-            Ok(pem) => vec![pem],
-            Err(error) => {
-                warnings.push(format!(
-                    "cannot read the certificate authorities in {}: {error}",
-                    path.display()
-                ));
-                Vec::new()
-            }
-        }
+        let pem = std::fs::read(&path).map_err(|error| {
+            let path = path.display();
+            warnings.push(format!(
+                "cannot read the certificate authorities in {path}: {error}"
+            ));
+        });
+        pem.into_iter().collect()
     }
 }

@@ -4,6 +4,7 @@
 //! The store is read only for images that this machine has not asked for before, and written to only
 //! when a registry said something new. A store that cannot be read or written is a miss.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use larder_local::clock::now_ms;
@@ -23,7 +24,6 @@ const STORE_LIMIT: Duration = Duration::from_secs(2);
 pub struct Shared {
     objects: Objects,
     project: String,
-    now_ms: u64,
 }
 
 /// What registries said that the store does not have yet.
@@ -38,16 +38,9 @@ impl Shared {
     /// For a command that needs no store otherwise. Only a store that was chosen is used: what the default
     /// one on this machine could tell, this machine's own memory knows.
     pub fn of(project: &Project) -> Option<Self> {
-        if !project.store_is_chosen {
-            return None;
-        }
-        match project.store.open() {
-            Ok(objects) => Some(Self::new(objects, project)),
-            Err(error) => {
-                tracing::debug!(%error, "the store does not help to remember images");
-                None
-            }
-        }
+        let opened = project.store_is_chosen.then(|| project.store.open())?;
+        let objects = opened.inspect_err(|error| miss(error)).ok()?;
+        Some(Self::new(objects, project))
     }
 
     /// The project's images in this store.
@@ -55,7 +48,6 @@ impl Shared {
         Self {
             objects,
             project: project.descent.project.clone(),
-            now_ms: now_ms(),
         }
     }
 
@@ -74,26 +66,26 @@ impl Shared {
     }
 
     async fn read(&self) -> Option<Vec<RememberedImage>> {
-        let read = async {
+        in_time(async {
             match images::newest(&self.objects, &self.project).await {
                 // A damaged list is as good as none: the next one that is written is newer.
                 Err(error) if error.is_damage() => Ok(Vec::new()),
                 read => read,
             }
-        };
-        told(tokio::time::timeout(STORE_LIMIT, read).await)
+        })
+        .await
     }
 
     /// What of `learnt` is new. `known` is what the store has, where it was read.
     pub fn news(
         &self,
-        learnt: &[Known],
+        learnt: &[&Known],
         memory: &Memory,
         known: Option<Vec<RememberedImage>>,
     ) -> Option<News> {
         let images = learnt.iter().filter_map(|known| remembered(known, memory));
-        let is_new = |image: &RememberedImage| !known.iter().flatten().any(|old| old == image);
-        let images: Vec<RememberedImage> = images.filter(is_new).collect();
+        let mut images: Vec<RememberedImage> = images.collect();
+        images.retain(|image| !known.iter().flatten().any(|old| old == image));
         (!images.is_empty()).then(|| News {
             shared: self.clone(),
             images,
@@ -114,13 +106,8 @@ impl News {
             },
         };
         let all = merge(self.images, known);
-        let Shared {
-            objects,
-            project,
-            now_ms,
-        } = &self.shared;
-        let write = images::publish(objects, project, *now_ms, &all);
-        told(tokio::time::timeout(STORE_LIMIT, write).await);
+        let Shared { objects, project } = &self.shared;
+        in_time(images::publish(objects, project, now_ms(), &all)).await;
     }
 }
 
@@ -129,7 +116,7 @@ fn remembered(known: &Known, memory: &Memory) -> Option<RememberedImage> {
     let digests = &known.digests;
     let named = [&digests.index, &digests.manifest, &digests.config];
     let documents = named.into_iter().flatten();
-    let documents = documents.map(|digest| memory.get(&digest.to_string().parse().ok()?));
+    let documents = documents.map(|digest| memory.get(digest));
     Some(RememberedImage {
         name: known.reference.to_string(),
         platform: known.platform.to_string(),
@@ -137,12 +124,16 @@ fn remembered(known: &Known, memory: &Memory) -> Option<RememberedImage> {
     })
 }
 
-fn told<T>(result: Result<Result<T, StoreError>, tokio::time::error::Elapsed>) -> Option<T> {
-    let error = match result {
-        Ok(Ok(done)) => return Some(done),
-        Ok(Err(error)) => error.to_string(),
-        Err(slow) => slow.to_string(),
-    };
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+    match tokio::time::timeout(STORE_LIMIT, work).await {
+        Ok(done) => done.inspect_err(|error| miss(error)).ok(),
+        Err(slow) => {
+            miss(&slow);
+            None
+        }
+    }
+}
+
+fn miss(error: &dyn Display) {
     tracing::debug!(%error, "the store does not help to remember images");
-    None
 }

@@ -7,7 +7,6 @@ use larder_bases::last::LastError;
 use larder_bases::{Known, Last, Shared};
 use larder_builds::{Build, Draft, Fault, NamedPlan, Surroundings, read_input};
 use larder_engine::program;
-use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::plan::Plan;
 use larder_model::plan::diff::{Diff, diff};
@@ -50,7 +49,6 @@ impl Survey {
             max_age: max_age.map_err(|failure| Fault::option(failure.message))?,
             offline: build.offline,
             deadline: DEADLINE,
-            now_ms: now_ms(),
             shared: shared.as_ref(),
         };
         let (resolved, last) = tokio::join!(images::resolve(&drafts, &asking, &[]), async {

@@ -169,8 +169,8 @@ impl RegistryError {
 }
 
 fn wait_text(wait: Option<Duration>) -> String {
-    wait.map(|wait| format!(", to be asked again in {} s", wait.as_secs()))
-        .unwrap_or_default()
+    let seconds = wait.map(|wait| format!(", to be asked again in {} s", wait.as_secs()));
+    seconds.unwrap_or_default()
 }
 
 /// What helps against a limit of requests.
@@ -190,8 +190,7 @@ fn said(detail: &str) -> String {
 }
 
 fn after(last: Option<&RegistryError>) -> String {
-    last.map(|last| format!("; last: {last}"))
-        .unwrap_or_default()
+    last.map_or_else(String::new, |last| format!("; last: {last}"))
 }
 
 fn list(platforms: &[Platform]) -> String {

@@ -155,7 +155,12 @@ impl Run<'_> {
         let manifest = &choice.manifest;
         let (config, config_size) = (manifest.config, manifest.config_size);
         let body = self.call.content(target, &BLOBS, config, Some(config_size));
-        let config = Config::parse(&body.await?, manifest.layers, what)?;
+        let config = Config::parse(&body.await?, what)?;
+        if config.layers != manifest.layers {
+            let (layers, listed) = (manifest.layers, config.layers);
+            let reason = format!("it has {layers} layers, its configuration lists {listed}");
+            return Err(malformed(what, &reason));
+        }
         if !choice.is_labelled && rank(&request.platform, &config.platform).is_none() {
             return Err(no_platform(request, choice.platforms));
         }

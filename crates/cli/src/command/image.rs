@@ -28,10 +28,8 @@ pub(crate) fn run(verb: &Image, report: &Report) -> Done {
     };
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;
-        Ok(ImageRequest {
-            target: Target::of(&reference),
-            platform: wanted.clone(),
-        })
+        let (target, platform) = (Target::of(&reference), wanted.clone());
+        Ok(ImageRequest { target, platform })
     });
     let requests = requests.collect::<Done<Vec<_>>>()?;
     let registries = &settings.project().registries;

@@ -119,7 +119,7 @@ impl Authorizer {
                 detail: found.err().unwrap_or_default(),
             });
         };
-        self.remember(party, challenge);
+        self.remember(party, &challenge);
         Ok(header)
     }
 
@@ -128,11 +128,11 @@ impl Authorizer {
         self.found(Some(registry)).await.err().unwrap_or_default()
     }
 
-    fn remember(&self, party: &Party<'_>, challenge: Challenge) {
+    fn remember(&self, party: &Party<'_>, challenge: &Challenge) {
         let mut known = self.challenges.lock();
         let before = known.insert(party.origin.clone(), challenge.clone());
         if let (Some(memory), Some(_), None) = (&self.memory, party.registry, before) {
-            memory.note_challenge(&party.origin, &challenge);
+            memory.note_challenge(&party.origin, challenge);
         }
     }
 

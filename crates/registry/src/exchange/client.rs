@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::authorizer::Authorizer;
-use super::request::{self, Answer, Ask, Clock, MANIFESTS, Shelf};
+use super::request::{Answer, Ask, Clock, MANIFESTS, Place};
 use crate::error::{RegistryError, Result};
 use crate::http::{self, Endpoint, Role};
 use crate::image::document::{Kind, malformed};
@@ -136,29 +136,27 @@ impl Call<'_> {
     pub(crate) async fn content(
         &self,
         target: &Target,
-        shelf: &'static Shelf,
+        place: &'static Place,
         digest: Digest,
         size: Option<u64>,
     ) -> Result<Vec<u8>> {
         let memory = self.client.memory.as_ref();
-        let (host, body) = match memory.and_then(|memory| memory.get(&digest)) {
-            Some(body) => (target.host.clone(), body),
-            None => {
-                let selector = Selector::Digest(digest);
-                let answer = self.ask(Method::GET, target, shelf, &selector).await?;
-                self.client.remember_content(digest, &answer.body);
-                (answer.host, answer.body)
-            }
+        let remembered = memory.and_then(|memory| memory.get(&digest));
+        let (host, body) = if let Some(body) = remembered {
+            (target.host.clone(), body)
+        } else {
+            let selector = Selector::Digest(digest);
+            let answer = self.ask(Method::GET, target, place, &selector).await?;
+            self.client.remember_content(digest, &answer.body);
+            (answer.host, answer.body)
         };
         let sent = body.len();
-        match size {
-            Some(size) if size != sent as u64 => {
-                let reason =
-                    format!("{host} sent {sent} bytes for {digest}, which is said to have {size}");
-                Err(malformed(&target.to_string(), &reason))
-            }
-            _ => Ok(body),
+        if let Some(size) = size.filter(|size| *size != sent as u64) {
+            let reason =
+                format!("{host} sent {sent} bytes for {digest}, which is said to have {size}");
+            return Err(malformed(&target.to_string(), &reason));
         }
+        Ok(body)
     }
 
     async fn known(
@@ -209,7 +207,7 @@ impl Call<'_> {
         &self,
         method: Method,
         target: &Target,
-        shelf: &'static Shelf,
+        place: &'static Place,
         selector: &Selector,
     ) -> Result<Answer> {
         let client = self.client;
@@ -219,9 +217,11 @@ impl Call<'_> {
         };
         let endpoints = cell.get_or_try_init(|| http::endpoints(&client.settings, &target.host));
         let ask = Ask {
+            authorizer: &client.authorizer,
+            clock: self.clock,
             method,
             target,
-            shelf,
+            place,
             selector,
         };
         let mut last = None;
@@ -229,8 +229,7 @@ impl Call<'_> {
             if endpoint.role != Role::Last && endpoint.is_down() {
                 continue;
             }
-            let asked = request::ask(&client.authorizer, endpoint, &ask, &self.clock).await;
-            let error = match asked {
+            let error = match ask.send(endpoint).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

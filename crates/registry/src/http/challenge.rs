@@ -1,5 +1,7 @@
 //! The `WWW-Authenticate` header (RFC 9110, section 11.6.1; RFC 6750, section 3).
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What a registry asks for. Other schemes are not spoken by registries and are passed over.
@@ -31,7 +33,7 @@ pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Chall
 
 fn parse(header: &str) -> Vec<Challenge> {
     let mut rest = header;
-    let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    let mut found: Vec<(String, HashMap<String, String>)> = Vec::new();
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);
         let (word, after) = token(rest);
@@ -39,44 +41,35 @@ fn parse(header: &str) -> Vec<Challenge> {
             break;
         }
         // A word before `=` is a parameter of the scheme before it; any other word is a scheme.
-        match (
-            after.trim_start_matches([' ', '\t']).strip_prefix('='),
-            found.last_mut(),
-        ) {
+        let value = after.trim_start_matches([' ', '\t']).strip_prefix('=');
+        match (value, found.last_mut()) {
             (Some(value), Some((_, parameters))) => {
                 let (value, after) = token_or_quoted(value.trim_start_matches([' ', '\t']));
-                parameters.push((word.to_ascii_lowercase(), value));
+                parameters.entry(word.to_ascii_lowercase()).or_insert(value);
                 rest = after;
             }
             (Some(_), None) => break,
             (None, _) => {
-                found.push((word.to_ascii_lowercase(), Vec::new()));
+                found.push((word.to_ascii_lowercase(), HashMap::new()));
                 rest = after;
             }
         }
     }
-    found
-        .into_iter()
-        .filter_map(|(scheme, parameters)| understand(&scheme, &parameters))
-        .collect()
+    found.into_iter().filter_map(understand).collect()
 }
 
-fn understand(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge> {
-    match scheme {
+fn understand((scheme, mut parameters): (String, HashMap<String, String>)) -> Option<Challenge> {
+    match scheme.as_str() {
         "basic" => Some(Challenge::Basic),
         "bearer" => Some(Challenge::Bearer(Bearer {
-            realm: value(parameters, "realm").filter(|realm| !realm.is_empty())?,
-            service: value(parameters, "service").unwrap_or_default(),
-            scope: value(parameters, "scope").unwrap_or_default(),
+            realm: parameters
+                .remove("realm")
+                .filter(|realm| !realm.is_empty())?,
+            service: parameters.remove("service").unwrap_or_default(),
+            scope: parameters.remove("scope").unwrap_or_default(),
         })),
         _ => None,
     }
-}
-
-fn value(parameters: &[(String, String)], name: &str) -> Option<String> {
-    let mut parameters = parameters.iter();
-    let found = parameters.find(|(key, _)| key == name);
-    found.map(|(_, value)| value.clone())
 }
 
 fn token(text: &str) -> (&str, &str) {

@@ -143,10 +143,8 @@ async fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>> {
 /// buildkitd goes too.
 fn is_loopback(host: &str) -> bool {
     let name = name_of(host);
-    name == "localhost"
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    let address = name.parse::<IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A host without its port and brackets.

@@ -74,6 +74,7 @@ pub(crate) struct Manifest {
 pub(crate) struct Config {
     pub(crate) platform: Platform,
     pub(crate) created: Option<String>,
+    pub(crate) layers: usize,
     pub(crate) chain: Option<Digest>,
     pub(crate) inherited: InheritedConfig,
 }
@@ -223,49 +224,33 @@ fn manifest(
 }
 
 impl Config {
-    /// Reads the configuration of an image with this many layers.
-    pub(crate) fn parse(bytes: &[u8], layers: usize, what: &str) -> Result<Self> {
-        let (config, listed) = Self::read(bytes, what)?;
-        if listed != layers {
-            let reason = format!("it has {layers} layers, its configuration lists {listed}");
-            return Err(malformed(what, &reason));
-        }
-        Ok(config)
-    }
-
     /// What the image is to a build.
     pub(crate) fn identity(&self) -> BaseIdentity {
         let chain = self.chain.map(|chain| chain.to_string());
         BaseIdentity::of(&chain.unwrap_or_default(), &self.inherited)
     }
 
-    /// Reads a configuration, and how many layers it lists.
-    fn read(bytes: &[u8], what: &str) -> Result<(Self, usize)> {
+    /// Reads a configuration; `what` names it in errors.
+    pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self> {
         let raw: RawConfig = json(bytes, what)?;
         let rootfs = raw.rootfs.ok_or_else(|| {
             let reason = "its configuration lists no layers (`rootfs`): not a container image";
             malformed(what, reason)
         })?;
-        let config = Self {
+        Ok(Self {
             platform: raw.platform.normal(),
             created: raw.created,
+            layers: rootfs.diff_ids.len(),
             chain: chain_id(&rootfs.diff_ids, hash_sha256),
             inherited: inherited(raw.config.unwrap_or_default()),
-        };
-        Ok((config, rootfs.diff_ids.len()))
+        })
     }
 }
 
 /// The identity of an image whose configuration (OCI image specification, `config.md`) is at hand
 /// already, such as one that an engine holds; `what` names it in errors.
 pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity> {
-    let (config, _) = Config::read(config, what)?;
-    Ok(config.identity())
-}
-
-/// What the children of an image with this configuration inherit.
-pub(crate) fn inherited_from(config: &[u8], what: &str) -> Result<InheritedConfig> {
-    Config::read(config, what).map(|(config, _)| config.inherited)
+    Config::parse(config, what).map(|config| config.identity())
 }
 
 fn inherited(raw: RawInherited) -> InheritedConfig {
@@ -319,7 +304,7 @@ mod tests {
             "Healthcheck":{},"ExposedPorts":{},"StopSignal":null,"Hostname":"x","Memory":7}"#;
         for config in ["null", "{}", empty] {
             let text = format!(r#"{{"rootfs":{{"diff_ids":null}},"config":{config}}}"#);
-            let read = Config::parse(text.as_bytes(), 0, "x").expect("valid");
+            let read = Config::parse(text.as_bytes(), "x").expect("valid");
             assert_eq!(read.inherited, InheritedConfig::default(), "{config}");
         }
     }
@@ -334,7 +319,7 @@ mod tests {
             for announced in [None, Some(Kind::Index), Some(Kind::Manifest)] {
                 let _ = Document::parse(text.as_bytes(), announced, "x");
             }
-            let _ = Config::parse(text.as_bytes(), 0, "x");
+            let _ = Config::parse(text.as_bytes(), "x");
         }
     }
 }

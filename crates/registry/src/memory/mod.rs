@@ -15,8 +15,9 @@ use larder_model::identity::InheritedConfig;
 use larder_model::oci::Digest;
 
 use crate::http::Challenge;
+use crate::image::Target;
 use crate::image::digest::{names, sha256};
-use crate::image::{Target, document};
+use crate::image::document::Config;
 use crate::limits::{CONFIG_MAX_BYTES, MEMORY_MAX_BYTES, MEMORY_MAX_FILES};
 
 pub(crate) use writer::Writer;
@@ -70,7 +71,8 @@ impl Memory {
     /// What an image's children inherit, if its configuration is remembered.
     pub fn inherited(&self, config: &Digest) -> Option<InheritedConfig> {
         let content = self.get(config)?;
-        document::inherited_from(&content, &config.to_string()).ok()
+        let config = Config::parse(&content, &config.to_string());
+        config.ok().map(|config| config.inherited)
     }
 
     /// The content that `digest` names, if it is remembered.

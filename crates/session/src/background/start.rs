@@ -108,7 +108,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
 
 /// What the restored snapshot's job knew of base images.
 fn known_before(found: Option<&Restorable>) -> Vec<Known> {
-    let record = found.and_then(|found| Record::of(&found.found.document));
+    let record = found.and_then(|found| Record::from_value(found.found.document.plan.as_ref()?));
     record.map(|record| record.images).unwrap_or_default()
 }
 
