@@ -60,13 +60,10 @@ async fn engines_of_both_versions_come_to_rest() {
         prune(&api, CacheLimit::UnusedFor(Duration::from_secs(3600))).await;
         prune(&api, CacheLimit::Bytes(1 << 40)).await;
         assert_eq!(cached(&machine, &engine), 2, "{name}");
-        for all in [CacheLimit::Bytes(1), CacheLimit::UnusedFor(Duration::ZERO)] {
-            // What an image holds is not the cache's to remove.
-            must(&mut engine.docker(&["rmi", "-f", "sleeper"]));
-            prune(&api, all).await;
-            assert_eq!(cached(&machine, &engine), 0, "{name}: {all:?}");
-            assert_eq!(cached(&machine, &engine), 2, "{name}: {all:?}");
-        }
+        // What an image holds is not the cache's to remove.
+        must(&mut engine.docker(&["rmi", "-f", "sleeper"]));
+        prune(&api, CacheLimit::Bytes(1)).await;
+        assert_eq!(cached(&machine, &engine), 0, "{name}");
     }
 }
 
