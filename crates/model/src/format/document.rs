@@ -42,15 +42,14 @@ impl EngineRecord {
     }
 }
 
-/// What every document says.
-#[derive(Debug, Clone, Copy)]
-pub struct Header<'a> {
-    /// The format that it has.
-    pub format: u32,
-    /// The line it belongs to.
-    pub lineage: &'a Lineage,
-    /// When it was made: Unix time in milliseconds.
-    pub created_ms: u64,
+/// The one field that every format has in the same place.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+fn parse<T: DeserializeOwned>(object: &'static str, bytes: &[u8]) -> Result<T, FormatError> {
+    serde_json::from_slice(bytes).map_err(|error| FormatError::invalid(object, error.to_string()))
 }
 
 /// Something that is written last, names everything it needs, and is found by its lineage.
@@ -77,21 +76,13 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
 
     /// The id of an object with these bytes.
     fn id_of(bytes: &[u8]) -> Self::Id;
-    /// What every document says.
-    fn header(&self) -> Header<'_>;
+    /// The line it belongs to.
+    fn lineage(&self) -> &Lineage;
+    /// When it was made: Unix time in milliseconds.
+    fn created_ms(&self) -> u64;
     /// Why what it says does not fit together, although it is JSON of the right form.
     fn fault(&self) -> Option<String> {
         None
-    }
-
-    /// The line it belongs to.
-    fn lineage(&self) -> &Lineage {
-        self.header().lineage
-    }
-
-    /// When it was made: Unix time in milliseconds.
-    fn created_ms(&self) -> u64 {
-        self.header().created_ms
     }
 
     /// The bytes of the object, and its id.
@@ -111,9 +102,8 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
             let what = "its bytes do not have the digest in its name";
             return Err(FormatError::invalid(Self::OBJECT, what));
         }
-        let document: Self = serde_json::from_slice(bytes)
-            .map_err(|error| FormatError::invalid(Self::OBJECT, error.to_string()))?;
-        let format = document.header().format;
+        // Alone and first: the other fields of a newer format may be of another form.
+        let Format { format } = parse(Self::OBJECT, bytes)?;
         if format != Self::FORMAT {
             return Err(FormatError::Version {
                 object: Self::OBJECT,
@@ -121,6 +111,7 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
                 known: Self::FORMAT as u16,
             });
         }
+        let document: Self = parse(Self::OBJECT, bytes)?;
         match document.fault() {
             Some(what) => Err(FormatError::invalid(Self::OBJECT, what)),
             None => Ok(document),

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{HotListId, MapId, SnapshotId};
 use crate::format::address::Kind;
+use crate::format::document::Document;
 pub use crate::format::document::EngineRecord;
-use crate::format::document::{Document, Header};
 use crate::format::limits::SNAPSHOT_MAX_BYTES;
 use crate::lineage::Lineage;
 
@@ -70,18 +70,19 @@ impl Document for Snapshot {
         SnapshotId::of(bytes)
     }
 
-    fn header(&self) -> Header<'_> {
-        Header {
-            format: self.format,
-            lineage: &self.lineage,
-            created_ms: self.created_ms,
-        }
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    fn created_ms(&self) -> u64 {
+        self.created_ms
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::wire::FormatError;
 
     fn example() -> Snapshot {
         Snapshot {
@@ -140,5 +141,17 @@ mod tests {
         let (id, bytes) = other.encode();
         let error = Snapshot::decode(id, &bytes).expect_err("a newer format");
         assert!(error.to_string().contains("version 2"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_format_of_another_form_is_named_too() {
+        let bytes = br#"{"format":3,"lineage":["another","form"]}"#;
+        let error = Snapshot::decode(SnapshotId::of(bytes), bytes).expect_err("a newer format");
+        let found = FormatError::Version {
+            object: Snapshot::OBJECT,
+            found: 3,
+            known: FORMAT as u16,
+        };
+        assert_eq!(error, found);
     }
 }

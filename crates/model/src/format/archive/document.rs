@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{ArchiveId, PartId, RecipesId};
 use crate::format::address::Kind;
-use crate::format::document::{Document, EngineRecord, Header};
+use crate::format::document::{Document, EngineRecord};
 use crate::format::limits::{
     ARCHIVE_BLOBS_MAX, ARCHIVE_MAX_BYTES, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, PART_BLOB_BYTES,
     PART_STORED_MAX_BYTES,
@@ -169,12 +169,12 @@ impl Document for Archive {
         ArchiveId::of(bytes)
     }
 
-    fn header(&self) -> Header<'_> {
-        Header {
-            format: self.format,
-            lineage: &self.lineage,
-            created_ms: self.created_ms,
-        }
+    fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    fn created_ms(&self) -> u64 {
+        self.created_ms
     }
 
     fn fault(&self) -> Option<String> {
