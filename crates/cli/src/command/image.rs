@@ -22,9 +22,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Shows the images; fails if one of them is not known.
 pub(crate) fn run(verb: &Image, report: &Report) -> Done {
     let settings = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
-    let host = host_platform();
-    let wanted = verb.platform.as_deref();
-    let wanted = wanted.map_or(Ok(host.clone()), |text| platform(text, &host))?;
+    let wanted = match &verb.platform {
+        Some(text) => platform(text)?,
+        None => host_platform(),
+    };
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;
         let target = Target::of(&reference.or_latest()).map_err(Failure::input)?;
