@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::describe::{Described, Description, or_empty};
+use crate::description::{Described, Description};
 use crate::fault::Fault;
-use crate::options::DEFAULT_PLATFORM;
-use crate::request::Surroundings;
+use crate::options::{DEFAULT_PLATFORM, or_empty};
 
 /// Its answer, as far as it matters here: compose-go `types/project.go`, `types/types.go`.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Project {
     #[serde(default, deserialize_with = "or_empty")]
     name: String,
@@ -18,27 +17,11 @@ pub(crate) struct Project {
     services: BTreeMap<String, Service>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Service {
     image: Option<String>,
     platform: Option<String>,
-    build: Option<Build>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Build {
-    context: Option<String>,
-    dockerfile: Option<String>,
-    dockerfile_inline: Option<String>,
-    target: Option<String>,
-    #[serde(default, deserialize_with = "or_empty")]
-    args: BTreeMap<String, Option<String>>,
-    #[serde(default, deserialize_with = "or_empty")]
-    additional_contexts: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "or_empty")]
-    platforms: Vec<String>,
-    #[serde(default, deserialize_with = "or_empty")]
-    tags: Vec<String>,
+    build: Option<Described>,
 }
 
 impl Project {
@@ -58,97 +41,49 @@ impl Project {
         self.services.get(name)?.platform.as_deref()
     }
 
-    /// The images that are built: of these services, or of all. `usual` is the platform of a service
-    /// that names none.
-    pub(crate) fn describe(
-        self,
-        only: &[String],
-        usual: Option<&str>,
-        around: &Surroundings,
-    ) -> Result<Description, Fault> {
-        let mut builds = Vec::new();
+    /// The images that are built. `usual` is the platform of a service that names none.
+    pub(crate) fn describe(self, usual: Option<&str>) -> Result<Description, Fault> {
+        let mut description = Description::default();
         for (name, service) in self.services {
-            if let Some(build) = service.build {
-                let own_name = format!("{}-{name}", self.name);
-                let image = service.image.filter(|image| !image.is_empty());
-                let platforms = platforms(&name, service.platform, build.platforms, usual)?;
-                builds.push(Described {
-                    platforms,
-                    // compose `pkg/api/api.go`, `GetImageNameOrDefault`.
-                    images: build
-                        .tags
-                        .into_iter()
-                        .chain([image.unwrap_or(own_name)])
-                        .collect(),
-                    args: given(build.args, around),
-                    contexts: build
-                        .additional_contexts
-                        .into_iter()
-                        .map(|(name, value)| (name, context(value)))
-                        .collect(),
-                    context: build.context.unwrap_or_else(|| ".".to_owned()),
-                    dockerfile: build.dockerfile.filter(|name| !name.is_empty()),
-                    inline: build.dockerfile_inline.filter(|text| !text.is_empty()),
-                    target: build.target.filter(|stage| !stage.is_empty()),
-                    name,
-                });
-            }
+            let Some(mut build) = service.build else {
+                // It may be asked for, and nothing is built.
+                description.groups.insert(name, Vec::new());
+                continue;
+            };
+            // compose `pkg/api/api.go`, `GetImageNameOrDefault`.
+            let image = service.image.filter(|image| !image.is_empty());
+            build
+                .tags
+                .push(image.unwrap_or_else(|| format!("{}-{name}", self.name)));
+            let listed = &mut build.options.platforms;
+            choose_platform(&name, service.platform.as_deref(), usual, listed)?;
+            description.builds.insert(name, build);
         }
-        let wanted = builds.iter().map(|one| one.name.clone());
-        let wanted = wanted.filter(|name| only.is_empty() || only.contains(name));
-        Ok(Description {
-            wanted: wanted.collect(),
-            builds,
-        })
-    }
-}
-
-/// An argument without a value comes from the environment, or is not given.
-fn given(
-    args: BTreeMap<String, Option<String>>,
-    around: &Surroundings,
-) -> BTreeMap<String, String> {
-    args.into_iter()
-        .filter_map(|(name, value)| {
-            let value = value.or_else(|| around.environment.get(&name).cloned())?;
-            Some((name, value))
-        })
-        .collect()
-}
-
-/// `service:NAME` is the image that another service builds, as `target:NAME` is for bake.
-fn context(value: String) -> String {
-    match value.strip_prefix("service:") {
-        Some(name) => format!("target:{name}"),
-        None => value,
+        Ok(description)
     }
 }
 
 /// The platforms that `docker compose build` builds for (`cmd/compose/options.go`,
-/// `applyPlatforms`).
-fn platforms(
+/// `applyPlatforms`), where `listed` are those of the build.
+fn choose_platform(
     name: &str,
-    platform: Option<String>,
-    platforms: Vec<String>,
+    own: Option<&str>,
     usual: Option<&str>,
-) -> Result<Vec<String>, Fault> {
-    let own = platform.filter(|platform| !platform.is_empty());
-    let is_usual = own.is_none();
-    let usual = usual.filter(|usual| !usual.is_empty());
-    let Some(one) = own.or_else(|| usual.map(str::to_owned)) else {
-        return Ok(platforms);
+    listed: &mut Vec<String>,
+) -> Result<(), Fault> {
+    let named = [("`platform`", own), (DEFAULT_PLATFORM, usual)];
+    let mut named = named
+        .into_iter()
+        .filter_map(|(whose, one)| Some((whose, one?)));
+    let Some((whose, one)) = named.find(|(_, one)| !one.is_empty()) else {
+        return Ok(());
     };
-    if platforms.is_empty() {
-        return Ok(vec![one]);
+    if listed.is_empty() {
+        listed.push(one.to_owned());
     }
-    if platforms.contains(&one) {
-        return Ok(platforms);
+    if listed.iter().any(|platform| platform == one) {
+        return Ok(());
     }
-    let whose = if is_usual {
-        DEFAULT_PLATFORM
-    } else {
-        "`platform`"
-    };
     Err(Fault::option(format!(
         "service {name}: {whose} is {one:?}, which is not among its `build.platforms`; add it there"
     )))
@@ -156,19 +91,15 @@ fn platforms(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use larder_model::dockerfile::NamedContext;
 
-    fn describe(text: &str, environment: &[(&str, &str)]) -> Result<Description, Fault> {
-        let environment = environment.iter();
-        let around = Surroundings {
-            environment: environment
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            ..Surroundings::default()
-        };
+    use super::*;
+    use crate::options::Options;
+    use crate::request::Surroundings;
+
+    fn describe(text: &str, usual: Option<&str>) -> Result<Description, Fault> {
         let project = Project::parse(text).expect("compose's JSON");
-        let usual = around.environment.get(DEFAULT_PLATFORM);
-        project.describe(&[], usual.map(String::as_str), &around)
+        project.describe(usual)
     }
 
     #[test]
@@ -178,8 +109,8 @@ mod tests {
             format!("{build}{rest}}}}}}}}}")
         };
         let platforms = |rest: &str, usual: &str| {
-            let description = describe(&service(rest), &[(DEFAULT_PLATFORM, usual)]);
-            description.map(|description| description.builds[0].platforms.clone())
+            let description = describe(&service(rest), Some(usual));
+            description.map(|description| description.builds["a"].options.platforms.clone())
         };
         let two = r#","platforms":["linux/amd64","linux/arm64"]"#;
         assert_eq!(platforms("", "").expect("read"), Vec::<String>::new());
@@ -205,15 +136,24 @@ mod tests {
                 "dockerfile_inline":"FROM a\nRUN echo $$(date) $$X",
                 "args":{"A":null,"B":null,"C":""},
                 "additional_contexts":{"x":"service:api","y":"/y"}}}}}"#;
-        let description = describe(text, &[("A", "1")]).expect("read");
-        let [web] = &description.builds[..] else {
-            panic!("{description:?}");
+        let description = describe(text, None).expect("read");
+        assert!(description.has("db") && description.wanted(&["db".to_owned()]).is_empty());
+        assert_eq!(description.wanted(&[]), ["web"]);
+        let web = &description.builds["web"];
+        assert_eq!(web.tags, ["acme/web:1", "shop-web"]);
+        assert_eq!(web.dockerfile_inline, "FROM a\nRUN echo $(date) $X");
+        assert_eq!(web.dockerfile, "");
+        let around = Surroundings {
+            environment: [("A".to_owned(), "1".to_owned())].into(),
+            ..Surroundings::default()
         };
-        assert_eq!(web.images, ["acme/web:1", "shop-web"]);
-        assert_eq!(web.inline.as_deref(), Some("FROM a\nRUN echo $(date) $X"));
-        assert_eq!(web.dockerfile, None);
-        let args: Vec<_> = web.args.iter().map(|(a, b)| format!("{a}={b}")).collect();
+        let options = Options::default()
+            .over(&web.options, &around)
+            .expect("read");
+        let args = options[0].build_args.iter();
+        let args: Vec<_> = args.map(|(a, b)| format!("{a}={b}")).collect();
         assert_eq!(args, ["A=1", "C="]);
-        assert_eq!(web.contexts["x"], "target:api");
+        let target = NamedContext::Target("api".to_owned());
+        assert_eq!(options[0].contexts["x"], target);
     }
 }

@@ -52,30 +52,24 @@ impl fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// A build of this Dockerfile.
-    pub fn new(
-        name: Option<String>,
-        file: String,
+    /// The builds of a Dockerfile with these options.
+    pub fn each(
+        name: Option<&str>,
+        file: &str,
         text: &[u8],
-        options: BuildOptions,
-    ) -> Result<Self, Fault> {
-        let dockerfile =
-            dockerfile::parse(text).map_err(|error| Fault::dockerfile(&file, error))?;
-        Ok(Self {
-            name,
-            file,
+        options: Vec<BuildOptions>,
+    ) -> Result<Vec<Self>, Fault> {
+        let parsed = dockerfile::parse(text).map_err(|error| Fault::dockerfile(file, error))?;
+        let dockerfile = Arc::new(parsed);
+        let drafts = options.into_iter().map(|options| Self {
+            name: name.map(str::to_owned),
+            file: file.to_owned(),
             options,
             extras: BTreeMap::new(),
-            dockerfile: Arc::new(dockerfile),
+            dockerfile: dockerfile.clone(),
             built: BTreeMap::new(),
-        })
-    }
-
-    /// The same for another platform.
-    pub(crate) fn with_platform(&self, platform: dockerfile::Platform) -> Self {
-        let mut other = self.clone();
-        other.options.target_platform = Some(platform);
-        other
+        });
+        Ok(drafts.collect())
     }
 
     /// The plan, with these base images known. None of its images is resolved.
@@ -101,25 +95,19 @@ impl Draft {
     /// depends on before it: no registry knows these images. What they are made of is in the plans of
     /// those builds, and so in the key of all.
     fn name_built(&self, bases: &mut Bases) {
-        if self.built.is_empty() {
-            return;
-        }
         for stage in &mut bases.stages {
-            let is_reached = stage.reached;
             let sources = stage.steps.iter_mut().flat_map(|step| &mut step.sources);
             for origin in std::iter::once(&mut stage.base).chain(sources) {
-                let Origin::Image { reference, .. } = origin else {
-                    continue;
-                };
-                let Some(build) = self.built.get(&reference.to_string()) else {
-                    continue;
-                };
-                let context = NamedContext::Target(build.clone());
-                if is_reached {
-                    let name = reference.familiar();
-                    bases.contexts.insert(name, context.clone());
+                if let Origin::Image { reference, .. } = origin
+                    && let Some(build) = self.built.get(&reference.to_string())
+                {
+                    let context = NamedContext::Target(build.clone());
+                    if stage.reached {
+                        let name = reference.familiar();
+                        bases.contexts.insert(name, context.clone());
+                    }
+                    *origin = Origin::Context(context);
                 }
-                *origin = Origin::Context(context);
             }
         }
         // A front end comes from a registry: it must be there before anything is built.
@@ -141,9 +129,9 @@ mod tests {
     use super::*;
 
     fn draft(text: &str) -> Draft {
-        let options = BuildOptions::default();
-        let draft = Draft::new(None, "Dockerfile".into(), text.as_bytes(), options);
-        draft.expect("a Dockerfile")
+        let options = vec![BuildOptions::default()];
+        let drafts = Draft::each(None, "Dockerfile", text.as_bytes(), options);
+        drafts.expect("a Dockerfile").remove(0)
     }
 
     #[test]

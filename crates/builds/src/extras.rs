@@ -1,9 +1,13 @@
 //! Extra files that a build depends on: found by path, folder or pattern, and hashed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Display;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use larder_model::fingerprint::Fingerprint;
+use walkdir::WalkDir;
 
 use crate::fault::Fault;
 use crate::files;
@@ -19,10 +23,8 @@ pub(crate) fn fingerprints(
     patterns: &[String],
 ) -> Result<BTreeMap<String, Fingerprint>, Fault> {
     let folder = folder.canonicalize().map_err(|error| {
-        Fault::file(
-            folder,
-            format!("the build's folder cannot be read: {error}"),
-        )
+        let why = format!("the build's folder cannot be read: {error}");
+        Fault::file(folder, why)
     })?;
     let mut files = BTreeMap::new();
     for pattern in patterns {
@@ -32,8 +34,7 @@ pub(crate) fn fingerprints(
                     "--extra {pattern:?} finds more than {FILES_MAX} files; name fewer"
                 )));
             }
-            let name = relative(&folder, &path)?;
-            if let std::collections::btree_map::Entry::Vacant(entry) = files.entry(name) {
+            if let Entry::Vacant(entry) = files.entry(relative(&folder, &path)?) {
                 entry.insert(fingerprint(&path)?);
             }
         }
@@ -44,83 +45,71 @@ pub(crate) fn fingerprints(
 /// The files that an option means. A name that exists is that file, whatever characters it has.
 fn find(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
     let full = folder.join(pattern);
-    let refuse = |why: &str| Fault::option(format!("--extra {pattern:?}: {why}"));
     if pattern.is_empty() {
-        return Err(refuse("it names nothing; is a variable empty?"));
+        return Err(refused(pattern, "it names nothing; is a variable empty?"));
     }
-    let mut files = Vec::new();
     if full.is_file() || full.is_dir() {
-        walk(&full, &mut files)?;
-        return Ok(files);
+        return walk(&full);
     }
     if full.exists() {
-        return Err(refuse("it is neither a file nor a folder"));
+        return Err(refused(pattern, "it is neither a file nor a folder"));
     }
-    let missing = || {
-        Fault::file(
-            &full,
-            format!(
-                "--extra {pattern:?}: there is no such file; paths are relative to the build's folder"
-            ),
-        )
-    };
-    if !pattern.contains(['*', '?', '[']) {
-        return Err(missing());
-    }
-    let root = glob::Pattern::escape(&folder.to_string_lossy());
-    let found = if Path::new(pattern).is_absolute() {
-        glob::glob(pattern)
-    } else {
-        glob::glob(&format!("{root}/{pattern}"))
-    };
-    // Its place in the pattern counts the folder's name in.
-    for path in found.map_err(|error| refuse(error.msg))? {
-        let path = path.map_err(|error| refuse(&error.to_string()))?;
-        if path.is_file() {
-            files.push(path);
+    let mut files = Vec::new();
+    if pattern.contains(['*', '?', '[']) {
+        let root = glob::Pattern::escape(&folder.to_string_lossy());
+        let found = if Path::new(pattern).is_absolute() {
+            glob::glob(pattern)
+        } else {
+            glob::glob(&format!("{root}/{pattern}"))
+        };
+        // Its place in the pattern counts the folder's name in.
+        for path in found.map_err(|error| refused(pattern, error.msg))? {
+            files.push(path.map_err(|error| refused(pattern, error))?);
         }
+        files.retain(|path| path.is_file());
     }
     if files.is_empty() {
-        return Err(missing());
+        let why = "there is no such file; paths are relative to the build's folder";
+        return Err(Fault::file(&full, format!("--extra {pattern:?}: {why}")));
     }
     Ok(files)
 }
 
-fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Fault> {
-    let failed = |error: std::io::Error| Fault::file(path, format!("--extra: {error}"));
-    if path.is_file() {
-        files.push(path.to_owned());
-    } else if path.is_dir() {
-        for entry in std::fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            // A link to a folder may lead round in a circle.
-            let link = entry.file_type().map_err(failed)?.is_symlink();
-            if !(link && entry.path().is_dir()) {
-                walk(&entry.path(), files)?;
-            }
-        }
+fn refused(pattern: &str, why: impl Display) -> Fault {
+    Fault::option(format!("--extra {pattern:?}: {why}"))
+}
+
+fn failed(path: &Path, error: impl Display) -> Fault {
+    Fault::file(path, format!("--extra: {error}"))
+}
+
+/// A file, or all files of a folder. A link to another folder is not followed: it may lead round in a
+/// circle.
+fn walk(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(path) {
+        files.push(entry.map_err(|error| failed(path, error))?.into_path());
     }
-    Ok(())
+    files.retain(|path| path.is_file());
+    Ok(files)
 }
 
 /// The path from the folder to the file, with `/` and without `.`.
 fn relative(folder: &Path, path: &Path) -> Result<String, Fault> {
-    let failed = |error: std::io::Error| Fault::file(path, format!("--extra: {error}"));
     // The file itself may be a link; its name is what the build sees.
     let parent = path.parent().unwrap_or(path).canonicalize();
-    let parent = parent.map_err(failed)?;
+    let parent = parent.map_err(|error| failed(path, error))?;
     let path = parent.join(path.file_name().unwrap_or_default());
     let parts = files::seen_from(folder, &path);
     let text = parts.to_str().map(str::to_owned);
-    text.ok_or_else(|| Fault::file(&path, "--extra: its name is not UTF-8 text; rename it"))
+    text.ok_or_else(|| failed(&path, "its name is not UTF-8 text; rename it"))
 }
 
 fn fingerprint(path: &Path) -> Result<Fingerprint, Fault> {
-    let failed =
-        |error: std::io::Error| Fault::file(path, format!("--extra: it cannot be read: {error}"));
-    let file = std::fs::File::open(path).map_err(failed)?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(failed)?;
+    File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(drop))
+        .map_err(|error| failed(path, format!("it cannot be read: {error}")))?;
     let text = hasher.finalize().to_hex();
     Ok(text.parse().expect("a hash is 64 lower-case digits"))
 }

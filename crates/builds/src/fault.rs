@@ -2,26 +2,16 @@
 
 use std::path::Path;
 
+use larder_local::people::Blame;
 use larder_model::dockerfile::DockerfileError;
 use serde::Serialize;
-
-/// Whose fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// What was typed, or stands in a file.
-    Input,
-    /// The machine lacks a tool.
-    Missing,
-    /// A tool's: it does not answer.
-    Failed,
-}
 
 /// A file or an option that no plan can be made of. As JSON it is the `error` of `larder plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// Whose fault it is.
+    /// Who can mend it.
     #[serde(skip)]
-    pub kind: FaultKind,
+    pub blame: Blame,
     /// What is wrong, with the cure.
     pub message: String,
     /// The file; nothing if an option is at fault.
@@ -35,10 +25,9 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of an option.
-    pub fn option(message: impl Into<String>) -> Self {
+    pub(crate) fn of(blame: Blame, message: impl Into<String>) -> Self {
         Self {
-            kind: FaultKind::Input,
+            blame,
             message: message.into(),
             file: None,
             line: None,
@@ -47,20 +36,9 @@ impl Fault {
         }
     }
 
-    /// A tool that is not there.
-    pub(crate) fn missing(message: impl Into<String>) -> Self {
-        Self {
-            kind: FaultKind::Missing,
-            ..Self::option(message)
-        }
-    }
-
-    /// A tool that does not answer.
-    pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self {
-            kind: FaultKind::Failed,
-            ..Self::option(message)
-        }
+    /// A fault of an option.
+    pub fn option(message: impl Into<String>) -> Self {
+        Self::of(Blame::Input, message)
     }
 
     /// A fault of a file as a whole.
@@ -71,26 +49,17 @@ impl Fault {
         }
     }
 
-    /// With the line and column, counted from 1.
-    #[must_use]
-    pub(crate) fn at(mut self, line: u32, column: u32) -> Self {
-        self.line = Some(line);
-        self.column = Some(column);
-        self
-    }
-
     /// What the front end found in a Dockerfile.
     pub(crate) fn dockerfile(file: &str, error: DockerfileError) -> Self {
         let hint = error.hint.map(|hint| format!(" ({hint})"));
         let message = shortened(format!("{}{}", error.message, hint.unwrap_or_default()));
         Self {
-            file: Some(file.to_owned()),
             line: Some(error.line).filter(|line| *line > 0),
             column: Some(error.column).filter(|column| *column > 0),
             value: Some(error.value)
                 .filter(|value| !value.is_empty())
                 .map(shortened),
-            ..Self::option(message)
+            ..Self::file(Path::new(file), message)
         }
     }
 }

@@ -1,35 +1,61 @@
 //! Reading the files that builds are described in, and naming them.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 use crate::fault::Fault;
 
+/// The name of standard input, as docker has it.
+pub(crate) const STDIN: &str = "-";
+
 /// A longer file is no Dockerfile.
-pub(crate) const FILE_MAX_BYTES: u64 = 16 << 20;
+const FILE_MAX_BYTES: u64 = 16 << 20;
 
 /// What docker looks for in a build's folder, in order.
 pub(crate) const DOCKERFILES: [&str; 2] = ["Dockerfile", "dockerfile"];
 
+/// Reads what comes on standard input, as far as a Dockerfile is long.
+pub fn read_input(input: impl Read) -> Result<Vec<u8>, Fault> {
+    read_whole(input, Path::new(STDIN))
+}
+
 /// Reads a file of at most [`FILE_MAX_BYTES`]; `shown` names it in faults.
 pub(crate) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
-    let failed = |error: std::io::Error| Fault::file(shown, format!("it cannot be read: {error}"));
-    let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::file(shown, "there is no such file"),
-        _ => failed(error),
-    })?;
-    if !meta.is_file() {
-        let why = "it is not a file; what a pipe brings is read with `-f -`";
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => {
+            let file = File::open(path).map_err(|error| unreadable(shown, error))?;
+            read_whole(file, shown)
+        }
+        Ok(_) => Err(Fault::file(
+            shown,
+            "it is not a file; what a pipe brings is read with `-f -`",
+        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Fault::file(shown, "there is no such file"))
+        }
+        Err(error) => Err(unreadable(shown, error)),
+    }
+}
+
+fn read_whole(input: impl Read, shown: &Path) -> Result<Vec<u8>, Fault> {
+    let mut text = Vec::new();
+    let mut limited = input.take(FILE_MAX_BYTES + 1);
+    limited
+        .read_to_end(&mut text)
+        .map_err(|error| unreadable(shown, error))?;
+    // Half a Dockerfile is another one.
+    if text.len() as u64 > FILE_MAX_BYTES {
+        let why = format!("it has more than the {FILE_MAX_BYTES} bytes that are read");
         return Err(Fault::file(shown, why));
     }
-    if meta.len() > FILE_MAX_BYTES {
-        let text = format!(
-            "it has {} bytes; at most {FILE_MAX_BYTES} are read",
-            meta.len()
-        );
-        return Err(Fault::file(shown, text));
-    }
-    std::fs::read(path).map_err(failed)
+    Ok(text)
+}
+
+pub(crate) fn unreadable(shown: &Path, error: impl Display) -> Fault {
+    Fault::file(shown, format!("it cannot be read: {error}"))
 }
 
 /// The file that a Dockerfile's name means: where it is called `Dockerfile` and is not there,

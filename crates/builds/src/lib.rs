@@ -13,7 +13,7 @@
 mod bake;
 mod child;
 mod compose;
-mod describe;
+mod description;
 mod draft;
 mod extras;
 mod fault;
@@ -21,11 +21,14 @@ mod files;
 mod locate;
 mod options;
 mod platforms;
+mod project;
 mod request;
 mod resolved;
 mod tool;
 
 pub use draft::{Draft, NamedPlan, plans};
-pub use fault::{Fault, FaultKind};
+pub use fault::Fault;
+pub use files::read_input;
+pub use locate::Drafted;
 pub use platforms::{host_platform, platform};
-pub use request::{Build, Drafted, Request, STDIN, Surroundings, read_input};
+pub use request::{Build, Request, Surroundings};

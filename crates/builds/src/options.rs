@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext, Platform};
+use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext};
+use serde::{Deserialize, Deserializer};
 
-use crate::describe::Described;
-use crate::draft::Draft;
 use crate::fault::Fault;
 use crate::platforms::{host_platform, platforms};
 use crate::request::{Build, Surroundings};
@@ -16,116 +15,137 @@ pub(crate) const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// buildx passes it on as a build argument (its `build/opt.go`, `toSolveOpt`).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// The options of a build, understood.
-#[derive(Debug, Clone)]
+/// The options of a build, as they were typed or as a tool says of its file.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub(crate) struct Options {
-    target: Option<String>,
-    platforms: Vec<Platform>,
-    args: BTreeMap<String, String>,
-    contexts: BTreeMap<String, NamedContext>,
+    /// `--target`
+    pub(crate) target: Option<String>,
+    /// `--platform`
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) platforms: Vec<String>,
+    /// `--build-arg`; one without a value comes from the environment, or is not given.
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) args: BTreeMap<String, Option<String>>,
+    /// `--build-context`
+    #[serde(alias = "additional_contexts", deserialize_with = "contexts")]
+    pub(crate) contexts: BTreeMap<String, NamedContext>,
+}
+
+/// Reads a value that Go may write as null: an empty list or map that was never made.
+pub(crate) fn or_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads named contexts. `service:NAME` of a compose file, which older versions of bake hand on, is the
+/// image that another service builds, as `target:NAME` is for bake.
+fn contexts<'de, D>(deserializer: D) -> Result<BTreeMap<String, NamedContext>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let said: BTreeMap<String, Option<String>> = or_empty(deserializer)?;
+    let named = said.into_iter().filter_map(|(name, value)| {
+        let value = value.filter(|value| !value.is_empty())?;
+        let context = match value.strip_prefix("service:") {
+            Some(service) => NamedContext::Target(service.to_owned()),
+            None => NamedContext::parse(&value),
+        };
+        Some((name, context))
+    });
+    Ok(named.collect())
 }
 
 impl Options {
     /// Those that were typed.
-    pub(crate) fn read(build: &Build, around: &Surroundings) -> Result<Self, Fault> {
-        let mut args = BTreeMap::new();
-        for arg in &build.build_args {
-            let (name, value) = match arg.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (arg.as_str(), around.environment.get(arg).cloned()),
-            };
-            if name.is_empty() {
-                return Err(Fault::option(format!(
-                    "--build-arg {arg:?} has no name; write NAME=VALUE"
-                )));
-            }
-            // As for docker, a name that the environment does not know is not given.
-            if let Some(value) = value {
-                args.insert(name.to_owned(), value);
+    pub(crate) fn typed(build: &Build, around: &Surroundings) -> Result<Self, Fault> {
+        // What is no platform is refused before a tool is asked.
+        platforms(&build.platforms)?;
+        let mut options = Self {
+            target: build.target.clone(),
+            platforms: build.platforms.clone(),
+            ..Self::default()
+        };
+        for text in &build.build_args {
+            let (name, value) = named("--build-arg", text)?;
+            if let Some(value) = value.or_else(|| around.environment.get(name).map(String::as_str))
+            {
+                options.args.insert(name.to_owned(), Some(value.to_owned()));
             }
         }
-        let mut contexts = BTreeMap::new();
-        for context in &build.build_contexts {
-            let (name, value) = context.split_once('=').ok_or_else(|| {
+        for text in &build.build_contexts {
+            let (name, value) = named("--build-context", text)?;
+            let value = value.ok_or_else(|| {
                 Fault::option(format!(
-                    "--build-context {context:?} has no value; write NAME=FOLDER or NAME=docker-image://IMAGE"
+                    "--build-context {text:?} has no value; write NAME=FOLDER or NAME=docker-image://IMAGE"
                 ))
             })?;
-            if name.is_empty() {
-                return Err(Fault::option(format!(
-                    "--build-context {context:?} has no name; write NAME=FOLDER"
-                )));
-            }
-            contexts.insert(name.to_owned(), NamedContext::parse(value));
+            let context = NamedContext::parse(value);
+            options.contexts.insert(name.to_owned(), context);
         }
-        Ok(Self {
-            target: build.target.clone(),
-            platforms: platforms(&build.platforms)?,
-            args,
-            contexts,
-        })
+        Ok(options)
     }
 
-    /// Those of `docker build`, which takes its platform from the environment too
-    /// (buildx `commands/build.go`, `platformsDefault`; docker/cli `command/image/build.go`).
-    pub(crate) fn alone(mut self, around: &Surroundings) -> Result<Self, Fault> {
-        let usual = around.environment.get(DEFAULT_PLATFORM);
-        if let Some(usual) = usual.filter(|_| self.platforms.is_empty()) {
-            self.platforms = platforms(std::slice::from_ref(usual))?;
-        }
-        Ok(self.with_epoch(around))
-    }
-
-    /// On top of what a file says, as `bake --set` and `compose build` have it.
-    pub(crate) fn over(&self, one: &Described, around: &Surroundings) -> Result<Self, Fault> {
-        let mut options = self.clone();
-        if options.platforms.is_empty() {
-            options.platforms = platforms(&one.platforms)?;
-        }
-        options.target = options.target.or_else(|| one.target.clone());
-        for (name, value) in &one.args {
-            let arg = options.args.entry(name.clone());
-            arg.or_insert_with(|| value.clone());
-        }
-        for (name, value) in &one.contexts {
-            let context = options.contexts.entry(name.clone());
-            context.or_insert_with(|| NamedContext::parse(value));
-        }
-        Ok(options.with_epoch(around))
-    }
-
-    fn with_epoch(mut self, around: &Surroundings) -> Self {
-        let epoch = around.environment.get(EPOCH);
-        if let Some(epoch) = epoch.filter(|epoch| !epoch.is_empty()) {
-            let arg = self.args.entry(EPOCH.to_owned());
-            arg.or_insert_with(|| epoch.clone());
-        }
-        self
-    }
-
-    /// One build for each platform.
-    pub(crate) fn drafts(
+    /// On top of what a file says, as `bake --set` and `compose build` have it: the options for each
+    /// platform.
+    pub(crate) fn over(
         &self,
-        name: Option<&str>,
-        file: String,
-        text: &[u8],
-    ) -> Result<Vec<Draft>, Fault> {
-        let host = host_platform();
+        said: &Self,
+        around: &Surroundings,
+    ) -> Result<Vec<BuildOptions>, Fault> {
+        let mut wanted = platforms(&self.platforms)?;
+        if wanted.is_empty() {
+            wanted = platforms(&said.platforms)?;
+        }
+        if wanted.is_empty() {
+            wanted.push(host_platform());
+        }
+        let epoch = around.variable(EPOCH);
+        let mut build_args: BTreeMap<_, _> = epoch
+            .map(|epoch| (EPOCH.to_owned(), epoch.clone()))
+            .into_iter()
+            .collect();
+        for (name, value) in said.args.iter().chain(&self.args) {
+            if let Some(value) = value.as_ref().or_else(|| around.environment.get(name)) {
+                build_args.insert(name.clone(), value.clone());
+            }
+        }
+        let contexts = said.contexts.iter().chain(&self.contexts);
         let options = BuildOptions {
-            target: self.target.clone(),
-            build_args: self.args.clone(),
-            build_platform: host.clone(),
-            target_platform: Some(host),
-            contexts: self.contexts.clone(),
+            target: self
+                .target
+                .clone()
+                .or_else(|| said.target.clone())
+                .filter(|stage| !stage.is_empty()),
+            build_args,
+            build_platform: host_platform(),
+            target_platform: None,
+            contexts: contexts
+                .map(|(name, context)| (name.clone(), context.clone()))
+                .collect(),
             image_configs: ImageConfigs::new(),
         };
-        let draft = Draft::new(name.map(str::to_owned), file, text, options)?;
-        if self.platforms.is_empty() {
-            return Ok(vec![draft]);
-        }
-        let platforms = self.platforms.iter();
-        Ok(platforms
-            .map(|platform| draft.with_platform(platform.clone()))
-            .collect())
+        let for_platform = wanted.into_iter().map(|platform| BuildOptions {
+            target_platform: Some(platform),
+            ..options.clone()
+        });
+        Ok(for_platform.collect())
     }
+}
+
+/// The two parts of `NAME=VALUE`.
+fn named<'a>(option: &str, text: &'a str) -> Result<(&'a str, Option<&'a str>), Fault> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err(Fault::option(format!(
+            "{option} {text:?} has no name; write NAME=VALUE"
+        )));
+    }
+    Ok((name, value))
 }

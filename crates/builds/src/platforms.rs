@@ -10,14 +10,13 @@ const LOCAL: &str = "local";
 /// Reads platforms as buildx does (`util/platformutil/parse.go`): a text may be a list, and an empty
 /// one says nothing (`bake/bake.go`, `removeDupesStr`). Each is built once.
 pub(crate) fn platforms(texts: &[String]) -> Result<Vec<Platform>, Fault> {
-    let host = host_platform();
     let mut platforms = Vec::new();
     let listed = texts.iter().filter(|text| !text.is_empty());
     for text in listed.flat_map(|text| text.split(',')) {
         let platform = if text.eq_ignore_ascii_case(LOCAL) {
-            host.clone()
+            host_platform()
         } else {
-            platform(text, &host)?
+            platform(text)?
         };
         if !platforms.contains(&platform) {
             platforms.push(platform);
@@ -27,8 +26,8 @@ pub(crate) fn platforms(texts: &[String]) -> Result<Vec<Platform>, Fault> {
 }
 
 /// Reads a platform; half of one is completed with this machine's.
-pub fn platform(text: &str, host: &Platform) -> Result<Platform, Fault> {
-    let parsed = Platform::parse(text, host);
+pub fn platform(text: &str) -> Result<Platform, Fault> {
+    let parsed = Platform::parse(text, &host_platform());
     parsed.map_err(|error| Fault::option(format!("--platform: {error}")))
 }
 

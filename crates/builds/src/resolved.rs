@@ -6,82 +6,56 @@
 
 use serde_json::{Map, Value};
 
-use crate::bake::Print;
+use crate::bake;
 use crate::compose::Project;
-use crate::describe::Description;
+use crate::description::Description;
 use crate::fault::Fault;
 use crate::files::is_remote;
 use crate::options::DEFAULT_PLATFORM;
-use crate::request::{Build, Surroundings};
+use crate::request::Surroundings;
+use crate::tool::{BAKE, COMPOSE, Tool};
 
 /// A JSON file that describes builds.
 pub(crate) enum Json {
-    /// A compose file; what compose wrote, if it is that.
-    Compose(Option<Project>),
-    /// A bake file; what bake wrote, if it is that.
-    Bake(Option<Print>),
+    /// A tool wrote it.
+    Answer(Description),
+    /// It is still to be read by this tool.
+    File(Tool),
 }
 
 impl Json {
     /// Reads it; nothing if it is no JSON object.
-    pub(crate) fn read(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let document: Map<String, Value> = serde_json::from_str(text).ok()?;
-        Some(if document.contains_key("services") {
-            let is_resolved = is_of_compose(&document, text);
-            Self::Compose(Project::parse(text).ok().filter(|_| is_resolved))
-        } else {
-            let is_resolved = is_of_bake(&document, text);
-            Self::Bake(Print::parse(text).ok().filter(|_| is_resolved))
-        })
-    }
-
-    /// What is built, if a tool wrote it. The options of that tool come too late then.
-    pub(crate) fn describe(
-        self,
-        build: &Build,
-        around: &Surroundings,
-    ) -> Option<Result<Description, Fault>> {
-        let (has, description): (Vec<bool>, _) = match self {
-            Self::Compose(None) | Self::Bake(None) => return None,
-            Self::Compose(Some(project)) => {
-                let has = build.only.iter().map(|name| project.has(name));
-                let usual = around.environment.get(DEFAULT_PLATFORM).map(String::as_str);
-                (has.collect(), project.describe(&build.only, usual, around))
-            }
-            Self::Bake(Some(print)) => {
-                let has = build.only.iter().map(|name| print.has(name));
-                (has.collect(), Ok(print.describe(&build.only)))
-            }
+    pub(crate) fn read(text: &[u8], around: &Surroundings) -> Result<Option<Self>, Fault> {
+        let Ok(document) = serde_json::from_slice::<Map<String, Value>>(text) else {
+            return Ok(None);
         };
-        let late = [
-            ("--profile", build.profiles.is_empty()),
-            ("--env-file", build.env_files.is_empty()),
-            ("--set", build.overrides.is_empty()),
-        ];
-        if let Some((option, _)) = late.into_iter().find(|(_, is_empty)| !is_empty) {
-            return Some(Err(Fault::option(format!(
-                "{option}: the file is what a tool made of others, and takes no options any more; \
-                 give them to the tool"
-            ))));
-        }
-        let missing = build.only.iter().zip(has).find(|(_, has)| !has);
-        Some(match missing {
-            Some((name, _)) => Err(Fault::option(format!(
-                "--only {name:?}: there is no such name"
-            ))),
-            None => description,
-        })
+        let text = String::from_utf8_lossy(text);
+        Ok(Some(if document.contains_key("services") {
+            let project = Project::parse(&text).ok();
+            match project.filter(|_| is_of_compose(&document, &text)) {
+                Some(project) => {
+                    let usual = around.environment.get(DEFAULT_PLATFORM);
+                    Self::Answer(project.describe(usual.map(String::as_str))?)
+                }
+                None => Self::File(COMPOSE),
+            }
+        } else {
+            let description = bake::parse(&text).ok();
+            let answer = description.filter(|_| is_of_bake(&document, &text));
+            answer.map_or(Self::File(BAKE), Self::Answer)
+        }))
     }
+}
+
+/// The entries of a map within a document.
+fn within<'a>(document: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a Value> {
+    let map = document.get(key).and_then(Value::as_object);
+    map.into_iter().flat_map(Map::values)
 }
 
 /// Compose names the project, and every folder in full; there is no `$` that is not written twice.
 fn is_of_compose(document: &Map<String, Value>, text: &str) -> bool {
-    let services = document.get("services").and_then(Value::as_object);
-    let mut builds = services
-        .into_iter()
-        .flat_map(Map::values)
-        .filter_map(|service| service.get("build"));
+    let mut builds = within(document, "services").filter_map(|service| service.get("build"));
     document.contains_key("name")
         && !document.contains_key("include")
         && builds.all(|build| {
@@ -94,20 +68,16 @@ fn is_of_compose(document: &Map<String, Value>, text: &str) -> bool {
 /// Bake names the folder and the Dockerfile of every target; there is nothing but groups and targets,
 /// and no template that bake would still evaluate.
 fn is_of_bake(document: &Map<String, Value>, text: &str) -> bool {
-    let mut targets = document
-        .get("target")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::values);
     let plain = text.replace("$${", "").replace("%%{", "");
     let mut templates = plain.split("${").skip(1);
     let mut directives = plain.split("%{").skip(1);
     document
         .keys()
         .all(|key| ["group", "target"].contains(&key.as_str()))
-        && targets.all(|target| {
-            let has = |key: &str| target.get(key).is_some();
-            has("context") && (has("dockerfile") || has("dockerfile-inline")) && !has("inherits")
+        && within(document, "target").all(|target| {
+            target.get("context").is_some()
+                && (target.get("dockerfile").is_some() || target.get("dockerfile-inline").is_some())
+                && target.get("inherits").is_none()
         })
         && templates.all(|rest| is_variable_of(rest, &["true", "false", "null", "target", "group"]))
         && directives.all(|rest| is_variable_of(rest, &["if", "else", "endif", "for", "endfor"]))
@@ -117,9 +87,8 @@ fn is_of_bake(document: &Map<String, Value>, text: &str) -> bool {
 /// bake would refuse it: it is a shell's, in the answer of a buildx before 0.23, which escapes nothing.
 /// `meaningful` are words that bake would understand.
 fn is_variable_of(rest: &str, meaningful: &[&str]) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-    let (name, rest) = rest.split_at(end);
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && !name.starts_with("BAKE_")
         && !meaningful.contains(&name)
@@ -132,10 +101,8 @@ mod tests {
 
     /// Whether it is read as a tool's answer; nothing if it is no JSON.
     fn is_answer(text: &str) -> Option<bool> {
-        Some(match Json::read(text.as_bytes())? {
-            Json::Compose(project) => project.is_some(),
-            Json::Bake(print) => print.is_some(),
-        })
+        let json = Json::read(text.as_bytes(), &Surroundings::default());
+        Some(matches!(json.expect("no fault")?, Json::Answer(_)))
     }
 
     #[test]

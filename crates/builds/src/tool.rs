@@ -1,17 +1,21 @@
 //! Asking the tools of record: what compose and bake files mean is what `docker compose` and `docker
 //! buildx` of this machine say, as they will when they build.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::bake::Print;
+use larder_local::people::Blame;
+use larder_local::programs;
+use tempfile::NamedTempFile;
+
+use crate::bake;
 use crate::child::{self, Answer};
 use crate::compose::Project;
-use crate::describe::Description;
+use crate::description::Description;
 use crate::fault::{Fault, shortened};
 use crate::options::DEFAULT_PLATFORM;
 use crate::request::{Build, Surroundings};
@@ -31,56 +35,53 @@ const PROBE: &str = "larder";
 
 /// A plugin of the docker command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tool {
-    Compose,
-    Bake,
+pub(crate) struct Tool {
+    /// The kind of file that it reads.
+    pub(crate) kind: &'static str,
+    /// Its name for docker.
+    plugin: &'static str,
+    /// What makes it say what its files mean.
+    print: &'static str,
+    /// The packages that bring it: Docker's own, Ubuntu's and Debian's.
+    packages: &'static str,
 }
 
+pub(crate) const COMPOSE: Tool = Tool {
+    kind: "compose",
+    plugin: "compose",
+    print: "docker compose config --format json",
+    packages: "docker-compose-plugin (Docker), docker-compose-v2 (Ubuntu) or docker-compose (Debian 13)",
+};
+pub(crate) const BAKE: Tool = Tool {
+    kind: "bake",
+    plugin: "buildx",
+    print: "docker buildx bake --print",
+    packages: "docker-buildx-plugin (Docker) or docker-buildx (Ubuntu, Debian 13)",
+};
+
 impl Tool {
-    /// The command, as people write it.
-    fn command(self) -> &'static str {
-        match self {
-            Self::Compose => "docker compose",
-            Self::Bake => "docker buildx",
-        }
-    }
-
-    /// What it reads, and the command that says what it means.
-    fn reads(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Compose => ("compose files", "docker compose config --format json"),
-            Self::Bake => ("bake files", "docker buildx bake --print"),
-        }
-    }
-
-    /// The packages that bring it: Docker's own, Ubuntu's and Debian's.
-    fn packages(self) -> &'static str {
-        match self {
-            Self::Compose => {
-                "docker-compose-plugin (Docker), docker-compose-v2 (Ubuntu) or docker-compose (Debian 13)"
-            }
-            Self::Bake => "docker-buildx-plugin (Docker) or docker-buildx (Ubuntu, Debian 13)",
-        }
-    }
-
-    fn missing(self, docker: bool) -> Fault {
-        let (files, answer) = self.reads();
-        let (what, cure) = if docker {
-            (
-                format!("the docker command here has no `{}`", self.command()),
-                format!("install {}", self.packages()),
-            )
+    fn missing(self, has_docker: bool) -> Fault {
+        let Self {
+            kind,
+            plugin,
+            print,
+            packages,
+        } = self;
+        let what = if has_docker {
+            format!("the docker command here has no `docker {plugin}`: install {packages}")
         } else {
-            (
-                "there is no docker command here".to_owned(),
-                format!("install docker-cli and {}", self.packages()),
-            )
+            format!("there is no docker command here: install docker-cli and {packages}")
         };
-        Fault::missing(format!(
-            "{files} are read by `{}`, and {what}: {cure}; or write the output of `{answer}` to a \
-             file elsewhere and name that with -f",
-            self.command()
-        ))
+        let message = format!(
+            "{kind} files are read by `docker {plugin}`, and {what}; or write the output of `{print}` \
+             to a file elsewhere and name that with -f"
+        );
+        Fault::of(Blame::Machine, message)
+    }
+
+    fn odd(self, error: &dyn std::error::Error) -> Fault {
+        let message = format!("what `{}` prints is not understood: {error}", self.print);
+        Fault::of(Blame::Ours, message)
     }
 }
 
@@ -94,16 +95,27 @@ pub(crate) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// What is built.
-    pub(crate) fn ask(&self) -> Result<Description, Fault> {
-        match self.tool {
-            Tool::Compose => self.compose(),
-            Tool::Bake => {
-                let said = self.run(self.bake_arguments())?;
-                let print = Print::parse(&said).map_err(|error| self.odd(&error))?;
-                Ok(print.describe(&[]))
-            }
+    /// What is built, and the builds that were asked for.
+    pub(crate) fn ask(&self) -> Result<(Description, Vec<String>), Fault> {
+        if self.tool == COMPOSE {
+            let description = self.compose()?;
+            let wanted = description.wanted(&self.build.only);
+            return Ok((description, wanted));
         }
+        // It says nothing but what was asked for.
+        let description = self.bake()?;
+        let wanted = description.wanted(&[]);
+        Ok((description, wanted))
+    }
+
+    fn bake(&self) -> Result<Description, Fault> {
+        let arguments = words(&["buildx", "bake", "--print", "--progress=plain"])
+            .chain(each("-f", &self.build.files))
+            .chain(each("--set", &self.build.overrides))
+            .chain(words(&["--"]))
+            .chain(words(&self.build.only));
+        let said = self.run(arguments)?;
+        bake::parse(&said).map_err(|error| self.tool.odd(&error))
     }
 
     /// Services that were asked for are built with what they need, and that may be an image of any
@@ -115,8 +127,7 @@ impl Question<'_> {
         if only.iter().any(|name| !project.has(name)) {
             project = self.project(only)?;
         }
-        let usual = self.default_platform()?;
-        project.describe(only, usual.as_deref(), self.around)
+        project.describe(self.default_platform()?.as_deref())
     }
 
     /// The platform of services that name none. compose takes it from a `.env` too, and alone knows how
@@ -138,91 +149,65 @@ impl Question<'_> {
         if !texts.any(|text| text.contains(DEFAULT_PLATFORM)) {
             return Ok(None);
         }
-        let failed = |error: io::Error| Fault::failed(format!("no temporary file: {error}"));
-        let mut probe = tempfile::Builder::new()
-            .suffix(".yaml")
-            .tempfile()
-            .map_err(failed)?;
-        let text = format!(
-            r#"{{"services":{{"{PROBE}":{{"image":"{PROBE}","platform":"${{{DEFAULT_PLATFORM}:-}}"}}}}}}"#
-        );
-        probe.write_all(text.as_bytes()).map_err(failed)?;
-        let mut arguments: Vec<OsString> = vec!["compose".into()];
-        arguments.extend(["--project-directory".into(), folder.into_os_string()]);
-        for file in &self.build.env_files {
-            arguments.extend(["--env-file".into(), file.into()]);
-        }
-        arguments.extend(["-f".into(), probe.path().into()]);
-        arguments.extend(["config", "--format", "json"].map(OsString::from));
-        let said = self.run(arguments)?;
-        let project = Project::parse(&said).map_err(|error| self.odd(&error))?;
+        let probe = NamedTempFile::new().and_then(|mut file| {
+            write!(
+                file,
+                r#"{{"services":{{"{PROBE}":{{"image":"{PROBE}","platform":"${{{DEFAULT_PLATFORM}:-}}"}}}}}}"#
+            )?;
+            Ok(file)
+        });
+        let probe =
+            probe.map_err(|error| Fault::of(Blame::Ours, format!("no temporary file: {error}")))?;
+        let said = self.run(
+            words(&["compose"])
+                .chain(each("--project-directory", &[folder]))
+                .chain(each("--env-file", &self.build.env_files))
+                .chain(each("-f", &[probe.path()]))
+                .chain(words(&["config", "--format", "json"])),
+        )?;
+        let project = Project::parse(&said).map_err(|error| self.tool.odd(&error))?;
         Ok(project.platform(PROBE).map(str::to_owned))
     }
 
     fn project(&self, names: &[String]) -> Result<Project, Fault> {
-        let said = self.run(self.compose_arguments(&[], names));
-        let said = said.or_else(|fault| {
+        let said = self.config(&[], names).or_else(|fault| {
             // Newer versions build where a file with variables for containers is missing, and this is
             // how they are told to write the project then; older ones do not know it.
-            let again = self.compose_arguments(&["--no-env-resolution"], names);
-            self.run(again).map_err(|_| fault)
+            let again = self.config(&["--no-env-resolution"], names);
+            again.map_err(|_| fault)
         })?;
-        Project::parse(&said).map_err(|error| self.odd(&error))
+        Project::parse(&said).map_err(|error| self.tool.odd(&error))
     }
 
-    fn compose_arguments(&self, more: &[&str], names: &[String]) -> Vec<OsString> {
-        let mut arguments = vec!["compose".into()];
-        let files = self.build.files.iter().map(|file| ("-f", file.into()));
-        let profiles = self.build.profiles.iter();
-        let profiles = profiles.map(|name| ("--profile", name.into()));
-        let env_files = self.build.env_files.iter();
-        let env_files = env_files.map(|file| ("--env-file", file.into()));
-        for (option, value) in files.chain(profiles).chain(env_files) {
-            arguments.extend([option.into(), value]);
-        }
-        arguments.extend(["config", "--format", "json"].map(OsString::from));
-        arguments.extend(more.iter().map(OsString::from));
-        arguments.push("--".into());
-        arguments.extend(names.iter().map(OsString::from));
-        arguments
-    }
-
-    fn bake_arguments(&self) -> Vec<OsString> {
-        let options = ["buildx", "bake", "--print", "--progress=plain"];
-        let mut arguments: Vec<OsString> = options.map(OsString::from).into();
-        let files = self.build.files.iter().map(|file| ("-f", file.into()));
-        let overrides = self.build.overrides.iter();
-        let overrides = overrides.map(|value| ("--set", value.into()));
-        for (option, value) in files.chain(overrides) {
-            arguments.extend([option.into(), value]);
-        }
-        arguments.push("--".into());
-        arguments.extend(self.build.only.iter().map(OsString::from));
-        arguments
+    fn config(&self, more: &[&str], names: &[String]) -> Result<String, Fault> {
+        let arguments = words(&["compose"])
+            .chain(each("-f", &self.build.files))
+            .chain(each("--profile", &self.build.profiles))
+            .chain(each("--env-file", &self.build.env_files))
+            .chain(words(&["config", "--format", "json"]))
+            .chain(words(more))
+            .chain(words(&["--"]))
+            .chain(words(names));
+        self.run(arguments)
     }
 
     /// What the tool prints.
-    fn run(&self, arguments: Vec<OsString>) -> Result<String, Fault> {
+    fn run<'s>(&self, arguments: impl Iterator<Item = &'s OsStr>) -> Result<String, Fault> {
         let answer = self.docker(arguments)?;
         if answer.success {
-            return String::from_utf8(answer.out).map_err(|error| self.odd(&error));
+            return String::from_utf8(answer.out).map_err(|error| self.tool.odd(&error));
         }
         // Whether the plugin is there is asked only now: docker itself says that in many ways.
-        let own = match self.tool {
-            Tool::Compose => "compose",
-            Tool::Bake => "buildx",
-        };
-        let version = self.docker(vec![own.into(), "version".into()])?;
+        let version = self.docker(words(&[self.tool.plugin, "version"]))?;
         if !version.success {
             return Err(self.tool.missing(true));
         }
         Err(self.refusal(&answer.error))
     }
 
-    fn docker(&self, arguments: Vec<OsString>) -> Result<Answer, Fault> {
-        let program = larder_local::programs::find("docker", &self.around.path);
-        let program = program.ok_or_else(|| self.tool.missing(false))?;
-        let mut command = Command::new(program);
+    fn docker<'s>(&self, arguments: impl Iterator<Item = &'s OsStr>) -> Result<Answer, Fault> {
+        let program = programs::find("docker", &self.around.path);
+        let mut command = Command::new(program.ok_or_else(|| self.tool.missing(false))?);
         command
             .args(arguments)
             .env_clear()
@@ -230,8 +215,10 @@ impl Question<'_> {
             // Go asks it for the current folder, and compose writes that into what it says.
             .env("PWD", self.folder)
             .current_dir(self.folder);
-        child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES)
-            .map_err(|error| Fault::failed(format!("`{}`: {error}", self.tool.command())))
+        child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES).map_err(|error| {
+            let message = format!("`docker {}`: {error}", self.tool.plugin);
+            Fault::of(Blame::Ours, message)
+        })
     }
 
     fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -246,21 +233,27 @@ impl Question<'_> {
     /// What the tool has against its files, in its own words.
     fn refusal(&self, error: &[u8]) -> Fault {
         let words = last_words(error);
-        let fault = match place(&words) {
-            Some((file, line, column, why)) => Fault::file(Path::new(file), why).at(line, column),
-            None => match &self.build.files[..] {
-                [file, ..] => Fault::file(file, words),
-                [] => Fault::option(words),
+        let mut fault = match (place(&words), &self.build.files[..]) {
+            (Some((file, line, column, why)), _) => Fault {
+                line: Some(line),
+                column: Some(column),
+                ..Fault::file(Path::new(file), why)
             },
+            (None, [file, ..]) => Fault::file(file, words),
+            (None, []) => Fault::option(words),
         };
-        let message = format!("`{}` says: {}", self.tool.command(), fault.message);
-        Fault { message, ..fault }
+        fault.message = format!("`docker {}` says: {}", self.tool.plugin, fault.message);
+        fault
     }
+}
 
-    fn odd(&self, error: &dyn std::error::Error) -> Fault {
-        let (_, answer) = self.tool.reads();
-        Fault::failed(format!("what `{answer}` prints is not understood: {error}"))
-    }
+fn words<'a>(words: &'a [impl AsRef<OsStr>]) -> impl Iterator<Item = &'a OsStr> {
+    words.iter().map(AsRef::as_ref)
+}
+
+/// An option with each of its values.
+fn each<'a>(option: &'a str, values: &'a [impl AsRef<OsStr>]) -> impl Iterator<Item = &'a OsStr> {
+    words(values).flat_map(move |value| [OsStr::new(option), value])
 }
 
 /// The last line of what a program says of its failure, without its advice to ask for help.

@@ -12,7 +12,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 
 use larder_archive::ArchiveError;
-use larder_builds::{Fault, FaultKind};
+use larder_builds::Fault;
 use larder_docker::UnknownValue;
 use larder_engine::EngineError;
 use larder_local::people::Blame;
@@ -109,11 +109,7 @@ impl From<UnknownValue> for Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        match fault.kind {
-            FaultKind::Input => Self::input(fault),
-            FaultKind::Missing => Self::machine(fault),
-            FaultKind::Failed => Self::failed(fault),
-        }
+        Self::new(fault.blame.into(), fault)
     }
 }
 

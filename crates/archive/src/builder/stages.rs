@@ -141,9 +141,9 @@ mod tests {
     fn each_named_stage_that_is_not_continued_gets_an_image() {
         let text = b"FROM a AS one\nRUN x\nFROM one AS two\nRUN y\nFROM b\nRUN z\nFROM c AS unused\nRUN u\n\
                      FROM a\nCOPY --from=two /x /x\nCOPY --from=2 /y /y\n";
-        let options = larder_model::dockerfile::BuildOptions::default();
-        let draft = Draft::new(None, "Dockerfile".into(), text, options).expect("a Dockerfile");
-        let (stages, built) = images(&lineage("github.com/Shop/Web"), Some(&draft), None);
+        let options = vec![larder_model::dockerfile::BuildOptions::default()];
+        let drafts = Draft::each(None, "Dockerfile", text, options).expect("a Dockerfile");
+        let (stages, built) = images(&lineage("github.com/Shop/Web"), drafts.first(), None);
         assert_eq!(
             built.name,
             "larder.invalid/github-com/shop/web/build-test:built"

@@ -108,7 +108,7 @@ fn what_a_tool_wrote_is_read_without_it() {
     let project = project();
     let compose = r#"{"name":"p","services":{
         "web":{"build":{"context":"CONTEXT","args":{"V":"1","W":"$$1"}}},
-        "job":{"build":{"context":"CONTEXT","args":{"V":"job"}}}}}"#;
+        "job":{"build":{"context":"CONTEXT","dockerfile":"","target":"","args":{"V":"job"}}}}}"#;
     let context = project.path().join("sub");
     let compose = compose.replace("CONTEXT", context.to_str().expect("text"));
     project.write("resolved.json", &compose);

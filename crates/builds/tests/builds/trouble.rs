@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use larder_builds::{Build, Fault, FaultKind};
+use larder_builds::{Build, Fault};
+use larder_local::people::Blame;
 
 use crate::kit::{Project, allow, of};
 
@@ -42,7 +43,7 @@ fn a_tool_that_is_missing_is_named_with_its_package() {
         ),
     ] {
         let fault = fault(&project, &of(&[file]));
-        assert_eq!(fault.kind, FaultKind::Missing);
+        assert_eq!(fault.blame, Blame::Machine);
         for word in words {
             assert!(fault.message.contains(word), "{word}: {fault}");
         }
@@ -63,7 +64,7 @@ fn a_tool_that_refuses_is_quoted_with_the_place() {
     ]);
     let fault_of = |name: &str| fault(&project, &of(&[name]));
     let bad = fault_of("bad.hcl");
-    assert_eq!(bad.kind, FaultKind::Input);
+    assert_eq!(bad.blame, Blame::Input);
     assert_eq!(
         (bad.file.as_deref(), bad.line, bad.column),
         (Some("bad.hcl"), Some(3), Some(9))

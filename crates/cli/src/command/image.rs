@@ -21,10 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Shows the images; fails if one of them is not known.
 pub(crate) fn run(verb: &Image, report: &Report) -> Done {
     let settings = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
-    let host = host_platform();
     let wanted = match &verb.platform {
-        Some(text) => platform(text, &host)?,
-        None => host,
+        Some(text) => platform(text)?,
+        None => host_platform(),
     };
     let requests = verb.references.iter().map(|text| {
         let reference = ImageReference::parse(text).map_err(Failure::input)?;

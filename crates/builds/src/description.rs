@@ -1,0 +1,86 @@
+//! The images that a project builds, as compose and bake say of their files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::options::{Options, or_empty};
+
+/// What is built if nothing is asked for.
+const DEFAULT: &str = "default";
+
+/// One image to build, as both tools write it: compose-go `types/types.go`, `BuildConfig`; buildx
+/// `bake/bake.go`, `Target`. An empty text says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Described {
+    /// The build's folder.
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) context: String,
+    /// The Dockerfile, relative to the folder.
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) dockerfile: String,
+    /// The Dockerfile's text.
+    #[serde(alias = "dockerfile-inline", deserialize_with = "or_empty")]
+    pub(crate) dockerfile_inline: String,
+    /// The names that compose gives the image, where it builds one after the other.
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) tags: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) options: Options,
+}
+
+/// All images of a project.
+#[derive(Debug, Default)]
+pub(crate) struct Description {
+    /// The images, by service or target.
+    pub(crate) builds: BTreeMap<String, Described>,
+    /// Names that stand for others.
+    pub(crate) groups: BTreeMap<String, Vec<String>>,
+}
+
+impl Description {
+    /// Whether a build or group is among them.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.builds.contains_key(name) || self.groups.contains_key(name)
+    }
+
+    /// The builds that these names and groups stand for; without names all, the default ones first.
+    pub(crate) fn wanted(&self, only: &[String]) -> Vec<String> {
+        let mut wanted = Vec::new();
+        let mut seen = BTreeMap::new();
+        if only.is_empty() {
+            self.select(DEFAULT, &mut seen, &mut wanted);
+            wanted.extend(self.builds.keys().cloned());
+        }
+        for name in only {
+            self.select(name, &mut seen, &mut wanted);
+        }
+        let mut known = BTreeSet::new();
+        wanted.retain(|name| known.insert(name.clone()));
+        wanted
+    }
+
+    /// Adds the builds of a group, or a build. A group within itself stands for the target of the
+    /// same name (buildx `bake/bake.go`, `Config.group`). `seen` are the groups, and whether all of
+    /// one's targets were added.
+    fn select<'a>(
+        &'a self,
+        name: &'a str,
+        seen: &mut BTreeMap<&'a str, bool>,
+        wanted: &mut Vec<String>,
+    ) {
+        match (self.groups.get(name), seen.get(name)) {
+            (Some(_), Some(true)) => {}
+            (Some(members), None) => {
+                seen.insert(name, false);
+                for member in members {
+                    self.select(member, seen, wanted);
+                }
+                seen.insert(name, true);
+            }
+            _ if self.builds.contains_key(name) => wanted.push(name.to_owned()),
+            _ => {}
+        }
+    }
+}

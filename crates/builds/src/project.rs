@@ -1,0 +1,138 @@
+//! The drafts of the images that a tool describes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+
+use larder_model::dockerfile::{ImageConfigs, NamedContext};
+use larder_model::reference::ImageReference;
+
+use crate::description::{Described, Description};
+use crate::draft::Draft;
+use crate::fault::Fault;
+use crate::files::{self, DOCKERFILES, is_remote};
+use crate::options::Options;
+use crate::request::Surroundings;
+
+/// A folder of whoever called the tool (buildx `bake/bake.go`, `toBuildOpt`).
+const CALLER: &str = "cwd://";
+
+/// What a tool said, and where.
+pub(crate) struct Project<'a> {
+    pub(crate) description: &'a Description,
+    pub(crate) around: &'a Surroundings,
+    /// The options that were typed.
+    pub(crate) typed: &'a Options,
+    /// The folder that relative paths are relative to.
+    pub(crate) folder: &'a Path,
+    /// The file that is named where the text of a Dockerfile stands in it.
+    pub(crate) shown: &'a str,
+}
+
+impl Project<'_> {
+    /// The drafts of the wanted builds, and of those whose images they need: what these are made of
+    /// belongs to the key.
+    pub(crate) fn drafts(&self, wanted: Vec<String>) -> Result<Vec<Draft>, Fault> {
+        let mut names = VecDeque::from(wanted);
+        let mut seen = BTreeSet::new();
+        let mut drafts = Vec::new();
+        while let Some(name) = names.pop_front() {
+            if let Some(one) = self.description.builds.get(&name)
+                && seen.insert(name.clone())
+            {
+                let made = self.drafts_of(&name, one)?;
+                for draft in &made {
+                    names.extend(targets(draft)?);
+                }
+                drafts.extend(made);
+            }
+        }
+        Ok(drafts)
+    }
+
+    fn drafts_of(&self, name: &str, one: &Described) -> Result<Vec<Draft>, Fault> {
+        let options = self.typed.over(&one.options, self.around);
+        let options = options.map_err(|fault| self.fault(name, &fault.message))?;
+        let (file, text) = self.dockerfile(name, one)?;
+        let mut drafts = Draft::each(Some(name), &file, &text, options)?;
+        let built = self.built_by_others(name, one);
+        for draft in &mut drafts {
+            draft.built.clone_from(&built);
+            for context in draft.options.contexts.values_mut() {
+                self.relate(context);
+            }
+        }
+        Ok(drafts)
+    }
+
+    fn fault(&self, name: &str, why: &str) -> Fault {
+        Fault::option(format!("{}: {name}: {why}", self.shown))
+    }
+
+    /// The Dockerfile's name, and its text.
+    fn dockerfile(&self, name: &str, one: &Described) -> Result<(String, Vec<u8>), Fault> {
+        if !one.dockerfile_inline.is_empty() {
+            let text = one.dockerfile_inline.clone().into_bytes();
+            return Ok((format!("{}#{name}", self.shown), text));
+        }
+        let context = one.context.strip_prefix(CALLER).unwrap_or(&one.context);
+        if is_remote(context) {
+            let why = format!(
+                "its context {context:?} is not a folder on this machine; clone it and name the clone"
+            );
+            return Err(self.fault(name, &why));
+        }
+        let named = match one.dockerfile.as_str() {
+            "" => DOCKERFILES[0],
+            named => named,
+        };
+        let place = match named.strip_prefix(CALLER) {
+            Some(named) => self.folder.join(named),
+            None if is_remote(named) => {
+                let why = format!("its Dockerfile {named:?} is not a file on this machine");
+                return Err(self.fault(name, &why));
+            }
+            None => self.folder.join(context).join(named),
+        };
+        let place = files::dockerfile(self.folder, place);
+        let shown = files::seen_from(&self.around.folder, &place);
+        let text = files::read(&place, &shown)?;
+        Ok((shown.display().to_string(), text))
+    }
+
+    /// The images that the other builds of the project make, with the builds' names.
+    fn built_by_others(&self, name: &str, one: &Described) -> BTreeMap<String, String> {
+        let others = self.description.builds.iter();
+        let mut images = BTreeMap::new();
+        for (other, theirs) in others.filter(|(other, _)| *other != name) {
+            for image in theirs.tags.iter().filter(|it| !one.tags.contains(it)) {
+                // A name that is none is the tool's to refuse.
+                if let Ok(reference) = ImageReference::parse(image) {
+                    images.insert(reference.or_latest().to_string(), other.clone());
+                }
+            }
+        }
+        images
+    }
+
+    /// compose names folders in full; a plan is compared with those of other checkouts.
+    fn relate(&self, context: &mut NamedContext) {
+        if let NamedContext::Other(folder) = context {
+            let plain = folder.strip_prefix(CALLER).unwrap_or(folder);
+            if plain.starts_with('/') || plain != folder {
+                let place = self.folder.join(plain);
+                let place = files::seen_from(&self.around.folder, &place);
+                *folder = place.display().to_string();
+            }
+        }
+    }
+}
+
+/// The builds that a draft takes images or files from.
+fn targets(draft: &Draft) -> Result<Vec<String>, Fault> {
+    let contexts = draft.plan(&ImageConfigs::new())?.plan.contexts;
+    let targets = contexts.into_values().filter_map(|context| match context {
+        NamedContext::Target(name) => Some(name),
+        NamedContext::Image(_) | NamedContext::Other(_) => None,
+    });
+    Ok(targets.collect())
+}
