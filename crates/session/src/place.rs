@@ -41,10 +41,8 @@ impl Place {
 
     /// Makes the two folders, readable by root alone.
     pub(crate) fn create(&self) -> Result<()> {
-        make_private_folder(&self.state).map_err(|source| SessionError::StateFolder {
-            path: self.state.clone(),
-            source,
-        })?;
+        make_private_folder(&self.state)
+            .map_err(|error| SessionError::StateFolder(self.state.clone(), error))?;
         let run = self.run();
         make_private_folder(&run).map_err(SessionError::path("make the directory", &run))?;
         // Others may pass to the engine's socket, whose own mode says who may use it; they cannot

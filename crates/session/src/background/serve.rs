@@ -86,9 +86,7 @@ fn lock(place: &Place) -> Result<File> {
             return Ok(file);
         }
         if started.elapsed() > LOCK_LIMIT {
-            return Err(SessionError::Busy {
-                state: place.state.clone(),
-            });
+            return Err(SessionError::Busy(place.state.clone()));
         }
         std::thread::sleep(lock::PAUSE);
     }
@@ -96,26 +94,26 @@ fn lock(place: &Place) -> Result<File> {
 
 /// Leaves the terminal's session, and sends what is logged to the log file.
 fn detach(place: &Place) -> Result<()> {
-    rustix::process::setsid()
-        .map_err(io::Error::from)
-        .map_err(SessionError::io("leave the terminal's session"))?;
+    let left = rustix::process::setsid().map_err(io::Error::from);
+    left.map_err(SessionError::io("leave the terminal's session"))?;
     let path = place.log();
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(SessionError::path("write", &path))?;
-    rustix::stdio::dup2_stderr(&log)
-        .map_err(io::Error::from)
+        .open(&path);
+    log.and_then(|log| Ok(rustix::stdio::dup2_stderr(&log)?))
         .map_err(SessionError::path("write", &path))
 }
 
 /// What a connection asks of the session.
 struct Asked {
     request: Request,
-    from: std::os::unix::net::UnixStream,
+    from: Answers,
 }
+
+/// A connection, as answers are written to it.
+type Answers = std::os::unix::net::UnixStream;
 
 async fn session(request: JobRequest, place: Place, events: &Events) -> Result<()> {
     let strict = request.settings.strict;
@@ -174,10 +172,7 @@ fn release_stdout() {
 }
 
 enum Last {
-    Down {
-        discard: bool,
-        from: std::os::unix::net::UnixStream,
-    },
+    Down { discard: bool, from: Answers },
     Signal,
 }
 
@@ -231,12 +226,10 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
 }
 
 /// Watches the connection of a `run`: one that is killed has taken back its use of the session.
-fn hold(from: std::os::unix::net::UnixStream, released: mpsc::Sender<()>) {
+fn hold(from: Answers, released: mpsc::Sender<()>) {
     tokio::spawn(async move {
-        let stream = from
-            .set_nonblocking(true)
-            .and_then(|()| UnixStream::from_std(from));
-        if let Ok(mut stream) = stream
+        let stream = from.set_nonblocking(true);
+        if let Ok(mut stream) = stream.and_then(|()| UnixStream::from_std(from))
             && stream.read_u8().await.is_ok()
         {
             // It said `Down`, and leaves the session to others.
