@@ -66,7 +66,6 @@ impl Place {
         self.run().join("docker.sock")
     }
 
-    /// The background process's log.
     pub(crate) fn log(&self) -> PathBuf {
         self.run().join("larder.log")
     }
@@ -81,7 +80,6 @@ impl Place {
         self.state.join("session.json")
     }
 
-    /// The volume's places.
     pub(crate) fn volume(&self) -> VolumeOptions {
         VolumeOptions {
             folder: self.state.join("volume"),

@@ -60,7 +60,6 @@ pub struct Failed {
 }
 
 impl Event {
-    /// The event as a line.
     pub(crate) fn to_line(&self) -> String {
         let mut line = serde_json::to_string(self).expect("every event has a JSON form");
         line.push('\n');

@@ -33,11 +33,8 @@ const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 /// What is to be brought up.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    /// The shape of the engine.
     pub choice: Choice,
-    /// Its programs.
     pub program: EngineProgram,
-    /// Its image store.
     pub image_store: ImageStore,
     /// The environment of its processes.
     pub environment: Vec<(OsString, OsString)>,
@@ -45,7 +42,6 @@ pub(super) struct Plan {
 
 /// Why the parts could not be brought up.
 pub(super) struct Trouble {
-    /// What happened.
     pub failure: SessionError,
     /// Whether another volume would have met the same.
     pub spoils_any_volume: bool,
@@ -172,22 +168,18 @@ impl Parts {
         ran.expect("a job in the room does not panic")
     }
 
-    /// The volume.
     pub(super) fn volume(&self) -> &Volume {
         self.volume.as_ref().expect("it is open until it is taken")
     }
 
-    /// The volume, to close it.
     pub(super) fn take_volume(&mut self) -> Volume {
         self.volume.take().expect("it is taken once")
     }
 
-    /// The engine.
     pub(super) fn engine(&mut self) -> &mut Engine {
         self.engine.as_mut().expect("it runs until it is taken")
     }
 
-    /// The engine, to stop it.
     pub(super) fn take_engine(&mut self) -> Engine {
         self.engine.take().expect("it is taken once")
     }

@@ -16,7 +16,6 @@ use larder_store::{Objects, Source};
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {
-    /// The snapshot.
     pub(crate) found: Found,
     /// Its volume.
     pub(crate) source: Arc<Source>,

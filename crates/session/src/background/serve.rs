@@ -23,7 +23,6 @@ use crate::{JobRequest, Place, Result, SessionError};
 
 /// Time for another background process of the same state folder to end.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
-/// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
 
 /// Reads the request from standard input and serves one session. A failure is its last event.

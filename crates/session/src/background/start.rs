@@ -21,19 +21,15 @@ use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.
 pub(crate) struct Live {
-    /// What was asked for.
     pub(crate) settings: Settings,
-    /// Where its files are.
     pub(crate) place: Place,
     /// The volume, the engine and what was done to the machine for them.
     pub(crate) parts: Parts,
-    /// The store.
     pub(crate) objects: Objects,
     /// Why nothing can be saved, as far as that is known from the start.
     pub(crate) cannot_save: Option<NotSaved>,
     /// The plans of the job's builds.
     pub(crate) planning: Planning,
-    /// What is reported.
     pub(crate) job: Job,
 }
 
