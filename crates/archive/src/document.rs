@@ -32,7 +32,6 @@ const SOURCES_MAX: usize = 1000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Document {
     version: u32,
-    /// Images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     images: Option<Value>,
     /// A folder with `BuildKit`'s cache.
@@ -66,7 +65,6 @@ pub enum DocumentError {
 /// A folder with `BuildKit`'s cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CacheFolder {
-    /// The text of its `index.json`.
     pub(crate) index: String,
     /// The digests of its blobs: 64 hexadecimal digits each.
     pub(crate) blobs: Vec<String>,
@@ -120,7 +118,6 @@ impl Document {
         images.transpose().map_err(DocumentError::Images)
     }
 
-    /// As a document keeps it.
     pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("strings and numbers are JSON")
     }

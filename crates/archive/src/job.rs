@@ -12,7 +12,7 @@ use larder_local::files::make_private_folder;
 use larder_model::archive::Archive;
 use larder_model::compatibility::Compatibility;
 use larder_model::document::EngineRecord;
-use larder_model::ladder::{Rung, ladder};
+use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, Objects, StoreError};
 
@@ -65,7 +65,6 @@ impl Job {
         })
     }
 
-    /// The store.
     pub(crate) fn objects(&self) -> Result<&Objects> {
         let store = self.store.as_ref();
         store.map_err(|error| ArchiveError::NoStore(error.clone()))
@@ -73,10 +72,9 @@ impl Job {
 
     /// The lineages to look for an archive in.
     pub(crate) fn ladder(&self) -> Vec<Rung> {
-        ladder(&self.lineage, &self.project.descent.fallback)
+        self.project.descent.ladder(&self.lineage.compatibility)
     }
 
-    /// A reader of an archive's blobs.
     pub(crate) fn reader(&self, objects: &Objects, archive: Archive) -> ArchiveReader {
         let reader = ArchiveReader::new(objects.clone(), Arc::new(archive));
         match self.scratch.as_deref().map(scratch_file) {
@@ -90,7 +88,6 @@ impl Job {
         }
     }
 
-    /// Where the engine keeps images.
     pub(crate) fn image_store(&self) -> ImageStore {
         self.engine.about().image_store.kind()
     }

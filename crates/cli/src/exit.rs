@@ -25,13 +25,11 @@ use rustix::process::Signal;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
-    /// The exit code.
     pub code: u8,
     /// What happened, with the value at fault and the cure.
     pub message: String,
 }
 
-/// The result of a command.
 pub(crate) type Done<T = ExitCode> = Result<T, Failure>;
 
 impl Failure {
@@ -40,7 +38,6 @@ impl Failure {
         Self::new(Blame::Ours, message)
     }
 
-    /// Wrong input.
     pub(crate) fn input(message: impl ToString) -> Self {
         Self::new(Blame::Input, message)
     }
@@ -50,7 +47,6 @@ impl Failure {
         Self::new(Blame::Machine, message)
     }
 
-    /// A signal that ended the work.
     pub(crate) fn interrupted(signal: Signal) -> Self {
         Self {
             code: u8::try_from(128 + signal.as_raw()).unwrap_or(1),

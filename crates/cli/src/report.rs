@@ -47,7 +47,6 @@ impl Outlet {
     }
 }
 
-/// Prints for people.
 pub(crate) struct Report {
     quiet: bool,
     live: Option<Mutex<ProgressBar>>,

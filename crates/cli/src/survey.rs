@@ -17,7 +17,7 @@ use crate::report::Report;
 use crate::settings::{Settings, period};
 
 /// The most time that registries are given by a command.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is known of some builds.
 #[derive(Debug)]
@@ -113,7 +113,6 @@ impl Survey {
         Some(known)
     }
 
-    /// The key of all builds together.
     pub(crate) fn key(&self) -> Key {
         let plans: Vec<Plan> = self.plans.iter().map(|named| named.plan.clone()).collect();
         Key::of_all(&plans)

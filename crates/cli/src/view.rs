@@ -49,7 +49,6 @@ fn plan_json(survey: &Survey, named: &NamedPlan) -> Value {
     value
 }
 
-/// The text of `larder plan`.
 pub(crate) fn text(survey: &Survey, key: &str) -> String {
     let mut parts: Vec<String> = survey
         .plans

@@ -29,17 +29,11 @@ pub struct Running {
 
 /// Attaches to the session of `place`, or starts one.
 pub fn up(request: &JobRequest, place: &Place, voice: &dyn Voice) -> Result<Running> {
-    if let Some(Event::Running(job)) = ask(place, Request::Attach, voice)? {
-        return Ok(Running {
-            job,
-            attached: true,
-        });
-    }
-    let job = start(request, voice)?;
-    Ok(Running {
-        job,
-        attached: false,
-    })
+    let (job, attached) = match ask(place, Request::Attach, voice)? {
+        Some(Event::Running(job)) => (job, true),
+        _ => (start(request, voice)?, false),
+    };
+    Ok(Running { job, attached })
 }
 
 /// Asks the session of `place`, and shows what it says on the way; the answer is the last event.
@@ -140,7 +134,7 @@ fn last_event(from: impl Read, voice: &dyn Voice) -> Result<Option<Event>> {
             Ok(Event::Warning(text)) => voice.warning(&text),
             Ok(Event::Progress(progress)) => voice.progress(progress),
             Ok(last) => return Ok(Some(last)),
-            Err(source) => return Err(SessionError::NotUnderstood { line, source }),
+            Err(source) => return Err(SessionError::NotUnderstood(line, source)),
         }
     }
     if silent {

@@ -23,8 +23,7 @@ fn docker(arguments: &[&str]) -> Command {
         .arg("context")
         .args(arguments)
         .env_remove("DOCKER_HOST")
-        .env_remove("DOCKER_CONTEXT");
-    command
+        .env_remove("DOCKER_CONTEXT")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -49,21 +48,15 @@ pub fn create(place: &Place) -> Creating {
     let host = format!("host=unix://{}", place.docker_socket().display());
     let mut update = docker(&["update", NAME, "--docker", &host]);
     let exists = update.status().is_ok_and(|status| status.success());
-    let mut command = if exists {
-        docker(&["use", NAME])
+    let description = ["--description", "Larder's engine"];
+    let child = if exists {
+        docker(&["use", NAME]).spawn()
     } else {
-        docker(&[
-            "create",
-            NAME,
-            "--description",
-            "Larder's engine",
-            "--docker",
-            &host,
-        ])
+        docker(&["create", NAME, "--docker", &host])
+            .args(description)
+            .spawn()
     };
-    Creating {
-        child: command.spawn(),
-    }
+    Creating { child }
 }
 
 impl Creating {
@@ -71,9 +64,8 @@ impl Creating {
     pub fn select(self) -> Result<()> {
         let mut child = self.child.map_err(SessionError::io("run docker"))?;
         let made = child.wait().map_err(SessionError::io("wait for docker"))?;
-        let used = docker(&["use", NAME])
-            .status()
-            .map_err(SessionError::io("run docker"))?;
+        let used = docker(&["use", NAME]).status();
+        let used = used.map_err(SessionError::io("run docker"))?;
         if made.success() && used.success() {
             Ok(())
         } else {

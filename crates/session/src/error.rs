@@ -28,59 +28,35 @@ pub enum SessionError {
     /// Somebody who is not root asks for a session.
     #[error("sessions belong to root: run larder with sudo -E")]
     BelongsToRoot,
-    /// A device that a volume needs.
+    /// A device that a volume needs, and the kernel module that makes it.
     #[error(
-        "{device} cannot be opened ({source}): load the {module} module (modprobe {module}), or start the \
-         container with --privileged"
+        "{0} cannot be opened ({2}): load the {1} module (modprobe {1}), or start the container with --privileged"
     )]
-    Device {
-        /// Its path.
-        device: &'static str,
-        /// The kernel module that makes it.
-        module: &'static str,
-        /// Why.
-        source: io::Error,
-    },
+    Device(&'static str, &'static str, #[source] io::Error),
     /// The program that makes file systems.
     #[error("mkfs.ext4 was not found: install the package e2fsprogs")]
     NoMkfs,
     /// The state directory cannot be made.
     #[error(
-        "cannot make the directory {}: {source}; name another one with --state or LARDER_STATE",
-        path.display()
+        "cannot make the directory {}: {}; name another one with --state or LARDER_STATE",
+        .0.display(), .1
     )]
-    StateFolder {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another background process has the state directory.
+    StateFolder(PathBuf, #[source] io::Error),
+    /// Another background process has the state folder.
     #[error(
         "another larder is starting or ending with the state directory {}; wait for it, or use another one",
-        state.display()
+        .0.display()
     )]
-    Busy {
-        /// The state directory.
-        state: PathBuf,
-    },
-    /// A process of an earlier session stays.
+    Busy(PathBuf),
+    /// A process of an earlier session stays, by its number.
     #[error(
-        "process {pid} of an earlier session does not end (it may wait for a disk that hangs); use another \
+        "process {0} of an earlier session does not end (it may wait for a disk that hangs); use another \
          --state directory, or restart the machine"
     )]
-    Stuck {
-        /// Its number.
-        pid: i32,
-    },
-    /// Something on this machine that should have worked.
-    #[error("cannot {doing}: {source}")]
-    Io {
-        /// What was being done.
-        doing: String,
-        /// Why not.
-        source: io::Error,
-    },
+    Stuck(i32),
+    /// Something on this machine that should have worked: what was being done, and why it was not.
+    #[error("cannot {0}: {1}")]
+    Io(String, #[source] io::Error),
     /// The background process got something else than settings.
     #[error("the settings are not valid: {0}")]
     Settings(serde_json::Error),
@@ -91,13 +67,8 @@ pub enum SessionError {
     #[error("the background process died; the next `larder up` clears what it left")]
     EndedEarly,
     /// The session said something that is no event.
-    #[error("cannot understand the session's answer {line:?}: {source}")]
-    NotUnderstood {
-        /// What it said.
-        line: String,
-        /// Why that is no event.
-        source: serde_json::Error,
-    },
+    #[error("cannot understand the session's answer {0:?}: {1}")]
+    NotUnderstood(String, #[source] serde_json::Error),
     /// The session answered another question.
     #[error("unexpected answer of the session: {0:?}")]
     Unexpected(Box<Event>),
@@ -116,7 +87,7 @@ impl SessionError {
     /// An error on this machine; `doing` follows "cannot".
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
-        move |source| Self::Io { doing, source }
+        move |source| Self::Io(doing, source)
     }
 
     /// The same about a file or folder.
@@ -128,12 +99,12 @@ impl SessionError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Told(failed) => failed.blame,
-            Self::StateFolder { .. }
+            Self::StateFolder(..)
             | Self::Engine(EngineError::UnknownValue { .. })
             | Self::Store(StoreError::Location { .. }) => Blame::Input,
             Self::NeedsRoot
             | Self::BelongsToRoot
-            | Self::Device { .. }
+            | Self::Device(..)
             | Self::NoMkfs
             | Self::Volume(VolumeError::Missing { .. })
             | Self::Engine(

@@ -178,7 +178,6 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Starts the first phase.
     pub(crate) fn start() -> Self {
         Self {
             started: Instant::now(),
@@ -196,7 +195,6 @@ impl Timer {
         self.started = now;
     }
 
-    /// The phases so far.
     pub(crate) fn into_phases(self) -> Vec<Phase> {
         self.phases
     }

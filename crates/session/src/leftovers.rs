@@ -71,10 +71,12 @@ impl Record {
 /// Ends a background process that was killed while it waited for its own disk. Until then it holds the
 /// lock, and its control socket accepts connections that are never answered.
 pub(crate) fn unblock(place: &Place) {
-    let Some(record) = Record::read(place) else {
-        return;
-    };
-    let (Some(owner), Some(connection)) = (record.owner, record.connection) else {
+    let Some(Record {
+        owner: Some(owner),
+        connection: Some(connection),
+        ..
+    }) = Record::read(place)
+    else {
         return;
     };
     if !owner.is_stuck() {
@@ -101,7 +103,7 @@ pub fn clear(place: &Place) -> Result<bool> {
     }
     record.give_back(place)?;
     if let Some(process) = stuck.first() {
-        return Err(SessionError::Stuck { pid: process.pid });
+        return Err(SessionError::Stuck(process.pid));
     }
     forget(place);
     Ok(true)

@@ -22,12 +22,7 @@ pub fn check(path: &[PathBuf]) -> Result<()> {
 }
 
 fn check_device(device: &'static str, module: &'static str) -> Result<()> {
-    match OpenOptions::new().read(true).write(true).open(device) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(SessionError::Device {
-            device,
-            module,
-            source,
-        }),
-    }
+    let opened = OpenOptions::new().read(true).write(true).open(device);
+    opened.map_err(|error| SessionError::Device(device, module, error))?;
+    Ok(())
 }

@@ -41,19 +41,14 @@ impl Place {
 
     /// Makes the state directory and those under /run. Root alone may look into any of them.
     pub(crate) fn create(&self) -> Result<()> {
-        make_private_folder(&self.state).map_err(|source| SessionError::StateFolder {
-            path: self.state.clone(),
-            source,
-        })?;
-        // Others may pass to the engine's socket, whose own mode says who may use it. /run is empty
-        // after a boot, so the parent is as new as the directory in it.
-        for folder in [Path::new(RUN), &self.run()] {
-            make_private_folder(folder)
-                .map_err(SessionError::path("make the directory", folder))?;
-            fs::set_permissions(folder, Permissions::from_mode(0o711))
-                .map_err(SessionError::path("open", folder))?;
-        }
-        Ok(())
+        make_private_folder(&self.state)
+            .map_err(|error| SessionError::StateFolder(self.state.clone(), error))?;
+        let run = self.run();
+        make_private_folder(&run).map_err(SessionError::path("make the directory", &run))?;
+        // Others may pass to the engine's socket, whose own mode says who may use it; they cannot
+        // list the folder.
+        fs::set_permissions(&run, Permissions::from_mode(0o711))
+            .map_err(SessionError::path("open", &run))
     }
 
     /// The folder under /run.
@@ -71,7 +66,6 @@ impl Place {
         self.run().join("docker.sock")
     }
 
-    /// The background process's log.
     pub(crate) fn log(&self) -> PathBuf {
         self.run().join("larder.log")
     }
@@ -86,7 +80,6 @@ impl Place {
         self.state.join("session.json")
     }
 
-    /// The volume's places.
     pub(crate) fn volume(&self) -> VolumeOptions {
         VolumeOptions {
             folder: self.state.join("volume"),

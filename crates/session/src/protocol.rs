@@ -1,7 +1,7 @@
 //! What the background process and the commands say to each other: one JSON object a line.
 //!
 //! A command connects to the control socket, writes one [`Request`], and reads [`Event`]s until a
-//! last one ([`Event::is_last`]). While starting, the background process writes the same events to
+//! last one, which is no note, warning or progress. While starting, the background process writes the same events to
 //! its standard output.
 
 use larder_local::people::{Blame, Progress};
@@ -60,13 +60,7 @@ pub struct Failed {
 }
 
 impl Event {
-    /// Whether nothing follows it.
-    pub fn is_last(&self) -> bool {
-        !matches!(self, Self::Note(_) | Self::Warning(_) | Self::Progress(_))
-    }
-
-    /// The event as a line.
-    pub fn to_line(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         let mut line = serde_json::to_string(self).expect("every event has a JSON form");
         line.push('\n');
         line

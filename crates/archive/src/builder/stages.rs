@@ -51,8 +51,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
 pub(crate) fn companion(lineage: &Lineage, of: &str) -> String {
     // A tag may not hold all that names differ in; the digest does.
     let digest = blake3::hash(of.as_bytes()).to_hex();
-    let tag = tag(&format!("{COMPANION}{}-{of}", &digest[..12]));
-    format!("{REGISTRY}/{}:{tag}", path(lineage))
+    name(lineage, &format!("{COMPANION}{}-{of}", &digest[..12]))
 }
 
 /// Whether an image is somebody's companion.
@@ -68,59 +67,56 @@ pub fn images(
     draft: Option<&Draft>,
     target: Option<&str>,
 ) -> (Vec<StageImage>, StageImage) {
-    let name = |stage: &str| format!("{REGISTRY}/{}:{}", path(lineage), tag(stage));
+    let built = target.map_or_else(|| BUILT.to_owned(), |it| format!("target-{it}"));
     let built = StageImage {
         target: target.map(str::to_owned),
-        name: target.map_or_else(|| name(BUILT), |it| name(&format!("target-{it}"))),
+        name: name(lineage, &built),
     };
     let plan = draft.and_then(|draft| draft.plan(&ImageConfigs::new()).ok());
     let Some(plan) = plan.map(|named| named.plan) else {
         return (Vec::new(), built);
     };
-    let continued = |index: usize| {
-        let bases = plan.stages.iter().map(|stage| &stage.base);
-        bases.into_iter().any(|base| *base == Origin::Stage(index))
-    };
     let stages = plan.stages.iter().enumerate().filter(|(index, stage)| {
+        let mut others = plan.stages.iter();
+        let is_continued = others.any(|other| other.base == Origin::Stage(*index));
         let number = stage.label.strip_prefix("stage-");
         let unnamed = number.is_some_and(|number| number.bytes().all(|it| it.is_ascii_digit()));
-        *index != plan.target && !unnamed && !continued(*index) && !stage.steps.is_empty()
+        *index != plan.target && !unnamed && !is_continued && !stage.steps.is_empty()
     });
     let stages = stages.map(|(_, stage)| StageImage {
         target: Some(stage.label.clone()),
-        name: name(&format!("stage-{}", stage.label)),
+        name: name(lineage, &format!("stage-{}", stage.label)),
     });
     (stages.collect(), built)
+}
+
+fn name(lineage: &Lineage, image: &str) -> String {
+    format!("{REGISTRY}/{}:{}", path(lineage), tag(image))
 }
 
 /// A lineage as a repository's path: letters, digits and single separators.
 fn path(lineage: &Lineage) -> String {
     let both = format!("{}/{}", lineage.project, lineage.job);
-    let words = both.split(|c: char| !c.is_ascii_alphanumeric() && c != '/');
-    let path = words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join("-");
-    let parts = path.split('/').map(|part| part.trim_matches('-'));
-    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-    let path = parts.join("/").to_ascii_lowercase();
-    if path.is_empty() {
-        "job".to_owned()
-    } else {
-        path
+    let parts = both.split('/').map(|part| {
+        let words = part.split(|c: char| !c.is_ascii_alphanumeric());
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        words.join("-").to_ascii_lowercase()
+    });
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return "job".to_owned();
     }
+    parts.join("/")
 }
 
 /// A stage's name as a tag; stages' names are shorter than tags may be.
 fn tag(stage: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-            c
-        } else {
-            '_'
-        }
-    };
-    let tag: String = stage.chars().map(plain).take(120).collect();
+    let plain = ['.', '_', '-'];
+    let mut tag = stage.replace(
+        |c: char| !c.is_ascii_alphanumeric() && !plain.contains(&c),
+        "_",
+    );
+    tag.truncate(120);
     tag.trim_start_matches(['.', '-']).to_owned()
 }
 

@@ -7,7 +7,6 @@ use clap::CommandFactory as _;
 use crate::args::{Arguments, Completions};
 use crate::report::Report;
 
-/// Prints the script.
 pub(crate) fn run(verb: &Completions, report: &Report) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(verb.shell, &mut Arguments::command(), "larder", &mut script);

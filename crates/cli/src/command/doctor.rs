@@ -24,11 +24,9 @@ struct Findings {
     volume: Finding<Volume>,
     /// The engine that the docker command uses.
     engine: Finding<Engine>,
-    /// The docker command.
     docker: Finding<Docker>,
     /// Who builds, and how `larder build` remembers that builder's steps.
     build: Finding<Build>,
-    /// The store.
     store: Finding<Store>,
 }
 

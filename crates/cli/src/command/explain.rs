@@ -11,7 +11,6 @@ use crate::report::{Report, age};
 use crate::survey::Survey;
 use crate::view::title;
 
-/// Explains each build.
 pub(crate) fn run(verb: &Explain, report: &Report) -> Done {
     let (_, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;
     if verb.json {

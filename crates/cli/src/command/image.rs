@@ -1,7 +1,6 @@
 //! `larder image`: what images are today.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use indicatif::HumanBytes;
 use larder_builds::{host_platform, platform};
@@ -14,9 +13,7 @@ use crate::args::{EngineKind, Image};
 use crate::exit::{Done, Failure};
 use crate::report::{Report, table};
 use crate::settings::Settings;
-
-/// The most time that registries are given.
-const DEADLINE: Duration = Duration::from_secs(60);
+use crate::survey::DEADLINE;
 
 /// Shows the images; fails if one of them is not known.
 pub(crate) fn run(verb: &Image, report: &Report) -> Done {

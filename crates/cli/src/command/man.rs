@@ -8,7 +8,6 @@ use crate::args::{Arguments, Man};
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 
-/// Prints the page of the program or of one verb.
 pub(crate) fn run(verb: &Man, report: &Report) -> Done {
     let mut command = Arguments::command();
     command.build();

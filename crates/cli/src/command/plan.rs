@@ -8,7 +8,6 @@ use crate::exit::Done;
 use crate::report::Report;
 use crate::view;
 
-/// Shows the plans of the builds that were asked for.
 pub(crate) fn run(verb: &PlanVerb, report: &Report) -> Done {
     let (settings, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;
     let key = survey.key().text(project(&settings));

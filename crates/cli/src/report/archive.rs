@@ -9,7 +9,6 @@ use larder_model::lineage::Lineage;
 use super::{Report, age, seconds_of};
 
 impl Report {
-    /// Says what was restored into an engine.
     pub(crate) fn archive_restored(&self, restored: &Restored) {
         let took = seconds_of(restored.ms);
         let Some(archive) = restored.archive else {
@@ -43,7 +42,6 @@ impl Report {
         }
     }
 
-    /// Says what was saved from an engine.
     pub(crate) fn archive_saved(&self, saved: &Saved, lineage: &Lineage) {
         self.progress(Progress::Over);
         let took = seconds_of(saved.ms);

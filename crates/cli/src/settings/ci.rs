@@ -8,21 +8,17 @@ use super::{Environment, variable};
 /// What a CI system says. Everything may be absent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ci {
-    /// The repository.
     pub project: Option<String>,
-    /// The job.
     pub job: Option<String>,
     /// The branch, or `pull/N`.
     pub scope: Option<String>,
     /// The branch that a pull request wants to go to.
     pub target: Option<String>,
-    /// The repository's default branch.
     pub default_branch: Option<String>,
 }
 
 type System = fn(Variables<'_>) -> Ci;
 
-/// Asks each known system in turn.
 pub(super) fn detect(environment: &Environment) -> Ci {
     let of = Variables(environment);
     let systems: [(&str, System); 7] = [

@@ -12,7 +12,6 @@ mod registries;
 mod size;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use larder_archive::builder::BuildChoice;
@@ -95,7 +94,6 @@ impl Settings {
         larder_builds::Request::new(&self.plan_paths, self.around.clone())
     }
 
-    /// The project, with its store and its lineages.
     pub(crate) fn project(&self) -> &Project {
         &self.session.project
     }
@@ -121,7 +119,6 @@ fn current_folder() -> Done<PathBuf> {
         .map_err(|error| Failure::input(format!("the current directory cannot be read: {error}")))
 }
 
-/// The folders of `PATH`.
 fn search_path() -> Vec<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }
@@ -216,7 +213,7 @@ impl Choices {
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
             path,
-            engine_environment: engine_environment(),
+            engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
     }
 
@@ -377,11 +374,6 @@ fn usual_fallback(ci: &Ci, repository: &Repository) -> Vec<String> {
         .cloned()
         .chain([default.to_owned()])
         .collect()
-}
-
-/// The environment of the engine's processes.
-fn engine_environment() -> Vec<(OsString, OsString)> {
-    larder_engine::child_environment(std::env::vars_os())
 }
 
 fn lossy(path: &Path) -> String {

@@ -112,12 +112,8 @@ impl Planning {
             self.state = State::Done(self.unresolved());
             return;
         };
-        for fault in self
-            .drafted
-            .get()
-            .iter()
-            .flat_map(|drafted| &drafted.faults)
-        {
+        let drafted = self.drafted.get();
+        for fault in drafted.iter().flat_map(|drafted| &drafted.faults) {
             warn_unplanned(events, fault);
         }
         let record = match answered.expect("asking registries does not panic") {
@@ -219,10 +215,10 @@ async fn compare(
                     .map(|former| moved(&tag, former.identity, former.created.clone(), known));
                 all.extend(moved);
             }
-            Err(why) => {
-                let why = format!("cannot compare {tag} with its registry: {why}");
-                warn(events, why);
-            }
+            Err(why) => warn(
+                events,
+                format!("cannot compare {tag} with its registry: {why}"),
+            ),
         }
         seen.push(tag);
     }
@@ -258,15 +254,10 @@ async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Move
     let Some(held) = engine.held(tag, ENGINE_LIMIT).await? else {
         return Ok(None);
     };
-    let today = [&known.digests.index, &known.digests.manifest];
-    let same_digest = |digest: &String| {
-        today
-            .into_iter()
-            .flatten()
-            .any(|known| known.to_string() == *digest)
-    };
+    let today = [known.digests.index, known.digests.manifest];
+    let mut today = today.iter().flatten().map(ToString::to_string);
     // An image that was only built or loaded here is not the registry's to replace.
-    if held.digests.is_empty() || held.digests.iter().any(same_digest) {
+    if held.digests.is_empty() || today.any(|digest| held.digests.contains(&digest)) {
         return Ok(None);
     }
     // Another digest may be the same image: an index also moves when another platform does.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use larder_engine::Shape;
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
-use larder_engine::{Shape, holders};
 use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
 use larder_model::digest::{HotListId, SnapshotId};
@@ -22,13 +22,13 @@ use larder_store::{Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
 
 use super::events::Events;
+use super::parts::end_holders;
 use super::start::Live;
 use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 /// Build cache that nobody used for this long is dropped first when there is too much of it.
 const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -36,11 +36,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Ends a session. It always returns the job's report, which says what went wrong.
 pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     let mut timer = Timer::start();
-    let mut doubt = if discard {
-        Some(NotSaved::Asked)
-    } else {
-        live.cannot_save.take()
-    };
+    let mut doubt = discard.then_some(NotSaved::Asked);
+    doubt = doubt.or(live.cannot_save.take());
     let sealed = close(&mut live, &mut doubt, events, &mut timer).await;
     let plan = live.planning.record(events).await;
     let saved = async {
@@ -48,11 +45,8 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
             (Some(doubt), _) => Err(doubt),
             (None, None) => Err(because("the volume was not sealed")),
             (None, Some(seal)) => {
-                let save = Save {
-                    job: &live.job,
-                    seal,
-                    objects: &live.objects,
-                };
+                let (job, objects) = (&live.job, &live.objects);
+                let save = Save { job, seal, objects };
                 save.run(plan, events, &mut timer).await
             }
         }
@@ -100,10 +94,7 @@ async fn close(
     }
     timer.phase("stop");
     let volume = live.parts.take_volume();
-    let device = volume.opened().device;
-    let holders = tokio::task::spawn_blocking(move || holders::end_holders(device, HOLDERS_LIMIT));
-    let stuck = holders.await.expect("looking for processes does not panic");
-    if let Some(process) = stuck.first() {
+    if let Some(process) = end_holders(&volume).await.first() {
         doubt.get_or_insert(because(format_args!(
             "process {} still uses the volume and does not end",
             process.pid
@@ -131,10 +122,8 @@ async fn close(
 
 async fn quiesce(live: &mut Live, events: &Events) {
     let mount = live.place.volume().mount;
-    let used = live
-        .parts
-        .in_room(move || filesystem::used_bytes(&mount))
-        .await;
+    let used = live.parts.in_room(move || filesystem::used_bytes(&mount));
+    let used = used.await;
     let keep = live.settings.keep_bytes;
     // Asking BuildKit what it holds costs more than asking the file system.
     let too_much = used.is_ok_and(|used| used > keep);
@@ -157,11 +146,8 @@ async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    let scrubbed = live
-        .parts
-        .in_room(move || scrub(&mount, store, options))
-        .await;
-    match scrubbed {
+    let scrubbed = live.parts.in_room(move || scrub(&mount, store, options));
+    match scrubbed.await {
         Ok(Scrubbed::Fit { warning, .. }) => {
             if let Some(warning) = warning {
                 events.warning(&warning);
@@ -253,15 +239,13 @@ impl Save<'_> {
     ) -> Snapshot {
         let job = self.job;
         let parent = job.restored.as_ref();
-        let expected = parent
-            .filter(|parent| parent.lineage == job.lineage)
-            .map(|parent| parent.snapshot);
+        let expected = parent.filter(|parent| parent.lineage == job.lineage);
         Snapshot {
             format: snapshot::FORMAT,
             lineage: job.lineage.clone(),
             created_ms: now_ms(),
             parent: parent.map(|parent| parent.snapshot),
-            sibling: head != expected,
+            sibling: head != expected.map(|parent| parent.snapshot),
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: Some(hot),

@@ -12,7 +12,7 @@ use larder_engine::network::{HostNetwork, PrivateNet};
 use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
 use larder_engine::takeover::Taken;
-use larder_engine::{Choice, Engine, EngineConfig, EngineFacts, Shape};
+use larder_engine::{Choice, Engine, EngineConfig, Shape, holders};
 use larder_store::Source;
 use larder_volume::{Room, Volume, VolumeError};
 use rustix::process::Pid;
@@ -27,14 +27,14 @@ const SYSTEM_CONFIG: &str = "/etc/docker/daemon.json";
 /// Time for the engine to answer. A far store adds some fetches to its start.
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
+/// Time for processes that use the volume to end.
+const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
+
 /// What is to be brought up.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    /// The shape of the engine.
     pub choice: Choice,
-    /// Its programs.
     pub program: EngineProgram,
-    /// Its image store.
     pub image_store: ImageStore,
     /// The environment of its processes.
     pub environment: Vec<(OsString, OsString)>,
@@ -42,7 +42,6 @@ pub(super) struct Plan {
 
 /// Why the parts could not be brought up.
 pub(super) struct Trouble {
-    /// What happened.
     pub failure: SessionError,
     /// Whether it would have happened with any other volume too.
     pub spoils_any_volume: bool,
@@ -77,28 +76,18 @@ impl Parts {
             volume: None,
             engine: None,
         };
-        let prepared = parts.prepare(plan.choice.shape).await;
-        let up = match prepared {
-            Err(failure) => Err((failure, true)),
-            Ok(()) => parts
-                .mount_and_start(plan, source, hot, timer)
-                .await
-                .map_err(|f| (f, false)),
-        };
-        match up {
-            Ok(()) => Ok(parts),
-            Err((failure, spoils_any_volume)) => {
-                let failure = match parts.fault() {
-                    Some(why) => VolumeError::Unclean(why).into(),
-                    None => failure,
-                };
-                parts.abandon().await;
-                Err(Trouble {
-                    failure,
-                    spoils_any_volume,
-                })
-            }
+        let mut up = parts.prepare(plan.choice.shape).await;
+        let spoils_any_volume = up.is_err();
+        if up.is_ok() {
+            up = parts.mount_and_start(plan, source, hot, timer).await;
         }
+        let Err(failure) = up else { return Ok(parts) };
+        let fault = parts.fault().map(VolumeError::Unclean);
+        parts.abandon().await;
+        Err(Trouble {
+            failure: fault.map_or(failure, SessionError::from),
+            spoils_any_volume,
+        })
     }
 
     /// Makes the room, and either its own network or a place on the machine's: then the machine's engine is
@@ -115,10 +104,10 @@ impl Parts {
                 let net = PrivateNet::set_up(&id, thread)?;
                 room.run(move || net.enter(&run))
             });
-            if let Some(warning) = settled
+            let settled = settled
                 .await
-                .expect("setting up the network does not panic")?
-            {
+                .expect("setting up the network does not panic");
+            if let Some(warning) = settled? {
                 tracing::warn!(%warning, "network");
             }
             return Ok(());
@@ -166,9 +155,8 @@ impl Parts {
     }
 
     fn room(&self) -> &Arc<Room> {
-        self.room
-            .as_ref()
-            .expect("it is there until the parts go down")
+        let room = self.room.as_ref();
+        room.expect("it is there until the parts go down")
     }
 
     /// Runs a job on the room's thread.
@@ -181,47 +169,31 @@ impl Parts {
         ran.expect("a job in the room does not panic")
     }
 
-    /// The volume.
     pub(super) fn volume(&self) -> &Volume {
         self.volume.as_ref().expect("it is open until it is taken")
     }
 
-    /// The volume, to close it.
     pub(super) fn take_volume(&mut self) -> Volume {
         self.volume.take().expect("it is taken once")
     }
 
-    /// The engine.
     pub(super) fn engine(&mut self) -> &mut Engine {
         self.engine.as_mut().expect("it runs until it is taken")
     }
 
-    /// The engine, to stop it.
     pub(super) fn take_engine(&mut self) -> Engine {
         self.engine.take().expect("it is taken once")
     }
 
-    /// What the engine says of itself.
-    pub(super) fn engine_facts(&self) -> EngineFacts {
-        self.engine
-            .as_ref()
-            .expect("it runs until it is taken")
-            .facts()
-    }
-
     /// The first thing that went wrong with the volume.
     fn fault(&self) -> Option<String> {
-        self.volume
-            .as_ref()
-            .and_then(Volume::fault)
-            .map(|fault| fault.why)
+        Some(self.volume.as_ref()?.fault()?.why)
     }
 
     /// Gives the machine back what was taken from it. The engine and the volume are gone by now.
     pub(super) async fn give_back(&mut self) -> Result<()> {
         self.room = None;
-        let record = self.record.clone();
-        let place = self.place.clone();
+        let (record, place) = (self.record.clone(), self.place.clone());
         let given = tokio::task::spawn_blocking(move || record.give_back(&place));
         Ok(given.await.expect("giving back does not panic")?)
     }
@@ -230,11 +202,7 @@ impl Parts {
     pub(super) async fn abandon(mut self) {
         drop(self.engine.take());
         if let Some(volume) = self.volume.take() {
-            let device = volume.opened().device;
-            let ended = tokio::task::spawn_blocking(move || {
-                larder_engine::holders::end_holders(device, Duration::from_secs(10))
-            });
-            let stuck = ended.await.expect("ending processes does not panic");
+            let stuck = end_holders(&volume).await;
             if !stuck.is_empty() {
                 tracing::warn!(?stuck, "these processes hold the volume");
             }
@@ -246,4 +214,11 @@ impl Parts {
             tracing::warn!(%failure, "not all was given back");
         }
     }
+}
+
+/// Ends the processes that still use a volume; gives back those that do not end.
+pub(super) async fn end_holders(volume: &Volume) -> Vec<Identity> {
+    let device = volume.opened().device;
+    let ended = tokio::task::spawn_blocking(move || holders::end_holders(device, HOLDERS_LIMIT));
+    ended.await.expect("ending processes does not panic")
 }

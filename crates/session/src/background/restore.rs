@@ -16,7 +16,6 @@ use larder_store::{Objects, Source};
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {
-    /// The snapshot.
     pub(crate) found: Found,
     /// Its volume.
     pub(crate) source: Arc<Source>,
@@ -76,14 +75,11 @@ async fn read_hot(objects: &Objects, snapshot: &Snapshot) -> Vec<u64> {
         return Vec::new();
     };
     let blocks = snapshot.volume_bytes / BLOCK_BYTES as u64;
-    match objects.get(&address::hot(id), HOT_LIST_MAX_BYTES).await {
-        Ok(bytes) => hot::decode(&bytes, blocks).unwrap_or_else(|error| {
-            tracing::warn!(%error, "no hot list");
-            Vec::new()
-        }),
-        Err(error) => {
-            tracing::warn!(%error, "no hot list");
-            Vec::new()
-        }
-    }
+    let bytes = objects.get(&address::hot(id), HOT_LIST_MAX_BYTES).await;
+    let list = bytes.map_err(|error| error.to_string());
+    let list = list.and_then(|it| hot::decode(&it, blocks).map_err(|error| error.to_string()));
+    list.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no hot list");
+        Vec::new()
+    })
 }

@@ -23,7 +23,6 @@ use crate::{JobRequest, Place, Result, SessionError};
 
 /// Time for another background process of the same state directory to end.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
-/// Longest request of a command.
 const REQUEST_MAX_BYTES: u64 = 4096;
 
 /// Reads the request from standard input and serves one session. A failure is its last event.
@@ -86,9 +85,7 @@ fn lock(place: &Place) -> Result<File> {
             return Ok(file);
         }
         if started.elapsed() > LOCK_LIMIT {
-            return Err(SessionError::Busy {
-                state: place.state.clone(),
-            });
+            return Err(SessionError::Busy(place.state.clone()));
         }
         std::thread::sleep(lock::PAUSE);
     }
@@ -96,26 +93,26 @@ fn lock(place: &Place) -> Result<File> {
 
 /// Leaves the terminal's session, and sends what is logged to the log file.
 fn detach(place: &Place) -> Result<()> {
-    rustix::process::setsid()
-        .map_err(io::Error::from)
-        .map_err(SessionError::io("leave the terminal's session"))?;
+    let left = rustix::process::setsid().map_err(io::Error::from);
+    left.map_err(SessionError::io("leave the terminal's session"))?;
     let path = place.log();
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(SessionError::path("write", &path))?;
-    rustix::stdio::dup2_stderr(&log)
-        .map_err(io::Error::from)
+        .open(&path);
+    log.and_then(|log| Ok(rustix::stdio::dup2_stderr(&log)?))
         .map_err(SessionError::path("write", &path))
 }
 
 /// What a connection asks of the session.
 struct Asked {
     request: Request,
-    from: std::os::unix::net::UnixStream,
+    from: Answers,
 }
+
+/// A connection, as answers are written to it.
+type Answers = std::os::unix::net::UnixStream;
 
 async fn session(request: JobRequest, place: Place, events: &Events) -> Result<()> {
     let strict = request.settings.strict;
@@ -174,10 +171,7 @@ fn release_stdout() {
 }
 
 enum Last {
-    Down {
-        discard: bool,
-        from: std::os::unix::net::UnixStream,
-    },
+    Down { discard: bool, from: Answers },
     Signal,
 }
 
@@ -230,14 +224,11 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
     }
 }
 
-/// Watches the connection that a `run` keeps open. If it closes without a byte, the `run` was killed, which
-/// counts as its `down`.
-fn hold(from: std::os::unix::net::UnixStream, released: mpsc::Sender<()>) {
+/// Watches the connection of a `run`: one that is killed has taken back its use of the session.
+fn hold(from: Answers, released: mpsc::Sender<()>) {
     tokio::spawn(async move {
-        let stream = from
-            .set_nonblocking(true)
-            .and_then(|()| UnixStream::from_std(from));
-        if let Ok(mut stream) = stream
+        let stream = from.set_nonblocking(true);
+        if let Ok(mut stream) = stream.and_then(|()| UnixStream::from_std(from))
             && stream.read_u8().await.is_ok()
         {
             // The `run` has asked for `Down` itself, and others still use the session.

@@ -21,19 +21,15 @@ use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.
 pub(crate) struct Live {
-    /// What was asked for.
     pub(crate) settings: Settings,
-    /// Where its files are.
     pub(crate) place: Place,
     /// The volume, the engine and what was done to the machine for them.
     pub(crate) parts: Parts,
-    /// The store.
     pub(crate) objects: Objects,
     /// Why nothing can be saved, as far as that is known from the start.
     pub(crate) cannot_save: Option<NotSaved>,
     /// The plans of the job's builds.
     pub(crate) planning: Planning,
-    /// What is reported.
     pub(crate) job: Job,
 }
 
@@ -74,7 +70,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     }
     let engine = facts::Engine {
         socket: place.docker_socket(),
-        facts: parts.engine_facts(),
+        facts: parts.engine().facts(),
         choice: start.plan.choice,
     };
     timer.phase("facts");
@@ -158,11 +154,10 @@ impl Start<'_> {
                 Ok(parts) => return Ok((parts, Some(restored))),
                 Err(trouble) if trouble.spoils_any_volume => return Err(trouble.failure),
                 Err(trouble) => {
-                    let id = restored.snapshot;
-                    let why = trouble.failure.to_string();
-                    let short = id.short();
+                    let (id, why) = (restored.snapshot, trouble.failure.to_string());
                     self.events.warning(&format!(
-                        "starting empty, snapshot {short} cannot be used: {why}"
+                        "starting empty, snapshot {} cannot be used: {why}",
+                        id.short()
                     ));
                     catalog::mark(self.objects, id, &why).await;
                     timer.phase("failed_restore");

@@ -22,7 +22,7 @@ use larder_builds::Draft;
 use larder_local::clock::ms_since;
 use larder_local::people::Voice as _;
 
-use crate::args::{BuildVerb, How};
+use crate::args::{BuildVerb, Planned};
 use crate::command::{block_on, check_folder};
 use crate::exit::{Done, Failure, code_of};
 use crate::output::{self, Said};
@@ -33,31 +33,23 @@ use crate::signals::Signals;
 /// What a build with its restore and its save came to.
 #[derive(Debug, Default, Serialize)]
 struct Came {
-    /// Who built.
     builder: Option<Builder>,
-    /// How restored steps were found.
     strategy: Option<Strategy>,
-    /// What was restored.
     restored: Option<Restored>,
     /// The exit code of `docker build`.
     exit_code: u8,
-    /// How long it ran.
     build_ms: u64,
     /// Steps that came from the cache, as far as its output was read.
     cached_steps: usize,
     /// What looks like a secret.
     leaks: Vec<Leak>,
-    /// What was saved.
     saved: Option<Saved>,
 }
 
 /// Restores, builds, saves. The exit code is that of `docker build`.
 pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
-    let how = How {
-        strict: verb.manner.strict,
-        ..How::default()
-    };
+    let how = Planned::default().how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how))?;
     refuse_own_options(&verb.arguments)?;
     let arguments = Arguments::read(&verb.arguments)?;
