@@ -42,11 +42,6 @@ impl Failure {
         Self::new(Blame::Input, message)
     }
 
-    /// Something that the machine lacks.
-    pub(crate) fn machine(message: impl ToString) -> Self {
-        Self::new(Blame::Machine, message)
-    }
-
     pub(crate) fn interrupted(signal: Signal) -> Self {
         Self {
             code: u8::try_from(128 + signal.as_raw()).unwrap_or(1),
