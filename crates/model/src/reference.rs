@@ -27,7 +27,8 @@ pub struct ImageReference {
     domain: String,
     path: String,
     tag: Option<String>,
-    digest: Option<Digest>,
+    /// Few references have one, and it would be as long as all the rest.
+    digest: Option<Box<Digest>>,
 }
 
 /// Text that is no image reference.
@@ -89,7 +90,7 @@ impl ImageReference {
             domain,
             path,
             tag: tag.map(str::to_owned),
-            digest,
+            digest: digest.map(Box::new),
         })
     }
 
@@ -119,7 +120,7 @@ impl ImageReference {
 
     /// The digest.
     pub fn digest(&self) -> Option<Digest> {
-        self.digest
+        self.digest.as_deref().copied()
     }
 
     /// Domain and path, without tag and digest.

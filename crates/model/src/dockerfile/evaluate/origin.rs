@@ -24,10 +24,6 @@ pub enum UseKind {
 /// Where files come from: what a stage starts from, or what an instruction copies or mounts from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every origin is an image, and a file has few"
-)]
 pub enum Origin {
     /// Nothing.
     Scratch,
