@@ -18,59 +18,36 @@ struct Answer {
     message: String,
 }
 
-/// Codes of S3, Google's XML interface, Azure and OAuth token servers, and what helps. Sources: "Error
-/// responses" in the Amazon S3 API reference; "Status and error codes" of Azure Blob Storage; RFC 6749,
-/// section 5.2.
-const CURES: [(&[&str], &str); 8] = [
-    (
-        &["NoSuchBucket", "ContainerNotFound"],
-        "create it, or correct its name in the store's URL",
-    ),
-    (
-        &["InvalidBucketName", "InvalidResourceName"],
-        "a name has 3 to 63 lower-case letters, digits and hyphens",
-    ),
-    (
-        &["InvalidAccessKeyId"],
-        "check AWS_ACCESS_KEY_ID, and AWS_ENDPOINT_URL if the store is not Amazon's",
-    ),
-    (
-        &[
-            "SignatureDoesNotMatch",
-            "AuthenticationFailed",
-            "invalid_client",
-        ],
-        "check the secret: AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY or the service account's file",
-    ),
-    (
-        &[
-            "ExpiredToken",
-            "InvalidToken",
-            "TokenRefreshRequired",
-            "invalid_grant",
-        ],
-        "the job needs new credentials",
-    ),
-    (&["RequestTimeTooSkewed"], "set the clock of this machine"),
-    (
-        &[
-            "AuthorizationHeaderMalformed",
-            "PermanentRedirect",
-            "IllegalLocationConstraintException",
-        ],
-        "set AWS_REGION to the region of the bucket",
-    ),
-    (
-        &[
-            "AccessDenied",
-            "AllAccessDisabled",
-            "AuthorizationFailure",
-            "AuthorizationPermissionMismatch",
-            "InsufficientAccountPermissions",
-        ],
-        MAY_NOT,
-    ),
-];
+/// What helps against a code of S3, Google's XML interface, Azure or an OAuth token server. Sources:
+/// "Error responses" in the Amazon S3 API reference; "Status and error codes" of Azure Blob Storage;
+/// RFC 6749, section 5.2.
+fn cure(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "NoSuchBucket" | "ContainerNotFound" => "create it, or correct its name in the store's URL",
+        "InvalidBucketName" | "InvalidResourceName" => {
+            "a name has 3 to 63 lower-case letters, digits and hyphens"
+        }
+        "InvalidAccessKeyId" => {
+            "check AWS_ACCESS_KEY_ID, and AWS_ENDPOINT_URL if the store is not Amazon's"
+        }
+        "SignatureDoesNotMatch" | "AuthenticationFailed" | "invalid_client" => {
+            "check the secret: AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY or the service account's file"
+        }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "invalid_grant" => {
+            "the job needs new credentials"
+        }
+        "RequestTimeTooSkewed" => "set the clock of this machine",
+        "AuthorizationHeaderMalformed"
+        | "PermanentRedirect"
+        | "IllegalLocationConstraintException" => "set AWS_REGION to the region of the bucket",
+        "AccessDenied"
+        | "AllAccessDisabled"
+        | "AuthorizationFailure"
+        | "AuthorizationPermissionMismatch"
+        | "InsufficientAccountPermissions" => MAY_NOT,
+        _ => return None,
+    })
+}
 
 const MAY_NOT: &str = "allow these credentials to list the bucket and to get and put its objects";
 
@@ -84,7 +61,7 @@ pub(crate) fn is_missing_bucket(error: &object_store::Error) -> bool {
 pub(crate) fn reason(error: &object_store::Error) -> String {
     let text = error.to_string();
     let (why, cure) = match Answer::read(&text) {
-        Some(answer) => (answer.to_string(), answer.cure()),
+        Some(answer) => (answer.to_string(), cure(&answer.code)),
         // Answers to HEAD have no body.
         None if matches!(error, object_store::Error::PermissionDenied { .. }) => {
             (without_body(&text), Some(MAY_NOT))
@@ -112,14 +89,18 @@ impl Answer {
     /// `{"error": "invalid_grant", "error_description": …}` of a token server (RFC 6749, section 5.2), or
     /// `{"error": {"status": …, "message": …}}` of Google's other interfaces.
     fn json(text: &str) -> Option<Self> {
-        let body = &text[text.find('{')?..];
-        let mut values = serde_json::Deserializer::from_str(body).into_iter::<Value>();
-        let body = values.next()?.ok()?;
-        let error = &body["error"];
-        match error {
-            Value::String(code) => Some(Self::new(code, plain(&body["error_description"]))),
-            Value::Object(_) => Some(Self::new(plain(&error["status"]), plain(&error["message"]))),
-            _ => None,
+        let body = serde_json::Deserializer::from_str(&text[text.find('{')?..]);
+        let body = body.into_iter::<Value>().next()?.ok()?;
+        let (code, message) = match &body["error"] {
+            code @ Value::String(_) => (code, &body["error_description"]),
+            error => (&error["status"], &error["message"]),
+        };
+        match (code.as_str(), message.as_str()) {
+            (None, None) => None,
+            (code, message) => Some(Self::new(
+                code.unwrap_or_default(),
+                message.unwrap_or_default(),
+            )),
         }
     }
 
@@ -128,11 +109,6 @@ impl Answer {
             code: shown(code, CODE_MAX_CHARS),
             message: shown(message, MESSAGE_MAX_CHARS),
         }
-    }
-
-    fn cure(&self) -> Option<&'static str> {
-        let known = CURES.iter().find(|(codes, _)| codes.contains(&&*self.code));
-        known.map(|(_, cure)| *cure)
     }
 }
 
@@ -148,27 +124,18 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// A text in JSON, or nothing where there is none.
-fn plain(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 /// The text of the first element of this name.
 fn element(text: &str, name: &str) -> Option<String> {
     let (_, after) = text.split_once(&format!("<{name}>"))?;
     let (inside, _) = after.split_once(&format!("</{name}>"))?;
-    let mut plain = inside.to_owned();
     // The ampersand last: what it begins is plain text by then.
-    for (entity, character) in [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&apos;", "'"),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ] {
-        plain = plain.replace(entity, character);
-    }
+    let entities = ["lt", "gt", "quot", "apos", "#39", "amp"].iter();
+    let characters = ["<", ">", "\"", "'", "'", "&"];
+    let plain = entities
+        .zip(characters)
+        .fold(inside.to_owned(), |text, (name, character)| {
+            text.replace(&format!("&{name};"), character)
+        });
     Some(plain)
 }
 
@@ -201,34 +168,26 @@ fn cure_of_client(text: &str) -> Option<&'static str> {
     )
 }
 
+/// What ends a URL in a message.
+const URL_ENDS: [char; 5] = [' ', ')', '"', '\'', '\n'];
+
 /// Cuts out of every URL in a message what may be a secret: the query, where signed URLs have
 /// credentials, and what stands before the host.
 pub(crate) fn without_secrets(message: &str) -> String {
-    let message = without_queries(message);
+    let mut message = message.to_owned();
+    let mut in_query = false;
+    message.retain(|c| {
+        in_query = c == '?' || in_query && !URL_ENDS.contains(&c);
+        !in_query
+    });
     let mut parts = message.split("://");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = part.find(['/', ' ', ')', '"', '\'', '\n']);
+        let end = part.find(|c| c == '/' || URL_ENDS.contains(&c));
         let host = &part[..end.unwrap_or(part.len())];
         let user = host.rfind('@').map_or(0, |at| at + 1);
         out.push_str("://");
         out.push_str(&part[user..]);
-    }
-    out
-}
-
-fn without_queries(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    let mut in_query = false;
-    for c in message.chars() {
-        match c {
-            '?' => in_query = true,
-            ' ' | ')' | '"' | '\'' | '\n' => in_query = false,
-            _ => {}
-        }
-        if !in_query {
-            out.push(c);
-        }
     }
     out
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_model::limits::{BLOCK_BYTES, FRAME_CONTENT_BYTES};
+use larder_model::limits::FRAME_CONTENT_BYTES;
 use parking_lot::Mutex;
 
 /// Level 1: the network and the disk are slower than the processor at any level, and a save stands
@@ -14,29 +14,10 @@ const ZSTD_LEVEL: i32 = 1;
 /// 43,000 files it is 16 % smaller than level 1, and costs 80 ms more.
 const ZSTD_LEVEL_HIGH: i32 = 9;
 
-/// Compresses frames; holds zstd's working memory, so use one for many frames.
-pub(crate) struct Compressor(zstd::bulk::Compressor<'static>);
-
-impl Compressor {
-    pub(crate) fn new() -> Self {
-        Self::at(ZSTD_LEVEL)
-    }
-
-    fn at(level: i32) -> Self {
-        Self(zstd::bulk::Compressor::new(level).expect("the level exists"))
-    }
-
-    pub(crate) fn compress(&mut self, content: &[u8]) -> Vec<u8> {
-        self.0
-            .compress(content)
-            .expect("the buffer has the size that zstd itself asks for")
-    }
-}
-
-/// Compressors for threads that come and go.
+/// Compressors for threads that come and go: each holds zstd's working memory.
 pub(crate) struct Pool {
     level: i32,
-    idle: Mutex<Vec<Compressor>>,
+    idle: Mutex<Vec<zstd::bulk::Compressor<'static>>>,
 }
 
 impl Pool {
@@ -58,8 +39,9 @@ impl Pool {
     /// Compresses into a buffer that has room for what zstd cannot make smaller.
     pub(crate) fn compress_into(&self, content: &[u8], stored: &mut Vec<u8>) {
         let taken = self.idle.lock().pop();
-        let mut compressor = taken.unwrap_or_else(|| Compressor::at(self.level));
-        let done = compressor.0.compress_to_buffer(content, stored);
+        let mut compressor = taken
+            .unwrap_or_else(|| zstd::bulk::Compressor::new(self.level).expect("the level exists"));
+        let done = compressor.compress_to_buffer(content, stored);
         done.expect("the buffer has the size that zstd itself asks for");
         self.idle.lock().push(compressor);
     }
@@ -69,11 +51,6 @@ impl Pool {
         self.compress_into(content, &mut stored);
         stored
     }
-}
-
-/// Decompresses a frame that must hold `blocks` blocks.
-pub(crate) fn decompress(stored: &[u8], blocks: u8) -> Result<Bytes, String> {
-    decompress_exactly(stored, usize::from(blocks) * BLOCK_BYTES)
 }
 
 /// Decompresses a frame that must hold `expected` bytes.

@@ -144,32 +144,26 @@ impl Location {
     /// Opens the store. A folder is made when it is not there; nothing else is asked or written.
     pub fn open(&self, settings: &[(String, String)]) -> Result<Objects, StoreError> {
         let store: Arc<dyn ObjectStore> = match self.scheme {
-            Scheme::File => self.open_folder()?,
+            Scheme::File => Arc::new(self.open_folder()?),
             Scheme::S3 => open_cloud!(self, settings, AmazonS3Builder, with_bucket_name),
             Scheme::Gs => {
                 open_cloud!(self, settings, GoogleCloudStorageBuilder, with_bucket_name)
             }
             Scheme::Az => open_cloud!(self, settings, MicrosoftAzureBuilder, with_container_name),
         };
-        let prefix = if self.scheme == Scheme::File {
-            ""
-        } else {
-            self.path.as_str()
+        let prefix = match self.scheme {
+            Scheme::File => "",
+            _ => &self.path,
         };
         Ok(Objects::new(store, prefix))
     }
 
-    fn open_folder(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let opened = std::fs::create_dir_all(&self.path)
-            .map_err(|error| error.to_string())
-            .and_then(|()| {
-                LocalFileSystem::new_with_prefix(&self.path).map_err(|error| error.to_string())
-            });
-        match opened {
-            // "Saved" is printed only after the bytes are durable.
-            Ok(folder) => Ok(Arc::new(folder.with_fsync(true))),
-            Err(why) => Err(self.refused(&why)),
-        }
+    fn open_folder(&self) -> Result<LocalFileSystem, StoreError> {
+        std::fs::create_dir_all(&self.path).map_err(|error| self.refused(&error.to_string()))?;
+        let folder = LocalFileSystem::new_with_prefix(&self.path)
+            .map_err(|error| self.refused(&error.to_string()))?;
+        // "Saved" is printed only after the bytes are durable.
+        Ok(folder.with_fsync(true))
     }
 
     fn refused(&self, why: &str) -> StoreError {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{ListResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
 use crate::error::StoreError;
 
@@ -120,16 +120,11 @@ impl Objects {
 
     /// The names of the first `max` objects in a folder, in order; none if there is no folder.
     pub async fn first_names(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let at = Path::from(folder);
-        let list = async {
-            let listing = self.store.list_with_delimiter(Some(&at)).await?;
-            let names = listing
-                .objects
-                .iter()
-                .filter_map(|object| object.location.filename());
-            Ok(names.map(str::to_owned).collect::<Vec<_>>())
-        };
-        let mut names = self.listed(folder, list).await?;
+        let objects = self.list(folder, |listing| {
+            let objects = listing.objects.into_iter();
+            objects.map(|object| object.location).collect()
+        });
+        let mut names = objects.await?;
         names.sort_unstable();
         names.truncate(max);
         Ok(names)
@@ -137,18 +132,25 @@ impl Objects {
 
     /// The names of at most `max` folders in a folder.
     pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let at = Path::from(folder);
-        let list = async {
-            let listing = self.store.list_with_delimiter(Some(&at)).await?;
-            let names = listing
-                .common_prefixes
-                .iter()
-                .filter_map(|path| path.filename());
-            Ok(names.map(str::to_owned).collect::<Vec<_>>())
-        };
-        let mut names = self.listed(folder, list).await?;
+        let folders = self.list(folder, |listing| listing.common_prefixes);
+        let mut names = folders.await?;
         names.truncate(max);
         Ok(names)
+    }
+
+    /// The names of what is in a folder.
+    async fn list(
+        &self,
+        folder: &str,
+        kind: fn(ListResult) -> Vec<Path>,
+    ) -> Result<Vec<String>, StoreError> {
+        let at = Path::from(folder);
+        let list = async {
+            let paths = kind(self.store.list_with_delimiter(Some(&at)).await?);
+            let names = paths.iter().filter_map(Path::filename);
+            Ok(names.map(str::to_owned).collect())
+        };
+        self.listed(folder, list).await
     }
 
     /// The paths of at most `max` objects anywhere below a folder.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use larder_model::address;
 use larder_model::digest::{BlockId, LeafId, MapId};
-use larder_model::frame::{BlockRef, FrameRef};
+use larder_model::frame::FrameRef;
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
 use parking_lot::Mutex;
@@ -118,27 +118,16 @@ impl Source {
     }
 
     /// The leaves that were read so far.
-    pub fn leaves_read(&self) -> impl Iterator<Item = (u32, &Arc<Leaf>)> {
-        self.leaves
-            .iter()
-            .filter_map(|(index, cell)| Some((*index, cell.get()?)))
-    }
-
-    /// Where a block rests, or `None` where it is zero.
-    pub async fn place(&self, block: u64) -> Result<Option<BlockRef>, StoreError> {
-        let (index, at) = leaf_of(block);
-        let leaf = self.leaf(index).await?;
-        Ok(leaf.and_then(|leaf| leaf.get(at)))
+    pub(crate) fn leaves_read(&self) -> impl Iterator<Item = &Arc<Leaf>> {
+        self.leaves.values().filter_map(OnceCell::get)
     }
 
     /// Reads a block and, with it, the other blocks of its region that its frame holds. Nothing
     /// where the block is zero.
     pub async fn fetch(&self, block: u64) -> Result<Verified, StoreError> {
         let (index, at) = leaf_of(block);
-        let Some(leaf) = self.leaf(index).await? else {
-            return Ok(Arc::default());
-        };
-        let Some(wanted) = leaf.get(at) else {
+        let leaf = self.leaf(index).await?;
+        let Some((wanted, leaf)) = leaf.and_then(|leaf| Some((leaf.get(at)?, leaf))) else {
             return Ok(Arc::default());
         };
         let key = (wanted.frame, index);
@@ -176,7 +165,7 @@ fn unpack(
     index: u32,
     leaf: &Leaf,
 ) -> Result<Vec<FetchedBlock>, String> {
-    let content = codec::decompress(stored, frame.blocks)
+    let content = codec::decompress_exactly(stored, usize::from(frame.blocks) * BLOCK_BYTES)
         .map_err(|why| format!("the frame at {}: {why}", frame.offset))?;
     let held = leaf.blocks().filter(|(_, place)| place.frame == frame);
     held.map(|(at, place)| {

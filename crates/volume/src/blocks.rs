@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
 use larder_model::map::leaf_of;
+use larder_store::packer::Changed;
 use larder_store::{FetchedBlock, Source, StoreError};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
@@ -49,15 +50,6 @@ pub struct Fault {
     pub why: String,
     /// Whether the snapshot itself is damaged, so that nobody should try it again.
     pub damage: bool,
-}
-
-/// What a job did to a volume.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Dirty {
-    /// Blocks that were written, ascending.
-    pub written: Vec<u64>,
-    /// Blocks that were discarded, ascending.
-    pub zeroed: Vec<u64>,
 }
 
 impl Blocks {
@@ -387,30 +379,30 @@ impl Blocks {
 
     /// Fetches the rest of the blocks of which only some pages were written, so that they can be
     /// saved as wholes; then says what the job did.
-    pub(crate) async fn settle(&self) -> io::Result<Dirty> {
-        let dirty = self.dirty();
-        let fetches = dirty.written.iter().map(|block| self.fetch_block(*block));
+    pub(crate) async fn settle(&self) -> io::Result<Changed> {
+        let changed = self.changed();
+        let fetches = changed.written.iter().map(|block| self.fetch_block(*block));
         futures_util::stream::iter(fetches)
             .buffer_unordered(FETCHES_PER_REQUEST)
             .try_collect::<()>()
             .await?;
-        Ok(dirty)
+        Ok(changed)
     }
 
-    fn dirty(&self) -> Dirty {
-        let mut dirty = Dirty::default();
+    fn changed(&self) -> Changed {
+        let mut changed = Changed::default();
         for (index, region) in self.regions.iter().enumerate() {
             let Some(region) = region.get() else { continue };
             for at in (0..LEAF_BLOCKS).filter(|at| region.dirty.get(*at)) {
                 let block = (index * LEAF_BLOCKS + at) as u64;
                 if region.zeroed.get(at) {
-                    dirty.zeroed.push(block);
+                    changed.zeroed.push(block);
                 } else {
-                    dirty.written.push(block);
+                    changed.written.push(block);
                 }
             }
         }
-        dirty
+        changed
     }
 
     /// The blocks of the store that were read, in the order of first reading.

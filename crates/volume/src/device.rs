@@ -7,7 +7,7 @@
 //!
 //! Numbers and structures: `include/uapi/linux/loop.h`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::{Path, PathBuf};
@@ -34,24 +34,20 @@ const LOOP_MAJOR: u32 = 7;
 /// Another process may take the free device between asking and configuring.
 const ATTEMPTS: usize = 16;
 
+/// `struct loop_info64`. Of its fields only `lo_flags` is used here.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct LoopInfo64 {
-    device: u64,
-    inode: u64,
-    rdevice: u64,
-    offset: u64,
-    sizelimit: u64,
-    number: u32,
-    encrypt_type: u32,
-    encrypt_key_size: u32,
+    /// `lo_device` to `lo_sizelimit`.
+    places: [u64; 5],
+    /// `lo_number`, `lo_encrypt_type`, `lo_encrypt_key_size`.
+    numbers: [u32; 3],
     flags: u32,
-    file_name: [u8; 64],
-    crypt_name: [u8; 64],
-    encrypt_key: [u8; 32],
-    init: [u64; 2],
+    /// `lo_file_name`, `lo_crypt_name`, `lo_encrypt_key` and `lo_init`: 64, 64, 32 and 16 bytes.
+    names: [u64; 22],
 }
 
+/// `struct loop_config`.
 #[repr(C)]
 struct LoopConfig {
     fd: u32,
@@ -91,7 +87,8 @@ pub(crate) struct LoopDevice {
     device: File,
     path: PathBuf,
     number: u32,
-    direct: bool,
+    /// Whether the kernel does direct I/O on the file.
+    pub(crate) direct: bool,
 }
 
 impl LoopDevice {
@@ -101,11 +98,7 @@ impl LoopDevice {
             what: format!("/dev/loop-control cannot be opened ({error})"),
             cure: "load the loop module (modprobe loop), or give the container --privileged",
         })?;
-        let backing = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(file)
-            .map_err(VolumeError::io("open", file))?;
+        let backing = open(file)?;
         for _ in 0..ATTEMPTS {
             // SAFETY: GetFree describes LOOP_CTL_GET_FREE correctly (see its implementation).
             #[allow(unsafe_code)]
@@ -128,18 +121,14 @@ impl LoopDevice {
     fn configure(number: u32, backing: &File) -> Result<Option<Self>, VolumeError> {
         let path = PathBuf::from(format!("/dev/loop{number}"));
         make_node(&path, number).map_err(VolumeError::io("make the device node", &path))?;
-        let device = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(VolumeError::io("open", &path))?;
+        let device = open(&path)?;
         for flags in [LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO, LO_FLAGS_AUTOCLEAR] {
             let config = LoopConfig {
                 fd: u32::try_from(backing.as_raw_fd()).expect("descriptors are not negative"),
                 block_size: PAGE_BYTES as u32,
                 info: LoopInfo64 {
                     flags,
-                    ..zero_info()
+                    ..LoopInfo64::default()
                 },
                 reserved: [0; 8],
             };
@@ -176,11 +165,6 @@ impl LoopDevice {
         (LOOP_MAJOR, self.number)
     }
 
-    /// Whether the kernel does direct I/O on the file.
-    pub(crate) fn is_direct(&self) -> bool {
-        self.direct
-    }
-
     /// Detaches the file. Where something still has the device open, the kernel does it when that
     /// is closed.
     pub(crate) fn detach(self) -> Result<(), VolumeError> {
@@ -189,6 +173,11 @@ impl LoopDevice {
         let cleared = unsafe { ioctl(&self.device, NoArg::<LOOP_CLR_FD>::new()) };
         cleared.map_err(VolumeError::io("detach", &self.path))
     }
+}
+
+fn open(path: &Path) -> Result<File, VolumeError> {
+    let opened = File::options().read(true).write(true).open(path);
+    opened.map_err(VolumeError::io("open", path))
 }
 
 /// Without it reading in order is slower, and nothing else.
@@ -203,24 +192,6 @@ fn set_read_ahead(device: &File) {
     };
     if let Err(error) = set {
         tracing::debug!(%error, "the device keeps its read-ahead");
-    }
-}
-
-fn zero_info() -> LoopInfo64 {
-    LoopInfo64 {
-        device: 0,
-        inode: 0,
-        rdevice: 0,
-        offset: 0,
-        sizelimit: 0,
-        number: 0,
-        encrypt_type: 0,
-        encrypt_key_size: 0,
-        flags: 0,
-        file_name: [0; 64],
-        crypt_name: [0; 64],
-        encrypt_key: [0; 32],
-        init: [0; 2],
     }
 }
 

@@ -372,10 +372,8 @@ impl Filesystem for Files {
     }
 
     fn statfs(&self, _request: &Request, _inode: INodeNo, reply: ReplyStatfs) {
-        let (size, total) = (
-            BLOCK_BYTES as u32,
-            self.blocks.volume_bytes() / BLOCK_BYTES as u64,
-        );
+        let size = BLOCK_BYTES as u32;
+        let total = self.blocks.volume_bytes() / u64::from(size);
         reply.statfs(total, total, total, 2, 0, size, 255, PAGE_BYTES as u32);
     }
 }

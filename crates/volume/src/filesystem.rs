@@ -168,16 +168,10 @@ pub(crate) async fn check_clean(blocks: &Blocks) -> Result<(), VolumeError> {
     let magic = u16::from_le_bytes([bytes[0x38], bytes[0x39]]);
     let state = u16::from_le_bytes([bytes[0x3A], bytes[0x3B]]);
     let errors = u32::from_le_bytes([bytes[0x194], bytes[0x195], bytes[0x196], bytes[0x197]]);
-    match (magic, state, errors) {
-        (0xEF53, 1, 0) => Ok(()),
-        (0xEF53, _, 1..) => Err(VolumeError::Unclean(format!(
-            "its file system met {errors} errors"
-        ))),
-        (0xEF53, state, 0) => Err(VolumeError::Unclean(format!(
-            "its file system was not unmounted cleanly (state {state})"
-        ))),
-        (magic, _, _) => Err(VolumeError::Unclean(format!(
-            "it holds no ext4 file system (magic {magic:#06x})"
-        ))),
-    }
+    Err(VolumeError::Unclean(match (magic, state, errors) {
+        (0xEF53, 1, 0) => return Ok(()),
+        (0xEF53, _, 1..) => format!("its file system met {errors} errors"),
+        (0xEF53, _, 0) => format!("its file system was not unmounted cleanly (state {state})"),
+        _ => format!("it holds no ext4 file system (magic {magic:#06x})"),
+    }))
 }

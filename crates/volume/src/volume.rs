@@ -125,7 +125,7 @@ impl Volume {
         Opened {
             device: self.device.numbers(),
             connection: self.disk.connection(),
-            direct_io: self.device.is_direct(),
+            direct_io: self.device.direct,
         }
     }
 
@@ -202,13 +202,9 @@ impl Volume {
 impl Seal {
     /// Stores what the job changed.
     pub async fn pack(&self, progress: Arc<PackProgress>) -> Result<Packed, VolumeError> {
-        let dirty = self.blocks.settle().await;
-        let dirty = dirty.map_err(VolumeError::io("complete the blocks of", &self.file))?;
+        let changed = self.blocks.settle().await;
+        let changed = changed.map_err(VolumeError::io("complete the blocks of", &self.file))?;
         let blocks = Arc::clone(&self.blocks);
-        let changed = packer::Changed {
-            written: dirty.written,
-            zeroed: dirty.zeroed,
-        };
         let packed = packer::pack(
             self.blocks.source(),
             changed,

@@ -9,16 +9,11 @@ use larder_model::pack::ChunkSlot;
 /// Every frame that a save names, by number.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    places: Vec<Option<InPack>>,
+    /// Each frame's pack, and its place there.
+    places: Vec<Option<(u32, ChunkSlot)>>,
     /// Packs by number; those of this save get their ids when they are closed.
     packs: Vec<Option<PackId>>,
     pack_numbers: HashMap<PackId, u32>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct InPack {
-    pack: u32,
-    slot: ChunkSlot,
 }
 
 impl Frames {
@@ -34,7 +29,7 @@ impl Frames {
             stored_bytes: frame.stored_bytes,
             content_bytes: frame.content_bytes,
         };
-        self.places.push(Some(InPack { pack, slot }));
+        self.places.push(Some((pack, slot)));
         self.places.len() as u32 - 1
     }
 
@@ -55,7 +50,7 @@ impl Frames {
         if self.places.len() <= number {
             self.places.resize(number + 1, None);
         }
-        self.places[number] = Some(InPack { pack, slot });
+        self.places[number] = Some((pack, slot));
     }
 
     /// The id of a pack of this save.
@@ -65,7 +60,7 @@ impl Frames {
 
     /// Where a frame is, once it is known.
     pub(super) fn get(&self, number: u32) -> Option<ChunkFrame> {
-        let InPack { pack, slot } = (*self.places.get(number as usize)?)?;
+        let (pack, slot) = (*self.places.get(number as usize)?)?;
         Some(slot.in_pack(self.packs[pack as usize]?))
     }
 }

@@ -51,10 +51,9 @@ impl Pipeline {
         })
     }
 
-    /// Gives the next blob its number.
-    pub(super) fn begin_blob(&mut self) -> usize {
+    /// The next blob begins.
+    pub(super) fn begin_blob(&mut self) {
         self.blobs.push(Vec::new());
-        self.blobs.len() - 1
     }
 
     /// The next bytes of the blob.
@@ -72,10 +71,8 @@ impl Pipeline {
         &mut self,
         run: impl FnOnce(&mut Cutter) -> Cut + Send + 'static,
     ) -> Result<(), StoreError> {
-        let mut cutter = self
-            .cutter
-            .take()
-            .expect("a blob that was given up is the last");
+        let idle = self.cutter.take();
+        let mut cutter = idle.expect("a blob that was given up is the last");
         let cutting = tokio::task::spawn_blocking(move || {
             let cut = run(&mut cutter);
             (cutter, cut)
@@ -107,7 +104,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Waits until everything is stored; gives the parts of each blob by its number.
+    /// Waits until everything is stored; gives the parts of each blob, in order.
     pub(super) async fn finish(
         mut self,
         statistics: &mut Statistics,

@@ -104,12 +104,11 @@ impl ArchiveReader {
         });
         let place = blob.place.clone();
         tokio::spawn(async move {
-            let sending = Sending { sender: &sender };
             let ended = tokio::select! {
-                ended = sending.blob(place, &source) => ended,
-                () = sender.closed() => Err(Ended::NobodyListens),
+                ended = give_out(place, &source, &sender) => ended,
+                () = sender.closed() => Ok(()),
             };
-            if let Err(Ended::Fault(error)) = ended {
+            if let Err(error) = ended {
                 // Whoever dropped the stream does not want to know.
                 let _gone = sender.send(Err(error)).await;
             }
@@ -118,89 +117,69 @@ impl ArchiveReader {
     }
 }
 
-/// Why a stream ended early.
-enum Ended {
-    Fault(StoreError),
-    NobodyListens,
-}
+type Pieces = mpsc::Sender<Result<Bytes, StoreError>>;
 
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Fault(error)
-    }
-}
-
-struct Sending<'a> {
-    sender: &'a mpsc::Sender<Result<Bytes, StoreError>>,
-}
-
-/// What is to be done next, in the order of the blob.
-enum Step {
-    /// A part begins.
-    Begin(Weaver),
-    /// Neighbouring chunks of one frame.
-    Chunks(Vec<Bytes>),
-}
-
-impl Sending<'_> {
-    async fn blob(&self, place: Place, source: &Arc<Frames>) -> Result<(), Ended> {
-        let parts = match place {
-            Place::Inline(text) => return self.send(text.into()).await,
-            Place::Recipe(parts) => parts,
-        };
-        let parts = futures_util::stream::iter(parts)
-            .map(|place| recipes::read(&source.fetcher, place))
-            .buffered(PARTS_AHEAD);
-        let mut steps = parts
-            .map_ok(|part| futures_util::stream::iter(uses(&part).into_iter().map(Ok)))
-            .try_flatten()
-            .map(|one| source.step(one))
-            .buffered(FRAMES_AHEAD);
-        let mut weaver: Option<Weaver> = None;
-        let mut piece = BytesMut::new();
-        while let Some(step) = steps.try_next().await? {
-            let chunks = match step {
-                Step::Begin(next) => {
-                    weaver = Some(next);
-                    continue;
-                }
-                Step::Chunks(chunks) => chunks,
-            };
-            let weaver = weaver.as_mut().expect("a part begins before its chunks");
-            for chunk in chunks {
-                let stream = weaver.weave(|bytes| piece.extend_from_slice(bytes));
-                weaver.give(stream.expect("chunks come as they are asked for"), chunk);
-                weaver.weave(|bytes| piece.extend_from_slice(bytes));
-                if piece.len() >= PIECE_BYTES {
-                    self.send(piece.split().freeze()).await?;
-                }
-            }
-        }
-        self.send(piece.freeze()).await
-    }
-
-    async fn send(&self, piece: Bytes) -> Result<(), Ended> {
-        if piece.is_empty() {
+async fn give_out(place: Place, source: &Arc<Frames>, pieces: &Pieces) -> Result<(), StoreError> {
+    let parts = match place {
+        Place::Inline(text) => {
+            send(pieces, text.into()).await;
             return Ok(());
         }
-        let sent = self.sender.send(Ok(piece)).await;
-        sent.map_err(|_| Ended::NobodyListens)
+        Place::Recipe(parts) => parts,
+    };
+    let parts = futures_util::stream::iter(parts)
+        .map(|place| recipes::read(&source.fetcher, place))
+        .buffered(PARTS_AHEAD);
+    let mut steps = parts
+        .map_ok(|part| futures_util::stream::iter(uses(&part).into_iter().map(Ok)))
+        .try_flatten()
+        .map(|one| source.step(one))
+        .buffered(FRAMES_AHEAD);
+    let mut weaver: Option<Weaver> = None;
+    let mut piece = BytesMut::new();
+    while let Some((begun, chunks)) = steps.try_next().await? {
+        weaver = begun.or(weaver);
+        let weaver = weaver.as_mut().expect("a part's first use has its weaver");
+        for chunk in chunks {
+            let stream = weaver.weave(|bytes| piece.extend_from_slice(bytes));
+            weaver.give(stream.expect("chunks come as they are asked for"), chunk);
+            weaver.weave(|bytes| piece.extend_from_slice(bytes));
+            if piece.len() >= PIECE_BYTES {
+                send(pieces, piece.split().freeze()).await;
+            }
+        }
+    }
+    send(pieces, piece.freeze()).await;
+    Ok(())
+}
+
+async fn send(pieces: &Pieces, piece: Bytes) {
+    if !piece.is_empty() {
+        // Where nobody listens any more, the reading is ended by whoever waits for that.
+        let _gone = pieces.send(Ok(piece)).await;
     }
 }
 
 /// One use of a frame: neighbouring chunks in the order of the blob that are all in it.
-enum Use {
-    Begin(Weaver),
-    Frame(ChunkFrame, Vec<Chunk>),
+struct Use {
+    /// For the first use of a part, which has at least one.
+    weaver: Option<Weaver>,
+    frame: ChunkFrame,
+    chunks: Vec<Chunk>,
 }
 
 fn uses(part: &Part) -> Vec<Use> {
-    let mut uses = vec![Use::Begin(part.weaver())];
+    let mut uses: Vec<Use> = Vec::new();
+    let mut weaver = Some(part.weaver());
     for chunk in part.order() {
         let frame = part.frames()[chunk.frame as usize];
         match uses.last_mut() {
-            Some(Use::Frame(last, chunks)) if *last == frame => chunks.push(chunk),
-            _ => uses.push(Use::Frame(frame, vec![chunk])),
+            Some(last) if last.frame == frame => last.chunks.push(chunk),
+            _ => uses.push(Use {
+                weaver: weaver.take(),
+                frame,
+                chunks: vec![chunk],
+            }),
         }
     }
     uses
@@ -216,11 +195,12 @@ struct Frames {
 }
 
 impl Frames {
-    async fn step(&self, next: Result<Use, StoreError>) -> Result<Step, StoreError> {
-        match next? {
-            Use::Begin(weaver) => Ok(Step::Begin(weaver)),
-            Use::Frame(frame, chunks) => self.chunks(frame, chunks).await.map(Step::Chunks),
-        }
+    async fn step(
+        &self,
+        next: Result<Use, StoreError>,
+    ) -> Result<(Option<Weaver>, Vec<Bytes>), StoreError> {
+        let next = next?;
+        Ok((next.weaver, self.chunks(next.frame, next.chunks).await?))
     }
 
     /// The content of chunks that are in one frame, verified.

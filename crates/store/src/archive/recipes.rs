@@ -93,14 +93,9 @@ pub(super) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, Stor
         }
         let bytes = codec::decompress_up_to(&stored, PART_MAX_BYTES)?;
         let part = Part::decode(&bytes).map_err(|error| error.to_string())?;
-        if part.blob_bytes() == place.bytes {
-            Ok(part)
-        } else {
-            Err(format!(
-                "a part is for {} bytes, not {}",
-                part.blob_bytes(),
-                place.bytes
-            ))
+        match part.blob_bytes() {
+            bytes if bytes == place.bytes => Ok(part),
+            bytes => Err(format!("a part is for {bytes} bytes, not {}", place.bytes)),
         }
     });
     let part = reading.await.expect("decoding does not panic");

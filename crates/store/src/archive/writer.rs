@@ -47,21 +47,13 @@ pub struct ArchiveWriter {
     objects: Objects,
     parent: Option<Found<Archive>>,
     pipeline: Option<Pipeline>,
-    blobs: BTreeMap<String, Entry>,
+    blobs: BTreeMap<String, Blob>,
+    /// The blobs that were cut, in order. Their recipes are known when everything is stored.
+    cut: Vec<String>,
     inline_bytes: usize,
     statistics: Statistics,
     /// A blob was begun and has not ended: it failed, or its future was dropped.
     broken: bool,
-}
-
-/// A blob whose recipe's parts may not be stored yet.
-enum Entry {
-    Done(Blob),
-    /// The blob of this number in [`Pipeline`].
-    Cut {
-        bytes: u64,
-        number: usize,
-    },
 }
 
 impl ArchiveWriter {
@@ -72,6 +64,7 @@ impl ArchiveWriter {
             parent,
             pipeline: None,
             blobs: BTreeMap::new(),
+            cut: Vec::new(),
             inline_bytes: 0,
             statistics: Statistics::default(),
             broken: false,
@@ -86,10 +79,7 @@ impl ArchiveWriter {
 
     /// The size of the blob that was given or kept under this name.
     pub fn wrote(&self, name: &str) -> Option<u64> {
-        Some(match self.blobs.get(name)? {
-            Entry::Done(blob) => blob.bytes,
-            Entry::Cut { bytes, .. } => *bytes,
-        })
+        Some(self.blobs.get(name)?.bytes)
     }
 
     fn of_parent(&self, name: &str) -> Option<&Blob> {
@@ -109,7 +99,7 @@ impl ArchiveWriter {
         if let Place::Inline(text) = &blob.place {
             self.inline_bytes += text.len();
         }
-        self.blobs.insert(name.to_owned(), Entry::Done(blob));
+        self.blobs.insert(name.to_owned(), blob);
         true
     }
 
@@ -144,25 +134,22 @@ impl ArchiveWriter {
             left: bytes,
         };
         let mut batch = batches.next().await?;
-        let text = self.short_text(&batch, bytes);
-        let entry = if let Some(text) = text {
+        let place = if let Some(text) = self.short_text(&batch, bytes) {
             self.inline_bytes += text.len();
-            Entry::Done(Blob {
-                bytes,
-                place: Place::Inline(text),
-            })
+            Place::Inline(text)
         } else {
             let pipeline = self.pipeline().await?;
-            let number = pipeline.begin_blob();
+            pipeline.begin_blob();
             while !batch.is_empty() {
                 let (cut, next) = tokio::join!(pipeline.cut(batch), batches.next());
                 cut?;
                 batch = next?;
             }
             pipeline.end_blob().await?;
-            Entry::Cut { bytes, number }
+            self.cut.push(name.to_owned());
+            Place::Recipe(Vec::new())
         };
-        self.blobs.insert(name.to_owned(), entry);
+        self.blobs.insert(name.to_owned(), Blob { bytes, place });
         self.statistics.blob_bytes += bytes;
         self.statistics.read_bytes += bytes;
         self.broken = false;
@@ -204,20 +191,13 @@ impl ArchiveWriter {
     /// Waits until all blobs are stored, and publishes the archive that names them.
     pub async fn finish(mut self, facts: ArchiveFacts) -> Result<Found<Archive>, StoreError> {
         self.usable()?;
-        let stored = match self.pipeline.take() {
-            Some(pipeline) => pipeline.finish(&mut self.statistics).await?,
-            None => Vec::new(),
-        };
-        let blobs = self.blobs.into_iter().map(|(name, entry)| {
-            let blob = match entry {
-                Entry::Done(blob) => blob,
-                Entry::Cut { bytes, number } => Blob {
-                    bytes,
-                    place: Place::Recipe(stored[number].clone()),
-                },
-            };
-            (name, blob)
-        });
+        if let Some(pipeline) = self.pipeline.take() {
+            let recipes = pipeline.finish(&mut self.statistics).await?;
+            for (name, parts) in self.cut.iter().zip(recipes) {
+                let blob = self.blobs.get_mut(name).expect("every blob has an entry");
+                blob.place = Place::Recipe(parts);
+            }
+        }
         let parent = self.parent.map(|parent| parent.id);
         let head = catalog::head::<Archive>(&self.objects, &facts.lineage).await?;
         let document = Archive {
@@ -230,7 +210,7 @@ impl ArchiveWriter {
             engine: facts.engine,
             larder: facts.larder,
             statistics: self.statistics,
-            blobs: blobs.collect(),
+            blobs: self.blobs,
             contents: facts.contents,
             measured: facts.measured,
             plan: facts.plan,

@@ -138,16 +138,11 @@ pub async fn list<D: Document>(
     Ok((found, faults))
 }
 
-/// Marks a document as one that no job can use, so that the next one does not try it again. The
-/// document itself stays: it may be needed to find out why.
-pub async fn mark_broken(objects: &Objects, id: impl Display, why: &str) -> Result<(), StoreError> {
-    objects.put(&address::broken(id), why.to_owned()).await
-}
-
-/// Marks a document like [`mark_broken`], and goes on where that fails: a job does not fail because
-/// its store cannot be written to.
+/// Marks a document as one that no job can use, so that the next one does not try it again, and goes
+/// on where that fails: a job does not fail because its store cannot be written to. The document
+/// itself stays: it may be needed to find out why.
 pub async fn mark(objects: &Objects, id: impl Display, why: &str) {
-    if let Err(error) = mark_broken(objects, &id, why).await {
+    if let Err(error) = objects.put(&address::broken(&id), why.to_owned()).await {
         tracing::warn!(%error, %id, "not marked as broken");
     }
 }

@@ -7,7 +7,5 @@
 mod documents;
 mod walk;
 
-pub use documents::{
-    Candidate, Found, candidates, head, is_broken, list, mark, mark_broken, publish, read,
-};
+pub use documents::{Candidate, Found, candidates, head, is_broken, list, mark, publish, read};
 pub use walk::{Refusal, Refused, Walk, Walked};

@@ -66,11 +66,7 @@ pub enum Refusal {
 impl<'a, D: Document> Walk<'a, D> {
     /// A walk of this ladder.
     pub fn new(objects: &'a Objects, ladder: Vec<Rung>) -> Self {
-        Self {
-            objects,
-            ladders: vec![ladder],
-            only: None,
-        }
+        Self::side_by_side(objects, vec![ladder])
     }
 
     /// A walk of several ladders side by side: the documents on the first rungs of all of them, the

@@ -14,7 +14,7 @@ use larder_model::map::leaf_of;
 use parking_lot::Mutex;
 
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
-use crate::codec::Compressor;
+use crate::codec::Pool;
 use crate::error::StoreError;
 
 /// Dirty blocks that a worker takes at a time: whole frames, and enough of them that the workers
@@ -44,12 +44,10 @@ pub(super) struct Classifier<R> {
     pub known: HashMap<BlockId, BlockRef>,
     pub read: R,
     pub progress: Arc<PackProgress>,
-}
-
-/// What the workers share beside the classifier.
-struct Shared {
-    next: AtomicUsize,
-    claimed: Mutex<HashSet<BlockId>>,
+    /// Where in `changed.written` the next worker goes on.
+    pub next: AtomicUsize,
+    /// New contents that a worker has taken for its frame.
+    pub claimed: Mutex<HashSet<BlockId>>,
 }
 
 type Sender = SyncSender<Result<Outcome, StoreError>>;
@@ -61,10 +59,6 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
         &self,
         mut take: impl FnMut(Outcome) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let shared = Shared {
-            next: AtomicUsize::new(0),
-            claimed: Mutex::default(),
-        };
         for block in &self.changed.zeroed {
             if self.before(*block).is_some() {
                 take(Outcome::Zero(*block))?;
@@ -74,8 +68,8 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
         std::thread::scope(|scope| {
             let (sender, outcomes) = sync_channel(FRAMES_QUEUED);
             for _ in 0..workers {
-                let (sender, shared) = (sender.clone(), &shared);
-                scope.spawn(move || self.work(shared, &sender));
+                let sender = sender.clone();
+                scope.spawn(move || self.work(&sender));
             }
             drop(sender);
             // Leaving early drops the receiver; the workers then fail to send, and stop.
@@ -83,20 +77,13 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
         })
     }
 
-    fn work(&self, shared: &Shared, sender: &Sender) {
+    fn work(&self, sender: &Sender) {
         let mut frame = OpenFrame::new();
         loop {
-            let start = shared.next.fetch_add(RUN_BLOCKS, Ordering::Relaxed);
-            let Some(rest) = self
-                .changed
-                .written
-                .get(start..)
-                .filter(|rest| !rest.is_empty())
-            else {
-                return;
-            };
+            let start = self.next.fetch_add(RUN_BLOCKS, Ordering::Relaxed);
+            let rest = self.changed.written.get(start..).unwrap_or_default();
             let run = &rest[..rest.len().min(RUN_BLOCKS)];
-            if self.work_run(run, shared, &mut frame, sender).is_none() {
+            if run.is_empty() || self.work_run(run, &mut frame, sender).is_none() {
                 return;
             }
             self.progress
@@ -106,13 +93,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
     }
 
     /// `None` once nobody listens any more, or after a fault was sent.
-    fn work_run(
-        &self,
-        run: &[u64],
-        shared: &Shared,
-        frame: &mut OpenFrame,
-        sender: &Sender,
-    ) -> Option<()> {
+    fn work_run(&self, run: &[u64], frame: &mut OpenFrame, sender: &Sender) -> Option<()> {
         let mut content = vec![0; BLOCK_BYTES];
         for block in run {
             if let Err(error) = (self.read)(*block, &mut content) {
@@ -120,7 +101,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
                 sender.send(Err(fault)).ok()?;
                 return None;
             }
-            match self.classify(*block, &content, shared) {
+            match self.classify(*block, &content) {
                 Verdict::Unchanged => {}
                 Verdict::New(id) => {
                     if frame.ends_before(*block) {
@@ -143,7 +124,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
         self.touched.get(&leaf)?.as_ref()?.get(at)
     }
 
-    fn classify(&self, block: u64, content: &[u8], shared: &Shared) -> Verdict {
+    fn classify(&self, block: u64, content: &[u8]) -> Verdict {
         let before = self.before(block);
         if content == ZERO_BLOCK {
             return match before {
@@ -158,8 +139,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
         if let Some(rests) = self.known.get(&id) {
             return Verdict::Settled(Outcome::Known(block, *rests));
         }
-        let mut claimed = shared.claimed.lock();
-        if claimed.insert(id) {
+        if self.claimed.lock().insert(id) {
             Verdict::New(id)
         } else {
             Verdict::Settled(Outcome::Twin(block, id))
@@ -177,7 +157,7 @@ enum Verdict {
 struct OpenFrame {
     blocks: Vec<(u64, BlockId)>,
     content: Vec<u8>,
-    compressor: Compressor,
+    compressor: Arc<Pool>,
 }
 
 impl OpenFrame {
@@ -185,7 +165,7 @@ impl OpenFrame {
         Self {
             blocks: Vec::new(),
             content: Vec::with_capacity(FRAME_FILL_BLOCKS * BLOCK_BYTES),
-            compressor: Compressor::new(),
+            compressor: Pool::fast(),
         }
     }
 

@@ -11,7 +11,7 @@ mod leaves;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
@@ -20,6 +20,7 @@ use larder_model::frame::BlockRef;
 use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
 use larder_model::pack::{FrameSlot, PackBuilder};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::error::StoreError;
@@ -96,6 +97,8 @@ where
         known: known_blocks(source),
         read,
         progress: Arc::clone(&progress),
+        next: AtomicUsize::new(0),
+        claimed: Mutex::default(),
     };
     let assembler = Assembler::new(source.objects().clone(), Arc::clone(&progress));
     let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
@@ -125,7 +128,7 @@ async fn read_touched(source: &Arc<Source>, changed: &Changed) -> Result<Touched
 
 fn known_blocks(source: &Source) -> HashMap<BlockId, BlockRef> {
     let leaves = source.leaves_read();
-    let blocks = leaves.flat_map(|(_, leaf)| leaf.blocks().map(|(_, block)| (block.id, block)));
+    let blocks = leaves.flat_map(|leaf| leaf.blocks().map(|(_, block)| (block.id, block)));
     blocks.take(KNOWN_BLOCKS_MAX).collect()
 }
 

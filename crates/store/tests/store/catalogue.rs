@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use larder_model::address;
 use larder_model::digest::{MapId, SnapshotId};
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
@@ -149,11 +150,9 @@ async fn marks_are_seen_and_may_be_made_twice() {
     let published = catalog::publish(&objects, &snapshot(lineage("main", "b"), 1)).await;
     let id = published.expect("publishing works");
     assert!(!catalog::is_broken(&objects, id).await.expect("an answer"));
-    for _ in 0..2 {
-        catalog::mark_broken(&objects, id, "why")
-            .await
-            .expect("a mark");
-    }
+    catalog::mark(&objects, id, "why").await;
+    let again = objects.put(&address::broken(id), "why".to_owned()).await;
+    again.expect("a second mark");
     assert!(catalog::is_broken(&objects, id).await.expect("an answer"));
 }
 
