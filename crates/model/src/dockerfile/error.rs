@@ -56,6 +56,12 @@ impl Fault {
         }
     }
 
+    /// Shows another text than the one that is wrong.
+    pub(super) fn about(self, value: &str) -> Self {
+        let value = value.to_owned();
+        Self { value, ..self }
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

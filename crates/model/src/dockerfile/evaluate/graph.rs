@@ -149,9 +149,7 @@ impl<'a> Graph<'a> {
 
     /// Replaces the global arguments in a word of a `FROM`; also says which these are.
     fn expand(&self, word: &str) -> Result<(String, Vec<String>), Fault> {
-        let expansion = Options::new(self.file.escape)
-            .expand(word, &self.globals)
-            .map_err(|reason| Fault::new(word, reason))?;
+        let expansion = Options::new(self.file.escape).expand(word, &self.globals)?;
         Ok((expansion.text, expansion.names))
     }
 
@@ -276,8 +274,8 @@ impl<'a> Graph<'a> {
 
     /// The stage that a `--from` names by number or name; `None` if it is an image.
     fn copied_stage(&self, from: &str) -> Result<Option<usize>, Fault> {
-        let expanded = Options::new(self.file.escape).expand(from, &Empty);
-        if expanded.map_err(|reason| Fault::new(from, reason))?.text != from {
+        let expanded = Options::new(self.file.escape).expand(from, &Empty)?;
+        if expanded.text != from {
             return Err(
                 Fault::new(from, "variable expansion is not supported for --from")
                     .hint("add FROM $VARIABLE AS name, then --from=name"),

@@ -53,7 +53,7 @@ pub(super) struct Section {
 /// # Ok::<(), larder_model::dockerfile::DockerfileError>(())
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
-    let source = lexer::decode(bytes).into_owned();
+    let source = String::from_utf8_lossy(bytes).into_owned();
     if source.is_empty() {
         let fault = Fault::new("", "the Dockerfile cannot be empty").hint("start with FROM");
         return Err(fault.at(&source, Span::default()));

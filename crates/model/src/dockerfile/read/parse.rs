@@ -43,26 +43,8 @@ const RUN_FLAGS: Known = &[
     ("device", Flag::Texts),
 ];
 
-const KEYWORDS: [&str; 18] = [
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
+const KEYWORDS: &str = "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER \
+    ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR";
 
 /// Reads one instruction.
 pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
@@ -96,8 +78,8 @@ pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
 fn unknown(keyword: &str) -> Fault {
     let fault = Fault::new(keyword, format!("unknown instruction: {keyword}"));
     let upper = keyword.to_uppercase();
-    let near = KEYWORDS.iter().find(|known| one_edit_apart(known, &upper));
-    match near {
+    let mut keywords = KEYWORDS.split(' ');
+    match keywords.find(|known| one_edit_apart(known, &upper)) {
         Some(near) => fault.hint(format!("did you mean {near}?")),
         None => fault.hint("lines of one instruction are joined by the escape character"),
     }
