@@ -104,8 +104,8 @@ impl Draft {
         if self.built.is_empty() {
             return;
         }
-        for stage in &mut bases.stages {
-            let is_reached = stage.reached;
+        for (index, stage) in bases.stages.iter_mut().enumerate() {
+            let is_reached = bases.reached.contains(&index);
             let sources = stage.steps.iter_mut().flat_map(|step| &mut step.sources);
             for origin in std::iter::once(&mut stage.base).chain(sources) {
                 let Origin::Image { reference, .. } = origin else {

@@ -154,12 +154,8 @@ impl<'a> Graph<'a> {
     }
 
     fn find_target(&self) -> Result<usize, DockerfileError> {
-        let Some(name) = self
-            .options
-            .target
-            .as_deref()
-            .filter(|name| !name.is_empty())
-        else {
+        let target = self.options.target.as_deref();
+        let Some(name) = target.filter(|name| !name.is_empty()) else {
             return Ok(self.states.len() - 1);
         };
         self.stage_named(name).ok_or_else(|| {
@@ -276,10 +272,9 @@ impl<'a> Graph<'a> {
     fn copied_stage(&self, from: &str) -> Result<Option<usize>, Fault> {
         let expanded = Options::new(self.file.escape).expand(from, &Empty)?;
         if expanded.text != from {
-            return Err(
-                Fault::new(from, "variable expansion is not supported for --from")
-                    .hint("add FROM $VARIABLE AS name, then --from=name"),
-            );
+            let message = "variable expansion is not supported for --from";
+            let hint = "add FROM $VARIABLE AS name, then --from=name";
+            return Err(Fault::new(from, message).hint(hint));
         }
         match from.parse::<i64>() {
             Err(_) => Ok(self.stage_named(from)),
