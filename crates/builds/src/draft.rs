@@ -95,7 +95,11 @@ impl Draft {
     /// depends on before it: no registry knows these images. What they are made of is in the plans of
     /// those builds, and so in the key of all.
     fn name_built(&self, bases: &mut Bases) {
-        for stage in &mut bases.stages {
+        if self.built.is_empty() {
+            return;
+        }
+        for (index, stage) in bases.stages.iter_mut().enumerate() {
+            let is_reached = bases.reached.contains(&index);
             let sources = stage.steps.iter_mut().flat_map(|step| &mut step.sources);
             for origin in std::iter::once(&mut stage.base).chain(sources) {
                 if let Origin::Image { reference, .. } = origin

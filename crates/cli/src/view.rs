@@ -3,8 +3,8 @@
 use comfy_table::Table;
 use larder_builds::NamedPlan;
 use larder_local::clock::now_ms;
-use larder_model::dockerfile::{NamedContext, Origin};
-use larder_model::plan::{Plan, PlannedImage, PlannedStage};
+use larder_model::dockerfile::{NamedContext, Origin, Stage};
+use larder_model::plan::{Plan, PlannedImage};
 use serde_json::{Value, json};
 
 use crate::report::{age, table};
@@ -152,7 +152,7 @@ fn stages(survey: &Survey, named: &NamedPlan) -> String {
     table::text(&table)
 }
 
-fn origin(stages: &[PlannedStage], origin: &Origin) -> String {
+fn origin(stages: &[Stage], origin: &Origin) -> String {
     match origin {
         Origin::Scratch => "scratch".to_owned(),
         Origin::Stage(index) => stages[*index].label.clone(),

@@ -47,6 +47,14 @@ macro_rules! digest_type {
             }
         }
 
+        $crate::digest::serde_as_text! { $name }
+    };
+}
+pub(crate) use digest_type;
+
+/// In JSON, a value is the text that it is displayed as.
+macro_rules! serde_as_text {
+    ($name:ident) => {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(self)
@@ -61,10 +69,10 @@ macro_rules! digest_type {
         }
     };
 }
-pub(crate) use digest_type;
+pub(crate) use serde_as_text;
 
-macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! id_types {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
         digest_type! { $(#[$doc])* $name }
 
         impl $name {
@@ -83,54 +91,32 @@ macro_rules! id_type {
                 &self.0
             }
         }
-    };
+    )*};
 }
 
-id_type! {
+id_types! {
     /// Names a block by its 64 KiB of content.
     BlockId
-}
-id_type! {
     /// Names a pack by all of its bytes.
     PackId
-}
-id_type! {
     /// Names one leaf of a map by its encoded bytes.
     LeafId
-}
-id_type! {
     /// Names an object that holds the leaves one save wrote, by all of its bytes.
     LeavesId
-}
-id_type! {
     /// Names the root of a map by its encoded bytes.
     MapId
-}
-id_type! {
     /// Names a hot list by its encoded bytes.
     HotListId
-}
-id_type! {
     /// Names a list of remembered images by its encoded bytes.
     ImagesId
-}
-id_type! {
     /// Names a snapshot by the bytes of its object.
     SnapshotId
-}
-id_type! {
     /// Names a chunk of an archived blob by its content.
     ChunkId
-}
-id_type! {
     /// Names a part of a recipe by its stored (compressed) bytes.
     PartId
-}
-id_type! {
     /// Names an object that holds the recipe parts one archive wrote, by all of its bytes.
     RecipesId
-}
-id_type! {
     /// Names an archive by the bytes of its object.
     ArchiveId
 }

@@ -3,12 +3,12 @@
 //! Larder names its own objects by BLAKE3 ([`crate::digest`]); these digests exist where registries,
 //! engines and image layouts demand them. Hashes come from the caller, who has SHA-256 at hand.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 
+use crate::digest::serde_as_text;
 use crate::hex;
 
 /// How much of a text that is no digest is repeated in an error, in characters.
@@ -111,18 +111,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text! { Digest }
 
 /// What names a blob in an index or a manifest (`descriptor.md`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
+use crate::digest::serde_as_text;
 use crate::hex;
 use crate::oci::{Digest, DigestError};
 
@@ -21,8 +20,7 @@ const MAX_PATH_BYTES: usize = 255;
 const MAX_TAG_BYTES: usize = 128;
 
 /// A reference in its normal form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageReference {
     domain: String,
     path: String,
@@ -166,19 +164,7 @@ impl fmt::Display for ImageReference {
     }
 }
 
-impl From<ImageReference> for String {
-    fn from(reference: ImageReference) -> Self {
-        reference.to_string()
-    }
-}
-
-impl TryFrom<String> for ImageReference {
-    type Error = ReferenceError;
-
-    fn try_from(text: String) -> Result<Self, ReferenceError> {
-        Self::parse(&text)
-    }
-}
+serde_as_text! { ImageReference }
 
 impl std::str::FromStr for ImageReference {
     type Err = ReferenceError;

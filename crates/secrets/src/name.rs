@@ -1,52 +1,16 @@
 //! Names that promise a secret: `NPM_TOKEN`, `db.password`, `--api-key`.
 
 /// Words that a secret's name ends with, whatever stands before: `PGPASSWORD`, `authToken`.
-const ENDINGS: [&str; 23] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "token",
-    "secret",
-    "credential",
-    "credentials",
-    "connectionstring",
-    "apikey",
-    "appkey",
-    "accesskey",
-    "secretkey",
-    "privatekey",
-    "signingkey",
-    "encryptionkey",
-    "masterkey",
-    "accountkey",
-    "storagekey",
-    "sharedkey",
-    "servicekey",
-    "authkey",
-    "deploykey",
-    "licensekey",
-];
+const ENDINGS: &str = "password passwd passphrase token secret credential credentials \
+    connectionstring apikey appkey accesskey secretkey privatekey signingkey encryptionkey \
+    masterkey accountkey storagekey sharedkey servicekey authkey deploykey licensekey";
 
 /// Words that are one only by themselves: `DB_PASS` is, `COMPASS` is not.
 const WORDS: [&str; 7] = ["pass", "pwd", "auth", "pat", "psk", "creds", "cred"];
 
 /// What is said of a secret behind its word: `SECRET_KEY_BASE`, `NPM_TOKEN_READ`, `TOKEN2`.
-const QUALITIES: [&str; 14] = [
-    "base",
-    "base64",
-    "b64",
-    "prod",
-    "production",
-    "staging",
-    "dev",
-    "live",
-    "test",
-    "read",
-    "write",
-    "ro",
-    "rw",
-    "value",
-];
+const QUALITIES: &str = "base base64 b64 prod production staging dev live test read write ro rw \
+    value";
 
 /// What says that everybody may know it.
 const OPEN: [&str; 4] = ["public", "publishable", "example", "sample"];
@@ -64,7 +28,7 @@ pub(super) fn is_sensitive(name: &str) -> bool {
     let whole = words.concat();
     let last = without_number(words.last().copied().unwrap_or_default());
     let flat = without_number(&whole);
-    WORDS.contains(&last) || ENDINGS.iter().any(|ending| flat.ends_with(ending))
+    WORDS.contains(&last) || ENDINGS.split(' ').any(|ending| flat.ends_with(ending))
 }
 
 fn without_number(text: &str) -> &str {
@@ -72,7 +36,8 @@ fn without_number(text: &str) -> &str {
 }
 
 fn is_quality(word: &str) -> bool {
-    word.bytes().all(|byte| byte.is_ascii_digit()) || QUALITIES.contains(&word)
+    word.bytes().all(|byte| byte.is_ascii_digit())
+        || QUALITIES.split(' ').any(|known| known == word)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What is wrong with a Dockerfile, where, and what would cure it.
 
+use std::fmt;
+
 /// A Dockerfile that cannot be built, or options that do not fit it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}{}", Place(*line, *column), Cure(hint.as_deref()))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerfileError {
     /// The line, counted from 1; 0 when the fault belongs to no line (an unknown target, say).
     pub line: u32,
@@ -16,23 +17,17 @@ pub struct DockerfileError {
     pub hint: Option<String>,
 }
 
-struct Place(u32, u32);
+impl std::error::Error for DockerfileError {}
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match *self {
-            Self(0, _) => Ok(()),
-            Self(line, 0) => write!(f, "line {line}: "),
-            Self(line, column) => write!(f, "line {line}, column {column}: "),
+impl fmt::Display for DockerfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.column) {
+            (0, _) => {}
+            (line, 0) => write!(f, "line {line}: ")?,
+            (line, column) => write!(f, "line {line}, column {column}: ")?,
         }
-    }
-}
-
-struct Cure<'a>(Option<&'a str>);
-
-impl std::fmt::Display for Cure<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
+        f.write_str(&self.message)?;
+        match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
         }
@@ -54,6 +49,12 @@ impl Fault {
             message: message.into(),
             hint: None,
         }
+    }
+
+    /// Shows another text than the one that is wrong.
+    pub(super) fn about(self, value: &str) -> Self {
+        let value = value.to_owned();
+        Self { value, ..self }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

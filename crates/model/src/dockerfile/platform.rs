@@ -1,14 +1,13 @@
 //! Platforms as `containerd/platforms` reads and writes them: `linux/arm64/v8`,
 //! `windows(10.0.17763)/amd64`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::digest::serde_as_text;
 
 /// An operating system and a processor, in their normal form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform {
     /// The operating system, as Go names it.
     pub os: String,
@@ -77,23 +76,21 @@ impl Platform {
             ..Self::new(&normal_os(&os), "")
         };
         match parts[1..] {
-            [] if is_known_os(&platform.os) => {
+            [] if is_known(&platform.os, SYSTEMS) => {
                 host.architecture.clone_into(&mut platform.architecture);
             }
             [] => {
                 let (architecture, variant) = normal_architecture(parts[0], "");
-                if !is_known_architecture(&architecture) {
+                if !is_known(&architecture, ARCHITECTURES) {
                     return Err("unknown operating system or architecture");
                 }
                 host.os.clone_into(&mut platform.os);
                 (platform.architecture, platform.variant) = (architecture, variant);
             }
-            [architecture] => {
-                (platform.architecture, platform.variant) = normal_architecture(architecture, "");
-            }
-            [architecture, variant] => {
+            [architecture, ref variant @ ..] if variant.len() < 2 => {
+                let variant = variant.concat();
                 (platform.architecture, platform.variant) =
-                    normal_architecture(architecture, variant);
+                    normal_architecture(architecture, &variant);
             }
             _ => return Err("it has more than three parts"),
         }
@@ -104,12 +101,14 @@ impl Platform {
 
     /// Without version and features: what the `BUILDPLATFORM` argument holds (`platforms.Format`).
     pub(super) fn short(&self) -> String {
-        let mut text = format!("{}/{}", self.os, self.architecture);
-        if !self.variant.is_empty() {
-            text.push('/');
-            text.push_str(&self.variant);
+        format!("{}/{}", self.os, self.processor())
+    }
+
+    fn processor(&self) -> String {
+        match self.variant.as_str() {
+            "" => self.architecture.clone(),
+            variant => format!("{}/{variant}", self.architecture),
         }
-        text
     }
 }
 
@@ -124,27 +123,11 @@ impl fmt::Display for Platform {
             }
             f.write_str(")")?;
         }
-        write!(f, "/{}", self.architecture)?;
-        if !self.variant.is_empty() {
-            write!(f, "/{}", self.variant)?;
-        }
-        Ok(())
+        write!(f, "/{}", self.processor())
     }
 }
 
-impl From<Platform> for String {
-    fn from(platform: Platform) -> Self {
-        platform.to_string()
-    }
-}
-
-impl TryFrom<String> for Platform {
-    type Error = PlatformError;
-
-    fn try_from(text: String) -> Result<Self, PlatformError> {
-        text.parse()
-    }
-}
+serde_as_text! { Platform }
 
 impl FromStr for Platform {
     type Err = PlatformError;
@@ -210,10 +193,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"_.-".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
-            }
+            write!(out, "%{byte:02X}").expect("writing to a string");
         }
     }
     out
@@ -226,57 +206,17 @@ fn normal_os(os: &str) -> String {
     }
 }
 
-fn is_known_os(os: &str) -> bool {
-    matches!(
-        os,
-        "aix"
-            | "android"
-            | "darwin"
-            | "dragonfly"
-            | "freebsd"
-            | "hurd"
-            | "illumos"
-            | "ios"
-            | "js"
-            | "linux"
-            | "nacl"
-            | "netbsd"
-            | "openbsd"
-            | "plan9"
-            | "solaris"
-            | "windows"
-            | "zos"
-    )
-}
+/// `isKnownOS`.
+const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd \
+    openbsd plan9 solaris windows zos";
 
-fn is_known_architecture(architecture: &str) -> bool {
-    matches!(
-        architecture,
-        "386"
-            | "amd64"
-            | "amd64p32"
-            | "arm"
-            | "armbe"
-            | "arm64"
-            | "arm64be"
-            | "ppc64"
-            | "ppc64le"
-            | "loong64"
-            | "mips"
-            | "mipsle"
-            | "mips64"
-            | "mips64le"
-            | "mips64p32"
-            | "mips64p32le"
-            | "ppc"
-            | "riscv"
-            | "riscv64"
-            | "s390"
-            | "s390x"
-            | "sparc"
-            | "sparc64"
-            | "wasm"
-    )
+/// `isKnownArch`.
+const ARCHITECTURES: &str = "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips \
+    mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm";
+
+/// Whether a word is in one of these lists.
+fn is_known(word: &str, list: &str) -> bool {
+    list.split(' ').any(|known| known == word)
 }
 
 /// `containerd/platforms` `normalizeArch`.

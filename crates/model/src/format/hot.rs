@@ -36,14 +36,7 @@ pub fn encode(blocks: &[u64]) -> (HotListId, Vec<u8>) {
 
 /// Reads the hot list of a volume of `volume_blocks` blocks.
 pub fn decode(bytes: &[u8], volume_blocks: u64) -> Result<Vec<u64>, FormatError> {
-    if bytes.len() > HOT_LIST_MAX_BYTES {
-        return Err(FormatError::invalid(
-            OBJECT,
-            format!("it has {} bytes", bytes.len()),
-        ));
-    }
-    let mut from = Reader::new(OBJECT, bytes);
-    from.header(MAGIC, VERSION)?;
+    let mut from = Reader::open(OBJECT, bytes, HOT_LIST_MAX_BYTES, MAGIC, VERSION)?;
     let count = from.u32("count")?;
     let mut blocks = Vec::new();
     let mut last = 0_i64;

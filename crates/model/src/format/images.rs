@@ -115,12 +115,7 @@ pub fn encode(images: &[RememberedImage]) -> (ImagesId, Vec<u8>) {
 
 /// Reads images.
 pub fn decode(bytes: &[u8]) -> Result<Vec<RememberedImage>, FormatError> {
-    if bytes.len() > IMAGES_MAX_BYTES {
-        let what = format!("it has {} bytes", bytes.len());
-        return Err(FormatError::invalid(OBJECT, what));
-    }
-    let mut from = Reader::new(OBJECT, bytes);
-    from.header(MAGIC, VERSION)?;
+    let mut from = Reader::open(OBJECT, bytes, IMAGES_MAX_BYTES, MAGIC, VERSION)?;
     let count = from.u32("images")? as usize;
     if count > IMAGES_MAX {
         return Err(from.invalid(format!("it lists {count} images")));

@@ -31,7 +31,7 @@ const VERSION: u16 = 1;
 const CHUNKS_VERSION: u16 = 2;
 
 /// A frame's place in a pack whose id is not known yet, because the pack is still being filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FrameSlot {
     /// Offset in the pack.
     pub offset: u32,
@@ -42,6 +42,15 @@ pub struct FrameSlot {
 }
 
 impl FrameSlot {
+    /// Where a frame is in its pack.
+    pub(crate) fn of(frame: FrameRef) -> Self {
+        Self {
+            offset: frame.offset,
+            stored_bytes: frame.stored_bytes,
+            blocks: frame.blocks,
+        }
+    }
+
     /// The frame's full reference, once its pack has an id.
     pub fn in_pack(self, pack: PackId) -> FrameRef {
         FrameRef {
@@ -257,7 +266,7 @@ mod tests {
                 format!("it has {} bytes", bytes.len()),
             ));
         }
-        Reader::new(OBJECT, bytes).header(MAGIC, version)?;
+        Reader::open(OBJECT, bytes, PACK_MAX_BYTES, MAGIC, version)?;
         let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
         let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
         let frames = trailer.u32("frame count")?;

@@ -45,12 +45,9 @@ pub enum FormatError {
 }
 
 impl FormatError {
-    /// An [`FormatError::Invalid`] for `object`.
     pub(crate) fn invalid(object: &'static str, what: impl Into<String>) -> Self {
-        Self::Invalid {
-            object,
-            what: what.into(),
-        }
+        let what = what.into();
+        Self::Invalid { object, what }
     }
 }
 
@@ -64,13 +61,40 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of `bytes`, which are those of an `object` (named in errors).
     pub(crate) fn new(object: &'static str, bytes: &'a [u8]) -> Self {
-        Self {
-            object,
-            rest: bytes,
+        let rest = bytes;
+        Self { object, rest }
+    }
+
+    /// A reader of the fields of an `object` (named in errors) that stand behind the 12 bytes that
+    /// every binary object starts with: its magic, its version, two zero bytes.
+    pub(crate) fn open(
+        object: &'static str,
+        bytes: &'a [u8],
+        max_bytes: usize,
+        magic: [u8; 8],
+        known: u16,
+    ) -> Result<Self, FormatError> {
+        let mut from = Self::new(object, bytes);
+        if bytes.len() > max_bytes {
+            return Err(from.invalid(format!("it has {} bytes", bytes.len())));
+        }
+        if from.take("magic", 8)? != magic {
+            return Err(from.invalid("it does not start with its magic bytes"));
+        }
+        let found = from.u16("version")?;
+        if found != known {
+            return Err(FormatError::Version {
+                object,
+                found,
+                known,
+            });
+        }
+        match from.u16("reserved")? {
+            0 => Ok(from),
+            other => Err(from.invalid(format!("the reserved field holds {other}, not 0"))),
         }
     }
 
-    /// The next `len` bytes.
     pub(crate) fn take(
         &mut self,
         field: &'static str,
@@ -93,27 +117,22 @@ impl<'a> Reader<'a> {
         Ok(bytes.try_into().expect("take returns the length asked for"))
     }
 
-    /// The next byte.
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, FormatError> {
         self.array::<1>(field).map(|[byte]| byte)
     }
 
-    /// The next `u16`.
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, FormatError> {
         self.array(field).map(u16::from_le_bytes)
     }
 
-    /// The next `u32`.
     pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, FormatError> {
         self.array(field).map(u32::from_le_bytes)
     }
 
-    /// The next `u64`.
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, FormatError> {
         self.array(field).map(u64::from_le_bytes)
     }
 
-    /// The next 32 bytes of a digest.
     pub(crate) fn digest(&mut self, field: &'static str) -> Result<[u8; 32], FormatError> {
         self.array(field)
     }
@@ -135,29 +154,6 @@ impl<'a> Reader<'a> {
         Err(self.invalid(format!("{field} is not a number in LEB128")))
     }
 
-    /// The 12 bytes every binary object starts with: its magic, its version, two zero bytes.
-    pub(crate) fn header(&mut self, magic: [u8; 8], known: u16) -> Result<(), FormatError> {
-        let object = self.object;
-        if self.take("magic", 8)? != magic {
-            return Err(FormatError::invalid(
-                object,
-                "it does not start with its magic bytes",
-            ));
-        }
-        let found = self.u16("version")?;
-        if found != known {
-            return Err(FormatError::Version {
-                object,
-                found,
-                known,
-            });
-        }
-        match self.u16("reserved")? {
-            0 => Ok(()),
-            other => Err(self.invalid(format!("the reserved field holds {other}, not 0"))),
-        }
-    }
-
     /// Ends reading: bytes left over are an error.
     pub(crate) fn end(self) -> Result<(), FormatError> {
         if self.rest.is_empty() {
@@ -166,13 +162,12 @@ impl<'a> Reader<'a> {
         Err(self.invalid(format!("{} bytes follow its end", self.rest.len())))
     }
 
-    /// An error about this object.
     pub(crate) fn invalid(&self, what: impl Into<String>) -> FormatError {
         FormatError::invalid(self.object, what)
     }
 }
 
-/// Starts an object: magic, version, two zero bytes. The counterpart of [`Reader::header`].
+/// Starts an object: magic, version, two zero bytes. The counterpart of [`Reader::open`].
 pub(crate) fn write_header(out: &mut Vec<u8>, magic: [u8; 8], version: u16) {
     out.extend_from_slice(&magic);
     out.extend_from_slice(&version.to_le_bytes());

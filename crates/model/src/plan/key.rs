@@ -20,9 +20,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::dockerfile::{NamedContext, Origin, UseKind};
+use crate::dockerfile::{NamedContext, Origin, Stage, UseKind};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Plan, PlannedImage, PlannedStage};
+use crate::plan::{Plan, PlannedImage};
 
 /// The version of the key's text and of what is hashed.
 const VERSION: u32 = 1;
@@ -192,7 +192,7 @@ struct StageMaterial<'a> {
 }
 
 impl<'a> StageMaterial<'a> {
-    fn of(plan: &'a Plan, stage: &'a PlannedStage) -> Self {
+    fn of(plan: &'a Plan, stage: &'a Stage) -> Self {
         let steps = stage.steps.iter().map(|step| {
             let sources = step
                 .sources

@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dockerfile::{
-    BaseImage, Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Stage, Step,
+    BaseImage, Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Stage,
 };
 use crate::fingerprint::Fingerprint;
 use crate::identity::BaseIdentity;
@@ -33,7 +33,7 @@ pub struct Plan {
     /// Every image that the Dockerfile names, reached or not.
     pub images: Vec<PlannedImage>,
     /// The stages that the target reaches, in the file's order.
-    pub stages: Vec<PlannedStage>,
+    pub stages: Vec<Stage>,
     /// The stage that is built, as an index into `stages`.
     pub target: usize,
     /// The build arguments given that the reached stages use.
@@ -76,21 +76,6 @@ pub struct ImageDigests {
     pub chain: Option<Digest>,
 }
 
-/// A reached stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedStage {
-    /// The name given by `AS`, or `stage-N`.
-    pub label: String,
-    /// The line of its `FROM`.
-    pub line: u32,
-    /// What it starts from; stages are indices into [`Plan::stages`].
-    pub base: Origin,
-    /// The values that its `ARG` instructions get from outside.
-    pub arguments: BTreeMap<String, Fingerprint>,
-    /// Its instructions.
-    pub steps: Vec<Step>,
-}
-
 fn known_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     match u32::deserialize(from)? {
         PLAN_VERSION => Ok(PLAN_VERSION),
@@ -103,13 +88,12 @@ fn known_version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
 impl Plan {
     /// The plan of a build whose images are not resolved yet and that has no extra files.
     pub fn new(bases: &Bases, options: &BuildOptions) -> Self {
-        let reached = Reached::of(bases);
         Self {
             version: PLAN_VERSION,
             platform: options.platform().clone(),
             images: bases.images.iter().map(PlannedImage::unresolved).collect(),
-            stages: reached.stages(),
-            target: reached.place(bases.target),
+            stages: reached_stages(bases),
+            target: place(bases, bases.target),
             build_args: bases.build_args.clone(),
             contexts: bases.contexts.clone(),
             extras: BTreeMap::new(),
@@ -138,58 +122,22 @@ impl PlannedImage {
 }
 
 /// The reached stages of a file, numbered anew.
-struct Reached<'a> {
-    bases: &'a Bases,
-    /// Their places in the file, in order.
-    kept: Vec<usize>,
+fn reached_stages(bases: &Bases) -> Vec<Stage> {
+    let stages = bases.reached.iter().map(|index| &bases.stages[*index]);
+    let mut stages: Vec<Stage> = stages.cloned().collect();
+    for stage in &mut stages {
+        let sources = stage.steps.iter_mut().flat_map(|step| &mut step.sources);
+        for origin in std::iter::once(&mut stage.base).chain(sources) {
+            if let Origin::Stage(index) = origin {
+                *index = place(bases, *index);
+            }
+        }
+    }
+    stages
 }
 
-impl<'a> Reached<'a> {
-    fn of(bases: &'a Bases) -> Self {
-        let stages = bases.stages.iter().enumerate();
-        let kept = stages.filter(|(_, stage)| stage.reached);
-        Self {
-            bases,
-            kept: kept.map(|(index, _)| index).collect(),
-        }
-    }
-
-    fn place(&self, stage: usize) -> usize {
-        self.kept
-            .binary_search(&stage)
-            .expect("what a reached stage needs is reached")
-    }
-
-    fn origin(&self, origin: &Origin) -> Origin {
-        match origin {
-            Origin::Stage(index) => Origin::Stage(self.place(*index)),
-            other => other.clone(),
-        }
-    }
-
-    fn stages(&self) -> Vec<PlannedStage> {
-        let stages = self.kept.iter().map(|index| &self.bases.stages[*index]);
-        stages.map(|stage| self.stage(stage)).collect()
-    }
-
-    fn stage(&self, stage: &Stage) -> PlannedStage {
-        PlannedStage {
-            label: stage.label.clone(),
-            line: stage.line,
-            base: self.origin(&stage.base),
-            arguments: stage.arguments.clone(),
-            steps: stage.steps.iter().map(|step| self.step(step)).collect(),
-        }
-    }
-
-    fn step(&self, step: &Step) -> Step {
-        let sources = step.sources.iter().map(|source| self.origin(source));
-        Step {
-            line: step.line,
-            keyword: step.keyword.clone(),
-            text: step.text.clone(),
-            sources: sources.collect(),
-            context_paths: step.context_paths.clone(),
-        }
-    }
+/// The number that a reached stage has among those that are.
+fn place(bases: &Bases, stage: usize) -> usize {
+    debug_assert!(bases.reached.contains(&stage), "a reached stage needs it");
+    bases.reached.range(..stage).count()
 }

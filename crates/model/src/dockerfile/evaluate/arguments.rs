@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::BuildOptions;
-use crate::dockerfile::error::{DockerfileError, Fault};
+use crate::dockerfile::error::DockerfileError;
 use crate::dockerfile::read::Dockerfile;
 use crate::dockerfile::shell::{Env, Options, Value};
 
@@ -39,9 +39,7 @@ impl Globals {
                     (None, Some(default)) => {
                         let expansion = Options::new(file.escape)
                             .expand(default, &globals)
-                            .map_err(|reason| {
-                                Fault::new(default.as_str(), reason).at(&file.source, *span)
-                            })?;
+                            .map_err(|fault| fault.at(&file.source, *span))?;
                         let parts = globals.parts.entry(arg.key.clone()).or_default();
                         parts.extend(expansion.names);
                         expansion.text

@@ -149,19 +149,13 @@ impl<'a> Graph<'a> {
 
     /// Replaces the global arguments in a word of a `FROM`; also says which these are.
     fn expand(&self, word: &str) -> Result<(String, Vec<String>), Fault> {
-        let expansion = Options::new(self.file.escape)
-            .expand(word, &self.globals)
-            .map_err(|reason| Fault::new(word, reason))?;
+        let expansion = Options::new(self.file.escape).expand(word, &self.globals)?;
         Ok((expansion.text, expansion.names))
     }
 
     fn find_target(&self) -> Result<usize, DockerfileError> {
-        let Some(name) = self
-            .options
-            .target
-            .as_deref()
-            .filter(|name| !name.is_empty())
-        else {
+        let target = self.options.target.as_deref();
+        let Some(name) = target.filter(|name| !name.is_empty()) else {
             return Ok(self.states.len() - 1);
         };
         self.stage_named(name).ok_or_else(|| {
@@ -276,12 +270,11 @@ impl<'a> Graph<'a> {
 
     /// The stage that a `--from` names by number or name; `None` if it is an image.
     fn copied_stage(&self, from: &str) -> Result<Option<usize>, Fault> {
-        let expanded = Options::new(self.file.escape).expand(from, &Empty);
-        if expanded.map_err(|reason| Fault::new(from, reason))?.text != from {
-            return Err(
-                Fault::new(from, "variable expansion is not supported for --from")
-                    .hint("add FROM $VARIABLE AS name, then --from=name"),
-            );
+        let expanded = Options::new(self.file.escape).expand(from, &Empty)?;
+        if expanded.text != from {
+            let message = "variable expansion is not supported for --from";
+            let hint = "add FROM $VARIABLE AS name, then --from=name";
+            return Err(Fault::new(from, message).hint(hint));
         }
         match from.parse::<i64>() {
             Err(_) => Ok(self.stage_named(from)),

@@ -1,6 +1,6 @@
 //! The outcome: images with their uses, and the stages that the target reaches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ pub struct Bases {
     pub images: Vec<BaseImage>,
     /// The stages of the file, in its order.
     pub stages: Vec<Stage>,
+    /// Those that the target needs, as indices into `stages`.
+    pub reached: BTreeSet<usize>,
     /// The stage that is built.
     pub target: usize,
     /// The build arguments given that the reached stages use.
@@ -60,16 +62,14 @@ pub struct ImageUse {
 }
 
 /// A stage of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// The name given by `AS`, or `stage-N`.
     pub label: String,
     /// The line of its `FROM`.
     pub line: u32,
-    /// What it starts from.
+    /// What it starts from; stages are indices into the list that this one is in.
     pub base: Origin,
-    /// Whether the target needs it.
-    pub reached: bool,
     /// The values that its `ARG` instructions get from outside, if it is reached.
     pub arguments: BTreeMap<String, Fingerprint>,
     /// Its instructions, triggers of its base stage first.
@@ -116,6 +116,11 @@ pub(super) fn of_graph(graph: &Graph<'_>) -> Result<Bases, DockerfileError> {
     Ok(Bases {
         images: collector.images,
         stages: stages.all(),
+        reached: graph
+            .reached
+            .range(..graph.file.stages.len())
+            .copied()
+            .collect(),
         target: graph.target,
         build_args: used
             .map(|(name, value)| (name.clone(), Fingerprint::of_argument(name, value)))
@@ -254,7 +259,6 @@ impl Stages<'_, '_> {
             label: state.label.clone(),
             line: state.span.start,
             base: self.origins[index].clone(),
-            reached: self.graph.reached.contains(&index),
             arguments: arguments.cloned().unwrap_or_default(),
             steps: steps.iter().map(|step| self.step(step, posix)).collect(),
         }
@@ -265,7 +269,7 @@ impl Stages<'_, '_> {
         let sources = step.sources.iter();
         Step {
             line: instruction.span.start,
-            keyword: instruction.kind.keyword().to_owned(),
+            keyword: instruction.keyword.to_owned(),
             text: canonical::json(instruction, &self.graph.options.build_args, posix),
             sources: sources.map(|state| self.source(*state)).collect(),
             context_paths: context_paths(instruction),

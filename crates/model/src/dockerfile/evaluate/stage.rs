@@ -136,8 +136,7 @@ impl Checker<'_, '_> {
 
     /// Replaces the variables of one word.
     fn expand(&self, scope: &Scope, word: &str) -> Result<Expansion, Fault> {
-        let expansion = Options::new(self.graph.file.escape).expand(word, scope);
-        expansion.map_err(|reason| Fault::new(word, reason))
+        Options::new(self.graph.file.escape).expand(word, scope)
     }
 
     fn known(&self, scope: &Scope, word: &str) -> Result<Known, Fault> {
@@ -309,7 +308,7 @@ impl Checker<'_, '_> {
             };
             options
                 .expand(&doc.text, scope)
-                .map_err(|reason| Fault::new(doc.name.as_str(), reason))?;
+                .map_err(|fault| fault.about(&doc.name))?;
         }
         if let Some(dest) = dest {
             scope.check_path(&dest)?;

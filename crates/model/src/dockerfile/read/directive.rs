@@ -7,36 +7,12 @@ use crate::go;
 /// A directive line taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Directive<'a> {
-    pub name: Name,
+    pub name: &'static str,
     pub value: &'a str,
 }
 
 /// The directives that exist. Any other name ends the search for directives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Name {
-    Syntax,
-    Escape,
-    Check,
-}
-
-impl Name {
-    fn parse(text: &str) -> Option<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "syntax" => Some(Self::Syntax),
-            "escape" => Some(Self::Escape),
-            "check" => Some(Self::Check),
-            _ => None,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Syntax => "syntax",
-            Self::Escape => "escape",
-            Self::Check => "check",
-        }
-    }
-}
+const NAMES: [&str; 3] = ["syntax", "escape", "check"];
 
 /// Go's regular expressions know only these as `\s`.
 const SPACE: [char; 5] = ['\t', '\n', '\x0c', '\r', ' '];
@@ -45,7 +21,7 @@ const SPACE: [char; 5] = ['\t', '\n', '\x0c', '\r', ' '];
 #[derive(Debug)]
 pub(super) struct Directives {
     comment: &'static str,
-    seen: Vec<Name>,
+    seen: Vec<&'static str>,
     done: bool,
 }
 
@@ -68,11 +44,9 @@ impl Directives {
             return Ok(None);
         };
         if self.seen.contains(&directive.name) {
-            let name = directive.name.as_str();
-            return Err(Fault::new(
-                line,
-                format!("only one {name} parser directive can be used"),
-            ));
+            let name = directive.name;
+            let message = format!("only one {name} parser directive can be used");
+            return Err(Fault::new(line, message));
         }
         self.seen.push(directive.name);
         Ok(Some(directive))
@@ -80,7 +54,9 @@ impl Directives {
 
     fn split<'a>(&self, line: &'a str) -> Option<Directive<'a>> {
         let (name, value) = line.strip_prefix(self.comment)?.split_once('=')?;
-        let name = Name::parse(name.trim_matches(SPACE))?;
+        let name = name.trim_matches(SPACE);
+        let mut names = NAMES.into_iter();
+        let name = names.find(|known| known.eq_ignore_ascii_case(name))?;
         let trimmed = value.trim_matches(SPACE);
         // A value must have one character; one blank will do if there is nothing else.
         let last = value.char_indices().last()?.0;
@@ -98,8 +74,8 @@ impl Directives {
 /// (`DetectSyntax`).
 pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
     let head = Head::new(source);
-    head.find_directive("#", Name::Syntax)
-        .or_else(|| head.find_directive("//", Name::Syntax))
+    head.find_directive("#", "syntax")
+        .or_else(|| head.find_directive("//", "syntax"))
         .map(|(value, span)| {
             let image = value.split(' ').next().unwrap_or_default();
             (image.to_owned(), span)
@@ -109,7 +85,7 @@ pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
 
 /// The value of the `check` directive (`ParseDirective`, which knows no other comment form).
 pub(super) fn detect_check(source: &str) -> Option<(&str, Span)> {
-    Head::new(source).find_directive("#", Name::Check)
+    Head::new(source).find_directive("#", "check")
 }
 
 /// A file without its byte order mark and its shebang.
@@ -136,7 +112,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    fn find_directive(&self, comment: &'static str, name: Name) -> Option<(&'a str, Span)> {
+    fn find_directive(&self, comment: &'static str, name: &str) -> Option<(&'a str, Span)> {
         let mut directives = Directives::new(comment);
         let mut offset = self.offset;
         for (number, line) in (self.first..).zip(self.text.split_inclusive('\n')) {

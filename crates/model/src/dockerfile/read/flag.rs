@@ -34,11 +34,8 @@ impl Flags {
                 return Err(unknown(dashed, known));
             };
             if kind != Kind::Texts && flags.value(name).is_some() {
-                return Err(Fault::new(
-                    word.as_str(),
-                    format!("duplicate flag specified: {dashed}"),
-                )
-                .hint("keep one of them"));
+                let message = format!("duplicate flag specified: {dashed}");
+                return Err(Fault::new(word, message).hint("keep one of them"));
             }
             flags.0.push((name, checked(kind, dashed, value)?));
         }

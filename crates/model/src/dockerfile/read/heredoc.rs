@@ -93,8 +93,7 @@ pub(crate) fn parse(word: &str) -> Result<Option<Heredoc>, Fault> {
 
 /// The text as a word; nothing if it is not exactly one.
 fn only_word(text: &str, options: Options) -> Result<String, Fault> {
-    let expansion = options.expand(text, &Empty);
-    let words = expansion.map_err(|reason| Fault::new(text, reason))?.words;
+    let words = options.expand(text, &Empty)?.words;
     let [word] = words.try_into().unwrap_or_default();
     Ok(word)
 }

@@ -7,6 +7,8 @@ use crate::dockerfile::error::Span;
 /// An instruction with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Instruction {
+    /// In capitals.
+    pub keyword: &'static str,
     pub kind: Kind,
     pub span: Span,
 }
@@ -33,32 +35,6 @@ pub(crate) enum Kind {
     User(String),
     Volume(Vec<String>),
     Workdir(String),
-}
-
-impl Kind {
-    /// The keyword in capitals.
-    pub(crate) fn keyword(&self) -> &'static str {
-        match self {
-            Self::Add(_) => "ADD",
-            Self::Arg(_) => "ARG",
-            Self::Cmd(_) => "CMD",
-            Self::Copy(_) => "COPY",
-            Self::Entrypoint(_) => "ENTRYPOINT",
-            Self::Env(_) => "ENV",
-            Self::Expose(_) => "EXPOSE",
-            Self::From(_) => "FROM",
-            Self::Healthcheck(_) => "HEALTHCHECK",
-            Self::Label(_) => "LABEL",
-            Self::Maintainer(_) => "MAINTAINER",
-            Self::Onbuild(_) => "ONBUILD",
-            Self::Run(_) => "RUN",
-            Self::Shell(_) => "SHELL",
-            Self::Stopsignal(_) => "STOPSIGNAL",
-            Self::User(_) => "USER",
-            Self::Volume(_) => "VOLUME",
-            Self::Workdir(_) => "WORKDIR",
-        }
-    }
 }
 
 /// `FROM [--platform=P] BASE [AS NAME]`.

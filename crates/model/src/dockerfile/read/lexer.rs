@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::directive::{Directives, Name};
+use super::directive::Directives;
 use super::heredoc::{self, Heredoc};
 use super::node::Node;
 use crate::dockerfile::error::{DockerfileError, Fault, Span};
@@ -26,11 +26,6 @@ pub(crate) struct Lexed {
     pub nodes: Vec<Node>,
     pub escape: char,
     pub warnings: Vec<Warning>,
-}
-
-/// Text of a file; bytes that are no UTF-8 become replacement characters.
-pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
 }
 
 /// Physical lines with their ends, counted; stops for good at a line that is too long.
@@ -192,7 +187,7 @@ impl<'a> Lexer<'a> {
         let span = Span::line(self.lines.number, offset);
         let directive = self.directives.read(line);
         match directive.map_err(|fault| fault.at(self.source, span))? {
-            Some(found) if found.name == Name::Escape => match found.value {
+            Some(found) if found.name == "escape" => match found.value {
                 "\\" => self.escape = '\\',
                 "`" => self.escape = '`',
                 other => {

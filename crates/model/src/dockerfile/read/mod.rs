@@ -53,7 +53,7 @@ pub(super) struct Section {
 /// # Ok::<(), larder_model::dockerfile::DockerfileError>(())
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
-    let source = lexer::decode(bytes).into_owned();
+    let source = String::from_utf8_lossy(bytes).into_owned();
     if source.is_empty() {
         let fault = Fault::new("", "the Dockerfile cannot be empty").hint("start with FROM");
         return Err(fault.at(&source, Span::default()));
@@ -89,7 +89,7 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
 
 impl Dockerfile {
     fn add(&mut self, instruction: Instruction) -> Result<(), DockerfileError> {
-        let span = instruction.span;
+        let Instruction { keyword, span, .. } = instruction;
         match (instruction.kind, self.stages.last_mut()) {
             (Kind::From(from), _) => self.stages.push(Section {
                 from,
@@ -97,9 +97,12 @@ impl Dockerfile {
                 instructions: Vec::new(),
             }),
             (Kind::Arg(args), None) => self.globals.push((args, span)),
-            (kind, Some(section)) => section.instructions.push(Instruction { kind, span }),
-            (kind, None) => {
-                let keyword = kind.keyword();
+            (kind, Some(section)) => section.instructions.push(Instruction {
+                keyword,
+                kind,
+                span,
+            }),
+            (_, None) => {
                 return Err(Fault::new(keyword, "no build stage in current context")
                     .hint(format!("{keyword} must come after a FROM"))
                     .at(&self.source, span));

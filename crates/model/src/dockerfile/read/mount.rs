@@ -47,7 +47,7 @@ pub(crate) struct Mount {
     pub target: String,
     id: String,
     sharing: bool,
-    ownership: Option<&'static str>,
+    ownership: Option<String>,
 }
 
 /// The `from` of a mount, which may not hold variables, since stages are ordered by it.
@@ -129,8 +129,10 @@ pub(crate) fn parse(
             }
         }
     }
-    mount.check(value)?;
-    Ok(mount)
+    match mount.contradiction() {
+        Some(message) => Err(Fault::new(value, message)),
+        None => Ok(mount),
+    }
 }
 
 impl Mount {
@@ -173,17 +175,10 @@ impl Mount {
                     return Err(Fault::new(value, message).hint("use shared, private or locked"));
                 }
             },
-            "mode" => {
-                require(is_number(value, 8), key, value)?;
-                self.ownership = self.ownership.or(Some("mode"));
-            }
-            "uid" => {
-                require(is_number(value, 10), key, value)?;
-                self.ownership = self.ownership.or(Some("uid"));
-            }
-            "gid" => {
-                require(is_number(value, 10), key, value)?;
-                self.ownership = self.ownership.or(Some("gid"));
+            "mode" | "uid" | "gid" => {
+                let radix = if key == "mode" { 8 } else { 10 };
+                require(scalar::unsigned(value, radix).is_some(), key, value)?;
+                self.ownership.get_or_insert_with(|| key.to_owned());
             }
             "env" => {}
             _ => {
@@ -209,18 +204,11 @@ impl Mount {
         Err(Fault::new(key, message).hint(hint))
     }
 
-    fn check(&self, value: &str) -> Result<(), Fault> {
-        match self.contradiction() {
-            Some(message) => Err(Fault::new(value, message)),
-            None => Ok(()),
-        }
-    }
-
     /// Why the fields do not fit together, if they do not.
     fn contradiction(&self) -> Option<String> {
         use MountType::{Bind, Cache, Secret, Ssh, Tmpfs};
         let kind = self.kind.as_str();
-        if let (Some(key), Bind | Tmpfs) = (self.ownership, self.kind) {
+        if let (Some(key), Bind | Tmpfs) = (&self.ownership, self.kind) {
             return Some(format!("{key} not allowed for {kind:?} type mounts"));
         }
         if self.kind == Secret {
@@ -254,10 +242,6 @@ fn is_bool(value: &str) -> bool {
     go::parse_bool(value).is_some()
 }
 
-fn is_number(value: &str, radix: u32) -> bool {
-    scalar::unsigned(value, radix).is_some()
-}
-
 /// Checks a `--device` value.
 pub(crate) fn check_device(value: &str) -> Result<(), Fault> {
     let mut name = String::new();
@@ -268,19 +252,11 @@ pub(crate) fn check_device(value: &str) -> Result<(), Fault> {
         };
         match (key.as_str(), text) {
             ("required", None) => {}
-            ("required", Some(text)) if go::parse_bool(text).is_some() => {}
-            ("required", Some(text)) => {
-                return Err(Fault::new(
-                    text,
-                    format!("invalid value for required: {text}"),
-                ));
-            }
+            ("required", Some(text)) => require(is_bool(text), &key, text)?,
             ("name", Some(text)) if name.is_empty() => text.clone_into(&mut name),
             ("name", Some(_)) => {
-                return Err(Fault::new(
-                    field,
-                    format!("device name already set to {name}"),
-                ));
+                let message = format!("device name already set to {name}");
+                return Err(Fault::new(field, message));
             }
             _ if name.is_empty() => name = field,
             (_, None) => {
@@ -288,10 +264,8 @@ pub(crate) fn check_device(value: &str) -> Result<(), Fault> {
                 return Err(Fault::new(field, message));
             }
             (key, Some(_)) => {
-                return Err(Fault::new(
-                    field.as_str(),
-                    format!("unexpected key '{key}' in '{field}'"),
-                ));
+                let message = format!("unexpected key '{key}' in '{field}'");
+                return Err(Fault::new(field, message));
             }
         }
     }

@@ -43,61 +43,49 @@ const RUN_FLAGS: Known = &[
     ("device", Flag::Texts),
 ];
 
-const KEYWORDS: [&str; 18] = [
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
+const KEYWORDS: &str = "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER \
+    ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR";
 
 /// Reads one instruction.
 pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
     let span = node.span;
-    let keyword = node.keyword.to_uppercase();
-    let kind = match keyword.as_str() {
-        "ADD" => Kind::Add(copy(&node, "ADD", ADD_FLAGS)?),
+    let upper = node.keyword.to_uppercase();
+    let mut keywords = KEYWORDS.split(' ');
+    let Some(keyword) = keywords.find(|known| *known == upper) else {
+        return Err(unknown(&node.keyword, &upper));
+    };
+    let kind = match keyword {
+        "ADD" => Kind::Add(copy(&node, keyword, ADD_FLAGS)?),
         "ARG" => Kind::Arg(args(&node)?),
         "CMD" => Kind::Cmd(without_flags(&node).map(|()| command(node))?),
-        "COPY" => Kind::Copy(copy(&node, "COPY", COPY_FLAGS)?),
+        "COPY" => Kind::Copy(copy(&node, keyword, COPY_FLAGS)?),
         "ENTRYPOINT" => Kind::Entrypoint(without_flags(&node).map(|()| command(node))?),
-        "ENV" => Kind::Env(key_values(node, "ENV")?),
-        "EXPOSE" => Kind::Expose(sorted(at_least_one(node, "EXPOSE")?)),
+        "ENV" => Kind::Env(key_values(node, keyword)?),
+        "EXPOSE" => Kind::Expose(sorted(at_least_one(node, keyword)?)),
         "FROM" => Kind::From(from(&node)?),
         "HEALTHCHECK" => Kind::Healthcheck(healthcheck(node)?),
-        "LABEL" => Kind::Label(key_values(node, "LABEL")?),
-        "MAINTAINER" => Kind::Maintainer(one_without_flags(node, "MAINTAINER")?),
+        "LABEL" => Kind::Label(key_values(node, keyword)?),
+        "MAINTAINER" => Kind::Maintainer(one_without_flags(node, keyword)?),
         "ONBUILD" => Kind::Onbuild(onbuild(&node)?),
         "RUN" => Kind::Run(run(node)?),
         "SHELL" => Kind::Shell(shell(node)?),
         // Flags are not looked at here, as for ARG (parse.go `parseStopSignal`).
-        "STOPSIGNAL" => Kind::Stopsignal(exactly_one(node.args, "STOPSIGNAL")?),
-        "USER" => Kind::User(one_without_flags(node, "USER")?),
+        "STOPSIGNAL" => Kind::Stopsignal(exactly_one(node.args, keyword)?),
+        "USER" => Kind::User(one_without_flags(node, keyword)?),
         "VOLUME" => Kind::Volume(volumes(node)?),
-        "WORKDIR" => Kind::Workdir(one_without_flags(node, "WORKDIR")?),
-        _ => return Err(unknown(&node.keyword)),
+        _ => Kind::Workdir(one_without_flags(node, keyword)?),
     };
-    Ok(Instruction { kind, span })
+    Ok(Instruction {
+        keyword,
+        kind,
+        span,
+    })
 }
 
-fn unknown(keyword: &str) -> Fault {
+fn unknown(keyword: &str, upper: &str) -> Fault {
     let fault = Fault::new(keyword, format!("unknown instruction: {keyword}"));
-    let upper = keyword.to_uppercase();
-    let near = KEYWORDS.iter().find(|known| one_edit_apart(known, &upper));
-    match near {
+    let mut keywords = KEYWORDS.split(' ');
+    match keywords.find(|known| one_edit_apart(known, upper)) {
         Some(near) => fault.hint(format!("did you mean {near}?")),
         None => fault.hint("lines of one instruction are joined by the escape character"),
     }
@@ -207,10 +195,8 @@ fn from(node: &Node) -> Result<From, Fault> {
             (base, Some(lower))
         }
         _ => {
-            return Err(
-                Fault::new("", "FROM requires either one or three arguments")
-                    .hint("write FROM image or FROM image AS name"),
-            );
+            let message = "FROM requires either one or three arguments";
+            return Err(Fault::new("", message).hint("write FROM image or FROM image AS name"));
         }
     };
     let flags = Flags::parse(&node.flags, &[("platform", Flag::Text)])?;
@@ -322,10 +308,7 @@ fn healthcheck(mut node: Node) -> Result<Healthcheck, Fault> {
     if kind.eq_ignore_ascii_case("none") {
         return match node.args.first() {
             None => Ok(Healthcheck::default()),
-            Some(arg) => Err(Fault::new(
-                arg.as_str(),
-                "HEALTHCHECK NONE takes no arguments",
-            )),
+            Some(arg) => Err(Fault::new(arg, "HEALTHCHECK NONE takes no arguments")),
         };
     }
     let flags = Flags::parse(&node.flags, HEALTHCHECK_FLAGS)?;
@@ -357,10 +340,8 @@ fn interval(flags: &Flags, name: &str) -> Result<i64, Fault> {
         return Err(Fault::new(text, message).hint("write a number with its unit, such as 30s"));
     };
     if duration != 0 && duration < SHORTEST_NANOSECONDS {
-        return Err(Fault::new(
-            text,
-            format!("--{name} cannot be less than 1ms"),
-        ));
+        let message = format!("--{name} cannot be less than 1ms");
+        return Err(Fault::new(text, message));
     }
     Ok(duration)
 }
@@ -369,17 +350,12 @@ fn retries(flags: &Flags) -> Result<i32, Fault> {
     let Some(text) = flags.non_empty("retries") else {
         return Ok(0);
     };
-    match text.parse::<i32>() {
-        Ok(retries) if retries >= 0 => Ok(retries),
-        Ok(_) => Err(Fault::new(
-            text.as_str(),
-            format!("--retries cannot be negative ({text})"),
-        )),
-        Err(_) => Err(Fault::new(
-            text.as_str(),
-            format!("invalid number {text:?} for --retries"),
-        )),
-    }
+    let message = match text.parse::<i32>() {
+        Ok(retries) if retries >= 0 => return Ok(retries),
+        Ok(_) => format!("--retries cannot be negative ({text})"),
+        Err(_) => format!("invalid number {text:?} for --retries"),
+    };
+    Err(Fault::new(text, message))
 }
 
 fn shell(node: Node) -> Result<Vec<String>, Fault> {
@@ -388,11 +364,9 @@ fn shell(node: Node) -> Result<Vec<String>, Fault> {
         return Err(none_given("SHELL"));
     }
     if !node.json {
-        return Err(Fault::new(
-            node.args.concat(),
-            "SHELL requires the arguments to be in JSON form",
-        )
-        .hint("write SHELL [\"executable\", \"parameter\"]"));
+        let message = "SHELL requires the arguments to be in JSON form";
+        let hint = "write SHELL [\"executable\", \"parameter\"]";
+        return Err(Fault::new(node.args.concat(), message).hint(hint));
     }
     Ok(node.args)
 }

@@ -6,6 +6,8 @@
 
 mod pattern;
 
+use super::error::Fault;
+
 /// How deep substitutions may stand in one another. `BuildKit` has no limit; people use two.
 const MAX_DEPTH: u32 = 100;
 
@@ -87,8 +89,8 @@ impl Options {
         }
     }
 
-    /// Expands `word`. The error is the reason alone; the caller knows the place.
-    pub(super) fn expand(self, word: &str, env: &dyn Env) -> Result<Expansion, String> {
+    /// Expands `word`.
+    pub(super) fn expand(self, word: &str, env: &dyn Env) -> Result<Expansion, Fault> {
         if self.is_plain(word) {
             return Ok(Expansion {
                 text: word.to_owned(),
@@ -108,7 +110,7 @@ impl Options {
         };
         let (text, words) = lexer
             .until(None, self.raw_escapes)
-            .map_err(|reason| format!("failed to process {word:?}: {reason}"))?;
+            .map_err(|reason| Fault::new(word, format!("failed to process {word:?}: {reason}")))?;
         Ok(Expansion {
             text,
             words,

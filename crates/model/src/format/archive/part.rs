@@ -172,12 +172,7 @@ impl Part {
 
     /// Reads the bytes that [`Part::encode`] wrote, and checks that they fit together.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.len() > PART_MAX_BYTES {
-            let what = format!("it has {} bytes", bytes.len());
-            return Err(FormatError::invalid(OBJECT, what));
-        }
-        let mut from = Reader::new(OBJECT, bytes);
-        from.header(MAGIC, VERSION)?;
+        let mut from = Reader::open(OBJECT, bytes, PART_MAX_BYTES, MAGIC, VERSION)?;
         let [packs, frames, meta, content] =
             ["packs", "frames", "meta chunks", "content chunks"].map(|field| from.u32(field));
         let (meta, content) = (meta? as usize, content? as usize);

@@ -40,11 +40,8 @@ pub struct Leaf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct LeafFrame {
     pack: u16,
-    slot: FrameSlotKey,
+    slot: FrameSlot,
 }
-
-/// A [`FrameSlot`] as a key of a table.
-type FrameSlotKey = (u32, u32, u8);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -75,11 +72,7 @@ impl Leaf {
                 leaf.packs.push(block.frame.pack);
                 (leaf.packs.len() - 1) as u16
             });
-            let slot = (
-                block.frame.offset,
-                block.frame.stored_bytes,
-                block.frame.blocks,
-            );
+            let slot = FrameSlot::of(block.frame);
             let frame = *frames.entry((pack, slot)).or_insert_with(|| {
                 leaf.frames.push(LeafFrame { pack, slot });
                 (leaf.frames.len() - 1) as u16
@@ -138,13 +131,7 @@ impl Leaf {
     }
 
     fn frame(&self, frame: LeafFrame) -> FrameRef {
-        let (offset, stored_bytes, blocks) = frame.slot;
-        FrameSlot {
-            offset,
-            stored_bytes,
-            blocks,
-        }
-        .in_pack(self.packs[usize::from(frame.pack)])
+        frame.slot.in_pack(self.packs[usize::from(frame.pack)])
     }
 
     /// The blocks that are not zero, with their places, ascending.
@@ -167,9 +154,9 @@ impl Leaf {
             .for_each(|pack| out.extend_from_slice(pack.as_bytes()));
         for LeafFrame { pack, slot } in &self.frames {
             out.extend_from_slice(&pack.to_le_bytes());
-            out.extend_from_slice(&[slot.2, 0]);
-            out.extend_from_slice(&slot.0.to_le_bytes());
-            out.extend_from_slice(&slot.1.to_le_bytes());
+            out.extend_from_slice(&[slot.blocks, 0]);
+            out.extend_from_slice(&slot.offset.to_le_bytes());
+            out.extend_from_slice(&slot.stored_bytes.to_le_bytes());
         }
         for entry in &self.entries {
             out.extend_from_slice(entry.id.as_bytes());
@@ -181,14 +168,7 @@ impl Leaf {
 
     /// Reads a leaf. Every reference in it is checked, so that the other methods cannot panic.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.len() > LEAF_MAX_BYTES {
-            return Err(FormatError::invalid(
-                OBJECT,
-                format!("it has {} bytes", bytes.len()),
-            ));
-        }
-        let mut from = Reader::new(OBJECT, bytes);
-        from.header(MAGIC, VERSION)?;
+        let mut from = Reader::open(OBJECT, bytes, LEAF_MAX_BYTES, MAGIC, VERSION)?;
         let packs = from.u16("pack count")?;
         let frames = from.u16("frame count")?;
         let entries = from.u16("entry count")?;
@@ -224,7 +204,11 @@ impl Leaf {
         let pack = from.u16("frame pack")?;
         let blocks = from.u8("frame blocks")?;
         let _zero = from.u8("frame padding")?;
-        let slot = (from.u32("frame offset")?, from.u32("frame length")?, blocks);
+        let slot = FrameSlot {
+            offset: from.u32("frame offset")?,
+            stored_bytes: from.u32("frame length")?,
+            blocks,
+        };
         if usize::from(pack) >= self.packs.len() {
             return Err(from.invalid(format!("a frame in pack {pack}, which is not listed")));
         }
@@ -242,7 +226,7 @@ impl Leaf {
             slot: from.u8("block slot")?,
         };
         match self.frames.get(usize::from(entry.frame)) {
-            Some(frame) if entry.slot < frame.slot.2 => Ok(entry),
+            Some(frame) if entry.slot < frame.slot.blocks => Ok(entry),
             _ => Err(from.invalid(format!(
                 "a block in slot {} of frame {}",
                 entry.slot, entry.frame

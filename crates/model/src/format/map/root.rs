@@ -130,14 +130,7 @@ impl MapRoot {
 
     /// Reads a root.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.len() > MAP_MAX_BYTES {
-            return Err(FormatError::invalid(
-                OBJECT,
-                format!("it has {} bytes", bytes.len()),
-            ));
-        }
-        let mut from = Reader::new(OBJECT, bytes);
-        from.header(MAGIC, VERSION)?;
+        let mut from = Reader::open(OBJECT, bytes, MAP_MAX_BYTES, MAGIC, VERSION)?;
         let block_bytes = from.u32("block size")?;
         if block_bytes as usize != BLOCK_BYTES {
             return Err(from.invalid(format!("blocks of {block_bytes} bytes")));

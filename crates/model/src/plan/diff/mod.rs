@@ -6,9 +6,9 @@ pub use change::{Change, Diff, How, Rebuilt};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dockerfile::{Origin, Step};
+use crate::dockerfile::{Origin, Stage, Step};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Plan, PlannedImage, PlannedStage};
+use crate::plan::{Plan, PlannedImage};
 
 /// Compares two plans of one build.
 pub fn diff(old: &Plan, new: &Plan) -> Diff {
@@ -54,7 +54,7 @@ impl Comparison<'_> {
     }
 
     /// Marks the stages that have a line for `line_of`, and gives their names.
-    fn mark_where(&mut self, line_of: impl Fn(&PlannedStage) -> Option<u32>) -> Vec<String> {
+    fn mark_where(&mut self, line_of: impl Fn(&Stage) -> Option<u32>) -> Vec<String> {
         let mut labels = Vec::new();
         for (index, stage) in self.new.stages.iter().enumerate() {
             if let Some(line) = line_of(stage) {
@@ -154,7 +154,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn compare_stage(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
+    fn compare_stage(&mut self, index: usize, former: &Stage, stage: &Stage) {
         let before = shared_name(self.old, &former.base);
         let now = shared_name(self.new, &stage.base);
         if before != now {
@@ -170,7 +170,7 @@ impl Comparison<'_> {
     }
 
     /// Compares the instructions between what both begin and end with.
-    fn compare_steps(&mut self, index: usize, former: &PlannedStage, stage: &PlannedStage) {
+    fn compare_steps(&mut self, index: usize, former: &Stage, stage: &Stage) {
         // Who was offline does not know what a base image's triggers are; not knowing is no change.
         let all = triggers_known(self.old, former) == triggers_known(self.new, stage);
         let (old_steps, new_steps) = (own_steps(former, all), own_steps(stage, all));
@@ -242,12 +242,12 @@ impl Comparison<'_> {
     }
 }
 
-fn stage_named<'p>(plan: &'p Plan, label: &str) -> Option<&'p PlannedStage> {
+fn stage_named<'p>(plan: &'p Plan, label: &str) -> Option<&'p Stage> {
     plan.stages.iter().find(|stage| stage.label == label)
 }
 
 /// The first line at which a stage uses an image.
-fn first_use(stage: &PlannedStage, image: &PlannedImage) -> Option<u32> {
+fn first_use(stage: &Stage, image: &PlannedImage) -> Option<u32> {
     first_line(stage, |origin| {
         matches!(origin, Origin::Image { reference, platform }
             if *reference == image.reference && *platform == image.platform)
@@ -255,7 +255,7 @@ fn first_use(stage: &PlannedStage, image: &PlannedImage) -> Option<u32> {
 }
 
 /// The first line at which a stage uses one of these.
-fn first_line(stage: &PlannedStage, is_meant: impl Fn(&Origin) -> bool) -> Option<u32> {
+fn first_line(stage: &Stage, is_meant: impl Fn(&Origin) -> bool) -> Option<u32> {
     if is_meant(&stage.base) {
         return Some(stage.line);
     }
@@ -265,7 +265,7 @@ fn first_line(stage: &PlannedStage, is_meant: impl Fn(&Origin) -> bool) -> Optio
 }
 
 /// The steps of a stage; without `all`, those that its own text has.
-fn own_steps(stage: &PlannedStage, all: bool) -> Vec<&Step> {
+fn own_steps(stage: &Stage, all: bool) -> Vec<&Step> {
     let steps = stage.steps.iter();
     steps
         .filter(|step| all || step.line != stage.line)
@@ -284,7 +284,7 @@ fn all_arguments(plan: &Plan) -> BTreeMap<&str, Fingerprint> {
 
 /// Whether the `ONBUILD` instructions of the image that a stage starts from are among its steps, if
 /// there are any. They stand at the line of its `FROM`.
-fn triggers_known(plan: &Plan, stage: &PlannedStage) -> bool {
+fn triggers_known(plan: &Plan, stage: &Stage) -> bool {
     match &stage.base {
         Origin::Image {
             reference,
