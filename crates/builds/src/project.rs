@@ -1,7 +1,6 @@
 //! The drafts of the images that a tool describes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::Path;
 
 use larder_model::dockerfile::{ImageConfigs, NamedContext};
 use larder_model::reference::ImageReference;
@@ -10,20 +9,15 @@ use crate::description::{Described, Description};
 use crate::draft::Draft;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, is_remote};
-use crate::options::Options;
-use crate::request::Surroundings;
+use crate::options::Asked;
 
 /// A folder of whoever called the tool (buildx `bake/bake.go`, `toBuildOpt`).
 const CALLER: &str = "cwd://";
 
 /// What a tool said, and where.
 pub(crate) struct Project<'a> {
+    pub(crate) asked: &'a Asked<'a>,
     pub(crate) description: &'a Description,
-    pub(crate) around: &'a Surroundings,
-    /// The options that were typed.
-    pub(crate) typed: &'a Options,
-    /// The folder that relative paths are relative to.
-    pub(crate) folder: &'a Path,
     /// The file that is named where the text of a Dockerfile stands in it.
     pub(crate) shown: &'a str,
 }
@@ -32,6 +26,13 @@ impl Project<'_> {
     /// The drafts of the wanted builds, and of those whose images they need: what these are made of
     /// belongs to the key.
     pub(crate) fn drafts(&self, wanted: Vec<String>) -> Result<Vec<Draft>, Fault> {
+        if wanted.is_empty() {
+            return Err(Fault::option(format!(
+                "{}: nothing of it is built by default; name a service or target with --only, or a \
+                 Dockerfile with -f",
+                self.shown
+            )));
+        }
         let mut names = VecDeque::from(wanted);
         let mut seen = BTreeSet::new();
         let mut drafts = Vec::new();
@@ -50,7 +51,7 @@ impl Project<'_> {
     }
 
     fn drafts_of(&self, name: &str, one: &Described) -> Result<Vec<Draft>, Fault> {
-        let options = self.typed.over(&one.options, self.around);
+        let options = self.asked.typed.over(&one.options, self.asked.around);
         let options = options.map_err(|fault| self.fault(name, &fault.message))?;
         let (file, text) = self.dockerfile(name, one)?;
         let mut drafts = Draft::each(Some(name), &file, &text, options)?;
@@ -86,15 +87,15 @@ impl Project<'_> {
             named => named,
         };
         let place = match named.strip_prefix(CALLER) {
-            Some(named) => self.folder.join(named),
+            Some(named) => self.asked.folder.join(named),
             None if is_remote(named) => {
                 let why = format!("its Dockerfile {named:?} is not a file on this machine");
                 return Err(self.fault(name, &why));
             }
-            None => self.folder.join(context).join(named),
+            None => self.asked.folder.join(context).join(named),
         };
-        let place = files::dockerfile(self.folder, place);
-        let shown = files::seen_from(&self.around.folder, &place);
+        let place = files::dockerfile(&self.asked.folder, place);
+        let shown = files::seen_from(&self.asked.around.folder, &place);
         let text = files::read(&place, &shown)?;
         Ok((shown.display().to_string(), text))
     }
@@ -119,8 +120,8 @@ impl Project<'_> {
         if let NamedContext::Other(folder) = context {
             let plain = folder.strip_prefix(CALLER).unwrap_or(folder);
             if plain.starts_with('/') || plain != folder {
-                let place = self.folder.join(plain);
-                let place = files::seen_from(&self.around.folder, &place);
+                let place = self.asked.folder.join(plain);
+                let place = files::seen_from(&self.asked.around.folder, &place);
                 *folder = place.display().to_string();
             }
         }
