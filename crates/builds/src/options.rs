@@ -123,9 +123,8 @@ impl Options {
         }
         let mut contexts = said.contexts.clone();
         contexts.extend(self.contexts.clone());
-        let target = self.target.as_ref().or(said.target.as_ref());
         let options = BuildOptions {
-            target: target.filter(|stage| !stage.is_empty()).cloned(),
+            target: self.target.clone().or_else(|| said.target.clone()),
             build_args,
             build_platform: host_platform(),
             contexts,
@@ -141,16 +140,13 @@ impl Options {
 
 /// The two parts of `NAME=VALUE`.
 fn named<'a>(option: &str, text: &'a str) -> Result<(&'a str, Option<&'a str>), Fault> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (text, None),
-    };
-    if name.is_empty() {
-        return Err(Fault::option(format!(
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name, Some(value))),
+        None if !text.is_empty() => Ok((text, None)),
+        _ => Err(Fault::option(format!(
             "{option} {text:?} has no name; write NAME=VALUE"
-        )));
+        ))),
     }
-    Ok((name, value))
 }
 
 /// Reads platforms as buildx does (`util/platformutil/parse.go`): a text may be a list, and an empty

@@ -52,17 +52,16 @@ impl Project<'_> {
 
     fn drafts_of(&self, name: &str, one: &Described) -> Result<Vec<Draft>, Fault> {
         let options = self.asked.typed.over(&one.options, self.asked.around);
-        let options = options.map_err(|fault| self.fault(name, &fault.message))?;
-        let (file, text) = self.dockerfile(name, one)?;
-        let mut drafts = Draft::each(Some(name), &file, &text, options)?;
+        let mut options = options.map_err(|fault| self.fault(name, &fault.message))?;
         let built = self.built_by_others(name, one);
-        for draft in &mut drafts {
-            draft.built.clone_from(&built);
-            for context in draft.options.contexts.values_mut() {
+        for options in &mut options {
+            options.built.clone_from(&built);
+            for context in options.contexts.values_mut() {
                 self.relate(context);
             }
         }
-        Ok(drafts)
+        let (file, text) = self.dockerfile(name, one)?;
+        Draft::each(Some(name), &file, &text, options)
     }
 
     fn fault(&self, name: &str, why: &str) -> Fault {
@@ -101,14 +100,14 @@ impl Project<'_> {
     }
 
     /// The images that the other builds of the project make, with the builds' names.
-    fn built_by_others(&self, name: &str, one: &Described) -> BTreeMap<String, String> {
+    fn built_by_others(&self, name: &str, one: &Described) -> BTreeMap<ImageReference, String> {
         let others = self.description.builds.iter();
         let mut images = BTreeMap::new();
         for (other, theirs) in others.filter(|(other, _)| *other != name) {
             for image in theirs.tags.iter().filter(|it| !one.tags.contains(it)) {
                 // A name that is none is the tool's to refuse.
                 if let Ok(reference) = ImageReference::parse(image) {
-                    images.insert(reference.or_latest().to_string(), other.clone());
+                    images.insert(reference.or_latest(), other.clone());
                 }
             }
         }
