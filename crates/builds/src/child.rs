@@ -4,21 +4,13 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-
-/// What a program printed, and whether it succeeded.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) success: bool,
-    pub(crate) out: Vec<u8>,
-    pub(crate) error: Vec<u8>,
-}
 
 /// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +29,7 @@ pub(crate) fn ask(
     command: &mut Command,
     deadline: Duration,
     bytes_max: usize,
-) -> Result<Answer, NoAnswer> {
+) -> Result<Output, NoAnswer> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -51,11 +43,11 @@ pub(crate) fn ask(
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
     }
     let status = child.wait()?;
-    let [out, error] = heard?;
-    Ok(Answer {
-        success: status.success(),
-        out,
-        error,
+    let [stdout, stderr] = heard?;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
     })
 }
 
@@ -107,7 +99,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn shell(script: &str, deadline: Duration, bytes_max: usize) -> Result<Answer, NoAnswer> {
+    fn shell(script: &str, deadline: Duration, bytes_max: usize) -> Result<Output, NoAnswer> {
         ask(Command::new("sh").args(["-c", script]), deadline, bytes_max)
     }
 
@@ -116,11 +108,15 @@ mod tests {
         let script = "head -c 300000 /dev/zero; echo why >&2; exec >&- 2>&-; exit 3";
         let answer = shell(script, 60 * SECOND, 1 << 20).expect("an answer");
         assert_eq!(
-            (answer.success, answer.out.len(), answer.error.as_slice()),
-            (false, 300_000, &b"why\n"[..])
+            (
+                answer.status.code(),
+                answer.stdout.len(),
+                answer.stderr.as_slice()
+            ),
+            (Some(3), 300_000, &b"why\n"[..])
         );
         let answer = shell("cat", 60 * SECOND, 10).expect("there is no input to wait for");
-        assert!(answer.success && answer.out.is_empty());
+        assert!(answer.status.success() && answer.stdout.is_empty());
     }
 
     #[test]

@@ -14,13 +14,13 @@ pub(crate) struct Project {
     #[serde(default, deserialize_with = "or_empty")]
     name: String,
     #[serde(default, deserialize_with = "or_empty")]
-    services: BTreeMap<String, Service>,
+    pub(crate) services: BTreeMap<String, Service>,
 }
 
 #[derive(Deserialize)]
-struct Service {
+pub(crate) struct Service {
     image: Option<String>,
-    platform: Option<String>,
+    pub(crate) platform: Option<String>,
     build: Option<Described>,
 }
 
@@ -29,16 +29,6 @@ impl Project {
     /// (compose `cmd/compose/config.go`, `escapeDollarSign`).
     pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&text.replace("$$", "$"))
-    }
-
-    /// Whether a service is among them.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.services.contains_key(name)
-    }
-
-    /// The platform of a service.
-    pub(crate) fn platform(&self, name: &str) -> Option<&str> {
-        self.services.get(name)?.platform.as_deref()
     }
 
     /// The images that are built. `usual` is the platform of a service that names none.

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use larder_model::dockerfile::{
-    self, Bases, BuildOptions, Dockerfile, ImageConfigs, NamedContext, Origin, UseKind,
-};
+use larder_model::dockerfile::{self, BuildOptions, Dockerfile, ImageConfigs};
 use larder_model::fingerprint::Fingerprint;
 use larder_model::plan::Plan;
 use serde::{Deserialize, Serialize};
@@ -26,9 +24,6 @@ pub struct Draft {
     /// The extra files that it depends on.
     pub extras: BTreeMap<String, Fingerprint>,
     dockerfile: Arc<Dockerfile>,
-    /// The images that other builds of the same project make, by full name, with the names of these
-    /// builds.
-    pub(crate) built: BTreeMap<String, String>,
 }
 
 /// The plan of one image.
@@ -67,7 +62,6 @@ impl Draft {
             options,
             extras: BTreeMap::new(),
             dockerfile: dockerfile.clone(),
-            built: BTreeMap::new(),
         });
         Ok(drafts.collect())
     }
@@ -79,8 +73,7 @@ impl Draft {
             ..self.options.clone()
         };
         let bases = self.dockerfile.bases(&options);
-        let mut bases = bases.map_err(|error| Fault::dockerfile(&self.file, error))?;
-        self.name_built(&mut bases);
+        let bases = bases.map_err(|error| Fault::dockerfile(&self.file, error))?;
         let mut plan = Plan::new(&bases, &options);
         plan.extras.clone_from(&self.extras);
         Ok(NamedPlan {
@@ -88,38 +81,6 @@ impl Draft {
             file: self.file.clone(),
             plan,
         })
-    }
-
-    /// Puts the builds of the same project in the place of the images that they make. The engine
-    /// takes an image that it has before it asks a registry, and compose builds what a service
-    /// depends on before it: no registry knows these images. What they are made of is in the plans of
-    /// those builds, and so in the key of all.
-    fn name_built(&self, bases: &mut Bases) {
-        if self.built.is_empty() {
-            return;
-        }
-        for (index, stage) in bases.stages.iter_mut().enumerate() {
-            let is_reached = bases.reached.contains(&index);
-            let sources = stage.steps.iter_mut().flat_map(|step| &mut step.sources);
-            for origin in std::iter::once(&mut stage.base).chain(sources) {
-                if let Origin::Image { reference, .. } = origin
-                    && let Some(build) = self.built.get(&reference.to_string())
-                {
-                    let context = NamedContext::Target(build.clone());
-                    if stage.reached {
-                        let name = reference.familiar();
-                        bases.contexts.insert(name, context.clone());
-                    }
-                    *origin = Origin::Context(context);
-                }
-            }
-        }
-        // A front end comes from a registry: it must be there before anything is built.
-        bases.images.retain(|image| {
-            let mut uses = image.uses.iter();
-            uses.any(|site| site.kind == UseKind::Syntax)
-                || !self.built.contains_key(&image.reference.to_string())
-        });
     }
 }
 
@@ -130,6 +91,9 @@ pub fn plans(drafts: &[Draft], known: &ImageConfigs) -> Result<Vec<NamedPlan>, F
 
 #[cfg(test)]
 mod tests {
+    use larder_model::dockerfile::{NamedContext, Origin};
+    use larder_model::reference::ImageReference;
+
     use super::*;
 
     fn draft(text: &str) -> Draft {
@@ -148,7 +112,10 @@ mod tests {
             ("docker.io/acme/base:latest", "base"),
             ("docker.io/acme/tools:2", "tools"),
         ];
-        draft.built = built.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        for (image, build) in built {
+            let reference = ImageReference::parse(image).expect("an image");
+            draft.options.built.insert(reference, build.to_owned());
+        }
         let plan = draft.plan(&ImageConfigs::new()).expect("a plan").plan;
         let images: Vec<String> = plan
             .images

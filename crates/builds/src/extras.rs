@@ -22,10 +22,8 @@ pub(crate) fn fingerprints(
     folder: &Path,
     patterns: &[String],
 ) -> Result<BTreeMap<String, Fingerprint>, Fault> {
-    let folder = folder.canonicalize().map_err(|error| {
-        let why = format!("the build's folder cannot be read: {error}");
-        Fault::file(folder, why)
-    })?;
+    let canonical = folder.canonicalize();
+    let folder = canonical.map_err(|error| files::unreadable(folder, error))?;
     let mut files = BTreeMap::new();
     for pattern in patterns {
         for path in find(&folder, pattern)? {
@@ -79,16 +77,16 @@ fn refused(pattern: &str, why: impl Display) -> Fault {
     Fault::option(format!("--extra {pattern:?}: {why}"))
 }
 
-fn failed(path: &Path, error: impl Display) -> Fault {
-    Fault::file(path, format!("--extra: {error}"))
-}
-
 /// A file, or all files of a folder. A link to another folder is not followed: it may lead round in a
 /// circle.
 fn walk(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     let mut files = Vec::new();
     for entry in WalkDir::new(path) {
-        files.push(entry.map_err(|error| failed(path, error))?.into_path());
+        files.push(
+            entry
+                .map_err(|error| files::unreadable(path, error))?
+                .into_path(),
+        );
     }
     files.retain(|path| path.is_file());
     Ok(files)
@@ -98,18 +96,18 @@ fn walk(path: &Path) -> Result<Vec<PathBuf>, Fault> {
 fn relative(folder: &Path, path: &Path) -> Result<String, Fault> {
     // The file itself may be a link; its name is what the build sees.
     let parent = path.parent().unwrap_or(path).canonicalize();
-    let parent = parent.map_err(|error| failed(path, error))?;
+    let parent = parent.map_err(|error| files::unreadable(path, error))?;
     let path = parent.join(path.file_name().unwrap_or_default());
     let parts = files::seen_from(folder, &path);
     let text = parts.to_str().map(str::to_owned);
-    text.ok_or_else(|| failed(&path, "its name is not UTF-8 text; rename it"))
+    text.ok_or_else(|| Fault::file(&path, "--extra: its name is not UTF-8 text; rename it"))
 }
 
 fn fingerprint(path: &Path) -> Result<Fingerprint, Fault> {
     let mut hasher = blake3::Hasher::new();
     File::open(path)
         .and_then(|file| hasher.update_reader(file).map(drop))
-        .map_err(|error| failed(path, format!("it cannot be read: {error}")))?;
+        .map_err(|error| files::unreadable(path, error))?;
     let text = hasher.finalize().to_hex();
     Ok(text.parse().expect("a hash is 64 lower-case digits"))
 }

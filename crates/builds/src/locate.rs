@@ -1,5 +1,6 @@
 //! Where the builds that were asked for are described: in a Dockerfile, or in compose and bake files.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::draft::{self, Draft};
 use crate::extras;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, STDIN, is_remote};
-use crate::options::{DEFAULT_PLATFORM, Options};
+use crate::options::{Asked, DEFAULT_PLATFORM, Options};
 use crate::project::Project;
 use crate::request::{Build, Request, Surroundings};
 use crate::resolved::Json;
@@ -62,11 +63,7 @@ impl Request {
     pub fn drafts(&self) -> Drafted {
         let mut all = Drafted::default();
         for build in &self.builds {
-            let drafted = build.drafts(&self.around).and_then(|drafts| {
-                draft::plans(&drafts, &ImageConfigs::new())?;
-                Ok(drafts)
-            });
-            match drafted {
+            match build.drafts(&self.around) {
                 Ok(drafts) => all.drafts.extend(drafts),
                 Err(fault) => all.faults.push(fault),
             }
@@ -89,17 +86,26 @@ fn of_path(path: &Path, around: &Surroundings) -> Build {
 impl Build {
     /// The images that it makes. Tools are asked, and waited for.
     pub fn drafts(&self, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
-        let typed = Options::typed(self, around)?;
-        let mut drafts = Locator {
+        let is_input = self.context == Path::new(STDIN);
+        let context = if is_input {
+            Path::new("")
+        } else {
+            &self.context
+        };
+        let context = around.folder.join(context);
+        let mut asked = Asked {
             build: self,
             around,
-            typed,
+            typed: Options::typed(self, around)?,
+            folder: around.folder.clone(),
+        };
+        if self.files.is_empty() {
+            asked.folder = context.components().collect();
         }
-        .drafts()?;
+        let mut drafts = asked.drafts()?;
+        draft::plans(&drafts, &ImageConfigs::new())?;
         if !self.extras.is_empty() {
-            let stdin = self.context == Path::new(STDIN);
-            let context = if stdin { Path::new("") } else { &self.context };
-            let extras = extras::fingerprints(&around.folder.join(context), &self.extras)?;
+            let extras = extras::fingerprints(&context, &self.extras)?;
             for draft in &mut drafts {
                 draft.extras.clone_from(&extras);
             }
@@ -141,84 +147,59 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
     }
 }
 
-/// What a file that was named is.
-enum Kind {
-    /// A Dockerfile, or what a tool wrote: its name and text.
-    Text(PathBuf, Vec<u8>),
-    /// It is read by this tool.
-    Of(Tool),
-}
-
-fn kind(around: &Surroundings, file: &Path) -> Result<Kind, Fault> {
-    if file == Path::new(STDIN) {
-        return Err(Fault::option("-f - is standard input, and is named alone"));
-    }
-    let extension = file.extension().and_then(|extension| extension.to_str());
-    match extension {
-        Some("hcl") => return Ok(Kind::Of(BAKE)),
-        Some("yaml" | "yml") => return Ok(Kind::Of(COMPOSE)),
-        _ => {}
-    }
-    let (file, text) = read(around, file.to_owned())?;
-    if extension != Some("json") {
-        return Ok(Kind::Text(file, text));
-    }
-    Ok(match Json::read(&text, around)? {
-        Some(Json::Answer(_)) => Kind::Text(file, text),
-        Some(Json::File(tool)) => Kind::Of(tool),
-        None => Kind::Of(BAKE),
-    })
-}
-
-/// A file's name as it is spelt there, and its text.
-fn read(around: &Surroundings, named: PathBuf) -> Result<(PathBuf, Vec<u8>), Fault> {
-    let file = files::dockerfile(&around.folder, named);
-    let text = files::read(&around.folder.join(&file), &file)?;
-    Ok((file, text))
-}
-
-/// One build, and what is around it.
-struct Locator<'a> {
-    build: &'a Build,
-    around: &'a Surroundings,
-    typed: Options,
-}
-
-impl Locator<'_> {
+impl Asked<'_> {
     fn drafts(&self) -> Result<Vec<Draft>, Fault> {
         let files = &self.build.files;
         if self.build.reads_input() && files.len() <= 1 {
             let input = self.build.input.as_deref();
-            return self.of_text(Path::new(STDIN), input.unwrap_or_default());
+            return self.of_text(STDIN, input.unwrap_or_default());
         }
         if files.is_empty() {
             return self.of_folder();
         }
-        let kinds = files.iter().map(|file| kind(self.around, file));
-        let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
-        if let [Kind::Text(file, text)] = &kinds[..] {
-            return self.of_text(file, text);
+        let tools = files.iter().map(|file| self.tool_of(file));
+        match &tools.collect::<Result<Vec<_>, _>>()?[..] {
+            [None] => self.of_file(&files[0]),
+            tools if tools.contains(&None) => Err(Fault::option(
+                "several -f are compose or bake files that are read together; a Dockerfile, the \
+                 output of a tool, or standard input is named alone",
+            )),
+            // bake reads compose files too.
+            tools if tools.contains(&Some(BAKE)) => self.of_tool(BAKE),
+            _ => self.of_tool(COMPOSE),
         }
-        // bake reads compose files too.
-        let mut tool = COMPOSE;
-        for kind in kinds {
-            match kind {
-                Kind::Of(one) if one == BAKE => tool = BAKE,
-                Kind::Of(_) => {}
-                Kind::Text(..) => {
-                    return Err(Fault::option(
-                        "several -f are compose or bake files that are read together; a \
-                         Dockerfile, or the output of a tool, is named alone",
-                    ));
-                }
-            }
-        }
-        self.of_tool(tool, Path::new(""))
+    }
+
+    /// The tool that reads a file; none reads a Dockerfile, and what a tool wrote.
+    fn tool_of(&self, file: &Path) -> Result<Option<Tool>, Fault> {
+        Ok(match file.extension().and_then(OsStr::to_str) {
+            Some("hcl") => Some(BAKE),
+            Some("yaml" | "yml") => Some(COMPOSE),
+            Some("json") => match Json::read(&self.read(file)?.1, self.around)? {
+                Some(Json::Answer(_)) => None,
+                Some(Json::File(tool)) => Some(tool),
+                None => Some(BAKE),
+            },
+            _ => None,
+        })
+    }
+
+    /// A file's name as it is spelt there, and its text.
+    fn read(&self, named: &Path) -> Result<(String, Vec<u8>), Fault> {
+        let folder = &self.around.folder;
+        let file = files::dockerfile(folder, named.to_owned());
+        let text = files::read(&folder.join(&file), &file)?;
+        Ok((file.display().to_string(), text))
+    }
+
+    fn of_file(&self, named: &Path) -> Result<Vec<Draft>, Fault> {
+        let (file, text) = self.read(named)?;
+        self.of_text(&file, &text)
     }
 
     /// The builds of a folder: of its Dockerfile, else of its compose and bake files.
     fn of_folder(&self) -> Result<Vec<Draft>, Fault> {
-        let (build, around) = (self.build, self.around);
+        let (build, folder) = (self.build, &self.folder);
         let context = &build.context;
         let text = context.to_string_lossy();
         if is_remote(&text) {
@@ -226,44 +207,42 @@ impl Locator<'_> {
                 "{text:?} is not a folder on this machine; clone it first and name the clone"
             )));
         }
-        let folder = around.folder.join(context);
         if folder.is_file() {
             return Err(Fault::option(format!(
                 "{text:?} is a file, not a build's folder; name it with -f"
             )));
         }
-        if !build.is_described() && has_one(&folder, &DOCKERFILES) {
+        if !build.is_described() && has_one(folder, &DOCKERFILES) {
             let context = context.strip_prefix(".").unwrap_or(context);
-            let (file, text) = read(around, context.join(DOCKERFILES[0]))?;
-            return self.of_text(&file, &text);
+            return self.of_file(&context.join(DOCKERFILES[0]));
         }
-        let usual = usual_tool(around, &folder).ok_or_else(|| {
+        let usual = usual_tool(self.around, folder).ok_or_else(|| {
             Fault::file(
                 &context.join(DOCKERFILES[0]),
                 "there is no such file; name the Dockerfile with -f",
             )
         })?;
         let tool = match build.options_of_tools().next() {
-            Some((_, tool)) if tool == BAKE || has_one(&folder, &COMPOSE_FILES) => tool,
+            Some((_, tool)) if tool == BAKE || has_one(folder, &COMPOSE_FILES) => tool,
             _ => usual,
         };
-        self.of_tool(tool, context)
+        self.of_tool(tool)
     }
 
     /// The builds of a text: a Dockerfile's, or what a tool wrote.
-    fn of_text(&self, file: &Path, text: &[u8]) -> Result<Vec<Draft>, Fault> {
+    fn of_text(&self, file: &str, text: &[u8]) -> Result<Vec<Draft>, Fault> {
         match Json::read(text, self.around)? {
             Some(Json::Answer(description)) => self.of_answer(file, &description),
             Some(Json::File(_)) => Err(Fault::file(
-                file,
+                Path::new(file),
                 "it is neither a Dockerfile nor the output of `docker compose config --format json` \
                  or `docker buildx bake --print`",
             )),
-            None if self.build.is_described() => Err(Fault::option(
-                "--only, --profile, --env-file and --set are for compose and bake files; a \
-                 Dockerfile is one build",
+            None if !self.build.only.is_empty() => Err(Fault::option(
+                "--only is for compose and bake files; a Dockerfile is one build",
             )),
             None => {
+                self.refuse_options_but_of(None)?;
                 // `docker build` takes its platform from the environment too (buildx
                 // `commands/build.go`, `platformsDefault`; docker/cli `command/image/build.go`).
                 let usual = Options {
@@ -271,76 +250,50 @@ impl Locator<'_> {
                     ..Options::default()
                 };
                 let options = self.typed.over(&usual, self.around)?;
-                Draft::each(None, &file.display().to_string(), text, options)
+                Draft::each(None, file, text, options)
             }
         }
     }
 
-    /// The builds of what a tool wrote. The options of that tool come too late.
-    fn of_answer(&self, file: &Path, description: &Description) -> Result<Vec<Draft>, Fault> {
+    /// The builds of what a tool wrote.
+    fn of_answer(&self, file: &str, description: &Description) -> Result<Vec<Draft>, Fault> {
+        self.refuse_options_but_of(None)?;
         let build = self.build;
-        if let Some((option, _)) = build.options_of_tools().next() {
-            return Err(Fault::option(format!(
-                "{option}: the file is what a tool made of others, and takes no options any more; \
-                 give them to the tool"
-            )));
-        }
         if let Some(name) = build.only.iter().find(|name| !description.has(name)) {
             return Err(Fault::option(format!(
                 "--only {name:?}: there is no such name"
             )));
         }
         let wanted = description.wanted(&build.only);
-        self.described(
-            description,
-            wanted,
-            Path::new(""),
-            &file.display().to_string(),
-        )
+        self.described(description, file).drafts(wanted)
     }
 
     /// The builds that a tool says are there, asked in a folder.
-    fn of_tool(&self, tool: Tool, context: &Path) -> Result<Vec<Draft>, Fault> {
-        let mut options = self.build.options_of_tools();
-        if let Some((option, other)) = options.find(|(_, own)| *own != tool) {
-            return Err(Fault::option(format!(
-                "{option} is for {} files, and these are read as {} files",
-                other.kind, tool.kind
-            )));
-        }
-        let folder: PathBuf = self.around.folder.join(context).components().collect();
-        let question = Question {
-            tool,
-            build: self.build,
-            around: self.around,
-            folder: &folder,
-        };
-        let (description, wanted) = question.ask()?;
+    fn of_tool(&self, tool: Tool) -> Result<Vec<Draft>, Fault> {
+        self.refuse_options_but_of(Some(tool))?;
+        let (description, wanted) = Question { tool, asked: self }.ask()?;
         let file = self.build.files.first();
         let shown = file.map_or(tool.kind.to_owned(), |file| file.display().to_string());
-        self.described(&description, wanted, context, &shown)
+        self.described(&description, &shown).drafts(wanted)
     }
 
-    fn described(
-        &self,
-        description: &Description,
-        wanted: Vec<String>,
-        context: &Path,
-        shown: &str,
-    ) -> Result<Vec<Draft>, Fault> {
-        if wanted.is_empty() {
-            return Err(Fault::option(format!(
-                "{shown}: nothing of it is built by default; name a service or target with --only, \
-                 or a Dockerfile with -f"
-            )));
+    /// Refuses options that would be given to a tool that is not asked.
+    fn refuse_options_but_of(&self, asked: Option<Tool>) -> Result<(), Fault> {
+        let mut options = self.build.options_of_tools();
+        match options.find(|(_, tool)| Some(*tool) != asked) {
+            None => Ok(()),
+            Some((option, tool)) => Err(Fault::option(format!(
+                "{option} is an option of `{}`, which is not asked about these files",
+                tool.command
+            ))),
         }
-        let project = Project {
+    }
+
+    fn described<'a>(&'a self, description: &'a Description, shown: &'a str) -> Project<'a> {
+        Project {
+            asked: self,
             description,
-            around: self.around,
-            typed: &self.typed,
-            folder: &self.around.folder.join(context),
             shown,
-        };
-        project.drafts(wanted)
+        }
     }
 }

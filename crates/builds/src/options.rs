@@ -2,12 +2,12 @@
 //! docker takes from the environment without being told.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext};
+use larder_model::dockerfile::{BuildOptions, NamedContext, Platform};
 use serde::{Deserialize, Deserializer};
 
 use crate::fault::Fault;
-use crate::platforms::{host_platform, platforms};
 use crate::request::{Build, Surroundings};
 
 /// The platform of a build that names none, for docker and compose.
@@ -15,21 +15,30 @@ pub(crate) const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// buildx passes it on as a build argument (its `build/opt.go`, `toSolveOpt`).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
+/// The builder's own platform (buildx `util/platformutil/parse.go`).
+const LOCAL: &str = "local";
+
 /// The options of a build, as they were typed or as a tool says of its file.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Options {
-    /// `--target`
     pub(crate) target: Option<String>,
-    /// `--platform`
     #[serde(deserialize_with = "or_empty")]
     pub(crate) platforms: Vec<String>,
-    /// `--build-arg`; one without a value comes from the environment, or is not given.
+    /// One without a value comes from the environment, or is not given.
     #[serde(deserialize_with = "or_empty")]
     pub(crate) args: BTreeMap<String, Option<String>>,
-    /// `--build-context`
     #[serde(alias = "additional_contexts", deserialize_with = "contexts")]
     pub(crate) contexts: BTreeMap<String, NamedContext>,
+}
+
+/// A build that was asked for, and where.
+pub(crate) struct Asked<'a> {
+    pub(crate) build: &'a Build,
+    pub(crate) around: &'a Surroundings,
+    pub(crate) typed: Options,
+    /// The folder that relative paths are relative to. The tools find their usual files there.
+    pub(crate) folder: PathBuf,
 }
 
 /// Reads a value that Go may write as null: an empty list or map that was never made.
@@ -103,30 +112,23 @@ impl Options {
         if wanted.is_empty() {
             wanted.push(host_platform());
         }
-        let epoch = around.variable(EPOCH);
-        let mut build_args: BTreeMap<_, _> = epoch
-            .map(|epoch| (EPOCH.to_owned(), epoch.clone()))
-            .into_iter()
-            .collect();
+        let mut build_args = BTreeMap::new();
+        if let Some(epoch) = around.variable(EPOCH) {
+            build_args.insert(EPOCH.to_owned(), epoch.clone());
+        }
         for (name, value) in said.args.iter().chain(&self.args) {
             if let Some(value) = value.as_ref().or_else(|| around.environment.get(name)) {
                 build_args.insert(name.clone(), value.clone());
             }
         }
-        let contexts = said.contexts.iter().chain(&self.contexts);
+        let mut contexts = said.contexts.clone();
+        contexts.extend(self.contexts.clone());
         let options = BuildOptions {
-            target: self
-                .target
-                .clone()
-                .or_else(|| said.target.clone())
-                .filter(|stage| !stage.is_empty()),
+            target: self.target.clone().or_else(|| said.target.clone()),
             build_args,
             build_platform: host_platform(),
-            target_platform: None,
-            contexts: contexts
-                .map(|(name, context)| (name.clone(), context.clone()))
-                .collect(),
-            image_configs: ImageConfigs::new(),
+            contexts,
+            ..BuildOptions::default()
         };
         let for_platform = wanted.into_iter().map(|platform| BuildOptions {
             target_platform: Some(platform),
@@ -138,14 +140,68 @@ impl Options {
 
 /// The two parts of `NAME=VALUE`.
 fn named<'a>(option: &str, text: &'a str) -> Result<(&'a str, Option<&'a str>), Fault> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (text, None),
-    };
-    if name.is_empty() {
-        return Err(Fault::option(format!(
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name, Some(value))),
+        None if !text.is_empty() => Ok((text, None)),
+        _ => Err(Fault::option(format!(
             "{option} {text:?} has no name; write NAME=VALUE"
-        )));
+        ))),
     }
-    Ok((name, value))
+}
+
+/// Reads platforms as buildx does (`util/platformutil/parse.go`): a text may be a list, and an empty
+/// one says nothing (`bake/bake.go`, `removeDupesStr`). Each is built once.
+pub(crate) fn platforms(texts: &[String]) -> Result<Vec<Platform>, Fault> {
+    let mut platforms = Vec::new();
+    let listed = texts.iter().filter(|text| !text.is_empty());
+    for text in listed.flat_map(|text| text.split(',')) {
+        let platform = if text.eq_ignore_ascii_case(LOCAL) {
+            host_platform()
+        } else {
+            platform(text)?
+        };
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    Ok(platforms)
+}
+
+/// Reads a platform; half of one is completed with this machine's.
+pub fn platform(text: &str) -> Result<Platform, Fault> {
+    let parsed = Platform::parse(text, &host_platform());
+    parsed.map_err(|error| Fault::option(format!("--platform: {error}")))
+}
+
+/// The platform that this machine's engine builds on.
+pub fn host_platform() -> Platform {
+    // Go's names for Rust's (`go tool dist list`).
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    };
+    Platform::new("linux", architecture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_read_as_buildx_reads_them() {
+        let read = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            let read = platforms(&texts).map_err(|fault| fault.message);
+            read.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let host = host_platform().to_string();
+        assert_eq!(read(&["Local"]), Ok(vec![host.clone()]));
+        assert_eq!(read(&["", ""]), Ok(Vec::new()));
+        let both = ["linux/s390x,local", "linux/s390x"];
+        assert_eq!(read(&both), Ok(vec!["linux/s390x".to_owned(), host]));
+        assert!(read(&["linux/s390x,"]).is_err(), "as for buildx");
+    }
 }

@@ -1,7 +1,6 @@
 //! The drafts of the images that a tool describes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::Path;
 
 use larder_model::dockerfile::{ImageConfigs, NamedContext};
 use larder_model::reference::ImageReference;
@@ -10,20 +9,15 @@ use crate::description::{Described, Description};
 use crate::draft::Draft;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, is_remote};
-use crate::options::Options;
-use crate::request::Surroundings;
+use crate::options::Asked;
 
 /// A folder of whoever called the tool (buildx `bake/bake.go`, `toBuildOpt`).
 const CALLER: &str = "cwd://";
 
 /// What a tool said, and where.
 pub(crate) struct Project<'a> {
+    pub(crate) asked: &'a Asked<'a>,
     pub(crate) description: &'a Description,
-    pub(crate) around: &'a Surroundings,
-    /// The options that were typed.
-    pub(crate) typed: &'a Options,
-    /// The folder that relative paths are relative to.
-    pub(crate) folder: &'a Path,
     /// The file that is named where the text of a Dockerfile stands in it.
     pub(crate) shown: &'a str,
 }
@@ -32,6 +26,13 @@ impl Project<'_> {
     /// The drafts of the wanted builds, and of those whose images they need: what these are made of
     /// belongs to the key.
     pub(crate) fn drafts(&self, wanted: Vec<String>) -> Result<Vec<Draft>, Fault> {
+        if wanted.is_empty() {
+            return Err(Fault::option(format!(
+                "{}: nothing of it is built by default; name a service or target with --only, or a \
+                 Dockerfile with -f",
+                self.shown
+            )));
+        }
         let mut names = VecDeque::from(wanted);
         let mut seen = BTreeSet::new();
         let mut drafts = Vec::new();
@@ -50,18 +51,17 @@ impl Project<'_> {
     }
 
     fn drafts_of(&self, name: &str, one: &Described) -> Result<Vec<Draft>, Fault> {
-        let options = self.typed.over(&one.options, self.around);
-        let options = options.map_err(|fault| self.fault(name, &fault.message))?;
-        let (file, text) = self.dockerfile(name, one)?;
-        let mut drafts = Draft::each(Some(name), &file, &text, options)?;
+        let options = self.asked.typed.over(&one.options, self.asked.around);
+        let mut options = options.map_err(|fault| self.fault(name, &fault.message))?;
         let built = self.built_by_others(name, one);
-        for draft in &mut drafts {
-            draft.built.clone_from(&built);
-            for context in draft.options.contexts.values_mut() {
+        for options in &mut options {
+            options.built.clone_from(&built);
+            for context in options.contexts.values_mut() {
                 self.relate(context);
             }
         }
-        Ok(drafts)
+        let (file, text) = self.dockerfile(name, one)?;
+        Draft::each(Some(name), &file, &text, options)
     }
 
     fn fault(&self, name: &str, why: &str) -> Fault {
@@ -86,28 +86,28 @@ impl Project<'_> {
             named => named,
         };
         let place = match named.strip_prefix(CALLER) {
-            Some(named) => self.folder.join(named),
+            Some(named) => self.asked.folder.join(named),
             None if is_remote(named) => {
                 let why = format!("its Dockerfile {named:?} is not a file on this machine");
                 return Err(self.fault(name, &why));
             }
-            None => self.folder.join(context).join(named),
+            None => self.asked.folder.join(context).join(named),
         };
-        let place = files::dockerfile(self.folder, place);
-        let shown = files::seen_from(&self.around.folder, &place);
+        let place = files::dockerfile(&self.asked.folder, place);
+        let shown = files::seen_from(&self.asked.around.folder, &place);
         let text = files::read(&place, &shown)?;
         Ok((shown.display().to_string(), text))
     }
 
     /// The images that the other builds of the project make, with the builds' names.
-    fn built_by_others(&self, name: &str, one: &Described) -> BTreeMap<String, String> {
+    fn built_by_others(&self, name: &str, one: &Described) -> BTreeMap<ImageReference, String> {
         let others = self.description.builds.iter();
         let mut images = BTreeMap::new();
         for (other, theirs) in others.filter(|(other, _)| *other != name) {
             for image in theirs.tags.iter().filter(|it| !one.tags.contains(it)) {
                 // A name that is none is the tool's to refuse.
                 if let Ok(reference) = ImageReference::parse(image) {
-                    images.insert(reference.or_latest().to_string(), other.clone());
+                    images.insert(reference.or_latest(), other.clone());
                 }
             }
         }
@@ -119,8 +119,8 @@ impl Project<'_> {
         if let NamedContext::Other(folder) = context {
             let plain = folder.strip_prefix(CALLER).unwrap_or(folder);
             if plain.starts_with('/') || plain != folder {
-                let place = self.folder.join(plain);
-                let place = files::seen_from(&self.around.folder, &place);
+                let place = self.asked.folder.join(plain);
+                let place = files::seen_from(&self.asked.around.folder, &place);
                 *folder = place.display().to_string();
             }
         }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use larder_local::people::Blame;
@@ -13,12 +13,11 @@ use larder_local::programs;
 use tempfile::NamedTempFile;
 
 use crate::bake;
-use crate::child::{self, Answer};
+use crate::child;
 use crate::compose::Project;
 use crate::description::Description;
 use crate::fault::{Fault, shortened};
-use crate::options::DEFAULT_PLATFORM;
-use crate::request::{Build, Surroundings};
+use crate::options::{Asked, DEFAULT_PLATFORM};
 
 /// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -38,8 +37,8 @@ const PROBE: &str = "larder";
 pub(crate) struct Tool {
     /// The kind of file that it reads.
     pub(crate) kind: &'static str,
-    /// Its name for docker.
-    plugin: &'static str,
+    /// The command, as people write it.
+    pub(crate) command: &'static str,
     /// What makes it say what its files mean.
     print: &'static str,
     /// The packages that bring it: Docker's own, Ubuntu's and Debian's.
@@ -48,83 +47,67 @@ pub(crate) struct Tool {
 
 pub(crate) const COMPOSE: Tool = Tool {
     kind: "compose",
-    plugin: "compose",
+    command: "docker compose",
     print: "docker compose config --format json",
     packages: "docker-compose-plugin (Docker), docker-compose-v2 (Ubuntu) or docker-compose (Debian 13)",
 };
 pub(crate) const BAKE: Tool = Tool {
     kind: "bake",
-    plugin: "buildx",
+    command: "docker buildx",
     print: "docker buildx bake --print",
     packages: "docker-buildx-plugin (Docker) or docker-buildx (Ubuntu, Debian 13)",
 };
 
 impl Tool {
     fn missing(self, has_docker: bool) -> Fault {
-        let Self {
-            kind,
-            plugin,
-            print,
-            packages,
-        } = self;
         let what = if has_docker {
-            format!("the docker command here has no `docker {plugin}`: install {packages}")
+            "the docker command here does not have it: install"
         } else {
-            format!("there is no docker command here: install docker-cli and {packages}")
+            "there is no docker command here: install docker-cli and"
         };
         let message = format!(
-            "{kind} files are read by `docker {plugin}`, and {what}; or write the output of `{print}` \
-             to a file elsewhere and name that with -f"
+            "{} files are read by `{}`, and {what} {}; or write the output of `{}` to a file \
+             elsewhere and name that with -f",
+            self.kind, self.command, self.packages, self.print
         );
         Fault::of(Blame::Machine, message)
-    }
-
-    fn odd(self, error: &dyn std::error::Error) -> Fault {
-        let message = format!("what `{}` prints is not understood: {error}", self.print);
-        Fault::of(Blame::Ours, message)
     }
 }
 
 /// One question to a tool.
 pub(crate) struct Question<'a> {
     pub(crate) tool: Tool,
-    pub(crate) build: &'a Build,
-    pub(crate) around: &'a Surroundings,
-    /// Where it is asked: the tools find their usual files there.
-    pub(crate) folder: &'a Path,
+    pub(crate) asked: &'a Asked<'a>,
 }
 
 impl Question<'_> {
     /// What is built, and the builds that were asked for.
     pub(crate) fn ask(&self) -> Result<(Description, Vec<String>), Fault> {
-        if self.tool == COMPOSE {
-            let description = self.compose()?;
-            let wanted = description.wanted(&self.build.only);
-            return Ok((description, wanted));
-        }
-        // It says nothing but what was asked for.
-        let description = self.bake()?;
-        let wanted = description.wanted(&[]);
+        let (description, only) = match self.tool {
+            COMPOSE => (self.compose()?, &self.asked.build.only[..]),
+            // It says nothing but what was asked for.
+            _ => (self.bake()?, &[][..]),
+        };
+        let wanted = description.wanted(only);
         Ok((description, wanted))
     }
 
     fn bake(&self) -> Result<Description, Fault> {
         let arguments = words(&["buildx", "bake", "--print", "--progress=plain"])
-            .chain(each("-f", &self.build.files))
-            .chain(each("--set", &self.build.overrides))
+            .chain(each("-f", &self.asked.build.files))
+            .chain(each("--set", &self.asked.build.overrides))
             .chain(words(&["--"]))
-            .chain(words(&self.build.only));
-        let said = self.run(arguments)?;
-        bake::parse(&said).map_err(|error| self.tool.odd(&error))
+            .chain(words(&self.asked.build.only));
+        self.run(arguments, bake::parse)
     }
 
     /// Services that were asked for are built with what they need, and that may be an image of any
     /// other: so all are asked for. One that is only there if it is named, because of its profile, is
     /// named.
     fn compose(&self) -> Result<Description, Fault> {
-        let only = &self.build.only;
+        let only = &self.asked.build.only;
         let mut project = self.project(&[])?;
-        if only.iter().any(|name| !project.has(name)) {
+        if !only.iter().all(|it| project.services.contains_key(it)) {
             project = self.project(only)?;
         }
         project.describe(self.default_platform()?.as_deref())
@@ -133,19 +116,24 @@ impl Question<'_> {
     /// The platform of services that name none. compose takes it from a `.env` too, and alone knows how
     /// to read one: a project of one service shows it.
     fn default_platform(&self) -> Result<Option<String>, Fault> {
-        if let Some(set) = self.around.environment.get(DEFAULT_PLATFORM) {
+        if let Some(set) = self.asked.around.environment.get(DEFAULT_PLATFORM) {
             return Ok(Some(set.clone()));
         }
-        let folder = self.build.files.first().and_then(|file| file.parent());
-        let folder = self.folder.join(folder.unwrap_or(Path::new("")));
+        let folder = self
+            .asked
+            .build
+            .files
+            .first()
+            .and_then(|file| file.parent());
+        let folder = self.asked.folder.join(folder.unwrap_or(Path::new("")));
         let usual = [folder.join(".env")];
-        let files = match &self.build.env_files[..] {
+        let files = match &self.asked.build.env_files[..] {
             [] => &usual,
             named => named,
         };
         let mut texts = files
             .iter()
-            .flat_map(|file| fs::read_to_string(self.folder.join(file)));
+            .flat_map(|file| fs::read_to_string(self.asked.folder.join(file)));
         if !texts.any(|text| text.contains(DEFAULT_PLATFORM)) {
             return Ok(None);
         }
@@ -158,74 +146,83 @@ impl Question<'_> {
         });
         let probe =
             probe.map_err(|error| Fault::of(Blame::Ours, format!("no temporary file: {error}")))?;
-        let said = self.run(
-            words(&["compose"])
-                .chain(each("--project-directory", &[folder]))
-                .chain(each("--env-file", &self.build.env_files))
-                .chain(each("-f", &[probe.path()]))
-                .chain(words(&["config", "--format", "json"])),
-        )?;
-        let project = Project::parse(&said).map_err(|error| self.tool.odd(&error))?;
-        Ok(project.platform(PROBE).map(str::to_owned))
+        let (folder, probe) = ([folder], [probe.path()]);
+        let arguments = words(&["compose"])
+            .chain(each("--project-directory", &folder))
+            .chain(each("--env-file", &self.asked.build.env_files))
+            .chain(each("-f", &probe))
+            .chain(words(&["config", "--format", "json"]));
+        let mut services = self.run(arguments, Project::parse)?.services;
+        Ok(services.remove(PROBE).and_then(|probe| probe.platform))
     }
 
     fn project(&self, names: &[String]) -> Result<Project, Fault> {
-        let said = self.config(&[], names).or_else(|fault| {
+        self.config(&[], names).or_else(|fault| {
             // Newer versions build where a file with variables for containers is missing, and this is
             // how they are told to write the project then; older ones do not know it.
             let again = self.config(&["--no-env-resolution"], names);
             again.map_err(|_| fault)
-        })?;
-        Project::parse(&said).map_err(|error| self.tool.odd(&error))
+        })
     }
 
-    fn config(&self, more: &[&str], names: &[String]) -> Result<String, Fault> {
+    fn config(&self, more: &[&str], names: &[String]) -> Result<Project, Fault> {
         let arguments = words(&["compose"])
-            .chain(each("-f", &self.build.files))
-            .chain(each("--profile", &self.build.profiles))
-            .chain(each("--env-file", &self.build.env_files))
+            .chain(each("-f", &self.asked.build.files))
+            .chain(each("--profile", &self.asked.build.profiles))
+            .chain(each("--env-file", &self.asked.build.env_files))
             .chain(words(&["config", "--format", "json"]))
             .chain(words(more))
             .chain(words(&["--"]))
             .chain(words(names));
-        self.run(arguments)
+        self.run(arguments, Project::parse)
     }
 
     /// What the tool prints.
-    fn run<'s>(&self, arguments: impl Iterator<Item = &'s OsStr>) -> Result<String, Fault> {
+    fn run<'s, T>(
+        &self,
+        arguments: impl Iterator<Item = &'s OsStr>,
+        parse: fn(&str) -> serde_json::Result<T>,
+    ) -> Result<T, Fault> {
         let answer = self.docker(arguments)?;
-        if answer.success {
-            return String::from_utf8(answer.out).map_err(|error| self.tool.odd(&error));
+        if answer.status.success() {
+            return parse(&String::from_utf8_lossy(&answer.stdout)).map_err(|error| {
+                let print = self.tool.print;
+                Fault::of(
+                    Blame::Ours,
+                    format!("what `{print}` prints is not understood: {error}"),
+                )
+            });
         }
         // Whether the plugin is there is asked only now: docker itself says that in many ways.
-        let version = self.docker(words(&[self.tool.plugin, "version"]))?;
-        if !version.success {
+        let version = self.tool.command.split(' ').skip(1).chain(["version"]);
+        let version = self.docker(version.map(OsStr::new))?;
+        if !version.status.success() {
             return Err(self.tool.missing(true));
         }
-        Err(self.refusal(&answer.error))
+        Err(self.refusal(&answer.stderr))
     }
 
-    fn docker<'s>(&self, arguments: impl Iterator<Item = &'s OsStr>) -> Result<Answer, Fault> {
-        let program = programs::find("docker", &self.around.path);
+    fn docker<'s>(&self, arguments: impl Iterator<Item = &'s OsStr>) -> Result<Output, Fault> {
+        let program = programs::find("docker", &self.asked.around.path);
         let mut command = Command::new(program.ok_or_else(|| self.tool.missing(false))?);
         command
             .args(arguments)
             .env_clear()
             .envs(self.environment())
             // Go asks it for the current folder, and compose writes that into what it says.
-            .env("PWD", self.folder)
-            .current_dir(self.folder);
+            .env("PWD", &self.asked.folder)
+            .current_dir(&self.asked.folder);
         child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES).map_err(|error| {
-            let message = format!("`docker {}`: {error}", self.tool.plugin);
+            let message = format!("`{}`: {error}", self.tool.command);
             Fault::of(Blame::Ours, message)
         })
     }
 
     fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        let all = self.around.environment.iter();
+        let all = self.asked.around.environment.iter();
         all.filter(|(name, _)| !name.starts_with(OURS))
             .map(|(name, value)| {
-                let is_withheld = self.around.withheld.contains(name);
+                let is_withheld = self.asked.around.withheld.contains(name);
                 (name.as_str(), if is_withheld { WITHHELD } else { value })
             })
     }
@@ -233,7 +230,7 @@ impl Question<'_> {
     /// What the tool has against its files, in its own words.
     fn refusal(&self, error: &[u8]) -> Fault {
         let words = last_words(error);
-        let mut fault = match (place(&words), &self.build.files[..]) {
+        let mut fault = match (place(&words), &self.asked.build.files[..]) {
             (Some((file, line, column, why)), _) => Fault {
                 line: Some(line),
                 column: Some(column),
@@ -242,12 +239,12 @@ impl Question<'_> {
             (None, [file, ..]) => Fault::file(file, words),
             (None, []) => Fault::option(words),
         };
-        fault.message = format!("`docker {}` says: {}", self.tool.plugin, fault.message);
+        fault.message = format!("`{}` says: {}", self.tool.command, fault.message);
         fault
     }
 }
 
-fn words<'a>(words: &'a [impl AsRef<OsStr>]) -> impl Iterator<Item = &'a OsStr> {
+fn words(words: &[impl AsRef<OsStr>]) -> impl Iterator<Item = &OsStr> {
     words.iter().map(AsRef::as_ref)
 }
 

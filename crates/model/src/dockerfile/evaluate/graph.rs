@@ -205,18 +205,20 @@ impl<'a> Graph<'a> {
                 .context(&own.to_string(), platform)
                 .map(|context| (own.familiar(), context)),
         };
-        let Some((name, context)) = context else {
-            return Ok((Origin::image(own, platform), None));
-        };
-        let origin = match context {
-            NamedContext::Image(name) if name == "scratch" => Origin::Scratch,
-            NamedContext::Image(name) => {
-                let reference = parse_image(name, &state.base_text)?;
-                Origin::image(reference, platform)
+        let (name, context) = context.unzip();
+        let reference = match context {
+            None => own,
+            Some(NamedContext::Image(image)) if image == "scratch" => {
+                return Ok((Origin::Scratch, name));
             }
-            other => Origin::Context(other.clone()),
+            Some(NamedContext::Image(image)) => parse_image(image, &state.base_text)?,
+            Some(other) => return Ok((Origin::Context(other.clone()), name)),
         };
-        Ok((origin, Some(name)))
+        if let Some(build) = self.options.built.get(&reference) {
+            let context = NamedContext::Target(build.clone());
+            return Ok((Origin::Context(context), Some(reference.familiar())));
+        }
+        Ok((Origin::image(reference, platform), name))
     }
 
     /// What is known of the image that a state starts from.

@@ -12,7 +12,7 @@ use crate::reference::ImageReference;
 pub type ImageConfigs = BTreeMap<(ImageReference, Platform), InheritedConfig>;
 
 /// The options of `docker build` that decide which images are needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
     /// `--target`: a stage's name, in any case. The last stage if absent.
     pub target: Option<String>,
@@ -24,10 +24,13 @@ pub struct BuildOptions {
     pub target_platform: Option<Platform>,
     /// `--build-context NAME=…`, by name.
     pub contexts: BTreeMap<String, NamedContext>,
+    /// The images that other builds of the same project make, with the names of these builds. The engine
+    /// takes an image that it has before it asks a registry, and compose builds what a service depends
+    /// on before it: no registry knows these images. The image of the front end is not among them,
+    /// because it must be there before anything is built.
+    pub built: BTreeMap<ImageReference, String>,
     /// What is known of images: the variables and `ONBUILD` instructions that stages inherit. These
-    /// may name more images; without an entry nothing is assumed. Learnt after the options were
-    /// given, and no part of their written form.
-    #[serde(skip)]
+    /// may name more images; without an entry nothing is assumed.
     pub image_configs: ImageConfigs,
 }
 
@@ -39,6 +42,7 @@ impl Default for BuildOptions {
             build_platform: Platform::new("linux", "amd64"),
             target_platform: None,
             contexts: BTreeMap::new(),
+            built: BTreeMap::new(),
             image_configs: BTreeMap::new(),
         }
     }
