@@ -8,7 +8,7 @@ use std::process::Command;
 const OF_THE_CALLER: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// The cargo that runs this task, for this workspace.
-pub fn command(subcommand: &str) -> Command {
+pub(crate) fn command(subcommand: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .arg(subcommand)

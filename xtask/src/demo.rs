@@ -13,7 +13,7 @@ use crate::{engine, say, workplace};
 
 /// Build a real application's image twice on two "machines" and compare the jobs (root)
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     larder: larder::Which,
     /// Keeps the store, the logs and the reports
@@ -31,7 +31,7 @@ struct Outcome {
 }
 
 /// Runs the demo.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
     let program = larder::ready(&args.larder, folder.path())?;

@@ -27,7 +27,7 @@ static STARTED: AtomicU8 = AtomicU8::new(0);
 
 /// How an engine keeps its images.
 #[derive(Clone, Copy)]
-pub enum ImageStore {
+pub(crate) enum ImageStore {
     /// The graph driver overlay2.
     Overlay2,
     /// containerd's own store, which can export build caches to a registry.
@@ -35,7 +35,7 @@ pub enum ImageStore {
 }
 
 /// A running engine.
-pub struct Dockerd {
+pub(crate) struct Dockerd {
     child: Child,
     runtime: PathBuf,
     root: PathBuf,
@@ -45,7 +45,7 @@ pub struct Dockerd {
 
 impl Dockerd {
     /// Starts an engine on `root` and waits until its API answers.
-    pub fn start(root: &Path, store: ImageStore) -> Result<Self> {
+    pub(crate) fn start(root: &Path, store: ImageStore) -> Result<Self> {
         refuse_beside_another()?;
         let bridge = Bridge::create()?;
         let runtime = Path::new("/run").join(&bridge.name);
@@ -65,12 +65,12 @@ impl Dockerd {
     }
 
     /// What `DOCKER_HOST` must say.
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("unix://{}", socket(&self.runtime).display())
     }
 
     /// Ends the engine in order.
-    pub fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         self.terminate()?;
         self.clean()
     }

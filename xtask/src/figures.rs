@@ -6,10 +6,10 @@ use crate::{cargo, process, say};
 
 /// Show lines, functions and named closures of each crate
 #[derive(clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Runs the task.
-pub fn run(_: &Args) -> Result<()> {
+pub(crate) fn run(_: &Args) -> Result<()> {
     let text = process::read(
         cargo::command("test")
             .args(["--quiet", "--package", "xtask", "--test", "tidy", "--"])

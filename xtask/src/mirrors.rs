@@ -22,7 +22,7 @@ const PROXIES: [&str; 8] = [
 const IN_BUILDS: [&str; 2] = ["PIP_INDEX_URL", "NPM_CONFIG_REGISTRY"];
 
 /// Environment variables that say to pip, npm and their like what this machine's settings say.
-pub fn variables() -> Vec<(String, String)> {
+pub(crate) fn variables() -> Vec<(String, String)> {
     let proxies = PROXIES.into_iter().filter_map(|name| {
         let value = std::env::var(name).ok()?;
         Some((name.to_owned(), value))
@@ -31,7 +31,7 @@ pub fn variables() -> Vec<(String, String)> {
 }
 
 /// The same for `docker build`, as far as it holds in a container.
-pub fn build_arguments() -> Vec<String> {
+pub(crate) fn build_arguments() -> Vec<String> {
     let told = variables()
         .into_iter()
         .filter(|(name, _)| PROXIES.contains(&name.as_str()) || IN_BUILDS.contains(&name.as_str()));
@@ -74,7 +74,7 @@ fn npms() -> Option<(String, String)> {
 }
 
 /// Whether a setting holds in another root too: one that names a file does where that is there.
-pub fn holds_in(root: &Path, value: &str) -> bool {
+pub(crate) fn holds_in(root: &Path, value: &str) -> bool {
     match value.strip_prefix('/') {
         Some(file) => root.join(file).exists(),
         None => true,

@@ -14,25 +14,25 @@ use crate::{process, say};
 
 /// The lock of those whose engines are named after process ids and stand in this machine's network: shared, and
 /// exclusive for one whose process ids are others, because here they would be those of dead processes.
-pub fn lock(machine: &Machine, operation: FlockOperation) -> Result<File> {
+pub(crate) fn lock(machine: &Machine, operation: FlockOperation) -> Result<File> {
     engine::lock(&machine.cache.join("engines.lock"), operation)
 }
 
 /// A working folder.
-pub struct Workplace {
+pub(crate) struct Workplace {
     folder: TempDir,
     _lock: File,
 }
 
 impl Workplace {
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }
 
 /// A new folder, gone afterwards unless it is to be kept. Clears away what dead runs left.
-pub fn create(machine: &Machine, keep: bool) -> Result<Workplace> {
+pub(crate) fn create(machine: &Machine, keep: bool) -> Result<Workplace> {
     let lock = lock(machine, FlockOperation::LockShared)?;
     clear_leftovers(&machine.cache)?;
     let name = if keep { "kept-" } else { "work-" };
@@ -48,12 +48,12 @@ pub fn create(machine: &Machine, keep: bool) -> Result<Workplace> {
 }
 
 /// The name of this process's engine of that number: its bridge and its folder below `/run`.
-pub fn engine_name(number: u8) -> String {
+pub(crate) fn engine_name(number: u8) -> String {
     format!("lx{}x{number}", std::process::id())
 }
 
 /// Unmounts what is mounted at or below a folder, last mounted first.
-pub fn unmount_below(folder: &Path) -> Result<()> {
+pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("cannot read mountinfo")?;
     // proc(5): the fifth field is the mount point.
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));

@@ -100,7 +100,7 @@ impl From<UnknownValue> for Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::new(fault.blame.into(), fault)
+        Self::new(fault.blame, fault)
     }
 }
 

@@ -6,7 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`location`] | the URL of a store, opened |
-//! | [`access`] | a location with what its cloud asks for |
+//! | `access` | a location with what its cloud asks for |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
@@ -15,7 +15,7 @@
 //! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
 //! | [`images`] | what a project's machines remember together of images |
 
-pub mod access;
+mod access;
 mod answer;
 pub mod archive;
 pub mod catalog;

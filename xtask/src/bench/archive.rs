@@ -24,7 +24,7 @@ use layer::Dependencies;
 
 /// Images through an engine's API, against `docker save | gzip` and `gunzip | docker load`
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     larder: larder::Which,
     /// Measured rounds; the table shows medians
@@ -75,7 +75,7 @@ struct Measured {
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
     let bench = Bench {

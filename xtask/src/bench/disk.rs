@@ -13,14 +13,14 @@ use crate::process;
 const SIZE_BYTES: u64 = 16 << 30;
 
 /// A mounted disk; unmounted and removed when dropped.
-pub struct Disk {
+pub(super) struct Disk {
     image: PathBuf,
     mount: PathBuf,
 }
 
 impl Disk {
     /// A new, empty disk, as a file in `folder`.
-    pub fn create(folder: &Path) -> Result<Self> {
+    pub(super) fn create(folder: &Path) -> Result<Self> {
         let image = folder.join("disk.img");
         let file =
             File::create(&image).with_context(|| format!("cannot create {}", image.display()))?;
@@ -35,7 +35,7 @@ impl Disk {
     }
 
     /// A copy of a disk that was kept with [`Disk::keep`].
-    pub fn copy_of(kept: &Path, folder: &Path) -> Result<Self> {
+    pub(super) fn copy_of(kept: &Path, folder: &Path) -> Result<Self> {
         let image = folder.join("disk.img");
         process::run(
             Command::new("cp")
@@ -47,12 +47,12 @@ impl Disk {
     }
 
     /// The engine's root on this disk.
-    pub fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.mount.join("docker")
     }
 
     /// Unmounts the disk and keeps its file as `path`.
-    pub fn keep(self, path: &Path) -> Result<()> {
+    pub(super) fn keep(self, path: &Path) -> Result<()> {
         self.unmount()?;
         fs::rename(&self.image, path).with_context(|| format!("cannot write {}", path.display()))
     }

@@ -15,7 +15,7 @@ const READY_DEADLINE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Debian's docker-registry on a free port of loopback.
-pub struct Registry {
+pub(super) struct Registry {
     child: Child,
     /// Where on loopback it listens.
     pub port: u16,
@@ -26,7 +26,7 @@ pub struct Registry {
 
 impl Registry {
     /// Starts it on what is in `content`, with its settings and log in `folder`.
-    pub fn start(content: PathBuf, folder: &Path) -> Result<Self> {
+    pub(super) fn start(content: PathBuf, folder: &Path) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let configuration = folder.join("registry.yml");
         fs::create_dir_all(&content)?;
@@ -77,7 +77,7 @@ impl Registry {
     }
 
     /// What the registry's log says that it sent in answer to GET.
-    pub fn bytes_read(&self) -> Result<u64> {
+    pub(super) fn bytes_read(&self) -> Result<u64> {
         let log = fs::read_to_string(&self.log)?;
         let answers = log.lines().filter(|line| {
             line.contains("msg=\"response completed\"") && line.contains("http.request.method=GET")

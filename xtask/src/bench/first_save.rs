@@ -19,7 +19,7 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 
 /// The first save of a fresh engine, against `docker save | gzip`
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     larder: larder::Which,
     /// Measured jobs; the table shows medians
@@ -43,7 +43,7 @@ struct Round {
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
     let program = larder::ready(&args.larder, folder.path())?;

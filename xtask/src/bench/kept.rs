@@ -11,7 +11,7 @@ use crate::job::Job;
 
 /// A fresh engine each time.
 #[derive(Default)]
-pub struct Fresh {
+pub(super) struct Fresh {
     disk: Option<Disk>,
 }
 
@@ -36,14 +36,14 @@ impl Lane for Fresh {
 }
 
 /// An engine whose root is kept: each measured build gets a copy of the warmed-up one.
-pub struct Kept {
+pub(super) struct Kept {
     warm: PathBuf,
     disk: Option<Disk>,
 }
 
 impl Kept {
     /// Keeps the warmed-up disk as the file `warm`.
-    pub fn new(warm: PathBuf) -> Self {
+    pub(super) fn new(warm: PathBuf) -> Self {
         Self { warm, disk: None }
     }
 }

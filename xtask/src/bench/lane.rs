@@ -15,7 +15,7 @@ use crate::process;
 /// A way to keep build results from one machine to the next.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LaneName {
+pub(super) enum LaneName {
     /// A fresh engine: nothing is kept
     None,
     /// The engine's root is kept on the local disk: the ideal
@@ -29,7 +29,7 @@ pub enum LaneName {
 /// What changed since the warm-up build.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Case {
+pub(super) enum Case {
     /// One source file
     Source,
     /// One dependency added
@@ -42,7 +42,7 @@ pub enum Case {
 
 /// One build on one fresh machine.
 #[derive(Clone, Default, Serialize)]
-pub struct Measure {
+pub(super) struct Measure {
     /// From the start until the job can use the engine, in seconds.
     pub restore: f64,
     /// `docker build`, with the base image's import where it is absent.
@@ -61,13 +61,13 @@ pub struct Measure {
 
 impl Measure {
     /// What the developer waits for.
-    pub fn total(&self) -> f64 {
+    pub(super) fn total(&self) -> f64 {
         self.restore + self.build + self.save
     }
 }
 
 /// How a lane does a build on a fresh machine.
-pub trait Lane {
+pub(super) trait Lane {
     /// Its name in tables.
     fn name(&self) -> LaneName;
 
@@ -82,7 +82,7 @@ pub trait Lane {
 }
 
 /// One job on a plain engine: its start is the restore, its stop is the save.
-pub fn on_plain_engine(
+pub(super) fn on_plain_engine(
     root: &Path,
     store: ImageStore,
     job: &Job,
@@ -108,14 +108,14 @@ pub fn on_plain_engine(
 }
 
 /// Nothing of what is measured next is in memory.
-pub fn drop_page_cache() -> Result<()> {
+pub(super) fn drop_page_cache() -> Result<()> {
     rustix::fs::sync();
     // Documentation/admin-guide/sysctl/vm.rst: 3 drops the page cache, dentries and inodes.
     fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the page cache")
 }
 
 /// Bytes in the files below a folder.
-pub fn size_of(folder: &Path) -> Result<u64> {
+pub(super) fn size_of(folder: &Path) -> Result<u64> {
     let text = process::read(
         Command::new("du")
             .args(["--summarize", "--bytes"])
@@ -132,7 +132,7 @@ pub fn size_of(folder: &Path) -> Result<u64> {
 }
 
 /// Copies a folder with everything that it holds: owners, links, attributes, device nodes.
-pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     process::run(
         Command::new("cp")
             .args(["--archive", "--reflink=auto", "--no-target-directory"])
@@ -142,7 +142,7 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The word that stands for a lane or a case on the command line and in tables.
-pub fn word(value: &impl ValueEnum) -> String {
+pub(super) fn word(value: &impl ValueEnum) -> String {
     let shown = value.to_possible_value();
     shown.map_or_else(String::new, |shown| shown.get_name().to_owned())
 }

@@ -11,7 +11,7 @@ use crate::job::{Job, now};
 
 /// Each measured build reads what the warm-up stored for `main` and publishes in a scope of its
 /// own, so that no build feeds another.
-pub struct Larder {
+pub(super) struct Larder {
     program: PathBuf,
     store: PathBuf,
     published: u32,
@@ -19,7 +19,7 @@ pub struct Larder {
 
 impl Larder {
     /// Keeps the store in the folder `store`.
-    pub fn new(program: PathBuf, store: PathBuf) -> Self {
+    pub(super) fn new(program: PathBuf, store: PathBuf) -> Self {
         Self {
             program,
             store,

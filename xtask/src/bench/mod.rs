@@ -17,11 +17,11 @@ mod wire;
 use anyhow::Result;
 use clap::Subcommand;
 
-pub use table::megabytes;
+pub(crate) use table::megabytes;
 
 /// Measure, and write the tables of docs/BENCHMARKS.md (root; the machine should be idle)
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     bench: Bench,
 }
@@ -36,7 +36,7 @@ enum Bench {
 }
 
 /// Runs the benchmark that was asked for.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Rolling(args) => rolling::run(args),
         Bench::FirstSave(args) => first_save::run(args),

@@ -50,7 +50,7 @@ for n in $(seq 0 9); do docker manifest inspect --insecure "$BENCH_REGISTRY/app$
 
 /// Knowing the base images: ten on a far registry, a Dockerfile offline, the parser
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     larder: larder::Which,
     /// Measured rounds; the table shows medians
@@ -69,7 +69,7 @@ struct Far {
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
     let program = larder::ready(&args.larder, folder.path())?;

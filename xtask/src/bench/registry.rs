@@ -13,14 +13,14 @@ use crate::mirrors;
 
 /// `--cache-to` and `--cache-from` a registry, with the engine on the containerd store (the only
 /// one that exports there).
-pub struct RegistryCache {
+pub(super) struct RegistryCache {
     warm: PathBuf,
     machine: Option<(Registry, Disk)>,
 }
 
 impl RegistryCache {
     /// Keeps the warmed-up registry's content in `warm`.
-    pub fn new(warm: PathBuf) -> Self {
+    pub(super) fn new(warm: PathBuf) -> Self {
         Self {
             warm,
             machine: None,

@@ -19,7 +19,7 @@ use crate::{say, workplace};
 
 /// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     larder: larder::Which,
     /// Measured builds of each lane and case; the table shows medians
@@ -59,7 +59,7 @@ struct Row {
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
     let bench = Bench {

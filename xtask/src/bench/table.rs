@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{engine, process};
 
 /// The middle value; of an even count, the mean of the two in the middle.
-pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -22,12 +22,12 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// Bytes as a reader wants them: to the kilobyte, up to 4 TB.
-pub fn megabytes(bytes: u64) -> f64 {
+pub(crate) fn megabytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
 }
 
 /// Machine, versions, command and date.
-pub fn circumstances() -> Result<String> {
+pub(super) fn circumstances() -> Result<String> {
     let processor = first_field("/proc/cpuinfo", "model name")?;
     let memory = first_field("/proc/meminfo", "MemTotal")?;
     let cores = std::thread::available_parallelism()?;
@@ -50,7 +50,7 @@ pub fn circumstances() -> Result<String> {
 }
 
 /// Replaces what stands between the markers of `name` in docs/BENCHMARKS.md.
-pub fn publish(name: &str, content: &str) -> Result<()> {
+pub(super) fn publish(name: &str, content: &str) -> Result<()> {
     let path = document();
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -69,7 +69,7 @@ pub fn publish(name: &str, content: &str) -> Result<()> {
 }
 
 /// How a promise's row ends.
-pub fn verdict(holds: bool) -> &'static str {
+pub(super) fn verdict(holds: bool) -> &'static str {
     if holds { "holds" } else { "**missed**" }
 }
 

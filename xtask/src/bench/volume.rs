@@ -55,7 +55,7 @@ printf "%s %.6f\n", $order, `date +%s.%N` - $start;
 
 /// Cold reads of present blocks through the volume, against a plain loop file
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     larder: larder::Which,
     /// Readings of each kind; the table shows medians
@@ -76,7 +76,7 @@ struct Side {
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
     let program = larder::ready(&args.larder, folder.path())?;

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 /// What takes a round trip.
 #[derive(Clone, Copy)]
-pub struct Delays {
+pub(super) struct Delays {
     /// From what is sent until its answer can come.
     pub exchange: Duration,
     /// Making a connection.
@@ -18,7 +18,7 @@ pub struct Delays {
 }
 
 /// Relays to port `to`, as long as this process runs; the port to use instead.
-pub fn to(to: u16, delays: Delays) -> Result<u16> {
+pub(super) fn to(to: u16, delays: Delays) -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || {

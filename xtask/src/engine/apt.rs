@@ -18,7 +18,7 @@ use super::{packages, version_line};
 use crate::{process, say};
 
 /// Installs what is missing; does nothing when all programs are there.
-pub fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> {
+pub(super) fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> {
     let packages = packages::missing(distribution);
     if packages.is_empty() {
         return Ok(());
@@ -41,7 +41,7 @@ pub fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> 
 }
 
 /// The programs that matter to a reader, with their versions.
-pub fn versions() -> Vec<(&'static str, Option<String>)> {
+pub(crate) fn versions() -> Vec<(&'static str, Option<String>)> {
     vec![
         ("dockerd", version_line("dockerd", &["--version"])),
         ("docker", version_line("docker", &["--version"])),
@@ -55,7 +55,7 @@ pub fn versions() -> Vec<(&'static str, Option<String>)> {
 }
 
 /// A mirror that fails once is asked again.
-pub const RETRIES: [&str; 2] = ["-o", "Acquire::Retries=5"];
+pub(super) const RETRIES: [&str; 2] = ["-o", "Acquire::Retries=5"];
 
 /// apt-get with the right sources for this machine.
 struct Apt {

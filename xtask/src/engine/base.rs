@@ -13,13 +13,13 @@ use crate::{process, say};
 /// One suite on every machine, so that the benchmark builds the same image everywhere.
 const SUITE: &str = "bookworm";
 /// What signs Debian's package lists.
-pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A change of the steps in `make` needs a new number: it is part of the file's name.
 const RECIPE: u32 = 1;
 
 /// Where the image is kept: the name says what it is made of.
-pub fn tar_path(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
+pub(super) fn tar_path(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
     let authorities = fs::read(AUTHORITIES)
         .with_context(|| format!("cannot read {AUTHORITIES}; install ca-certificates"))?;
     let mut hasher = blake3::Hasher::new();
@@ -31,7 +31,7 @@ pub fn tar_path(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
 }
 
 /// Makes the image where it is missing.
-pub fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
+pub(super) fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
     let path = tar_path(distribution, cache)?;
     if !path.exists() {
         say::timed(&format!("made {}", path.display()), || {
@@ -43,7 +43,7 @@ pub fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
 
 /// The package sources of a Debian suite as `sources.list` lines. Security updates are among them where
 /// this machine says where they come from.
-pub fn apt_sources(distribution: &Distribution, suite: &str) -> Result<String> {
+pub(super) fn apt_sources(distribution: &Distribution, suite: &str) -> Result<String> {
     let mirror = distribution.mirror()?;
     let mut text = format!(
         "deb [signed-by={KEYRING}] {mirror} {suite} main\n\

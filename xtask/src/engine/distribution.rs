@@ -20,7 +20,7 @@ const DEBOOTSTRAP: [&str; 3] = [
 const VARIABLE: &str = "DEBIAN_MIRROR";
 
 /// The machine's distribution.
-pub struct Distribution {
+pub(super) struct Distribution {
     /// What is installed here.
     pub kind: Kind,
     /// The mirror of Debian that apt uses here, if it uses one.
@@ -30,7 +30,7 @@ pub struct Distribution {
 }
 
 /// The distributions that Larder is developed on.
-pub enum Kind {
+pub(super) enum Kind {
     /// Debian, with the suite of its package sources.
     Debian(&'static str),
     /// Ubuntu, with its version.
@@ -39,7 +39,7 @@ pub enum Kind {
 
 impl Distribution {
     /// Looks at os-release and at apt's sources.
-    pub fn detect() -> Result<Self> {
+    pub(super) fn detect() -> Result<Self> {
         let release =
             fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
         let sources = Sources::read()?;
@@ -65,7 +65,7 @@ impl Distribution {
 
     /// The mirror that Debian packages come from: apt's; on Ubuntu the one that `DEBIAN_MIRROR` names, or
     /// that debootstrap holds.
-    pub fn mirror(&self) -> Result<String> {
+    pub(super) fn mirror(&self) -> Result<String> {
         let named = self.mirror.clone().or_else(|| std::env::var(VARIABLE).ok());
         named.or_else(debootstraps_own).with_context(|| {
             format!("no mirror of Debian is known; set {VARIABLE} to one's address")

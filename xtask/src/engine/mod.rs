@@ -16,20 +16,20 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
 use crate::{process, say};
-pub use apt::versions;
+pub(crate) use apt::versions;
 use distribution::Distribution;
-pub use programs::link as link_programs;
+pub(crate) use programs::link as link_programs;
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Only show what is there; change nothing
     #[arg(long)]
     print: bool,
 }
 
 /// What the other tasks need to know of a ready machine.
-pub struct Machine {
+pub(crate) struct Machine {
     /// The S3 server program.
     pub moto_server: PathBuf,
     /// Docker 20.10.24, unpacked: `usr/sbin/dockerd` and so on below.
@@ -41,7 +41,7 @@ pub struct Machine {
 }
 
 /// Runs the task.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     if args.print {
         print()
     } else {
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Makes the machine ready: says one line for each thing made, nothing when all is there.
-pub fn ready() -> Result<Machine> {
+pub(crate) fn ready() -> Result<Machine> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "engines, mounts and package installation need root; run `sudo -E env PATH=\"$PATH\" cargo xtask …`"
@@ -93,7 +93,7 @@ fn print() -> Result<()> {
 }
 
 /// Opens a file and locks it, until what is returned is dropped.
-pub fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
+pub(crate) fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
     rustix::fs::flock(&file, operation)
         .with_context(|| format!("cannot lock {}", path.display()))?;

@@ -11,12 +11,12 @@ use crate::{process, say};
 const VERSION: &str = "5.2.5";
 
 /// The server program, whether it is there or not.
-pub fn program(cache: &Path) -> PathBuf {
+pub(super) fn program(cache: &Path) -> PathBuf {
     folder(cache).join("bin/moto_server")
 }
 
 /// Installs the server where it is missing.
-pub fn ready(cache: &Path) -> Result<PathBuf> {
+pub(super) fn ready(cache: &Path) -> Result<PathBuf> {
     let program = program(cache);
     if !program.exists() {
         say::timed(&format!("installed moto {VERSION} (S3 server)"), || {

@@ -19,12 +19,12 @@ const PACKAGES: [&str; 4] = ["docker.io", "containerd", "runc", "libdevmapper1.0
 const VERSION: &str = "20.10.24";
 
 /// Where it is unpacked, whether it is there or not: `usr/sbin/dockerd` and so on below.
-pub fn folder(cache: &Path) -> PathBuf {
+pub(super) fn folder(cache: &Path) -> PathBuf {
     cache.join(format!("docker-{VERSION}"))
 }
 
 /// Unpacks it where it is missing.
-pub fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
+pub(super) fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf> {
     let folder = folder(cache);
     if !folder.exists() {
         say::timed(&format!("unpacked Docker {VERSION} of Debian 12"), || {

@@ -12,7 +12,7 @@ use super::version_line;
 const OLDEST_ENGINE: u32 = 23;
 
 /// Where packages put programs.
-pub const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+pub(super) const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Where packages put the docker command's plugins (`docker/cli`,
 /// `cli-plugins/manager/manager_unix.go`).
 const PLUGIN_FOLDERS: [&str; 2] = [
@@ -82,7 +82,7 @@ const PACKAGES: [Package; 21] = [
 ];
 
 /// The packages to install, of those that this machine lacks or has too old.
-pub fn missing(distribution: &Distribution) -> Vec<&'static str> {
+pub(super) fn missing(distribution: &Distribution) -> Vec<&'static str> {
     let mut names: Vec<&str> = PACKAGES
         .iter()
         .filter(|package| package.files.iter().any(|name| find(name).is_none()))
@@ -96,7 +96,7 @@ pub fn missing(distribution: &Distribution) -> Vec<&'static str> {
 }
 
 /// The files that are used, as far as packages have put them where they belong.
-pub fn files() -> impl Iterator<Item = PathBuf> {
+pub(super) fn files() -> impl Iterator<Item = PathBuf> {
     let names = PACKAGES.iter().flat_map(|package| package.files);
     names.filter_map(|name| find(name))
 }

@@ -21,7 +21,7 @@ use crate::process;
 const LISTS: &str = "/var/lib/dpkg/info";
 
 /// Makes the folder; whoever runs tests as another user can enter it too.
-pub fn link() -> Result<TempDir> {
+pub(crate) fn link() -> Result<TempDir> {
     let owners = owners()?;
     let named = named(&owners)?;
     let installed = Installed::ask()?;

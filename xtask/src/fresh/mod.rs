@@ -20,7 +20,7 @@ const QUICK: [&str; 3] = ["--package", "larder-engine", "remote"];
 
 /// Run `cargo xtask demo` and `cargo xtask test` in a new root made of Debian packages (root)
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Only the set-up (`cargo xtask engine`) and a few tests that need all of it
     #[arg(long)]
     quick: bool,
@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 /// Runs the task.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     // The bridges of its engines are named after process ids, which there are others.
     let _alone = workplace::lock(&machine, FlockOperation::LockExclusive)?;

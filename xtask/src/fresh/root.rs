@@ -42,7 +42,7 @@ const COPY: &str =
 const CARGO_SETTINGS: [&str; 2] = ["config.toml", "config"];
 
 /// A root in a folder.
-pub struct Root {
+pub(super) struct Root {
     folder: PathBuf,
     /// Where what is written to the registry's cache goes.
     layers: PathBuf,
@@ -52,7 +52,7 @@ pub struct Root {
 
 impl Root {
     /// Unpacks the packages and copies the repository and this machine's settings into them.
-    pub fn create(folder: &Path, base_tar: &Path) -> Result<Self> {
+    pub(super) fn create(folder: &Path, base_tar: &Path) -> Result<Self> {
         let made = Self {
             folder: folder.join("root"),
             layers: folder.join("registry"),
@@ -109,7 +109,7 @@ impl Root {
     }
 
     /// Runs a command in it to its end, with its output on this terminal.
-    pub fn run(&self, words: &[&str]) -> Result<()> {
+    pub(super) fn run(&self, words: &[&str]) -> Result<()> {
         let status = self.command(words).status();
         let status = status.context("cannot start unshare")?;
         ensure!(status.success(), "`{}` failed: {status}", words.join(" "));
@@ -117,7 +117,7 @@ impl Root {
     }
 
     /// A command that runs in it.
-    pub fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command
             .args([

@@ -14,21 +14,21 @@ use crate::process;
 /// Source files in the catalogue: with the rest, about what a service of some years has.
 const PRODUCTS: u32 = 240;
 /// The name of the base image in the Dockerfile.
-pub const BASE: &str = "larder-demo/debian:bookworm";
+pub(crate) const BASE: &str = "larder-demo/debian:bookworm";
 /// The name under which the image is built.
-pub const IMAGE: &str = "larder-demo/app";
+pub(crate) const IMAGE: &str = "larder-demo/app";
 
 /// What the npm registry says of clsx 2.1.1, the dependency that is added.
 const CLSX_INTEGRITY: &str = "sha512-eYm0QWBtUrBWZWG0d386OGAw16Z995PiOVo2B7bjWSbHedGl5e0ZWaq65kOGgUSNesEIDkB9ISbTg/JK9dhCZA==";
 
 /// A build context on disk.
-pub struct Application {
+pub(crate) struct Application {
     folder: PathBuf,
 }
 
 impl Application {
     /// Copies the application to `folder` and generates its catalogue.
-    pub fn create(folder: PathBuf) -> Result<Self> {
+    pub(crate) fn create(folder: PathBuf) -> Result<Self> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/app");
         let excluded = ["--exclude=./node_modules", "--exclude=./dist"];
         fs::create_dir_all(&folder)?;
@@ -50,17 +50,17 @@ impl Application {
     }
 
     /// The build context.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// A developer changes one source file.
-    pub fn change_source(&self, revision: u32) -> Result<()> {
+    pub(crate) fn change_source(&self, revision: u32) -> Result<()> {
         self.write_product(0, revision)
     }
 
     /// A developer adds a dependency: a small package without dependencies of its own.
-    pub fn add_dependency(&self) -> Result<()> {
+    pub(crate) fn add_dependency(&self) -> Result<()> {
         let version = Value::from("2.1.1");
         self.edit_json("package.json", |package| {
             package["dependencies"]["clsx"] = version.clone();
@@ -77,7 +77,7 @@ impl Application {
     }
 
     /// Makes the Dockerfile one that the classic builder reads: it knows no cache mounts.
-    pub fn make_classic(&self) -> Result<()> {
+    pub(crate) fn make_classic(&self) -> Result<()> {
         let path = self.folder.join("Dockerfile");
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -87,7 +87,7 @@ impl Application {
     }
 
     /// What the application prints of itself (`node dist/server.js --check`) at a revision.
-    pub fn expected_check(revision: u32) -> String {
+    pub(crate) fn expected_check(revision: u32) -> String {
         format!("{PRODUCTS} products, Product 0 from shelf A0, revision {revision}")
     }
 

@@ -13,7 +13,7 @@ use crate::{cargo, process, say};
 
 /// Which larder is meant.
 #[derive(clap::Args)]
-pub struct Which {
+pub(crate) struct Which {
     /// Use this program instead of building this tree's (to compare versions)
     #[arg(long = "larder", value_name = "PROGRAM")]
     program: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Which {
 
 /// Builds larder as users get it, unless another one is named, and returns the path of a copy in
 /// `folder`: a later build must not change what is being measured.
-pub fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
     let program = match &which.program {
         Some(program) => program.clone(),
         None => say::timed("built larder", cargo_build)?,
@@ -47,7 +47,7 @@ fn cargo_build() -> Result<PathBuf> {
 }
 
 /// Where a job keeps what, and under which name.
-pub struct Session<'a> {
+pub(crate) struct Session<'a> {
     /// The program.
     pub program: &'a Path,
     /// The store's folder.
@@ -58,13 +58,17 @@ pub struct Session<'a> {
 
 impl Session<'_> {
     /// Builds on a machine that has never seen Larder: its state folder is new.
-    pub fn run(&self, job: &Job) -> Result<Report> {
+    pub(crate) fn run(&self, job: &Job) -> Result<Report> {
         self.run_shell(&job.folder, |shell| job.append_to(shell))
             .with_context(|| job.log_tail())
     }
 
     /// Runs a shell, whose arguments `arguments` adds, with a state folder in `folder`.
-    pub fn run_shell(&self, folder: &Path, arguments: impl FnOnce(&mut Command)) -> Result<Report> {
+    pub(crate) fn run_shell(
+        &self,
+        folder: &Path,
+        arguments: impl FnOnce(&mut Command),
+    ) -> Result<Report> {
         let json = folder.join("report.json");
         let mut command = Command::new(self.program);
         command

@@ -1,9 +1,9 @@
 //! One CI job: the base image where it is absent, then `docker build`, then a look at what was
 //! built. The same script runs against every engine and writes down when each part ended.
 
-pub mod application;
-pub mod larder;
-pub mod report;
+pub(crate) mod application;
+pub(crate) mod larder;
+pub(crate) mod report;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,7 +39,7 @@ fi
 "#;
 
 /// A job that can be run once.
-pub struct Job {
+pub(crate) struct Job {
     /// Where its context, log and times are.
     pub folder: PathBuf,
     /// The application that it builds.
@@ -55,7 +55,7 @@ pub struct Job {
 }
 
 /// When the parts of a job ended, as seconds since 1970.
-pub struct Times {
+pub(crate) struct Times {
     /// The engine was there.
     pub begin: f64,
     /// The image was built.
@@ -68,7 +68,7 @@ pub struct Times {
 
 impl Job {
     /// A job in a new folder, with the application as it was first.
-    pub fn create(folder: PathBuf, base_tar: &Path) -> Result<Self> {
+    pub(crate) fn create(folder: PathBuf, base_tar: &Path) -> Result<Self> {
         let application = Application::create(folder.join("context"))?;
         Ok(Self {
             application,
@@ -82,7 +82,7 @@ impl Job {
 
     /// Makes `command` run the script: as the program itself (a shell), or as a wrapper's last
     /// arguments.
-    pub fn append_to(&self, command: &mut Command) {
+    pub(crate) fn append_to(&self, command: &mut Command) {
         let configuration = self.folder.join("docker-config");
         command
             .args(["-c", SCRIPT, "job"])
@@ -100,7 +100,7 @@ impl Job {
     }
 
     /// Checks that the image holds what its source says, and returns the times.
-    pub fn finish(&self, revision: u32) -> Result<Times> {
+    pub(crate) fn finish(&self, revision: u32) -> Result<Times> {
         let check = self.read("check")?;
         let expected = Application::expected_check(revision);
         ensure!(
@@ -126,7 +126,7 @@ impl Job {
     }
 
     /// How many build steps came from the cache, of how many.
-    pub fn cached_steps(&self) -> Result<(usize, usize)> {
+    pub(crate) fn cached_steps(&self) -> Result<(usize, usize)> {
         let log = self.read("log")?;
         let cached = log.lines().filter(|line| line.ends_with(" CACHED")).count();
         // A step that pauses prints its heading again.
@@ -135,7 +135,7 @@ impl Job {
     }
 
     /// The end of the build log, for errors.
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = self.read("log").unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
@@ -148,7 +148,7 @@ impl Job {
 }
 
 /// Now, on the clock of the script's times.
-pub fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or(Duration::ZERO).as_secs_f64()
 }

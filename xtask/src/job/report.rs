@@ -9,7 +9,7 @@ use serde_json::json;
 
 /// One job's report.
 #[derive(Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The snapshot that the job started from; absent on the first machine.
     pub restored: Option<Restored>,
     /// The snapshot that the job published.
@@ -24,14 +24,14 @@ pub struct Report {
 
 /// The snapshot that a job started from.
 #[derive(Deserialize)]
-pub struct Restored {
+pub(crate) struct Restored {
     /// Its id.
     pub snapshot: String,
 }
 
 /// The snapshot that a job published.
 #[derive(Deserialize)]
-pub struct Saved {
+pub(crate) struct Saved {
     /// Its id.
     pub snapshot: String,
     /// Blocks of the volume that are not zero.
@@ -42,14 +42,14 @@ pub struct Saved {
 
 /// What came from the store.
 #[derive(Deserialize)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// Bytes received.
     pub bytes: u64,
 }
 
 /// A timed part of a job.
 #[derive(Deserialize)]
-pub struct Phase {
+pub(crate) struct Phase {
     /// What was done.
     pub name: String,
     /// How long it took, in milliseconds.
@@ -58,21 +58,21 @@ pub struct Phase {
 
 impl Report {
     /// Reads the file that `--json` names.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&text)
             .with_context(|| format!("{} is not a report of larder", path.display()))
     }
 
     /// The published snapshot, or larder's reason why there is none.
-    pub fn saved(&self) -> Result<&Saved> {
+    pub(crate) fn saved(&self) -> Result<&Saved> {
         self.saved
             .as_ref()
             .with_context(|| format!("larder saved nothing: {}", json!(self.not_saved)))
     }
 
     /// How long a phase took, in seconds, if the job went through it.
-    pub fn seconds(&self, name: &str) -> Option<f64> {
+    pub(crate) fn seconds(&self, name: &str) -> Option<f64> {
         let phase = self.phases.iter().find(|phase| phase.name == name)?;
         Some(phase.ms / 1000.0)
     }

@@ -16,7 +16,7 @@ const QUICK: [&str; 9] = [
 ];
 
 /// One test program.
-pub struct Binary {
+pub(super) struct Binary {
     /// Its crate and target, say `engine/engine`.
     pub name: String,
     /// The program.
@@ -48,7 +48,7 @@ struct Profile {
 }
 
 /// Builds the test programs that are asked for.
-pub fn build(args: &Args) -> Result<Vec<Binary>> {
+pub(super) fn build(args: &Args) -> Result<Vec<Binary>> {
     let mut command = cargo::command("test");
     command.args(["--no-run", "--quiet"]);
     command.args(["--message-format", "json-render-diagnostics"]);
@@ -100,7 +100,7 @@ fn runs_whole(own: &str, kind: &[String]) -> bool {
 }
 
 /// The tests of a program, by name, as far as they are asked for.
-pub fn tests(binary: &Binary, args: &Args, path: &Path) -> Result<Vec<String>> {
+pub(super) fn tests(binary: &Binary, args: &Args, path: &Path) -> Result<Vec<String>> {
     let text = process::read(
         Command::new(&binary.path)
             .args(["--list", "--format", "terse"])

@@ -22,11 +22,11 @@ use crate::engine::Machine;
 use crate::say;
 
 /// What tests find in their environment.
-pub struct Environment(Vec<(&'static str, OsString)>);
+pub(super) struct Environment(Vec<(&'static str, OsString)>);
 
 impl Environment {
     /// The machine's parts, and `PATH`.
-    pub fn new(machine: &Machine, programs: &Path) -> Self {
+    pub(super) fn new(machine: &Machine, programs: &Path) -> Self {
         Self(vec![
             ("PATH", programs.into()),
             ("LARDER_TEST_MOTO", machine.moto_server.clone().into()),
@@ -50,7 +50,11 @@ struct Job<'a> {
 }
 
 /// Runs the tests and says what each did as it ends.
-pub fn run(binaries: &[Binary], args: &Args, environment: &Environment) -> Result<Vec<Outcome>> {
+pub(super) fn run(
+    binaries: &[Binary],
+    args: &Args,
+    environment: &Environment,
+) -> Result<Vec<Outcome>> {
     let waiting = Mutex::new(jobs(binaries, args, environment)?);
     let lanes = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {

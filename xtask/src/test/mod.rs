@@ -17,7 +17,7 @@ const SLOWEST_SHOWN: usize = 15;
 
 /// Check formatting, lint, and run every test (root: engines, mounts and loop devices are real)
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Only the tests of this package
     #[arg(short, long)]
     package: Vec<String>,
@@ -44,7 +44,7 @@ impl Args {
 }
 
 /// Runs the task.
-pub fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let begin = Instant::now();
     let machine = engine::ready()?;
     let mut steps = Steps(Vec::new());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::Sum;
 
 /// One test program's run, or one test's.
-pub struct Outcome {
+pub(super) struct Outcome {
     /// What ran.
     pub name: String,
     /// How long it ran.
@@ -17,7 +17,7 @@ pub struct Outcome {
 
 /// What all test programs together reported.
 #[derive(Debug, Default, PartialEq)]
-pub struct Totals {
+pub(super) struct Totals {
     /// Tests that ran and passed.
     pub passed: u64,
     /// Tests that failed.
@@ -30,12 +30,12 @@ pub struct Totals {
 
 impl Outcome {
     /// Whether nothing failed.
-    pub fn passed(&self) -> bool {
+    pub(super) fn passed(&self) -> bool {
         self.totals().failed == 0
     }
 
     /// Counts what the program's summaries report. One that died has failed, whatever it counted.
-    pub fn totals(&self) -> Totals {
+    pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for line in self.output.lines() {
             if let Some(summary) = line.strip_prefix("test result: ") {
@@ -48,7 +48,7 @@ impl Outcome {
     }
 
     /// The lines of tests that could not test anything here. One writes `skipped: ` and the reason.
-    pub fn skipped(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn skipped(&self) -> impl Iterator<Item = &str> {
         let lines = self.output.lines();
         lines.filter(|line| line.starts_with("skipped: "))
     }

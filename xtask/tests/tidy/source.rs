@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask
         .parent()
@@ -12,14 +12,14 @@ pub fn root() -> PathBuf {
 }
 
 /// A text file of the repository.
-pub struct Text {
+pub(crate) struct Text {
     /// Its path from the repository's root.
     pub path: String,
     pub content: String,
 }
 
 impl Text {
-    pub fn read(path: &str) -> Self {
+    pub(crate) fn read(path: &str) -> Self {
         let content = fs::read_to_string(root().join(path));
         Self {
             path: path.to_owned(),
@@ -48,14 +48,14 @@ impl Text {
     }
 
     /// Lines that are not comments, as `path:number` and text.
-    pub fn code(&self) -> impl Iterator<Item = (String, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (String, &str)> {
         let lines = self.content.lines().enumerate();
         let code = lines.filter(|(_, line)| !line.trim_start().starts_with("//"));
         code.map(|(at, line)| (format!("{}:{}", self.path, at + 1), line))
     }
 
     /// Lines of code that name one of these.
-    pub fn naming(&self, words: &[&str]) -> Vec<String> {
+    pub(crate) fn naming(&self, words: &[&str]) -> Vec<String> {
         let named = self
             .code()
             .filter(|(_, line)| words.iter().any(|word| line.contains(word)));
@@ -66,7 +66,7 @@ impl Text {
 }
 
 /// All Rust files below a folder of the repository.
-pub fn rust_files(folder: &str) -> Vec<Text> {
+pub(crate) fn rust_files(folder: &str) -> Vec<Text> {
     let paths = files(folder);
     let rust = paths
         .iter()
@@ -77,7 +77,7 @@ pub fn rust_files(folder: &str) -> Vec<Text> {
 }
 
 /// The paths of all files below a folder of the repository, built and downloaded ones left out.
-pub fn files(folder: &str) -> Vec<String> {
+pub(crate) fn files(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     for folder in folders(folder) {
         let files = entries(&folder).into_iter().filter(|path| !path.is_dir());
@@ -87,7 +87,7 @@ pub fn files(folder: &str) -> Vec<String> {
 }
 
 /// A folder of the repository and all folders in it.
-pub fn folders(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn folders(folder: &str) -> Vec<PathBuf> {
     let mut found = vec![root().join(folder)];
     let mut at = 0;
     while let Some(folder) = found.get(at) {
@@ -99,7 +99,7 @@ pub fn folders(folder: &str) -> Vec<PathBuf> {
 }
 
 /// What a folder holds of ours.
-pub fn entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     let list = fs::read_dir(folder).expect("a folder that can be listed");
     let paths = list.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| is_ours(path)).collect()
@@ -112,14 +112,14 @@ fn is_ours(path: &Path) -> bool {
 }
 
 /// A path from the repository's root.
-pub fn below_root(path: &Path) -> String {
+pub(crate) fn below_root(path: &Path) -> String {
     let below = path.strip_prefix(root()).expect("it is below the root");
     let below = below.to_string_lossy();
     below.strip_prefix("./").unwrap_or(&below).to_owned()
 }
 
 /// The names of the crates.
-pub fn crates() -> Vec<String> {
+pub(crate) fn crates() -> Vec<String> {
     let folders = entries(&root().join("crates"));
     let names = folders.iter().filter_map(|folder| folder.file_name());
     let mut names: Vec<String> = names
@@ -130,7 +130,7 @@ pub fn crates() -> Vec<String> {
 }
 
 /// A crate's files without its tests: not `tests.rs`, no folder `tests`, no module behind `cfg(test)`.
-pub fn product_files(folder: &str) -> Vec<Text> {
+pub(crate) fn product_files(folder: &str) -> Vec<Text> {
     let files = rust_files(folder).into_iter();
     let product = files.filter(|file| {
         let mut parts = file.path.split('/');
@@ -139,6 +139,6 @@ pub fn product_files(folder: &str) -> Vec<Text> {
     product.map(Text::without_tests).collect()
 }
 
-pub fn none(what: &str, found: &[String]) {
+pub(crate) fn none(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
 }

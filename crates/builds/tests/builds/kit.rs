@@ -15,18 +15,18 @@ use tempfile::TempDir;
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The folder of the cases.
-pub fn cases() -> PathBuf {
+pub(crate) fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
 }
 
 /// A project in a folder of its own, with an environment of its own.
-pub struct Project {
+pub(crate) struct Project {
     folder: TempDir,
     environment: BTreeMap<String, String>,
 }
 
 impl Project {
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("app")).expect("a folder");
         let project = Self {
@@ -42,27 +42,27 @@ impl Project {
     }
 
     /// A copy of a folder.
-    pub fn copied(from: &Path) -> Self {
+    pub(crate) fn copied(from: &Path) -> Self {
         let project = Self::new(&[]);
         copy(from, &project.path());
         project
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("app")
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("in a folder")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
 
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
-    pub fn around(&self) -> Surroundings {
+    pub(crate) fn around(&self) -> Surroundings {
         Surroundings {
             path: std::env::split_paths(&self.environment["PATH"]).collect(),
             environment: self.environment.clone(),
@@ -72,13 +72,13 @@ impl Project {
         }
     }
 
-    pub fn drafts(&self, build: &Build) -> Result<Vec<Draft>, Fault> {
+    pub(crate) fn drafts(&self, build: &Build) -> Result<Vec<Draft>, Fault> {
         build.drafts(&self.around())
     }
 
     /// Name, platform and images of each build.
     #[track_caller]
-    pub fn shown(&self, build: &Build) -> Vec<String> {
+    pub(crate) fn shown(&self, build: &Build) -> Vec<String> {
         let drafts = self
             .drafts(build)
             .unwrap_or_else(|fault| panic!("{fault}; are the tools there? `cargo xtask engine`"));
@@ -86,7 +86,7 @@ impl Project {
     }
 
     /// What a tool prints, as JSON.
-    pub fn tool(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Value {
         let output = Command::new("docker")
             .args(arguments)
             .current_dir(self.path())
@@ -113,21 +113,21 @@ fn show(draft: &Draft) -> String {
 }
 
 /// Makes a file a program.
-pub fn allow(project: &Project, name: &str) {
+pub(crate) fn allow(project: &Project, name: &str) {
     let path = project.path().join(name);
     fs::set_permissions(path, Permissions::from_mode(0o755)).expect("allowed");
 }
 
-pub fn files(names: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files(names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(PathBuf::from).collect()
 }
 
-pub fn texts(names: &[&str]) -> Vec<String> {
+pub(crate) fn texts(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// The build of these files.
-pub fn of(names: &[&str]) -> Build {
+pub(crate) fn of(names: &[&str]) -> Build {
     Build {
         files: files(names),
         ..Build::default()

@@ -19,7 +19,7 @@ const STAGES: [&str; 4] = ["tools", "dependencies", "build", "production"];
 
 /// What something cost.
 #[derive(Clone, Copy, Serialize)]
-pub struct Cost {
+pub(super) struct Cost {
     pub seconds: f64,
     /// Bytes that were stored, or fetched.
     pub bytes: u64,
@@ -28,30 +28,30 @@ pub struct Cost {
 }
 
 /// The name of a stage's image.
-pub fn stage(name: &str) -> String {
+pub(super) fn stage(name: &str) -> String {
     format!("{IMAGE}:{name}")
 }
 
 /// The names of all images that are saved.
-pub fn images() -> Vec<String> {
+pub(super) fn images() -> Vec<String> {
     let stages = STAGES.iter().map(|name| stage(name));
     stages.chain([stage("latest")]).collect()
 }
 
 /// What `docker save | gzip` writes.
-pub fn archive(folder: &Path) -> PathBuf {
+pub(super) fn archive(folder: &Path) -> PathBuf {
     folder.join("images.tar.gz")
 }
 
 /// Unpacks an archive beside it.
-pub fn unzip(archive: &Path, tar: &Path) -> Result<()> {
+pub(super) fn unzip(archive: &Path, tar: &Path) -> Result<()> {
     let mut command = Command::new("sh");
     command.args(["-c", "gunzip --stdout \"$1\" > \"$2\"", "sh"]);
     process::run(command.arg(archive).arg(tar))
 }
 
 /// An engine, and the docker command for it.
-pub struct Engine {
+pub(super) struct Engine {
     host: String,
     /// Where things of this machine are kept.
     pub folder: PathBuf,
@@ -59,7 +59,7 @@ pub struct Engine {
 
 impl Engine {
     /// Of this running engine.
-    pub fn new(running: &Dockerd, folder: &Path) -> Self {
+    pub(super) fn new(running: &Dockerd, folder: &Path) -> Self {
         Self {
             host: running.host(),
             folder: folder.to_owned(),
@@ -67,12 +67,12 @@ impl Engine {
     }
 
     /// Imports the base image, which stands for its pull.
-    pub fn import(&self, base_tar: &Path) -> Result<()> {
+    pub(super) fn import(&self, base_tar: &Path) -> Result<()> {
         process::run(self.docker().arg("import").arg(base_tar).arg(BASE))
     }
 
     /// Builds the image of each stage, and the application's.
-    pub fn build(&self, application: &Application) -> Result<()> {
+    pub(super) fn build(&self, application: &Application) -> Result<()> {
         for name in STAGES {
             self.build_stage(application, name, &stage(name))?;
         }
@@ -82,27 +82,32 @@ impl Engine {
     }
 
     /// Builds up to a stage.
-    pub fn build_stage(&self, application: &Application, name: &str, tag: &str) -> Result<()> {
+    pub(super) fn build_stage(
+        &self,
+        application: &Application,
+        name: &str,
+        tag: &str,
+    ) -> Result<()> {
         let mut docker = self.docker();
         docker.args(["build", "--target", name, "--tag", tag]);
         process::run(docker.arg(application.folder()))
     }
 
     /// The ids of all images.
-    pub fn ids(&self) -> Result<String> {
+    pub(super) fn ids(&self) -> Result<String> {
         let mut docker = self.docker();
         docker.args(["image", "inspect", "--format", "{{.Id}}"]);
         process::read(docker.args(images()))
     }
 
     /// `docker save` of an image, unpacked.
-    pub fn unpack(&self, image: &str, folder: &Path) -> Result<()> {
+    pub(super) fn unpack(&self, image: &str, folder: &Path) -> Result<()> {
         let script = "docker save \"$1\" | tar --extract --directory \"$2\"";
         self.shell(script, &[image, path(folder)?]).map(drop)
     }
 
     /// `docker save` through gzip, as recipes have it.
-    pub fn save_gz(&self, images: &[&str]) -> Result<Cost> {
+    pub(super) fn save_gz(&self, images: &[&str]) -> Result<Cost> {
         let archive = archive(&self.folder);
         let script = "archive=$1; shift; docker save \"$@\" | gzip > \"$archive\"";
         let arguments: Vec<&str> = [path(&archive)?]
@@ -121,18 +126,18 @@ impl Engine {
     }
 
     /// `docker save` to nowhere.
-    pub fn export(&self, images: &[&str]) -> Result<f64> {
+    pub(super) fn export(&self, images: &[&str]) -> Result<f64> {
         self.shell("docker save \"$@\" > /dev/null", images)
     }
 
     /// `docker load` through gunzip.
-    pub fn load_gz(&self, archive: &Path) -> Result<f64> {
+    pub(super) fn load_gz(&self, archive: &Path) -> Result<f64> {
         let script = "gunzip --stdout \"$1\" | docker load";
         self.shell(script, &[path(archive)?])
     }
 
     /// `docker load` of a tar.
-    pub fn load(&self, tar: &Path) -> Result<f64> {
+    pub(super) fn load(&self, tar: &Path) -> Result<f64> {
         self.shell("docker load < \"$1\"", &[path(tar)?])
     }
 
@@ -160,7 +165,7 @@ impl Engine {
 }
 
 /// Larder, with a store.
-pub struct Larder<'a> {
+pub(super) struct Larder<'a> {
     /// The program.
     pub program: &'a Path,
     /// The store's folder.
@@ -171,7 +176,7 @@ pub struct Larder<'a> {
 
 impl Larder<'_> {
     /// `larder save` of these images.
-    pub fn save(&self, images: &[&str]) -> Result<Cost> {
+    pub(super) fn save(&self, images: &[&str]) -> Result<Cost> {
         let (cost, report) = self.run("save", images)?;
         ensure!(
             report["archive"].is_string(),
@@ -181,7 +186,7 @@ impl Larder<'_> {
     }
 
     /// `larder restore`, whatever earlier jobs measured.
-    pub fn restore(&self) -> Result<Cost> {
+    pub(super) fn restore(&self) -> Result<Cost> {
         let (cost, report) = self.run("restore", &["--always"])?;
         ensure!(
             report["images"].as_u64().is_some_and(|count| count > 0),

@@ -14,7 +14,7 @@ use crate::process;
 
 /// A layer that was made again.
 #[derive(Serialize)]
-pub struct Dependencies {
+pub(super) struct Dependencies {
     /// Files in it.
     pub files: usize,
     /// Files that have the size and the modification time that they had.
@@ -28,7 +28,7 @@ pub struct Dependencies {
 }
 
 /// The topmost layer of an image, in a folder of that name.
-pub fn top(engine: &Engine, image: &str, name: &str) -> Result<PathBuf> {
+pub(super) fn top(engine: &Engine, image: &str, name: &str) -> Result<PathBuf> {
     let folder = engine.folder.join(name);
     fs::create_dir_all(&folder)?;
     engine.unpack(image, &folder)?;
@@ -41,7 +41,7 @@ pub fn top(engine: &Engine, image: &str, name: &str) -> Result<PathBuf> {
 }
 
 /// Says what differs between a layer and the same one made again.
-pub fn compare(before: &Path, after: &Path, stored_bytes: u64) -> Result<Dependencies> {
+pub(super) fn compare(before: &Path, after: &Path, stored_bytes: u64) -> Result<Dependencies> {
     let (old, new) = (files(before)?, files(after)?);
     let gzip = process::read(
         Command::new("sh")

@@ -19,7 +19,7 @@ const AGAIN_BOUND: f64 = 0.05;
 const PEAK_BOUND_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The text between the markers.
-pub fn of(measured: &Measured) -> Result<String> {
+pub(super) fn of(measured: &Measured) -> Result<String> {
     let rounds = &measured.rounds;
     let mut text = format!(
         "Medians of {} rounds; five images, each stage's and the application's.\n\n\
