@@ -43,15 +43,9 @@ pub(crate) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
         keep_unset: true,
         ..Options::new('\\')
     };
-    let words = match options.expand(line, &Empty) {
-        Ok(expansion) => expansion.words,
-        Err(_) => Vec::new(),
-    };
-    let mut docs = Vec::new();
-    for word in words {
-        docs.extend(parse(&word)?);
-    }
-    Ok(docs)
+    let expansion = options.expand(line, &Empty).unwrap_or_default();
+    let docs = expansion.words.iter().map(|word| parse(word));
+    docs.filter_map(Result::transpose).collect()
 }
 
 /// Reads one word as a here-document's start, `N<<-NAME`.

@@ -223,9 +223,7 @@ impl<'e> Lexer<'_, 'e> {
             }
         }
         if let Some(stop) = stop {
-            return Err(format!(
-                "unexpected end of statement while looking for matching {stop}"
-            ));
+            return Err(unclosed(stop));
         }
         words.finish();
         Ok((text, words.done))
@@ -235,9 +233,7 @@ impl<'e> Lexer<'_, 'e> {
         self.next();
         let Some(end) = self.rest.find('\'') else {
             self.rest = "";
-            return Err(
-                "unexpected end of statement while looking for matching single-quote".to_owned(),
-            );
+            return Err(unclosed("single-quote"));
         };
         let inner = &self.rest[..end];
         self.rest = &self.rest[end + 1..];
@@ -257,12 +253,7 @@ impl<'e> Lexer<'_, 'e> {
         }
         loop {
             match self.peek() {
-                None => {
-                    return Err(
-                        "unexpected end of statement while looking for matching double-quote"
-                            .to_owned(),
-                    );
-                }
+                None => return Err(unclosed("double-quote")),
                 Some('"') => {
                     self.next();
                     if self.options.quotes == Quotes::Keep {
@@ -454,6 +445,10 @@ impl<'e> Lexer<'_, 'e> {
         self.rest = rest;
         name.to_owned()
     }
+}
+
+fn unclosed(what: impl std::fmt::Display) -> String {
+    format!("unexpected end of statement while looking for matching {what}")
 }
 
 fn unsupported(null: bool, modifier: Option<char>) -> String {
