@@ -137,12 +137,10 @@ impl FromStr for Platform {
     }
 }
 
-/// An architecture or a variant.
 fn is_plain(part: &str) -> bool {
     !part.is_empty() && has_only(part, "_.-")
 }
 
-/// Letters, digits and these signs.
 fn has_only(text: &str, signs: &str) -> bool {
     let mut chars = text.chars();
     chars.all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
@@ -206,7 +204,6 @@ const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js 
 const ARCHITECTURES: &str = "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips \
     mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm";
 
-/// Whether a word is in one of these lists.
 fn is_known(word: &str, list: &str) -> bool {
     list.split(' ').any(|known| known == word)
 }

@@ -27,13 +27,10 @@ pub(super) enum Value<'a> {
     Unknown,
 }
 
-/// Where variables are looked up.
 pub(super) trait Env {
-    /// The value of `name` here.
     fn get(&self, name: &str) -> Value<'_>;
 }
 
-/// An environment without variables.
 pub(super) struct Empty;
 
 impl Env for Empty {
@@ -81,7 +78,6 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// The plain rules with the given escape character.
     pub(super) fn new(escape: char) -> Self {
         Self {
             escape,
@@ -89,7 +85,6 @@ impl Options {
         }
     }
 
-    /// Expands `word`.
     pub(super) fn expand(self, word: &str, env: &dyn Env) -> Result<Expansion, Fault> {
         if self.is_plain(word) {
             return Ok(Expansion {

@@ -141,7 +141,6 @@ enum Record {
 impl PaxSize {
     const KEY: &'static [u8; 5] = b"size=";
 
-    /// The next bytes of the header's contents.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             if let Record::Other { left } = &mut self.record {
