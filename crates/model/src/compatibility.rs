@@ -32,28 +32,15 @@ impl fmt::Display for Compatibility<'_> {
     }
 }
 
-/// What to do with a volume that another engine left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Continuation {
-    /// Go on where it stopped.
-    Restore,
-    /// Start empty, for this reason.
-    ColdBecause(String),
-}
-
-/// May an engine of version `ours` continue what `recorded` left?
-pub fn continuation(recorded: Version, ours: Version) -> Continuation {
+/// Why an engine of version `ours` must not continue what `recorded` left, but start empty.
+pub fn refusal(recorded: Version, ours: Version) -> Option<String> {
+    let saved = format!("it was saved by Docker {recorded} and this is");
     if recorded.major != ours.major {
-        return Continuation::ColdBecause(format!(
-            "it was saved by Docker {recorded} and this is {ours}: another major version may read it wrongly"
+        return Some(format!(
+            "{saved} {ours}: another major version may read it wrongly"
         ));
     }
-    if recorded > ours {
-        return Continuation::ColdBecause(format!(
-            "it was saved by Docker {recorded} and this is the older {ours}"
-        ));
-    }
-    Continuation::Restore
+    (recorded > ours).then(|| format!("{saved} the older {ours}"))
 }
 
 #[cfg(test)]
@@ -67,16 +54,10 @@ mod tests {
     #[test]
     fn only_the_same_major_same_or_newer_continues() {
         let ours = version("26.1.5");
-        assert_eq!(continuation(version("26.1.5"), ours), Continuation::Restore);
-        assert_eq!(continuation(version("26.0.9"), ours), Continuation::Restore);
+        assert_eq!(refusal(version("26.1.5"), ours), None);
+        assert_eq!(refusal(version("26.0.9"), ours), None);
         for cold in ["26.1.6", "26.10.0", "25.0.0", "27.0.0"] {
-            assert!(
-                matches!(
-                    continuation(version(cold), ours),
-                    Continuation::ColdBecause(_)
-                ),
-                "{cold}"
-            );
+            assert!(refusal(version(cold), ours).is_some(), "{cold}");
         }
     }
 

@@ -62,31 +62,27 @@ pub struct InheritedConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct Healthcheck {
     /// Time between two checks.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub interval: i64,
     /// Failures in a row that make a container unhealthy.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub retries: i64,
     /// Time between two checks while the container starts.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub start_interval: i64,
     /// Time that a container may take to start.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub start_period: i64,
     /// The command, led by `CMD`, `CMD-SHELL` or `NONE`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<String>,
     /// Time that a check may take.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub timeout: i64,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature is serde's"
-)]
-fn is_zero(value: &i64) -> bool {
-    *value == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The entries of a configuration's `Env` as a map. Of two entries with one name the last counts,

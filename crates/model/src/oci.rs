@@ -49,16 +49,12 @@ impl DigestError {
 impl Digest {
     /// `sha256`, `sha384` or `sha512`.
     pub fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Sha256(_) => "sha256",
-            Self::Sha384(_) => "sha384",
-            Self::Sha512(_) => "sha512",
-        }
+        self.parts().0
     }
 
     /// The hexadecimal digits, without the algorithm.
     pub fn hex(&self) -> String {
-        hex::encode(self.hash())
+        hex::encode(self.parts().1)
     }
 
     /// Where an image layout has the blob of this digest: `blobs/sha256/<hex>` (`image-layout.md`).
@@ -66,11 +62,11 @@ impl Digest {
         format!("blobs/{}/{}", self.algorithm(), self.hex())
     }
 
-    fn hash(&self) -> &[u8] {
+    fn parts(&self) -> (&'static str, &[u8]) {
         match self {
-            Self::Sha256(hash) => hash,
-            Self::Sha384(hash) => hash,
-            Self::Sha512(hash) => hash,
+            Self::Sha256(hash) => ("sha256", hash),
+            Self::Sha384(hash) => ("sha384", hash),
+            Self::Sha512(hash) => ("sha512", hash),
         }
     }
 }
@@ -100,8 +96,9 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.algorithm())?;
-        hex::write(self.hash(), f)
+        let (algorithm, hash) = self.parts();
+        write!(f, "{algorithm}:")?;
+        hex::write(hash, f)
     }
 }
 

@@ -144,16 +144,9 @@ impl ImageReference {
     }
 
     fn suffix(&self) -> String {
-        let mut text = String::new();
-        if let Some(tag) = &self.tag {
-            text.push(':');
-            text.push_str(tag);
-        }
-        if let Some(digest) = &self.digest {
-            text.push('@');
-            text.push_str(&digest.to_string());
-        }
-        text
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
+        let digest = self.digest.map(|digest| format!("@{digest}"));
+        tag.unwrap_or_default() + &digest.unwrap_or_default()
     }
 }
 

@@ -10,7 +10,7 @@ use larder_engine::EngineConfig;
 use larder_engine::holders::holders;
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
-use larder_model::compatibility::{Continuation, continuation};
+use larder_model::compatibility;
 
 use crate::machine::{DEADLINE, Docker, Machine, context};
 use crate::own::{program, start};
@@ -195,8 +195,8 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
 fn this_machines_engine_continues_its_own_volumes() {
     let program = program();
     assert_eq!(
-        continuation(program.version, program.version),
-        Continuation::Restore
+        compatibility::refusal(program.version, program.version),
+        None
     );
     let key = program.compatibility(ImageStore::Overlay2);
     assert!(

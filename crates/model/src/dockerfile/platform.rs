@@ -137,12 +137,10 @@ impl FromStr for Platform {
     }
 }
 
-/// An architecture or a variant.
 fn is_plain(part: &str) -> bool {
     !part.is_empty() && has_only(part, "_.-")
 }
 
-/// Letters, digits and these signs.
 fn has_only(text: &str, signs: &str) -> bool {
     let mut chars = text.chars();
     chars.all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
@@ -159,29 +157,21 @@ fn split_os(text: &str) -> Option<(String, String, Vec<String>)> {
     }
     let mut options = options.split('+');
     let version = decoded(options.next().unwrap_or_default())?;
-    let mut features = Vec::new();
-    for feature in options {
-        if feature.is_empty() {
-            return None;
-        }
-        features.push(decoded(feature)?);
-    }
-    Some((name.to_owned(), version, features))
+    let features = options.map(|feature| match feature {
+        "" => None,
+        feature => decoded(feature),
+    });
+    Some((name.to_owned(), version, features.collect::<Option<_>>()?))
 }
 
 /// Resolves `%XX`.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
         bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &rest[2..];
+        bytes.extend_from_slice(rest.as_bytes());
     }
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -214,7 +204,6 @@ const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js 
 const ARCHITECTURES: &str = "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips \
     mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm";
 
-/// Whether a word is in one of these lists.
 fn is_known(word: &str, list: &str) -> bool {
     list.split(' ').any(|known| known == word)
 }

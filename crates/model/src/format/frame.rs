@@ -23,7 +23,6 @@ pub struct FrameRef {
 }
 
 impl FrameRef {
-    /// Says what is wrong with the numbers, whatever the pack.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.blocks == 0 || usize::from(self.blocks) > FRAME_BLOCKS {
             return Some(format!("a frame of {} blocks", self.blocks));
@@ -54,7 +53,6 @@ pub struct ChunkFrame {
 }
 
 impl ChunkFrame {
-    /// Says what is wrong with the numbers, whatever the pack.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.content_bytes == 0 || self.content_bytes as usize > FRAME_CONTENT_BYTES {
             return Some(format!(

@@ -20,6 +20,8 @@
 //! is the BLAKE3 digest of all its bytes. Readers find frames through a map or a recipe and never
 //! need the index; it is there so that a pack explains itself to verification and repair.
 
+use std::marker::PhantomData;
+
 use crate::digest::{BlockId, ChunkId, PackId};
 use crate::format::frame::{ChunkFrame, FrameRef};
 use crate::format::limits::PACK_MAX_BYTES;
@@ -85,15 +87,16 @@ impl ChunkSlot {
     }
 }
 
-/// What both kinds of packs have in common.
+/// Fills one pack, frame by frame: with blocks, or with chunks.
 #[derive(Debug)]
-struct Filling {
+pub struct PackBuilder<Id> {
     bytes: Vec<u8>,
     index: Vec<u8>,
     frames: u32,
+    holds: PhantomData<Id>,
 }
 
-impl Filling {
+impl<Id> PackBuilder<Id> {
     fn new(version: u16) -> Self {
         // Untouched memory costs nothing; growing by doubling would cost half as much again.
         let mut bytes = Vec::with_capacity(PACK_MAX_BYTES);
@@ -102,11 +105,12 @@ impl Filling {
             bytes,
             index: Vec::new(),
             frames: 0,
+            holds: PhantomData,
         }
     }
 
     /// Adds a frame and begins its entry in the index; gives its offset and length.
-    fn push(&mut self, stored: &[u8]) -> (u32, u32) {
+    fn begin(&mut self, stored: &[u8]) -> (u32, u32) {
         let offset = u32::try_from(self.bytes.len()).expect("a pack is closed long before 4 GiB");
         let len = u32::try_from(stored.len()).expect("a frame is about 1 MiB at most");
         self.bytes.extend_from_slice(stored);
@@ -116,36 +120,37 @@ impl Filling {
         (offset, len)
     }
 
-    fn finish(mut self) -> (PackId, Vec<u8>) {
+    /// Whether no frame was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Closes the pack: its id and its bytes.
+    pub fn finish(mut self) -> (PackId, Vec<u8>) {
         let index_offset = self.bytes.len() as u32;
         self.bytes.extend_from_slice(&self.index);
-        self.bytes.extend_from_slice(&self.frames.to_le_bytes());
-        self.bytes.extend_from_slice(&index_offset.to_le_bytes());
-        self.bytes
-            .extend_from_slice(&(self.index.len() as u32).to_le_bytes());
+        for number in [self.frames, index_offset, self.index.len() as u32] {
+            self.bytes.extend_from_slice(&number.to_le_bytes());
+        }
         self.bytes.extend_from_slice(&MAGIC);
         (PackId::of(&self.bytes), self.bytes)
     }
 }
 
-/// Fills one pack of blocks, frame by frame.
-#[derive(Debug)]
-pub struct PackBuilder(Filling);
-
-impl Default for PackBuilder {
+impl Default for PackBuilder<BlockId> {
     fn default() -> Self {
-        Self(Filling::new(VERSION))
+        Self::new(VERSION)
     }
 }
 
-impl PackBuilder {
+impl PackBuilder<BlockId> {
     /// Adds a compressed frame that holds `blocks`, in order.
     pub fn push(&mut self, stored: &[u8], blocks: &[BlockId]) -> FrameSlot {
-        let (offset, stored_bytes) = self.0.push(stored);
+        let (offset, stored_bytes) = self.begin(stored);
         let count = u8::try_from(blocks.len()).expect("a frame has at most 16 blocks");
-        self.0.index.push(count);
+        self.index.push(count);
         for id in blocks {
-            self.0.index.extend_from_slice(id.as_bytes());
+            self.index.extend_from_slice(id.as_bytes());
         }
         FrameSlot {
             offset,
@@ -156,41 +161,27 @@ impl PackBuilder {
 
     /// Bytes so far, without index and trailer.
     pub fn len(&self) -> usize {
-        self.0.bytes.len()
-    }
-
-    /// Whether no frame was added yet.
-    pub fn is_empty(&self) -> bool {
-        self.0.frames == 0
-    }
-
-    /// Closes the pack: its id and its bytes.
-    pub fn finish(self) -> (PackId, Vec<u8>) {
-        self.0.finish()
+        self.bytes.len()
     }
 }
 
-/// Fills one pack of chunks, frame by frame.
-#[derive(Debug)]
-pub struct ChunkPackBuilder(Filling);
-
-impl Default for ChunkPackBuilder {
+impl Default for PackBuilder<ChunkId> {
     fn default() -> Self {
-        Self(Filling::new(CHUNKS_VERSION))
+        Self::new(CHUNKS_VERSION)
     }
 }
 
-impl ChunkPackBuilder {
+impl PackBuilder<ChunkId> {
     /// Adds a compressed frame that holds chunks of these ids and lengths, in order.
     pub fn push(&mut self, stored: &[u8], chunks: &[(ChunkId, u32)]) -> ChunkSlot {
-        let (offset, stored_bytes) = self.0.push(stored);
+        let (offset, stored_bytes) = self.begin(stored);
         let content_bytes = chunks.iter().map(|(_, bytes)| bytes).sum::<u32>();
-        self.0.index.extend_from_slice(&content_bytes.to_le_bytes());
+        self.index.extend_from_slice(&content_bytes.to_le_bytes());
         let count = u8::try_from(chunks.len()).expect("a writer closes a frame at 255 chunks");
-        self.0.index.push(count);
+        self.index.push(count);
         for (id, bytes) in chunks {
-            self.0.index.extend_from_slice(id.as_bytes());
-            self.0.index.extend_from_slice(&bytes.to_le_bytes());
+            self.index.extend_from_slice(id.as_bytes());
+            self.index.extend_from_slice(&bytes.to_le_bytes());
         }
         ChunkSlot {
             offset,
@@ -201,17 +192,7 @@ impl ChunkPackBuilder {
 
     /// Bytes so far, index included: what compresses very well fills the index first.
     pub fn len(&self) -> usize {
-        self.0.bytes.len() + self.0.index.len()
-    }
-
-    /// Whether no frame was added yet.
-    pub fn is_empty(&self) -> bool {
-        self.0.frames == 0
-    }
-
-    /// Closes the pack: its id and its bytes.
-    pub fn finish(self) -> (PackId, Vec<u8>) {
-        self.0.finish()
+        self.bytes.len() + self.index.len()
     }
 }
 
@@ -334,7 +315,7 @@ mod tests {
     }
 
     fn small() -> (PackId, Vec<u8>) {
-        let mut pack = PackBuilder::default();
+        let mut pack = PackBuilder::<BlockId>::default();
         pack.push(b"first frame", &[BlockId::of(b"a"), BlockId::of(b"b")]);
         pack.push(b"second", &[BlockId::of(b"c")]);
         pack.finish()
@@ -371,7 +352,7 @@ mod tests {
     }
 
     fn small_of_chunks() -> (PackId, Vec<u8>) {
-        let mut pack = ChunkPackBuilder::default();
+        let mut pack = PackBuilder::<ChunkId>::default();
         pack.push(
             b"first frame",
             &[(ChunkId::of(b"a"), 10), (ChunkId::of(b"b"), 300)],

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::dockerfile::{NamedContext, Origin, Stage, UseKind};
+use crate::dockerfile::{ImageUse, NamedContext, Origin, Stage, UseKind};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Plan, PlannedImage};
 
@@ -89,7 +89,6 @@ impl Key {
     }
 }
 
-/// The hash of one part of several keys.
 fn hash_all(context: &str, keys: &[Key], part: fn(&Key) -> Fingerprint) -> Fingerprint {
     Fingerprint::derived(context, &keys.iter().map(part).collect::<Vec<_>>())
 }
@@ -115,6 +114,13 @@ impl ImageMaterial {
     }
 }
 
+/// The images that have a use of this kind.
+fn images(plan: &Plan, is_meant: fn(&ImageUse) -> bool) -> impl Iterator<Item = ImageMaterial> {
+    let used = plan.images.iter();
+    used.filter(move |image| image.uses.iter().any(is_meant))
+        .map(ImageMaterial::of)
+}
+
 #[derive(Serialize)]
 struct BasesMaterial {
     platform: String,
@@ -123,11 +129,8 @@ struct BasesMaterial {
 
 impl BasesMaterial {
     fn of(plan: &Plan) -> Self {
-        let built_from = plan.images.iter().filter(|image| {
-            let mut uses = image.uses.iter();
-            uses.any(|site| site.reached && site.kind != UseKind::Syntax)
-        });
-        let mut images: Vec<_> = built_from.map(ImageMaterial::of).collect();
+        let built_from = images(plan, |site| site.reached && site.kind != UseKind::Syntax);
+        let mut images: Vec<_> = built_from.collect();
         // Neither the order of first use nor two names for one image matter.
         images.sort();
         images.dedup();
@@ -150,14 +153,11 @@ struct BuildMaterial<'a> {
 
 impl<'a> BuildMaterial<'a> {
     fn of(plan: &'a Plan, bases: Fingerprint) -> Self {
-        let front_end = plan.images.iter().filter(|image| {
-            let mut uses = image.uses.iter();
-            uses.any(|site| site.kind == UseKind::Syntax)
-        });
+        let front_end = images(plan, |site| site.kind == UseKind::Syntax);
         let contexts = plan.contexts.iter();
         Self {
             bases,
-            front_end: front_end.map(ImageMaterial::of).collect(),
+            front_end: front_end.collect(),
             stages: plan
                 .stages
                 .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_engine::program::EngineProgram;
 use larder_local::people::Voice;
 use larder_model::address;
-use larder_model::compatibility::{Continuation, continuation};
+use larder_model::compatibility;
 use larder_model::hot;
 use larder_model::ladder::Rung;
 use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES};
@@ -50,7 +50,7 @@ async fn open(
     found: Found,
     program: &EngineProgram,
 ) -> Result<Restorable, Refusal> {
-    if let Continuation::ColdBecause(why) = engine_rule(&found.document, program) {
+    if let Some(why) = engine_rule(&found.document, program) {
         return Err(Refusal::Unfit(why));
     }
     let map = Source::open(objects.clone(), found.document.map);
@@ -62,10 +62,10 @@ async fn open(
     })
 }
 
-fn engine_rule(snapshot: &Snapshot, program: &EngineProgram) -> Continuation {
+fn engine_rule(snapshot: &Snapshot, program: &EngineProgram) -> Option<String> {
     match snapshot.engine.version.parse::<Version>() {
-        Ok(recorded) => continuation(recorded, program.version),
-        Err(error) => Continuation::ColdBecause(error.to_string()),
+        Ok(recorded) => compatibility::refusal(recorded, program.version),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use larder_model::address;
 use larder_model::digest::{ChunkId, PackId};
 use larder_model::limits::PACK_BYTES;
-use larder_model::pack::ChunkPackBuilder;
+use larder_model::pack::PackBuilder;
 use tokio::task::JoinHandle;
 
 use super::buffers::Buffers;
@@ -27,7 +27,7 @@ pub(super) struct Packing {
     compressors: [Arc<Pool>; 2],
     compressing: VecDeque<JoinHandle<Compressed>>,
     compressing_max: usize,
-    pack: ChunkPackBuilder,
+    pack: PackBuilder<ChunkId>,
     pack_number: u32,
     uploads: Uploads<Uploaded>,
     pub stored_bytes: u64,
@@ -63,7 +63,7 @@ impl Packing {
             // Some more than run at once, so that no core waits for the next frame. Each is up to
             // 2 MiB; the bound is for machines with very many cores.
             compressing_max: (2 * cores).clamp(4, 24),
-            pack: ChunkPackBuilder::default(),
+            pack: PackBuilder::default(),
             uploads: Uploads::default(),
             stored_bytes: 0,
         }

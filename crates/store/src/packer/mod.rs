@@ -141,7 +141,7 @@ async fn finish(uploads: &mut Uploads<()>) -> Result<(), StoreError> {
 struct Assembler {
     objects: Objects,
     progress: Arc<PackProgress>,
-    pack: PackBuilder,
+    pack: PackBuilder<BlockId>,
     /// Blocks of the open pack.
     pending: Vec<(u64, BlockId, FrameSlot, u8)>,
     /// Blocks whose content another block of this job holds, which may not be placed yet.

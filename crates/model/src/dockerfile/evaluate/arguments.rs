@@ -25,7 +25,6 @@ impl Env for Globals {
 }
 
 impl Globals {
-    /// Works out the global arguments of a build.
     pub(super) fn new(file: &Dockerfile, options: &BuildOptions) -> Result<Self, DockerfileError> {
         let mut globals = Self {
             values: automatic(file, options),

@@ -47,11 +47,9 @@ fn effective(arg: &Arg, given: &BTreeMap<String, String>) -> Arg {
 
 fn canonical_run(run: &Run, posix: bool) -> Run {
     let mut run = run.clone();
-    run.mounts = run
-        .mounts
-        .iter()
-        .map(|value| mount::canonical(value))
-        .collect();
+    for mount in &mut run.mounts {
+        *mount = mount::canonical(mount);
+    }
     if posix && !run.command.exec && run.heredocs.is_empty() {
         for line in &mut run.command.args {
             if let Some(single) = single_blanks(line) {

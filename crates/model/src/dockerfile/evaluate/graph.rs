@@ -221,7 +221,6 @@ impl<'a> Graph<'a> {
         Ok((Origin::image(reference, platform), name))
     }
 
-    /// What is known of the image that a state starts from.
     pub(super) fn config(&self, index: usize) -> Option<&'a InheritedConfig> {
         match self.origin(index).ok()?.0 {
             Origin::Image {
@@ -387,7 +386,6 @@ impl<'a> Graph<'a> {
         Ok(grew)
     }
 
-    /// The `ONBUILD` instructions of a stage's base, with their places.
     fn triggers(&self, at: usize) -> Vec<(String, Span)> {
         let state = &self.states[at];
         if let Some(base) = state.base {

@@ -91,7 +91,6 @@ pub struct Step {
     pub context_paths: Vec<String>,
 }
 
-/// Works out the images of a build.
 pub(super) fn of_graph(graph: &Graph<'_>) -> Result<Bases, DockerfileError> {
     let mut collector = Collector {
         graph,
@@ -164,7 +163,6 @@ impl Collector<'_, '_> {
         Ok(())
     }
 
-    /// Adds the image that a state starts from, if it starts from one.
     fn add_origin(&mut self, index: usize) -> Result<Origin, DockerfileError> {
         let state = &self.graph.states[index];
         let (origin, context) = self.graph.origin(index)?;
@@ -220,7 +218,6 @@ impl Collector<'_, '_> {
     }
 }
 
-/// Describes the stages of a file.
 struct Stages<'g, 'a> {
     graph: &'g Graph<'a>,
     /// Where each state starts from.
@@ -285,7 +282,6 @@ impl Stages<'_, '_> {
     }
 }
 
-/// The paths that an instruction reads from the build context.
 fn context_paths(instruction: &Instruction) -> Vec<String> {
     match &instruction.kind {
         Kind::Copy(copy) if copy.from.is_some() => Vec::new(),

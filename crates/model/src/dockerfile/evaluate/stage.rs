@@ -134,7 +134,6 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// Replaces the variables of one word.
     fn expand(&self, scope: &Scope, word: &str) -> Result<Expansion, Fault> {
         Options::new(self.graph.file.escape).expand(word, scope)
     }

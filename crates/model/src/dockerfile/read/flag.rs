@@ -21,7 +21,6 @@ pub(super) type Known = &'static [(&'static str, Kind)];
 pub(super) struct Flags(Vec<(&'static str, String)>);
 
 impl Flags {
-    /// Checks `words` against the flags that the instruction knows.
     pub(super) fn parse(words: &[String], known: Known) -> Result<Self, Fault> {
         let mut flags = Self::default();
         for word in words {
@@ -54,12 +53,10 @@ impl Flags {
         value.map(str::to_owned)
     }
 
-    /// A switch, if given.
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
         self.value(name).map(|value| value == "true")
     }
 
-    /// All values of a flag that may be repeated.
     pub(super) fn values(&self, name: &str) -> Vec<String> {
         let given = self.0.iter().filter(|(known, _)| *known == name);
         given.map(|(_, value)| value.clone()).collect()

@@ -1,5 +1,6 @@
 //! Here-documents: `<<EOF`, `<<-EOF`, `<<"EOF"` (parser.go `ParseHeredoc`, `heredocsFromLine`).
 
+use super::instruction::Inline;
 use crate::dockerfile::error::Fault;
 use crate::dockerfile::shell::{Empty, Options, Quotes};
 
@@ -17,21 +18,20 @@ pub(crate) struct Heredoc {
 }
 
 impl Heredoc {
-    /// The body that the instruction sees.
-    pub(crate) fn body(&self) -> String {
-        if self.chomp {
-            without_leading_tabs(&self.content)
+    /// What the instruction sees of it.
+    pub(crate) fn into_inline(self) -> Inline {
+        let text = if self.chomp {
+            let lines = self.content.split_inclusive('\n');
+            lines.map(|line| line.trim_start_matches('\t')).collect()
         } else {
-            self.content.clone()
+            self.content
+        };
+        Inline {
+            name: self.name,
+            text,
+            expand: self.expand,
         }
     }
-}
-
-fn without_leading_tabs(content: &str) -> String {
-    content
-        .split_inclusive('\n')
-        .map(|line| line.trim_start_matches('\t'))
-        .collect()
 }
 
 /// The here-documents that `line` announces, in order. Words are split with `\` whatever the
@@ -43,15 +43,9 @@ pub(crate) fn in_line(line: &str) -> Result<Vec<Heredoc>, Fault> {
         keep_unset: true,
         ..Options::new('\\')
     };
-    let words = match options.expand(line, &Empty) {
-        Ok(expansion) => expansion.words,
-        Err(_) => Vec::new(),
-    };
-    let mut docs = Vec::new();
-    for word in words {
-        docs.extend(parse(&word)?);
-    }
-    Ok(docs)
+    let expansion = options.expand(line, &Empty).unwrap_or_default();
+    let docs = expansion.words.iter().map(|word| parse(word));
+    docs.filter_map(Result::transpose).collect()
 }
 
 /// Reads one word as a here-document's start, `N<<-NAME`.

@@ -68,7 +68,6 @@ struct Lexer<'a> {
     warnings: Vec<Warning>,
 }
 
-/// Reads a whole file.
 pub(crate) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
     let mut lexer = Lexer {
         source,
@@ -200,7 +199,6 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Reads a here-document's body up to its terminator.
     fn body(&mut self, mut doc: Heredoc, span: Span) -> Result<Heredoc, DockerfileError> {
         let from = self.lines.rest;
         loop {

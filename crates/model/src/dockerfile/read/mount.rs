@@ -242,7 +242,6 @@ fn is_bool(value: &str) -> bool {
     go::parse_bool(value).is_some()
 }
 
-/// Checks a `--device` value.
 pub(crate) fn check_device(value: &str) -> Result<(), Fault> {
     let mut name = String::new();
     for field in csv_fields(value)? {

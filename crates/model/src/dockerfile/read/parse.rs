@@ -240,7 +240,7 @@ fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
     };
     for source in sources {
         match heredoc::parse(source) {
-            Ok(Some(doc)) => copy.inline.push(inline(&doc, &node.heredocs)),
+            Ok(Some(doc)) => copy.inline.push(inline(doc, &node.heredocs)),
             _ => copy.sources.push(source.clone()),
         }
     }
@@ -248,17 +248,11 @@ fn copy(node: &Node, keyword: &str, known: Known) -> Result<Copy, Fault> {
 }
 
 /// The here-document named by one source; of two with one name, the last body counts.
-fn inline(doc: &Heredoc, bodies: &[Heredoc]) -> Inline {
+fn inline(doc: Heredoc, bodies: &[Heredoc]) -> Inline {
     let body = bodies.iter().rev().find(|body| body.name == doc.name);
-    let whole = Heredoc {
-        content: body.map_or_else(String::new, |body| body.content.clone()),
-        ..doc.clone()
-    };
-    Inline {
-        text: whole.body(),
-        name: whole.name,
-        expand: whole.expand,
-    }
+    let content = body.map_or_else(String::new, |body| body.content.clone());
+    let whole = Heredoc { content, ..doc };
+    whole.into_inline()
 }
 
 fn run(mut node: Node) -> Result<Run, Fault> {
@@ -289,13 +283,7 @@ fn run(mut node: Node) -> Result<Run, Fault> {
         devices,
         network,
         security,
-        heredocs: heredocs
-            .map(|doc| Inline {
-                text: doc.body(),
-                name: doc.name,
-                expand: doc.expand,
-            })
-            .collect(),
+        heredocs: heredocs.map(Heredoc::into_inline).collect(),
         command: command(node),
     })
 }

@@ -15,9 +15,6 @@ pub(super) fn split_once(text: &str) -> Option<(&str, &str)> {
 
 /// Splits at runs of blanks.
 pub(super) fn blank_separated(text: &str) -> Vec<String> {
-    if text.is_empty() {
-        return Vec::new();
-    }
     text.split(BLANKS)
         .filter(|word| !word.is_empty())
         .map(str::to_owned)

@@ -27,13 +27,10 @@ pub(super) enum Value<'a> {
     Unknown,
 }
 
-/// Where variables are looked up.
 pub(super) trait Env {
-    /// The value of `name` here.
     fn get(&self, name: &str) -> Value<'_>;
 }
 
-/// An environment without variables.
 pub(super) struct Empty;
 
 impl Env for Empty {
@@ -81,7 +78,6 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// The plain rules with the given escape character.
     pub(super) fn new(escape: char) -> Self {
         Self {
             escape,
@@ -89,7 +85,6 @@ impl Options {
         }
     }
 
-    /// Expands `word`.
     pub(super) fn expand(self, word: &str, env: &dyn Env) -> Result<Expansion, Fault> {
         if self.is_plain(word) {
             return Ok(Expansion {
@@ -223,9 +218,7 @@ impl<'e> Lexer<'_, 'e> {
             }
         }
         if let Some(stop) = stop {
-            return Err(format!(
-                "unexpected end of statement while looking for matching {stop}"
-            ));
+            return Err(unclosed(stop));
         }
         words.finish();
         Ok((text, words.done))
@@ -235,9 +228,7 @@ impl<'e> Lexer<'_, 'e> {
         self.next();
         let Some(end) = self.rest.find('\'') else {
             self.rest = "";
-            return Err(
-                "unexpected end of statement while looking for matching single-quote".to_owned(),
-            );
+            return Err(unclosed("single-quote"));
         };
         let inner = &self.rest[..end];
         self.rest = &self.rest[end + 1..];
@@ -257,12 +248,7 @@ impl<'e> Lexer<'_, 'e> {
         }
         loop {
             match self.peek() {
-                None => {
-                    return Err(
-                        "unexpected end of statement while looking for matching double-quote"
-                            .to_owned(),
-                    );
-                }
+                None => return Err(unclosed("double-quote")),
                 Some('"') => {
                     self.next();
                     if self.options.quotes == Quotes::Keep {
@@ -454,6 +440,10 @@ impl<'e> Lexer<'_, 'e> {
         self.rest = rest;
         name.to_owned()
     }
+}
+
+fn unclosed(what: impl std::fmt::Display) -> String {
+    format!("unexpected end of statement while looking for matching {what}")
 }
 
 fn unsupported(null: bool, modifier: Option<char>) -> String {

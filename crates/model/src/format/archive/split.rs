@@ -10,7 +10,7 @@
 //! tar, headers lie at equal distances in the meta stream, which compresses better, and padding
 //! that follows from the content is deduplicated with it.
 
-use super::tar::{BLOCK_BYTES, Header, PaxSize, padded, sparse_goes_on};
+use super::tar::{BLOCK_BYTES, Header, PaxSize, at_most, padded, sparse_goes_on};
 
 /// One of the two streams that a blob is split into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,7 +159,7 @@ impl Splitter {
             State::Extension { left } | State::Pax { left, .. } => (Stream::Meta, left),
             State::Header | State::SparseMap { .. } => unreachable!("these are fed by blocks"),
         };
-        let len = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let len = at_most(*left, bytes.len());
         *left -= len as u64;
         let ended = *left == 0;
         let (now, rest) = bytes.split_at(len);

@@ -52,6 +52,15 @@ pub(super) fn padded(size: u64) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
+/// `left`, but no more than `len`.
+pub(super) fn at_most(left: u64, len: usize) -> usize {
+    usize::try_from(left).map_or(len, |left| left.min(len))
+}
+
+fn appended(number: u64, digit: u64) -> Option<u64> {
+    number.checked_mul(10)?.checked_add(digit)
+}
+
 /// A header's checksum is the sum of its bytes, its own field taken as spaces; old writers summed
 /// signed bytes.
 fn has_checksum(block: &[u8; BLOCK_BYTES]) -> bool {
@@ -132,12 +141,10 @@ enum Record {
 impl PaxSize {
     const KEY: &'static [u8; 5] = b"size=";
 
-    /// The next bytes of the header's contents.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             if let Record::Other { left } = &mut self.record {
-                let skipped =
-                    usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let skipped = at_most(*left, bytes.len());
                 *left -= skipped as u64;
                 bytes = &bytes[skipped..];
                 if *left == 0 {
@@ -154,18 +161,13 @@ impl PaxSize {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
         match (std::mem::take(&mut self.record), digit) {
             (Record::Start, Some(length)) => Record::Length { length, digits: 1 },
-            (Record::Length { length, digits }, Some(digit)) => {
-                match length
-                    .checked_mul(10)
-                    .and_then(|ten| ten.checked_add(digit))
-                {
-                    Some(length) => Record::Length {
-                        length,
-                        digits: digits + 1,
-                    },
-                    None => Record::Broken,
-                }
-            }
+            (Record::Length { length, digits }, Some(digit)) => match appended(length, digit) {
+                Some(length) => Record::Length {
+                    length,
+                    digits: digits + 1,
+                },
+                None => Record::Broken,
+            },
             (Record::Length { length, digits }, None) if byte == b' ' => {
                 match length.checked_sub(digits + 1) {
                     Some(left) if left > 0 => Record::Key { matched: 0, left },
@@ -178,7 +180,7 @@ impl PaxSize {
                 Record::Start
             }
             (Record::Value { value, left }, Some(digit)) if left > 1 => {
-                match value.checked_mul(10).and_then(|ten| ten.checked_add(digit)) {
+                match appended(value, digit) {
                     Some(value) => Record::Value {
                         value,
                         left: left - 1,
