@@ -145,7 +145,7 @@ impl ImageReference {
 
     fn suffix(&self) -> String {
         let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
-        let digest = self.digest.map(|digest| format!("@{digest}"));
+        let digest = self.digest.as_ref().map(|digest| format!("@{digest}"));
         tag.unwrap_or_default() + &digest.unwrap_or_default()
     }
 }
