@@ -78,7 +78,8 @@ impl<'a> Graph<'a> {
         graph.target = graph.find_target()?;
         for (index, section) in file.stages.iter().enumerate() {
             for instruction in &section.instructions {
-                graph.add_step(index, instruction.clone())?;
+                let step = graph.resolve_step(index, instruction.clone())?;
+                graph.states[index].steps.push(step);
             }
         }
         graph.refuse_cycles()?;
@@ -173,12 +174,6 @@ impl<'a> Graph<'a> {
 
     fn stage_named(&self, name: &str) -> Option<usize> {
         self.by_name.get(&name.to_lowercase()).copied()
-    }
-
-    fn add_step(&mut self, owner: usize, instruction: Instruction) -> Result<(), DockerfileError> {
-        let step = self.resolve_step(owner, instruction)?;
-        self.states[owner].steps.push(step);
-        Ok(())
     }
 
     /// What a state starts from, and the named context that says so (`resolveBaseImage`, which
