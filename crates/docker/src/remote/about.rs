@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use hyper::{Method, Response};
+use hyper::Response;
 use serde::Deserialize;
 
 use crate::connection::{Client, Request};
@@ -181,13 +181,13 @@ pub(super) struct Found {
 /// Asks for everything. The ping and the version are the same in each version of the API; the ping names
 /// the newest that the engine speaks.
 pub(super) async fn ask(client: &Client) -> Result<Found> {
-    let ping = client.call(&get("answer", "/_ping".to_owned())).await?;
+    let ping = client.call(&Request::get("answer", "/_ping")).await?;
     let newest_api = header(&ping, "api-version").and_then(|text| text.parse().ok());
     let newest_api = newest_api.ok_or_else(|| ApiError::Unsupported {
         endpoint: client.endpoint.to_string(),
         reason: "does not say which API it speaks; is it Docker's own?".to_owned(),
     })?;
-    let request = get("say its version", "/version".to_owned());
+    let request = Request::get("say its version", "/version");
     let version: VersionAnswer = client.json(&request).await?;
     let number = version.version.parse();
     let number = number.map_err(|error| ApiError::malformed(&request.what, error))?;
@@ -195,7 +195,7 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
     // Engines before 1.24 do not say what is the least.
     let least = version.min_api_version.parse().unwrap_or(wanted);
     let api = wanted.max(least);
-    let request = get("say how it keeps images", format!("/v{api}/info"));
+    let request = Request::get("say how it keeps images", format!("/v{api}/info"));
     let info: InfoAnswer = client.json(&request).await?;
     let unsupported = unsupported(&version, newest_api, wanted, least);
     let about = About {
@@ -214,14 +214,6 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
         prefers_buildkit: header(&ping, "builder-version") == Some("2"),
     };
     Ok(Found { about, unsupported })
-}
-
-fn get(what: &str, target: String) -> Request {
-    Request {
-        what: what.to_owned(),
-        method: Method::GET,
-        target,
-    }
 }
 
 fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {

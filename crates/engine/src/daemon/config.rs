@@ -92,31 +92,21 @@ fn quoted(path: &Path) -> Value {
 /// - image store and driver explicit: an engine left to itself follows what it finds in its root (moby
 ///   `daemon/image_store_choice.go`), and a volume that wanders between machines would flip.
 pub(crate) fn daemon_json(store: ImageStore, system: Option<&Path>) -> Result<Value> {
-    let mut config = match system {
-        Some(path) => taken_over(path)?,
-        None => Map::new(),
+    let mut config = Value::Object(system.map(taken_over).transpose()?.unwrap_or_default());
+    config["features"] = json!({ "containerd-snapshotter": store == ImageStore::Containerd });
+    config["storage-driver"] = match store {
+        ImageStore::Overlay2 => "overlay2".into(),
+        ImageStore::Containerd => "overlayfs".into(),
     };
-    let driver = match store {
-        ImageStore::Overlay2 => "overlay2",
-        ImageStore::Containerd => "overlayfs",
-    };
-    let ours = json!({
-        "features": { "containerd-snapshotter": store == ImageStore::Containerd },
-        "storage-driver": driver,
-        "builder": { "gc": { "enabled": false } },
-        "live-restore": false,
-    });
-    if let Value::Object(ours) = ours {
-        config.extend(ours);
-    }
-    Ok(Value::Object(config))
+    config["builder"] = json!({ "gc": { "enabled": false } });
+    config["live-restore"] = false.into();
+    Ok(config)
 }
 
 fn taken_over(path: &Path) -> Result<Map<String, Value>> {
     let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Map::new()),
-        Err(error) => return Err(EngineError::io("cannot read", path)(error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        read => read.map_err(EngineError::io("cannot read", path))?,
     };
     if text.trim_ascii().is_empty() {
         return Ok(Map::new());

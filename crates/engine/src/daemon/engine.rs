@@ -59,23 +59,9 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// dockerd's root.
-    fn data_root(&self) -> PathBuf {
-        data_root(&self.volume)
-    }
-
-    /// containerd's root.
-    fn containerd_root(&self) -> PathBuf {
-        containerd_root(&self.volume)
-    }
-
     /// The engine's own socket.
     pub fn socket(&self) -> PathBuf {
         self.run_dir.join("docker.sock")
-    }
-
-    fn containerd_socket(&self) -> PathBuf {
-        containerd_socket(&self.run_dir)
     }
 }
 
@@ -138,14 +124,9 @@ impl Engine {
         prepare(config)?;
         let containerd_config = config.run_dir.join("containerd.toml");
         let state = config.run_dir.join("containerd");
-        write(
-            &containerd_config,
-            &containerd_toml(
-                &config.containerd_root(),
-                &state,
-                &config.containerd_socket(),
-            ),
-        )?;
+        let socket = containerd_socket(&config.run_dir);
+        let toml = containerd_toml(&containerd_root(&config.volume), &state, &socket);
+        write(&containerd_config, &toml)?;
         let settings = daemon_json(config.image_store, config.system_config.as_deref())?;
         write(
             &config.run_dir.join("daemon.json"),
@@ -164,7 +145,7 @@ impl Engine {
             dockerd: None,
         };
         records.write(&config.run_dir)?;
-        await_socket(&mut containerd, &config.containerd_socket())?;
+        await_socket(&mut containerd, &socket)?;
 
         let dockerd = Daemon::spawn(
             "dockerd",
@@ -297,8 +278,8 @@ async fn answer(socket: &Path, deadline: Duration) -> Result<Remote> {
 
 fn prepare(config: &EngineConfig) -> Result<()> {
     for directory in [
-        config.data_root(),
-        config.containerd_root(),
+        data_root(&config.volume),
+        containerd_root(&config.volume),
         config.run_dir.join("exec"),
     ] {
         DirBuilder::new()
@@ -311,13 +292,10 @@ fn prepare(config: &EngineConfig) -> Result<()> {
     fs::set_permissions(&config.run_dir, Permissions::from_mode(0o711))
         .map_err(EngineError::io("cannot set the mode of", &config.run_dir))?;
     // A socket that a crashed engine left would be taken for a live one.
-    let socket = config.containerd_socket();
+    let socket = containerd_socket(&config.run_dir);
     match fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::io(
-            "cannot remove the old socket",
-            &socket,
-        )(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(EngineError::io("cannot remove the old socket", &socket)),
     }
 }
 
@@ -356,15 +334,15 @@ fn bound_to_us(program: &Path, config: &EngineConfig) -> Command {
 
 fn dockerd_command(config: &EngineConfig) -> Result<Command> {
     let mut command = bound_to_us(&config.program.dockerd, config);
-    command.arg("--containerd").arg(config.containerd_socket());
-    command
-        .arg("--config-file")
-        .arg(config.run_dir.join("daemon.json"));
-    command.arg("--data-root").arg(config.data_root());
-    command.arg("--exec-root").arg(config.run_dir.join("exec"));
-    command
-        .arg("--pidfile")
-        .arg(config.run_dir.join("dockerd.pid"));
+    for (option, path) in [
+        ("--containerd", containerd_socket(&config.run_dir)),
+        ("--config-file", config.run_dir.join("daemon.json")),
+        ("--data-root", data_root(&config.volume)),
+        ("--exec-root", config.run_dir.join("exec")),
+        ("--pidfile", config.run_dir.join("dockerd.pid")),
+    ] {
+        command.arg(option).arg(path);
+    }
     let usual = config.usual_socket.iter().cloned();
     for socket in [config.socket()].into_iter().chain(usual) {
         command.arg(format!("--host=unix://{}", socket.display()));
