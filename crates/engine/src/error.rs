@@ -126,5 +126,13 @@ impl EngineError {
     }
 }
 
+/// `None` for what is not there.
+pub(crate) fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
 /// The result of most calls here.
 pub(crate) type Result<T> = std::result::Result<T, EngineError>;

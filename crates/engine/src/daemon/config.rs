@@ -2,14 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use larder_docker::ImageStore;
 use larder_local::programs::USUAL_FOLDERS;
 use serde_json::{Map, Value, json};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 
 /// Keys of the machine's `daemon.json` that say how to reach registries and which networks are
 /// free here. All others describe an engine that is not ours: its root, its sockets, its logging.
@@ -104,10 +103,8 @@ pub(crate) fn daemon_json(store: ImageStore, system: Option<&Path>) -> Result<Va
 }
 
 fn taken_over(path: &Path) -> Result<Map<String, Value>> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        read => read.map_err(EngineError::io("cannot read", path))?,
-    };
+    let read = if_there(fs::read(path)).map_err(EngineError::io("cannot read", path))?;
+    let text = read.unwrap_or_default();
     if text.trim_ascii().is_empty() {
         return Ok(Map::new());
     }

@@ -10,7 +10,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{Daemon, Exit};
 use super::clean_up::Records;
 use super::config::{containerd_toml, daemon_json};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 use crate::layout::{containerd_root, containerd_socket, data_root};
 use crate::program::EngineProgram;
 
@@ -293,10 +292,9 @@ fn prepare(config: &EngineConfig) -> Result<()> {
         .map_err(EngineError::io("cannot set the mode of", &config.run_dir))?;
     // A socket that a crashed engine left would be taken for a live one.
     let socket = containerd_socket(&config.run_dir);
-    match fs::remove_file(&socket) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(EngineError::io("cannot remove the old socket", &socket)),
-    }
+    if_there(fs::remove_file(&socket))
+        .map(drop)
+        .map_err(EngineError::io("cannot remove the old socket", &socket))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
