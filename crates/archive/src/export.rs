@@ -5,7 +5,7 @@
 //! requests: the smaller one is stored while the engine still writes the larger.
 
 use larder_docker::streams::{Contents, Documents, ExportReader, in_two};
-use larder_docker::{ApiError, Chains, ExportStream, Image, ImageStore, Remote};
+use larder_docker::{AnswerStream, ApiError, Chains, Image, ImageStore, Remote};
 use larder_local::people::{Progress, Voice};
 use larder_store::ArchiveWriter;
 
@@ -21,7 +21,7 @@ pub(crate) struct Export<'a> {
 
 /// A request that is under way.
 struct Begun {
-    stream: ExportStream,
+    stream: AnswerStream,
     /// What it will bring, with the names asked for; nothing if that is not known.
     images: Vec<(Image, Vec<String>)>,
 }

@@ -130,6 +130,13 @@ impl ApiError {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
+    pub(crate) fn broken(request: &str, source: hyper::Error) -> Self {
+        Self::Broken {
+            request: request.to_owned(),
+            source,
+        }
+    }
+
     pub(crate) fn malformed(request: &str, reason: impl std::fmt::Display) -> Self {
         Self::Malformed {
             request: request.to_owned(),

@@ -25,11 +25,12 @@ mod remote;
 mod sha256;
 pub mod streams;
 
+pub use connection::AnswerStream;
 pub use endpoint::{Address, Endpoint, Environment, Tls, USUAL_SOCKET};
 pub use error::{ApiError, BoxError, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use larder_model::version::Version;
 pub use remote::{
-    About, ApiVersion, CacheLimit, Chains, ExportStream, Image, ImageSummary, Loaded, Remote,
-    Selection, Step, Store, running_containers,
+    About, ApiVersion, CacheLimit, Chains, Image, ImageSummary, Loaded, Remote, Selection, Step,
+    Store, running_containers,
 };

@@ -41,12 +41,12 @@ pub enum EngineError {
     #[error(transparent)]
     UnknownValue(#[from] UnknownValue),
     /// A takeover was asked for, but jobs run on the machine's engine.
-    #[error("cannot take over the machine's engine: {reason}; {cure}")]
+    #[error(
+        "cannot take over the machine's engine: {reason}; stop it first, or use --engine private"
+    )]
     TakeoverRefused {
         /// Why not.
         reason: String,
-        /// What to do instead.
-        cure: &'static str,
     },
     /// A daemon ended while its answer was awaited.
     #[error("{daemon} ended during start ({status}); the end of its log, {log}:\n{tail}", log = .log.display())]
@@ -123,6 +123,14 @@ impl EngineError {
             path,
             source,
         }
+    }
+}
+
+/// `None` for what is not there.
+pub(crate) fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Names one engine on this machine. It becomes a directory, a network interface and the comment
 /// of a firewall rule, so it is short and plain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct InstanceId(String);
 
 impl InstanceId {
@@ -51,12 +51,6 @@ impl TryFrom<String> for InstanceId {
 
     fn try_from(text: String) -> Result<Self, UnknownValue> {
         text.parse()
-    }
-}
-
-impl From<InstanceId> for String {
-    fn from(id: InstanceId) -> Self {
-        id.0
     }
 }
 

@@ -43,10 +43,8 @@ pub fn probe(search: &[PathBuf]) -> Result<EngineProgram> {
     let (version, containerd_version) = thread::scope(|scope| {
         let other = scope.spawn(|| version_of(&containerd));
         let own = version_of(&dockerd);
-        (
-            own,
-            other.join().expect("asking for a version does not panic"),
-        )
+        let other = other.join();
+        (own, other.expect("asking for a version does not panic"))
     });
     Ok(EngineProgram {
         version: version?,

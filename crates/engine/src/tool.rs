@@ -15,32 +15,18 @@ pub(crate) struct Tool {
     pub package: &'static str,
 }
 
-pub(crate) const IP: Tool = Tool {
-    program: "ip",
-    package: "iproute2",
-};
-pub(crate) const IPTABLES_SAVE: Tool = Tool {
-    program: "iptables-save",
-    package: "iptables",
-};
-pub(crate) const IPTABLES_RESTORE: Tool = Tool {
-    program: "iptables-restore",
-    package: "iptables",
-};
-pub(crate) const IP6TABLES_SAVE: Tool = Tool {
-    program: "ip6tables-save",
-    package: "iptables",
-};
-pub(crate) const IP6TABLES_RESTORE: Tool = Tool {
-    program: "ip6tables-restore",
-    package: "iptables",
-};
-pub(crate) const SYSTEMCTL: Tool = Tool {
-    program: "systemctl",
-    package: "systemd",
-};
+pub(crate) const IP: Tool = Tool::new("ip", "iproute2");
+pub(crate) const IPTABLES_SAVE: Tool = Tool::new("iptables-save", "iptables");
+pub(crate) const IPTABLES_RESTORE: Tool = Tool::new("iptables-restore", "iptables");
+pub(crate) const IP6TABLES_SAVE: Tool = Tool::new("ip6tables-save", "iptables");
+pub(crate) const IP6TABLES_RESTORE: Tool = Tool::new("ip6tables-restore", "iptables");
+pub(crate) const SYSTEMCTL: Tool = Tool::new("systemctl", "systemd");
 
 impl Tool {
+    const fn new(program: &'static str, package: &'static str) -> Self {
+        Self { program, package }
+    }
+
     /// Runs the program to its end; a non-zero exit is an error that quotes its words.
     pub(crate) fn run(self, arguments: &[&str]) -> Result<String> {
         let output = self.output(arguments, None)?;

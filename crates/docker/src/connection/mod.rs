@@ -9,12 +9,15 @@ mod ssh;
 mod tls;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyDataStream, BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Response, StatusCode, header};
@@ -22,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::process::Child;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -55,6 +59,33 @@ pub(crate) struct Client {
     idle: Mutex<Option<Connection>>,
 }
 
+/// An answer, as it arrives. Reading slowly slows the engine down; dropping it ends the request.
+pub struct AnswerStream {
+    body: BodyDataStream<Incoming>,
+    what: String,
+}
+
+impl AnswerStream {
+    fn new(body: Incoming, request: &Request) -> Self {
+        Self {
+            body: body.into_data_stream(),
+            what: request.what.clone(),
+        }
+    }
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<Bytes>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes>>> {
+        let polled = self.body.poll_next_unpin(context);
+        polled.map_err(|source| ApiError::broken(&self.what, source))
+    }
+}
+
 /// A request without its body.
 pub(crate) struct Request {
     /// As a verb, for messages: "list images".
@@ -62,6 +93,16 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) target: String,
+}
+
+impl Request {
+    pub(crate) fn get(what: &str, target: impl Into<String>) -> Self {
+        Self {
+            what: what.to_owned(),
+            method: Method::GET,
+            target: target.into(),
+        }
+    }
 }
 
 impl Client {
@@ -143,20 +184,21 @@ impl Client {
     ) -> Result<Response<Bytes>> {
         let response = self.send(&mut connection, request, empty()).await?;
         let (parts, body) = response.into_parts();
-        let body = read(body, &request.what, ANSWER_BYTES_MAX).await?;
+        let body = read(AnswerStream::new(body, request), ANSWER_BYTES_MAX).await?;
         *self.idle() = Some(connection);
         Ok(Response::from_parts(parts, body))
     }
 
     /// A request whose body, or answer, is a stream. Only the connection has a deadline.
-    pub(crate) async fn stream(&self, request: &Request, body: Body) -> Result<Response<Incoming>> {
+    pub(crate) async fn stream(&self, request: &Request, body: Body) -> Result<AnswerStream> {
         let mut connection = self.in_time(request, self.connect()).await?;
         let response = self.send(&mut connection, request, body).await?;
         let status = response.status();
+        let answer = AnswerStream::new(response.into_body(), request);
         if status.is_success() {
-            return Ok(response);
+            return Ok(answer);
         }
-        let text = read(response.into_body(), &request.what, MESSAGE_BYTES_MAX).await?;
+        let text = read(answer, MESSAGE_BYTES_MAX).await?;
         Err(refused(status, &text, request))
     }
 
@@ -187,35 +229,31 @@ impl Client {
                     endpoint: self.endpoint.to_string(),
                     message: last_words(complaint, &source).await,
                 },
-                None => ApiError::Broken {
-                    request: request.what.clone(),
-                    source,
-                },
+                None => ApiError::broken(&request.what, source),
             }),
         }
     }
 
     async fn connect(&self) -> Result<Connection> {
-        let (transport, complaint) = self.dial().await.map_err(|source| ApiError::Unreachable {
+        let (transport, ssh) = self.dial().await.map_err(|source| ApiError::Unreachable {
             endpoint: self.endpoint.to_string(),
             cure: cure(&self.endpoint.address, &source),
             source,
         })?;
         let handshake = http1::handshake(TokioIo::new(transport)).await;
-        let (sender, connection) = handshake.map_err(|source| ApiError::Broken {
-            request: "talk".to_owned(),
-            source,
-        })?;
+        let (sender, connection) = handshake.map_err(|source| ApiError::broken("talk", source))?;
+        let (process, complaint) = ssh.unzip();
         tokio::spawn(async move {
             // Whoever waits for an answer is told the same.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to the engine");
             }
+            drop(process);
         });
         Ok(Connection { sender, complaint })
     }
 
-    async fn dial(&self) -> io::Result<(Box<dyn Transport>, Option<Complaint>)> {
+    async fn dial(&self) -> io::Result<(Box<dyn Transport>, Option<(Child, Complaint)>)> {
         match &self.endpoint.address {
             Address::Unix(path) => Ok((Box::new(UnixStream::connect(path).await?), None)),
             Address::Tcp { host, port, .. } => {
@@ -230,8 +268,8 @@ impl Client {
                 })
             }
             address @ Address::Ssh { .. } => {
-                let (ssh, complaint) = ssh::dial(address)?;
-                Ok((Box::new(ssh), Some(complaint)))
+                let (ssh, process, complaint) = ssh::dial(address)?;
+                Ok((Box::new(ssh), Some((process, complaint))))
             }
         }
     }
@@ -287,20 +325,14 @@ fn refused(status: StatusCode, body: &[u8], request: &Request) -> ApiError {
     }
 }
 
-async fn read(mut body: Incoming, what: &str, bytes_max: usize) -> Result<Bytes> {
+async fn read(mut pieces: AnswerStream, bytes_max: usize) -> Result<Bytes> {
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|source| ApiError::Broken {
-            request: what.to_owned(),
-            source,
-        })?;
-        if let Ok(data) = frame.into_data() {
-            if all.len() + data.len() > bytes_max {
-                let reason = format!("it is longer than {bytes_max} bytes");
-                return Err(ApiError::malformed(what, reason));
-            }
-            all.extend_from_slice(&data);
+    while let Some(piece) = pieces.try_next().await? {
+        if all.len() + piece.len() > bytes_max {
+            let reason = format!("it is longer than {bytes_max} bytes");
+            return Err(ApiError::malformed(&pieces.what, reason));
         }
+        all.extend_from_slice(&piece);
     }
     Ok(all.freeze())
 }

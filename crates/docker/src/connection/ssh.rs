@@ -3,12 +3,10 @@
 
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt as _, Join, join};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
@@ -16,13 +14,6 @@ use crate::endpoint::Address;
 
 /// What is kept of ssh's complaints.
 const COMPLAINT_BYTES_MAX: usize = 4096;
-
-/// The connection. The process ends with it.
-pub(super) struct Ssh {
-    output: ChildStdout,
-    input: ChildStdin,
-    _child: Child,
-}
 
 /// What ssh writes to standard error, for messages.
 #[derive(Clone)]
@@ -41,8 +32,10 @@ impl Complaint {
     }
 }
 
-/// Starts ssh.
-pub(super) fn dial(address: &Address) -> io::Result<(Ssh, Complaint)> {
+/// Starts ssh: the connection, and the process, which ends when it is dropped.
+pub(super) fn dial(
+    address: &Address,
+) -> io::Result<(Join<ChildStdout, ChildStdin>, Child, Complaint)> {
     let Address::Ssh {
         user,
         host,
@@ -75,13 +68,7 @@ pub(super) fn dial(address: &Address) -> io::Result<(Ssh, Complaint)> {
     let output = child.stdout.take().expect("it is piped");
     let input = child.stdin.take().expect("it is piped");
     let errors = child.stderr.take().expect("it is piped");
-    let complaint = listen(errors);
-    let ssh = Ssh {
-        output,
-        input,
-        _child: child,
-    };
-    Ok((ssh, complaint))
+    Ok((join(output, input), child, listen(errors)))
 }
 
 /// The words after the host are read by a shell there.
@@ -105,32 +92,4 @@ fn listen(mut errors: ChildStderr) -> Complaint {
         let _ = says_ended.send(true);
     });
     Complaint { text, ended }
-}
-
-impl AsyncRead for Ssh {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.output).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Ssh {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.input).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_shutdown(context)
-    }
 }

@@ -63,9 +63,9 @@ fn roots(authority: Option<&Path>) -> Result<RootCertStore> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?;
-    let all: std::result::Result<Vec<_>, _> = read.collect();
-    let all = all.map_err(|error| unusable(path, &error))?;
+    let read = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
+    let all = read.map_err(|error| unusable(path, &error))?;
     if all.is_empty() {
         return Err(unusable(path, &"it holds no certificate"));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use hyper::{Method, Response};
+use hyper::Response;
 use serde::Deserialize;
 
 use crate::connection::{Client, Request};
@@ -15,14 +15,8 @@ use larder_model::version::Version;
 
 /// The versions that are spoken: from Docker 20.10's to 26.1's. Later engines answer to the last of
 /// these too (Docker 29 asks for 1.44 at least).
-const OLDEST: ApiVersion = ApiVersion {
-    major: 1,
-    minor: 41,
-};
-const NEWEST: ApiVersion = ApiVersion {
-    major: 1,
-    minor: 45,
-};
+const OLDEST: ApiVersion = ApiVersion(1, 41);
+const NEWEST: ApiVersion = ApiVersion(1, 45);
 
 /// How an engine on containerd's store names its driver's type (moby `daemon/containerd/service.go`,
 /// `LayerStoreStatus`).
@@ -30,16 +24,11 @@ const CONTAINERD_DRIVER: &str = "io.containerd.snapshotter.v1";
 
 /// `1.45`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ApiVersion {
-    /// One, so far.
-    pub major: u32,
-    /// Grows with the engine's releases.
-    pub minor: u32,
-}
+pub struct ApiVersion(u32, u32);
 
 impl fmt::Display for ApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        write!(f, "{}.{}", self.0, self.1)
     }
 }
 
@@ -48,10 +37,10 @@ impl FromStr for ApiVersion {
 
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
         let (major, minor) = text.trim_start_matches('v').split_once('.').ok_or(())?;
-        Ok(Self {
-            major: major.parse().map_err(drop)?,
-            minor: minor.parse().map_err(drop)?,
-        })
+        Ok(Self(
+            major.parse().map_err(drop)?,
+            minor.parse().map_err(drop)?,
+        ))
     }
 }
 
@@ -120,19 +109,14 @@ impl About {
     /// Whether the classic builder uses loaded images as its own without being told to
     /// (`--cache-from`): the engines before CVE-2024-24557 was mended, on a graph driver.
     pub fn trusts_loaded_parents(&self) -> bool {
-        let Version {
-            major,
-            minor,
-            patch,
-        } = self.version;
-        let mended = match (major, minor) {
-            (..=22, _) => return self.image_store.kind() == ImageStore::Overlay2,
+        let mended = match (self.version.major, self.version.minor) {
+            (..=22, _) => u32::MAX,
             (23, 0) => 10,
             (24, 0) => 9,
             (25, 0) => 2,
             _ => 0,
         };
-        patch < mended && self.image_store.kind() == ImageStore::Overlay2
+        self.version.patch < mended && self.image_store.kind() == ImageStore::Overlay2
     }
 }
 
@@ -181,13 +165,13 @@ pub(super) struct Found {
 /// Asks for everything. The ping and the version are the same in each version of the API; the ping names
 /// the newest that the engine speaks.
 pub(super) async fn ask(client: &Client) -> Result<Found> {
-    let ping = client.call(&get("answer", "/_ping".to_owned())).await?;
+    let ping = client.call(&Request::get("answer", "/_ping")).await?;
     let newest_api = header(&ping, "api-version").and_then(|text| text.parse().ok());
     let newest_api = newest_api.ok_or_else(|| ApiError::Unsupported {
         endpoint: client.endpoint.to_string(),
         reason: "does not say which API it speaks; is it Docker's own?".to_owned(),
     })?;
-    let request = get("say its version", "/version".to_owned());
+    let request = Request::get("say its version", "/version");
     let version: VersionAnswer = client.json(&request).await?;
     let number = version.version.parse();
     let number = number.map_err(|error| ApiError::malformed(&request.what, error))?;
@@ -195,7 +179,7 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
     // Engines before 1.24 do not say what is the least.
     let least = version.min_api_version.parse().unwrap_or(wanted);
     let api = wanted.max(least);
-    let request = get("say how it keeps images", format!("/v{api}/info"));
+    let request = Request::get("say how it keeps images", format!("/v{api}/info"));
     let info: InfoAnswer = client.json(&request).await?;
     let unsupported = unsupported(&version, newest_api, wanted, least);
     let about = About {
@@ -214,14 +198,6 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
         prefers_buildkit: header(&ping, "builder-version") == Some("2"),
     };
     Ok(Found { about, unsupported })
-}
-
-fn get(what: &str, target: String) -> Request {
-    Request {
-        what: what.to_owned(),
-        method: Method::GET,
-        target,
-    }
 }
 
 fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {

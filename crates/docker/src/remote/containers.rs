@@ -19,11 +19,7 @@ struct ContainerAnswer {
 /// How many containers run on the engine at `endpoint`, `docker ps -q | wc -l`. Podman and engines of any
 /// age answer too: a path without a version is in every API.
 pub async fn running_containers(endpoint: Endpoint, deadline: Duration) -> Result<usize> {
-    let request = Request {
-        what: "list containers".to_owned(),
-        method: Method::GET,
-        target: "/containers/json".to_owned(),
-    };
+    let request = Request::get("list containers", "/containers/json");
     let running: Vec<ContainerAnswer> = Client::new(endpoint, deadline)?.json(&request).await?;
     Ok(running.len())
 }

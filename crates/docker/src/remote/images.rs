@@ -1,7 +1,7 @@
 //! An engine's images: listing, looking, naming, removing.
 
 use hyper::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::handle::{Remote, encoded};
@@ -13,20 +13,25 @@ const NO_NAME: &str = "<none>:<none>";
 const MISSING: &str = "<missing>";
 
 /// A line of `docker images`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct ImageSummary {
     /// `sha256:…`: of its configuration on a graph driver, of its manifest or index on containerd's
     /// store.
     pub id: String,
     /// The image that it was made from by a step of the classic builder.
+    #[serde(rename = "ParentId", default, deserialize_with = "filled")]
     pub parent: Option<String>,
     /// Its names, as the engine writes them: `ruby:3.3`.
+    #[serde(rename = "RepoTags", default, deserialize_with = "names")]
     pub tags: Vec<String>,
     /// `name@sha256:…`: what it was pulled or pushed as; on containerd's store also what it was built as.
+    #[serde(rename = "RepoDigests", default, deserialize_with = "names")]
     pub digests: Vec<String>,
     /// When it was made, in seconds since 1970.
     pub created: i64,
     /// What it and its layers take unpacked.
+    #[serde(rename = "Size", default, deserialize_with = "size")]
     pub bytes: u64,
 }
 
@@ -50,39 +55,32 @@ pub struct Image {
 }
 
 /// A line of `docker history`, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct Step {
     /// The image that the step made, if the engine holds it.
+    #[serde(deserialize_with = "filled")]
     pub id: Option<String>,
     /// The step: `/bin/sh -c …`. May hold build arguments.
     pub created_by: String,
     /// What it added.
+    #[serde(rename = "Size", default, deserialize_with = "size")]
     pub bytes: u64,
     /// The names of its image.
+    #[serde(default, deserialize_with = "names")]
     pub tags: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SummaryAnswer {
-    id: String,
-    #[serde(default)]
-    parent_id: String,
-    repo_tags: Option<Vec<String>>,
-    repo_digests: Option<Vec<String>>,
-    created: i64,
-    #[serde(default)]
-    size: i64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ImageAnswer {
     id: String,
-    #[serde(default)]
-    parent: String,
-    repo_tags: Option<Vec<String>>,
-    repo_digests: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "filled")]
+    parent: Option<String>,
+    #[serde(default, deserialize_with = "names")]
+    repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "names")]
+    repo_digests: Vec<String>,
     created: Option<String>,
     os: Option<String>,
     architecture: Option<String>,
@@ -99,31 +97,12 @@ struct RootFs {
     layers: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StepAnswer {
-    id: String,
-    created_by: String,
-    #[serde(default)]
-    size: i64,
-    tags: Option<Vec<String>>,
-}
-
 impl Remote {
     /// The images that have a name or on which no other is based; with `intermediate` all of them.
     pub async fn images(&self, intermediate: bool) -> Result<Vec<ImageSummary>> {
         let all = u8::from(intermediate);
         let target = format!("/images/json?all={all}");
-        let listed: Vec<SummaryAnswer> = self.get("list images", &target).await?;
-        let images = listed.into_iter().map(|image| ImageSummary {
-            id: image.id,
-            parent: filled(image.parent_id),
-            tags: named(image.repo_tags),
-            digests: image.repo_digests.unwrap_or_default(),
-            created: image.created,
-            bytes: u64::try_from(image.size).unwrap_or_default(),
-        });
-        Ok(images.collect())
+        self.get("list images", &target).await
     }
 
     /// The image of that name or id; `None` if there is none.
@@ -141,14 +120,7 @@ impl Remote {
     pub async fn history(&self, image: &str) -> Result<Vec<Step>> {
         let target = format!("/images/{}/history", encoded(image));
         let what = format!("show the history of image {image}");
-        let steps: Vec<StepAnswer> = self.get(what, &target).await?;
-        let steps = steps.into_iter().map(|step| Step {
-            id: Some(step.id).filter(|id| id != MISSING && !id.is_empty()),
-            created_by: step.created_by,
-            bytes: u64::try_from(step.size).unwrap_or_default(),
-            tags: named(step.tags),
-        });
-        Ok(steps.collect())
+        self.get(what, &target).await
     }
 
     /// Gives an image one more name. `name` without a tag means `latest`.
@@ -187,9 +159,9 @@ impl From<ImageAnswer> for Image {
         let diff_ids = layers.unwrap_or_default();
         Self {
             id: answer.id,
-            parent: filled(answer.parent),
-            tags: named(answer.repo_tags),
-            digests: answer.repo_digests.unwrap_or_default(),
+            parent: answer.parent,
+            tags: answer.repo_tags,
+            digests: answer.repo_digests,
             configuration: json!({
                 "os": answer.os,
                 "architecture": answer.architecture,
@@ -203,12 +175,19 @@ impl From<ImageAnswer> for Image {
     }
 }
 
-fn filled(text: String) -> Option<String> {
-    Some(text).filter(|text| !text.is_empty())
+/// An id, if there is one.
+fn filled<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
+    let id = String::deserialize(from)?;
+    Ok(Some(id).filter(|id| id != MISSING && !id.is_empty()))
 }
 
-fn named(tags: Option<Vec<String>>) -> Vec<String> {
-    let mut tags = tags.unwrap_or_default();
-    tags.retain(|tag| tag != NO_NAME);
-    tags
+fn names<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
+    let mut names: Vec<String> = Option::deserialize(from)?.unwrap_or_default();
+    names.retain(|name| name != NO_NAME);
+    Ok(names)
+}
+
+/// The engine's number has a sign.
+fn size<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<u64, D::Error> {
+    Ok(u64::try_from(i64::deserialize(from)?).unwrap_or_default())
 }

@@ -63,10 +63,9 @@ struct Bases {
 
 impl Bases {
     fn new(bases: &[String]) -> Self {
-        let references = bases.iter().filter_map(|it| ImageReference::parse(it).ok());
         Self {
             names: bases.iter().map(|base| normal(base)).collect(),
-            repositories: references.map(|reference| reference.name()).collect(),
+            repositories: bases.iter().filter_map(|it| repository(it)).collect(),
         }
     }
 
@@ -77,13 +76,13 @@ impl Bases {
     /// An image without a name that came from a base's repository: pulled by its digest, or what a tag
     /// named before it moved.
     fn once_named(&self, image: &ImageSummary) -> bool {
-        let mut references = image
-            .digests
-            .iter()
-            .filter_map(|digest| ImageReference::parse(digest).ok());
-        self.names.contains(&image.id)
-            || references.any(|reference| self.repositories.contains(&reference.name()))
+        let mut repositories = image.digests.iter().filter_map(|it| repository(it));
+        self.names.contains(&image.id) || repositories.any(|it| self.repositories.contains(&it))
     }
+}
+
+fn repository(name: &str) -> Option<String> {
+    Some(ImageReference::parse(name).ok()?.name())
 }
 
 /// Without a digest, which names an image more closely than a tag can. An id stays as it is, though
@@ -100,10 +99,10 @@ fn tops(images: &[ImageSummary], bases: &[String]) -> Selection {
     let bases = Bases::new(bases);
     let mut selection = Selection::default();
     for image in images {
-        let (base, own): (Vec<&String>, Vec<&String>) =
-            image.tags.iter().partition(|tag| bases.names(tag));
-        selection.bases.extend(base.iter().copied().cloned());
-        selection.images.extend(own.iter().copied().cloned());
+        let tags = image.tags.iter().cloned();
+        let (base, own): (Vec<_>, Vec<_>) = tags.partition(|tag| bases.names(tag));
+        selection.bases.extend(base);
+        selection.images.extend(own);
         if image.tags.is_empty() && !bases.once_named(image) {
             selection.images.push(image.id.clone());
         }

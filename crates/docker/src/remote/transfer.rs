@@ -1,54 +1,20 @@
 //! The two streams: `docker save` and `docker load`.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::Method;
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::Frame;
 use serde::Deserialize;
 
 use super::handle::{Remote, encoded};
-use crate::connection::{Body, empty};
+use crate::connection::{AnswerStream, Body, empty};
 use crate::error::{ApiError, BoxError, Result};
 
 /// A line of the progress that a load reports is a few hundred bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
-
-/// The tar of `docker save`, as it arrives. Reading slowly slows the engine down; dropping it ends
-/// the request.
-pub struct ExportStream {
-    body: Incoming,
-    what: String,
-}
-
-impl Stream for ExportStream {
-    type Item = Result<Bytes>;
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes>>> {
-        loop {
-            let Some(frame) = std::task::ready!(Pin::new(&mut self.body).poll_frame(context))
-            else {
-                return Poll::Ready(None);
-            };
-            match frame.map(Frame::into_data) {
-                Ok(Ok(data)) => return Poll::Ready(Some(Ok(data))),
-                // Trailers.
-                Ok(Err(_)) => {}
-                Err(source) => {
-                    let request = self.what.clone();
-                    return Poll::Ready(Some(Err(ApiError::Broken { request, source })));
-                }
-            }
-        }
-    }
-}
 
 /// What a load said that it has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +24,8 @@ pub struct Loaded {
 }
 
 impl Remote {
-    /// `docker save` of these names and ids. An image that is given by its id comes without names.
-    pub async fn export(&self, images: &[String]) -> Result<ExportStream> {
+    /// The tar of `docker save` of these names and ids. An image that is given by its id comes without names.
+    pub async fn export(&self, images: &[String]) -> Result<AnswerStream> {
         let names: Vec<String> = images
             .iter()
             .map(|image| format!("names={}", encoded(image)))
@@ -70,11 +36,7 @@ impl Remote {
         };
         let target = format!("/images/get?{}", names.join("&"));
         let request = self.request(Method::GET, what, &target);
-        let response = self.client.stream(&request, empty()).await?;
-        Ok(ExportStream {
-            body: response.into_body(),
-            what: request.what,
-        })
+        self.client.stream(&request, empty()).await
     }
 
     /// `docker load` of a tar, which is asked for as fast as the engine takes it. If it ends with an
@@ -90,7 +52,7 @@ impl Remote {
             .stream(&request, request_body(tar, &fault))
             .await;
         let loaded = match answered {
-            Ok(response) => loaded_images(response.into_body(), &request.what).await,
+            Ok(answer) => loaded_images(answer, &request.what).await,
             Err(error) => Err(error),
         };
         // What the engine and the HTTP client say of a stream that broke off is only a consequence.
@@ -133,17 +95,11 @@ struct Detail {
 }
 
 /// The status was sent before the work began: failures are in the answer's lines.
-async fn loaded_images(mut body: Incoming, what: &str) -> Result<Loaded> {
+async fn loaded_images(mut answer: AnswerStream, what: &str) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|source| ApiError::Broken {
-            request: what.to_owned(),
-            source,
-        })?;
-        if let Ok(data) = frame.into_data() {
-            rest.extend_from_slice(&data);
-        }
+    while let Some(piece) = answer.try_next().await? {
+        rest.extend_from_slice(&piece);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             read_line(&rest.split_to(end + 1), what, &mut loaded)?;
         }

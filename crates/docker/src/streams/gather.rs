@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{Result, StreamError};
-use super::image_set::{BLOBS_MAX, Contents, SavedImage, SavedLayer, is_blob_name};
+use super::image_set::{
+    BLOBS_MAX, Contents, SavedImage, SavedLayer, forget_missing_parents, is_blob_name,
+};
 use crate::image_store::ImageStore;
 use crate::remote::Image;
 use crate::sha256::sha256_hex;
@@ -212,14 +214,11 @@ impl Gather {
             Some(expected) if expected.missing.is_empty() => expected.manifest.clone(),
             _ => parse("manifest.json", required(&self.documents, "manifest.json")?)?,
         };
-        let mut images = Vec::with_capacity(items.len());
-        for item in items {
-            images.push(self.image(item)?);
-        }
-        let ids: HashSet<String> = images.iter().map(|image| image.id.clone()).collect();
-        for image in &mut images {
-            image.parent = image.parent.take().filter(|parent| ids.contains(parent));
-        }
+        let mut images = items
+            .into_iter()
+            .map(|item| self.image(item))
+            .collect::<Result<Vec<_>>>()?;
+        forget_missing_parents(&mut images);
         Ok(images)
     }
 

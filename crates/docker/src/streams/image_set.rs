@@ -34,6 +34,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use larder_model::oci::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -293,6 +294,14 @@ impl SavedImage {
     }
 }
 
+/// Leaves out parents that are not among the images themselves.
+pub(super) fn forget_missing_parents(images: &mut [SavedImage]) {
+    let ids: HashSet<String> = images.iter().map(|image| image.id.clone()).collect();
+    for image in images {
+        image.parent = image.parent.take().filter(|parent| ids.contains(parent));
+    }
+}
+
 /// The chain id of each layer (OCI image specification, `config.md`, "Layer `ChainID`").
 pub(super) fn chain_ids(diff_ids: &[String]) -> Vec<String> {
     let mut chains: Vec<String> = Vec::with_capacity(diff_ids.len());
@@ -309,13 +318,8 @@ pub(super) fn chain_ids(diff_ids: &[String]) -> Vec<String> {
     chains
 }
 
-/// `sha256:` and 64 lower-case hexadecimal digits.
 fn is_digest(text: &str) -> bool {
-    let digits = text.strip_prefix("sha256:").unwrap_or_default();
-    digits.len() == 64
-        && digits
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    matches!(text.parse(), Ok(Digest::Sha256(_)))
 }
 
 /// A relative path of plain words.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::error::StreamError;
 use super::gather::give_name;
 use super::held::Held;
-use super::image_set::{Contents, SavedImage, chain_ids};
+use super::image_set::{Contents, SavedImage, forget_missing_parents};
 use super::tar::{BLOCK, file_header, padding};
 use crate::error::BoxError;
 use crate::image_store::ImageStore;
@@ -81,7 +81,8 @@ impl LoadPlan {
         // Documents first: engines read the tar in its order, or all of it before anything else.
         plan.send(contents, &mut sent, &layers);
         plan.layers_held = skipped.difference(&sent).count();
-        plan.forget_parents();
+        // An engine takes a parent only from the same stream (moby `validatedParentLinks`).
+        forget_missing_parents(&mut plan.images);
         plan
     }
 
@@ -106,14 +107,6 @@ impl LoadPlan {
                 let size = contents.blobs.get(blob).copied().unwrap_or_default();
                 self.blobs.push((blob.clone(), size));
             }
-        }
-    }
-
-    /// An engine takes a parent only from the same stream (moby `validatedParentLinks`).
-    fn forget_parents(&mut self) {
-        let ids: HashSet<String> = self.images.iter().map(|image| image.id.clone()).collect();
-        for image in &mut self.images {
-            image.parent = image.parent.take().filter(|parent| ids.contains(parent));
         }
     }
 
@@ -221,10 +214,8 @@ pub(super) fn needed(
     let layers = image.layers.iter();
     match image_store {
         ImageStore::Overlay2 => {
-            let diff_ids: Vec<String> = layers.clone().map(|it| it.diff_id.clone()).collect();
-            let chains = chain_ids(&diff_ids);
             let missing = layers
-                .zip(chains)
+                .zip(image.chain_ids())
                 .filter(|(_, chain)| !held.chains.contains(chain));
             missing.map(|(layer, _)| layer.blob.clone()).collect()
         }

@@ -90,18 +90,10 @@ impl LoadPlan {
     /// child's, so of each nothing but its documents comes once more.
     fn repeat_parents(&mut self, contents: &Contents) {
         let mut here: HashSet<String> = self.images.iter().map(|it| it.id.clone()).collect();
-        let wanted: Vec<_> = self
-            .images
-            .iter()
-            .filter_map(|it| it.parent.clone())
-            .collect();
+        let parents = self.images.iter().filter_map(|it| it.parent.as_deref());
+        let mut wanted: Vec<_> = parents.filter_map(|it| contents.image(it)).collect();
+        wanted.retain(|parent| here.insert(parent.id.clone()));
         for parent in wanted {
-            let Some(parent) = contents
-                .image(&parent)
-                .filter(|it| here.insert(it.id.clone()))
-            else {
-                continue;
-            };
             self.send(contents, &mut HashSet::new(), &parent.documents);
             self.images.push(SavedImage {
                 parent: None,
@@ -165,17 +157,13 @@ struct Hears {
 }
 
 fn signals() -> (Says, Hears) {
-    let (say_sent, hear_sent) = oneshot::channel();
-    let (say_done, hear_done) = oneshot::channel();
-    let says = Says {
-        sent: say_sent,
-        done: say_done,
-    };
+    let (sent, hear_sent) = oneshot::channel();
+    let (done, hear_done) = oneshot::channel();
     let hears = Hears {
         sent: hear_sent,
         done: hear_done,
     };
-    (says, hears)
+    (Says { sent, done }, hears)
 }
 
 async fn load_after<E>(

@@ -66,10 +66,8 @@ impl Daemon {
             .truncate(true)
             .mode(0o600)
             .open(log)
-            .map_err(EngineError::io("cannot write the log", log))?;
-        let again = file
-            .try_clone()
-            .map_err(EngineError::io("cannot write the log", log))?;
+            .and_then(|file| Ok((file.try_clone()?, file)));
+        let (again, file) = file.map_err(EngineError::io("cannot write the log", log))?;
         let program = PathBuf::from(command.get_program());
         let mut child = command
             .stdin(Stdio::null())
@@ -164,12 +162,8 @@ impl Daemon {
         }
         tracing::warn!(daemon = self.name, ?deadline, "ignored SIGTERM, killing it");
         self.signal(Signal::KILL);
-        (
-            self.ended_within(KILL_GRACE)
-                .await
-                .map_or(Exit::Stuck, Exit::from),
-            true,
-        )
+        let killed = self.ended_within(KILL_GRACE).await;
+        (killed.map_or(Exit::Stuck, Exit::from), true)
     }
 
     async fn ended_within(&mut self, deadline: Duration) -> Option<ExitStatus> {

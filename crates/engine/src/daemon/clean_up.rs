@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use larder_local::files;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 use crate::layout::containerd_socket;
 use crate::machine::process::{Identity, kill_all, others, stat_of};
 
@@ -33,13 +32,10 @@ impl Records {
 
     fn read(run_dir: &Path) -> Result<Self> {
         let path = run_dir.join(RECORDS);
-        match fs::read(&path) {
-            // After a crash of the machine the record may be empty: nothing is known then, and none of
-            // these processes is left.
-            Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(EngineError::io("cannot read", &path)(error)),
-        }
+        let text = if_there(fs::read(&path)).map_err(EngineError::io("cannot read", &path))?;
+        // After a crash of the machine the record may be empty: nothing is known then, and none of
+        // these processes is left.
+        Ok(serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default())
     }
 }
 
@@ -115,10 +111,8 @@ fn shim_address(bundle: &Path) -> Option<String> {
 }
 
 fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect()
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn add_descendants(found: &mut HashSet<i32>, all: &[i32]) {
@@ -128,12 +122,11 @@ fn add_descendants(found: &mut HashSet<i32>, all: &[i32]) {
         .collect();
     loop {
         let before = found.len();
-        let children = parents
-            .iter()
-            .filter(|(_, parent)| found.contains(parent))
-            .map(|(pid, _)| *pid);
-        let children: Vec<i32> = children.collect();
-        found.extend(children);
+        for (pid, parent) in &parents {
+            if found.contains(parent) {
+                found.insert(*pid);
+            }
+        }
         if found.len() == before {
             return;
         }

@@ -2,14 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use larder_docker::ImageStore;
 use larder_local::programs::USUAL_FOLDERS;
 use serde_json::{Map, Value, json};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 
 /// Keys of the machine's `daemon.json` that say how to reach registries and which networks are
 /// free here. All others describe an engine that is not ours: its root, its sockets, its logging.
@@ -92,32 +91,20 @@ fn quoted(path: &Path) -> Value {
 /// - image store and driver explicit: an engine left to itself follows what it finds in its root (moby
 ///   `daemon/image_store_choice.go`), and a volume that wanders between machines would flip.
 pub(crate) fn daemon_json(store: ImageStore, system: Option<&Path>) -> Result<Value> {
-    let mut config = match system {
-        Some(path) => taken_over(path)?,
-        None => Map::new(),
+    let mut config = Value::Object(system.map(taken_over).transpose()?.unwrap_or_default());
+    config["features"] = json!({ "containerd-snapshotter": store == ImageStore::Containerd });
+    config["storage-driver"] = match store {
+        ImageStore::Overlay2 => "overlay2".into(),
+        ImageStore::Containerd => "overlayfs".into(),
     };
-    let driver = match store {
-        ImageStore::Overlay2 => "overlay2",
-        ImageStore::Containerd => "overlayfs",
-    };
-    let ours = json!({
-        "features": { "containerd-snapshotter": store == ImageStore::Containerd },
-        "storage-driver": driver,
-        "builder": { "gc": { "enabled": false } },
-        "live-restore": false,
-    });
-    if let Value::Object(ours) = ours {
-        config.extend(ours);
-    }
-    Ok(Value::Object(config))
+    config["builder"] = json!({ "gc": { "enabled": false } });
+    config["live-restore"] = false.into();
+    Ok(config)
 }
 
 fn taken_over(path: &Path) -> Result<Map<String, Value>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Map::new()),
-        Err(error) => return Err(EngineError::io("cannot read", path)(error)),
-    };
+    let read = if_there(fs::read(path)).map_err(EngineError::io("cannot read", path))?;
+    let text = read.unwrap_or_default();
     if text.trim_ascii().is_empty() {
         return Ok(Map::new());
     }

@@ -10,7 +10,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{Daemon, Exit};
 use super::clean_up::Records;
 use super::config::{containerd_toml, daemon_json};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 use crate::layout::{containerd_root, containerd_socket, data_root};
 use crate::program::EngineProgram;
 
@@ -59,23 +58,9 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// dockerd's root.
-    fn data_root(&self) -> PathBuf {
-        data_root(&self.volume)
-    }
-
-    /// containerd's root.
-    fn containerd_root(&self) -> PathBuf {
-        containerd_root(&self.volume)
-    }
-
     /// The engine's own socket.
     pub fn socket(&self) -> PathBuf {
         self.run_dir.join("docker.sock")
-    }
-
-    fn containerd_socket(&self) -> PathBuf {
-        containerd_socket(&self.run_dir)
     }
 }
 
@@ -138,14 +123,9 @@ impl Engine {
         prepare(config)?;
         let containerd_config = config.run_dir.join("containerd.toml");
         let state = config.run_dir.join("containerd");
-        write(
-            &containerd_config,
-            &containerd_toml(
-                &config.containerd_root(),
-                &state,
-                &config.containerd_socket(),
-            ),
-        )?;
+        let socket = containerd_socket(&config.run_dir);
+        let toml = containerd_toml(&containerd_root(&config.volume), &state, &socket);
+        write(&containerd_config, &toml)?;
         let settings = daemon_json(config.image_store, config.system_config.as_deref())?;
         write(
             &config.run_dir.join("daemon.json"),
@@ -164,7 +144,7 @@ impl Engine {
             dockerd: None,
         };
         records.write(&config.run_dir)?;
-        await_socket(&mut containerd, &config.containerd_socket())?;
+        await_socket(&mut containerd, &socket)?;
 
         let dockerd = Daemon::spawn(
             "dockerd",
@@ -297,8 +277,8 @@ async fn answer(socket: &Path, deadline: Duration) -> Result<Remote> {
 
 fn prepare(config: &EngineConfig) -> Result<()> {
     for directory in [
-        config.data_root(),
-        config.containerd_root(),
+        data_root(&config.volume),
+        containerd_root(&config.volume),
         config.run_dir.join("exec"),
     ] {
         DirBuilder::new()
@@ -311,14 +291,10 @@ fn prepare(config: &EngineConfig) -> Result<()> {
     fs::set_permissions(&config.run_dir, Permissions::from_mode(0o711))
         .map_err(EngineError::io("cannot set the mode of", &config.run_dir))?;
     // A socket that a crashed engine left would be taken for a live one.
-    let socket = config.containerd_socket();
-    match fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::io(
-            "cannot remove the old socket",
-            &socket,
-        )(error)),
-        _ => Ok(()),
-    }
+    let socket = containerd_socket(&config.run_dir);
+    if_there(fs::remove_file(&socket))
+        .map(drop)
+        .map_err(EngineError::io("cannot remove the old socket", &socket))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -356,15 +332,15 @@ fn bound_to_us(program: &Path, config: &EngineConfig) -> Command {
 
 fn dockerd_command(config: &EngineConfig) -> Result<Command> {
     let mut command = bound_to_us(&config.program.dockerd, config);
-    command.arg("--containerd").arg(config.containerd_socket());
-    command
-        .arg("--config-file")
-        .arg(config.run_dir.join("daemon.json"));
-    command.arg("--data-root").arg(config.data_root());
-    command.arg("--exec-root").arg(config.run_dir.join("exec"));
-    command
-        .arg("--pidfile")
-        .arg(config.run_dir.join("dockerd.pid"));
+    for (option, path) in [
+        ("--containerd", containerd_socket(&config.run_dir)),
+        ("--config-file", config.run_dir.join("daemon.json")),
+        ("--data-root", data_root(&config.volume)),
+        ("--exec-root", config.run_dir.join("exec")),
+        ("--pidfile", config.run_dir.join("dockerd.pid")),
+    ] {
+        command.arg(option).arg(path);
+    }
     let usual = config.usual_socket.iter().cloned();
     for socket in [config.socket()].into_iter().chain(usual) {
         command.arg(format!("--host=unix://{}", socket.display()));

@@ -41,11 +41,9 @@ impl Identity {
     pub fn is_stuck(self) -> bool {
         let folder = format!("/proc/{}", self.pid);
         let stat = fs::read(format!("{folder}/stat")).unwrap_or_default();
-        let parsed = parse_stat(&stat);
-        let zombie = parsed.is_some_and(|(state, stat)| {
-            matches!(state.as_str(), "Z" | "X") && stat.started_ticks == self.started_ticks
-        });
-        zombie && fs::read_dir(format!("{folder}/task")).is_ok_and(|tasks| tasks.count() > 1)
+        let is_zombie = parse_stat(&stat)
+            .is_some_and(|stat| stat.is_zombie && stat.started_ticks == self.started_ticks);
+        is_zombie && fs::read_dir(format!("{folder}/task")).is_ok_and(|tasks| tasks.count() > 1)
     }
 
     /// A handle that cannot come to mean another process. `None` when it has ended.
@@ -57,6 +55,7 @@ impl Identity {
 }
 
 pub(crate) struct Stat {
+    is_zombie: bool,
     pub parent: i32,
     pub started_ticks: u64,
 }
@@ -65,25 +64,21 @@ pub(crate) struct Stat {
 /// it is `None` like one that is gone.
 pub(crate) fn stat_of(pid: i32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let (state, stat) = parse_stat(&text)?;
-    (!matches!(state.as_str(), "Z" | "X")).then_some(stat)
+    parse_stat(&text).filter(|stat| !stat.is_zombie)
 }
 
-/// The state and what else is of use. The second field is the program's name in parentheses and may
+/// The second field is the program's name in parentheses and may
 /// hold spaces and parentheses itself, so counting starts after the last one.
-fn parse_stat(text: &[u8]) -> Option<(String, Stat)> {
+fn parse_stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|&b| b == b')')?;
-    let rest = String::from_utf8_lossy(text.get(end + 2..)?).into_owned();
+    let rest = String::from_utf8_lossy(text.get(end + 2..)?);
     // The first field of the rest is field 3.
     let mut fields = rest.split(' ');
-    let state = fields.next()?.to_owned();
-    let parent = fields.next()?.parse().ok()?;
-    let started_ticks = fields.nth(17)?.parse().ok()?;
-    let stat = Stat {
-        parent,
-        started_ticks,
-    };
-    Some((state, stat))
+    Some(Stat {
+        is_zombie: matches!(fields.next()?, "Z" | "X"),
+        parent: fields.next()?.parse().ok()?,
+        started_ticks: fields.nth(17)?.parse().ok()?,
+    })
 }
 
 /// Every process there is, this one excepted.

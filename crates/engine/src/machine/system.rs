@@ -101,24 +101,13 @@ pub fn choose(asked: Asked, system: &SystemEngine) -> Result<Choice> {
             "the machine's engine did not answer within {ANSWER_DEADLINE:?}"
         )),
     };
-    match (asked, free) {
-        (Asked::Private, _) => Ok(Choice {
-            shape: Shape::Private,
-            reason: "asked for".to_owned(),
-        }),
-        (Asked::Auto | Asked::Takeover, Ok(reason)) => Ok(Choice {
-            shape: Shape::Takeover,
-            reason: reason.to_owned(),
-        }),
-        (Asked::Auto, Err(reason)) => Ok(Choice {
-            shape: Shape::Private,
-            reason,
-        }),
-        (Asked::Takeover, Err(reason)) => Err(EngineError::TakeoverRefused {
-            reason,
-            cure: "stop it first, or use --engine private",
-        }),
-    }
+    let (shape, reason) = match (asked, free) {
+        (Asked::Private, _) => (Shape::Private, "asked for".to_owned()),
+        (Asked::Auto | Asked::Takeover, Ok(reason)) => (Shape::Takeover, reason.to_owned()),
+        (Asked::Auto, Err(reason)) => (Shape::Private, reason),
+        (Asked::Takeover, Err(reason)) => return Err(EngineError::TakeoverRefused { reason }),
+    };
+    Ok(Choice { shape, reason })
 }
 
 fn running(containers: usize) -> String {

@@ -16,11 +16,7 @@ const FORWARDING_WAS_OFF: &str = ":ip_forward=0";
 /// a dockerd on the host makes it. `was_off`: forwarding is about to be switched on for this.
 pub(super) fn allow(id: &InstanceId, interface: &str, subnet: Subnet, was_off: bool) -> Result<()> {
     // Inherited from an engine still here, or the last to go would not know.
-    let was_off = was_off
-        || save()?.iter().any(|rule| {
-            rule.comment()
-                .is_some_and(|c| c.ends_with(FORWARDING_WAS_OFF))
-        });
+    let was_off = was_off || save()?.iter().any(Rule::says_forwarding_was_off);
     let mark = if was_off { FORWARDING_WAS_OFF } else { "" };
     let comment = format!("-m comment --comment larder:{id}{mark}");
     let rules = format!(
@@ -57,10 +53,7 @@ fn remove_once(id: &InstanceId) -> Result<()> {
     if own.is_empty() {
         return Ok(());
     }
-    let marked = own.iter().any(|rule| {
-        rule.comment()
-            .is_some_and(|c| c.ends_with(FORWARDING_WAS_OFF))
-    });
+    let marked = own.iter().any(|rule| rule.says_forwarding_was_off());
     let needed = others
         .iter()
         .any(|rule| rule.comment().is_some() || rule.line.contains("DOCKER"));
@@ -93,6 +86,11 @@ impl Rule {
         let mut words = self.line.split(' ').skip_while(|word| *word != "--comment");
         let text = words.nth(1)?.trim_matches('"');
         text.starts_with("larder:").then_some(text)
+    }
+
+    fn says_forwarding_was_off(&self) -> bool {
+        let comment = self.comment();
+        comment.is_some_and(|comment| comment.ends_with(FORWARDING_WAS_OFF))
     }
 
     fn is_of(&self, id: &InstanceId) -> bool {

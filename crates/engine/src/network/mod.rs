@@ -99,11 +99,10 @@ impl PrivateNet {
             // The second route is never used: dockerd looks for free networks among the routes of
             // link scope only (moby libnetwork `netutils`). Metrics let a bridge that is given one
             // of these networks all the same come first.
-            writeln!(commands, "route add {network} via {gateway} metric 1000")
-                .expect("writing to a string");
-            writeln!(
+            write!(
                 commands,
-                "route add {network} dev eth0 scope link metric 2000"
+                "route add {network} via {gateway} metric 1000\n\
+                 route add {network} dev eth0 scope link metric 2000\n"
             )
             .expect("writing to a string");
         }
@@ -122,16 +121,12 @@ impl PrivateNet {
 pub fn tear_down(id: &InstanceId) -> Result<()> {
     firewall::remove(id)?;
     let interface = interface(id);
-    let output = IP.output(&["link", "del", &interface], None)?;
-    let message = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() || message.contains("Cannot find device") {
-        return Ok(());
+    match IP.run(&["link", "del", &interface]) {
+        Err(EngineError::ToolFailed { message, .. }) if message.contains("Cannot find device") => {
+            Ok(())
+        }
+        removed => removed.map(drop),
     }
-    Err(EngineError::ToolFailed {
-        command: format!("ip link del {interface}"),
-        status: output.status.to_string(),
-        message: message.trim().to_owned(),
-    })
 }
 
 fn interface(id: &InstanceId) -> String {

@@ -21,11 +21,10 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 
 const HEADER_BYTES: usize = 16;
 const META_BYTES: usize = 64;
@@ -43,16 +42,11 @@ const MAX_PAGE_BYTES: usize = 64 * 1024;
 /// Clears the unused pages of a database that nobody has open. A file that is not there has none.
 pub(super) fn zero_unused_pages(path: &Path) -> Result<()> {
     let failed = || EngineError::io("cannot scrub the database", path);
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed()(error)),
+    let Some(bytes) = if_there(fs::read(path)).map_err(failed())? else {
+        return Ok(());
     };
-    let (database, used) = newest_meta(&bytes)
-        .and_then(|database| {
-            let used = database.used_pages()?;
-            Some((database, used))
-        })
+    let (used, database) = newest_meta(&bytes)
+        .and_then(|database| Some((database.used_pages()?, database)))
         .ok_or_else(|| EngineError::Malformed {
             what: "the pages in use",
             path: path.to_owned(),
@@ -86,12 +80,9 @@ struct Database<'a> {
 
 /// The second meta lies one page on, whose size the first may be too torn to tell.
 fn newest_meta(bytes: &[u8]) -> Option<Database<'_>> {
-    let offsets = std::iter::successors(Some(1024), |offset| {
-        (offset * 2 <= MAX_PAGE_BYTES).then_some(offset * 2)
-    });
-    let metas = std::iter::once(0)
-        .chain(offsets)
-        .filter_map(|offset| meta_at(bytes, offset));
+    let sizes = (10..).map(|power| 1 << power);
+    let offsets = std::iter::once(0).chain(sizes.take_while(|size| *size <= MAX_PAGE_BYTES));
+    let metas = offsets.filter_map(|offset| meta_at(bytes, offset));
     metas.max_by_key(|database| database.transaction)
 }
 

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::paths::{names_in, remove};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 
 const DIGEST_PREFIX: &[u8] = b"sha256:";
 const DIGEST_HEX: usize = 64;
@@ -72,16 +72,13 @@ fn digests_in(bytes: &[u8]) -> BTreeSet<String> {
 }
 
 fn is_record(blob: &Path) -> Result<bool> {
-    let failed = || EngineError::io("cannot read", blob);
-    let file = match File::open(blob) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed()(error)),
-    };
     let mut bytes = Vec::new();
-    file.take(MAX_DESCRIPTION_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(failed())?;
+    let read =
+        File::open(blob).and_then(|file| file.take(MAX_DESCRIPTION_BYTES).read_to_end(&mut bytes));
+    let read = if_there(read).map_err(EngineError::io("cannot read", blob))?;
+    if read.is_none() {
+        return Ok(false);
+    }
     if COMPRESSED.iter().any(|magic| bytes.starts_with(magic)) {
         return Ok(false);
     }

@@ -2,22 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, Result, if_there};
 
 /// The names in a folder; none if it is not there.
 pub(super) fn names_in(directory: &Path) -> Result<Vec<OsString>> {
-    let failed = || EngineError::io("cannot list", directory);
-    match fs::read_dir(directory) {
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.file_name()))
-            .collect::<io::Result<_>>()
-            .map_err(failed()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed()(error)),
-    }
+    let entries = if_there(fs::read_dir(directory)).and_then(|entries| {
+        let entries = entries.into_iter().flatten();
+        entries.map(|entry| Ok(entry?.file_name())).collect()
+    });
+    entries.map_err(EngineError::io("cannot list", directory))
 }
 
 /// Removes what is at `relative` below `root`, and notes it; what is not there is not noted.
@@ -28,10 +23,7 @@ pub(super) fn remove(root: &Path, relative: &Path, removed: &mut Vec<PathBuf>) -
         Ok(_) => fs::remove_file(&path),
         Err(error) => Err(error),
     };
-    match outcome {
-        Ok(()) => removed.push(relative.to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(EngineError::io("cannot scrub", &path)(error)),
-    }
+    let was_there = if_there(outcome).map_err(EngineError::io("cannot scrub", &path))?;
+    removed.extend(was_there.map(|()| relative.to_owned()));
     Ok(())
 }
