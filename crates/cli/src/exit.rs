@@ -58,11 +58,6 @@ impl Failure {
         Self::new(Kind::Input, message)
     }
 
-    /// Something that the machine lacks.
-    pub(crate) fn machine(message: impl ToString) -> Self {
-        Self::new(Kind::Machine, message)
-    }
-
     /// A signal that ended the work.
     pub(crate) fn interrupted(signal: Signal) -> Self {
         let kind = Kind::Signal(signal.as_raw());
