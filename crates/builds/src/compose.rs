@@ -19,8 +19,10 @@ pub(crate) struct Project {
 
 #[derive(Deserialize)]
 pub(crate) struct Service {
-    image: Option<String>,
-    pub(crate) platform: Option<String>,
+    #[serde(default, deserialize_with = "or_empty")]
+    image: String,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(crate) platform: String,
     build: Option<Described>,
 }
 
@@ -32,7 +34,7 @@ impl Project {
     }
 
     /// The images that are built. `usual` is the platform of a service that names none.
-    pub(crate) fn describe(self, usual: Option<&str>) -> Result<Description, Fault> {
+    pub(crate) fn describe(self, usual: &str) -> Result<Description, Fault> {
         let mut description = Description::default();
         for (name, service) in self.services {
             let Some(mut build) = service.build else {
@@ -41,12 +43,12 @@ impl Project {
                 continue;
             };
             // compose `pkg/api/api.go`, `GetImageNameOrDefault`.
-            let image = service.image.filter(|image| !image.is_empty());
-            build
-                .tags
-                .push(image.unwrap_or_else(|| format!("{}-{name}", self.name)));
+            build.tags.push(match service.image {
+                none if none.is_empty() => format!("{}-{name}", self.name),
+                image => image,
+            });
             let listed = &mut build.options.platforms;
-            choose_platform(&name, service.platform.as_deref(), usual, listed)?;
+            choose_platform(&name, &service.platform, usual, listed)?;
             description.builds.insert(name, build);
         }
         Ok(description)
@@ -57,14 +59,11 @@ impl Project {
 /// `applyPlatforms`), where `listed` are those of the build.
 fn choose_platform(
     name: &str,
-    own: Option<&str>,
-    usual: Option<&str>,
+    own: &str,
+    usual: &str,
     listed: &mut Vec<String>,
 ) -> Result<(), Fault> {
-    let named = [("`platform`", own), (DEFAULT_PLATFORM, usual)];
-    let mut named = named
-        .into_iter()
-        .filter_map(|(whose, one)| Some((whose, one?)));
+    let mut named = [("`platform`", own), (DEFAULT_PLATFORM, usual)].into_iter();
     let Some((whose, one)) = named.find(|(_, one)| !one.is_empty()) else {
         return Ok(());
     };
@@ -87,7 +86,7 @@ mod tests {
     use crate::options::Options;
     use crate::request::Surroundings;
 
-    fn describe(text: &str, usual: Option<&str>) -> Result<Description, Fault> {
+    fn describe(text: &str, usual: &str) -> Result<Description, Fault> {
         let project = Project::parse(text).expect("compose's JSON");
         project.describe(usual)
     }
@@ -99,7 +98,7 @@ mod tests {
             format!("{build}{rest}}}}}}}}}")
         };
         let platforms = |rest: &str, usual: &str| {
-            let description = describe(&service(rest), Some(usual));
+            let description = describe(&service(rest), usual);
             description.map(|description| description.builds["a"].options.platforms.clone())
         };
         let two = r#","platforms":["linux/amd64","linux/arm64"]"#;
@@ -126,7 +125,7 @@ mod tests {
                 "dockerfile_inline":"FROM a\nRUN echo $$(date) $$X",
                 "args":{"A":null,"B":null,"C":""},
                 "additional_contexts":{"x":"service:api","y":"/y"}}}}}"#;
-        let description = describe(text, None).expect("read");
+        let description = describe(text, "").expect("read");
         assert!(description.has("db") && description.wanted(&["db".to_owned()]).is_empty());
         assert_eq!(description.wanted(&[]), ["web"]);
         let web = &description.builds["web"];

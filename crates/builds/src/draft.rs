@@ -54,14 +54,14 @@ impl Draft {
         text: &[u8],
         options: Vec<BuildOptions>,
     ) -> Result<Vec<Self>, Fault> {
-        let parsed = dockerfile::parse(text).map_err(|error| Fault::dockerfile(file, error))?;
-        let dockerfile = Arc::new(parsed);
+        let parsed = dockerfile::parse(text).map(Arc::new);
+        let parsed = parsed.map_err(|error| Fault::dockerfile(file, error))?;
         let drafts = options.into_iter().map(|options| Self {
             name: name.map(str::to_owned),
             file: file.to_owned(),
             options,
             extras: BTreeMap::new(),
-            dockerfile: dockerfile.clone(),
+            dockerfile: parsed.clone(),
         });
         Ok(drafts.collect())
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use larder_model::fingerprint::Fingerprint;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::fault::Fault;
 use crate::files;
@@ -61,9 +61,9 @@ fn find(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
             glob::glob(&format!("{root}/{pattern}"))
         };
         // Its place in the pattern counts the folder's name in.
-        for path in found.map_err(|error| refused(pattern, error.msg))? {
-            files.push(path.map_err(|error| refused(pattern, error))?);
-        }
+        let paths = found.map_err(|error| refused(pattern, error.msg))?;
+        let paths = paths.collect::<Result<Vec<_>, _>>();
+        files = paths.map_err(|error| refused(pattern, error))?;
         files.retain(|path| path.is_file());
     }
     if files.is_empty() {
@@ -80,14 +80,10 @@ fn refused(pattern: &str, why: impl Display) -> Fault {
 /// A file, or all files of a folder. A link to another folder is not followed: it may lead round in a
 /// circle.
 fn walk(path: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let mut files = Vec::new();
-    for entry in WalkDir::new(path) {
-        files.push(
-            entry
-                .map_err(|error| files::unreadable(path, error))?
-                .into_path(),
-        );
-    }
+    let entries = WalkDir::new(path).into_iter();
+    let paths = entries.map(|entry| entry.map(DirEntry::into_path));
+    let paths = paths.collect::<Result<Vec<_>, _>>();
+    let mut files = paths.map_err(|error| files::unreadable(path, error))?;
     files.retain(|path| path.is_file());
     Ok(files)
 }

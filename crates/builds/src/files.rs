@@ -1,9 +1,8 @@
 //! Reading the files that builds are described in, and naming them.
 
 use std::ffi::OsStr;
-use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 use crate::fault::Fault;
@@ -24,28 +23,19 @@ pub fn read_input(input: impl Read) -> Result<Vec<u8>, Fault> {
 
 /// Reads a file of at most [`FILE_MAX_BYTES`]; `shown` names it in faults.
 pub(crate) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Fault> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_file() => {
-            let file = File::open(path).map_err(|error| unreadable(shown, error))?;
-            read_whole(file, shown)
-        }
-        Ok(_) => Err(Fault::file(
-            shown,
-            "it is not a file; what a pipe brings is read with `-f -`",
-        )),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(Fault::file(shown, "there is no such file"))
-        }
-        Err(error) => Err(unreadable(shown, error)),
+    let meta = fs::metadata(path).map_err(|error| unreadable(shown, error))?;
+    if !meta.is_file() {
+        let why = "it is not a file; what a pipe brings is read with `-f -`";
+        return Err(Fault::file(shown, why));
     }
+    let file = File::open(path).map_err(|error| unreadable(shown, error))?;
+    read_whole(file, shown)
 }
 
 fn read_whole(input: impl Read, shown: &Path) -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
-    let mut limited = input.take(FILE_MAX_BYTES + 1);
-    limited
-        .read_to_end(&mut text)
-        .map_err(|error| unreadable(shown, error))?;
+    let read = input.take(FILE_MAX_BYTES + 1).read_to_end(&mut text);
+    read.map_err(|error| unreadable(shown, error))?;
     // Half a Dockerfile is another one.
     if text.len() as u64 > FILE_MAX_BYTES {
         let why = format!("it has more than the {FILE_MAX_BYTES} bytes that are read");
@@ -54,23 +44,23 @@ fn read_whole(input: impl Read, shown: &Path) -> Result<Vec<u8>, Fault> {
     Ok(text)
 }
 
-pub(crate) fn unreadable(shown: &Path, error: impl Display) -> Fault {
-    Fault::file(shown, format!("it cannot be read: {error}"))
+pub(crate) fn unreadable(shown: &Path, error: impl Into<io::Error>) -> Fault {
+    match error.into() {
+        error if error.kind() == ErrorKind::NotFound => Fault::file(shown, "there is no such file"),
+        error => Fault::file(shown, format!("it cannot be read: {error}")),
+    }
 }
 
 /// The file that a Dockerfile's name means: where it is called `Dockerfile` and is not there,
 /// `dockerfile` will do, whoever asked (buildx `build/opt.go`, `handleLowercaseDockerfile`).
 pub(crate) fn dockerfile(folder: &Path, named: PathBuf) -> PathBuf {
     let [usual, lower] = DOCKERFILES;
-    if named.file_name() != Some(OsStr::new(usual)) || folder.join(&named).exists() {
-        return named;
-    }
     let other = named.with_file_name(lower);
-    if folder.join(&other).is_file() {
-        other
-    } else {
-        named
+    let is_usual = named.file_name() == Some(OsStr::new(usual));
+    if is_usual && !folder.join(&named).exists() && folder.join(&other).is_file() {
+        return other;
     }
+    named
 }
 
 /// A place in the words of whoever stands in `folder`, without `.`: reports name it, and a plan that

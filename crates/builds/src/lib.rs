@@ -1,8 +1,8 @@
 //! What a project builds: Dockerfiles, and what compose and bake say of their own files.
 //!
 //! ```text
-//! Request ─ locate ─┬─ a Dockerfile ───────────────────────────────────────┐
-//!                   └─ describe: docker compose config, docker buildx bake ┴─ options ─ Draft ─ NamedPlan
+//! Request ─ locate ─┬─ a Dockerfile ──────────────────────────────────────────────┐
+//!                   └─ tool: docker compose config, docker buildx bake ─ project ─┴─ Draft ─ NamedPlan
 //! ```
 //!
 //! Compose and bake files are read by the tools that build them: `docker compose config` and `docker

@@ -49,12 +49,13 @@ impl Request {
     /// The builds of the files and folders that were named, or of the current folder if it has a
     /// file that is planned without being named. Nothing is read yet but the folder's list.
     pub fn new(paths: &[PathBuf], around: Surroundings) -> Self {
-        let mut builds: Vec<Build> = paths.iter().map(|path| of_path(path, &around)).collect();
-        let has_usual_file =
-            has_one(&around.folder, &DOCKERFILES) || usual_tool(&around, &around.folder).is_some();
-        if paths.is_empty() && has_usual_file {
-            builds.push(Build::default());
-        }
+        let folder = &around.folder;
+        let builds = match paths {
+            [] if has_one(folder, &DOCKERFILES) || usual_tool(&around, folder).is_some() => {
+                vec![Build::default()]
+            }
+            paths => paths.iter().map(|path| of_path(path, folder)).collect(),
+        };
         Self { builds, around }
     }
 
@@ -73,9 +74,9 @@ impl Request {
 }
 
 /// The build of a folder, or of a file with the current folder as its context.
-fn of_path(path: &Path, around: &Surroundings) -> Build {
+fn of_path(path: &Path, folder: &Path) -> Build {
     let mut build = Build::default();
-    if around.folder.join(path).is_dir() {
+    if folder.join(path).is_dir() {
         path.clone_into(&mut build.context);
     } else {
         build.files.push(path.to_owned());
@@ -86,22 +87,21 @@ fn of_path(path: &Path, around: &Surroundings) -> Build {
 impl Build {
     /// The images that it makes. Tools are asked, and waited for.
     pub fn drafts(&self, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
-        let is_input = self.context == Path::new(STDIN);
-        let context = if is_input {
-            Path::new("")
-        } else {
-            &self.context
+        let context = match self.context.to_str() {
+            Some(STDIN) => around.folder.clone(),
+            _ => around.folder.join(&self.context),
         };
-        let context = around.folder.join(context);
-        let mut asked = Asked {
+        let folder = if self.files.is_empty() {
+            &context
+        } else {
+            &around.folder
+        };
+        let asked = Asked {
             build: self,
             around,
             typed: Options::typed(self, around)?,
-            folder: around.folder.clone(),
+            folder: folder.components().collect(),
         };
-        if self.files.is_empty() {
-            asked.folder = context.components().collect();
-        }
         let mut drafts = asked.drafts()?;
         draft::plans(&drafts, &ImageConfigs::new())?;
         if !self.extras.is_empty() {
@@ -116,12 +116,11 @@ impl Build {
     /// The options in use that only one tool has.
     fn options_of_tools(&self) -> impl Iterator<Item = (&'static str, Tool)> {
         let all = [
-            (self.profiles.is_empty(), "--profile", COMPOSE),
-            (self.env_files.is_empty(), "--env-file", COMPOSE),
-            (self.overrides.is_empty(), "--set", BAKE),
+            (!self.profiles.is_empty()).then_some(("--profile", COMPOSE)),
+            (!self.env_files.is_empty()).then_some(("--env-file", COMPOSE)),
+            (!self.overrides.is_empty()).then_some(("--set", BAKE)),
         ];
-        let used = all.into_iter().filter(|(is_empty, ..)| !is_empty);
-        used.map(|(_, option, tool)| (option, tool))
+        all.into_iter().flatten()
     }
 
     /// Whether an option is used that only compose or bake files have.
@@ -258,14 +257,14 @@ impl Asked<'_> {
     /// The builds of what a tool wrote.
     fn of_answer(&self, file: &str, description: &Description) -> Result<Vec<Draft>, Fault> {
         self.refuse_options_but_of(None)?;
-        let build = self.build;
-        if let Some(name) = build.only.iter().find(|name| !description.has(name)) {
+        let only = &self.build.only;
+        if let Some(name) = only.iter().find(|name| !description.has(name)) {
             return Err(Fault::option(format!(
                 "--only {name:?}: there is no such name"
             )));
         }
-        let wanted = description.wanted(&build.only);
-        self.described(description, file).drafts(wanted)
+        self.described(description, file)
+            .drafts(description.wanted(only))
     }
 
     /// The builds that a tool says are there, asked in a folder.
@@ -283,7 +282,8 @@ impl Asked<'_> {
         match options.find(|(_, tool)| Some(*tool) != asked) {
             None => Ok(()),
             Some((option, tool)) => Err(Fault::option(format!(
-                "{option} is an option of `{}`, which is not asked about these files",
+                "{option} is an option of `{}`, which is not asked about these files; leave it \
+                 out, or give it where that runs",
                 tool.command
             ))),
         }

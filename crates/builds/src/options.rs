@@ -14,7 +14,6 @@ use crate::request::{Build, Surroundings};
 pub(crate) const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// buildx passes it on as a build argument (its `build/opt.go`, `toSolveOpt`).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
-
 /// The builder's own platform (buildx `util/platformutil/parse.go`).
 const LOCAL: &str = "local";
 

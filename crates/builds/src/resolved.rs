@@ -32,11 +32,9 @@ impl Json {
         let text = String::from_utf8_lossy(text);
         Ok(Some(if document.contains_key("services") {
             let project = Project::parse(&text).ok();
+            let usual = around.variable(DEFAULT_PLATFORM).map_or("", String::as_str);
             match project.filter(|_| is_of_compose(&document, &text)) {
-                Some(project) => {
-                    let usual = around.environment.get(DEFAULT_PLATFORM);
-                    Self::Answer(project.describe(usual.map(String::as_str))?)
-                }
+                Some(project) => Self::Answer(project.describe(usual)?),
                 None => Self::File(COMPOSE),
             }
         } else {

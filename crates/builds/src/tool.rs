@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -110,50 +109,44 @@ impl Question<'_> {
         if !only.iter().all(|it| project.services.contains_key(it)) {
             project = self.project(only)?;
         }
-        project.describe(self.default_platform()?.as_deref())
+        project.describe(&self.default_platform()?)
     }
 
     /// The platform of services that name none. compose takes it from a `.env` too, and alone knows how
     /// to read one: a project of one service shows it.
-    fn default_platform(&self) -> Result<Option<String>, Fault> {
+    fn default_platform(&self) -> Result<String, Fault> {
+        let (build, folder) = (self.asked.build, &self.asked.folder);
         if let Some(set) = self.asked.around.environment.get(DEFAULT_PLATFORM) {
-            return Ok(Some(set.clone()));
+            return Ok(set.clone());
         }
-        let folder = self
-            .asked
-            .build
-            .files
-            .first()
-            .and_then(|file| file.parent());
-        let folder = self.asked.folder.join(folder.unwrap_or(Path::new("")));
-        let usual = [folder.join(".env")];
-        let files = match &self.asked.build.env_files[..] {
+        let parent = build.files.first().and_then(|file| file.parent());
+        let project = folder.join(parent.unwrap_or(Path::new("")));
+        let usual = [project.join(".env")];
+        let files = match &build.env_files[..] {
             [] => &usual,
             named => named,
         };
-        let mut texts = files
+        let texts = files
             .iter()
-            .flat_map(|file| fs::read_to_string(self.asked.folder.join(file)));
-        if !texts.any(|text| text.contains(DEFAULT_PLATFORM)) {
-            return Ok(None);
+            .map(|file| fs::read_to_string(folder.join(file)));
+        if !texts.flatten().any(|text| text.contains(DEFAULT_PLATFORM)) {
+            return Ok(String::new());
         }
-        let probe = NamedTempFile::new().and_then(|mut file| {
-            write!(
-                file,
-                r#"{{"services":{{"{PROBE}":{{"image":"{PROBE}","platform":"${{{DEFAULT_PLATFORM}:-}}"}}}}}}"#
-            )?;
-            Ok(file)
-        });
+        let text = format!(
+            r#"{{"services":{{"{PROBE}":{{"image":"{PROBE}","platform":"${{{DEFAULT_PLATFORM}:-}}"}}}}}}"#
+        );
+        let probe = NamedTempFile::new().and_then(|file| fs::write(&file, text).map(|()| file));
         let probe =
             probe.map_err(|error| Fault::of(Blame::Ours, format!("no temporary file: {error}")))?;
-        let (folder, probe) = ([folder], [probe.path()]);
+        let (project, probe) = ([project], [probe.path()]);
         let arguments = words(&["compose"])
-            .chain(each("--project-directory", &folder))
-            .chain(each("--env-file", &self.asked.build.env_files))
+            .chain(each("--project-directory", &project))
+            .chain(each("--env-file", &build.env_files))
             .chain(each("-f", &probe))
             .chain(words(&["config", "--format", "json"]));
         let mut services = self.run(arguments, Project::parse)?.services;
-        Ok(services.remove(PROBE).and_then(|probe| probe.platform))
+        let platform = services.remove(PROBE).map(|probe| probe.platform);
+        Ok(platform.unwrap_or_default())
     }
 
     fn project(&self, names: &[String]) -> Result<Project, Fault> {
@@ -187,10 +180,8 @@ impl Question<'_> {
         if answer.status.success() {
             return parse(&String::from_utf8_lossy(&answer.stdout)).map_err(|error| {
                 let print = self.tool.print;
-                Fault::of(
-                    Blame::Ours,
-                    format!("what `{print}` prints is not understood: {error}"),
-                )
+                let message = format!("what `{print}` prints is not understood: {error}");
+                Fault::of(Blame::Ours, message)
             });
         }
         // Whether the plugin is there is asked only now: docker itself says that in many ways.
@@ -258,8 +249,7 @@ fn last_words(error: &[u8]) -> String {
     let text = String::from_utf8_lossy(error);
     let lines = text.lines().map(str::trim);
     let mut lines = lines.filter(|line| {
-        let is_advice = line.starts_with("See '") || line.starts_with("Run '");
-        !line.is_empty() && !is_advice
+        !(line.is_empty() || line.starts_with("See '") || line.starts_with("Run '"))
     });
     let last = lines
         .next_back()

@@ -42,6 +42,7 @@ impl Failure {
         Self::new(Blame::Input, message)
     }
 
+    /// A signal that ended the work.
     pub(crate) fn interrupted(signal: Signal) -> Self {
         Self {
             code: u8::try_from(128 + signal.as_raw()).unwrap_or(1),
