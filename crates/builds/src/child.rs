@@ -144,5 +144,13 @@ mod tests {
         assert!(matches!(long, NoAnswer::Long(_)), "{long}");
         let late = shell("exec >&- 2>&-; sleep 600", SECOND, 10).expect_err("it is late");
         assert!(matches!(late, NoAnswer::Late(_)), "{late}");
+
+        let began = Instant::now();
+        let late = shell("setsid sleep 8 & exit 0", SECOND, 10).expect_err("it is late");
+        assert!(matches!(late, NoAnswer::Late(_)), "{late}");
+        assert!(
+            began.elapsed() < 4 * SECOND,
+            "who left the group holds nobody up"
+        );
     }
 }

@@ -111,6 +111,8 @@ mod tests {
         let built = [
             ("docker.io/acme/base:latest", "base"),
             ("docker.io/acme/tools:2", "tools"),
+            // A stage of this name is that stage.
+            ("docker.io/library/own:latest", "own"),
         ];
         for (image, build) in built {
             let reference = ImageReference::parse(image).expect("an image");
