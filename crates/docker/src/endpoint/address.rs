@@ -135,9 +135,8 @@ fn authority(text: &str) -> Option<(Uri, String)> {
     let host = uri.host()?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     // `http::Uri` takes `host:` and `host:99999` for a host without a port.
-    let port = uri.authority()?.as_str().rsplit_once(']');
-    let tail = port.map_or(uri.authority()?.as_str(), |(_, tail)| tail);
-    let has_port = tail.contains(':');
+    let whole = uri.authority()?.as_str();
+    let has_port = whole.rsplit(']').next()?.contains(':');
     (!host.is_empty() && has_port == uri.port_u16().is_some())
         .then(|| (uri.clone(), host.to_owned()))
 }

@@ -26,10 +26,8 @@ pub fn in_two<T, K: PartialEq>(images: Vec<(T, Vec<Part<K>>)>) -> (Vec<T>, Vec<T
             None => branches.push((first, bytes)),
         }
     }
-    let largest = branches
-        .iter()
-        .max_by_key(|branch| branch.1)
-        .map(|branch| branch.0);
+    let largest = branches.iter().max_by_key(|branch| branch.1);
+    let largest = largest.map(|branch| branch.0);
     let others = branches.iter().filter(|branch| Some(branch.0) != largest);
     let ahead: u64 = others.map(|branch| branch.1).sum();
     // Two requests handle the trunk twice: what is done side by side must be at least as much.
@@ -40,11 +38,8 @@ pub fn in_two<T, K: PartialEq>(images: Vec<(T, Vec<Part<K>>)>) -> (Vec<T>, Vec<T
         .collect();
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for ((image, _), is_ahead) in images.into_iter().zip(is_ahead) {
-        if is_ahead {
-            first.push(image);
-        } else {
-            second.push(image);
-        }
+        let side = if is_ahead { &mut first } else { &mut second };
+        side.push(image);
     }
     (first, second)
 }

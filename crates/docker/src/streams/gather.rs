@@ -199,13 +199,11 @@ fn parse<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<
 
 /// The content of a list that must be there.
 fn required<'a>(documents: &'a Documents, name: &'static str) -> Result<&'a [u8]> {
-    match documents.get(name) {
-        Some(content) => Ok(content),
-        None => Err(StreamError::malformed(
-            name,
-            "it is not in the export, or larger than any that makes sense",
-        )),
-    }
+    let content = documents.get(name).map(Vec::as_slice);
+    content.ok_or_else(|| {
+        let reason = "it is not in the export, or larger than any that makes sense";
+        StreamError::malformed(name, reason)
+    })
 }
 
 impl Gather {
@@ -242,19 +240,16 @@ impl Gather {
             );
             return Err(StreamError::malformed("manifest.json", reason));
         }
-        let mut layers = Vec::with_capacity(entries.len());
-        for (entry, diff_id) in entries.iter().zip(diff_ids) {
-            layers.push(SavedLayer {
-                blob: self.blob(entry)?,
-                diff_id,
-            });
-        }
+        let layers = entries.iter().zip(diff_ids).map(|(entry, diff_id)| {
+            let blob = self.blob(entry)?;
+            Ok(SavedLayer { blob, diff_id })
+        });
         Ok(SavedImage {
             id,
             tags: item.repo_tags.unwrap_or_default(),
             parent: Some(item.parent).filter(|parent| !parent.is_empty()),
             documents: vec![config],
-            layers,
+            layers: layers.collect::<Result<_>>()?,
             descriptor: None,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::image_set::{Contents, chain_ids};
+use super::image_set::{Contents, SavedImage, chain_ids};
 use crate::error::ApiError;
 use crate::image_store::ImageStore;
 use crate::remote::Remote;
@@ -40,7 +40,6 @@ impl Held {
             .images
             .iter()
             .filter(|image| self.images.contains(&image.id));
-        held.flat_map(|image| image.layers.iter().map(|layer| layer.blob.as_str()))
-            .collect()
+        held.flat_map(SavedImage::layer_blobs).collect()
     }
 }

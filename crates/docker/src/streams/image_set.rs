@@ -289,8 +289,12 @@ impl SavedImage {
 
     /// Every blob that it is made of.
     pub fn blobs(&self) -> impl Iterator<Item = &str> {
-        let layers = self.layers.iter().map(|layer| layer.blob.as_str());
-        self.documents.iter().map(String::as_str).chain(layers)
+        let documents = self.documents.iter().map(String::as_str);
+        documents.chain(self.layer_blobs())
+    }
+
+    pub(super) fn layer_blobs(&self) -> impl Iterator<Item = &str> {
+        self.layers.iter().map(|layer| layer.blob.as_str())
     }
 }
 

@@ -73,7 +73,7 @@ impl LoadPlan {
                 });
                 continue;
             }
-            skipped.extend(image.layers.iter().map(|layer| layer.blob.clone()));
+            skipped.extend(image.layer_blobs().map(str::to_owned));
             plan.send(contents, &mut sent, &image.documents);
             layers.extend(needed);
             plan.images.push(image.clone());
@@ -211,32 +211,27 @@ pub(super) fn needed(
     held: &Held,
     held_blobs: &HashSet<&str>,
 ) -> Vec<String> {
-    let layers = image.layers.iter();
+    let layers = image.layer_blobs();
     match image_store {
         ImageStore::Overlay2 => {
             let missing = layers
                 .zip(image.chain_ids())
                 .filter(|(_, chain)| !held.chains.contains(chain));
-            missing.map(|(layer, _)| layer.blob.clone()).collect()
+            missing.map(|(layer, _)| layer.to_owned()).collect()
         }
         ImageStore::Containerd => layers
-            .filter(|layer| !held_blobs.contains(layer.blob.as_str()))
-            .map(|layer| layer.blob.clone())
+            .filter(|layer| !held_blobs.contains(layer))
+            .map(str::to_owned)
             .collect(),
     }
 }
 
 /// An image in `manifest.json`.
 fn manifest_item(image: &SavedImage) -> Value {
-    let layers: Vec<&str> = image
-        .layers
-        .iter()
-        .map(|layer| layer.blob.as_str())
-        .collect();
     let mut item = json!({
         "Config": image.documents[0],
         "RepoTags": image.tags,
-        "Layers": layers,
+        "Layers": image.layer_blobs().collect::<Vec<_>>(),
     });
     if let Some(parent) = &image.parent {
         item["Parent"] = parent.as_str().into();

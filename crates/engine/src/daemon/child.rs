@@ -114,16 +114,12 @@ impl Daemon {
     pub(crate) fn must_run(&mut self) -> Result<()> {
         match self.ended() {
             None => Ok(()),
-            Some(status) => Err(self.died(status)),
-        }
-    }
-
-    pub(crate) fn died(&self, status: ExitStatus) -> EngineError {
-        EngineError::Died {
-            daemon: self.name,
-            status: status.to_string(),
-            log: self.log.clone(),
-            tail: tail(&self.log),
+            Some(status) => Err(EngineError::Died {
+                daemon: self.name,
+                status: status.to_string(),
+                log: self.log.clone(),
+                tail: tail(&self.log),
+            }),
         }
     }
 

@@ -111,7 +111,6 @@ pub struct Engine {
     dockerd: Daemon,
     containerd: Daemon,
     socket: PathBuf,
-    image_store: ImageStore,
     /// Its API, once it answers.
     remote: Option<Remote>,
 }
@@ -160,7 +159,6 @@ impl Engine {
             dockerd,
             containerd,
             socket: config.socket(),
-            image_store: config.image_store,
             remote: None,
         })
     }
@@ -221,11 +219,6 @@ impl Engine {
     /// containerd's process.
     pub fn containerd_pid(&self) -> u32 {
         self.containerd.pid()
-    }
-
-    /// The image store that the engine was started with.
-    pub fn image_store(&self) -> ImageStore {
-        self.image_store
     }
 
     /// The first daemon that is no longer running, if one is not.

@@ -116,9 +116,8 @@ fn scrub_data_root(data_root: &Path, options: ScrubOptions) -> Result<Vec<PathBu
 /// it only after `docker swarm init` or `join` (moby `daemon/cluster/cluster.go`).
 fn is_in_swarm(data_root: &Path) -> Result<bool> {
     let names = names_in(&data_root.join("swarm"))?;
-    Ok(names
-        .iter()
-        .any(|name| name == "docker-state.json" || name == "certificates" || name == "raft"))
+    let state = ["docker-state.json", "certificates", "raft"];
+    Ok(names.iter().any(|name| state.iter().any(|it| name == it)))
 }
 
 #[cfg(test)]
