@@ -57,11 +57,6 @@ impl Digest {
         hex::encode(self.parts().1)
     }
 
-    /// Where an image layout has the blob of this digest: `blobs/sha256/<hex>` (`image-layout.md`).
-    pub fn blob_path(&self) -> String {
-        format!("blobs/{}/{}", self.algorithm(), self.hex())
-    }
-
     fn parts(&self) -> (&'static str, &[u8]) {
         match self {
             Self::Sha256(hash) => ("sha256", hash),
@@ -234,8 +229,8 @@ mod tests {
             (descriptor.media_type.as_str(), descriptor.size),
             ("a/b", 7)
         );
-        let blob = descriptor.digest().expect("valid").blob_path();
-        assert_eq!(blob, format!("blobs/sha256/{}", "0a".repeat(32)));
+        let digest = descriptor.digest().expect("valid");
+        assert_eq!(digest.to_string(), format!("sha256:{}", "0a".repeat(32)));
         let unknown: Descriptor =
             serde_json::from_str(r#"{"digest":"blake3:00","size":0}"#).expect("valid");
         unknown

@@ -26,5 +26,4 @@ pub use evaluate::options::{BuildOptions, ImageConfigs, NamedContext};
 pub use evaluate::origin::{Origin, UseKind};
 pub use evaluate::outcome::{BaseImage, Bases, ImageUse, Stage, Step};
 pub use platform::{Platform, PlatformError};
-pub use read::lexer::Warning;
 pub use read::{Dockerfile, parse};

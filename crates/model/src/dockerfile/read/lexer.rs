@@ -11,21 +11,11 @@ use crate::dockerfile::error::{DockerfileError, Fault, Span};
 /// The longest physical line in bytes, its line feed included (Go's `bufio.MaxScanTokenSize`).
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// A warning about something that is accepted today.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The last line of the instruction it is about.
-    pub line: u32,
-    /// What is odd.
-    pub message: String,
-}
-
 /// What the lexer made of a file.
 #[derive(Debug)]
 pub(crate) struct Lexed {
     pub nodes: Vec<Node>,
     pub escape: char,
-    pub warnings: Vec<Warning>,
 }
 
 /// Physical lines with their ends, counted; stops for good at a line that is too long.
@@ -65,7 +55,6 @@ struct Lexer<'a> {
     lines: Lines<'a>,
     directives: Directives,
     escape: char,
-    warnings: Vec<Warning>,
 }
 
 pub(crate) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
@@ -78,7 +67,6 @@ pub(crate) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
         },
         directives: Directives::new("#"),
         escape: '\\',
-        warnings: Vec::new(),
     };
     let mut nodes = Vec::new();
     while let Some(node) = lexer.node()? {
@@ -99,7 +87,6 @@ pub(crate) fn lex(source: &str) -> Result<Lexed, DockerfileError> {
     Ok(Lexed {
         nodes,
         escape: lexer.escape,
-        warnings: lexer.warnings,
     })
 }
 
@@ -155,15 +142,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn continuation(&mut self, mut text: String) -> String {
-        let mut has_empty_line = false;
         while let Some(line) = self.lines.next() {
             let line = line.trim_end_matches(['\r', '\n']);
             let visible = line.trim_start();
-            if visible.starts_with('#') {
-                continue;
-            }
-            if visible.is_empty() {
-                has_empty_line = true;
+            if visible.is_empty() || visible.starts_with('#') {
                 continue;
             }
             if let Some(head) = continued(line, self.escape) {
@@ -172,12 +154,6 @@ impl<'a> Lexer<'a> {
                 text.push_str(line);
                 break;
             }
-        }
-        if has_empty_line {
-            self.warnings.push(Warning {
-                line: self.lines.number,
-                message: format!("empty continuation line found in: {text}"),
-            });
         }
         text
     }

@@ -15,7 +15,6 @@ mod words;
 
 use super::error::{DockerfileError, Fault, Span};
 use instruction::{Arg, From, Instruction, Kind};
-use lexer::Warning;
 
 /// A Dockerfile that follows the rules of every instruction.
 ///
@@ -28,7 +27,6 @@ pub struct Dockerfile {
     /// The `ARG` instructions before the first `FROM`.
     pub(super) globals: Vec<(Vec<Arg>, Span)>,
     pub(super) stages: Vec<Section>,
-    warnings: Vec<Warning>,
 }
 
 /// A `FROM` and what follows it.
@@ -72,7 +70,6 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
         syntax: directive::detect_syntax(&source),
         globals: Vec::new(),
         stages: Vec::new(),
-        warnings: lexed.warnings,
         source,
     };
     for node in lexed.nodes {
@@ -109,16 +106,5 @@ impl Dockerfile {
             }
         }
         Ok(())
-    }
-
-    /// The text that it was read from; what was not UTF-8 is replaced. Reading it again gives the same
-    /// file.
-    pub fn text(&self) -> &str {
-        &self.source
-    }
-
-    /// What is accepted today, but odd.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
     }
 }
