@@ -130,7 +130,7 @@ impl Client {
         }
     }
 
-    /// A request without a body whose whole answer is small and JSON.
+    /// As [`Client::call`], and the answer is JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
         let answer = self.call(request).await?;
         serde_json::from_slice(answer.body())

@@ -182,9 +182,11 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
     let request = Request::get("say how it keeps images", format!("/v{api}/info"));
     let info: InfoAnswer = client.json(&request).await?;
     let unsupported = unsupported(&version, newest_api, wanted, least);
+    let mut components = version.components.into_iter();
+    let containerd = components.find(|component| component.name == "containerd");
     let about = About {
         version: number,
-        containerd_version: version.of_component("containerd"),
+        containerd_version: containerd.map_or_else(String::new, |component| component.version),
         version_text: version.version,
         api,
         newest_api,
@@ -237,15 +239,6 @@ fn unsupported(
     (least > wanted).then(|| {
         format!("speaks no API older than {least}, and {wanted} is the newest that is known here")
     })
-}
-
-impl VersionAnswer {
-    /// The version of a part of the engine; empty if it is not named.
-    fn of_component(&self, name: &str) -> String {
-        let mut components = self.components.iter();
-        let found = components.find(|component| component.name == name);
-        found.map_or_else(String::new, |component| component.version.clone())
-    }
 }
 
 impl InfoAnswer {

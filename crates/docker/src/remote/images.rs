@@ -191,3 +191,41 @@ fn names<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>,
 fn size<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<u64, D::Error> {
     Ok(u64::try_from(i64::deserialize(from)?).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_leaves_out_is_empty() {
+        let listed = r#"[
+            { "Id": "sha256:1", "ParentId": "", "RepoTags": null, "Created": 7, "Size": -1 },
+            { "Id": "sha256:2", "ParentId": "sha256:1", "RepoTags": ["<none>:<none>", "a:1"],
+              "RepoDigests": ["a@sha256:3"], "Created": 8, "Size": 9, "Containers": -1 } ]"#;
+        let listed: Vec<ImageSummary> = serde_json::from_str(listed).expect("an answer");
+        let first = ImageSummary {
+            id: "sha256:1".to_owned(),
+            parent: None,
+            tags: Vec::new(),
+            digests: Vec::new(),
+            created: 7,
+            bytes: 0,
+        };
+        let second = ImageSummary {
+            id: "sha256:2".to_owned(),
+            parent: Some("sha256:1".to_owned()),
+            tags: vec!["a:1".to_owned()],
+            digests: vec!["a@sha256:3".to_owned()],
+            created: 8,
+            bytes: 9,
+        };
+        assert_eq!(listed, [first, second]);
+        let step = r#"{ "Id": "<missing>", "CreatedBy": "/bin/sh", "Size": 3, "Tags": null }"#;
+        let step: Step = serde_json::from_str(step).expect("an answer");
+        assert_eq!((step.id, step.bytes, step.tags), (None, 3, Vec::new()));
+        let image = r#"{ "Id": "sha256:1", "Parent": "", "RepoTags": ["<none>:<none>"] }"#;
+        let image: ImageAnswer = serde_json::from_str(image).expect("an answer");
+        let image = Image::from(image);
+        assert_eq!((image.parent, image.tags), (None, Vec::<String>::new()));
+    }
+}

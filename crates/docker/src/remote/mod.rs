@@ -15,4 +15,3 @@ pub use self::handle::Remote;
 pub use self::images::{Image, ImageSummary, Step};
 pub use self::prune::CacheLimit;
 pub use self::selection::{Chains, Selection};
-pub use self::transfer::Loaded;

@@ -16,13 +16,6 @@ use crate::error::{ApiError, BoxError, Result};
 /// A line of the progress that a load reports is a few hundred bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// What a load said that it has loaded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// Names, and the ids of images without a name, in the order of the engine's lines.
-    pub images: Vec<String>,
-}
-
 impl Remote {
     /// The tar of `docker save` of these names and ids. An image that is given by its id comes without names.
     pub async fn export(&self, images: &[String]) -> Result<AnswerStream> {
@@ -40,8 +33,9 @@ impl Remote {
     }
 
     /// `docker load` of a tar, which is asked for as fast as the engine takes it. If it ends with an
-    /// error, the engine sees it break off and loads nothing.
-    pub async fn load<S>(&self, tar: S) -> Result<Loaded>
+    /// error, the engine sees it break off and loads nothing. Answers names, and the ids of images without
+    /// a name, in the order of the engine's lines.
+    pub async fn load<S>(&self, tar: S) -> Result<Vec<String>>
     where
         S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static,
     {
@@ -95,8 +89,8 @@ struct Detail {
 }
 
 /// The status was sent before the work began: failures are in the answer's lines.
-async fn loaded_images(mut answer: AnswerStream, what: &str) -> Result<Loaded> {
-    let mut loaded = Loaded::default();
+async fn loaded_images(mut answer: AnswerStream, what: &str) -> Result<Vec<String>> {
+    let mut loaded = Vec::new();
     let mut rest = BytesMut::new();
     while let Some(piece) = answer.try_next().await? {
         rest.extend_from_slice(&piece);
@@ -111,7 +105,7 @@ async fn loaded_images(mut answer: AnswerStream, what: &str) -> Result<Loaded> {
     Ok(loaded)
 }
 
-fn read_line(line: &[u8], what: &str, loaded: &mut Loaded) -> Result<()> {
+fn read_line(line: &[u8], what: &str, loaded: &mut Vec<String>) -> Result<()> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return Ok(());
@@ -128,7 +122,7 @@ fn read_line(line: &[u8], what: &str, loaded: &mut Loaded) -> Result<()> {
             .strip_prefix("Loaded image ID: ")
             .or_else(|| said.strip_prefix("Loaded image: "))
         {
-            loaded.images.push(image.trim().to_owned());
+            loaded.push(image.trim().to_owned());
         }
     }
     Ok(())

@@ -123,7 +123,7 @@ async fn the_older_classic_builder_finds_loaded_parents() {
     let restored = restore(&second.connect().await, &saved).await;
     assert_eq!(restored.plan.layers_held, 2, "the base's");
     assert_eq!(restored.plan.left_out, []);
-    assert!(restored.loaded.images.contains(&"app:latest".to_owned()));
+    assert!(restored.loaded.contains(&"app:latest".to_owned()));
     assert_eq!(cached(&work.build(&second, false, &plain)), CLASSIC_STEPS);
 
     work.change_source("second");

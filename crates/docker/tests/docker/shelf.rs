@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use larder_docker::streams::{Contents, Documents, ExportReader, Held, LoadPlan, carry_over};
-use larder_docker::{BoxError, Chains, Loaded, Remote};
+use larder_docker::{BoxError, Chains, Remote};
 
 /// Blobs by name, and what they are.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct Shelf {
 /// What a restore did.
 pub struct Restored {
     pub plan: LoadPlan,
-    pub loaded: Loaded,
+    pub loaded: Vec<String>,
 }
 
 /// Saves the engine's images but for `bases`.
@@ -110,7 +110,7 @@ pub async fn load(
     engine: &Remote,
     shelf: &Shelf,
     plan: &LoadPlan,
-) -> larder_docker::Result<Loaded> {
+) -> larder_docker::Result<Vec<String>> {
     let blobs = Arc::clone(&shelf.blobs);
     let open = move |name: &str| {
         let whole = blobs.get(name).cloned().ok_or("it is not there");

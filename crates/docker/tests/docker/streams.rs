@@ -340,7 +340,7 @@ async fn memory_stays_small() {
     let loaded = to
         .load(export.map(|piece| piece.map_err(BoxError::from)))
         .await;
-    assert_eq!(loaded.expect("loaded").images, ["large:latest"]);
+    assert_eq!(loaded.expect("loaded"), ["large:latest"]);
     let export = from.export(&["large".to_owned()]).await.expect("exported");
     let mut reader = ExportReader::new(export, ImageStore::Overlay2, None);
     let mut bytes = 0;

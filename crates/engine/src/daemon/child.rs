@@ -51,7 +51,7 @@ impl From<ExitStatus> for Exit {
 /// A running daemon.
 #[derive(Debug)]
 pub(crate) struct Daemon {
-    name: &'static str,
+    pub(super) name: &'static str,
     log: PathBuf,
     child: Child,
     handle: OwnedFd,

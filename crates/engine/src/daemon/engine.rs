@@ -126,18 +126,13 @@ impl Engine {
         let toml = containerd_toml(&containerd_root(&config.volume), &state, &socket);
         write(&containerd_config, &toml)?;
         let settings = daemon_json(config.image_store, config.system_config.as_deref())?;
-        write(
-            &config.run_dir.join("daemon.json"),
-            &format!("{settings:#}\n"),
-        )?;
+        let path = config.run_dir.join("daemon.json");
+        write(&path, &format!("{settings:#}\n"))?;
 
         let mut command = bound_to_us(&config.program.containerd, config);
         command.arg("--config").arg(&containerd_config);
-        let mut containerd = Daemon::spawn(
-            "containerd",
-            command,
-            &config.run_dir.join("containerd.log"),
-        )?;
+        let log = config.run_dir.join("containerd.log");
+        let mut containerd = Daemon::spawn("containerd", command, &log)?;
         let records = Records {
             containerd: containerd.identity(),
             dockerd: None,
@@ -145,11 +140,8 @@ impl Engine {
         records.write(&config.run_dir)?;
         await_socket(&mut containerd, &socket)?;
 
-        let dockerd = Daemon::spawn(
-            "dockerd",
-            dockerd_command(config)?,
-            &config.run_dir.join("dockerd.log"),
-        )?;
+        let log = config.run_dir.join("dockerd.log");
+        let dockerd = Daemon::spawn("dockerd", dockerd_command(config)?, &log)?;
         Records {
             dockerd: dockerd.identity(),
             ..records
@@ -223,11 +215,8 @@ impl Engine {
 
     /// The first daemon that is no longer running, if one is not.
     pub fn dead(&mut self) -> Option<(&'static str, Exit)> {
-        if let Some(status) = self.dockerd.ended() {
-            return Some(("dockerd", status.into()));
-        }
-        let status = self.containerd.ended()?;
-        Some(("containerd", status.into()))
+        let mut daemons = [&mut self.dockerd, &mut self.containerd].into_iter();
+        daemons.find_map(|daemon| Some((daemon.name, daemon.ended()?.into())))
     }
 
     /// SIGTERM to dockerd, then to containerd; what has not ended by the deadline is killed. containerd has

@@ -46,10 +46,8 @@ impl Engine {
     pub async fn quiesce(&self, options: QuiesceOptions, deadline: Duration) -> Quiesced {
         let mut done = Quiesced::default();
         let remote = self.remote().within(deadline);
-        if timeout(deadline, rest(&remote, options, &mut done))
-            .await
-            .is_err()
-        {
+        let rested = timeout(deadline, rest(&remote, options, &mut done)).await;
+        if rested.is_err() {
             done.warnings.push(format!(
                 "the engine was not at rest within {deadline:?}; stopping it as it is"
             ));

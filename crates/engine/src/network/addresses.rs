@@ -133,15 +133,11 @@ impl Host {
 
     /// The default route's: a larger one would lose packets where path MTU discovery is filtered.
     pub(super) fn mtu(&self) -> u32 {
-        let default = self
-            .routes
-            .iter()
-            .find(|route| route.dst == "default" && route.table.is_none());
-        let device = default.and_then(|route| route.dev.as_deref());
-        let link = self
-            .links
-            .iter()
-            .find(|link| device.is_some() && link.ifname.as_deref() == device);
+        let mut routes = self.routes.iter();
+        let default = routes.find(|route| route.dst == "default" && route.table.is_none());
+        let device = default.and_then(|route| route.dev.as_ref());
+        let mut links = self.links.iter();
+        let link = links.find(|link| device.is_some() && link.ifname.as_ref() == device);
         link.and_then(|link| link.mtu).unwrap_or(DEFAULT_MTU)
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn allow(id: &InstanceId, interface: &str, subnet: Subnet, was_off: b
          -I FORWARD -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED {comment} -j ACCEPT\n\
          COMMIT\n"
     );
-    restore(&rules)
+    restore(IPTABLES_RESTORE, &rules)
 }
 
 /// Whether one of our private engines is there.
@@ -71,7 +71,7 @@ fn remove_once(id: &InstanceId) -> Result<()> {
         }
         removal.push_str("COMMIT\n");
     }
-    restore(&removal)
+    restore(IPTABLES_RESTORE, &removal)
 }
 
 /// A rule as iptables-save prints it: `-A CHAIN …`.
@@ -122,12 +122,8 @@ pub(super) fn parse(text: &str) -> Vec<Rule> {
 }
 
 /// `--noflush`: what is there stays. `--wait`: others change the tables too.
-pub(super) fn restore_with(tool: Tool, rules: &str) -> Result<()> {
+pub(super) fn restore(tool: Tool, rules: &str) -> Result<()> {
     tool.run_with(&["--noflush", "--wait"], rules).map(drop)
-}
-
-fn restore(rules: &str) -> Result<()> {
-    restore_with(IPTABLES_RESTORE, rules)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl HostNetwork {
             if let (Some(before), Some(now)) = (before, now) {
                 let removal = now.removal(before);
                 if !removal.is_empty() {
-                    firewall::restore_with(restore, &removal)?;
+                    firewall::restore(restore, &removal)?;
                 }
             }
         }
