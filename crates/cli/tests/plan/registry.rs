@@ -168,7 +168,11 @@ fn a_configuration_of_docker_that_cannot_be_read_is_a_warning() {
     command.env("DOCKER_CONFIG", project.path().join("docker"));
     command.env("DOCKER_AUTH_CONFIG", "s3cret").arg("key");
     let said = Said::of(&command.output().expect("larder starts"));
-    for word in ["docker/config.json", "DOCKER_AUTH_CONFIG", "credentials are not used"] {
+    for word in [
+        "docker/config.json",
+        "DOCKER_AUTH_CONFIG",
+        "credentials are not used",
+    ] {
         assert!(said.error.contains(word), "{word}: {}", said.error);
     }
     assert!(!said.error.contains("s3cret"), "{}", said.error);
