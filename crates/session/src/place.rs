@@ -43,12 +43,15 @@ impl Place {
     pub(crate) fn create(&self) -> Result<()> {
         make_private_folder(&self.state)
             .map_err(|error| SessionError::StateFolder(self.state.clone(), error))?;
-        let run = self.run();
-        make_private_folder(&run).map_err(SessionError::path("make the directory", &run))?;
-        // Others may pass to the engine's socket, whose own mode says who may use it; they cannot
-        // list the folder.
-        fs::set_permissions(&run, Permissions::from_mode(0o711))
-            .map_err(SessionError::path("open", &run))
+        // Others may pass to the engine's socket, whose own mode says who may use it. /run is empty
+        // after a boot, so the parent is as new as the directory in it.
+        for folder in [Path::new(RUN), &self.run()] {
+            make_private_folder(folder)
+                .map_err(SessionError::path("make the directory", folder))?;
+            fs::set_permissions(folder, Permissions::from_mode(0o711))
+                .map_err(SessionError::path("open", folder))?;
+        }
+        Ok(())
     }
 
     /// The folder under /run.
