@@ -22,57 +22,42 @@ use crate::digest::digest_type;
 #[serde(default, rename_all(deserialize = "PascalCase"))]
 pub struct InheritedConfig {
     /// `CMD`.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_nothing")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub cmd: Vec<String>,
     /// `ENTRYPOINT`.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_nothing")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub entrypoint: Vec<String>,
     /// `ENV`: name to value. See [`environment`].
-    #[serde(
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "variables"
-    )]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "variables")]
     pub env: BTreeMap<String, Option<String>>,
     /// `EXPOSE`: `80/tcp`.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "names")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "names")]
     pub exposed_ports: BTreeSet<String>,
     /// `HEALTHCHECK`.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "check")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "check")]
     pub healthcheck: Option<Healthcheck>,
     /// `LABEL`.
-    #[serde(
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "or_nothing"
-    )]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub labels: BTreeMap<String, String>,
     /// `ONBUILD`, in order: these instructions run first in a child.
     #[serde(rename(deserialize = "OnBuild"))]
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_nothing")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub onbuild: Vec<String>,
     /// `SHELL`.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_nothing")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub shell: Vec<String>,
     /// `STOPSIGNAL`.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_nothing"
-    )]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub stop_signal: String,
     /// `USER`.
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_nothing"
-    )]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub user: String,
     /// `VOLUME`.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "names")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "names")]
     pub volumes: BTreeSet<String>,
     /// `WORKDIR`.
     #[serde(rename(deserialize = "WorkingDir"))]
-    #[serde(
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "or_nothing"
-    )]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub workdir: String,
 }
 
@@ -93,7 +78,7 @@ pub struct Healthcheck {
     #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub start_period: i64,
     /// The command, led by `CMD`, `CMD-SHELL` or `NONE`.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_nothing")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub test: Vec<String>,
     /// Time that a check may take.
     #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
