@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::digest_type;
@@ -93,7 +92,7 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 /// Ports and volumes are maps to nothing.
 fn names<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<String>, D::Error> {
-    or_nothing(from).map(|map: BTreeMap<_, IgnoredAny>| map.into_keys().collect())
+    or_nothing(from).map(|map: BTreeMap<_, serde_json::Value>| map.into_keys().collect())
 }
 
 fn variables<'de, D: Deserializer<'de>>(
