@@ -108,7 +108,7 @@ impl Export<'_> {
             reader.expect(&begun.images, held);
         }
         while let Some(blob) = reader.next().await? {
-            let (name, size) = (blob.name().to_owned(), blob.size());
+            let (name, size) = (blob.name.clone(), blob.size);
             let written = writer.wrote(&name) == Some(size);
             if written || writer.has(&name) == Some(size) && writer.keep(&name) {
                 blob.skip().await?;

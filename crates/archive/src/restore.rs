@@ -202,11 +202,11 @@ async fn load_images(
 ) -> Result<(), ApiError> {
     let held = Held::ask(&job.engine).await?;
     let plan = LoadPlan::new(images, &held, |image| stale_bases::unwanted(image, moved));
-    restored.images = plan.images().len();
+    restored.images = plan.images.len();
     restored.bytes = plan.bytes();
     restored.layers_held = plan.layers_held;
     restored.left_out = plan.left_out.iter().map(NotLoaded::of).collect();
-    if plan.images().is_empty() {
+    if plan.images.is_empty() {
         return Ok(());
     }
     let reader = reader.clone();

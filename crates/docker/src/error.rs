@@ -4,8 +4,15 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
+
 /// An error of somebody else's stream, which passes through here unchanged.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A stream of somebody else's, or one made of such.
+pub trait Pieces: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static {}
+impl<S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static> Pieces for S {}
 
 /// A word that a person or a configuration gave is not one of those known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -27,7 +27,7 @@ pub mod streams;
 
 pub use connection::AnswerStream;
 pub use endpoint::{Address, Endpoint, Environment, Tls, USUAL_SOCKET};
-pub use error::{ApiError, BoxError, Result, UnknownValue};
+pub use error::{ApiError, BoxError, Pieces, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use larder_model::version::Version;
 pub use remote::{

@@ -30,8 +30,7 @@ mod shape;
 mod tool;
 
 pub use daemon::{
-    Engine, EngineConfig, EngineFacts, Exit, StopReport, TaggedImage, child_environment, clean_up,
-    quiesce,
+    Engine, EngineConfig, EngineFacts, Exit, StopReport, child_environment, clean_up, quiesce,
 };
 pub use error::EngineError;
 pub use instance::InstanceId;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::digest_type;
 
@@ -15,70 +15,95 @@ use crate::digest::digest_type;
 /// maps and sets are sorted, and absent, null and empty are the same.
 ///
 /// Follows moby/buildkit `frontend/dockerfile/dockerfile2llb/convert.go`, where a stage starts with
-/// the configuration of its base.
+/// the configuration of its base. It is read in docker's own form, whose names are Go's
+/// (`api/types/container`, `Config`) and any of whose fields may be null.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all(deserialize = "PascalCase"))]
 pub struct InheritedConfig {
     /// `CMD`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub cmd: Vec<String>,
     /// `ENTRYPOINT`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub entrypoint: Vec<String>,
     /// `ENV`: name to value. See [`environment`].
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "variables")]
     pub env: BTreeMap<String, Option<String>>,
     /// `EXPOSE`: `80/tcp`.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "names")]
     pub exposed_ports: BTreeSet<String>,
     /// `HEALTHCHECK`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "check")]
     pub healthcheck: Option<Healthcheck>,
     /// `LABEL`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub labels: BTreeMap<String, String>,
     /// `ONBUILD`, in order: these instructions run first in a child.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename(deserialize = "OnBuild"))]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub onbuild: Vec<String>,
     /// `SHELL`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub shell: Vec<String>,
     /// `STOPSIGNAL`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub stop_signal: String,
     /// `USER`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub user: String,
     /// `VOLUME`.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "names")]
     pub volumes: BTreeSet<String>,
     /// `WORKDIR`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(rename(deserialize = "WorkingDir"))]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub workdir: String,
 }
 
 /// `HEALTHCHECK`; times in nanoseconds, zero where the instruction leaves the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, rename_all(deserialize = "PascalCase"))]
 pub struct Healthcheck {
     /// Time between two checks.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub interval: i64,
     /// Failures in a row that make a container unhealthy.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub retries: i64,
     /// Time between two checks while the container starts.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub start_interval: i64,
     /// Time that a container may take to start.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub start_period: i64,
     /// The command, led by `CMD`, `CMD-SHELL` or `NONE`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub test: Vec<String>,
     /// Time that a check may take.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "or_nothing")]
     pub timeout: i64,
+}
+
+fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// Ports and volumes are maps to nothing.
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<String>, D::Error> {
+    or_nothing(from).map(|map: BTreeMap<_, serde_json::Value>| map.into_keys().collect())
+}
+
+fn variables<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, Option<String>>, D::Error> {
+    or_nothing(from).map(|all: Vec<String>| environment(all.iter().map(String::as_str)))
+}
+
+/// One that says nothing is none.
+fn check<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Healthcheck>, D::Error> {
+    or_nothing(from).map(|check: Healthcheck| (!is_default(&check)).then_some(check))
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -133,6 +158,8 @@ impl BaseIdentity {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const CHAIN: &str = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b";
@@ -201,7 +228,15 @@ mod tests {
 
     #[test]
     fn every_field_counts() {
-        let whole = serde_json::to_value(full()).expect("serializes");
+        let whole = json!({
+            "Cmd": ["bash"], "Entrypoint": ["/e", "-x"], "Env": ["PATH=/usr/bin", "A=\"\u{1}é"],
+            "ExposedPorts": { "80/tcp": {} }, "Labels": { "a": "", "b": "2" },
+            "Healthcheck": { "Interval": 1, "Retries": 2, "StartInterval": 3, "StartPeriod": 4,
+                "Test": ["NONE"], "Timeout": 5 },
+            "OnBuild": ["RUN b", "RUN a"], "Shell": ["/bin/bash"], "StopSignal": "SIGQUIT",
+            "User": "app", "Volumes": { "/data": {} }, "WorkingDir": "/srv",
+        });
+        assert_eq!(InheritedConfig::deserialize(&whole).expect("reads"), full());
         let identity = BaseIdentity::of(CHAIN, &full());
         for field in whole.as_object().expect("an object").keys() {
             let mut less = whole.clone();

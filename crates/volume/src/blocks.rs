@@ -142,10 +142,7 @@ impl Blocks {
             .parts(range)
             .map(|part| self.fetch_absent(part.place, part.pages()))
             .collect();
-        let ended = futures_util::stream::iter(fetches)
-            .buffer_unordered(FETCHES_PER_REQUEST)
-            .try_collect::<()>()
-            .await;
+        let ended = all_of(fetches).await;
         if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }
@@ -382,10 +379,7 @@ impl Blocks {
     pub(crate) async fn settle(&self) -> io::Result<Changed> {
         let changed = self.changed();
         let fetches = changed.written.iter().map(|block| self.fetch_block(*block));
-        futures_util::stream::iter(fetches)
-            .buffer_unordered(FETCHES_PER_REQUEST)
-            .try_collect::<()>()
-            .await?;
+        all_of(fetches).await?;
         Ok(changed)
     }
 
@@ -428,4 +422,12 @@ impl Blocks {
     fn wrote(&self, result: io::Result<()>) -> io::Result<()> {
         result.inspect_err(|error| self.set_fault(format!("the local disk: {error}"), false))
     }
+}
+
+/// Some at once, up to the first that fails.
+async fn all_of(
+    fetches: impl IntoIterator<Item: Future<Output = io::Result<()>>>,
+) -> io::Result<()> {
+    let fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_PER_REQUEST);
+    fetches.try_collect().await
 }

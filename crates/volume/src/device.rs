@@ -85,7 +85,8 @@ unsafe impl Ioctl for GetFree {
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     device: File,
-    path: PathBuf,
+    /// For example `/dev/loop0`.
+    pub(crate) path: PathBuf,
     number: u32,
     /// Whether the kernel does direct I/O on the file.
     pub(crate) direct: bool,
@@ -153,11 +154,6 @@ impl LoopDevice {
             }
         }
         unreachable!("the second attempt returns")
-    }
-
-    /// For example `/dev/loop0`.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Major and minor number, as in `/proc/self/mountinfo`.

@@ -55,7 +55,8 @@ const REQUEST_MAX_BYTES: u32 = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Disk {
     thread: JoinHandle<io::Result<()>>,
-    connection: u32,
+    /// The number of its FUSE connection, for [`abort`](crate::connection::abort).
+    pub(crate) connection: u32,
     open_files: watch::Receiver<usize>,
 }
 
@@ -114,11 +115,6 @@ impl Disk {
             connection: rustix::fs::minor(about.dev()),
             open_files,
         })
-    }
-
-    /// The number of its FUSE connection, for [`abort`](crate::connection::abort).
-    pub(crate) fn connection(&self) -> u32 {
-        self.connection
     }
 
     /// Waits until nobody has the file open: after this no request can come any more. False if

@@ -11,14 +11,8 @@ pub(crate) const WHOLE: u16 = u16::MAX;
 const WORDS: usize = LEAF_BLOCKS / 64;
 
 /// One bit for each block of a region.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Bits([AtomicU64; WORDS]);
-
-impl Default for Bits {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(0)))
-    }
-}
 
 impl Bits {
     /// Sets a bit; whether it was set before.

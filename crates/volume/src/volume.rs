@@ -124,7 +124,7 @@ impl Volume {
     pub fn opened(&self) -> Opened {
         Opened {
             device: self.device.numbers(),
-            connection: self.disk.connection(),
+            connection: self.disk.connection,
             direct_io: self.device.direct,
         }
     }
@@ -273,9 +273,9 @@ fn mount_all(
     let disk = Disk::mount(blocks, &options.fuse, runtime)?;
     let mounted = LoopDevice::attach(&options.fuse.join(FILE_NAME)).and_then(|device| {
         if empty {
-            filesystem::make(device.path())?;
+            filesystem::make(&device.path)?;
         }
-        filesystem::mount(device.path(), &options.mount)?;
+        filesystem::mount(&device.path, &options.mount)?;
         Ok(device)
     });
     match mounted {

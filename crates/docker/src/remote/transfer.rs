@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use bytes::BytesMut;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::Method;
 use hyper::body::Frame;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::handle::{Remote, encoded};
 use crate::connection::{AnswerStream, Body, empty};
-use crate::error::{ApiError, BoxError, Result};
+use crate::error::{ApiError, BoxError, Pieces, Result};
 
 /// A line of the progress that a load reports is a few hundred bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -35,10 +35,7 @@ impl Remote {
     /// `docker load` of a tar, which is asked for as fast as the engine takes it. If it ends with an
     /// error, the engine sees it break off and loads nothing. Answers names, and the ids of images without
     /// a name, in the order of the engine's lines.
-    pub async fn load<S>(&self, tar: S) -> Result<Vec<String>>
-    where
-        S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static,
-    {
+    pub async fn load(&self, tar: impl Pieces) -> Result<Vec<String>> {
         let request = self.request(Method::POST, "load images", "/images/load?quiet=1");
         let fault = Arc::new(Mutex::new(None));
         let answered = self
@@ -59,10 +56,7 @@ impl Remote {
 }
 
 /// The tar as a request's body. An error is laid aside: the HTTP client would wrap it.
-fn request_body<S>(tar: S, fault: &Arc<Mutex<Option<BoxError>>>) -> Body
-where
-    S: Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static,
-{
+fn request_body(tar: impl Pieces, fault: &Arc<Mutex<Option<BoxError>>>) -> Body {
     let fault = Arc::clone(fault);
     let frames = tar.map(move |piece| match piece {
         Ok(bytes) => Ok(Frame::data(bytes)),

@@ -189,8 +189,8 @@ struct Config {
 }
 
 #[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Option<Vec<String>>,
+pub(super) struct RootFs {
+    pub(super) diff_ids: Option<Vec<String>>,
 }
 
 fn parse<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<T> {

@@ -20,6 +20,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::gather::RootFs;
+
 /// Records of one image. Busy engines export 2,700 at once for all their images.
 const RECORDS_MAX: usize = 10_000;
 /// Records that an input may come from: one or two are usual.
@@ -33,12 +35,6 @@ struct Config {
     rootfs: RootFs,
     #[serde(rename = "moby.buildkit.cache.v0")]
     cache: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    #[serde(default)]
-    diff_ids: Vec<String>,
 }
 
 /// A step, by one of its keys.
@@ -92,7 +88,12 @@ pub fn carry_over(new: &[u8], former: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(new).ok()?;
     let config: Config = serde_json::from_str(text).ok()?;
     let former: Config = serde_json::from_slice(former).ok()?;
-    let both = config.rootfs.diff_ids.iter().zip(&former.rootfs.diff_ids);
+    let both = config
+        .rootfs
+        .diff_ids
+        .iter()
+        .flatten()
+        .zip(former.rootfs.diff_ids.iter().flatten());
     let shared = both.take_while(|(new, former)| new == former).count();
     let cache = config.cache?;
     let mut records = decode(&cache)?;

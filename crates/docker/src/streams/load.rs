@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::error::StreamError;
@@ -17,7 +17,7 @@ use super::gather::give_name;
 use super::held::Held;
 use super::image_set::{Contents, SavedImage, forget_missing_parents};
 use super::tar::{BLOCK, file_header, padding};
-use crate::error::BoxError;
+use crate::error::{BoxError, Pieces};
 use crate::image_store::ImageStore;
 
 /// How many blobs are open at once, the one that is being sent included: most are documents of a few
@@ -41,9 +41,10 @@ pub struct LeftOut {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadPlan {
     pub(super) image_store: ImageStore,
-    pub(super) images: Vec<SavedImage>,
+    /// The images that will be loaded.
+    pub images: Vec<SavedImage>,
     /// The blobs to send, in order, with their lengths.
-    blobs: Vec<(String, u64)>,
+    pub blobs: Vec<(String, u64)>,
     /// The images that are left out.
     pub left_out: Vec<LeftOut>,
     /// How many different layers the engine has already.
@@ -110,45 +111,24 @@ impl LoadPlan {
         }
     }
 
-    /// The images that will be loaded.
-    pub fn images(&self) -> &[SavedImage] {
-        &self.images
-    }
-
-    /// The blobs that will be sent, in order, with their lengths.
-    pub fn blobs(&self) -> &[(String, u64)] {
-        &self.blobs
-    }
-
     /// How many bytes of blobs will be sent.
     pub fn bytes(&self) -> u64 {
         self.blobs.iter().map(|(_, size)| size).sum()
     }
 
     /// The tar, for [`Remote::load`](crate::Remote::load). `open` gives a blob's bytes. It is called
-    /// in the order of [`LoadPlan::blobs`], some blobs ahead of the one that is being sent: one that
+    /// in the order of [`blobs`](Self::blobs), some blobs ahead of the one that is being sent: one that
     /// begins to fetch when it is called, and holds a bounded part, keeps the engine from waiting.
-    pub fn stream<O, B>(
-        self,
-        open: O,
-    ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static
-    where
-        O: Fn(&str) -> B + Send + 'static,
-        B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-    {
+    pub fn stream<B: Pieces>(self, open: impl Fn(&str) -> B + Send + 'static) -> impl Pieces {
         let end = stream::once(async { Ok(Bytes::from_static(&END)) });
         self.entries(open).chain(end)
     }
 
     /// The tar without its end.
-    pub(super) fn entries<O, B>(
+    pub(super) fn entries<B: Pieces>(
         self,
-        open: O,
-    ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static
-    where
-        O: Fn(&str) -> B + Send + 'static,
-        B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-    {
+        open: impl Fn(&str) -> B + Send + 'static,
+    ) -> impl Pieces {
         let lists = self.lists();
         let lists = stream::iter(lists.into_iter().map(|(name, document)| {
             let mut bytes = file_header(name, document.len() as u64);
@@ -254,11 +234,7 @@ fn descriptors(image: &SavedImage) -> Vec<Value> {
 }
 
 /// A blob as an entry of the tar; an error if it is not as long as its header says.
-fn entry(
-    content: impl Stream<Item = Result<Bytes, BoxError>> + Send + Unpin + 'static,
-    name: String,
-    size: u64,
-) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static {
+fn entry(content: impl Pieces + Unpin, name: String, size: u64) -> impl Pieces {
     let header = stream::once({
         let header = Bytes::from(file_header(&name, size));
         async move { Ok(header) }

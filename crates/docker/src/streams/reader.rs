@@ -38,8 +38,11 @@ pub struct ExportReader<S> {
 /// A blob of the export: a layer or a document. Dropping it skips what was not read.
 pub struct Blob<'a, S> {
     reader: &'a mut ExportReader<S>,
-    name: String,
-    size: u64,
+    /// What the archive calls it. The parent's blob of that name and this size has the same bytes:
+    /// engines name blobs after their contents, or after those of the layers below and their own.
+    pub name: String,
+    /// How many bytes it has.
+    pub size: u64,
 }
 
 impl<S> ExportReader<S>
@@ -236,17 +239,6 @@ impl<'a, S> Blob<'a, S>
 where
     S: Stream<Item = std::result::Result<Bytes, ApiError>> + Unpin + Send,
 {
-    /// What the archive calls it. The parent's blob of that name and this size has the same bytes:
-    /// engines name blobs after their contents, or after those of the layers below and their own.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How many bytes it has.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
     /// The next bytes; `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         self.reader.chunk().await

@@ -56,7 +56,7 @@ fn read(bytes: &[u8], piece: usize, store: ImageStore) -> Result<(Blobs, Content
         let mut reader = ExportReader::new(stream::iter(pieces), store, None);
         let mut blobs = Vec::new();
         while let Some(blob) = reader.next().await? {
-            let name = blob.name().to_owned();
+            let name = blob.name.clone();
             let all: Vec<Bytes> = blob.into_stream().try_collect().await?;
             blobs.push((name, all.concat()));
         }

@@ -7,14 +7,14 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::oneshot;
 
 use super::branches::{Part, in_two};
 use super::held::Held;
 use super::image_set::{Contents, SavedImage};
 use super::load::{END, LoadPlan, needed};
-use crate::error::{ApiError, BoxError};
+use crate::error::{ApiError, BoxError, Pieces};
 use crate::image_store::ImageStore;
 use crate::remote::Remote;
 
@@ -105,11 +105,11 @@ impl LoadPlan {
 
 /// Loads lanes side by side. A layer that several of them begin with is unpacked by each, and kept
 /// once (moby `layer/layer_store.go`, `registerWithDescriptor`).
-pub async fn load_in_lanes<O, B>(engine: &Remote, lanes: Vec<Lane>, open: O) -> Result<(), ApiError>
-where
-    O: Fn(&str) -> B + Clone + Send + 'static,
-    B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-{
+pub async fn load_in_lanes<B: Pieces>(
+    engine: &Remote,
+    lanes: Vec<Lane>,
+    open: impl Fn(&str) -> B + Clone + Send + 'static,
+) -> Result<(), ApiError> {
     let lanes = lanes.into_iter();
     let loads = lanes.map(|lane| load_in_turns(engine, lane, open.clone()));
     try_join_all(loads).await?;
@@ -118,11 +118,11 @@ where
 
 /// Loads one stream after the other. The next is sent while the engine unpacks the one before, but
 /// not to its end before that is done: only then are there the layers that it leaves out.
-async fn load_in_turns<O, B>(engine: &Remote, turns: Lane, open: O) -> Result<(), ApiError>
-where
-    O: Fn(&str) -> B + Clone + Send + 'static,
-    B: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-{
+async fn load_in_turns<B: Pieces>(
+    engine: &Remote,
+    turns: Lane,
+    open: impl Fn(&str) -> B + Clone + Send + 'static,
+) -> Result<(), ApiError> {
     // The first load has none before it: all that it could wait for has happened.
     let (nothing, mut before) = signals();
     nothing.sent.send(()).ok();
@@ -166,15 +166,12 @@ fn signals() -> (Says, Hears) {
     (Says { sent, done }, hears)
 }
 
-async fn load_after<E>(
+async fn load_after(
     engine: &Remote,
-    entries: E,
+    entries: impl Pieces,
     before: Hears,
     own: Says,
-) -> Result<(), ApiError>
-where
-    E: Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-{
+) -> Result<(), ApiError> {
     // Two streams that are sent at once share the way to the engine: both would be whole later, and the
     // engine would have nothing to unpack meanwhile. A load that failed says nothing; then nothing is
     // to be waited for here, and its own error is reported.
@@ -247,7 +244,7 @@ mod tests {
     }
 
     fn letters(turn: &LoadPlan) -> String {
-        let names = turn.blobs().iter().map(|(name, _)| name.as_str());
+        let names = turn.blobs.iter().map(|(name, _)| name.as_str());
         names
             .filter_map(|name| name.strip_prefix("blobs/").filter(|it| it.len() == 1))
             .collect()
@@ -255,7 +252,7 @@ mod tests {
 
     /// The images of a stream, and whether each has a parent.
     fn linked(turn: &LoadPlan) -> Vec<(char, bool)> {
-        let images = turn.images().iter();
+        let images = turn.images.iter();
         images
             .map(|it| (it.id.chars().last().expect("a digit"), it.parent.is_some()))
             .collect()

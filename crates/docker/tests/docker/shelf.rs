@@ -45,9 +45,9 @@ pub async fn save_images(engine: &Remote, images: &[String], parent: Option<&She
     let mut reader = ExportReader::new(export, kind, parent.map(|parent| &parent.contents));
     let (mut blobs, mut stored) = (HashMap::new(), 0);
     while let Some(mut blob) = reader.next().await.expect("it is read") {
-        let name = blob.name().to_owned();
+        let name = blob.name.clone();
         let known = parent.and_then(|parent| parent.blobs.get(&name));
-        if let Some(known) = known.filter(|known| known.len() as u64 == blob.size()) {
+        if let Some(known) = known.filter(|known| known.len() as u64 == blob.size) {
             blobs.insert(name, known.clone());
             blob.skip().await.expect("it is skipped");
             continue;
@@ -56,7 +56,7 @@ pub async fn save_images(engine: &Remote, images: &[String], parent: Option<&She
         while let Some(chunk) = blob.chunk().await.expect("it is read") {
             bytes.extend_from_slice(&chunk);
         }
-        assert_eq!(bytes.len() as u64, blob.size());
+        assert_eq!(bytes.len() as u64, blob.size);
         stored += 1;
         blobs.insert(name, bytes.freeze());
     }

@@ -124,16 +124,11 @@ async fn layers_that_the_engine_has_are_not_sent() {
         // Now only what the upper one adds.
         let restored = restore(&api, &saved).await;
         assert_eq!(
-            restored.plan.layers_held,
-            1,
+            restored.plan.layers_held, 1,
             "{name}: {:?}",
-            restored.plan.blobs()
+            restored.plan.blobs
         );
-        assert!(
-            restored.plan.bytes() < 100_000,
-            "{:?}",
-            restored.plan.blobs()
-        );
+        assert!(restored.plan.bytes() < 100_000, "{:?}", restored.plan.blobs);
         assert_eq!(tags(&api).await.len(), 3);
         must(&mut fresh.docker(&[
             "run",
@@ -166,7 +161,7 @@ async fn an_image_without_its_layers_is_left_out() {
         "{:?}",
         plan.left_out
     );
-    assert_eq!(plan.images().len(), 1);
+    assert_eq!(plan.images.len(), 1);
 }
 
 #[tokio::test]

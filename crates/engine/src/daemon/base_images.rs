@@ -17,35 +17,10 @@ use larder_docker::Image;
 use super::engine::Engine;
 use crate::error::Result;
 
-/// An image that the engine holds under a tag.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaggedImage {
-    /// The digests under which it came from (or went to) the tag's own registry; none for an image
-    /// that was only built or loaded here.
-    pub digests: Vec<String>,
-    /// When it was built, as its configuration says (RFC 3339).
-    pub created: Option<String>,
-    /// Its configuration in the form of the OCI image specification.
-    pub config: serde_json::Value,
-}
-
-impl From<Image> for TaggedImage {
-    fn from(image: Image) -> Self {
-        let digests = image.digests.iter();
-        let digests = digests.filter_map(|digest| digest.rsplit_once('@'));
-        Self {
-            digests: digests.map(|(_, digest)| digest.to_owned()).collect(),
-            created: image.created,
-            config: image.configuration,
-        }
-    }
-}
-
 impl Engine {
     /// The image that `tag` names in the engine; `None` if it holds none.
-    pub async fn held(&self, tag: &str, deadline: Duration) -> Result<Option<TaggedImage>> {
-        let image = self.remote().within(deadline).inspect(tag).await?;
-        Ok(image.map(TaggedImage::from))
+    pub async fn held(&self, tag: &str, deadline: Duration) -> Result<Option<Image>> {
+        Ok(self.remote().within(deadline).inspect(tag).await?)
     }
 
     /// Removes `tag`, and the image if nothing else names it; its parents stay. A tag that is gone

@@ -8,7 +8,6 @@ mod config;
 mod engine;
 pub mod quiesce;
 
-pub use self::base_images::TaggedImage;
 pub use self::child::Exit;
 pub use self::config::child_environment;
 pub use self::engine::{Engine, EngineConfig, EngineFacts, StopReport};

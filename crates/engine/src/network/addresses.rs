@@ -25,28 +25,14 @@ const PAIRS_PER_RANGE: u32 = 1 << 14;
 /// Ethernet's.
 const DEFAULT_MTU: u32 = 1500;
 
-/// Four addresses of which two can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Subnet(u32);
-
-impl Subnet {
-    pub(super) fn host(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.0 + 1)
-    }
-
-    pub(super) fn room(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.0 + 2)
-    }
-
-    fn network(self) -> Ipv4Net {
-        Ipv4Net::new_assert(Ipv4Addr::from_bits(self.0), 30)
-    }
+/// The host's address of a pair's four, of which two can be used.
+pub(super) fn of_host(pair: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from_bits(pair.network().to_bits() + 1)
 }
 
-impl std::fmt::Display for Subnet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.network().fmt(f)
-    }
+/// The other one, the room's.
+pub(super) fn of_room(pair: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from_bits(pair.network().to_bits() + 2)
 }
 
 /// One line of `ip -json route`.
@@ -97,7 +83,7 @@ impl Host {
 
     /// A pair that nothing here uses or routes. Where the search starts depends on the id, so that
     /// two engines that start at the same moment do not choose the same.
-    pub(super) fn free_subnet(&self, id: &InstanceId) -> Option<Subnet> {
+    pub(super) fn free_subnet(&self, id: &InstanceId) -> Option<Ipv4Net> {
         let taken = self.taken();
         let start = id
             .as_str()
@@ -108,8 +94,8 @@ impl Host {
                 .map(move |n| range.to_bits() + (start.wrapping_add(n) % PAIRS_PER_RANGE) * 4)
         });
         candidates
-            .map(Subnet)
-            .find(|pair| !taken.iter().any(|used| overlap(*used, pair.network())))
+            .map(|first| Ipv4Net::new_assert(Ipv4Addr::from_bits(first), 30))
+            .find(|pair| !taken.iter().any(|used| overlap(*used, *pair)))
     }
 
     fn taken(&self) -> Vec<Ipv4Net> {

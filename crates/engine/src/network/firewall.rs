@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::addresses::Subnet;
+use ipnet::Ipv4Net;
+
 use super::namespace::write_forwarding;
 use crate::error::Result;
 use crate::instance::InstanceId;
@@ -14,14 +15,14 @@ const FORWARDING_WAS_OFF: &str = ":ip_forward=0";
 
 /// Lets the room out. The two accepts matter where the chain's policy is to drop, which is what
 /// a dockerd on the host makes it. `was_off`: forwarding is about to be switched on for this.
-pub(super) fn allow(id: &InstanceId, interface: &str, subnet: Subnet, was_off: bool) -> Result<()> {
+pub(super) fn allow(id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) -> Result<()> {
     // Inherited from an engine still here, or the last to go would not know.
     let was_off = was_off || save()?.iter().any(Rule::says_forwarding_was_off);
     let mark = if was_off { FORWARDING_WAS_OFF } else { "" };
     let comment = format!("-m comment --comment larder:{id}{mark}");
     let rules = format!(
         "*nat\n\
-         -I POSTROUTING -s {subnet} ! -o {interface} {comment} -j MASQUERADE\n\
+         -I POSTROUTING -s {pair} ! -o {interface} {comment} -j MASQUERADE\n\
          COMMIT\n\
          *filter\n\
          -I FORWARD -i {interface} {comment} -j ACCEPT\n\

@@ -25,9 +25,10 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use ipnet::Ipv4Net;
 use rustix::process::Pid;
 
-use self::addresses::{Host, RANGES_TEXT, Subnet};
+use self::addresses::{Host, RANGES_TEXT, of_host, of_room};
 pub use self::host::HostNetwork;
 use self::namespace::{read_forwarding, require_own, write_forwarding};
 use crate::error::{EngineError, Result};
@@ -37,7 +38,7 @@ use crate::tool::IP;
 /// One private engine's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateNet {
-    subnet: Subnet,
+    subnet: Ipv4Net,
     mtu: u32,
     /// The host's networks, told to the room so that its dockerd does not choose one of them for
     /// containers, which could then not reach it.
@@ -73,7 +74,7 @@ impl PrivateNet {
             "link add {interface} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {room}\n\
              addr add {}/30 dev {interface}\n\
              link set {interface} up\n",
-            self.subnet.host()
+            of_host(self.subnet)
         ))?;
         let forwards = read_forwarding()?;
         firewall::allow(id, &interface, self.subnet, !forwards)?;
@@ -87,13 +88,13 @@ impl PrivateNet {
     /// not resolve. `run_dir` holds the room's `resolv.conf` if it needs one.
     pub fn enter(&self, run_dir: &Path) -> Result<Option<String>> {
         require_own("net")?;
-        let gateway = self.subnet.host();
+        let gateway = of_host(self.subnet);
         let mut commands = format!(
             "link set lo up\n\
              addr add {}/30 dev eth0\n\
              link set eth0 up\n\
              route add default via {gateway}\n",
-            self.subnet.room()
+            of_room(self.subnet)
         );
         for network in &self.taken {
             // The second route is never used: dockerd looks for free networks among the routes of
@@ -112,7 +113,7 @@ impl PrivateNet {
 
     /// The host's address as seen from the room.
     pub fn host_address(&self) -> Ipv4Addr {
-        self.subnet.host()
+        of_host(self.subnet)
     }
 }
 

@@ -115,14 +115,6 @@ impl Ask<'_> {
         }
     }
 
-    /// What the content must be.
-    fn expected(&self) -> Option<&Digest> {
-        match self.selector {
-            Selector::Tag(_) => None,
-            Selector::Digest(digest) => Some(digest),
-        }
-    }
-
     /// Asks one host, as often as its role allows, within the time there is.
     pub(crate) async fn send(&self, endpoint: &Endpoint) -> Result<Answer> {
         let (clock, what) = (&self.clock, self.what());
@@ -243,7 +235,10 @@ impl Ask<'_> {
             http::read(response, self.place.bytes_max, &self.what()).await?
         };
         // What was asked for counts; where that was a tag, what the registry says it sends.
-        let expected = self.expected().or(announced.as_ref());
+        let expected = match self.selector {
+            Selector::Tag(_) => announced.as_ref(),
+            Selector::Digest(digest) => Some(digest),
+        };
         match expected.filter(|_| self.method != Method::HEAD) {
             Some(expected) if !names(expected, &body) => Err(RegistryError::WrongDigest {
                 host,

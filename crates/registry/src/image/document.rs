@@ -1,14 +1,11 @@
 //! The documents of an image: index, manifest, configuration (OCI image specification; docker's
 //! "Image Manifest Version 2, Schema 2" has the same form).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use larder_model::dockerfile::Platform;
-use larder_model::identity::{BaseIdentity, Healthcheck, InheritedConfig, environment};
+use larder_model::identity::{BaseIdentity, InheritedConfig};
 use larder_model::oci::{Descriptor, Digest, RootFs, chain_id};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
 
 use super::digest::hash_sha256;
 use crate::error::{RegistryError, Result};
@@ -122,37 +119,8 @@ struct RawConfig {
     #[serde(flatten)]
     platform: RawPlatform,
     created: Option<String>,
-    config: Option<RawInherited>,
+    config: Option<InheritedConfig>,
     rootfs: Option<RootFs>,
-}
-
-/// The names are Go's (docker `api/types/container`, `Config`); any field may be null.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct RawInherited {
-    cmd: Option<Vec<String>>,
-    entrypoint: Option<Vec<String>>,
-    env: Option<Vec<String>>,
-    exposed_ports: Option<BTreeMap<String, Value>>,
-    healthcheck: Option<RawHealthcheck>,
-    labels: Option<BTreeMap<String, String>>,
-    on_build: Option<Vec<String>>,
-    shell: Option<Vec<String>>,
-    stop_signal: Option<String>,
-    user: Option<String>,
-    volumes: Option<BTreeMap<String, Value>>,
-    working_dir: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct RawHealthcheck {
-    interval: Option<i64>,
-    retries: Option<i64>,
-    start_interval: Option<i64>,
-    start_period: Option<i64>,
-    test: Option<Vec<String>>,
-    timeout: Option<i64>,
 }
 
 impl Document {
@@ -242,7 +210,7 @@ impl Config {
             created: raw.created,
             layers: rootfs.diff_ids.len(),
             chain: chain_id(&rootfs.diff_ids, hash_sha256),
-            inherited: inherited(raw.config.unwrap_or_default()),
+            inherited: raw.config.unwrap_or_default(),
         })
     }
 }
@@ -251,36 +219,6 @@ impl Config {
 /// already, such as one that an engine holds; `what` names it in errors.
 pub fn identity_of(config: &[u8], what: &str) -> Result<BaseIdentity> {
     Config::parse(config, what).map(|config| config.identity())
-}
-
-fn inherited(raw: RawInherited) -> InheritedConfig {
-    let healthcheck = raw.healthcheck.map(|raw| Healthcheck {
-        interval: raw.interval.unwrap_or_default(),
-        retries: raw.retries.unwrap_or_default(),
-        start_interval: raw.start_interval.unwrap_or_default(),
-        start_period: raw.start_period.unwrap_or_default(),
-        test: raw.test.unwrap_or_default(),
-        timeout: raw.timeout.unwrap_or_default(),
-    });
-    InheritedConfig {
-        cmd: raw.cmd.unwrap_or_default(),
-        entrypoint: raw.entrypoint.unwrap_or_default(),
-        env: environment(raw.env.unwrap_or_default().iter().map(String::as_str)),
-        exposed_ports: names(raw.exposed_ports),
-        healthcheck: healthcheck.filter(|check| *check != Healthcheck::default()),
-        labels: raw.labels.unwrap_or_default(),
-        onbuild: raw.on_build.unwrap_or_default(),
-        shell: raw.shell.unwrap_or_default(),
-        stop_signal: raw.stop_signal.unwrap_or_default(),
-        user: raw.user.unwrap_or_default(),
-        volumes: names(raw.volumes),
-        workdir: raw.working_dir.unwrap_or_default(),
-    }
-}
-
-/// Ports and volumes are maps to nothing.
-fn names(map: Option<BTreeMap<String, Value>>) -> BTreeSet<String> {
-    map.unwrap_or_default().into_keys().collect()
 }
 
 fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> {

@@ -256,12 +256,17 @@ async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Move
     };
     let today = [known.digests.index, known.digests.manifest];
     let mut today = today.iter().flatten().map(ToString::to_string);
+    let digests = held
+        .digests
+        .iter()
+        .filter_map(|name| name.split('@').nth(1));
+    let digests: Vec<&str> = digests.collect();
     // An image that was only built or loaded here is not the registry's to replace.
-    if held.digests.is_empty() || today.any(|digest| held.digests.contains(&digest)) {
+    if digests.is_empty() || today.any(|digest| digests.contains(&&*digest)) {
         return Ok(None);
     }
     // Another digest may be the same image: an index also moves when another platform does.
-    let old = larder_registry::identity_of(held.config.to_string().as_bytes(), tag)?;
+    let old = larder_registry::identity_of(held.configuration.to_string().as_bytes(), tag)?;
     if old == known.identity {
         return Ok(None);
     }
