@@ -34,7 +34,7 @@ pub(super) struct Cut {
 }
 
 /// Cuts blobs, one after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Cutter {
     known: Known,
     buffers: Buffers,
@@ -48,7 +48,7 @@ pub(super) struct Cutter {
 }
 
 /// One of the two streams on its way into chunks and frames.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane {
     stream: Stream,
     chunker: Chunker,
@@ -65,11 +65,7 @@ impl Lane {
     fn new(stream: Stream) -> Self {
         Self {
             stream,
-            chunker: Chunker::default(),
-            content: Vec::new(),
-            open_at: 0,
-            chunks: Vec::new(),
-            number: None,
+            ..Self::default()
         }
     }
 
@@ -98,12 +94,8 @@ impl Cutter {
             known,
             buffers,
             next_frame,
-            splitter: Splitter::default(),
             lanes: Stream::BOTH.map(Lane::new),
-            draft: Draft::default(),
-            cut: Cut::default(),
-            new_chunks: 0,
-            new_bytes: 0,
+            ..Self::default()
         }
     }
 
