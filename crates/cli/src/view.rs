@@ -156,7 +156,7 @@ fn origin(stages: &[Stage], origin: &Origin) -> String {
     match origin {
         Origin::Scratch => "scratch".to_owned(),
         Origin::Stage(index) => stages[*index].label.clone(),
-        Origin::Image { reference, .. } => reference.familiar(),
+        Origin::Image(image) => image.reference.familiar(),
         Origin::Context(NamedContext::Target(build)) => format!("{build}, built here"),
         Origin::Context(_) => "a named context".to_owned(),
     }

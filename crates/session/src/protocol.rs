@@ -58,11 +58,3 @@ pub struct Failed {
     /// What happened, with the value at fault and the cure.
     pub message: String,
 }
-
-impl Event {
-    pub(crate) fn to_line(&self) -> String {
-        let mut line = serde_json::to_string(self).expect("every event has a JSON form");
-        line.push('\n');
-        line
-    }
-}

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use larder_model::address;
 use larder_model::frame::ChunkFrame;
+use parking_lot::Mutex;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
@@ -24,13 +24,7 @@ pub struct Traffic {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
     objects: Objects,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    requests: AtomicU64,
-    bytes: AtomicU64,
+    counts: Arc<Mutex<Traffic>>,
 }
 
 impl Fetcher {
@@ -46,10 +40,7 @@ impl Fetcher {
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
-        Traffic {
-            requests: self.counts.requests.load(Ordering::Relaxed),
-            bytes: self.counts.bytes.load(Ordering::Relaxed),
-        }
+        *self.counts.lock()
     }
 
     /// A whole object of at most `max_bytes`.
@@ -72,9 +63,8 @@ impl Fetcher {
     }
 
     fn count(&self, bytes: &Bytes) {
-        self.counts.requests.fetch_add(1, Ordering::Relaxed);
-        self.counts
-            .bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let mut counts = self.counts.lock();
+        counts.requests += 1;
+        counts.bytes += bytes.len() as u64;
     }
 }

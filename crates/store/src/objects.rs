@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ListResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
@@ -156,18 +156,9 @@ impl Objects {
     /// The paths of at most `max` objects anywhere below a folder.
     pub async fn walk(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
         let at = Path::from(folder);
-        let list = async {
-            let mut paths = Vec::new();
-            let mut stream = self.store.list(Some(&at));
-            while let Some(object) = stream.try_next().await? {
-                paths.push(object.location.to_string());
-                if paths.len() >= max {
-                    break;
-                }
-            }
-            Ok(paths)
-        };
-        self.listed(folder, list).await
+        let objects = self.store.list(Some(&at)).take(max);
+        let paths = objects.map_ok(|object| object.location.to_string());
+        self.listed(folder, paths.try_collect()).await
     }
 
     async fn listed(

@@ -165,8 +165,8 @@ fn unpack(
     index: u32,
     leaf: &Leaf,
 ) -> Result<Vec<FetchedBlock>, String> {
-    let content = codec::decompress_exactly(stored, usize::from(frame.blocks) * BLOCK_BYTES)
-        .map_err(|why| format!("the frame at {}: {why}", frame.offset))?;
+    let content = codec::decompress_exactly(stored, usize::from(frame.slot.holds) * BLOCK_BYTES)
+        .map_err(|why| format!("the frame at {}: {why}", frame.slot.offset))?;
     let held = leaf.blocks().filter(|(_, place)| place.frame == frame);
     held.map(|(at, place)| {
         let start = usize::from(place.slot) * BLOCK_BYTES;

@@ -23,7 +23,7 @@ mod shell;
 
 pub use error::DockerfileError;
 pub use evaluate::options::{BuildOptions, ImageConfigs, NamedContext};
-pub use evaluate::origin::{Origin, UseKind};
+pub use evaluate::origin::{Origin, UseKind, WantedImage};
 pub use evaluate::outcome::{BaseImage, Bases, ImageUse, Stage, Step};
 pub use platform::{Platform, PlatformError};
 pub use read::{Dockerfile, parse};

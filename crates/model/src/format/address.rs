@@ -19,7 +19,7 @@
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
-use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId, SnapshotId};
+use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
 use crate::format::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
@@ -117,11 +117,6 @@ pub fn document(kind: Kind, of: &Lineage, created_ms: u64, id: impl Display) -> 
     format!("{}/{}.json", lineage(kind, of), timed(created_ms, id))
 }
 
-/// The path of a snapshot.
-pub fn snapshot(of: &Lineage, created_ms: u64, id: SnapshotId) -> String {
-    document(Kind::Snapshot, of, created_ms, id)
-}
-
 /// Reads the last part of a document's path: when it was made, and its id.
 pub fn parse_document<Id: FromStr>(file_name: &str) -> Option<(u64, Id)> {
     parse_timed(file_name.strip_suffix(".json")?)
@@ -167,6 +162,7 @@ fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::SnapshotId;
     use proptest::prelude::*;
 
     fn of(scope: &str) -> Lineage {
@@ -181,8 +177,8 @@ mod tests {
     #[test]
     fn the_newest_snapshot_sorts_first_and_reads_back() {
         let id = SnapshotId::of(b"x");
-        let old = snapshot(&of("main"), 1_000, id);
-        let new = snapshot(&of("main"), 1_001, id);
+        let old = document(Kind::Snapshot, &of("main"), 1_000, id);
+        let new = document(Kind::Snapshot, &of("main"), 1_001, id);
         assert!(new < old);
         assert!(new.starts_with(
             "v1/snapshots/github.com=2fshop=2fweb/linux-amd64-overlay2-docker26/main/build/"

@@ -23,7 +23,7 @@
 use std::marker::PhantomData;
 
 use crate::digest::{BlockId, ChunkId, PackId};
-use crate::format::frame::{ChunkFrame, FrameRef};
+use crate::format::frame::{ChunkSlot, FrameSlot, Slot};
 use crate::format::limits::PACK_MAX_BYTES;
 use crate::format::wire::write_header;
 
@@ -31,61 +31,6 @@ const MAGIC: [u8; 8] = *b"LARDERPK";
 const VERSION: u16 = 1;
 /// Version of a pack of chunks.
 const CHUNKS_VERSION: u16 = 2;
-
-/// A frame's place in a pack whose id is not known yet, because the pack is still being filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FrameSlot {
-    /// Offset in the pack.
-    pub offset: u32,
-    /// Bytes there.
-    pub stored_bytes: u32,
-    /// Blocks in it.
-    pub blocks: u8,
-}
-
-impl FrameSlot {
-    /// Where a frame is in its pack.
-    pub(crate) fn of(frame: FrameRef) -> Self {
-        Self {
-            offset: frame.offset,
-            stored_bytes: frame.stored_bytes,
-            blocks: frame.blocks,
-        }
-    }
-
-    /// The frame's full reference, once its pack has an id.
-    pub fn in_pack(self, pack: PackId) -> FrameRef {
-        FrameRef {
-            pack,
-            offset: self.offset,
-            stored_bytes: self.stored_bytes,
-            blocks: self.blocks,
-        }
-    }
-}
-
-/// A frame of chunks in a pack whose id is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkSlot {
-    /// Offset in the pack.
-    pub offset: u32,
-    /// Bytes there.
-    pub stored_bytes: u32,
-    /// Bytes of content in it.
-    pub content_bytes: u32,
-}
-
-impl ChunkSlot {
-    /// The frame's full reference, once its pack has an id.
-    pub fn in_pack(self, pack: PackId) -> ChunkFrame {
-        ChunkFrame {
-            pack,
-            offset: self.offset,
-            stored_bytes: self.stored_bytes,
-            content_bytes: self.content_bytes,
-        }
-    }
-}
 
 /// Fills one pack, frame by frame: with blocks, or with chunks.
 #[derive(Debug)]
@@ -109,15 +54,19 @@ impl<Id> PackBuilder<Id> {
         }
     }
 
-    /// Adds a frame and begins its entry in the index; gives its offset and length.
-    fn begin(&mut self, stored: &[u8]) -> (u32, u32) {
+    /// Adds a frame and begins its entry in the index; gives its place.
+    fn begin<Held>(&mut self, stored: &[u8], holds: Held) -> Slot<Held> {
         let offset = u32::try_from(self.bytes.len()).expect("a pack is closed long before 4 GiB");
         let len = u32::try_from(stored.len()).expect("a frame is about 1 MiB at most");
         self.bytes.extend_from_slice(stored);
         self.index.extend_from_slice(&offset.to_le_bytes());
         self.index.extend_from_slice(&len.to_le_bytes());
         self.frames += 1;
-        (offset, len)
+        Slot {
+            offset,
+            stored_bytes: len,
+            holds,
+        }
     }
 
     /// Whether no frame was added yet.
@@ -146,17 +95,13 @@ impl Default for PackBuilder<BlockId> {
 impl PackBuilder<BlockId> {
     /// Adds a compressed frame that holds `blocks`, in order.
     pub fn push(&mut self, stored: &[u8], blocks: &[BlockId]) -> FrameSlot {
-        let (offset, stored_bytes) = self.begin(stored);
         let count = u8::try_from(blocks.len()).expect("a frame has at most 16 blocks");
+        let slot = self.begin(stored, count);
         self.index.push(count);
         for id in blocks {
             self.index.extend_from_slice(id.as_bytes());
         }
-        FrameSlot {
-            offset,
-            stored_bytes,
-            blocks: count,
-        }
+        slot
     }
 
     /// Bytes so far, without index and trailer.
@@ -174,8 +119,8 @@ impl Default for PackBuilder<ChunkId> {
 impl PackBuilder<ChunkId> {
     /// Adds a compressed frame that holds chunks of these ids and lengths, in order.
     pub fn push(&mut self, stored: &[u8], chunks: &[(ChunkId, u32)]) -> ChunkSlot {
-        let (offset, stored_bytes) = self.begin(stored);
         let content_bytes = chunks.iter().map(|(_, bytes)| bytes).sum::<u32>();
+        let slot = self.begin(stored, content_bytes);
         self.index.extend_from_slice(&content_bytes.to_le_bytes());
         let count = u8::try_from(chunks.len()).expect("a writer closes a frame at 255 chunks");
         self.index.push(count);
@@ -183,11 +128,7 @@ impl PackBuilder<ChunkId> {
             self.index.extend_from_slice(id.as_bytes());
             self.index.extend_from_slice(&bytes.to_le_bytes());
         }
-        ChunkSlot {
-            offset,
-            stored_bytes,
-            content_bytes,
-        }
+        slot
     }
 
     /// Bytes so far, index included: what compresses very well fills the index first.
@@ -199,6 +140,7 @@ impl PackBuilder<ChunkId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::frame::FrameRef;
     use crate::format::wire::{FormatError, Reader};
 
     const HEADER_BYTES: usize = 12;
@@ -272,15 +214,15 @@ mod tests {
         let slot = FrameSlot {
             offset: index.u32("frame offset")?,
             stored_bytes: index.u32("frame length")?,
-            blocks: index.u8("block count")?,
+            holds: index.u8("block count")?,
         };
-        if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
+        if let Some(fault) = slot.fault() {
             return Err(index.invalid(fault));
         }
         if slot.offset as usize + slot.stored_bytes as usize > end {
             return Err(index.invalid("a frame runs into the index"));
         }
-        let blocks = (0..slot.blocks)
+        let blocks = (0..slot.holds)
             .map(|_| index.digest("block digest").map(BlockId::from_bytes))
             .collect::<Result<_, _>>()?;
         Ok(IndexedFrame { slot, blocks })
@@ -293,9 +235,9 @@ mod tests {
         let slot = ChunkSlot {
             offset: index.u32("frame offset")?,
             stored_bytes: index.u32("frame length")?,
-            content_bytes: index.u32("frame content length")?,
+            holds: index.u32("frame content length")?,
         };
-        if let Some(fault) = slot.in_pack(PackId::from_bytes([0; 32])).fault() {
+        if let Some(fault) = slot.fault() {
             return Err(index.invalid(fault));
         }
         if slot.offset as usize + slot.stored_bytes as usize > end {
@@ -308,7 +250,7 @@ mod tests {
             chunks.push((id, index.u32("chunk length")?));
         }
         let held: u64 = chunks.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
-        if held != u64::from(slot.content_bytes) {
+        if held != u64::from(slot.holds) {
             return Err(index.invalid("a frame's chunks are not its content"));
         }
         Ok(IndexedChunks { slot, chunks })
@@ -339,7 +281,8 @@ mod tests {
         let index = read_index(&bytes).expect("a pack just written");
         assert_eq!(index.len(), 2);
         assert_eq!(index[1].blocks, [BlockId::of(b"c")]);
-        let range = index[1].slot.in_pack(PackId::of(&bytes)).range();
+        let (pack, slot) = (PackId::of(&bytes), index[1].slot);
+        let range = FrameRef { pack, slot }.range();
         assert_eq!(&bytes[range.start as usize..range.end as usize], b"second");
     }
 
@@ -377,7 +320,7 @@ mod tests {
     fn the_index_of_chunks_reads_back_and_any_cut_is_refused() {
         let (_, bytes) = small_of_chunks();
         let index = read_chunk_index(&bytes).expect("a pack just written");
-        assert_eq!(index[0].slot.content_bytes, 310);
+        assert_eq!(index[0].slot.holds, 310);
         assert_eq!(index[1].chunks, [(ChunkId::of(b"c"), 7)]);
         assert!(read_index(&bytes).is_err(), "it is no pack of blocks");
         for len in 0..bytes.len() {

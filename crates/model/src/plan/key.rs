@@ -223,12 +223,9 @@ impl OriginMaterial {
             Origin::Scratch => Self::Scratch,
             Origin::Stage(index) => Self::Stage(*index),
             Origin::Context(context) => Self::Context(without_folder(context)),
-            Origin::Image {
-                reference,
-                platform,
-            } => match plan.image(reference, platform) {
+            Origin::Image(wanted) => match plan.image(&wanted.reference, &wanted.platform) {
                 Some(image) => Self::Image(ImageMaterial::of(image)),
-                None => Self::Name(reference.to_string()),
+                None => Self::Name(wanted.reference.to_string()),
             },
         }
     }

@@ -9,7 +9,7 @@ use larder_model::archive::chunk::Chunker;
 use larder_model::archive::split::{Splitter, Stream};
 use larder_model::archive::{Chunk, Draft, Part};
 use larder_model::digest::{ChunkId, PackId};
-use larder_model::frame::ChunkFrame;
+use larder_model::frame::{ChunkFrame, ChunkSlot};
 
 /// Fails if the bytes are not treated as they should be. The first one says in what pieces a layer of
 /// the others comes.
@@ -56,9 +56,11 @@ fn rebuilt(layer: &[u8], piece: usize) -> Vec<u8> {
     }
     let frame = |number: u32| ChunkFrame {
         pack: PackId::of(&number.to_le_bytes()),
-        offset: 12,
-        stored_bytes: 1,
-        content_bytes: 1 << 20,
+        slot: ChunkSlot {
+            offset: 12,
+            stored_bytes: 1,
+            holds: 1 << 20,
+        },
     };
     let part = Part::decode(&draft.place(frame).encode()).expect("it was encoded just now");
     let (mut order, mut weaver, mut out) = (part.order().into_iter(), part.weaver(), Vec::new());

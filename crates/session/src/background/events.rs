@@ -28,10 +28,10 @@ impl Events {
         if !matches!(event, Event::Progress(_)) {
             tracing::info!(?event, "event");
         }
+        let mut line = serde_json::to_vec(event).expect("every event has a JSON form");
+        line.push(b'\n');
         let mut out = self.out.lock();
-        let sent = out
-            .write_all(event.to_line().as_bytes())
-            .and_then(|()| out.flush());
+        let sent = out.write_all(&line).and_then(|()| out.flush());
         sent.is_ok()
     }
 

@@ -16,11 +16,12 @@ use super::known::{Known, Resting};
 /// Most chunks of a frame: the index of a pack counts them in a byte.
 const FRAME_CHUNKS: usize = 255;
 
-/// New chunks that will be compressed together.
+/// New chunks that are compressed together.
 #[derive(Debug)]
-pub(super) struct RawFrame {
+pub(super) struct NewFrame {
     pub number: u32,
     pub stream: Stream,
+    /// What the chunks hold; compressed, from [`super::packing`] on.
     pub content: Vec<u8>,
     pub chunks: Vec<(ChunkId, u32)>,
 }
@@ -28,12 +29,12 @@ pub(super) struct RawFrame {
 /// What the cutter has made so far and somebody must take.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
-    pub frames: Vec<RawFrame>,
+    pub frames: Vec<NewFrame>,
     pub drafts: Vec<Draft>,
 }
 
 /// Cuts blobs, one after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Cutter {
     known: Known,
     buffers: Buffers,
@@ -47,7 +48,7 @@ pub(super) struct Cutter {
 }
 
 /// One of the two streams on its way into chunks and frames.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane {
     stream: Stream,
     chunker: Chunker,
@@ -64,11 +65,7 @@ impl Lane {
     fn new(stream: Stream) -> Self {
         Self {
             stream,
-            chunker: Chunker::default(),
-            content: Vec::new(),
-            open_at: 0,
-            chunks: Vec::new(),
-            number: None,
+            ..Self::default()
         }
     }
 
@@ -77,11 +74,11 @@ impl Lane {
         self.open_at + CHUNK_MAX_BYTES > FRAME_CONTENT_BYTES || self.chunks.len() == FRAME_CHUNKS
     }
 
-    fn take_frame(&mut self) -> Option<RawFrame> {
+    fn take_frame(&mut self) -> Option<NewFrame> {
         let number = self.number.take()?;
         debug_assert_eq!(self.open_at, self.content.len(), "no chunk is open");
         self.open_at = 0;
-        Some(RawFrame {
+        Some(NewFrame {
             number,
             stream: self.stream,
             content: std::mem::take(&mut self.content),
@@ -97,12 +94,8 @@ impl Cutter {
             known,
             buffers,
             next_frame,
-            splitter: Splitter::default(),
             lanes: Stream::BOTH.map(Lane::new),
-            draft: Draft::default(),
-            cut: Cut::default(),
-            new_chunks: 0,
-            new_bytes: 0,
+            ..Self::default()
         }
     }
 

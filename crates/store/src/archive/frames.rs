@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use larder_model::digest::PackId;
-use larder_model::frame::ChunkFrame;
-use larder_model::pack::ChunkSlot;
+use larder_model::frame::{ChunkFrame, ChunkSlot};
 
 /// Every frame that a save names, by number.
 #[derive(Debug, Default)]
@@ -24,12 +23,7 @@ impl Frames {
             packs.push(Some(frame.pack));
             packs.len() as u32 - 1
         });
-        let slot = ChunkSlot {
-            offset: frame.offset,
-            stored_bytes: frame.stored_bytes,
-            content_bytes: frame.content_bytes,
-        };
-        self.places.push(Some((pack, slot)));
+        self.places.push(Some((pack, frame.slot)));
         self.places.len() as u32 - 1
     }
 
@@ -61,6 +55,7 @@ impl Frames {
     /// Where a frame is, once it is known.
     pub(super) fn get(&self, number: u32) -> Option<ChunkFrame> {
         let (pack, slot) = (*self.places.get(number as usize)?)?;
-        Some(slot.in_pack(self.packs[pack as usize]?))
+        let pack = self.packs[pack as usize]?;
+        Some(ChunkFrame { pack, slot })
     }
 }

@@ -11,7 +11,7 @@ use larder_model::pack::PackBuilder;
 use tokio::task::JoinHandle;
 
 use super::buffers::Buffers;
-use super::cutter::RawFrame;
+use super::cutter::NewFrame;
 use super::frames::Frames;
 use crate::codec::Pool;
 use crate::error::StoreError;
@@ -25,18 +25,12 @@ pub(super) struct Packing {
     buffers: Buffers,
     /// For frames of meta and of content.
     compressors: [Arc<Pool>; 2],
-    compressing: VecDeque<JoinHandle<Compressed>>,
+    compressing: VecDeque<JoinHandle<NewFrame>>,
     compressing_max: usize,
     pack: PackBuilder<ChunkId>,
     pack_number: u32,
     uploads: Uploads<Uploaded>,
     pub stored_bytes: u64,
-}
-
-struct Compressed {
-    number: u32,
-    stored: Vec<u8>,
-    chunks: Vec<(ChunkId, u32)>,
 }
 
 struct Uploaded {
@@ -70,7 +64,7 @@ impl Packing {
     }
 
     /// Takes a frame. Waits while as many as may be are on their way.
-    pub(super) async fn push(&mut self, frame: RawFrame) -> Result<(), StoreError> {
+    pub(super) async fn push(&mut self, mut frame: NewFrame) -> Result<(), StoreError> {
         while self
             .compressing
             .front()
@@ -85,11 +79,8 @@ impl Packing {
             let mut stored = buffers.take();
             pool.compress_into(&frame.content, &mut stored);
             buffers.give(frame.content);
-            Compressed {
-                number: frame.number,
-                stored,
-                chunks: frame.chunks,
-            }
+            frame.content = stored;
+            frame
         });
         self.compressing.push_back(compressing);
         Ok(())
@@ -102,8 +93,8 @@ impl Packing {
             return Ok(());
         };
         let frame = oldest.await.expect("compressing does not panic");
-        let slot = self.pack.push(&frame.stored, &frame.chunks);
-        self.buffers.give(frame.stored);
+        let slot = self.pack.push(&frame.content, &frame.chunks);
+        self.buffers.give(frame.content);
         self.frames.place(frame.number, self.pack_number, slot);
         if self.pack.len() >= PACK_BYTES {
             self.close_pack().await?;

@@ -244,7 +244,7 @@ impl Frames {
             Some(scratch) => scratch.get(frame).await?,
         };
         let unpacking = tokio::task::spawn_blocking(move || {
-            codec::decompress_exactly(&stored, frame.content_bytes as usize)
+            codec::decompress_exactly(&stored, frame.slot.holds as usize)
         });
         let content = unpacking.await.expect("unpacking does not panic");
         content.map_err(|why| damaged(frame, &why))
@@ -253,5 +253,5 @@ impl Frames {
 
 fn damaged(frame: ChunkFrame, why: &str) -> StoreError {
     let path = address::pack(frame.pack);
-    StoreError::damaged(&path, format!("the frame at {}: {why}", frame.offset))
+    StoreError::damaged(&path, format!("the frame at {}: {why}", frame.slot.offset))
 }

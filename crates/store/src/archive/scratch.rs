@@ -79,7 +79,7 @@ impl Scratch {
     async fn read(self: &Arc<Self>, frame: ChunkFrame, place: Place) -> Option<Bytes> {
         let own = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
-            let mut stored = vec![0; frame.stored_bytes as usize];
+            let mut stored = vec![0; frame.slot.stored_bytes as usize];
             let read = own.file.read_exact_at(&mut stored, place.at);
             (read.is_ok() && blake3::hash(&stored) == place.digest).then_some(stored)
         });

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
 use larder_model::digest::{BlockId, MapId, PackId};
-use larder_model::frame::BlockRef;
+use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
 use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
-use larder_model::pack::{FrameSlot, PackBuilder};
+use larder_model::pack::PackBuilder;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -225,7 +225,7 @@ impl Assembler {
         for (block, block_id, slot, place) in std::mem::take(&mut self.pending) {
             let rests = BlockRef {
                 id: block_id,
-                frame: slot.in_pack(id),
+                frame: FrameRef { pack: id, slot },
                 slot: place,
             };
             self.placed.insert(block_id, rests);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use larder_model::address;
+use larder_model::address::{self, Kind};
 use larder_model::digest::{MapId, SnapshotId};
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
@@ -119,7 +119,7 @@ async fn a_damaged_snapshot_is_named_and_the_others_are_listed() {
         .expect("publishing works");
     let path = folder
         .path()
-        .join(larder_model::address::snapshot(&new.lineage, 2, id));
+        .join(address::document(Kind::Snapshot, &new.lineage, 2, id));
     let text = fs::read_to_string(&path).expect("a snapshot");
     fs::write(&path, text.replace("26.1.5", "26.1.6")).expect("a damaged snapshot");
 
@@ -170,7 +170,7 @@ async fn published(objects: &Objects, of: &[(&str, &str, u64)]) -> Vec<SnapshotI
 /// The file of a snapshot that [`published`] made.
 fn file(folder: &tempfile::TempDir, of: (&str, &str, u64), id: SnapshotId) -> std::path::PathBuf {
     let lineage = lineage(of.0, of.1);
-    let path = larder_model::address::snapshot(&lineage, of.2, id);
+    let path = address::document(Kind::Snapshot, &lineage, of.2, id);
     folder.path().join(path)
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::Globals;
 use super::options::{BuildOptions, NamedContext};
-use super::origin::{Origin, UseKind, check_context_name, parse_image};
+use super::origin::{Origin, UseKind, WantedImage, check_context_name, parse_image};
 use crate::dockerfile::error::{DockerfileError, Fault, Span};
 use crate::dockerfile::platform::Platform;
 use crate::dockerfile::read::instruction::{From, Instruction, Kind};
@@ -213,15 +213,20 @@ impl<'a> Graph<'a> {
             let context = NamedContext::Target(build.clone());
             return Ok((Origin::Context(context), Some(reference.familiar())));
         }
-        Ok((Origin::image(reference, platform), name))
+        let platform = platform.clone();
+        let image = WantedImage {
+            reference,
+            platform,
+        };
+        Ok((Origin::Image(image), name))
     }
 
     pub(super) fn config(&self, index: usize) -> Option<&'a InheritedConfig> {
         match self.origin(index).ok()?.0 {
-            Origin::Image {
-                reference,
-                platform,
-            } => self.options.image_configs.get(&(reference, platform)),
+            Origin::Image(image) => {
+                let configs = &self.options.image_configs;
+                configs.get(&(image.reference, image.platform))
+            }
             _ => None,
         }
     }

@@ -30,23 +30,18 @@ pub enum Origin {
     /// A stage, by its index.
     Stage(usize),
     /// An external image.
-    Image {
-        /// Its full reference.
-        reference: ImageReference,
-        /// The platform that is wanted of it.
-        platform: Platform,
-    },
+    Image(WantedImage),
     /// A named context that is no image.
     Context(NamedContext),
 }
 
-impl Origin {
-    pub(super) fn image(reference: ImageReference, platform: &Platform) -> Self {
-        Self::Image {
-            reference,
-            platform: platform.clone(),
-        }
-    }
+/// An external image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedImage {
+    /// Its full reference.
+    pub reference: ImageReference,
+    /// The platform that is wanted of it.
+    pub platform: Platform,
 }
 
 /// Reads an image's name; `text` is what the file says for it.

@@ -166,18 +166,14 @@ impl Collector<'_, '_> {
     fn add_origin(&mut self, index: usize) -> Result<Origin, DockerfileError> {
         let state = &self.graph.states[index];
         let (origin, context) = self.graph.origin(index)?;
-        if let Origin::Image {
-            reference,
-            platform,
-        } = &origin
-        {
+        if let Origin::Image(image) = &origin {
             let site = self.site(index, state);
-            self.insert(reference.clone(), platform.clone(), site);
+            self.insert(image.reference.clone(), image.platform.clone(), site);
         }
         if let Some(name) = context.filter(|_| self.graph.reached.contains(&index)) {
             let value = match &origin {
                 Origin::Context(context) => context.clone(),
-                Origin::Image { reference, .. } => NamedContext::Image(reference.to_string()),
+                Origin::Image(image) => NamedContext::Image(image.reference.to_string()),
                 Origin::Scratch | Origin::Stage(_) => NamedContext::Image("scratch".to_owned()),
             };
             self.contexts.insert(name, value);

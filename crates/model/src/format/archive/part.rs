@@ -30,7 +30,7 @@ use super::runs::Runs;
 use super::split::Stream;
 use super::weave::Weaver;
 use crate::digest::{ChunkId, PackId};
-use crate::format::frame::ChunkFrame;
+use crate::format::frame::{ChunkFrame, ChunkSlot};
 use crate::format::limits::{CHUNK_MAX_BYTES, PART_BLOB_BYTES, PART_MAX_BYTES, PART_RUNS_MAX};
 use crate::format::wire::{FormatError, Reader, write_header};
 
@@ -142,7 +142,8 @@ impl Part {
                 packs.push(frame.pack);
                 packs.len() as u32 - 1
             });
-            for number in [pack, frame.offset, frame.stored_bytes, frame.content_bytes] {
+            let slot = frame.slot;
+            for number in [pack, slot.offset, slot.stored_bytes, slot.holds] {
                 frames.extend_from_slice(&number.to_le_bytes());
             }
         }
@@ -241,16 +242,16 @@ fn read_frames(
         let Some(pack) = packs.get(pack as usize) else {
             return Err(from.invalid(format!("a frame in pack {pack} of {}", packs.len())));
         };
-        let frame = ChunkFrame {
-            pack: PackId::from_bytes(*pack),
+        let slot = ChunkSlot {
             offset: from.u32("a frame's offset")?,
             stored_bytes: from.u32("a frame's stored bytes")?,
-            content_bytes: from.u32("a frame's content bytes")?,
+            holds: from.u32("a frame's content bytes")?,
         };
-        if let Some(fault) = frame.fault() {
+        if let Some(fault) = slot.fault() {
             return Err(from.invalid(fault));
         }
-        frames.push(frame);
+        let pack = PackId::from_bytes(*pack);
+        frames.push(ChunkFrame { pack, slot });
     }
     Ok(frames)
 }
@@ -267,7 +268,7 @@ fn read_chunks(
     let numbers = in_frames.zip(offsets).zip(lengths);
     let mut chunks = Vec::with_capacity(ids.len());
     for (id, ((frame, offset), bytes)) in ids.into_iter().zip(numbers) {
-        let holds = frames.get(frame as usize).map(|frame| frame.content_bytes);
+        let holds = frames.get(frame as usize).map(|frame| frame.slot.holds);
         let end = u64::from(offset) + u64::from(bytes);
         let whole = bytes > 0 && bytes as usize <= CHUNK_MAX_BYTES;
         if !whole || holds.is_none_or(|holds| end > u64::from(holds)) {
@@ -293,9 +294,11 @@ mod tests {
     fn frame(number: u32) -> ChunkFrame {
         ChunkFrame {
             pack: PackId::of(&[number as u8 / 2]),
-            offset: 12 + 1000 * number,
-            stored_bytes: 900,
-            content_bytes: 1 << 20,
+            slot: ChunkSlot {
+                offset: 12 + 1000 * number,
+                stored_bytes: 900,
+                holds: 1 << 20,
+            },
         }
     }
 

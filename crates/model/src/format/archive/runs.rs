@@ -85,14 +85,13 @@ impl IntoIterator for Runs {
     fn into_iter(self) -> Stretches {
         Stretches {
             runs: self,
-            at: 0,
-            next: Stream::Meta,
+            ..Stretches::default()
         }
     }
 }
 
 /// The runs, in order: a stream, and how many bytes of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Stretches {
     runs: Runs,
     at: usize,

@@ -13,9 +13,10 @@
 use super::tar::{BLOCK_BYTES, Header, PaxSize, at_most, padded, sparse_goes_on};
 
 /// One of the two streams that a blob is split into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// Headers, and records about files.
+    #[default]
     Meta,
     /// What files hold, and all that is not understood.
     Content,

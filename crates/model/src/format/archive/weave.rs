@@ -20,7 +20,7 @@ use super::split::Stream;
 /// # out
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Weaver {
     stretches: Stretches,
     stream: Stream,
@@ -33,9 +33,7 @@ impl Weaver {
     pub(super) fn new(runs: Runs) -> Self {
         Self {
             stretches: runs.into_iter(),
-            stream: Stream::Meta,
-            left: 0,
-            held: Default::default(),
+            ..Self::default()
         }
     }
 

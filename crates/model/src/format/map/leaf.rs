@@ -18,9 +18,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::digest::{BlockId, LeafId, PackId};
-use crate::format::frame::{BlockRef, FrameRef};
+use crate::format::frame::{BlockRef, FrameRef, FrameSlot};
 use crate::format::limits::{LEAF_BLOCKS, LEAF_MAX_BYTES};
-use crate::format::pack::FrameSlot;
 use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERLF";
@@ -72,7 +71,7 @@ impl Leaf {
                 leaf.packs.push(block.frame.pack);
                 (leaf.packs.len() - 1) as u16
             });
-            let slot = FrameSlot::of(block.frame);
+            let slot = block.frame.slot;
             let frame = *frames.entry((pack, slot)).or_insert_with(|| {
                 leaf.frames.push(LeafFrame { pack, slot });
                 (leaf.frames.len() - 1) as u16
@@ -123,15 +122,15 @@ impl Leaf {
     }
 
     fn resolve(&self, entry: &Entry) -> BlockRef {
+        let LeafFrame { pack, slot } = self.frames[usize::from(entry.frame)];
         BlockRef {
             id: entry.id,
-            frame: self.frame(self.frames[usize::from(entry.frame)]),
+            frame: FrameRef {
+                pack: self.packs[usize::from(pack)],
+                slot,
+            },
             slot: entry.slot,
         }
-    }
-
-    fn frame(&self, frame: LeafFrame) -> FrameRef {
-        frame.slot.in_pack(self.packs[usize::from(frame.pack)])
     }
 
     /// The blocks that are not zero, with their places, ascending.
@@ -154,7 +153,7 @@ impl Leaf {
             .for_each(|pack| out.extend_from_slice(pack.as_bytes()));
         for LeafFrame { pack, slot } in &self.frames {
             out.extend_from_slice(&pack.to_le_bytes());
-            out.extend_from_slice(&[slot.blocks, 0]);
+            out.extend_from_slice(&[slot.holds, 0]);
             out.extend_from_slice(&slot.offset.to_le_bytes());
             out.extend_from_slice(&slot.stored_bytes.to_le_bytes());
         }
@@ -202,20 +201,19 @@ impl Leaf {
 
     fn read_frame(&self, from: &mut Reader<'_>) -> Result<LeafFrame, FormatError> {
         let pack = from.u16("frame pack")?;
-        let blocks = from.u8("frame blocks")?;
+        let holds = from.u8("frame blocks")?;
         let _zero = from.u8("frame padding")?;
         let slot = FrameSlot {
             offset: from.u32("frame offset")?,
             stored_bytes: from.u32("frame length")?,
-            blocks,
+            holds,
         };
         if usize::from(pack) >= self.packs.len() {
             return Err(from.invalid(format!("a frame in pack {pack}, which is not listed")));
         }
-        let frame = LeafFrame { pack, slot };
-        match self.frame(frame).fault() {
+        match slot.fault() {
             Some(fault) => Err(from.invalid(fault)),
-            None => Ok(frame),
+            None => Ok(LeafFrame { pack, slot }),
         }
     }
 
@@ -226,7 +224,7 @@ impl Leaf {
             slot: from.u8("block slot")?,
         };
         match self.frames.get(usize::from(entry.frame)) {
-            Some(frame) if entry.slot < frame.slot.blocks => Ok(entry),
+            Some(frame) if entry.slot < frame.slot.holds => Ok(entry),
             _ => Err(from.invalid(format!(
                 "a block in slot {} of frame {}",
                 entry.slot, entry.frame
@@ -245,9 +243,11 @@ mod tests {
             id: BlockId::of(&[seed, slot]),
             frame: FrameRef {
                 pack: PackId::of(&[seed % 3]),
-                offset: 12 + u32::from(seed) * 1000,
-                stored_bytes: 1000,
-                blocks: 16,
+                slot: FrameSlot {
+                    offset: 12 + u32::from(seed) * 1000,
+                    stored_bytes: 1000,
+                    holds: 16,
+                },
             },
             slot,
         }
@@ -272,9 +272,11 @@ mod tests {
             id: BlockId::of(&at.to_le_bytes()),
             frame: FrameRef {
                 pack: PackId::of(&at.to_le_bytes()),
-                offset: 12,
-                stored_bytes: 9,
-                blocks: 1,
+                slot: FrameSlot {
+                    offset: 12,
+                    stored_bytes: 9,
+                    holds: 1,
+                },
             },
             slot: 0,
         };

@@ -249,8 +249,8 @@ fn stage_named<'p>(plan: &'p Plan, label: &str) -> Option<&'p Stage> {
 /// The first line at which a stage uses an image.
 fn first_use(stage: &Stage, image: &PlannedImage) -> Option<u32> {
     first_line(stage, |origin| {
-        matches!(origin, Origin::Image { reference, platform }
-            if *reference == image.reference && *platform == image.platform)
+        matches!(origin, Origin::Image(wanted)
+            if wanted.reference == image.reference && wanted.platform == image.platform)
     })
 }
 
@@ -286,11 +286,8 @@ fn all_arguments(plan: &Plan) -> BTreeMap<&str, Fingerprint> {
 /// there are any. They stand at the line of its `FROM`.
 fn triggers_known(plan: &Plan, stage: &Stage) -> bool {
     match &stage.base {
-        Origin::Image {
-            reference,
-            platform,
-        } => {
-            let image = plan.image(reference, platform);
+        Origin::Image(wanted) => {
+            let image = plan.image(&wanted.reference, &wanted.platform);
             image.is_some_and(|image| image.identity.is_some())
         }
         _ => true,
@@ -302,14 +299,8 @@ fn shared_name(plan: &Plan, origin: &Origin) -> String {
     match origin {
         Origin::Scratch => "scratch".to_owned(),
         Origin::Stage(index) => format!("stage {}", plan.stages[*index].label),
-        Origin::Image {
-            reference,
-            platform,
-        } if *platform == plan.platform => reference.to_string(),
-        Origin::Image {
-            reference,
-            platform,
-        } => format!("{reference} ({platform})"),
+        Origin::Image(image) if image.platform == plan.platform => image.reference.to_string(),
+        Origin::Image(image) => format!("{} ({})", image.reference, image.platform),
         Origin::Context(context) => format!("context {context:?}"),
     }
 }
