@@ -19,7 +19,6 @@ pub(crate) struct Export<'a> {
     pub(crate) voice: &'a dyn Voice,
 }
 
-/// A request that is under way.
 struct Begun {
     stream: AnswerStream,
     /// What it will bring, with the names asked for; nothing if that is not known.

@@ -9,7 +9,6 @@ use larder_store::catalog::{Found, Refusal, Walk};
 use crate::document::Document;
 use crate::{ArchiveError, Job, Result};
 
-/// An archive, and what it holds.
 pub(crate) struct Usable {
     pub(crate) found: Found<Archive>,
     pub(crate) document: Document,

@@ -21,7 +21,6 @@ use crate::{ArchiveError, Result};
 /// Longer configurations are not looked into: `BuildKit`'s own bound for a cache's records is 1 MiB.
 const CONFIGURATION_BYTES_MAX: u64 = 8 << 20;
 
-/// The archive that is continued.
 pub(crate) struct Former<'a> {
     contents: &'a Contents,
     reader: ArchiveReader,

@@ -238,7 +238,6 @@ fn in_order(contents: &Value) -> Value {
     contents
 }
 
-/// A save that is under way.
 struct Save<'a> {
     job: &'a Job,
     objects: &'a Objects,

@@ -22,14 +22,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// The memory in a folder.
     pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("tags-v1.json");
         let known = read(&path).unwrap_or_default();
         Self { path, known }
     }
 
-    /// Remembers what was learnt.
     pub(crate) fn learn(mut self, news: &[Known]) {
         if news.iter().all(|new| self.known.contains(new)) {
             return;

@@ -73,7 +73,6 @@ impl Tool {
     }
 }
 
-/// One question to a tool.
 pub(crate) struct Question<'a> {
     pub(crate) tool: Tool,
     pub(crate) asked: &'a Asked<'a>,
@@ -239,7 +238,6 @@ fn words(words: &[impl AsRef<OsStr>]) -> impl Iterator<Item = &OsStr> {
     words.iter().map(AsRef::as_ref)
 }
 
-/// An option with each of its values.
 fn each<'a>(option: &'a str, values: &'a [impl AsRef<OsStr>]) -> impl Iterator<Item = &'a OsStr> {
     words(values).flat_map(move |value| [OsStr::new(option), value])
 }

@@ -48,7 +48,6 @@ fn filled() -> NonEmptyStringValueParser {
     NonEmptyStringValueParser::new()
 }
 
-/// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run a command with an engine that remembers: up, the command, down

@@ -33,7 +33,6 @@ pub(crate) struct Failure {
 pub(crate) type Done<T = ExitCode> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure of Larder itself.
     pub(crate) fn failed(message: impl ToString) -> Self {
         Self::new(Blame::Ours, message)
     }

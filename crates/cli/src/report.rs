@@ -203,7 +203,6 @@ impl Report {
         ));
     }
 
-    /// The same as JSON.
     pub(crate) fn json(&self, value: &impl Serialize) {
         self.answer(&json_text(value));
     }

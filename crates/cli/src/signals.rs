@@ -18,7 +18,6 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
     pub(crate) fn catch() -> Done<Self> {
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,

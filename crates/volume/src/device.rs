@@ -47,7 +47,6 @@ struct LoopInfo64 {
     names: [u64; 22],
 }
 
-/// `struct loop_config`.
 #[repr(C)]
 struct LoopConfig {
     fd: u32,

@@ -36,7 +36,6 @@ use tokio::sync::watch;
 use crate::blocks::Blocks;
 use crate::error::VolumeError;
 
-/// Name of the file.
 pub(crate) const FILE_NAME: &str = "disk";
 
 const FOLDER: INodeNo = INodeNo(1);

@@ -34,7 +34,6 @@ struct Findings {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Finding<T> {
-    /// It is there.
     Ok(T),
     /// It is not; the text holds the cure.
     Missing(String),

@@ -14,7 +14,6 @@ pub(super) struct Repository {
     pub default_branch: Option<String>,
 }
 
-/// The checkout that a folder is in.
 pub(super) fn find(folder: &Path) -> Option<Repository> {
     let root = folder
         .ancestors()

@@ -31,7 +31,6 @@ use ci::Ci;
 use file::File;
 use git::Repository;
 
-/// The default state directory.
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
@@ -40,7 +39,6 @@ const VOLUME_MIN_BYTES: u64 = 1 << 30;
 /// The scope if neither settings, CI system nor git name one.
 const MAIN: &str = "main";
 
-/// All settings of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.

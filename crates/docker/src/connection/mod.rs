@@ -44,13 +44,11 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// An open connection.
 struct Connection {
     sender: SendRequest<Body>,
     complaint: Option<Complaint>,
 }
 
-/// Makes requests to one engine.
 pub(crate) struct Client {
     pub(crate) endpoint: Endpoint,
     deadline: Duration,

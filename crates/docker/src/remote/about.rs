@@ -155,7 +155,6 @@ struct InfoAnswer {
     cgroup_driver: String,
 }
 
-/// What was found out of an engine.
 pub(super) struct Found {
     pub(super) about: About,
     /// Why nothing but the simplest should be asked of it.

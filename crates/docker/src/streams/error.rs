@@ -54,5 +54,4 @@ impl StreamError {
     }
 }
 
-/// The result of most calls here.
 pub(super) type Result<T> = std::result::Result<T, StreamError>;

@@ -99,7 +99,6 @@ impl Gather {
         }
     }
 
-    /// A file begins.
     pub(super) fn begin(&mut self, entry: &str, name: &str, size: u64) {
         if let Some(expected) = &mut self.expected {
             expected.missing.remove(name);
@@ -131,7 +130,6 @@ impl Gather {
         Ok(())
     }
 
-    /// It ends.
     pub(super) fn end(&mut self) {
         if let Some((name, size, content)) = self.present.take()
             && content.len() as u64 == size

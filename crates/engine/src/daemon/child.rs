@@ -102,7 +102,6 @@ impl Daemon {
         Identity::of(i32::try_from(self.pid()).ok()?)
     }
 
-    /// Its exit, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap_or_else(|error| {
             tracing::warn!(%error, daemon = self.name, "wait");

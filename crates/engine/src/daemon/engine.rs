@@ -183,7 +183,6 @@ impl Engine {
         }
     }
 
-    /// Its API.
     pub(super) fn remote(&self) -> &Remote {
         let remote = self.remote.as_ref();
         remote.expect("nothing is asked of an engine before `ready`")

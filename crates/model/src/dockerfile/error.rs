@@ -85,7 +85,6 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// One line.
     pub(super) fn line(number: u32, offset: usize) -> Self {
         Self {
             start: number,

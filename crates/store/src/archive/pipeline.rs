@@ -61,7 +61,6 @@ impl Pipeline {
         self.with_cutter(move |cutter| cutter.feed(&pieces)).await
     }
 
-    /// The blob ends.
     pub(super) async fn end_blob(&mut self) -> Result<(), StoreError> {
         self.with_cutter(Cutter::end_blob).await
     }

@@ -85,7 +85,6 @@ pub(crate) struct Copy {
     pub dest: String,
 }
 
-/// `RUN`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Run {
     /// `--mount` values as written: their variables are replaced later.

@@ -4,7 +4,6 @@ use super::scalar;
 use crate::dockerfile::error::Fault;
 use crate::go;
 
-/// The type of a mount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum MountType {
     #[default]

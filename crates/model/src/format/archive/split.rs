@@ -26,7 +26,6 @@ impl Stream {
     /// Both, in the order of the format.
     pub const BOTH: [Self; 2] = [Self::Meta, Self::Content];
 
-    /// The other one.
     #[must_use]
     pub(crate) fn other(self) -> Self {
         match self {
