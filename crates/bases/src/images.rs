@@ -139,7 +139,6 @@ fn since(known: &Known, former: &[&Known]) -> u64 {
     same.fold(known.since_ms, |since, other| since.min(other.since_ms))
 }
 
-/// One call of [`resolve`].
 struct Asker<'a> {
     asking: &'a Asking<'a>,
     former: &'a [&'a Known],

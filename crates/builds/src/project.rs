@@ -14,7 +14,6 @@ use crate::options::Asked;
 /// A folder of whoever called the tool (buildx `bake/bake.go`, `toBuildOpt`).
 const CALLER: &str = "cwd://";
 
-/// What a tool said, and where.
 pub(crate) struct Project<'a> {
     pub(crate) asked: &'a Asked<'a>,
     pub(crate) description: &'a Description,

@@ -23,7 +23,6 @@ use crate::image_store::ImageStore;
 /// How many blobs are open at once, the one that is being sent included: most are documents of a few
 /// KiB, and one round trip to a store is longer than their sending.
 const OPEN_BLOBS_MAX: usize = 4;
-/// How a tar ends.
 pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// An image that is not loaded.

@@ -86,7 +86,6 @@ async fn remove_containers(remote: &Remote, done: &mut Quiesced) {
 }
 
 impl Quiesced {
-    /// Keeps what did not work.
     fn note(&mut self, what: &str, outcome: Result<(), ApiError>) {
         if let Err(error) = outcome {
             self.warnings.push(format!("{what}: {error}"));
