@@ -2,7 +2,7 @@
 //! next build works.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use larder_docker::ImageStore;
@@ -16,7 +16,7 @@ const OVERLAY2: ImageStore = ImageStore::Overlay2;
 
 /// A build whose layers take some time to save and to load.
 fn large(work: &Work) {
-    let noise = "FROM base:1 AS build\nRUN dd if=/dev/urandom of=/noise bs=1M count=300\n\
+    let noise = "FROM base:1 AS build\nRUN dd if=/dev/urandom of=/noise bs=1M count=120\n\
         FROM base:1\nCOPY --from=build /noise /noise\n";
     fs::write(work.context.join("Dockerfile"), noise).expect("written");
 }
@@ -50,6 +50,14 @@ fn a_save_that_is_killed_publishes_nothing() {
     assert_eq!(work.objects("archives").len(), 1);
 }
 
+/// Bytes that a process has written so far (proc(5), `/proc/pid/io`): of a restore, nearly all of them
+/// go to the engine.
+fn written(child: &Child) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
+    let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.map_or(0, |bytes| bytes.parse().expect("a number"))
+}
+
 #[test]
 fn a_restore_that_is_killed_breaks_nothing() {
     for store in [OVERLAY2, ImageStore::Containerd] {
@@ -69,18 +77,17 @@ fn a_restore_that_is_killed_breaks_nothing() {
 
         let second = work.site("b", Version::Current, store);
         let before = images(&second);
-        for delay in [50, 200, 500] {
+        for bytes in [1 << 20, 16 << 20, 64 << 20] {
             let mut restore = second.larder("restore");
-            let mut child = restore
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("larder starts");
-            std::thread::sleep(Duration::from_millis(delay));
-            // It may have ended already, on a fast machine: then there is nothing to interrupt.
-            if child.try_wait().expect("asked").is_some() {
-                break;
+            let child = restore.stderr(Stdio::null()).spawn();
+            let mut child = child.expect("larder starts");
+            let started = Instant::now();
+            while written(&child) < bytes {
+                assert!(started.elapsed() < DEADLINE, "{bytes} bytes are not sent");
+                assert_eq!(child.try_wait().expect("asked"), None, "{bytes} bytes");
+                std::thread::sleep(Duration::from_millis(1));
             }
-            kill_process(Pid::from_child(&child), Signal::KILL).expect("killed");
+            child.kill().expect("killed");
             child.wait().expect("it ends");
             let after = images(&second);
             assert!(after == before || after.len() > before.len(), "{after}");
