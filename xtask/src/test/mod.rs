@@ -74,9 +74,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say::line(slowest(&outcomes));
     let totals: Totals = outcomes.iter().map(Outcome::totals).sum();
     say::line(format!(
-        "tests: {totals}, in {:.0} s with everything before",
+        "{:8.1} s  all of it\n",
         begin.elapsed().as_secs_f64()
     ));
+    // Alone on its line, for those who read the end of a log.
+    say::line(format!("tests: {totals}"));
     ensure!(outcomes.iter().all(Outcome::passed), "tests failed");
     ensure!(totals.passed > 0, "no test ran");
     Ok(())
