@@ -1,17 +1,12 @@
 //! Saved images whose base image has moved since. A build that starts from today's base image cannot use
 //! their layers.
 
-use std::time::Duration;
-
 use larder_bases::{Asking, Project, Record, Shared, images};
 use larder_builds::Draft;
 use larder_docker::streams::SavedImage;
 use larder_local::people::Voice;
 use larder_model::dockerfile::ImageConfigs;
 use larder_store::Objects;
-
-/// The most time that registries are given.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// A base image that is not what it was when images were saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +29,7 @@ pub(crate) async fn today(
         return None;
     }
     let shared = Shared::new(objects.clone(), project);
-    let asking = Asking::by_policy(project, &shared, ASK_LIMIT);
+    let asking = Asking::by_policy(project, &shared);
     let known = before.map_or(&[][..], |record| &record.images);
     match images::resolve(drafts, &asking, known).await {
         Ok(resolved) => {

@@ -24,6 +24,9 @@ use crate::{Freshness, Project};
 /// refuses `ONBUILD FROM`), so the second round is the last one that can find any.
 const ROUNDS_MAX: usize = 3;
 
+/// The most time that registries are given by a job, from when they are asked.
+pub const ASK_LIMIT: Duration = Duration::from_secs(5);
+
 /// How to ask.
 #[derive(Debug, Clone)]
 pub struct Asking<'a> {
@@ -40,8 +43,8 @@ pub struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// As a project's policy says, for a job that does not wait longer than `deadline`.
-    pub fn by_policy(project: &'a Project, shared: &'a Shared, deadline: Duration) -> Self {
+    /// As a project's policy says, for a job.
+    pub fn by_policy(project: &'a Project, shared: &'a Shared) -> Self {
         let max_age = match project.freshness {
             Freshness::Always => None,
             Freshness::Within(period) => Some(period),
@@ -51,7 +54,7 @@ impl<'a> Asking<'a> {
             registries: &project.registries,
             max_age,
             offline: project.freshness == Freshness::Never,
-            deadline,
+            deadline: ASK_LIMIT,
             shared: Some(shared),
         }
     }

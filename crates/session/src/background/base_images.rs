@@ -8,7 +8,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use larder_bases::images::{self, Resolution};
+use larder_bases::images::{self, ASK_LIMIT, Resolution};
 use larder_bases::{Answers, Asking, Known, Project, Record, Shared};
 use larder_builds::{Drafted, Fault, Request};
 use larder_engine::{Engine, EngineError};
@@ -23,8 +23,6 @@ use super::events::Events;
 use crate::facts::Moved;
 use crate::protocol::Event;
 
-/// The most time that registries are given, from when they are asked.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// The most time that the engine is given for one image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -152,7 +150,7 @@ impl Ask {
         let drafted = self
             .drafted
             .get_or_init(|| drafted.expect("planning does not panic"));
-        let asking = Asking::by_policy(&self.project, &self.shared, ASK_LIMIT);
+        let asking = Asking::by_policy(&self.project, &self.shared);
         let mut resolved = images::resolve(&drafted.drafts, &asking, &self.before).await?;
         if let Some(news) = resolved.news.take() {
             // Nobody waits for it, and nothing depends on it.
