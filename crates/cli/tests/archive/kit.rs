@@ -40,7 +40,7 @@ impl Work {
     pub(crate) fn new() -> Self {
         let machine = Machine::new();
         let base = machine.path("base.tar");
-        save_base(&machine, BASE, "base:1", &base);
+        save_base(&machine, &base);
         let context = machine.path("application");
         fs::create_dir_all(context.join("src")).expect("made");
         fs::write(context.join("Dockerfile"), DOCKERFILE).expect("written");
@@ -90,8 +90,23 @@ impl Work {
     }
 }
 
-/// Builds an image on an engine of its own and saves it as a tar: the same bytes for each machine.
-pub(crate) fn save_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
+/// The base image as a tar: the same bytes for each machine, and for all tests that share it, each in a process
+/// of its own.
+fn save_base(machine: &Machine, tar: &Path) {
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("base-{}.tar", blake3::hash(BASE.as_bytes())));
+    let lock = fs::File::create(made.with_extension("lock")).expect("a lock");
+    lock.lock().expect("locked");
+    if !made.exists() {
+        let part = made.with_extension("part");
+        build_base(machine, BASE, "base:1", &part);
+        fs::rename(part, &made).expect("renamed");
+    }
+    fs::copy(made, tar).expect("copied");
+}
+
+/// Builds an image on an engine of its own, and saves it as a tar.
+pub(crate) fn build_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
     let short = name.replace(['/', ':', '.'], "-");
     let base_context = context(&machine.path(&short), dockerfile);
     let maker = Plain::start(

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::application::BASE;
 use crate::distribution::Distribution;
 use crate::engines::{Version, must};
-use crate::kit::{Site, Work, save_base};
+use crate::kit::{Site, Work, build_base};
 
 /// Pushes the one image of a `docker save` tar: its blobs, and its manifest under a tag.
 fn push(registry: &Distribution, tar: &Path, repository: &str, tag: &str) {
@@ -94,10 +94,10 @@ fn only_stages_on_a_moved_base_are_left_out() {
     let moving = format!("{}/moving:1", registry.host);
     let still = format!("{}/still:1", registry.host);
     let tar = |name: &str| work.machine.path(name);
-    save_base(&work.machine, BASE, &moving, &tar("moving.tar"));
+    build_base(&work.machine, BASE, &moving, &tar("moving.tar"));
     let other = format!("{BASE}RUN echo 2 > /release\n");
     let more = format!("{BASE}LABEL still=1\nRUN echo still > /still\n");
-    save_base(&work.machine, &more, &still, &tar("still.tar"));
+    build_base(&work.machine, &more, &still, &tar("still.tar"));
     push(&registry, &tar("moving.tar"), "moving", "1");
     push(&registry, &tar("still.tar"), "still", "1");
     let dockerfile = format!(
@@ -117,7 +117,7 @@ fn only_stages_on_a_moved_base_are_left_out() {
     let second = site("b", ["moving.tar", "still.tar"]);
     assert_eq!(build(&second).cached(), 4, "nothing moved");
 
-    save_base(&work.machine, &other, &moving, &tar("moved.tar"));
+    build_base(&work.machine, &other, &moving, &tar("moved.tar"));
     push(&registry, &tar("moved.tar"), "moving", "1");
     let third = site("c", ["moved.tar", "still.tar"]);
     let built = build(&third);
