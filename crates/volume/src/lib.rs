@@ -22,5 +22,6 @@ pub mod volume;
 
 pub use blocks::Fault;
 pub use error::VolumeError;
+pub use prefetch::Prefetch;
 pub use room::Room;
 pub use volume::{Opened, Seal, Volume, VolumeOptions};

@@ -17,8 +17,9 @@ use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
+use crate::filesystem;
+use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
-use crate::{filesystem, prefetch};
 
 /// Time for mounts to become free after the engine has ended.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
@@ -81,7 +82,7 @@ impl Volume {
         options: VolumeOptions,
         room: Arc<Room>,
         source: Arc<Source>,
-        hot: Vec<u64>,
+        prefetch: Prefetch,
     ) -> Result<Self, VolumeError> {
         let file = create_local_file(&options.folder)?;
         let folder =
@@ -98,8 +99,7 @@ impl Volume {
             _ => VolumeError::io("size", &options.folder)(error),
         })?;
         let blocks = Arc::new(blocks);
-        // The first blocks of the list are those that mounting reads.
-        let prefetch = prefetch::run(Arc::clone(&blocks), hot, folder);
+        let prefetch = prefetch::run(Arc::clone(&blocks), prefetch, folder);
         let prefetch = Background(tokio::spawn(prefetch));
         let mounting = {
             let (room, blocks, options) = (Arc::clone(&room), Arc::clone(&blocks), options.clone());
@@ -132,6 +132,11 @@ impl Volume {
     /// The first thing that went wrong, if anything did.
     pub fn fault(&self) -> Option<Fault> {
         self.blocks.fault()
+    }
+
+    /// The engine answers now: what was read so far is what every start reads.
+    pub fn note_start(&self) {
+        self.blocks.note_start();
     }
 
     /// Its size.
@@ -200,7 +205,7 @@ impl Volume {
 }
 
 impl Seal {
-    /// Stores what the job changed.
+    /// Stores what the job changed, and together what it read.
     pub async fn pack(&self, progress: Arc<PackProgress>) -> Result<Packed, VolumeError> {
         let changed = self.blocks.settle().await;
         let changed = changed.map_err(VolumeError::io("complete the blocks of", &self.file))?;
@@ -208,15 +213,16 @@ impl Seal {
         let packed = packer::pack(
             self.blocks.source(),
             changed,
+            self.blocks.trace(),
             move |block, buffer| blocks.read_block(block, buffer),
             progress,
         );
         Ok(packed.await?)
     }
 
-    /// The blocks that the job read, in order.
-    pub fn hot(&self) -> Vec<u64> {
-        self.blocks.trace()
+    /// How many of the store's blocks the job read.
+    pub fn blocks_read(&self) -> usize {
+        self.blocks.trace().blocks.len()
     }
 
     /// What was fetched from the store.

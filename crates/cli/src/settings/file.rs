@@ -25,6 +25,8 @@ pub(super) struct File {
     pub size: Option<String>,
     pub keep: Option<String>,
     pub keep_volumes: Option<bool>,
+    pub prefetch: Option<String>,
+    pub prefetch_budget: Option<String>,
     pub strict: Option<bool>,
     pub fresh: Option<String>,
     pub plan: Option<Vec<PathBuf>>,

@@ -7,6 +7,7 @@
 
 mod classify;
 mod leaves;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -15,8 +16,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
-use larder_model::digest::{BlockId, MapId, PackId};
+use larder_model::digest::{BlockId, HotListId, MapId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
+use larder_model::habit::Reads;
 use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
 use larder_model::pack::PackBuilder;
@@ -51,6 +53,8 @@ pub struct PackProgress {
 pub struct Packed {
     /// Root of the new map.
     pub map: MapId,
+    /// What the job read, stored together for the next one; nothing if it could not be stored.
+    pub hot: Option<HotListId>,
     /// Blocks that were given as changed.
     pub dirty_blocks: u64,
     /// Blocks whose content the parent's map and this job did not have yet.
@@ -75,16 +79,17 @@ pub struct Changed {
     pub zeroed: Vec<u64>,
 }
 
-/// Stores what changed in a volume that was opened from `source`. `read` fills a buffer with a
-/// block's content and is called from several threads.
+/// Stores what changed in a volume that was opened from `source`, and together what the job read of it.
+/// `read` fills a buffer with a block's content and is called from several threads.
 pub async fn pack<R>(
     source: &Arc<Source>,
     changed: Changed,
+    reads: Reads,
     read: R,
     progress: Arc<PackProgress>,
 ) -> Result<Packed, StoreError>
 where
-    R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Clone + Send + Sync + 'static,
 {
     progress
         .total
@@ -95,7 +100,7 @@ where
         changed,
         touched: Arc::clone(&touched),
         known: known_blocks(source),
-        read,
+        read: read.clone(),
         progress: Arc::clone(&progress),
         next: AtomicUsize::new(0),
         claimed: Mutex::default(),
@@ -103,10 +108,12 @@ where
     let assembler = Assembler::new(source.objects().clone(), Arc::clone(&progress));
     let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
     let mut stored = packing.await.expect("packing does not panic")?;
-    let written = leaves::write(source, &touched, stored.changes, &progress);
-    let (map, ()) = tokio::try_join!(written, finish(&mut stored.uploads))?;
+    let together = together::store(source, reads, &stored.changes, read, &progress);
+    let written = leaves::write(source, &touched, &stored.changes, &progress);
+    let (map, hot, ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
     Ok(Packed {
         map,
+        hot,
         dirty_blocks,
         new_blocks: stored.new_blocks,
         used_change: stored.used_change,

@@ -1,6 +1,7 @@
 //! The store with real folders: what is packed reads back, any number of writers lose nothing, and
 //! docs/FORMAT.md is true.
 
+mod ahead;
 mod archive;
 mod catalogue;
 mod cloud;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use larder_model::digest::MapId;
+use larder_model::habit::Reads;
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS};
 use larder_model::map::leaf_of;
 use larder_store::packer::{Changed, Packed};
@@ -28,7 +29,7 @@ fn fill(content: Content, buffer: &mut [u8]) {
 
 async fn open(objects: &Objects, map: Option<MapId>) -> Arc<Source> {
     let source = match map {
-        Some(map) => Source::open(objects.clone(), map).await,
+        Some(map) => Source::open(objects.clone(), map, None).await,
         None => Source::empty(objects.clone(), VOLUME_BYTES),
     };
     Arc::new(source.expect("a source"))
@@ -48,7 +49,7 @@ async fn pack(source: &Arc<Source>, step: &BTreeMap<u64, Content>) -> Packed {
         fill(contents[&block], buffer);
         Ok(())
     };
-    let packed = packer::pack(source, changed, read, Arc::default()).await;
+    let packed = packer::pack(source, changed, Reads::default(), read, Arc::default()).await;
     packed.expect("packing into a folder works")
 }
 
