@@ -33,6 +33,8 @@ pub struct Settings {
     pub keep_volumes: bool,
     /// What to fetch before it is asked for.
     pub prefetch: Prefetch,
+    /// Whether to store what the job has written while it runs; decided by the store if it was not chosen.
+    pub background_upload: Option<bool>,
     /// Whether warnings are failures.
     pub strict: bool,
     /// Folders to look for programs in.
@@ -56,11 +58,19 @@ impl Settings {
     /// read ahead, so nothing is that nobody may need.
     pub(crate) fn prefetch(&self) -> Prefetch {
         match self.prefetch {
-            Prefetch::Auto(_) if self.project.store.location().as_folder().is_some() => {
-                Prefetch::Hot
-            }
+            Prefetch::Auto(_) if self.store_is_near() => Prefetch::Hot,
             chosen => chosen,
         }
+    }
+
+    /// Whether to store what the job has written while it runs. Next door a save is over so soon that this
+    /// would only take from the job's processor.
+    pub(crate) fn stores_early(&self) -> bool {
+        self.background_upload.unwrap_or(!self.store_is_near())
+    }
+
+    fn store_is_near(&self) -> bool {
+        self.project.store.location().as_folder().is_some()
     }
 
     /// The image store that was chosen, else the one of fresh installations of this version.

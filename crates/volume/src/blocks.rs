@@ -250,7 +250,7 @@ impl Blocks {
             self.wrote(write())?;
             region.set_local(at, part.pages());
         }
-        region.dirty.set(at);
+        region.note_change(at);
         Ok(())
     }
 
@@ -336,7 +336,7 @@ impl Blocks {
         // A fetch that is under way must not fill the block after it was declared zero.
         let _filling = region.filling.lock();
         region.zeroed.set(at);
-        region.dirty.set(at);
+        region.note_change(at);
         region.set_local(at, WHOLE);
     }
 
@@ -352,6 +352,7 @@ impl Blocks {
             let offset = part.place.offset() + page * PAGE_BYTES as u64;
             self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
         }
+        region.note_change(at);
         Ok(())
     }
 
@@ -378,18 +379,49 @@ impl Blocks {
 
     fn changed(&self) -> Changed {
         let mut changed = Changed::default();
-        for (index, region) in self.regions.iter().enumerate() {
-            let Some(region) = region.get() else { continue };
+        for (first, region) in self.touched() {
             for at in (0..LEAF_BLOCKS).filter(|at| region.dirty.get(*at)) {
-                let block = (index * LEAF_BLOCKS + at) as u64;
-                if region.zeroed.get(at) {
-                    changed.zeroed.push(block);
+                let list = if region.zeroed.get(at) {
+                    &mut changed.zeroed
+                } else if region.early.get(at) {
+                    &mut changed.early
                 } else {
-                    changed.written.push(block);
-                }
+                    &mut changed.written
+                };
+                list.push(first + at as u64);
             }
         }
         changed
+    }
+
+    /// The regions that something is known of, each with its first block.
+    fn touched(&self) -> impl Iterator<Item = (u64, &Region)> {
+        let regions = self.regions.iter().zip(0..);
+        regions.filter_map(|(region, index)| Some((index * LEAF_BLOCKS as u64, region.get()?)))
+    }
+
+    /// Blocks that the job wrote and has left alone since this was last asked, ascending.
+    pub(crate) fn quiet(&self) -> Vec<u64> {
+        let regions = self.touched();
+        let blocks =
+            regions.flat_map(|(first, region)| region.quiet().map(move |at| first + at as u64));
+        blocks.collect()
+    }
+
+    /// These blocks are stored from here on, until they are written again.
+    pub(crate) fn begin_early(&self, blocks: &[u64]) {
+        for block in blocks {
+            let place = self.place(*block);
+            place.region.early.set(place.at);
+        }
+    }
+
+    /// What was begun came to nothing.
+    pub(crate) fn give_up_early(&self, blocks: &[u64]) {
+        for block in blocks {
+            let place = self.place(*block);
+            place.region.early.clear(place.at);
+        }
     }
 
     /// The engine answers now: what was read so far is what every start reads.

@@ -11,6 +11,7 @@ mod blocks;
 pub mod connection;
 mod device;
 mod disk;
+mod early;
 mod error;
 pub mod filesystem;
 pub mod flusher;

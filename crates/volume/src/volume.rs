@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_local::files::make_private_folder;
-use larder_store::packer::{PackProgress, Packed};
+use larder_store::packer::{Early, PackProgress, Packed};
 use larder_store::{Source, Traffic, packer};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
-use crate::filesystem;
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
+use crate::{early, filesystem};
 
 /// Time for mounts to become free after the engine has ended.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
@@ -46,6 +47,8 @@ pub struct Volume {
     disk: Disk,
     device: LoopDevice,
     prefetch: Background,
+    early: Arc<Mutex<Early>>,
+    storing: Option<Background>,
 }
 
 /// A task that ends with its owner.
@@ -74,6 +77,8 @@ pub struct Opened {
 pub struct Seal {
     blocks: Arc<Blocks>,
     file: PathBuf,
+    /// What was stored before.
+    early: Mutex<Early>,
 }
 
 impl Volume {
@@ -115,6 +120,8 @@ impl Volume {
                 disk,
                 device,
                 prefetch,
+                early: Arc::default(),
+                storing: None,
             }),
             Err(error) => Err(reason(&blocks, error)),
         }
@@ -132,6 +139,12 @@ impl Volume {
     /// The first thing that went wrong, if anything did.
     pub fn fault(&self) -> Option<Fault> {
         self.blocks.fault()
+    }
+
+    /// From now on stores what the job has written while it runs.
+    pub fn store_early(&mut self) {
+        let task = early::run(Arc::clone(&self.blocks), Arc::clone(&self.early));
+        self.storing = Some(Background(tokio::spawn(task)));
     }
 
     /// The engine answers now: what was read so far is what every start reads.
@@ -156,6 +169,7 @@ impl Volume {
 
     async fn close_all(mut self) -> Result<Seal, VolumeError> {
         self.prefetch.0.abort();
+        drop(self.storing.take());
         let result = self.unmount().await;
         let device = self.device;
         let detached = result.and_then(|()| device.detach());
@@ -180,7 +194,10 @@ impl Volume {
             return Err(VolumeError::Unclean(fault.why));
         }
         filesystem::check_clean(&self.blocks).await?;
+        // Its task has ended, or does so at its next step.
+        let early = std::mem::take(&mut *self.early.lock().await);
         Ok(Seal {
+            early: Mutex::new(early),
             blocks: self.blocks,
             file: local_file(&self.options.folder),
         })
@@ -210,10 +227,14 @@ impl Seal {
         let changed = self.blocks.settle().await;
         let changed = changed.map_err(VolumeError::io("complete the blocks of", &self.file))?;
         let blocks = Arc::clone(&self.blocks);
+        let job = packer::Job {
+            changed,
+            reads: self.blocks.trace(),
+            early: std::mem::take(&mut *self.early.lock().await),
+        };
         let packed = packer::pack(
             self.blocks.source(),
-            changed,
-            self.blocks.trace(),
+            job,
             move |block, buffer| blocks.read_block(block, buffer),
             progress,
         );

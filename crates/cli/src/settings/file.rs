@@ -27,6 +27,7 @@ pub(super) struct File {
     pub keep_volumes: Option<bool>,
     pub prefetch: Option<String>,
     pub prefetch_budget: Option<String>,
+    pub background_upload: Option<String>,
     pub strict: Option<bool>,
     pub fresh: Option<String>,
     pub plan: Option<Vec<PathBuf>>,

@@ -210,6 +210,7 @@ impl Choices {
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             prefetch: self.prefetch(how)?,
+            background_upload: self.background_upload(how)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
             path,
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
@@ -319,6 +320,23 @@ impl Choices {
             Some("off") => Ok(Prefetch::Off),
             Some(other) => Err(Failure::input(format!(
                 "--prefetch {other:?} is unknown; use auto, hot, all or off"
+            ))),
+        }
+    }
+
+    fn background_upload(&self, how: &How) -> Done<Option<bool>> {
+        let typed = &how.background_upload;
+        let when = self.text(
+            typed,
+            "LARDER_BACKGROUND_UPLOAD",
+            &self.file.background_upload,
+        );
+        match when.as_deref() {
+            None | Some("auto") => Ok(None),
+            Some("on") => Ok(Some(true)),
+            Some("off") => Ok(Some(false)),
+            Some(other) => Err(Failure::input(format!(
+                "--background-upload {other:?} is unknown; use auto, on or off"
             ))),
         }
     }

@@ -174,6 +174,12 @@ impl Parts {
         self.volume.as_ref().expect("it is open until it is taken")
     }
 
+    /// From now on stores what the job has written while it runs.
+    pub(super) fn store_early(&mut self) {
+        let volume = self.volume.as_mut();
+        volume.expect("it is open until it is taken").store_early();
+    }
+
     pub(super) fn take_volume(&mut self) -> Volume {
         self.volume.take().expect("it is taken once")
     }

@@ -65,6 +65,9 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         events,
     };
     let (mut parts, restored) = start.bring_up(found, &mut timer).await?;
+    if cannot_save.is_none() && settings.stores_early() {
+        parts.store_early();
+    }
     let warnings = events.take_warnings();
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();

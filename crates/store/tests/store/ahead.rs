@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use larder_model::habit::Reads;
 use larder_model::limits::BLOCK_BYTES;
-use larder_store::packer::{self, Changed, Packed};
+use larder_store::packer::{self, Changed, Job, Packed};
 use larder_store::{FetchedBlock, Location, Objects, Source};
 use parking_lot::Mutex;
 
@@ -64,9 +64,14 @@ impl Store {
         };
         let changed = Changed {
             written,
-            zeroed: Vec::new(),
+            ..Changed::default()
         };
-        let packed = packer::pack(&source, changed, reads, read, Arc::default()).await;
+        let job = Job {
+            changed,
+            reads,
+            ..Job::default()
+        };
+        let packed = packer::pack(&source, job, read, Arc::default()).await;
         self.newest = Some(packed.expect("packing into a folder works"));
     }
 

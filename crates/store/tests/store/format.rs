@@ -9,7 +9,7 @@ use larder_model::habit::Reads;
 use larder_model::images::RememberedImage;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
-use larder_store::packer::{self, Changed};
+use larder_store::packer::{self, Changed, Job};
 use larder_store::{Location, Objects, Source, catalog, images};
 
 use crate::archive::kit as archive;
@@ -35,7 +35,7 @@ async fn save(objects: &Objects) {
     let source = Source::empty(objects.clone(), VOLUME_BYTES).expect("a fair size");
     let changed = Changed {
         written: vec![0, 1, 3, 5],
-        zeroed: vec![],
+        ..Changed::default()
     };
     let read = |block, buffer: &mut [u8]| {
         content(block, buffer);
@@ -45,7 +45,12 @@ async fn save(objects: &Objects) {
         blocks: vec![0, 5, 1],
         at_start: 1,
     };
-    let packed = packer::pack(&Arc::new(source), changed, reads, read, Arc::default()).await;
+    let job = Job {
+        changed,
+        reads,
+        ..Job::default()
+    };
+    let packed = packer::pack(&Arc::new(source), job, read, Arc::default()).await;
     let packed = packed.expect("it is stored");
     let snapshot = Snapshot {
         format: snapshot::FORMAT,

@@ -5,5 +5,6 @@ mod ahead;
 mod archive;
 mod catalogue;
 mod cloud;
+mod early;
 mod format;
 mod packing;

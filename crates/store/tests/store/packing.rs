@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use larder_model::digest::MapId;
-use larder_model::habit::Reads;
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS};
 use larder_model::map::leaf_of;
-use larder_store::packer::{Changed, Packed};
+use larder_store::packer::{Changed, Job, Packed};
 use larder_store::{Location, Objects, Source, packer};
 use proptest::prelude::*;
 
@@ -44,12 +43,16 @@ async fn pack(source: &Arc<Source>, step: &BTreeMap<u64, Content>) -> Packed {
             _ => changed.written.push(*block),
         }
     }
+    let job = Job {
+        changed,
+        ..Job::default()
+    };
     let contents = step.clone();
     let read = move |block: u64, buffer: &mut [u8]| {
         fill(contents[&block], buffer);
         Ok(())
     };
-    let packed = packer::pack(source, changed, Reads::default(), read, Arc::default()).await;
+    let packed = packer::pack(source, job, read, Arc::default()).await;
     packed.expect("packing into a folder works")
 }
 

@@ -141,3 +141,30 @@ async fn serving_the_disk_leaves_no_thread_in_the_room() {
     }
     machine.save().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_early_is_what_the_job_leaves() {
+    let store = Store::new();
+    let mut first = Machine::open(store.source(None).await.unwrap())
+        .await
+        .unwrap();
+    first.volume.store_early();
+    first
+        .shell("for at in 1 2 3 4; do head -c 20000000 /dev/urandom > $at; done; sync -f .")
+        .unwrap();
+    let started = std::time::Instant::now();
+    while store.files("packs").is_empty() {
+        assert!(started.elapsed().as_secs() < 60, "nothing is stored early");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    first
+        .shell("rm 1; for at in 5 70000 6553600 12345678; do printf XXXXX | dd of=2 bs=1 seek=$at conv=notrunc status=none; done; head -c 9000000 /dev/urandom > 5; echo end >> 3")
+        .unwrap();
+    let tree = first.shell(TREE).unwrap();
+    let saved = first.save().await.unwrap();
+    let second = Machine::open(store.source_after(&saved).await)
+        .await
+        .unwrap();
+    assert_eq!(second.shell(TREE).unwrap(), tree);
+    second.save().await.unwrap();
+}
