@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&store)?;
     let session = Session {
         program: &program,
-        store: &store,
+        store: &larder::Store::folder(&store),
         scope: "main",
     };
     let mut outcomes = Vec::new();

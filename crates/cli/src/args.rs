@@ -138,6 +138,18 @@ pub(crate) struct How {
     /// days is dropped before saving, then the least recently used [default: a third of the volume]
     #[arg(long, value_name = "SIZE")]
     pub keep: Option<String>,
+    /// What to fetch before the job asks for it. hot: what the last job read. all: then all else. off:
+    /// nothing. auto: hot, and all where no job has read anything yet and the store is far
+    /// [default: auto]
+    #[arg(long, value_name = "WHAT")]
+    pub prefetch: Option<String>,
+    /// How much of what nobody may need is fetched at most [default: 2GiB, or a third of the free disk]
+    #[arg(long, value_name = "SIZE")]
+    pub prefetch_budget: Option<String>,
+    /// Store what the job has written while it runs, with what it leaves of the processor: on, off, or auto,
+    /// which is on where the store is far [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub background_upload: Option<String>,
     /// Save named volumes too. They often hold databases, and secrets.
     #[arg(long)]
     pub keep_volumes: bool,

@@ -11,6 +11,7 @@ pub mod dockerfile;
 pub mod fingerprint;
 mod format;
 pub mod go;
+pub mod habit;
 pub mod hex;
 pub mod identity;
 pub mod ladder;

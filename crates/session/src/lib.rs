@@ -17,6 +17,7 @@ mod settings;
 
 pub use background::serve;
 pub use error::SessionError;
+pub use larder_volume::Prefetch;
 pub use place::Place;
 pub use settings::{JobRequest, Settings};
 

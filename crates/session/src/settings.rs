@@ -8,6 +8,7 @@ use larder_builds::Request;
 use larder_docker::ImageStore;
 use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
+use larder_volume::Prefetch;
 use serde::{Deserialize, Serialize};
 
 /// The first version of Docker whose fresh installations use the containerd store.
@@ -30,6 +31,10 @@ pub struct Settings {
     pub keep_bytes: u64,
     /// Whether named volumes are saved.
     pub keep_volumes: bool,
+    /// What to fetch before it is asked for.
+    pub prefetch: Prefetch,
+    /// Whether to store what the job has written while it runs; decided by the store if it was not chosen.
+    pub background_upload: Option<bool>,
     /// Whether warnings are failures.
     pub strict: bool,
     /// Folders to look for programs in.
@@ -49,6 +54,25 @@ pub struct JobRequest {
 }
 
 impl Settings {
+    /// What to fetch before it is asked for. A store on this machine answers a miss as fast as it can be
+    /// read ahead, so nothing is that nobody may need.
+    pub(crate) fn prefetch(&self) -> Prefetch {
+        match self.prefetch {
+            Prefetch::Auto(_) if self.store_is_near() => Prefetch::Hot,
+            chosen => chosen,
+        }
+    }
+
+    /// Whether to store what the job has written while it runs. Next door a save is over so soon that this
+    /// would only take from the job's processor.
+    pub(crate) fn stores_early(&self) -> bool {
+        self.background_upload.unwrap_or(!self.store_is_near())
+    }
+
+    fn store_is_near(&self) -> bool {
+        self.project.store.location().as_folder().is_some()
+    }
+
     /// The image store that was chosen, else the one of fresh installations of this version.
     pub fn image_store(&self, program: &EngineProgram) -> ImageStore {
         let usual = if program.version.major < CONTAINERD_STORE_DEFAULT_MAJOR {

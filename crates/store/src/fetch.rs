@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::address;
+use larder_model::digest::BlockId;
 use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 
@@ -18,6 +19,26 @@ pub struct Traffic {
     pub requests: u64,
     /// Bytes received.
     pub bytes: u64,
+}
+
+/// A block that was read from the store and found to hold what the map says.
+#[derive(Debug, Clone)]
+pub struct FetchedBlock {
+    /// Its place in the volume.
+    pub block: u64,
+    /// Its content: [`BLOCK_BYTES`] bytes.
+    pub content: Bytes,
+}
+
+impl FetchedBlock {
+    /// A block that holds what it should; else what is wrong.
+    pub(crate) fn verified(block: u64, id: BlockId, content: Bytes) -> Result<Self, String> {
+        if BlockId::of(&content) == id {
+            Ok(Self { block, content })
+        } else {
+            Err(format!("block {block} does not have its digest"))
+        }
+    }
 }
 
 /// Reads from a store, and counts what came. Clones count together.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_model::address;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ListResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
@@ -116,6 +117,14 @@ impl Objects {
             Err(StoreError::Missing { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens some connections, so that the first requests that matter find them open. Whether that works
+    /// is for those requests to tell.
+    pub async fn connect(&self) {
+        let ask = || self.has(address::FORMAT);
+        let (first, second, third, fourth) = tokio::join!(ask(), ask(), ask(), ask());
+        tracing::debug!(?first, ?second, ?third, ?fourth, "connections to the store");
     }
 
     /// The names of the first `max` objects in a folder, in order; none if there is no folder.

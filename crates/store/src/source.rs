@@ -1,33 +1,35 @@
 //! Reading a snapshot's volume: the map, lazily; blocks by their frames, verified.
 //!
 //! Leaves are fetched when a block below them is first asked for. Concurrent misses on one frame
-//! share one request, and one miss yields every block of the frame that belongs near it.
+//! share one request, and one miss yields every block of the frame that belongs near it. What is known
+//! to be needed soon is read ahead.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use larder_model::address;
-use larder_model::digest::{BlockId, LeafId, MapId};
+use larder_model::digest::{BlockId, HotListId, LeafId, LeavesId, MapId};
 use larder_model::frame::FrameRef;
-use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
+use larder_model::hot::{HotBlock, HotFrame, HotList};
+use larder_model::limits::{
+    BLOCK_BYTES, FRAME_FILL_BLOCKS, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES,
+};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use crate::ahead::Ahead;
 use crate::codec;
 use crate::error::StoreError;
-use crate::fetch::{Fetcher, Traffic};
+use crate::fetch::{FetchedBlock, Fetcher, Traffic};
 use crate::objects::Objects;
 
-/// A block that was read from the store and found to hold what the map says.
-#[derive(Debug, Clone)]
-pub struct FetchedBlock {
-    /// Its place in the volume.
-    pub block: u64,
-    /// Its content: [`BLOCK_BYTES`] bytes.
-    pub content: Bytes,
-}
+/// Leaves that one request reads.
+const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
+/// Requests for leaves at once, when all are read.
+const LEAF_READS: usize = 4;
 
 type FrameKey = (FrameRef, u32);
 type Verified = Arc<Vec<FetchedBlock>>;
@@ -38,6 +40,10 @@ pub struct Source {
     fetcher: Fetcher,
     root: MapRoot,
     leaves: HashMap<u32, OnceCell<Arc<Leaf>>>,
+    /// What the last job read.
+    hot: Ahead,
+    /// All else, if it is to be read ahead too.
+    rest: OnceLock<Ahead>,
     in_flight: Mutex<HashMap<FrameKey, Arc<OnceCell<Verified>>>>,
 }
 
@@ -45,33 +51,40 @@ impl Source {
     /// A volume of zeros.
     pub fn empty(objects: Objects, volume_bytes: u64) -> Result<Self, StoreError> {
         let root = MapRoot::empty(volume_bytes).map_err(StoreError::format("the volume size"))?;
-        Ok(Self::new(Fetcher::new(objects), root))
+        Ok(Self::new(Fetcher::new(objects), root, HotList::default()))
     }
 
-    /// The volume with this map. Reads the root only.
-    pub async fn open(objects: Objects, map: MapId) -> Result<Self, StoreError> {
-        let path = address::map(map);
+    /// The volume with this map, and what the last job read of it. Reads no leaf.
+    pub async fn open(
+        objects: Objects,
+        map: MapId,
+        hot: Option<HotListId>,
+    ) -> Result<Self, StoreError> {
         let fetcher = Fetcher::new(objects);
-        let bytes = fetcher.whole(&path, MAP_MAX_BYTES).await?;
-        if MapId::of(&bytes) != map {
-            return Err(StoreError::damaged(
-                &path,
-                "its bytes do not have the digest in its name",
-            ));
-        }
-        let root = MapRoot::decode(&bytes).map_err(StoreError::format(&path))?;
-        Ok(Self::new(fetcher, root))
+        let (root, list) = tokio::join!(read_root(&fetcher, map), read_list(&fetcher, hot));
+        let root = root?;
+        let list = list.and_then(|bytes| {
+            HotList::decode(&bytes, root.blocks()).map_err(StoreError::format("the hot list"))
+        });
+        // It only makes things faster: one that cannot be read is as good as none.
+        let list = list.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no hot list");
+            HotList::default()
+        });
+        Ok(Self::new(fetcher, root, list))
     }
 
-    fn new(fetcher: Fetcher, root: MapRoot) -> Self {
+    fn new(fetcher: Fetcher, root: MapRoot, list: HotList) -> Self {
         Self {
-            fetcher,
             leaves: root
                 .leaves()
                 .map(|(index, _)| (index, OnceCell::new()))
                 .collect(),
             root,
+            hot: Ahead::of_list(fetcher.clone(), list),
+            rest: OnceLock::new(),
             in_flight: Mutex::default(),
+            fetcher,
         }
     }
 
@@ -102,14 +115,101 @@ impl Source {
     async fn read_leaf(&self, place: &LeafRef) -> Result<Arc<Leaf>, StoreError> {
         let path = address::leaves(place.object);
         let bytes = self.fetcher.range(&path, place.range()).await?;
-        if LeafId::of(&bytes) != place.id {
-            return Err(StoreError::damaged(
-                &path,
-                "a leaf does not have the digest in the map",
-            ));
+        decode_leaf(place, &bytes)
+    }
+
+    /// Reads all leaves, or as many as `max_bytes` hold, those that lie side by side in one request.
+    pub async fn read_leaves(&self, max_bytes: u64) -> Result<(), StoreError> {
+        use futures_util::{StreamExt as _, TryStreamExt as _};
+        let mut objects: BTreeMap<LeavesId, Vec<(u32, LeafRef)>> = BTreeMap::new();
+        let mut bytes = 0;
+        for (index, place) in self.root.leaves() {
+            bytes += u64::from(place.bytes);
+            if bytes <= max_bytes && self.leaf_if_read(index).is_none() {
+                objects
+                    .entry(place.object)
+                    .or_default()
+                    .push((index, *place));
+            }
         }
-        let leaf = Leaf::decode(&bytes).map_err(StoreError::format(&path))?;
-        Ok(Arc::new(leaf))
+        let ranges: Vec<_> = objects.into_values().flat_map(side_by_side).collect();
+        futures_util::stream::iter(ranges.into_iter().map(|leaves| self.read_range(leaves)))
+            .buffer_unordered(LEAF_READS)
+            .try_collect()
+            .await
+    }
+
+    /// Reads leaves that lie side by side, with one request.
+    async fn read_range(&self, leaves: Vec<(u32, LeafRef)>) -> Result<(), StoreError> {
+        let (Some((_, first)), Some((_, last))) = (leaves.first(), leaves.last()) else {
+            return Ok(());
+        };
+        let (start, end) = (first.range().start, last.range().end);
+        let bytes = self
+            .fetcher
+            .range(&address::leaves(first.object), start..end)
+            .await?;
+        for (index, place) in &leaves {
+            let at = (place.range().start - start) as usize;
+            let leaf = decode_leaf(place, &bytes[at..at + place.bytes as usize])?;
+            // Somebody may have needed it meanwhile.
+            let kept = self.leaves[index].set(leaf);
+            tracing::trace!(index, first = kept.is_ok(), "leaf");
+        }
+        Ok(())
+    }
+
+    /// What the last job read, to be read ahead.
+    pub fn hot(&self) -> &Ahead {
+        &self.hot
+    }
+
+    /// All else, once that is planned.
+    pub fn rest(&self) -> Option<&Ahead> {
+        self.rest.get()
+    }
+
+    /// Plans to read ahead all else below the leaves that were read, up to `max_bytes` of content, in
+    /// the order of the volume.
+    pub fn plan_rest(&self, max_bytes: u64) {
+        self.rest.get_or_init(|| {
+            let mut frames: HashMap<FrameRef, HotFrame> = HashMap::new();
+            for (index, leaf) in &self.leaves {
+                for (at, rests) in leaf.get().into_iter().flat_map(|leaf| leaf.blocks()) {
+                    let block = u64::from(*index) * LEAF_BLOCKS as u64 + at as u64;
+                    let frame = frames.entry(rests.frame).or_insert_with(|| HotFrame {
+                        pack: Some(rests.frame.pack),
+                        slot: rests.frame.slot,
+                        idle: 0,
+                        blocks: Vec::new(),
+                    });
+                    let id = rests.id;
+                    frame.blocks.push((rests.slot, HotBlock { block, id }));
+                }
+            }
+            let mut frames: Vec<HotFrame> = frames.into_values().collect();
+            frames.sort_by_key(|frame| frame.blocks.iter().map(|(_, one)| one.block).min());
+            frames.truncate((max_bytes / (FRAME_FILL_BLOCKS * BLOCK_BYTES) as u64) as usize);
+            Ahead::of_frames(self.fetcher.clone(), frames)
+        });
+    }
+
+    /// Returns once a block that is being read ahead has arrived. Others are left for
+    /// [`fetch`](Self::fetch).
+    pub async fn bring(&self, block: u64, deliver: impl Fn(&FetchedBlock) -> io::Result<()>) {
+        let hot = self.hot.bring(block, &deliver).await;
+        if let (false, Some(rest)) = (hot, self.rest.get()) {
+            rest.bring(block, &deliver).await;
+        }
+    }
+
+    /// What a block holds, as far as that is known without asking the store.
+    pub(crate) fn id_of(&self, block: u64) -> Option<BlockId> {
+        let (index, at) = leaf_of(block);
+        match self.leaf_if_read(index) {
+            Some(leaf) => leaf.get(at).map(|rests| rests.id),
+            None => self.hot.id_of(block),
+        }
     }
 
     /// A leaf that was read before; nothing is asked of the store.
@@ -158,6 +258,63 @@ impl Source {
     }
 }
 
+async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
+    let path = address::map(map);
+    let bytes = fetcher.whole(&path, MAP_MAX_BYTES).await?;
+    if MapId::of(&bytes) != map {
+        return Err(StoreError::damaged(
+            &path,
+            "its bytes do not have the digest in its name",
+        ));
+    }
+    MapRoot::decode(&bytes).map_err(StoreError::format(&path))
+}
+
+/// The bytes of a hot list.
+async fn read_list(fetcher: &Fetcher, list: Option<HotListId>) -> Result<Bytes, StoreError> {
+    let Some(id) = list else {
+        return Ok(Bytes::from(HotList::default().encode().1));
+    };
+    let path = address::hot(id);
+    let bytes = fetcher.whole(&path, HOT_LIST_MAX_BYTES).await?;
+    if HotListId::of(&bytes) == id {
+        Ok(bytes)
+    } else {
+        let why = "its bytes do not have the digest in its name";
+        Err(StoreError::damaged(&path, why))
+    }
+}
+
+fn decode_leaf(place: &LeafRef, bytes: &[u8]) -> Result<Arc<Leaf>, StoreError> {
+    let path = address::leaves(place.object);
+    if LeafId::of(bytes) != place.id {
+        let why = "a leaf does not have the digest in the map";
+        return Err(StoreError::damaged(&path, why));
+    }
+    let leaf = Leaf::decode(bytes).map_err(StoreError::format(&path))?;
+    Ok(Arc::new(leaf))
+}
+
+/// Leaves of one object, in groups of neighbours that one request reads.
+fn side_by_side(mut leaves: Vec<(u32, LeafRef)>) -> Vec<Vec<(u32, LeafRef)>> {
+    leaves.sort_by_key(|(_, place)| place.offset);
+    let mut groups: Vec<Vec<(u32, LeafRef)>> = Vec::new();
+    for leaf in leaves {
+        let range = leaf.1.range();
+        let fits = |group: &&mut Vec<(u32, LeafRef)>| {
+            group
+                .last()
+                .is_some_and(|(_, last)| last.range().end == range.start)
+                && range.end - group[0].1.range().start <= LEAVES_BYTES
+        };
+        match groups.last_mut().filter(fits) {
+            Some(group) => group.push(leaf),
+            None => groups.push(vec![leaf]),
+        }
+    }
+    groups
+}
+
 /// Decompresses a frame and verifies every block that the leaf says it holds.
 fn unpack(
     stored: &[u8],
@@ -170,12 +327,8 @@ fn unpack(
     let held = leaf.blocks().filter(|(_, place)| place.frame == frame);
     held.map(|(at, place)| {
         let start = usize::from(place.slot) * BLOCK_BYTES;
-        let content = content.slice(start..start + BLOCK_BYTES);
         let block = u64::from(index) * LEAF_BLOCKS as u64 + at as u64;
-        if BlockId::of(&content) != place.id {
-            return Err(format!("block {block} does not have the digest in the map"));
-        }
-        Ok(FetchedBlock { block, content })
+        FetchedBlock::verified(block, place.id, content.slice(start..start + BLOCK_BYTES))
     })
     .collect()
 }

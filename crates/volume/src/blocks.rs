@@ -8,20 +8,19 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
-use larder_model::map::leaf_of;
-use larder_store::packer::Changed;
-use larder_store::{FetchedBlock, Source, StoreError};
-use parking_lot::Mutex;
-use rustix::fs::FallocateFlags;
-use tokio::sync::Notify;
 
 use crate::part::{Part, Place};
 use crate::region::{Region, WHOLE};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_model::habit::Reads;
+use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
+use larder_model::map::leaf_of;
+use larder_store::packer::Changed;
+use larder_store::{FetchedBlock, Source};
+use parking_lot::Mutex;
+use rustix::fs::FallocateFlags;
 
 /// Blocks of one request that are fetched at once.
 const FETCHES_PER_REQUEST: usize = 8;
@@ -35,12 +34,10 @@ pub(crate) struct Blocks {
     file: File,
     source: Arc<Source>,
     regions: Vec<OnceLock<Region>>,
-    trace: Mutex<Vec<u64>>,
+    trace: Mutex<Reads>,
     /// The first thing that went wrong; a volume with a fault is not published.
     fault: Mutex<Option<Fault>>,
     trimming: AtomicBool,
-    waiting: AtomicUsize,
-    idle: Notify,
 }
 
 /// Why a volume must not be published.
@@ -64,8 +61,6 @@ impl Blocks {
             trace: Mutex::default(),
             fault: Mutex::default(),
             trimming: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
-            idle: Notify::new(),
         })
     }
 
@@ -136,59 +131,56 @@ impl Blocks {
 
     /// Fetches what a range lacks. A failure is remembered as the volume's fault.
     pub(crate) async fn make_local(&self, range: Range<u64>) -> io::Result<()> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let fetches: Vec<_> = self
             .parts(range)
             .map(|part| self.fetch_absent(part.place, part.pages()))
             .collect();
-        let ended = all_of(fetches).await;
-        if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle.notify_waiters();
+        self.all_of(fetches).await
+    }
+
+    /// Some at once, up to the first that fails.
+    async fn all_of(
+        &self,
+        fetches: impl IntoIterator<Item: Future<Output = Result<(), Fault>>>,
+    ) -> io::Result<()> {
+        let fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_PER_REQUEST);
+        let ended: Result<(), Fault> = fetches.try_collect().await;
+        ended.map_err(|fault| {
+            let error = io::Error::other(fault.why.clone());
+            self.fault.lock().get_or_insert(fault);
+            error
+        })
+    }
+
+    /// Fetches one block, and what comes with it, unless these pages of it are local. Whether they are
+    /// is looked at when the fetch begins: most neighbours come with the first one's frame.
+    async fn fetch_absent(&self, place: Place<'_>, pages: u16) -> Result<(), Fault> {
+        if !self.needs_fetch(place, pages) {
+            return Ok(());
         }
-        ended
-    }
-
-    /// Waits until no request is waiting for a fetch: prefetching yields to real misses.
-    pub(crate) async fn until_idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.waiting.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-
-    /// Fetches one block, and what comes with it, unless it is local.
-    pub(crate) async fn fetch_block(&self, block: u64) -> io::Result<()> {
-        self.fetch_absent(self.place(block), WHOLE).await
-    }
-
-    /// The same if only these pages are needed. Whether they are there is looked at when the fetch
-    /// begins: most neighbours come with the first one's frame.
-    async fn fetch_absent(&self, place: Place<'_>, pages: u16) -> io::Result<()> {
+        self.source.bring(place.block, |one| self.fill(one)).await;
         if !self.needs_fetch(place, pages) {
             return Ok(());
         }
         let fetched = self.source.fetch(place.block).await;
-        let fetched = fetched.map_err(|error| self.store_fault(&error))?;
+        let fetched = fetched.map_err(|error| Fault {
+            why: error.to_string(),
+            damage: error.is_damage(),
+        })?;
         if fetched.is_empty() {
             place.region.set_local(place.at, WHOLE);
             return Ok(());
         }
         // Writing to the page cache may wait for the disk.
-        tokio::task::block_in_place(|| {
-            fetched
-                .iter()
-                .try_for_each(|one| self.fill(place.region, one))
-        })
+        let filled =
+            tokio::task::block_in_place(|| fetched.iter().try_for_each(|one| self.fill(one)));
+        filled.map_err(|error| Fault::local(&error))
     }
 
-    /// Writes what was fetched into the pages that are still absent. The source gives blocks of the
-    /// region that was asked for only.
-    fn fill(&self, region: &Region, fetched: &FetchedBlock) -> io::Result<()> {
-        let (_, at) = leaf_of(fetched.block);
+    /// Writes what was fetched into the pages that are still absent.
+    pub(crate) fn fill(&self, fetched: &FetchedBlock) -> io::Result<()> {
+        let Place { region, at, .. } = self.place(fetched.block);
         if region.local(at) == WHOLE {
             return Ok(());
         }
@@ -206,7 +198,7 @@ impl Blocks {
             if absent > 0 {
                 let bytes = page * PAGE_BYTES..(page + absent) * PAGE_BYTES;
                 let offset = start + bytes.start as u64;
-                self.wrote(self.file.write_all_at(&fetched.content[bytes], offset))?;
+                self.file.write_all_at(&fetched.content[bytes], offset)?;
             }
             page += absent.max(1);
         }
@@ -222,7 +214,7 @@ impl Blocks {
         for Part { place, .. } in self.parts(offset..offset + buffer.len() as u64) {
             let (region, at) = (place.region, place.at);
             if !region.read.set(at) && !region.dirty.get(at) && !self.known_zero(place) {
-                self.trace.lock().push(place.block);
+                self.trace.lock().blocks.push(place.block);
             }
         }
         self.wrote(self.file.read_exact_at(buffer, offset))
@@ -258,7 +250,7 @@ impl Blocks {
             self.wrote(write())?;
             region.set_local(at, part.pages());
         }
-        region.dirty.set(at);
+        region.note_change(at);
         Ok(())
     }
 
@@ -344,7 +336,7 @@ impl Blocks {
         // A fetch that is under way must not fill the block after it was declared zero.
         let _filling = region.filling.lock();
         region.zeroed.set(at);
-        region.dirty.set(at);
+        region.note_change(at);
         region.set_local(at, WHOLE);
     }
 
@@ -360,6 +352,7 @@ impl Blocks {
             let offset = part.place.offset() + page * PAGE_BYTES as u64;
             self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
         }
+        region.note_change(at);
         Ok(())
     }
 
@@ -378,29 +371,67 @@ impl Blocks {
     /// saved as wholes; then says what the job did.
     pub(crate) async fn settle(&self) -> io::Result<Changed> {
         let changed = self.changed();
-        let fetches = changed.written.iter().map(|block| self.fetch_block(*block));
-        all_of(fetches).await?;
+        let written = changed.written.iter();
+        let fetches = written.map(|block| self.fetch_absent(self.place(*block), WHOLE));
+        self.all_of(fetches).await?;
         Ok(changed)
     }
 
     fn changed(&self) -> Changed {
         let mut changed = Changed::default();
-        for (index, region) in self.regions.iter().enumerate() {
-            let Some(region) = region.get() else { continue };
+        for (first, region) in self.touched() {
             for at in (0..LEAF_BLOCKS).filter(|at| region.dirty.get(*at)) {
-                let block = (index * LEAF_BLOCKS + at) as u64;
-                if region.zeroed.get(at) {
-                    changed.zeroed.push(block);
+                let list = if region.zeroed.get(at) {
+                    &mut changed.zeroed
+                } else if region.early.get(at) {
+                    &mut changed.early
                 } else {
-                    changed.written.push(block);
-                }
+                    &mut changed.written
+                };
+                list.push(first + at as u64);
             }
         }
         changed
     }
 
+    /// The regions that something is known of, each with its first block.
+    fn touched(&self) -> impl Iterator<Item = (u64, &Region)> {
+        let regions = self.regions.iter().zip(0..);
+        regions.filter_map(|(region, index)| Some((index * LEAF_BLOCKS as u64, region.get()?)))
+    }
+
+    /// Blocks that the job wrote and has left alone since this was last asked, ascending.
+    pub(crate) fn quiet(&self) -> Vec<u64> {
+        let regions = self.touched();
+        let blocks =
+            regions.flat_map(|(first, region)| region.quiet().map(move |at| first + at as u64));
+        blocks.collect()
+    }
+
+    /// These blocks are stored from here on, until they are written again.
+    pub(crate) fn begin_early(&self, blocks: &[u64]) {
+        for block in blocks {
+            let place = self.place(*block);
+            place.region.early.set(place.at);
+        }
+    }
+
+    /// What was begun came to nothing.
+    pub(crate) fn give_up_early(&self, blocks: &[u64]) {
+        for block in blocks {
+            let place = self.place(*block);
+            place.region.early.clear(place.at);
+        }
+    }
+
+    /// The engine answers now: what was read so far is what every start reads.
+    pub(crate) fn note_start(&self) {
+        let mut trace = self.trace.lock();
+        trace.at_start = trace.blocks.len();
+    }
+
     /// The blocks of the store that were read, in the order of first reading.
-    pub(crate) fn trace(&self) -> Vec<u64> {
+    pub(crate) fn trace(&self) -> Reads {
         self.trace.lock().clone()
     }
 
@@ -409,25 +440,18 @@ impl Blocks {
         self.fault.lock().clone()
     }
 
-    fn set_fault(&self, why: String, damage: bool) {
-        let mut fault = self.fault.lock();
-        fault.get_or_insert(Fault { why, damage });
-    }
-
-    fn store_fault(&self, error: &StoreError) -> io::Error {
-        self.set_fault(error.to_string(), error.is_damage());
-        io::Error::other(error.to_string())
-    }
-
     fn wrote(&self, result: io::Result<()>) -> io::Result<()> {
-        result.inspect_err(|error| self.set_fault(format!("the local disk: {error}"), false))
+        result.inspect_err(|error| {
+            self.fault.lock().get_or_insert_with(|| Fault::local(error));
+        })
     }
 }
 
-/// Some at once, up to the first that fails.
-async fn all_of(
-    fetches: impl IntoIterator<Item: Future<Output = io::Result<()>>>,
-) -> io::Result<()> {
-    let fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_PER_REQUEST);
-    fetches.try_collect().await
+impl Fault {
+    fn local(error: &io::Error) -> Self {
+        Self {
+            why: format!("the local disk: {error}"),
+            damage: false,
+        }
+    }
 }

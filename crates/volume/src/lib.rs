@@ -11,6 +11,7 @@ mod blocks;
 pub mod connection;
 mod device;
 mod disk;
+mod early;
 mod error;
 pub mod filesystem;
 pub mod flusher;
@@ -22,5 +23,6 @@ pub mod volume;
 
 pub use blocks::Fault;
 pub use error::VolumeError;
+pub use prefetch::Prefetch;
 pub use room::Room;
 pub use volume::{Opened, Seal, Volume, VolumeOptions};

@@ -1,46 +1,91 @@
-//! Fetching what the last job read, in its order, before this one asks.
+//! Fetching what this job will read before it asks.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
+use larder_store::{Ahead, Source};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::blocks::Blocks;
 
-/// Frames fetched at once; each is at most 1 MiB. Enough to hide a latency of 20 ms at the speed of
-/// a CI machine's network, few enough that a real miss finds a free connection.
-const FETCHES: usize = 8;
+/// Ranges read at once, each 2 MiB at most: they fill a line of 100 MB/s with a round trip of 100 ms,
+/// and leave a real miss a share of a near one.
+const LANES: usize = 6;
+/// Most bytes of leaves of the map that are read ahead: those of some 80 GiB of content.
+const LEAVES_BYTES: u64 = 64 * 1024 * 1024;
 /// Prefetching stops when the disk that holds the local file has less than this left: what is left
 /// belongs to the build.
 const DISK_RESERVE_BYTES: u64 = 1 << 30;
 
-/// Fetches the blocks of a hot list, then all leaves of the map, so that later misses cost one
-/// request each. Ends early, and quietly, at the first fault: a real miss will meet it again and say
-/// so.
-pub(crate) async fn run(blocks: Arc<Blocks>, hot: Vec<u64>, folder: impl AsFd) {
-    let fetches = futures_util::stream::iter(hot).map(|block| {
-        let blocks = &blocks;
-        async move {
-            blocks.until_idle().await;
-            blocks.fetch_block(block).await
-        }
-    });
-    let mut fetches = fetches.buffer_unordered(FETCHES);
-    while let Some(fetched) = fetches.next().await {
-        if fetched.is_err() || !has_room(&folder) {
-            return;
-        }
+/// Content that is read ahead at most where nothing is known of what the job will read; and no more than a
+/// third of the disk's free space.
+const BUDGET_BYTES: u64 = 2 << 30;
+
+/// What to fetch before it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prefetch {
+    /// Nothing.
+    Off,
+    /// What the last job read, and the map.
+    Hot,
+    /// That, then all else, up to so many bytes of content.
+    All(Option<u64>),
+    /// What the last job read; all, up to so many bytes, where that is not known.
+    Auto(Option<u64>),
+}
+
+/// Fetches what is to be fetched, beside the misses of the job. Ends early, and quietly, at trouble: a
+/// real miss will meet it again and say so.
+pub(crate) async fn run<F>(blocks: Arc<Blocks>, prefetch: Prefetch, folder: F)
+where
+    F: AsFd + Send + Sync + 'static,
+{
+    if prefetch == Prefetch::Off {
+        return;
     }
+    let folder = Arc::new(folder);
     let source = blocks.source();
-    let indexes: Vec<u32> = source.root().leaves().map(|(index, _)| index).collect();
-    let leaves = indexes.into_iter().map(|index| source.leaf(index));
-    let mut leaves = futures_util::stream::iter(leaves).buffer_unordered(FETCHES);
-    while let Some(Ok(_)) = leaves.next().await {}
+    // A later miss then costs one request.
+    let leaves = source.read_leaves(LEAVES_BYTES);
+    let hot = lanes(&blocks, &folder, |source| Some(source.hot()));
+    let (leaves, ()) = tokio::join!(leaves, hot);
+    if let Err(error) = leaves {
+        tracing::warn!(%error, "reading the map ahead");
+    }
+    let limit = match prefetch {
+        Prefetch::All(limit) => limit,
+        Prefetch::Auto(limit) if source.hot().is_empty() => limit,
+        Prefetch::Off | Prefetch::Hot | Prefetch::Auto(_) => return,
+    };
+    source.plan_rest(limit.unwrap_or_else(|| BUDGET_BYTES.min(free_bytes(&*folder) / 3)));
+    lanes(&blocks, &folder, Source::rest).await;
+}
+
+/// Reads ranges side by side until none is left.
+async fn lanes<F>(blocks: &Arc<Blocks>, folder: &Arc<F>, which: fn(&Source) -> Option<&Ahead>)
+where
+    F: AsFd + Send + Sync + 'static,
+{
+    let mut lanes = JoinSet::new();
+    for _ in 0..LANES {
+        let (blocks, folder) = (Arc::clone(blocks), Arc::clone(folder));
+        lanes.spawn(async move {
+            let Some(ahead) = which(blocks.source()) else {
+                return;
+            };
+            while has_room(&*folder) && ahead.read_next(|one| blocks.fill(one)).await {}
+        });
+    }
+    while lanes.join_next().await.is_some() {}
 }
 
 fn has_room(folder: &impl AsFd) -> bool {
-    let Ok(disk) = rustix::fs::fstatvfs(folder) else {
-        return true;
-    };
-    disk.f_bavail.saturating_mul(disk.f_frsize) > DISK_RESERVE_BYTES
+    free_bytes(folder) > DISK_RESERVE_BYTES
+}
+
+/// Free space of the disk that holds a folder; any amount where the kernel does not say.
+fn free_bytes(folder: &impl AsFd) -> u64 {
+    let disk = rustix::fs::fstatvfs(folder);
+    disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }

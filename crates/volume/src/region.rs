@@ -22,7 +22,13 @@ impl Bits {
     }
 
     pub(crate) fn clear(&self, at: usize) {
-        self.0[at / 64].fetch_and(!(1 << (at % 64)), Ordering::AcqRel);
+        self.take(at);
+    }
+
+    /// Clears a bit; whether it was set.
+    pub(crate) fn take(&self, at: usize) -> bool {
+        let bit = 1 << (at % 64);
+        self.0[at / 64].fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
     pub(crate) fn get(&self, at: usize) -> bool {
@@ -41,6 +47,10 @@ pub(crate) struct Region {
     pub dirty: Bits,
     /// Blocks that are zero because they were discarded as a whole and not written since.
     pub zeroed: Bits,
+    /// Blocks that were written since somebody last looked for quiet ones.
+    pub stirred: Bits,
+    /// Blocks that are being stored, or were, while the job runs, and were not written since.
+    pub early: Bits,
     /// Blocks that were read, for the hot list.
     pub read: Bits,
     /// Held while pages become local, so that what was fetched never overwrites what was written.
@@ -53,6 +63,8 @@ impl Default for Region {
             local: (0..LEAF_BLOCKS).map(|_| AtomicU16::new(0)).collect(),
             dirty: Bits::default(),
             zeroed: Bits::default(),
+            stirred: Bits::default(),
+            early: Bits::default(),
             read: Bits::default(),
             filling: Mutex::default(),
         }
@@ -63,6 +75,23 @@ impl Region {
     /// The local pages of a block, one bit each.
     pub(crate) fn local(&self, at: usize) -> u16 {
         self.local[at].load(Ordering::Acquire)
+    }
+
+    /// The job has changed a block. Call it after it was written: what was stored of it early may have
+    /// been read before, or half of it.
+    pub(crate) fn note_change(&self, at: usize) {
+        self.dirty.set(at);
+        self.stirred.set(at);
+        self.early.clear(at);
+    }
+
+    /// Blocks that the job wrote, whole and not since this was last asked, and that are not stored yet.
+    pub(crate) fn quiet(&self) -> impl Iterator<Item = usize> {
+        (0..LEAF_BLOCKS).filter(|at| {
+            let stirred = self.stirred.take(*at);
+            let waits = self.dirty.get(*at) && !self.zeroed.get(*at) && !self.early.get(*at);
+            waits && !stirred && self.local(*at) == WHOLE
+        })
     }
 
     /// Pages are in the local file now. Call it after they were written there.

@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_local::files::make_private_folder;
-use larder_store::packer::{PackProgress, Packed};
+use larder_store::packer::{Early, PackProgress, Packed};
 use larder_store::{Source, Traffic, packer};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
+use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
-use crate::{filesystem, prefetch};
+use crate::{early, filesystem};
 
 /// Time for mounts to become free after the engine has ended.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ pub struct Volume {
     disk: Disk,
     device: LoopDevice,
     prefetch: Background,
+    early: Arc<Mutex<Early>>,
+    storing: Option<Background>,
 }
 
 /// A task that ends with its owner.
@@ -73,6 +77,8 @@ pub struct Opened {
 pub struct Seal {
     blocks: Arc<Blocks>,
     file: PathBuf,
+    /// What was stored before.
+    early: Mutex<Early>,
 }
 
 impl Volume {
@@ -81,7 +87,7 @@ impl Volume {
         options: VolumeOptions,
         room: Arc<Room>,
         source: Arc<Source>,
-        hot: Vec<u64>,
+        prefetch: Prefetch,
     ) -> Result<Self, VolumeError> {
         let file = create_local_file(&options.folder)?;
         let folder =
@@ -98,8 +104,7 @@ impl Volume {
             _ => VolumeError::io("size", &options.folder)(error),
         })?;
         let blocks = Arc::new(blocks);
-        // The first blocks of the list are those that mounting reads.
-        let prefetch = prefetch::run(Arc::clone(&blocks), hot, folder);
+        let prefetch = prefetch::run(Arc::clone(&blocks), prefetch, folder);
         let prefetch = Background(tokio::spawn(prefetch));
         let mounting = {
             let (room, blocks, options) = (Arc::clone(&room), Arc::clone(&blocks), options.clone());
@@ -115,6 +120,8 @@ impl Volume {
                 disk,
                 device,
                 prefetch,
+                early: Arc::default(),
+                storing: None,
             }),
             Err(error) => Err(reason(&blocks, error)),
         }
@@ -134,6 +141,17 @@ impl Volume {
         self.blocks.fault()
     }
 
+    /// From now on stores what the job has written while it runs.
+    pub fn store_early(&mut self) {
+        let task = early::run(Arc::clone(&self.blocks), Arc::clone(&self.early));
+        self.storing = Some(Background(tokio::spawn(task)));
+    }
+
+    /// The engine answers now: what was read so far is what every start reads.
+    pub fn note_start(&self) {
+        self.blocks.note_start();
+    }
+
     /// Its size.
     pub fn bytes(&self) -> u64 {
         self.blocks.volume_bytes()
@@ -151,6 +169,7 @@ impl Volume {
 
     async fn close_all(mut self) -> Result<Seal, VolumeError> {
         self.prefetch.0.abort();
+        drop(self.storing.take());
         let result = self.unmount().await;
         let device = self.device;
         let detached = result.and_then(|()| device.detach());
@@ -175,7 +194,10 @@ impl Volume {
             return Err(VolumeError::Unclean(fault.why));
         }
         filesystem::check_clean(&self.blocks).await?;
+        // Its task has ended, or does so at its next step.
+        let early = std::mem::take(&mut *self.early.lock().await);
         Ok(Seal {
+            early: Mutex::new(early),
             blocks: self.blocks,
             file: local_file(&self.options.folder),
         })
@@ -200,23 +222,28 @@ impl Volume {
 }
 
 impl Seal {
-    /// Stores what the job changed.
+    /// Stores what the job changed, and together what it read.
     pub async fn pack(&self, progress: Arc<PackProgress>) -> Result<Packed, VolumeError> {
         let changed = self.blocks.settle().await;
         let changed = changed.map_err(VolumeError::io("complete the blocks of", &self.file))?;
         let blocks = Arc::clone(&self.blocks);
+        let job = packer::Job {
+            changed,
+            reads: self.blocks.trace(),
+            early: std::mem::take(&mut *self.early.lock().await),
+        };
         let packed = packer::pack(
             self.blocks.source(),
-            changed,
+            job,
             move |block, buffer| blocks.read_block(block, buffer),
             progress,
         );
         Ok(packed.await?)
     }
 
-    /// The blocks that the job read, in order.
-    pub fn hot(&self) -> Vec<u64> {
-        self.blocks.trace()
+    /// How many of the store's blocks the job read.
+    pub fn blocks_read(&self) -> usize {
+        self.blocks.trace().blocks.len()
     }
 
     /// What was fetched from the store.

@@ -72,7 +72,7 @@ fn measure(program: &std::path::Path, job: &Job) -> Result<Round> {
     std::fs::create_dir_all(&store)?;
     let session = Session {
         program,
-        store: &store,
+        store: &larder::Store::folder(&store),
         scope: "main",
     };
     let report = session.run(job)?;

@@ -20,7 +20,7 @@ impl Lane for Fresh {
         LaneName::None
     }
 
-    fn warm_up(&mut self, _job: &mut Job) -> Result<()> {
+    fn warm_up(&mut self, _job: &mut Job, _revision: u32) -> Result<()> {
         Ok(())
     }
 
@@ -53,9 +53,13 @@ impl Lane for Kept {
         LaneName::Kept
     }
 
-    fn warm_up(&mut self, job: &mut Job) -> Result<()> {
-        let disk = Disk::create(&job.folder)?;
-        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, 0)?;
+    fn warm_up(&mut self, job: &mut Job, revision: u32) -> Result<()> {
+        let disk = if self.warm.exists() {
+            Disk::copy_of(&self.warm, &job.folder)?
+        } else {
+            Disk::create(&job.folder)?
+        };
+        on_plain_engine(&disk.root(), ImageStore::Overlay2, job, revision)?;
         disk.keep(&self.warm)
     }
 

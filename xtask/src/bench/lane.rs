@@ -55,6 +55,8 @@ pub(super) struct Measure {
     pub engine_stop: Option<f64>,
     /// Bytes that came from the store or the registry.
     pub fetched: u64,
+    /// Requests for blocks and maps, where they are counted.
+    pub requests: Option<u64>,
     /// Bytes that went there.
     pub stored: u64,
 }
@@ -71,8 +73,9 @@ pub(super) trait Lane {
     /// Its name in tables.
     fn name(&self) -> LaneName;
 
-    /// Prepares the artefacts of a first build: what each measured build starts from.
-    fn warm_up(&mut self, job: &mut Job) -> Result<()>;
+    /// Prepares the artefacts of the builds before: what each measured build starts from. The built
+    /// application reports `revision`.
+    fn warm_up(&mut self, job: &mut Job, revision: u32) -> Result<()>;
 
     /// Makes a fresh machine that has those artefacts; not measured.
     fn prepare(&mut self, job: &mut Job) -> Result<()>;

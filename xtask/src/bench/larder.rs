@@ -1,25 +1,24 @@
 //! Larder's lane: a store that all machines share, and a fresh state folder on each.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::lane::{Lane, LaneName, Measure, size_of};
-use crate::job::larder::Session;
+use super::lane::{Lane, LaneName, Measure};
+use crate::job::larder::{Session, Store};
 use crate::job::{Job, now};
 
 /// Each measured build reads what the warm-up stored for `main` and publishes in a scope of its
 /// own, so that no build feeds another.
 pub(super) struct Larder {
     program: PathBuf,
-    store: PathBuf,
+    store: Store,
     published: u32,
 }
 
 impl Larder {
-    /// Keeps the store in the folder `store`.
-    pub(super) fn new(program: PathBuf, store: PathBuf) -> Self {
+    /// Keeps its snapshots in a store.
+    pub(super) fn new(program: PathBuf, store: Store) -> Self {
         Self {
             program,
             store,
@@ -41,14 +40,13 @@ impl Lane for Larder {
         LaneName::Larder
     }
 
-    fn warm_up(&mut self, job: &mut Job) -> Result<()> {
-        fs::create_dir_all(&self.store)?;
+    fn warm_up(&mut self, job: &mut Job, revision: u32) -> Result<()> {
         let report = self.session("main").run(job)?;
         ensure!(
             report.saved.is_some(),
             "larder saved nothing after the warm-up build"
         );
-        job.finish(0).map(drop)
+        job.finish(revision).map(drop)
     }
 
     fn prepare(&mut self, _job: &mut Job) -> Result<()> {
@@ -58,12 +56,11 @@ impl Lane for Larder {
 
     fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
         let scope = format!("measured-{}", self.published);
-        let before = size_of(&self.store)?;
         let start = now();
         let report = self.session(&scope).run(job)?;
         let ended = now();
         ensure!(report.restored.is_some(), "larder restored nothing");
-        report.saved()?;
+        let stored = report.saved()?.stored_bytes;
         let times = job.finish(revision)?;
         Ok(Measure {
             restore: times.begin - start,
@@ -72,7 +69,8 @@ impl Lane for Larder {
             engine_start: report.seconds("engine"),
             engine_stop: report.seconds("stop"),
             fetched: report.fetched.bytes,
-            stored: size_of(&self.store)?.saturating_sub(before),
+            requests: Some(report.fetched.requests),
+            stored,
         })
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::distribution::Registry;
 use super::table::{circumstances, median, publish, verdict};
-use super::wire::{self, Delays};
+use super::wire::{self, Line};
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::larder;
 use crate::{cargo, engine, process, say, workplace};
@@ -75,13 +75,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let program = larder::ready(&args.larder, folder.path())?;
     let registry = Registry::start(folder.path().join("registry"), folder.path())?;
     say::timed("ten images", || fill(&registry, folder.path()))?;
-    let lanes = [Duration::ZERO, ROUND_TRIP].map(|connection| Delays {
+    let lanes = [Duration::ZERO, ROUND_TRIP].map(|connection| Line {
         exchange: ROUND_TRIP,
         connection,
+        rate: None,
     });
     let mut far = Vec::new();
-    for delays in lanes {
-        let port = wire::to(registry.port, delays)?;
+    for line in lanes {
+        let port = wire::to(registry.port, line)?;
         far.push(say::timed("ten images, far away", || {
             ask(&program, port, args.rounds, folder.path())
         })?);

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::disk::Disk;
 use super::distribution::Registry;
 use super::lane::{Lane, LaneName, Measure, copy_folder, on_plain_engine, size_of};
+use super::wire::{self, Line};
 use crate::dockerd::ImageStore;
 use crate::job::Job;
 use crate::mirrors;
@@ -15,14 +16,17 @@ use crate::mirrors;
 /// one that exports there).
 pub(super) struct RegistryCache {
     warm: PathBuf,
+    /// The line between the machine and the registry.
+    line: Option<Line>,
     machine: Option<(Registry, Disk)>,
 }
 
 impl RegistryCache {
     /// Keeps the warmed-up registry's content in `warm`.
-    pub(super) fn new(warm: PathBuf) -> Self {
+    pub(super) fn new(warm: PathBuf, line: Option<Line>) -> Self {
         Self {
             warm,
+            line,
             machine: None,
         }
     }
@@ -41,7 +45,11 @@ impl RegistryCache {
 
     fn serve(&mut self, content: PathBuf, job: &mut Job) -> Result<()> {
         let registry = Registry::start(content, &job.folder)?;
-        let reference = format!("127.0.0.1:{}/larder-demo/app:cache", registry.port);
+        let port = match self.line {
+            Some(line) => wire::to(registry.port, line)?,
+            None => registry.port,
+        };
+        let reference = format!("127.0.0.1:{port}/larder-demo/app:cache");
         let cache = [
             "--cache-from".to_owned(),
             format!("type=registry,ref={reference}"),
@@ -62,9 +70,9 @@ impl Lane for RegistryCache {
         LaneName::Registry
     }
 
-    fn warm_up(&mut self, job: &mut Job) -> Result<()> {
+    fn warm_up(&mut self, job: &mut Job, revision: u32) -> Result<()> {
         self.serve(self.warm.clone(), job)?;
-        self.run(job, 0).map(drop)
+        self.run(job, revision).map(drop)
     }
 
     fn prepare(&mut self, job: &mut Job) -> Result<()> {

@@ -11,7 +11,9 @@ use super::kept::{Fresh, Kept};
 use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
+use super::s3;
 use super::table::{circumstances, median, megabytes, publish, verdict};
+use super::wire::Line;
 use crate::engine::{self, Machine};
 use crate::job::Job;
 use crate::job::larder;
@@ -35,6 +37,13 @@ pub(super) struct Args {
     /// Which cases
     #[arg(long, value_delimiter = ',', default_value = "source,deps,base,same")]
     cases: Vec<Case>,
+    /// Builds before the measured ones, each with another change of a source file: what a lineage of some
+    /// jobs has learnt
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    builds_before: u32,
+    /// Puts the store, an S3 server, and the registry behind a line, for example 20ms,100MB/s
+    #[arg(long, value_name = "LINE")]
+    far: Option<Line>,
     /// Writes every measured build to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -66,7 +75,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         other_base: other_base(&machine.base_tar, folder.path())?,
         folder: folder.path(),
         machine: &machine,
-        larder: &args.larder,
+        args,
     };
     let mut lanes = bench.warm_lanes(&args.lanes)?;
     let mut rows = Vec::new();
@@ -91,12 +100,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.dry_run {
         Ok(())
     } else {
-        publish("rolling", &text)
+        publish(if args.far.is_some() { "far" } else { "rolling" }, &text)
     }
 }
 
 struct Bench<'a> {
-    larder: &'a larder::Which,
+    args: &'a Args,
     folder: &'a Path,
     machine: &'a Machine,
     other_base: PathBuf,
@@ -107,26 +116,43 @@ impl Bench<'_> {
         let mut lanes = Vec::new();
         for &name in names {
             let mut lane = self.lane(name)?;
-            let mut job = Job::create(
-                self.folder.join(format!("warm-{}", word(&name))),
-                &self.machine.base_tar,
-            )?;
             say::timed(&format!("{:<8} warmed up", word(&name)), || {
-                lane.warm_up(&mut job)
+                (0..self.args.builds_before)
+                    .try_for_each(|build| self.warm_up(lane.as_mut(), build))
             })?;
             lanes.push(lane);
         }
         Ok(lanes)
     }
 
+    fn warm_up(&self, lane: &mut dyn Lane, build: u32) -> Result<()> {
+        let folder = self
+            .folder
+            .join(format!("warm-{}-{build}", word(&lane.name())));
+        let mut job = Job::create(folder, &self.machine.base_tar)?;
+        // Revisions of measured builds are those of their rounds.
+        let revision = if build == 0 { 0 } else { 1000 + build };
+        if revision > 0 {
+            job.application.change_source(revision)?;
+        }
+        lane.warm_up(&mut job, revision)
+    }
+
     fn lane(&self, name: LaneName) -> Result<Box<dyn Lane>> {
         Ok(match name {
             LaneName::None => Box::<Fresh>::default(),
             LaneName::Kept => Box::new(Kept::new(self.folder.join("kept.img"))),
-            LaneName::Registry => Box::new(RegistryCache::new(self.folder.join("registry"))),
+            LaneName::Registry => {
+                let folder = self.folder.join("registry");
+                Box::new(RegistryCache::new(folder, self.args.far))
+            }
             LaneName::Larder => {
-                let program = larder::ready(self.larder, self.folder)?;
-                Box::new(Larder::new(program, self.folder.join("store")))
+                let program = larder::ready(&self.args.larder, self.folder)?;
+                let store = match self.args.far {
+                    Some(line) => s3::start(&self.machine.moto_server, self.folder, line)?,
+                    None => larder::Store::folder(&self.folder.join("store")),
+                };
+                Box::new(Larder::new(program, store))
             }
         })
     }
@@ -201,8 +227,8 @@ fn table(args: &Args, rows: &[Row]) -> String {
         "Medians of {} rounds, seconds. *restore*: from nothing until the job can use the engine (for every lane \
          that includes starting the engine); *save*: from the job's end until everything is stored and the engine \
          has stopped.\n\n\
-         | case | lane | restore | build | save | total | of it engine start | engine stop | fetched | stored | steps cached |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         | case | lane | restore | build | save | total | of it engine start | engine stop | fetched | requests | stored | steps cached |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         args.rounds
     );
     for &case in &args.cases {
@@ -214,7 +240,7 @@ fn table(args: &Args, rows: &[Row]) -> String {
             });
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.2} | {:.2} | {:.2} | **{:.2}** | {} | {} | {:.1} MB | {:.1} MB | {steps} |",
+                "| {} | {} | {:.2} | {:.2} | {:.2} | **{:.2}** | {} | {} | {:.1} MB | {} | {:.1} MB | {steps} |",
                 word(&case),
                 word(&lane),
                 measured.median(|m| m.restore),
@@ -224,11 +250,20 @@ fn table(args: &Args, rows: &[Row]) -> String {
                 seconds(measured.median(|m| m.engine_start.unwrap_or(f64::NAN))),
                 seconds(measured.median(|m| m.engine_stop.unwrap_or(f64::NAN))),
                 measured.median(|m| megabytes(m.fetched)),
+                requests(measured.median(|m| m.requests.map_or(f64::NAN, |n| n as f64))),
                 measured.median(|m| megabytes(m.stored)),
             );
         }
     }
     text
+}
+
+fn requests(value: f64) -> String {
+    if value.is_nan() {
+        "-".to_owned()
+    } else {
+        format!("{value:.0}")
+    }
 }
 
 fn seconds(value: f64) -> String {

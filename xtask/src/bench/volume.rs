@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         fs::create_dir_all(&store)?;
         let session = Session {
             program: &program,
-            store: &store,
+            store: &larder::Store::folder(&store),
             scope: "main",
         };
         session.run_shell(&larder_folder, |shell| {

@@ -46,12 +46,30 @@ fn cargo_build() -> Result<PathBuf> {
         .context("cargo built no program named larder")
 }
 
+/// Where snapshots are kept, and how the program gets there.
+pub(crate) struct Store {
+    /// As it is given to `--store`.
+    pub url: String,
+    /// What its cloud's client reads in the environment.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Store {
+    /// A folder of this machine.
+    pub(crate) fn folder(path: &Path) -> Self {
+        Self {
+            url: format!("file://{}", path.display()),
+            environment: Vec::new(),
+        }
+    }
+}
+
 /// Where a job keeps what, and under which name.
 pub(crate) struct Session<'a> {
     /// The program.
     pub program: &'a Path,
-    /// The store's folder.
-    pub store: &'a Path,
+    /// The store.
+    pub store: &'a Store,
     /// What a branch is to CI.
     pub scope: &'a str,
 }
@@ -74,7 +92,7 @@ impl Session<'_> {
         command
             .arg("run")
             .arg("--store")
-            .arg(format!("file://{}", self.store.display()))
+            .arg(&self.store.url)
             .arg("--state")
             .arg(folder.join("state"))
             .args(["--project", "pantry-shop", "--job", "image"])
@@ -82,6 +100,7 @@ impl Session<'_> {
             .arg("--json")
             .arg(&json)
             .args(["--", "sh"])
+            .envs(self.store.environment.iter().cloned())
             .current_dir(folder);
         arguments(&mut command);
         process::run(&mut command)?;

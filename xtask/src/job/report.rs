@@ -43,6 +43,8 @@ pub(crate) struct Saved {
 /// What came from the store.
 #[derive(Deserialize)]
 pub(crate) struct Fetched {
+    /// Requests made.
+    pub requests: u64,
     /// Bytes received.
     pub bytes: u64,
 }

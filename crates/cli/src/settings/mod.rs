@@ -19,7 +19,7 @@ use larder_bases::Project;
 use larder_engine::Asked;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
-use larder_session::JobRequest;
+use larder_session::{JobRequest, Prefetch};
 use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
@@ -209,6 +209,8 @@ impl Choices {
             volume_bytes,
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
+            prefetch: self.prefetch(how)?,
+            background_upload: self.background_upload(how)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
             path,
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
@@ -302,6 +304,41 @@ impl Choices {
     fn keep_bytes(&self, how: &How, volume_bytes: u64) -> Done<u64> {
         let keep = self.text(&how.keep, "LARDER_KEEP", &self.file.keep);
         keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))
+    }
+
+    fn prefetch(&self, how: &How) -> Done<Prefetch> {
+        let typed = &how.prefetch_budget;
+        let budget = self.text(typed, "LARDER_PREFETCH_BUDGET", &self.file.prefetch_budget);
+        let budget = budget
+            .map(|text| size::parse("--prefetch-budget", &text))
+            .transpose()?;
+        let what = self.text(&how.prefetch, "LARDER_PREFETCH", &self.file.prefetch);
+        match what.as_deref() {
+            None | Some("auto") => Ok(Prefetch::Auto(budget)),
+            Some("all") => Ok(Prefetch::All(budget)),
+            Some("hot") => Ok(Prefetch::Hot),
+            Some("off") => Ok(Prefetch::Off),
+            Some(other) => Err(Failure::input(format!(
+                "--prefetch {other:?} is unknown; use auto, hot, all or off"
+            ))),
+        }
+    }
+
+    fn background_upload(&self, how: &How) -> Done<Option<bool>> {
+        let typed = &how.background_upload;
+        let when = self.text(
+            typed,
+            "LARDER_BACKGROUND_UPLOAD",
+            &self.file.background_upload,
+        );
+        match when.as_deref() {
+            None | Some("auto") => Ok(None),
+            Some("on") => Ok(Some(true)),
+            Some("off") => Ok(Some(false)),
+            Some(other) => Err(Failure::input(format!(
+                "--background-upload {other:?} is unknown; use auto, on or off"
+            ))),
+        }
     }
 
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {

@@ -18,7 +18,7 @@ pub const PAGE_BYTES: usize = 4096;
 pub const PAGES_PER_BLOCK: usize = BLOCK_BYTES / PAGE_BYTES;
 
 /// Most blocks in one frame, so at most 1 MiB of content.
-pub(crate) const FRAME_BLOCKS: usize = 16;
+pub const FRAME_BLOCKS: usize = 16;
 /// Blocks that a save puts in one frame. Compressing blocks one by one costs 5-12 % of ratio and half
 /// the speed; large frames bring neighbours that nobody reads. Of the example application's build
 /// after a change, with frames of 16, 8, 4, 2 blocks: 254, 229, 191, 166 MB in 670, 1100, 1860, 3030
@@ -61,11 +61,17 @@ pub const LEAVES_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Most bytes of a snapshot object, the plan in it included.
 pub(crate) const SNAPSHOT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Most blocks in a hot list: 16 GiB worth of first reads.
-pub(crate) const HOT_LIST_MAX_BLOCKS: usize = 256 * 1024;
+/// Most blocks in a hot list: 4 GiB worth of first reads.
+pub const HOT_LIST_MAX_BLOCKS: usize = 64 * 1024;
 
-/// Most bytes of an encoded hot list.
-pub const HOT_LIST_MAX_BYTES: usize = HOT_LIST_MAX_BLOCKS * 5 + 64;
+/// Blocks whose bytes a hot list may hold itself: what mounting and the engine's start read, so that
+/// it comes in the same request. Every save writes them anew, so they are few.
+pub const HOT_LIST_HELD_BLOCKS: usize = 64;
+
+/// Most bytes of an encoded hot list: each block in a frame and a pack of its own, and the frames that
+/// it holds.
+pub const HOT_LIST_MAX_BYTES: usize =
+    HOT_LIST_MAX_BLOCKS * (5 + 32 + 16 + 32) + HOT_LIST_HELD_BLOCKS * FRAME_STORED_MAX_BYTES;
 
 /// A chunk of an archived blob has at least this many bytes, unless its stream ends.
 ///

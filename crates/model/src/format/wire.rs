@@ -154,6 +154,11 @@ impl<'a> Reader<'a> {
         Err(self.invalid(format!("{field} is not a number in LEB128")))
     }
 
+    /// All that was not read yet.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Ends reading: bytes left over are an error.
     pub(crate) fn end(self) -> Result<(), FormatError> {
         if self.rest.is_empty() {

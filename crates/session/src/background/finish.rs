@@ -14,10 +14,9 @@ use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
-use larder_model::digest::{HotListId, SnapshotId};
+use larder_model::digest::SnapshotId;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
-use larder_model::{address, hot};
 use larder_store::{Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
 
@@ -166,7 +165,7 @@ fn fetched(seal: &Seal) -> Fetched {
     Fetched {
         requests: traffic.requests,
         bytes: traffic.bytes,
-        blocks_read: seal.hot().len() as u64,
+        blocks_read: seal.blocks_read() as u64,
     }
 }
 
@@ -184,29 +183,23 @@ impl Save<'_> {
         events: &Events,
         timer: &mut Timer,
     ) -> Result<Saved, NotSaved> {
-        let (hot_id, hot_bytes) = hot::encode(&self.seal.hot());
-        let hot_len = hot_bytes.len() as u64;
         let progress = Arc::new(PackProgress::default());
         let stored = async {
             tokio::try_join!(
                 async { self.seal.pack(Arc::clone(&progress)).await.map_err(because) },
-                async {
-                    let put = self.objects.put(&address::hot(hot_id), hot_bytes).await;
-                    put.map_err(because)
-                },
                 async {
                     let head = catalog::head::<Snapshot>(self.objects, &self.job.lineage).await;
                     head.map_err(because)
                 },
             )
         };
-        let (packed, (), head) = tokio::select! {
+        let (packed, head) = tokio::select! {
             stored = stored => stored?,
             never = show(&progress, events) => match never {},
         };
         timer.phase("pack");
-        let statistics = self.statistics(&packed, hot_len);
-        let snapshot = self.snapshot(&packed, hot_id, head, statistics, plan);
+        let statistics = self.statistics(&packed);
+        let snapshot = self.snapshot(&packed, head, statistics, plan);
         let id = catalog::publish(self.objects, &snapshot).await;
         let id = id.map_err(because)?;
         timer.phase("publish");
@@ -218,21 +211,20 @@ impl Save<'_> {
         })
     }
 
-    fn statistics(&self, packed: &Packed, hot_len: u64) -> Statistics {
+    fn statistics(&self, packed: &Packed) -> Statistics {
         let parent = self.job.restored.as_ref();
         let before = parent.map_or(0, |parent| parent.used_bytes / BLOCK_BYTES as u64);
         Statistics {
             used_blocks: before.saturating_add_signed(packed.used_change),
             dirty_blocks: packed.dirty_blocks,
             new_blocks: packed.new_blocks,
-            stored_bytes: packed.stored_bytes + hot_len,
+            stored_bytes: packed.stored_bytes,
         }
     }
 
     fn snapshot(
         &self,
         packed: &Packed,
-        hot: HotListId,
         head: Option<SnapshotId>,
         statistics: Statistics,
         plan: Option<serde_json::Value>,
@@ -248,7 +240,7 @@ impl Save<'_> {
             sibling: head != expected.map(|parent| parent.snapshot),
             map: packed.map,
             volume_bytes: job.volume.bytes,
-            hot: Some(hot),
+            hot: packed.hot,
             engine: EngineRecord::docker(&job.engine.facts.version, job.engine.facts.image_store),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics,

@@ -14,7 +14,7 @@ use larder_engine::program::EngineProgram;
 use larder_engine::takeover::Taken;
 use larder_engine::{Choice, Engine, EngineConfig, Shape, holders};
 use larder_store::Source;
-use larder_volume::{Room, Volume, VolumeError};
+use larder_volume::{Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
 
 use crate::facts::Timer;
@@ -36,6 +36,7 @@ pub(super) struct Plan {
     pub choice: Choice,
     pub program: EngineProgram,
     pub image_store: ImageStore,
+    pub prefetch: Prefetch,
     /// The environment of its processes.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -62,7 +63,6 @@ impl Parts {
         plan: &Plan,
         place: &Place,
         source: Arc<Source>,
-        hot: Vec<u64>,
         timer: &mut Timer,
     ) -> Result<Self, Trouble> {
         let mut parts = Self {
@@ -79,7 +79,7 @@ impl Parts {
         let mut up = parts.prepare(plan.choice.shape).await;
         let spoils_any_volume = up.is_err();
         if up.is_ok() {
-            up = parts.mount_and_start(plan, source, hot, timer).await;
+            up = parts.mount_and_start(plan, source, timer).await;
         }
         let Err(failure) = up else { return Ok(parts) };
         let fault = parts.fault().map(VolumeError::Unclean);
@@ -126,11 +126,11 @@ impl Parts {
         &mut self,
         plan: &Plan,
         source: Arc<Source>,
-        hot: Vec<u64>,
         timer: &mut Timer,
     ) -> Result<()> {
         let options = self.place.volume();
-        let volume = Volume::open(options.clone(), Arc::clone(self.room()), source, hot).await?;
+        let room = Arc::clone(self.room());
+        let volume = Volume::open(options.clone(), room, source, plan.prefetch).await?;
         let opened = volume.opened();
         self.record.device = Some(opened.device);
         self.record.connection = Some(opened.connection);
@@ -150,6 +150,7 @@ impl Parts {
         };
         self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
         self.engine().ready(READY_LIMIT).await?;
+        self.volume().note_start();
         timer.phase("engine");
         Ok(())
     }
@@ -171,6 +172,12 @@ impl Parts {
 
     pub(super) fn volume(&self) -> &Volume {
         self.volume.as_ref().expect("it is open until it is taken")
+    }
+
+    /// From now on stores what the job has written while it runs.
+    pub(super) fn store_early(&mut self) {
+        let volume = self.volume.as_mut();
+        volume.expect("it is open until it is taken").store_early();
     }
 
     pub(super) fn take_volume(&mut self) -> Volume {

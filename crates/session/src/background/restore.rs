@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use larder_engine::program::EngineProgram;
 use larder_local::people::Voice;
-use larder_model::address;
 use larder_model::compatibility;
-use larder_model::hot;
 use larder_model::ladder::Rung;
-use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES};
 use larder_model::snapshot::Snapshot;
 use larder_model::version::Version;
 use larder_store::catalog::{Found, Refusal, Walk};
@@ -19,8 +16,6 @@ pub(crate) struct Restorable {
     pub(crate) found: Found,
     /// Its volume.
     pub(crate) source: Arc<Source>,
-    /// What its job read, in order.
-    pub(crate) hot: Vec<u64>,
 }
 
 /// Walks the ladder. Each snapshot that cannot be used is a warning.
@@ -53,11 +48,10 @@ async fn open(
     if let Some(why) = engine_rule(&found.document, program) {
         return Err(Refusal::Unfit(why));
     }
-    let map = Source::open(objects.clone(), found.document.map);
-    let (source, hot) = tokio::join!(map, read_hot(objects, &found.document));
+    let snapshot = &found.document;
+    let source = Source::open(objects.clone(), snapshot.map, snapshot.hot).await?;
     Ok(Restorable {
-        source: Arc::new(source?),
-        hot,
+        source: Arc::new(source),
         found,
     })
 }
@@ -67,19 +61,4 @@ fn engine_rule(snapshot: &Snapshot, program: &EngineProgram) -> Option<String> {
         Ok(recorded) => compatibility::refusal(recorded, program.version),
         Err(error) => Some(error.to_string()),
     }
-}
-
-/// A hot list only makes things faster: one that cannot be read is as good as none.
-async fn read_hot(objects: &Objects, snapshot: &Snapshot) -> Vec<u64> {
-    let Some(id) = snapshot.hot else {
-        return Vec::new();
-    };
-    let blocks = snapshot.volume_bytes / BLOCK_BYTES as u64;
-    let bytes = objects.get(&address::hot(id), HOT_LIST_MAX_BYTES).await;
-    let list = bytes.map_err(|error| error.to_string());
-    let list = list.and_then(|it| hot::decode(&it, blocks).map_err(|error| error.to_string()));
-    list.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no hot list");
-        Vec::new()
-    })
 }

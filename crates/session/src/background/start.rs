@@ -38,11 +38,14 @@ pub(crate) struct Live {
 pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) -> Result<Live> {
     let JobRequest { settings, builds } = request;
     let mut timer = Timer::start();
+    let (objects, cannot_save) = open_store(&settings, events);
+    let connecting = objects.clone();
+    // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
+    drop(tokio::spawn(async move { connecting.connect().await }));
     let (program, choice) = look(&settings).await?;
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
-    let (objects, cannot_save) = open_store(&settings, events);
     let ladder = descent.ladder(&compatibility);
     let found = restore::find(&objects, ladder, &program, events).await;
     timer.phase("find");
@@ -53,6 +56,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
             choice,
             program,
             image_store,
+            prefetch: settings.prefetch(),
             environment: settings.engine_environment.clone(),
         },
         place: &place,
@@ -61,6 +65,9 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         events,
     };
     let (mut parts, restored) = start.bring_up(found, &mut timer).await?;
+    if cannot_save.is_none() && settings.stores_early() {
+        parts.store_early();
+    }
     let warnings = events.take_warnings();
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
@@ -150,7 +157,7 @@ impl Start<'_> {
     ) -> Result<(Parts, Option<Restored>)> {
         if let Some(found) = found {
             let restored = restored(&found);
-            match Parts::bring_up(&self.plan, self.place, found.source, found.hot, timer).await {
+            match Parts::bring_up(&self.plan, self.place, found.source, timer).await {
                 Ok(parts) => return Ok((parts, Some(restored))),
                 Err(trouble) if trouble.spoils_any_volume => return Err(trouble.failure),
                 Err(trouble) => {
@@ -165,7 +172,7 @@ impl Start<'_> {
             }
         }
         let source = Source::empty(self.objects.clone(), self.settings.volume_bytes)?;
-        let parts = Parts::bring_up(&self.plan, self.place, Arc::new(source), Vec::new(), timer);
+        let parts = Parts::bring_up(&self.plan, self.place, Arc::new(source), timer);
         match parts.await {
             Ok(parts) => Ok((parts, None)),
             Err(trouble) => Err(trouble.failure),

@@ -60,10 +60,11 @@ pub async fn candidates<D: Document>(
         Rung::Lineage(lineage) => newest(objects, &address::lineage(D::KIND, lineage)).await,
         Rung::AnyJob(lineage) => {
             let scope = address::scope(D::KIND, lineage);
-            let mut all = Vec::new();
-            for job in objects.folders(&scope, JOBS_PER_RUNG).await? {
-                all.extend(newest(objects, &format!("{scope}/{job}")).await?);
-            }
+            let jobs = objects.folders(&scope, JOBS_PER_RUNG).await?;
+            let folders: Vec<String> = jobs.iter().map(|job| format!("{scope}/{job}")).collect();
+            let listings = folders.iter().map(|folder| newest(objects, folder));
+            let listed = futures_util::future::try_join_all(listings).await?;
+            let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
             all.sort_by_key(|candidate| std::cmp::Reverse(candidate.created_ms));
             all.truncate(CANDIDATES_PER_RUNG);
             Ok(all)

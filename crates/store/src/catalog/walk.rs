@@ -110,8 +110,10 @@ impl<'a, D: Document> Walk<'a, D> {
         // A lineage's documents come again where any job will do.
         let mut seen = HashSet::new();
         let rungs = self.ladders.iter().map(Vec::len).max().unwrap_or(0);
-        for rung in 0..rungs {
-            for candidate in self.step(rung).await? {
+        // All at once: a far store takes its time for each listing.
+        let steps = futures_util::future::join_all((0..rungs).map(|rung| self.step(rung)));
+        for step in steps.await {
+            for candidate in step? {
                 let id = candidate.id;
                 if self.only.is_some_and(|only| only != id) || !seen.insert(id) {
                     continue;

@@ -23,6 +23,9 @@ const RUN_BLOCKS: usize = 8 * FRAME_FILL_BLOCKS;
 /// Frames between the workers and the pack: bounds memory to a few MiB.
 const FRAMES_QUEUED: usize = 16;
 
+/// The nicest that a thread can be.
+const LOWEST_PRIORITY: i32 = 19;
+
 /// What became of changed blocks. A block that did not change leaves no trace.
 pub(super) enum Outcome {
     /// It is zero now.
@@ -43,11 +46,21 @@ pub(super) struct Classifier<R> {
     pub touched: Arc<Touched>,
     pub known: HashMap<BlockId, BlockRef>,
     pub read: R,
+    pub workers: Workers,
     pub progress: Arc<PackProgress>,
     /// Where in `changed.written` the next worker goes on.
     pub next: AtomicUsize,
     /// New contents that a worker has taken for its frame.
     pub claimed: Mutex<HashSet<BlockId>>,
+}
+
+/// Who works on a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workers {
+    /// Every core: somebody waits.
+    All,
+    /// One thread that takes what the job leaves of the processor.
+    Idle,
 }
 
 type Sender = SyncSender<Result<Outcome, StoreError>>;
@@ -64,7 +77,10 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
                 take(Outcome::Zero(*block))?;
             }
         }
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = match self.workers {
+            Workers::All => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            Workers::Idle => 1,
+        };
         std::thread::scope(|scope| {
             let (sender, outcomes) = sync_channel(FRAMES_QUEUED);
             for _ in 0..workers {
@@ -78,6 +94,11 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
     }
 
     fn work(&self, sender: &Sender) {
+        if self.workers == Workers::Idle {
+            // On Linux this is the calling thread alone (setpriority(2), "C library/kernel differences").
+            let lowered = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
+            tracing::debug!(?lowered, "priority");
+        }
         let mut frame = OpenFrame::new();
         loop {
             let start = self.next.fetch_add(RUN_BLOCKS, Ordering::Relaxed);

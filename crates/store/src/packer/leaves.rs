@@ -25,20 +25,20 @@ struct LeavesObject {
 pub(super) async fn write(
     source: &Source,
     touched: &Touched,
-    changes: Changes,
+    changes: &Changes,
     progress: &PackProgress,
 ) -> Result<MapId, StoreError> {
     let mut root = source.root().clone();
     let mut object = LeavesObject::default();
     for (index, changes) in changes {
-        let before = touched.get(&index).cloned().flatten().unwrap_or_default();
-        let leaf = before.edited(&changes);
+        let before = touched.get(index).cloned().flatten().unwrap_or_default();
+        let leaf = before.edited(changes);
         let (id, bytes) = leaf.encode();
         if leaf.is_empty() {
-            root.set_leaf(index, None);
-        } else if root.leaf(index).is_none_or(|old| old.id != id) {
+            root.set_leaf(*index, None);
+        } else if root.leaf(*index).is_none_or(|old| old.id != id) {
             let place = (id, object.bytes.len() as u32, bytes.len() as u32);
-            object.leaves.insert(index, place);
+            object.leaves.insert(*index, place);
             object.bytes.extend_from_slice(&bytes);
         }
         if object.bytes.len() > LEAVES_MAX_BYTES - LEAF_MAX_BYTES {

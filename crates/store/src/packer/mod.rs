@@ -6,7 +6,9 @@
 //! makes the result visible: that is [`crate::catalog::publish`], once everything is stored.
 
 mod classify;
+mod early;
 mod leaves;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -15,8 +17,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
-use larder_model::digest::{BlockId, MapId, PackId};
+use larder_model::digest::{BlockId, HotListId, MapId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
+use larder_model::habit::Reads;
 use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
 use larder_model::pack::PackBuilder;
@@ -27,7 +30,8 @@ use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::source::Source;
 use crate::uploads::Uploads;
-use classify::{Classifier, Outcome};
+use classify::{Classifier, Outcome, Workers};
+pub use early::Early;
 
 /// Leaves read at once.
 const LEAF_READS: usize = 16;
@@ -51,6 +55,8 @@ pub struct PackProgress {
 pub struct Packed {
     /// Root of the new map.
     pub map: MapId,
+    /// What the job read, stored together for the next one; nothing if it could not be stored.
+    pub hot: Option<HotListId>,
     /// Blocks that were given as changed.
     pub dirty_blocks: u64,
     /// Blocks whose content the parent's map and this job did not have yet.
@@ -73,49 +79,108 @@ pub struct Changed {
     pub written: Vec<u64>,
     /// Blocks that are zero now, perhaps as before.
     pub zeroed: Vec<u64>,
+    /// Blocks that are as they were when they were stored early.
+    pub early: Vec<u64>,
 }
 
-/// Stores what changed in a volume that was opened from `source`. `read` fills a buffer with a
-/// block's content and is called from several threads.
+/// What a save stores.
+#[derive(Debug, Default)]
+pub struct Job {
+    /// What the job changed.
+    pub changed: Changed,
+    /// What it read.
+    pub reads: Reads,
+    /// What was stored while it ran.
+    pub early: Early,
+}
+
+/// Stores what changed in a volume that was opened from `source`, and together what the job read of it.
+/// `read` fills a buffer with a block's content and is called from several threads.
 pub async fn pack<R>(
     source: &Arc<Source>,
-    changed: Changed,
+    job: Job,
     read: R,
     progress: Arc<PackProgress>,
 ) -> Result<Packed, StoreError>
 where
-    R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Clone + Send + Sync + 'static,
 {
+    let Job {
+        mut changed,
+        reads,
+        early,
+    } = job;
+    let of_before = early.stored_bytes();
+    progress
+        .stored_bytes
+        .fetch_add(of_before, Ordering::Relaxed);
+    let before = early.begin(&mut changed);
     progress
         .total
         .store(changed.written.len() as u64, Ordering::Relaxed);
-    let dirty_blocks = (changed.written.len() + changed.zeroed.len()) as u64;
-    let touched = Arc::new(read_touched(source, &changed).await?);
-    let classifier = Classifier {
+    let dirty_blocks = (changed.written.len() + changed.zeroed.len()) as u64
+        + before
+            .changes
+            .values()
+            .map(|places| places.len() as u64)
+            .sum::<u64>();
+    let (mut stored, touched) = store_changed(
+        source,
         changed,
-        touched: Arc::clone(&touched),
-        known: known_blocks(source),
-        read,
-        progress: Arc::clone(&progress),
-        next: AtomicUsize::new(0),
-        claimed: Mutex::default(),
-    };
-    let assembler = Assembler::new(source.objects().clone(), Arc::clone(&progress));
-    let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
-    let mut stored = packing.await.expect("packing does not panic")?;
-    let written = leaves::write(source, &touched, stored.changes, &progress);
-    let (map, ()) = tokio::try_join!(written, finish(&mut stored.uploads))?;
+        before,
+        Workers::All,
+        read.clone(),
+        &progress,
+    )
+    .await?;
+    let together = together::store(source, reads, &stored.changes, read, &progress);
+    let written = leaves::write(source, &touched, &stored.changes, &progress);
+    let (map, hot, ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
     Ok(Packed {
         map,
+        hot,
         dirty_blocks,
         new_blocks: stored.new_blocks,
-        used_change: stored.used_change,
+        used_change: used_change(&stored.changes, &touched),
         stored_bytes: progress.stored_bytes.load(Ordering::Relaxed),
     })
 }
 
+/// Stores changed blocks; `before` is what was stored of the job already. Uploads may still be under way
+/// when this returns.
+async fn store_changed<R>(
+    source: &Arc<Source>,
+    changed: Changed,
+    before: Assembled,
+    workers: Workers,
+    read: R,
+    progress: &Arc<PackProgress>,
+) -> Result<(Assembled, Arc<Touched>), StoreError>
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+{
+    let touched = Arc::new(read_touched(source, &changed).await?);
+    let mut known = known_blocks(source);
+    known.extend(before.placed());
+    let classifier = Classifier {
+        changed,
+        touched: Arc::clone(&touched),
+        known,
+        read,
+        workers,
+        progress: Arc::clone(progress),
+        next: AtomicUsize::new(0),
+        claimed: Mutex::default(),
+    };
+    let assembler = Assembler::new(source.objects().clone(), Arc::clone(progress), before);
+    let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
+    let stored = packing.await.expect("packing does not panic")?;
+    Ok((stored, touched))
+}
+
 async fn read_touched(source: &Arc<Source>, changed: &Changed) -> Result<Touched, StoreError> {
     let blocks = changed.written.iter().chain(&changed.zeroed);
+    let blocks = blocks.chain(&changed.early);
     let indexes: BTreeSet<u32> = blocks.map(|block| leaf_of(*block).0).collect();
     let reads = indexes
         .into_iter()
@@ -154,12 +219,32 @@ struct Assembler {
 struct Assembled {
     changes: Changes,
     new_blocks: u64,
-    used_change: i64,
     uploads: Uploads<()>,
 }
 
+impl Assembled {
+    /// The contents that have a place.
+    fn placed(&self) -> impl Iterator<Item = (BlockId, BlockRef)> {
+        let blocks = self.changes.values().flat_map(BTreeMap::values).flatten();
+        blocks.map(|rests| (rests.id, *rests))
+    }
+}
+
+/// How many more blocks are not zero.
+fn used_change(changes: &Changes, touched: &Touched) -> i64 {
+    let leaves = changes.iter().map(|(index, changes)| {
+        let before = touched.get(index).and_then(Option::as_ref);
+        let blocks = changes.iter().map(|(at, change)| {
+            let was = before.is_some_and(|leaf| leaf.get(*at).is_some());
+            i64::from(change.is_some()) - i64::from(was)
+        });
+        blocks.sum::<i64>()
+    });
+    leaves.sum()
+}
+
 impl Assembler {
-    fn new(objects: Objects, progress: Arc<PackProgress>) -> Self {
+    fn new(objects: Objects, progress: Arc<PackProgress>, before: Assembled) -> Self {
         Self {
             objects,
             progress,
@@ -167,7 +252,7 @@ impl Assembler {
             pending: Vec::new(),
             twins: Vec::new(),
             placed: HashMap::new(),
-            out: Assembled::default(),
+            out: before,
         }
     }
 
@@ -183,13 +268,6 @@ impl Assembler {
                 .get(&id)
                 .expect("a twin's content was placed before");
             self.change(block, Some(rests));
-        }
-        for (index, changes) in &self.out.changes {
-            let before = classifier.touched.get(index).and_then(Option::as_ref);
-            for (at, change) in changes {
-                let was = before.is_some_and(|leaf| leaf.get(*at).is_some());
-                self.out.used_change += i64::from(change.is_some()) - i64::from(was);
-            }
         }
         Ok(self.out)
     }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use larder_model::habit::Reads;
 use larder_model::images::RememberedImage;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
-use larder_model::{address, hot};
-use larder_store::packer::{self, Changed};
+use larder_store::packer::{self, Changed, Job};
 use larder_store::{Location, Objects, Source, catalog, images};
 
 use crate::archive::kit as archive;
@@ -35,18 +35,23 @@ async fn save(objects: &Objects) {
     let source = Source::empty(objects.clone(), VOLUME_BYTES).expect("a fair size");
     let changed = Changed {
         written: vec![0, 1, 3, 5],
-        zeroed: vec![],
+        ..Changed::default()
     };
     let read = |block, buffer: &mut [u8]| {
         content(block, buffer);
         Ok(())
     };
-    let packed = packer::pack(&Arc::new(source), changed, read, Arc::default()).await;
+    let reads = Reads {
+        blocks: vec![0, 5, 1],
+        at_start: 1,
+    };
+    let job = Job {
+        changed,
+        reads,
+        ..Job::default()
+    };
+    let packed = packer::pack(&Arc::new(source), job, read, Arc::default()).await;
     let packed = packed.expect("it is stored");
-    let (hot, bytes) = hot::encode(&[0, 5, 1]);
-    let hot_bytes = bytes.len() as u64;
-    let stored = objects.put(&address::hot(hot), bytes).await;
-    stored.expect("it is stored");
     let snapshot = Snapshot {
         format: snapshot::FORMAT,
         lineage: Lineage {
@@ -60,7 +65,7 @@ async fn save(objects: &Objects) {
         sibling: false,
         map: packed.map,
         volume_bytes: VOLUME_BYTES,
-        hot: Some(hot),
+        hot: packed.hot,
         engine: EngineRecord {
             family: "docker".into(),
             version: "26.1.5+dfsg1".into(),
@@ -71,7 +76,7 @@ async fn save(objects: &Objects) {
             used_blocks: packed.used_change.unsigned_abs(),
             dirty_blocks: packed.dirty_blocks,
             new_blocks: packed.new_blocks,
-            stored_bytes: packed.stored_bytes + hot_bytes,
+            stored_bytes: packed.stored_bytes,
         },
         plan: None,
     };

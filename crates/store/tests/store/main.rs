@@ -1,8 +1,10 @@
 //! The store with real folders: what is packed reads back, any number of writers lose nothing, and
 //! docs/FORMAT.md is true.
 
+mod ahead;
 mod archive;
 mod catalogue;
 mod cloud;
+mod early;
 mod format;
 mod packing;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use larder_model::digest::MapId;
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS};
 use larder_model::map::leaf_of;
-use larder_store::packer::{Changed, Packed};
+use larder_store::packer::{Changed, Job, Packed};
 use larder_store::{Location, Objects, Source, packer};
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ fn fill(content: Content, buffer: &mut [u8]) {
 
 async fn open(objects: &Objects, map: Option<MapId>) -> Arc<Source> {
     let source = match map {
-        Some(map) => Source::open(objects.clone(), map).await,
+        Some(map) => Source::open(objects.clone(), map, None).await,
         None => Source::empty(objects.clone(), VOLUME_BYTES),
     };
     Arc::new(source.expect("a source"))
@@ -43,12 +43,16 @@ async fn pack(source: &Arc<Source>, step: &BTreeMap<u64, Content>) -> Packed {
             _ => changed.written.push(*block),
         }
     }
+    let job = Job {
+        changed,
+        ..Job::default()
+    };
     let contents = step.clone();
     let read = move |block: u64, buffer: &mut [u8]| {
         fill(contents[&block], buffer);
         Ok(())
     };
-    let packed = packer::pack(source, changed, read, Arc::default()).await;
+    let packed = packer::pack(source, job, read, Arc::default()).await;
     packed.expect("packing into a folder works")
 }
 

@@ -14,13 +14,13 @@ fn damage(path: &Path) {
 
 async fn saved() -> (Store, larder_model::digest::MapId) {
     let store = Store::new();
-    let machine = Machine::open(store.source(None).await.unwrap(), vec![])
+    let machine = Machine::open(store.source(None).await.unwrap())
         .await
         .unwrap();
     machine
         .shell("head -c 30000000 /dev/urandom > big")
         .unwrap();
-    let (saved, _) = machine.save().await.unwrap();
+    let saved = machine.save().await.unwrap();
     (store, saved.map)
 }
 
@@ -28,7 +28,7 @@ async fn saved() -> (Store, larder_model::digest::MapId) {
 async fn damage_in_a_pack_is_an_error_and_no_save() {
     let (store, map) = saved().await;
     // Mounting reads the metadata; the file's content is damaged after that.
-    let machine = Machine::open(store.source(Some(map)).await.unwrap(), vec![])
+    let machine = Machine::open(store.source(Some(map)).await.unwrap())
         .await
         .unwrap();
     store.files("packs").iter().for_each(|path| damage(path));
@@ -52,7 +52,7 @@ async fn missing_and_cut_packs_do_not_mount() {
             }
         }
         let source = store.source(Some(map)).await.unwrap();
-        let error = Machine::open(source, vec![])
+        let error = Machine::open(source)
             .await
             .err()
             .expect("no volume")
@@ -66,7 +66,7 @@ async fn a_damaged_map_does_not_open() {
     let (store, map) = saved().await;
     store.files("leaves").iter().for_each(|path| damage(path));
     let source = store.source(Some(map)).await.unwrap();
-    assert!(Machine::open(source, vec![]).await.is_err());
+    assert!(Machine::open(source).await.is_err());
     store.files("maps").iter().for_each(|path| damage(path));
     let error = store
         .source(Some(map))

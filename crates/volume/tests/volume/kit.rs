@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_model::digest::MapId;
 use larder_store::packer::Packed;
 use larder_store::{Location, Objects, Source};
-use larder_volume::{Room, Volume, VolumeError, VolumeOptions};
+use larder_volume::{Prefetch, Room, Volume, VolumeError, VolumeOptions};
 
 pub(crate) const VOLUME_BYTES: u64 = 4 << 30;
 
@@ -34,10 +34,16 @@ impl Store {
 
     pub(crate) async fn source(&self, map: Option<MapId>) -> Result<Arc<Source>, VolumeError> {
         let source = match map {
-            Some(map) => Source::open(self.objects(), map).await?,
+            Some(map) => Source::open(self.objects(), map, None).await?,
             None => Source::empty(self.objects(), VOLUME_BYTES)?,
         };
         Ok(Arc::new(source))
+    }
+
+    /// The volume of a save, with what its job read.
+    pub(crate) async fn source_after(&self, saved: &Packed) -> Arc<Source> {
+        let source = Source::open(self.objects(), saved.map, saved.hot).await;
+        Arc::new(source.expect("just stored"))
     }
 
     /// Every file of the store below a folder.
@@ -69,7 +75,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) async fn open(source: Arc<Source>, hot: Vec<u64>) -> Result<Self, VolumeError> {
+    pub(crate) async fn open(source: Arc<Source>) -> Result<Self, VolumeError> {
         let state = tempfile::tempdir().expect("a folder");
         let room = Arc::new(Room::new(false)?);
         let mount = state.path().join("mnt");
@@ -78,7 +84,7 @@ impl Machine {
             fuse: state.path().join("fuse"),
             mount: mount.clone(),
         };
-        let volume = Volume::open(options, Arc::clone(&room), source, hot).await?;
+        let volume = Volume::open(options, Arc::clone(&room), source, Prefetch::Hot).await?;
         Ok(Self {
             _state: state,
             room,
@@ -108,10 +114,9 @@ impl Machine {
     }
 
     /// Closes the volume and stores what changed.
-    pub(crate) async fn save(self) -> Result<(Packed, Vec<u64>), VolumeError> {
+    pub(crate) async fn save(self) -> Result<Packed, VolumeError> {
         let seal = self.volume.close().await?;
-        let packed = seal.pack(Arc::default()).await?;
-        Ok((packed, seal.hot()))
+        seal.pack(Arc::default()).await
     }
 }
 

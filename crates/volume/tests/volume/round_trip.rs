@@ -25,16 +25,16 @@ for i in $(seq 2000); do echo "file $i" > odd/deep/er/$i; done
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_tree_survives_three_machines() {
     let store = Store::new();
-    let first = Machine::open(store.source(None).await.unwrap(), vec![])
+    let first = Machine::open(store.source(None).await.unwrap())
         .await
         .unwrap();
     assert!(first.volume.opened().direct_io, "direct I/O is not in use");
     first.shell(ODD_TREE).unwrap();
     let tree = first.shell(TREE).unwrap();
     assert!(tree.contains("odd/hard"), "{tree}");
-    let (saved, _) = first.save().await.unwrap();
+    let saved = first.save().await.unwrap();
 
-    let second = Machine::open(store.source(Some(saved.map)).await.unwrap(), vec![])
+    let second = Machine::open(store.source(Some(saved.map)).await.unwrap())
         .await
         .unwrap();
     assert_eq!(second.shell(TREE).unwrap(), tree);
@@ -42,56 +42,57 @@ async fn an_odd_tree_survives_three_machines() {
         .shell("rm odd/big odd/hard; echo changed > odd/deep/er/7")
         .unwrap();
     let changed = second.shell(TREE).unwrap();
-    let (again, hot) = second.save().await.unwrap();
+    let again = second.save().await.unwrap();
     assert!(again.new_blocks < 40, "one small change stored {again:?}");
     assert!(again.used_change < -400, "30 MB were deleted: {again:?}");
 
-    let third = Machine::open(store.source(Some(again.map)).await.unwrap(), hot)
+    let third = Machine::open(store.source_after(&again).await)
         .await
         .unwrap();
     assert_eq!(third.shell(TREE).unwrap(), changed);
-    let (same, _) = third.save().await.unwrap();
+    let same = third.save().await.unwrap();
     assert!(same.new_blocks <= 4, "reading alone stored {same:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_read_is_fetched() {
     let store = Store::new();
-    let first = Machine::open(store.source(None).await.unwrap(), vec![])
+    let first = Machine::open(store.source(None).await.unwrap())
         .await
         .unwrap();
     first
         .shell("head -c 200000000 /dev/urandom > big; echo small > small")
         .unwrap();
-    let (saved, _) = first.save().await.unwrap();
+    let saved = first.save().await.unwrap();
     assert!(saved.stored_bytes > 200_000_000, "{saved:?}");
 
     let source = store.source(Some(saved.map)).await.unwrap();
-    let second = Machine::open(source.clone(), vec![]).await.unwrap();
+    let second = Machine::open(source.clone()).await.unwrap();
     assert_eq!(
         second.shell("cat small; echo more >> small").unwrap(),
         "small\n"
     );
-    let (again, hot) = second.save().await.unwrap();
+    let again = second.save().await.unwrap();
     let fetched = source.traffic();
     assert!(
         fetched.bytes < 8_000_000,
         "a small file fetched {fetched:?}"
     );
     assert!(again.stored_bytes < 1_000_000, "{again:?}");
-    assert!(!hot.is_empty());
+    let third = store.source_after(&again).await;
+    assert!(!third.hot().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_written_over_in_part_keep_the_rest() {
     let store = Store::new();
-    let first = Machine::open(store.source(None).await.unwrap(), vec![])
+    let first = Machine::open(store.source(None).await.unwrap())
         .await
         .unwrap();
     first.shell("seq 1 2000000 > numbers; sync -f .").unwrap();
-    let (saved, _) = first.save().await.unwrap();
+    let saved = first.save().await.unwrap();
 
-    let second = Machine::open(store.source(Some(saved.map)).await.unwrap(), vec![])
+    let second = Machine::open(store.source(Some(saved.map)).await.unwrap())
         .await
         .unwrap();
     let patch = "for at in 5000 70000 655360 1234567; do printf XXXXX | dd of=numbers bs=1 seek=$at conv=notrunc status=none; done";
@@ -100,9 +101,9 @@ async fn files_written_over_in_part_keep_the_rest() {
         .shell("fallocate --punch-hole -o 1000000 -l 100001 numbers")
         .unwrap();
     let expected = second.shell("sha256sum numbers").unwrap();
-    let (again, _) = second.save().await.unwrap();
+    let again = second.save().await.unwrap();
 
-    let third = Machine::open(store.source(Some(again.map)).await.unwrap(), vec![])
+    let third = Machine::open(store.source(Some(again.map)).await.unwrap())
         .await
         .unwrap();
     assert_eq!(third.shell("sha256sum numbers").unwrap(), expected);
@@ -119,7 +120,7 @@ async fn files_written_over_in_part_keep_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn serving_the_disk_leaves_no_thread_in_the_room() {
     let store = Store::new();
-    let machine = Machine::open(store.source(None).await.unwrap(), vec![])
+    let machine = Machine::open(store.source(None).await.unwrap())
         .await
         .unwrap();
     machine
@@ -139,4 +140,31 @@ async fn serving_the_disk_leaves_no_thread_in_the_room() {
         assert_eq!(look.await.unwrap(), own);
     }
     machine.save().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_early_is_what_the_job_leaves() {
+    let store = Store::new();
+    let mut first = Machine::open(store.source(None).await.unwrap())
+        .await
+        .unwrap();
+    first.volume.store_early();
+    first
+        .shell("for at in 1 2 3 4; do head -c 20000000 /dev/urandom > $at; done; sync -f .")
+        .unwrap();
+    let started = std::time::Instant::now();
+    while store.files("packs").is_empty() {
+        assert!(started.elapsed().as_secs() < 60, "nothing is stored early");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    first
+        .shell("rm 1; for at in 5 70000 6553600 12345678; do printf XXXXX | dd of=2 bs=1 seek=$at conv=notrunc status=none; done; head -c 9000000 /dev/urandom > 5; echo end >> 3")
+        .unwrap();
+    let tree = first.shell(TREE).unwrap();
+    let saved = first.save().await.unwrap();
+    let second = Machine::open(store.source_after(&saved).await)
+        .await
+        .unwrap();
+    assert_eq!(second.shell(TREE).unwrap(), tree);
+    second.save().await.unwrap();
 }

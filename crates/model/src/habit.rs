@@ -1,0 +1,266 @@
+//! Which of the blocks that a job read are stored together again, for the next one to fetch in few
+//! long reads.
+//!
+//! What a job reads lies scattered over the packs of many saves. A copy of it costs a save its bytes, so
+//! copies are kept as long as they are good: a frame of them stays while two thirds of it are as they
+//! were, and jobs read it. What is not in a frame that stays is gathered in a new pack, which takes in older
+//! packs that are not much larger than itself. So there are only about as many packs as the size of the
+//! whole has doublings, and a block is copied about as often.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::digest::{BlockId, PackId};
+use crate::format::hot::{HotBlock, HotFrame};
+use crate::format::limits::{HOT_LIST_HELD_BLOCKS, HOT_LIST_MAX_BLOCKS};
+
+/// Jobs in a row that may leave a frame unread: a short job, or one that failed early, reads little,
+/// and the next one reads as much as ever.
+const IDLE_JOBS_MAX: u8 = 2;
+
+/// What a job read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Blocks that came from the store, in the order of first reading.
+    pub blocks: Vec<u64>,
+    /// How many of them were read by the time the engine answered.
+    pub at_start: usize,
+}
+
+/// What to store, and what stays.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Gathering {
+    /// Frames of earlier saves that stay.
+    pub kept: Vec<HotFrame>,
+    /// Blocks whose bytes the hot list itself is to hold, in order.
+    pub held: Vec<HotBlock>,
+    /// Blocks that are to be stored together, in order.
+    pub together: Vec<HotBlock>,
+}
+
+/// Decides after a job: `before` are the frames of the hot list that it started with, `now` says what
+/// a block holds after it (nothing if it is zero, or if that is not known).
+pub fn gather(
+    before: &[HotFrame],
+    reads: &Reads,
+    now: impl Fn(u64) -> Option<BlockId>,
+) -> Gathering {
+    let current = |block: &u64| {
+        let id = now(*block)?;
+        Some(HotBlock { block: *block, id })
+    };
+    let read = &reads.blocks[..reads.blocks.len().min(HOT_LIST_MAX_BLOCKS)];
+    let start = &read[..reads.at_start.min(read.len())];
+    let held = start.iter().filter_map(current).take(HOT_LIST_HELD_BLOCKS);
+    let held: Vec<HotBlock> = held.collect();
+    let mut covered: HashSet<u64> = held.iter().map(|block| block.block).collect();
+    let was_read: HashSet<u64> = read.iter().copied().collect();
+    let mut kept = Vec::new();
+    for frame in before.iter().filter(|frame| frame.pack.is_some()) {
+        let mut frame = frame.clone();
+        frame
+            .blocks
+            .retain(|(_, one)| now(one.block) == Some(one.id) && !covered.contains(&one.block));
+        let blocks = frame.blocks.iter().map(|(_, one)| one.block);
+        let read = blocks
+            .clone()
+            .filter(|block| was_read.contains(block))
+            .count();
+        let idle = if is_most(read, &frame) {
+            0
+        } else {
+            frame.idle.saturating_add(1)
+        };
+        if is_most(frame.blocks.len(), &frame) && idle <= IDLE_JOBS_MAX {
+            covered.extend(blocks);
+            kept.push(HotFrame { idle, ..frame });
+        }
+    }
+    let missing = read.iter().filter(|block| !covered.contains(block));
+    let mut gathering = Gathering {
+        kept,
+        held,
+        together: missing.filter_map(current).collect(),
+    };
+    gathering.take_in_small_packs();
+    gathering.hold_the_few();
+    gathering
+}
+
+/// Whether so many blocks are two thirds of a frame.
+fn is_most(blocks: usize, frame: &HotFrame) -> bool {
+    blocks * 3 >= usize::from(frame.slot.holds) * 2
+}
+
+impl Gathering {
+    /// Packs that hold at most twice of what is gathered go into the new one, the smallest first.
+    fn take_in_small_packs(&mut self) {
+        let mut sizes: HashMap<PackId, usize> = HashMap::new();
+        for frame in &self.kept {
+            let pack = frame.pack.expect("frames that the list holds are not kept");
+            *sizes.entry(pack).or_default() += frame.blocks.len();
+        }
+        let mut packs: Vec<(usize, PackId)> =
+            sizes.into_iter().map(|(id, size)| (size, id)).collect();
+        packs.sort_unstable();
+        for (size, pack) in packs {
+            if size > 2 * self.together.len() {
+                break;
+            }
+            for frame in self.kept.extract_if(.., |frame| frame.pack == Some(pack)) {
+                self.together
+                    .extend(frame.blocks.into_iter().map(|(_, one)| one));
+            }
+        }
+    }
+
+    /// A handful of blocks is no pack of its own if the list has room for it.
+    fn hold_the_few(&mut self) {
+        if self.held.len() + self.together.len() <= HOT_LIST_HELD_BLOCKS {
+            self.held.append(&mut self.together);
+        }
+    }
+}
+
+/// Puts frames in the order in which a job read them first; those that it did not read come last.
+pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
+    let numbered = reads.blocks.iter().enumerate();
+    let first: HashMap<u64, usize> = numbered.map(|(at, block)| (*block, at)).collect();
+    frames.sort_by_cached_key(|frame| {
+        let places = frame
+            .blocks
+            .iter()
+            .filter_map(|(_, one)| first.get(&one.block));
+        places.min().copied().unwrap_or(usize::MAX)
+    });
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::frame::FrameSlot;
+
+    fn id(block: u64) -> BlockId {
+        BlockId::of(&block.to_le_bytes())
+    }
+
+    fn frames(pack: u8, blocks: std::ops::Range<u64>) -> Vec<HotFrame> {
+        let all: Vec<u64> = blocks.collect();
+        let frame = |(at, blocks): (usize, &[u64])| HotFrame {
+            pack: Some(PackId::of(&[pack])),
+            slot: FrameSlot {
+                offset: at as u32 * 1000,
+                stored_bytes: 1000,
+                holds: blocks.len() as u8,
+            },
+            idle: 0,
+            blocks: (0..)
+                .zip(blocks.iter().map(|block| HotBlock {
+                    block: *block,
+                    id: id(*block),
+                }))
+                .collect(),
+        };
+        all.chunks(16).enumerate().map(frame).collect()
+    }
+
+    fn reads(blocks: std::ops::Range<u64>, at_start: usize) -> Reads {
+        Reads {
+            blocks: blocks.collect(),
+            at_start,
+        }
+    }
+
+    fn numbers(blocks: &[HotBlock]) -> Vec<u64> {
+        blocks.iter().map(|one| one.block).collect()
+    }
+
+    #[test]
+    fn a_first_list_holds_the_start_and_gathers_the_rest() {
+        let gathered = gather(&[], &reads(0..500, 10), |block| Some(id(block)));
+        assert_eq!(numbers(&gathered.held), (0..10).collect::<Vec<_>>());
+        assert_eq!(numbers(&gathered.together), (10..500).collect::<Vec<_>>());
+        let zero = gather(&[], &reads(0..500, 10), |block| {
+            (block > 450).then(|| id(block))
+        });
+        assert_eq!(zero.held.len(), 49, "a few blocks need no pack");
+        assert!(zero.together.is_empty(), "{zero:?}");
+    }
+
+    #[test]
+    fn a_job_that_reads_the_same_stores_nothing_again() {
+        let before = frames(1, 16..512);
+        let gathered = gather(&before, &reads(0..512, 16), |block| Some(id(block)));
+        assert_eq!(gathered.kept, before);
+        assert_eq!(numbers(&gathered.held), (0..16).collect::<Vec<_>>());
+        assert!(gathered.together.is_empty());
+    }
+
+    #[test]
+    fn what_changed_is_gathered_anew_and_never_taken_from_an_old_frame() {
+        let before = frames(1, 0..512);
+        let changed =
+            |block: u64| Some(id(block + if block < 8 || block == 100 { 1000 } else { 0 }));
+        let gathered = gather(&before, &reads(0..512, 0), changed);
+        assert_eq!(gathered.kept.len(), 31, "half of the first frame changed");
+        let kept = gathered.kept.iter().flat_map(|frame| &frame.blocks);
+        assert!(
+            kept.clone()
+                .all(|(_, one)| changed(one.block) == Some(one.id))
+        );
+        assert_eq!(kept.count() + gathered.held.len(), 512, "all is somewhere");
+        assert_eq!(gathered.held.len(), 17);
+    }
+
+    #[test]
+    fn what_nobody_reads_goes_after_some_jobs_not_at_once() {
+        let mut before = frames(1, 0..512);
+        for _ in 0..IDLE_JOBS_MAX {
+            before = gather(&before, &reads(0..8, 0), |block| Some(id(block))).kept;
+            assert_eq!(before.len(), 32);
+        }
+        let gathered = gather(&before, &reads(0..8, 0), |block| Some(id(block)));
+        assert!(gathered.kept.is_empty(), "{gathered:?}");
+        assert_eq!(numbers(&gathered.held), (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn small_packs_are_taken_in_and_large_ones_stay() {
+        let before = [frames(1, 0..1024), frames(2, 1024..1056)].concat();
+        let gathered = gather(&before, &reads(0..1200, 0), |block| Some(id(block)));
+        assert_eq!(gathered.kept, frames(1, 0..1024));
+        assert_eq!(gathered.together.len(), 1200 - 1024);
+    }
+
+    /// A lineage of many commits, each of which changes some blocks and reads some new ones: the number of
+    /// packs stays small, and so does what is written again and again.
+    #[test]
+    fn many_jobs_leave_few_packs_and_copy_little() {
+        let (mut before, mut written) = (Vec::new(), 0);
+        for job in 1..300_u64 {
+            let now = |block: u64| {
+                Some(id(
+                    block * 1000 + if block % 97 == job % 97 { job } else { 0 }
+                ))
+            };
+            let gathered = gather(&before, &reads(0..2000 + job, 32), now);
+            written += gathered.together.len();
+            let pack = PackId::of(&job.to_le_bytes());
+            before = gathered.kept;
+            let new = gathered.together.chunks(16).map(|blocks| HotFrame {
+                pack: Some(pack),
+                slot: FrameSlot {
+                    offset: 0,
+                    stored_bytes: 1000,
+                    holds: blocks.len() as u8,
+                },
+                idle: 0,
+                blocks: (0..).zip(blocks.iter().copied()).collect(),
+            });
+            before.extend(new);
+            let packs: HashSet<_> = before.iter().map(|frame| frame.pack).collect();
+            assert!(packs.len() <= 12, "{} packs after {job} jobs", packs.len());
+        }
+        assert!(written < 300 * 300, "{written} blocks were stored again");
+    }
+}

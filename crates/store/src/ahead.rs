@@ -1,0 +1,305 @@
+//! Frames that are fetched before anybody asks for them, in long ranges of their packs.
+//!
+//! A far store answers late, whatever it is asked for: so what is known to be needed soon is read in a
+//! few long ranges, side by side. A block that is needed at once and lies in a range under way waits for
+//! that range; one that lies in a range which nobody reads yet has it read first.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use larder_model::address;
+use larder_model::digest::{BlockId, PackId};
+use larder_model::hot::{HotBlock, HotFrame, HotList};
+use larder_model::limits::BLOCK_BYTES;
+use tokio::sync::Notify;
+
+use crate::codec;
+use crate::error::StoreError;
+use crate::fetch::{FetchedBlock, Fetcher};
+
+/// A range is closed once it has so many bytes. Longer ones make whoever needs a block in the middle wait, shorter ones
+/// cost requests: at 100 MB/s this one takes 20 ms, as long as a round trip.
+const RANGE_BYTES: u64 = 2 * 1024 * 1024;
+/// Bytes between two frames that are fetched for nothing rather than in another request.
+const GAP_BYTES: u64 = 64 * 1024;
+
+/// Ranges to read, in order.
+#[derive(Debug)]
+pub struct Ahead {
+    fetcher: Fetcher,
+    stretches: Vec<Stretch>,
+    /// In which stretch a block is, and in which of its frames.
+    places: HashMap<u64, (usize, usize)>,
+    /// The first stretch that nobody took, unless a miss did.
+    next: AtomicUsize,
+    /// Rung when a frame has arrived, or a stretch is over.
+    arrived: Notify,
+}
+
+/// Frames that lie side by side.
+#[derive(Debug)]
+struct Stretch {
+    bytes: Where,
+    frames: Vec<Frame>,
+    state: AtomicU8,
+}
+
+#[derive(Debug)]
+enum Where {
+    Pack(PackId, Range<u64>),
+    Here(Bytes),
+}
+
+#[derive(Debug)]
+struct Frame {
+    frame: HotFrame,
+    arrived: AtomicBool,
+}
+
+/// States of a stretch, in their order.
+const WAITING: u8 = 0;
+const TAKEN: u8 = 1;
+const OVER: u8 = 2;
+
+impl Ahead {
+    /// What a hot list says.
+    pub(crate) fn of_list(fetcher: Fetcher, list: HotList) -> Self {
+        let (held, stored): (Vec<_>, Vec<_>) = list
+            .frames
+            .into_iter()
+            .partition(|frame| frame.pack.is_none());
+        let mut stretches = Vec::new();
+        if !held.is_empty() {
+            stretches.push(Stretch::new(Where::Here(list.held.into()), held));
+        }
+        stretches.extend(in_stretches(stored));
+        Self::new(fetcher, stretches)
+    }
+
+    /// These frames, in the order in which they are given as far as long ranges allow.
+    pub(crate) fn of_frames(fetcher: Fetcher, frames: Vec<HotFrame>) -> Self {
+        Self::new(fetcher, in_stretches(frames))
+    }
+
+    fn new(fetcher: Fetcher, stretches: Vec<Stretch>) -> Self {
+        let mut places = HashMap::new();
+        for (number, stretch) in stretches.iter().enumerate() {
+            for (at, frame) in stretch.frames.iter().enumerate() {
+                let blocks = frame.frame.blocks.iter();
+                places.extend(blocks.map(|(_, one)| (one.block, (number, at))));
+            }
+        }
+        Self {
+            fetcher,
+            stretches,
+            places,
+            next: AtomicUsize::new(0),
+            arrived: Notify::new(),
+        }
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
+
+    /// Its frames, in order.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &HotFrame> {
+        let frames = self.stretches.iter().flat_map(|stretch| &stretch.frames);
+        frames.map(|frame| &frame.frame)
+    }
+
+    /// What a block holds, if it is among them.
+    pub(crate) fn id_of(&self, block: u64) -> Option<BlockId> {
+        let (stretch, at) = *self.places.get(&block)?;
+        let mut blocks = self.stretches[stretch].frames[at].frame.blocks.iter();
+        let found = blocks.find(|(_, one)| one.block == block);
+        found.map(|(_, one)| one.id)
+    }
+
+    /// Reads the next range and hands out its blocks, verified; false once none is left, or after
+    /// trouble: what could not be read is left for whoever needs it, who will say so.
+    pub async fn read_next(&self, deliver: impl Fn(&FetchedBlock) -> io::Result<()>) -> bool {
+        while let Some(stretch) = self.stretches.get(self.next.fetch_add(1, Ordering::AcqRel)) {
+            if stretch.take() {
+                return self.read(stretch, &deliver).await;
+            }
+        }
+        false
+    }
+
+    /// Returns once a block has arrived, or will not arrive this way; false at once if it is not one of
+    /// these.
+    pub(crate) async fn bring(
+        &self,
+        block: u64,
+        deliver: &impl Fn(&FetchedBlock) -> io::Result<()>,
+    ) -> bool {
+        let Some((number, at)) = self.places.get(&block) else {
+            return false;
+        };
+        let stretch = &self.stretches[*number];
+        if stretch.take() {
+            self.read(stretch, deliver).await;
+            return true;
+        }
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            // From here on no ring is missed.
+            arrived.as_mut().enable();
+            let over = stretch.state.load(Ordering::Acquire) == OVER;
+            if over || stretch.frames[*at].arrived.load(Ordering::Acquire) {
+                return true;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Whether that worked.
+    async fn read(
+        &self,
+        stretch: &Stretch,
+        deliver: &impl Fn(&FetchedBlock) -> io::Result<()>,
+    ) -> bool {
+        // Also when this future is dropped: nobody else would end the stretch.
+        let _over = Over {
+            stretch,
+            arrived: &self.arrived,
+        };
+        let stored = match &stretch.bytes {
+            Where::Here(held) => Ok(held.clone()),
+            Where::Pack(pack, range) => {
+                let path = address::pack(*pack);
+                self.fetcher.range(&path, range.clone()).await
+            }
+        };
+        // Decompressing takes the processor, and writing to the page cache may wait for the disk.
+        let handed_out = stored.and_then(|bytes| {
+            tokio::task::block_in_place(|| self.unpack(stretch, &bytes, deliver))
+        });
+        if let Err(error) = &handed_out {
+            tracing::warn!(%error, "reading ahead");
+        }
+        handed_out.is_ok()
+    }
+
+    fn unpack(
+        &self,
+        stretch: &Stretch,
+        bytes: &Bytes,
+        deliver: &impl Fn(&FetchedBlock) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        for frame in &stretch.frames {
+            let blocks = frame.unpack(bytes, stretch.start());
+            let blocks = blocks.map_err(|why| StoreError::damaged(&stretch.name(), why))?;
+            for block in &blocks {
+                deliver(block).map_err(|error| StoreError::Volume(error.to_string()))?;
+            }
+            frame.arrived.store(true, Ordering::Release);
+            self.arrived.notify_waiters();
+        }
+        Ok(())
+    }
+}
+
+/// Ends a stretch.
+struct Over<'a> {
+    stretch: &'a Stretch,
+    arrived: &'a Notify,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.stretch.state.store(OVER, Ordering::Release);
+        self.arrived.notify_waiters();
+    }
+}
+
+impl Stretch {
+    fn new(bytes: Where, frames: Vec<HotFrame>) -> Self {
+        let frames = frames.into_iter().map(|frame| Frame {
+            frame,
+            arrived: AtomicBool::new(false),
+        });
+        Self {
+            bytes,
+            frames: frames.collect(),
+            state: AtomicU8::new(WAITING),
+        }
+    }
+
+    /// Whether the caller is the one to read it.
+    fn take(&self) -> bool {
+        let taken =
+            self.state
+                .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+        taken.is_ok()
+    }
+
+    /// Where the range starts from which its frames' offsets count.
+    fn start(&self) -> u64 {
+        match &self.bytes {
+            Where::Pack(_, range) => range.start,
+            Where::Here(_) => 0,
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.bytes {
+            Where::Pack(pack, _) => address::pack(*pack),
+            Where::Here(_) => "the hot list".to_owned(),
+        }
+    }
+}
+
+impl Frame {
+    /// Decompresses it and verifies its blocks.
+    fn unpack(&self, bytes: &Bytes, start: u64) -> Result<Vec<FetchedBlock>, String> {
+        let range = self.frame.range();
+        let stored = &bytes[(range.start - start) as usize..(range.end - start) as usize];
+        let holds = usize::from(self.frame.slot.holds) * BLOCK_BYTES;
+        let content = codec::decompress_exactly(stored, holds)?;
+        let blocks = self
+            .frame
+            .blocks
+            .iter()
+            .map(|(slot, HotBlock { block, id })| {
+                let at = usize::from(*slot) * BLOCK_BYTES;
+                FetchedBlock::verified(*block, *id, content.slice(at..at + BLOCK_BYTES))
+            });
+        blocks.collect()
+    }
+}
+
+/// Joins frames of packs that lie side by side. The stretches come in the order of their first frames.
+fn in_stretches(frames: Vec<HotFrame>) -> Vec<Stretch> {
+    let mut frames: Vec<(usize, PackId, HotFrame)> = (0..)
+        .zip(frames)
+        .filter_map(|(order, frame)| Some((order, frame.pack?, frame)))
+        .collect();
+    frames.sort_by_key(|(_, pack, frame)| (*pack, frame.slot.offset));
+    let mut joined: Vec<(usize, PackId, Range<u64>, Vec<HotFrame>)> = Vec::new();
+    for (order, pack, frame) in frames {
+        let range = frame.range();
+        match joined.last_mut().filter(|(_, last, before, _)| {
+            *last == pack
+                && range.start <= before.end + GAP_BYTES
+                && before.end - before.start < RANGE_BYTES
+        }) {
+            Some((first, _, before, frames)) => {
+                *first = order.min(*first);
+                before.end = range.end.max(before.end);
+                frames.push(frame);
+            }
+            None => joined.push((order, pack, range, vec![frame])),
+        }
+    }
+    joined.sort_by_key(|(order, ..)| *order);
+    joined
+        .into_iter()
+        .map(|(_, pack, range, frames)| Stretch::new(Where::Pack(pack, range), frames))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Storing blocks while the job still runs, so that less is left for its end.
+//!
+//! What is stored early makes nothing visible: packs that no map names yet. A block that is written again
+//! afterwards is stored again, and its first copy is waste that a collection of the store finds.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use larder_model::map::leaf_of;
+
+use super::classify::Workers;
+use super::{Assembled, Changed, Changes, PackProgress, finish, store_changed};
+use crate::error::StoreError;
+use crate::source::Source;
+
+/// What was stored early.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// Blocks that were looked at; those that do not differ from the snapshot are not among the changes.
+    done: HashSet<u64>,
+    changes: Changes,
+    new_blocks: u64,
+    progress: Arc<PackProgress>,
+}
+
+impl Early {
+    /// Stores what these blocks hold now, at leisure. If this fails or is given up, they are not stored.
+    pub async fn store<R>(
+        &mut self,
+        source: &Arc<Source>,
+        blocks: Vec<u64>,
+        read: R,
+    ) -> Result<(), StoreError>
+    where
+        R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+    {
+        // What was stored of them before is of another content.
+        self.done
+            .retain(|block| blocks.binary_search(block).is_err());
+        let before = Assembled {
+            changes: kept(&self.changes, &self.done),
+            new_blocks: self.new_blocks,
+            ..Assembled::default()
+        };
+        let changed = Changed {
+            written: blocks.clone(),
+            ..Changed::default()
+        };
+        let progress = Arc::clone(&self.progress);
+        let (mut stored, _) =
+            store_changed(source, changed, before, Workers::Idle, read, &progress).await?;
+        finish(&mut stored.uploads).await?;
+        self.changes = stored.changes;
+        self.new_blocks = stored.new_blocks;
+        self.done.extend(blocks);
+        Ok(())
+    }
+
+    /// What is still good of it, as the start of a save. Of the blocks that are said to be as they were, those
+    /// that were not stored become written ones.
+    pub(super) fn begin(self, changed: &mut Changed) -> Assembled {
+        let (good, lost): (HashSet<u64>, Vec<u64>) = (
+            changed
+                .early
+                .iter()
+                .copied()
+                .filter(|block| self.done.contains(block))
+                .collect(),
+            changed
+                .early
+                .iter()
+                .copied()
+                .filter(|block| !self.done.contains(block))
+                .collect(),
+        );
+        changed.written.extend(lost);
+        changed.written.sort_unstable();
+        Assembled {
+            changes: kept(&self.changes, &good),
+            new_blocks: self.new_blocks,
+            ..Assembled::default()
+        }
+    }
+
+    /// Bytes that were stored.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.progress.stored_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// The changes of some blocks.
+fn kept(changes: &Changes, blocks: &HashSet<u64>) -> Changes {
+    let mut kept = Changes::new();
+    for block in blocks {
+        let (index, at) = leaf_of(*block);
+        if let Some(change) = changes.get(&index).and_then(|places| places.get(&at)) {
+            kept.entry(index).or_default().insert(at, *change);
+        }
+    }
+    kept
+}

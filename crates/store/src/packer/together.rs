@@ -1,0 +1,218 @@
+//! Storing together what a job read, for the next one to fetch in few long ranges.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use larder_model::address;
+use larder_model::digest::{BlockId, HotListId, PackId};
+use larder_model::frame::FrameSlot;
+use larder_model::habit::{self, Reads};
+use larder_model::hot::{HotBlock, HotFrame, HotList};
+use larder_model::limits::{BLOCK_BYTES, FRAME_BLOCKS, PACK_BYTES};
+use larder_model::map::leaf_of;
+use larder_model::pack::PackBuilder;
+use tokio::runtime::Handle;
+
+use super::{Changes, PackProgress};
+use crate::codec::Pool;
+use crate::error::StoreError;
+use crate::objects::Objects;
+use crate::source::Source;
+use crate::uploads::Uploads;
+
+/// Frames that are compressed on all cores before the next ones are read: bounds memory.
+const BATCH_FRAMES: usize = 32;
+
+/// Blocks, compressed together.
+struct Compressed {
+    blocks: Vec<HotBlock>,
+    bytes: Vec<u8>,
+}
+
+/// Stores what `habit::gather` says, and the list that finds it. Nothing if that does not work: the next
+/// job is slower without it, and no more.
+pub(super) async fn store<R>(
+    source: &Arc<Source>,
+    reads: Reads,
+    changes: &Changes,
+    read: R,
+    progress: &Arc<PackProgress>,
+) -> Result<Option<HotListId>, StoreError>
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+{
+    let before: Vec<HotFrame> = source.hot().frames().cloned().collect();
+    let gathered = habit::gather(&before, &reads, |block| id_after(source, changes, block));
+    let mut list = HotList {
+        frames: gathered.kept,
+        held: Vec::new(),
+    };
+    let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
+    let stored = tokio::task::spawn_blocking(move || {
+        hold(&gathered.held, &read, &mut list);
+        writer.store(&gathered.together, &read, &mut list)?;
+        list.frames = habit::in_order(list.frames, &reads);
+        let (id, bytes) = list.encode();
+        let upload = writer.upload(address::hot(id), bytes);
+        writer.runtime.block_on(upload)?;
+        Ok(id)
+    });
+    let stored: Result<HotListId, StoreError> = stored.await.expect("gathering does not panic");
+    if let Err(error) = &stored {
+        tracing::warn!(%error, "no hot list");
+    }
+    Ok(stored.ok())
+}
+
+/// What a block holds after the job.
+fn id_after(source: &Source, changes: &Changes, block: u64) -> Option<BlockId> {
+    let (index, at) = leaf_of(block);
+    match changes.get(&index).and_then(|leaf| leaf.get(&at)) {
+        Some(change) => change.map(|rests| rests.id),
+        None => source.id_of(block),
+    }
+}
+
+/// Frames that the list itself holds.
+fn hold<R>(blocks: &[HotBlock], read: &R, list: &mut HotList)
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
+{
+    for Compressed { blocks, bytes } in compress(blocks, read) {
+        let slot = FrameSlot {
+            offset: list.held.len() as u32,
+            stored_bytes: bytes.len() as u32,
+            holds: blocks.len() as u8,
+        };
+        list.held.extend_from_slice(&bytes);
+        list.frames.push(frame(None, slot, &blocks));
+    }
+}
+
+fn frame(pack: Option<PackId>, slot: FrameSlot, blocks: &[HotBlock]) -> HotFrame {
+    HotFrame {
+        pack,
+        slot,
+        idle: 0,
+        blocks: (0..).zip(blocks.iter().copied()).collect(),
+    }
+}
+
+/// Compresses blocks as full frames, on every core. A block whose content is not here, or is not what it
+/// should be, is left out.
+fn compress<R>(blocks: &[HotBlock], read: &R) -> Vec<Compressed>
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
+{
+    let frames: Vec<&[HotBlock]> = blocks.chunks(FRAME_BLOCKS).collect();
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = frames.len().div_ceil(workers).max(1);
+    std::thread::scope(|scope| {
+        let shares = frames.chunks(share).map(|frames| {
+            scope.spawn(move || {
+                let pool = Pool::fast();
+                let compressed = frames
+                    .iter()
+                    .map(|blocks| compress_frame(blocks, read, &pool));
+                compressed.collect::<Vec<_>>()
+            })
+        });
+        let threads: Vec<_> = shares.collect();
+        let shares = threads.into_iter().map(|thread| thread.join());
+        let frames = shares.flat_map(|share| share.expect("compressing does not panic"));
+        frames.filter(|frame| !frame.blocks.is_empty()).collect()
+    })
+}
+
+fn compress_frame<R>(wanted: &[HotBlock], read: &R, pool: &Pool) -> Compressed
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()>,
+{
+    let mut content = Vec::with_capacity(wanted.len() * BLOCK_BYTES);
+    let mut blocks = Vec::new();
+    let mut block = vec![0; BLOCK_BYTES];
+    for one in wanted {
+        if read(one.block, &mut block).is_ok() && BlockId::of(&block) == one.id {
+            content.extend_from_slice(&block);
+            blocks.push(*one);
+        }
+    }
+    Compressed {
+        bytes: pool.compress(&content),
+        blocks,
+    }
+}
+
+/// Writes packs of frames, on a thread for blocking work.
+struct Writer {
+    objects: Objects,
+    progress: Arc<PackProgress>,
+    runtime: Handle,
+    pack: PackBuilder<BlockId>,
+    /// Frames of the open pack.
+    waiting: Vec<(FrameSlot, Vec<HotBlock>)>,
+    uploads: Uploads<()>,
+}
+
+impl Writer {
+    fn new(objects: Objects, progress: Arc<PackProgress>) -> Self {
+        Self {
+            objects,
+            progress,
+            runtime: Handle::current(),
+            pack: PackBuilder::default(),
+            waiting: Vec::new(),
+            uploads: Uploads::default(),
+        }
+    }
+
+    fn store<R>(
+        &mut self,
+        blocks: &[HotBlock],
+        read: &R,
+        list: &mut HotList,
+    ) -> Result<(), StoreError>
+    where
+        R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
+    {
+        for batch in blocks.chunks(BATCH_FRAMES * FRAME_BLOCKS) {
+            for Compressed { blocks, bytes } in compress(batch, read) {
+                let ids: Vec<BlockId> = blocks.iter().map(|one| one.id).collect();
+                self.waiting.push((self.pack.push(&bytes, &ids), blocks));
+                if self.pack.len() >= PACK_BYTES {
+                    self.close_pack(list)?;
+                }
+            }
+        }
+        if !self.pack.is_empty() {
+            self.close_pack(list)?;
+        }
+        while self.runtime.block_on(self.uploads.next())?.is_some() {}
+        Ok(())
+    }
+
+    fn close_pack(&mut self, list: &mut HotList) -> Result<(), StoreError> {
+        let (id, bytes) = std::mem::take(&mut self.pack).finish();
+        let frames = self.waiting.drain(..);
+        let placed = frames.map(|(slot, blocks)| frame(Some(id), slot, &blocks));
+        list.frames.extend(placed);
+        let upload = self.upload(address::pack(id), bytes);
+        self.runtime.block_on(self.uploads.start(upload))?;
+        Ok(())
+    }
+
+    fn upload(
+        &self,
+        path: String,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let (objects, progress) = (self.objects.clone(), Arc::clone(&self.progress));
+        async move {
+            let len = bytes.len() as u64;
+            objects.put(&path, bytes).await?;
+            progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Reading ahead: what a job read comes to the next one in few requests, and trouble on the way is
+//! nobody's trouble.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use larder_model::habit::Reads;
+use larder_model::limits::BLOCK_BYTES;
+use larder_store::packer::{self, Changed, Job, Packed};
+use larder_store::{FetchedBlock, Location, Objects, Source};
+use parking_lot::Mutex;
+
+const VOLUME_BYTES: u64 = 1 << 30;
+/// Blocks that each save writes; no two of them are neighbours.
+const BLOCKS: u64 = 64;
+const SAVES: u64 = 8;
+
+/// Content that does not compress, of one version of a block.
+fn content(block: u64, version: u64) -> Vec<u8> {
+    let mut bytes = vec![0; BLOCK_BYTES];
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(&block.to_le_bytes())
+        .update(&version.to_le_bytes());
+    hasher.finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// A store, and the blocks of its newest volume with their versions.
+struct Store {
+    folder: tempfile::TempDir,
+    blocks: BTreeMap<u64, u64>,
+    newest: Option<Packed>,
+}
+
+impl Store {
+    fn objects(&self) -> Objects {
+        let location = Location::folder(self.folder.path());
+        location.open(&[]).expect("a store in a folder")
+    }
+
+    async fn open(&self) -> Arc<Source> {
+        let source = match &self.newest {
+            Some(saved) => Source::open(self.objects(), saved.map, saved.hot).await,
+            None => Source::empty(self.objects(), VOLUME_BYTES),
+        };
+        Arc::new(source.expect("a source"))
+    }
+
+    /// A job that writes these blocks and reads those.
+    async fn job(&mut self, written: Vec<u64>, reads: Reads) {
+        let source = self.open().await;
+        for block in &reads.blocks {
+            source.fetch(*block).await.expect("it is stored");
+        }
+        for block in &written {
+            *self.blocks.entry(*block).or_default() += 1;
+        }
+        let blocks = self.blocks.clone();
+        let read = move |block: u64, buffer: &mut [u8]| {
+            buffer.copy_from_slice(&content(block, blocks[&block]));
+            Ok(())
+        };
+        let changed = Changed {
+            written,
+            ..Changed::default()
+        };
+        let job = Job {
+            changed,
+            reads,
+            ..Job::default()
+        };
+        let packed = packer::pack(&source, job, read, Arc::default()).await;
+        self.newest = Some(packed.expect("packing into a folder works"));
+    }
+
+    /// A volume whose blocks many saves wrote, and a last job that read all of them, backwards.
+    async fn scattered() -> Self {
+        let mut store = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            blocks: BTreeMap::new(),
+            newest: None,
+        };
+        for save in 0..SAVES {
+            let blocks = (0..BLOCKS).map(|block| block * SAVES + save);
+            store.job(blocks.collect(), Reads::default()).await;
+        }
+        let reads = Reads {
+            blocks: (0..BLOCKS * SAVES).rev().collect(),
+            at_start: 20,
+        };
+        store.job(vec![3], reads).await;
+        store
+    }
+
+    fn packs(&self) -> Vec<PathBuf> {
+        let folders = std::fs::read_dir(self.folder.path().join("v1/packs")).expect("packs");
+        let files = folders.flat_map(|folder| {
+            let folder = folder.expect("a folder").path();
+            std::fs::read_dir(folder).expect("a folder of packs")
+        });
+        files.map(|file| file.expect("a pack").path()).collect()
+    }
+}
+
+/// Blocks as they arrive.
+#[derive(Default)]
+struct Arrived(Mutex<BTreeMap<u64, Vec<u8>>>);
+
+impl Arrived {
+    fn take(&self, one: &FetchedBlock) -> std::io::Result<()> {
+        let before = self.0.lock().insert(one.block, one.content.to_vec());
+        assert!(before.is_none(), "block {} came twice", one.block);
+        Ok(())
+    }
+
+    fn has(&self, block: u64) -> bool {
+        self.0.lock().contains_key(&block)
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_read_comes_to_the_next_in_few_requests() {
+    let store = Store::scattered().await;
+    let source = store.open().await;
+    let arrived = Arrived::default();
+    while source.hot().read_next(|one| arrived.take(one)).await {}
+    assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
+    for (block, bytes) in arrived.0.lock().iter() {
+        assert!(
+            *bytes == content(*block, store.blocks[block]),
+            "block {block}"
+        );
+    }
+    let traffic = source.traffic();
+    let read = BLOCKS * SAVES * BLOCK_BYTES as u64;
+    assert!(
+        traffic.bytes < read + read / 20,
+        "{traffic:?} for {read} bytes"
+    );
+    // The map's root, the list, and 2 MiB at a time.
+    assert!(traffic.requests <= 2 + 19, "{traffic:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_needed_comes_at_once_and_once() {
+    let store = Store::scattered().await;
+    let source = store.open().await;
+    let arrived = Arrived::default();
+    // It was read last, so it is in the last range.
+    let bring = || source.bring(0, |one| arrived.take(one));
+    tokio::join!(bring(), bring(), bring());
+    assert!(arrived.has(0));
+    assert!(arrived.len() <= 32, "{} blocks came with it", arrived.len());
+    assert_eq!(source.traffic().requests, 3);
+    // What the list holds itself costs no request.
+    source
+        .bring(BLOCKS * SAVES - 1, |one| arrived.take(one))
+        .await;
+    assert!(arrived.has(BLOCKS * SAVES - 1));
+    assert_eq!(source.traffic().requests, 3);
+}
+
+/// The packs that only the hot list names are damaged or gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_ahead_is_read_as_ever() {
+    let store = Store::scattered().await;
+    let of_saves = (SAVES * BLOCKS) as usize * BLOCK_BYTES / SAVES as usize;
+    let together = store.packs().into_iter().filter(|pack| {
+        let bytes = std::fs::metadata(pack).expect("a pack").len() as usize;
+        bytes > 2 * of_saves
+    });
+    let together: Vec<PathBuf> = together.collect();
+    assert_eq!(together.len(), 2, "32 MiB in packs of 16");
+    std::fs::remove_file(&together[0]).expect("removed");
+    let mut bytes = std::fs::read(&together[1]).expect("a pack");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&together[1], bytes).expect("damaged");
+    let source = store.open().await;
+    let arrived = Arrived::default();
+    while source.hot().read_next(|one| arrived.take(one)).await {}
+    for block in (0..BLOCKS * SAVES).step_by(7) {
+        source.bring(block, |one| arrived.take(one)).await;
+        if !arrived.has(block) {
+            let fetched = source.fetch(block).await.expect("its own pack is whole");
+            let one = fetched
+                .iter()
+                .find(|one| one.block == block)
+                .expect("the block");
+            arrived.take(one).expect("taken");
+        }
+        let bytes = arrived.0.lock()[&block].clone();
+        assert!(
+            bytes == content(block, store.blocks[&block]),
+            "block {block}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_else_comes_in_the_order_of_the_volume() {
+    let mut store = Store::scattered().await;
+    let saved = store.newest.as_mut().expect("a save");
+    saved.hot = None;
+    let source = store.open().await;
+    source.read_leaves(u64::MAX).await.expect("the map");
+    let leaves = source.traffic().requests;
+    assert!(leaves <= 3, "one leaf, read alone: {leaves} requests");
+    source.plan_rest(16 * BLOCK_BYTES as u64 * 8);
+    let rest = source.rest().expect("just planned");
+    let arrived = Arrived::default();
+    assert!(rest.read_next(|one| arrived.take(one)).await);
+    assert!(arrived.has(0), "the first block comes first");
+    while rest.read_next(|one| arrived.take(one)).await {}
+    assert!((112..=128).contains(&arrived.len()), "{}", arrived.len());
+}
