@@ -5,6 +5,7 @@
 //! times are given by the caller. `docs/FORMAT.md` describes the same formats for readers of the
 //! bytes; each type's own documentation is the authority.
 
+pub mod clock;
 pub mod compatibility;
 pub mod digest;
 pub mod dockerfile;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use larder_model::address;
@@ -38,6 +39,7 @@ pub struct Source {
     fetcher: Fetcher,
     root: MapRoot,
     leaves: HashMap<u32, OnceCell<Arc<Leaf>>>,
+    is_doubted: AtomicBool,
     in_flight: Mutex<HashMap<FrameKey, Arc<OnceCell<Verified>>>>,
 }
 
@@ -71,8 +73,19 @@ impl Source {
                 .map(|(index, _)| (index, OnceCell::new()))
                 .collect(),
             root,
+            is_doubted: AtomicBool::new(false),
             in_flight: Mutex::default(),
         }
+    }
+
+    /// A newer snapshot is marked as broken, and this one may share damaged objects with it: a save names no
+    /// more of them than it must, and stores again what the job wrote.
+    pub fn doubt(&self) {
+        self.is_doubted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted.load(Ordering::Relaxed)
     }
 
     /// The root of its map.

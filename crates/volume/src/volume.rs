@@ -81,8 +81,10 @@ impl Volume {
         options: VolumeOptions,
         room: Arc<Room>,
         source: Arc<Source>,
-        hot: Vec<u64>,
+        mut hot: Vec<u64>,
     ) -> Result<Self, VolumeError> {
+        // Whoever made the list may have meant another volume.
+        hot.retain(|block| *block < source.root().blocks());
         let file = create_local_file(&options.folder)?;
         let folder =
             File::open(&options.folder).map_err(VolumeError::io("open", &options.folder))?;

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use larder_engine::program::EngineProgram;
+use larder_local::clock::now_ms;
 use larder_local::people::Voice;
 use larder_model::address;
 use larder_model::compatibility;
+use larder_model::document::Document as _;
 use larder_model::hot;
 use larder_model::ladder::Rung;
 use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES};
 use larder_model::snapshot::Snapshot;
 use larder_model::version::Version;
 use larder_store::catalog::{Found, Refusal, Walk};
-use larder_store::{Objects, Source};
+use larder_store::{Objects, Source, StoreError};
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {
@@ -30,19 +32,22 @@ pub(crate) async fn find(
     program: &EngineProgram,
     voice: &dyn Voice,
 ) -> Option<Restorable> {
-    let walked = Walk::new(objects, ladder)
+    let walked = Walk::new(objects, now_ms(), ladder)
         .first(|found| open(objects, found, program))
         .await;
-    for refused in &walked.refused {
-        let id = refused.id.short();
-        voice.warning(&format!("snapshot {id} is left out: {}", refused.why));
+    for told in walked.told("snapshot") {
+        voice.warning(&told);
     }
-    walked.outcome.unwrap_or_else(|error| {
+    let found = walked.outcome.unwrap_or_else(|error| {
         voice.warning(&format!(
             "starting empty, the store cannot be read: {error}"
         ));
         None
-    })
+    });
+    if let Some(found) = found.as_ref().filter(|_| walked.passed_marked) {
+        found.source.doubt();
+    }
+    found
 }
 
 async fn open(
@@ -55,8 +60,16 @@ async fn open(
     }
     let map = Source::open(objects.clone(), found.document.map);
     let (source, hot) = tokio::join!(map, read_hot(objects, &found.document));
+    let source = source?;
+    let (said, is) = (found.document.volume_bytes, source.root().volume_bytes());
+    if said != is {
+        return Err(Refusal::Store(StoreError::Contradiction {
+            path: found.document.path(found.id),
+            why: format!("it says that its volume has {said} bytes, and its map {is}"),
+        }));
+    }
     Ok(Restorable {
-        source: Arc::new(source?),
+        source: Arc::new(source),
         hot,
         found,
     })

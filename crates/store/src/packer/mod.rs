@@ -95,6 +95,7 @@ where
         changed,
         touched: Arc::clone(&touched),
         known: known_blocks(source),
+        stores_again: source.is_doubted(),
         read,
         progress: Arc::clone(&progress),
         next: AtomicUsize::new(0),
@@ -127,6 +128,9 @@ async fn read_touched(source: &Arc<Source>, changed: &Changed) -> Result<Touched
 }
 
 fn known_blocks(source: &Source) -> HashMap<BlockId, BlockRef> {
+    if source.is_doubted() {
+        return HashMap::new();
+    }
     let leaves = source.leaves_read();
     let blocks = leaves.flat_map(|leaf| leaf.blocks().map(|(_, block)| (block.id, block)));
     blocks.take(KNOWN_BLOCKS_MAX).collect()

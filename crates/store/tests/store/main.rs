@@ -2,7 +2,9 @@
 //! docs/FORMAT.md is true.
 
 mod archive;
+mod attacks;
 mod catalogue;
 mod cloud;
 mod format;
+mod hostile;
 mod packing;
