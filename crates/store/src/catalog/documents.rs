@@ -18,8 +18,6 @@ use crate::objects::Objects;
 const NAMES_PER_LINEAGE: usize = 100;
 /// Jobs looked at on a rung that accepts any job.
 const JOBS_PER_RUNG: usize = 32;
-/// Requests at once for the names of those.
-const LISTINGS: usize = 16;
 /// Documents that one listing of a store returns.
 const LISTING_MAX: usize = 10_000;
 /// Most bytes of documents that it reads: some hundred times what a large store has.
@@ -77,12 +75,8 @@ pub async fn candidates<D: Document>(
             let listings = others
                 .filter(|folder| *folder != own)
                 .map(|folder| newest(objects, folder, now_ms));
-            let mut listings = futures_util::stream::iter(listings).buffer_unordered(LISTINGS);
-            let mut all = Vec::new();
-            while let Some(listed) = listings.next().await {
-                all.extend(listed?);
-            }
-            all
+            let listed = futures_util::future::try_join_all(listings).await?;
+            listed.into_iter().flatten().collect()
         }
     };
     sort(&mut all, now_ms);

@@ -166,7 +166,7 @@ impl<'a, D: Document> Walk<'a, D> {
         let rungs = self.ladders.iter().map(Vec::len).max().unwrap_or(0);
         for rung in 0..rungs {
             let mut step = self.step(rung).await?;
-            step.retain(|candidate| seen.insert(candidate.id));
+            step.retain(|candidate| seen.insert(candidate.path.clone()));
             walked.refused.extend(self.left_for_last(&step));
             let accepted = self.try_all(&step, accept, walked).await;
             if accepted.is_some() {
@@ -196,14 +196,15 @@ impl<'a, D: Document> Walk<'a, D> {
         F: Fn(Found<D>) -> R,
         R: Future<Output = Result<T, Refusal>>,
     {
-        let mut step = step;
         if let Some(only) = self.only {
             let at = step.iter().position(|candidate| candidate.id == only)?;
             walked.passed_marked |= self.is_any_marked(&step[..at]).await;
-            step = &step[at..=at];
         }
         let mut faults = 0;
-        for candidate in step {
+        let wanted = step
+            .iter()
+            .filter(|candidate| self.only.is_none_or(|only| only == candidate.id));
+        for candidate in wanted {
             match self.offer(candidate, accept).await {
                 Ok(Offered::Accepted(accepted)) => return Some(accepted),
                 Ok(Offered::Marked) => walked.passed_marked = true,
