@@ -16,8 +16,8 @@ pub async fn newest(
     now_ms: u64,
 ) -> Result<Vec<RememberedImage>, StoreError> {
     let folder = address::images(project);
-    let names = objects.first_names(&folder, &address::ahead(now_ms), 1);
-    let names = names.await?;
+    let ahead = address::ahead(now_ms);
+    let names = objects.first_names(&folder, &ahead, 1).await?;
     let first = names.first().and_then(|name| {
         let id = address::parse_images(name)?;
         Some((format!("{folder}/{name}"), id))

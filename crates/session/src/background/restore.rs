@@ -96,3 +96,73 @@ async fn read_hot(objects: &Objects, snapshot: &Snapshot) -> Vec<u64> {
         Vec::new()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use larder_model::digest::HotListId;
+    use larder_model::lineage::Lineage;
+    use larder_model::map::MapRoot;
+    use larder_model::snapshot::{EngineRecord, FORMAT, Statistics};
+    use larder_store::Location;
+
+    use super::*;
+
+    const VOLUME_BYTES: u64 = 1 << 30;
+
+    async fn opened(volume_bytes: u64, hot: &[u64]) -> Result<Restorable, Refusal> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = Location::folder(folder.path()).open(&[]).expect("a store");
+        let (map, bytes) = MapRoot::empty(VOLUME_BYTES).expect("a size").encode();
+        let (list, list_bytes) = hot::encode(hot);
+        for (path, bytes) in [(address::map(map), bytes), (address::hot(list), list_bytes)] {
+            objects.put(&path, bytes).await.expect("stored");
+        }
+        let document = snapshot(volume_bytes, map, list);
+        let (id, _) = document.encode();
+        let version: Version = "26.1.5".parse().expect("a version");
+        let program = EngineProgram {
+            dockerd: "/dockerd".into(),
+            version,
+            containerd: "/containerd".into(),
+            containerd_version: version,
+        };
+        open(&objects, Found { id, document }, &program).await
+    }
+
+    fn snapshot(volume_bytes: u64, map: larder_model::digest::MapId, hot: HotListId) -> Snapshot {
+        Snapshot {
+            format: FORMAT,
+            lineage: Lineage {
+                project: "shop".into(),
+                compatibility: "linux-x86_64-overlay2-docker26".into(),
+                scope: "main".into(),
+                job: "build".into(),
+            },
+            created_ms: 1,
+            parent: None,
+            sibling: false,
+            map,
+            volume_bytes,
+            hot: Some(hot),
+            engine: EngineRecord::docker("26.1.5", "overlay2"),
+            larder: "0".into(),
+            statistics: Statistics::default(),
+            plan: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_has_the_size_of_its_map() {
+        let whole = opened(VOLUME_BYTES, &[0, 16_383]).await.expect("it opens");
+        assert_eq!(whole.hot, [0, 16_383]);
+        for said in [0, VOLUME_BYTES - 1, VOLUME_BYTES * 2, 1 << 63, u64::MAX] {
+            // Blocks that only the larger volume would have.
+            let refused = opened(said, &[1 << 40]).await.err();
+            let contradicts = matches!(
+                &refused,
+                Some(Refusal::Store(StoreError::Contradiction { .. }))
+            );
+            assert!(contradicts, "{said}: {refused:?}");
+        }
+    }
+}

@@ -188,8 +188,8 @@ pub async fn list<D: Document>(
 /// on where that fails: a job does not fail because its store cannot be written to. The document
 /// itself stays: it may be needed to find out why.
 pub async fn mark(objects: &Objects, id: impl Display, why: &str) {
-    let marked = objects.put_first(&address::broken(&id), why.to_owned());
-    if let Err(error) = marked.await {
+    let path = address::broken(&id);
+    if let Err(error) = objects.put_first(&path, why.to_owned()).await {
         tracing::warn!(%error, %id, "not marked as broken");
     }
 }
