@@ -98,7 +98,8 @@ fn admit_containerd(root: &Path) -> Result<()> {
 
 fn must_be_plain(root: &Path, relative: impl AsRef<Path>) -> Result<()> {
     let relative = relative.as_ref();
-    let failed = || EngineError::io("cannot list", &root.join(relative));
+    let path = root.join(relative);
+    let failed = || EngineError::io("cannot list", &path);
     for entry in entries(root, relative)?.into_iter().flatten() {
         let entry = entry.map_err(failed())?;
         let kind = entry.metadata().map_err(failed())?.file_type();
