@@ -32,7 +32,10 @@ pub(crate) async fn newest(
     }
     let is_trusted = !walked.passed_marked;
     let found = walked.outcome.map_err(ArchiveError::Find)?;
-    Ok(found.map(|usable| Usable { is_trusted, ..usable }))
+    Ok(found.map(|usable| Usable {
+        is_trusted,
+        ..usable
+    }))
 }
 
 /// The archive that a job compares with when it saves: the one that it started from, if it is still
@@ -48,7 +51,10 @@ pub(crate) async fn parent(
         let same = walk.first(async |found| accept(found)).await;
         let is_trusted = !same.passed_marked;
         if let Some(usable) = same.outcome.map_err(ArchiveError::Find)? {
-            return Ok(Some(Usable { is_trusted, ..usable }));
+            return Ok(Some(Usable {
+                is_trusted,
+                ..usable
+            }));
         }
     }
     newest(job, objects, voice).await

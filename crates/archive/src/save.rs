@@ -170,7 +170,9 @@ pub async fn save(
     }
     let started = Instant::now();
     let (found, former) = match parent {
-        Some(Usable { found, document, .. }) => (Some(found), document.images()?),
+        Some(Usable {
+            found, document, ..
+        }) => (Some(found), document.images()?),
         None => (None, None),
     };
     let mut save = Save {

@@ -203,7 +203,9 @@ impl<'a> Asker<'a> {
     fn is_good_enough(&self, known: &Known) -> bool {
         let age = self.now_ms.checked_sub(known.checked_ms);
         let max = self.asking.max_age;
-        let is_young = age.zip(max).is_some_and(|(age, max)| Duration::from_millis(age) <= max);
+        let is_young = age
+            .zip(max)
+            .is_some_and(|(age, max)| Duration::from_millis(age) <= max);
         known.reference.digest().is_some() || is_young
     }
 

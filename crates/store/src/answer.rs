@@ -110,7 +110,9 @@ impl Answer {
     }
 
     fn new(code: &str, message: &str) -> Self {
-        let code = code.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c));
+        let code = code
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c));
         Self {
             code: shown(&code.collect::<String>(), CODE_MAX_CHARS),
             message: shown(&without_tokens(message), MESSAGE_MAX_CHARS),

@@ -47,7 +47,7 @@ impl Names {
             Self::Folder(root) => {
                 let (folder, after) = (root.join(folder), after.to_owned());
                 let listing =
-                    tokio::task::spawn_blocking(move || in_folder(what, folder, &after, max));
+                    tokio::task::spawn_blocking(move || in_folder(what, &folder, &after, max));
                 listing.await.expect("listing does not panic")?
             }
             Self::Bucket(store, prefix) => {
@@ -98,9 +98,14 @@ fn named(what: What, page: &ListResult) -> impl Iterator<Item = String> {
     wanted.filter_map(|path| Some(path.filename()?.to_owned()))
 }
 
-fn in_folder(what: What, folder: PathBuf, after: &str, max: usize) -> Result<BTreeSet<String>> {
+fn in_folder(
+    what: What,
+    folder: &std::path::Path,
+    after: &str,
+    max: usize,
+) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    let entries = match std::fs::read_dir(&folder) {
+    let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(names),
         entries => entries.map_err(failed)?,
     };

@@ -147,7 +147,9 @@ impl Objects {
         read?.ok_or_else(|| StoreError::Failed {
             what: "read",
             path: path.to_owned(),
-            why: format!("the store answers with more than the {asked} bytes that it was asked for"),
+            why: format!(
+                "the store answers with more than the {asked} bytes that it was asked for"
+            ),
         })
     }
 

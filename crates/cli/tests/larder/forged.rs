@@ -68,12 +68,20 @@ async fn volumes() {
     let (store, machine) = (Store::new(), Machine::new());
     let host = tempfile::tempdir().expect("a folder");
     fs::write(host.path().join("kept"), "x").expect("written");
-    let link = format!("rm -r docker/volumes && ln -s {} docker/volumes", host.path().display());
-    let line = "echo x > $HOME/file; tar -C $HOME -c file | docker import - image; docker ps -aq | wc -l";
+    let link = format!(
+        "rm -r docker/volumes && ln -s {} docker/volumes",
+        host.path().display()
+    );
+    let line =
+        "echo x > $HOME/file; tar -C $HOME -c file | docker import - image; docker ps -aq | wc -l";
     let mut lineage = lineage_of(&machine.job(&store.url(), &[], line).saved());
     for (name, script, said) in [
         ("a container", CONTAINER, "docker/containers/a1a1"),
-        ("a link", &*link, "docker/volumes is neither a directory nor a file"),
+        (
+            "a link",
+            &*link,
+            "docker/volumes is neither a directory nor a file",
+        ),
     ] {
         let id = forge(store.path(), &lineage, script).await;
         let job = machine.job(&store.url(), &[], line);
@@ -82,7 +90,11 @@ async fn volumes() {
         let told: Vec<&str> = told.filter(|line| line.contains(said)).collect();
         assert_eq!(told.len(), 1, "{name}: {}", job.said);
         assert!(job.said.contains("may be forged"), "{name}: {}", job.said);
-        assert!(job.said.lines().any(|line| line == "0"), "{name}: {}", job.said);
+        assert!(
+            job.said.lines().any(|line| line == "0"),
+            "{name}: {}",
+            job.said
+        );
         assert!(job.report["restored"].is_null(), "{name}");
         assert!(host.path().join("kept").exists(), "{name}");
         machine.assert_untouched();

@@ -417,7 +417,13 @@ mod tests {
             contents.extend_from_slice(key);
             contents.extend_from_slice(value);
         }
-        page(id, LEAF, elements.len() as u16, 0, &[heads, contents].concat())
+        page(
+            id,
+            LEAF,
+            elements.len() as u16,
+            0,
+            &[heads, contents].concat(),
+        )
     }
 
     /// A bucket whose tree begins at a page, or stands within.
@@ -435,7 +441,11 @@ mod tests {
         let namespace = [
             (0, &b"a value"[..], b"x".to_vec()),
             (BUCKET, b"containers", containers),
-            (BUCKET, b"images", inline(&[(BUCKET, b"an image", Vec::new())])),
+            (
+                BUCKET,
+                b"images",
+                inline(&[(BUCKET, b"an image", Vec::new())]),
+            ),
         ];
         let namespaces = [(BUCKET, &b"moby"[..], bucket(4, &[]))];
         let database = [
@@ -454,15 +464,24 @@ mod tests {
     fn a_container_is_found_wherever_its_bucket_is() {
         let none = leaf(5, &[]);
         let one = leaf(5, &[(BUCKET, b"id", Vec::new())]);
-        assert!(!has_containers_in(bucket(5, &[]), std::slice::from_ref(&none)));
-        assert!(has_containers_in(bucket(5, &[]), std::slice::from_ref(&one)));
+        assert!(!has_containers_in(
+            bucket(5, &[]),
+            std::slice::from_ref(&none)
+        ));
+        assert!(has_containers_in(
+            bucket(5, &[]),
+            std::slice::from_ref(&one)
+        ));
         assert!(!has_containers_in(bucket(0, &none[..64]), &[]));
         assert!(has_containers_in(bucket(0, &one[..64]), &[]));
         let branch: Vec<u8> = [0_u64, 6].iter().flat_map(|it| it.to_le_bytes()).collect();
         let below = [page(5, BRANCH, 1, 0, &branch), one];
         assert!(has_containers_in(bucket(5, &[]), &below));
         let to_itself: Vec<u8> = [0_u64, 5].iter().flat_map(|it| it.to_le_bytes()).collect();
-        assert!(has_containers_in(bucket(5, &[]), &[page(5, BRANCH, 1, 0, &to_itself)]));
+        assert!(has_containers_in(
+            bucket(5, &[]),
+            &[page(5, BRANCH, 1, 0, &to_itself)]
+        ));
         assert!(has_containers_in(bucket(99, &[]), &[]));
     }
 }

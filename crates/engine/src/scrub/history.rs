@@ -36,7 +36,9 @@ pub(super) fn remove_records(
     contents: &[(&Path, &str)],
     removed: &mut Vec<PathBuf>,
 ) -> Result<()> {
-    let blobs = contents.iter().map(|(root, at)| folder(root, Path::new(at)));
+    let blobs = contents
+        .iter()
+        .map(|(root, at)| folder(root, Path::new(at)));
     let blobs: Vec<Option<PathBuf>> = blobs.collect::<Result<_>>()?;
     for name in names_in(data_root, Path::new("buildkit"))? {
         let text = name.to_string_lossy();

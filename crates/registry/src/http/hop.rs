@@ -122,7 +122,10 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         let date = httpdate::parse_http_date(text).ok()?;
         let servers = headers.get(DATE).and_then(|date| date.to_str().ok());
         let servers = servers.and_then(|date| httpdate::parse_http_date(date).ok());
-        Some(date.duration_since(servers.unwrap_or(now)).unwrap_or_default())
+        Some(
+            date.duration_since(servers.unwrap_or(now))
+                .unwrap_or_default(),
+        )
     })
 }
 
@@ -157,11 +160,21 @@ mod tests {
         }
         let behind = now - Duration::from_secs(86_400);
         let headers = HeaderMap::from_iter([
-            (RETRY_AFTER, "Sun, 06 Nov 1994 08:49:47 GMT".parse().expect("a value")),
-            (DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().expect("a value")),
+            (
+                RETRY_AFTER,
+                "Sun, 06 Nov 1994 08:49:47 GMT".parse().expect("a value"),
+            ),
+            (
+                DATE,
+                "Sun, 06 Nov 1994 08:49:37 GMT".parse().expect("a value"),
+            ),
         ]);
         let expected = Some(Duration::from_secs(10));
-        assert_eq!(retry_after(&headers, behind), expected, "our clock does not count");
+        assert_eq!(
+            retry_after(&headers, behind),
+            expected,
+            "our clock does not count"
+        );
     }
 
     #[test]

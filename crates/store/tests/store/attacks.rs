@@ -127,7 +127,9 @@ async fn a_head_from_the_future_is_used_where_there_is_no_other_and_its_line_goe
 async fn neither_newer_engines_nor_a_flood_of_names_hide_what_can_be_used() {
     let (folder, objects) = store();
     let usable = snapshot(lineage("main", "build"), NOW - HOUR);
-    catalog::publish(&objects, &usable).await.expect("published");
+    catalog::publish(&objects, &usable)
+        .await
+        .expect("published");
     for at in 1..=30 {
         let newer = Snapshot {
             engine: EngineRecord::docker("26.1.6", "overlay2"),
@@ -149,7 +151,10 @@ async fn neither_newer_engines_nor_a_flood_of_names_hide_what_can_be_used() {
     assert_eq!(walked.outcome.expect("a listing"), Some(NOW - HOUR));
     assert!(told.len() < 12, "{told:?}");
     let newer = told.iter().find(|told| told.starts_with("30 snapshots"));
-    assert!(newer.is_some_and(|told| told.contains("26.1.6")), "{told:?}");
+    assert!(
+        newer.is_some_and(|told| told.contains("26.1.6")),
+        "{told:?}"
+    );
 }
 
 /// The file of an object.
@@ -210,7 +215,11 @@ async fn a_walk_says_that_it_passed_what_is_marked() {
     let mut ids = Vec::new();
     for at in 1..=3 {
         let snapshot = snapshot(lineage("main", "build"), NOW - at * HOUR);
-        ids.push(catalog::publish(&objects, &snapshot).await.expect("published"));
+        ids.push(
+            catalog::publish(&objects, &snapshot)
+                .await
+                .expect("published"),
+        );
     }
     assert!(!starts_from(&objects).await.passed_marked);
     catalog::mark(&objects, ids[0], "damaged").await;
@@ -253,5 +262,8 @@ async fn a_list_of_documents_names_those_that_are_elsewhere() {
     place(folder.path(), NOW - 1, id, &pull.encode().1);
     let (found, faults) = catalog::list::<Snapshot>(&objects).await.expect("a list");
     assert_eq!((found.len(), faults.len()), (1, 1));
-    assert!(matches!(faults[0], StoreError::Contradiction { .. }), "{faults:?}");
+    assert!(
+        matches!(faults[0], StoreError::Contradiction { .. }),
+        "{faults:?}"
+    );
 }

@@ -71,10 +71,7 @@ async fn the_ladder_leads_to_the_newest_of_the_first_rung_that_has_any() {
             .expect("a listing");
         found.push(times.iter().map(|one| one.created_ms).collect::<Vec<_>>());
     }
-    assert_eq!(
-        found,
-        [vec![], vec![30, 20, 10], vec![50], vec![99]]
-    );
+    assert_eq!(found, [vec![], vec![30, 20, 10], vec![50], vec![99]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,7 +273,9 @@ async fn a_walk_marks_nothing_that_is_not_damaged() {
         })),
         at => Ok(at),
     };
-    let walked = Walk::<Snapshot>::new(&objects, NOW, ladder).first(rule).await;
+    let walked = Walk::<Snapshot>::new(&objects, NOW, ladder)
+        .first(rule)
+        .await;
     let refused: Vec<_> = walked.refused.iter().map(|one| one.id).collect();
     assert_eq!(refused, [ids[3], newer, ids[1]], "{:?}", walked.refused);
     assert_eq!(walked.outcome.expect("a listing"), Some(1));

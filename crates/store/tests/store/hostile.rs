@@ -107,8 +107,12 @@ async fn a_range_that_is_answered_with_more_is_no_damage_and_not_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_too_large_is_not_read() {
-    let server =
-        Server::start(|_| (head("200 OK", &format!("Content-Length: {MUCH}\r\n")), "{\""));
+    let server = Server::start(|_| {
+        (
+            head("200 OK", &format!("Content-Length: {MUCH}\r\n")),
+            "{\"",
+        )
+    });
     let read = server.objects().get("v1/maps/x", 1000).await;
     let error = read.expect_err("too much");
     assert!(error.is_damage(), "{error}");
@@ -122,9 +126,15 @@ async fn an_error_and_a_page_of_names_have_an_end() {
         (head, "<Error><Code>AccessDenied</Code></Error>")
     });
     let refused = server.objects().get("v1/maps/x", 1000).await;
-    assert!(matches!(refused, Err(StoreError::Failed { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Failed { .. })),
+        "{refused:?}"
+    );
     let refused = server.objects().put("v1/maps/x", "x").await;
-    assert!(matches!(refused, Err(StoreError::Failed { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Failed { .. })),
+        "{refused:?}"
+    );
     server.assert_little_was_read();
 
     let server = Server::start(|_| {
