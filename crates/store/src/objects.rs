@@ -215,7 +215,8 @@ async fn within<T>(
     path: &str,
     request: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, request).await {
+    // Boxed: it would make the future of every command that uses a store much larger.
+    match tokio::time::timeout(limit, Box::pin(request)).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(StoreError::from_object_store(what, path, &error)),
         Err(_) => Err(StoreError::Slow {

@@ -68,7 +68,7 @@ async fn volumes() {
     let (store, machine) = (Store::new(), Machine::new());
     let host = tempfile::tempdir().expect("a folder");
     fs::write(host.path().join("kept"), "x").expect("written");
-    let link = format!(
+    let links = format!(
         "rm -r docker/volumes && ln -s {} docker/volumes",
         host.path().display()
     );
@@ -79,7 +79,7 @@ async fn volumes() {
         ("a container", CONTAINER, "docker/containers/a1a1"),
         (
             "a link",
-            &*link,
+            &*links,
             "docker/volumes is neither a directory nor a file",
         ),
     ] {

@@ -151,9 +151,10 @@ mod tests {
         ] {
             let full = volume.path().join(path);
             fs::create_dir_all(full.parent().expect("below")).expect("made");
-            match path.ends_with('/') {
-                true => fs::create_dir_all(full).expect("made"),
-                false => fs::write(full, "x").expect("written"),
+            if path.ends_with('/') {
+                fs::create_dir_all(full).expect("made");
+            } else {
+                fs::write(full, "x").expect("written");
             }
         }
         volume

@@ -231,9 +231,8 @@ mod tests {
             let path = volume.path().join(link);
             let _there = fs::remove_dir_all(&path);
             fs::create_dir_all(path.parent().expect("below")).expect("made");
-            let target = outside
-                .path()
-                .join(if link.ends_with(".db") { "kept" } else { "" });
+            let is_file = link.ends_with("meta.db");
+            let target = outside.path().join(if is_file { "kept" } else { "" });
             symlink(target, &path).expect("linked");
             let scrubbed = scrub(volume.path(), ImageStore::Containerd, options);
             let stopped = matches!(scrubbed, Err(EngineError::Forged { .. }));
