@@ -5,7 +5,6 @@
 //! times are given by the caller. `docs/FORMAT.md` describes the same formats for readers of the
 //! bytes; each type's own documentation is the authority.
 
-pub mod clock;
 pub mod compatibility;
 pub mod digest;
 pub mod dockerfile;
@@ -23,7 +22,7 @@ pub mod version;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
-    address, archive, document, frame, hot, images, limits, map, pack, snapshot, wire,
+    address, archive, clock, document, frame, hot, images, limits, map, pack, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

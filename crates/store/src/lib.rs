@@ -8,8 +8,7 @@
 //! | [`location`] | the URL of a store, opened |
 //! | `access` | a location with what its cloud asks for |
 //! | `answer` | why a request failed, in the cloud's own words |
-//! | `bounded` | answers that end |
-//! | `names` | listing, a page at a time |
+//! | `bounds` | answers that end, lists of names a page at a time |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
@@ -20,14 +19,13 @@
 mod access;
 mod answer;
 pub mod archive;
-mod bounded;
+mod bounds;
 pub mod catalog;
 mod codec;
 pub mod error;
 mod fetch;
 pub mod images;
 pub mod location;
-mod names;
 pub mod objects;
 pub mod packer;
 pub mod source;

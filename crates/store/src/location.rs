@@ -18,9 +18,8 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::without_secrets;
-use crate::bounded::BoundedConnector;
+use crate::bounds::{BoundedConnector, Names};
 use crate::error::StoreError;
-use crate::names::Names;
 use crate::objects::Objects;
 
 /// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].

@@ -13,9 +13,8 @@ use object_store::{
     GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult,
 };
 
-use crate::bounded::collect;
+use crate::bounds::{Names, What, collect};
 use crate::error::StoreError;
-use crate::names::{Names, What};
 
 /// Time for reading one object or a part of it, retries included. A disk request that waits longer
 /// than 120 s is reported by the kernel as a hung task.

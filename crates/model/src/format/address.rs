@@ -19,8 +19,8 @@
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
-use crate::clock::AHEAD_MAX_MS;
 use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
+use crate::format::clock::AHEAD_MAX_MS;
 use crate::format::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
