@@ -1,5 +1,6 @@
 //! The archive that a job starts from: the newest on the ladder that can be read.
 
+use larder_local::clock::now_ms;
 use larder_local::people::Voice;
 use larder_model::archive::Archive;
 use larder_model::digest::ArchiveId;
@@ -12,6 +13,8 @@ use crate::{ArchiveError, Job, Result};
 pub(crate) struct Usable {
     pub(crate) found: Found<Archive>,
     pub(crate) document: Document,
+    /// Whether no newer one is marked as broken, which this one may share damaged objects with.
+    pub(crate) is_trusted: bool,
 }
 
 /// Walks the ladder. Each archive that cannot be used is a warning; a store that does not answer is an
@@ -21,14 +24,18 @@ pub(crate) async fn newest(
     objects: &Objects,
     voice: &dyn Voice,
 ) -> Result<Option<Usable>> {
-    let walked = Walk::new(objects, job.ladder())
+    let walked = Walk::new(objects, now_ms(), job.ladder())
         .first(async |found| accept(found))
         .await;
-    for refused in &walked.refused {
-        let id = refused.id.short();
-        voice.warning(&format!("archive {id} is left out: {}", refused.why));
+    for told in walked.told("archive") {
+        voice.warning(&told);
     }
-    walked.outcome.map_err(ArchiveError::Find)
+    let is_trusted = !walked.passed_marked;
+    let found = walked.outcome.map_err(ArchiveError::Find)?;
+    Ok(found.map(|usable| Usable {
+        is_trusted,
+        ..usable
+    }))
 }
 
 /// The archive that a job compares with when it saves: the one that it started from, if it is still
@@ -40,10 +47,14 @@ pub(crate) async fn parent(
     voice: &dyn Voice,
 ) -> Result<Option<Usable>> {
     if let Some(id) = started_from {
-        let walk = Walk::new(objects, job.ladder()).only(id);
+        let walk = Walk::new(objects, now_ms(), job.ladder()).only(id);
         let same = walk.first(async |found| accept(found)).await;
+        let is_trusted = !same.passed_marked;
         if let Some(usable) = same.outcome.map_err(ArchiveError::Find)? {
-            return Ok(Some(usable));
+            return Ok(Some(Usable {
+                is_trusted,
+                ..usable
+            }));
         }
     }
     newest(job, objects, voice).await
@@ -51,7 +62,11 @@ pub(crate) async fn parent(
 
 fn accept(found: Found<Archive>) -> Result<Usable, Refusal> {
     match Document::of(&found.document) {
-        Ok(document) => Ok(Usable { found, document }),
+        Ok(document) => Ok(Usable {
+            found,
+            document,
+            is_trusted: true,
+        }),
         Err(error) => Err(Refusal::Unfit(error.to_string())),
     }
 }

@@ -34,8 +34,8 @@ pub struct JobNote {
     pub restored: bool,
     /// How long restoring took.
     pub restore_ms: Option<u64>,
-    /// When the engine was ready for the build: Unix time in milliseconds.
-    pub ready_ms: Option<u64>,
+    /// When the engine was ready for the build: milliseconds since this machine was started.
+    pub ready_uptime_ms: Option<u64>,
     /// How long the build took, if it ran under `larder build`.
     pub build_ms: Option<u64>,
     /// What the job's builds depend on, as its archive will keep it.

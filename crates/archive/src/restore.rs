@@ -9,7 +9,7 @@ use larder_bases::Record;
 use larder_builds::Draft;
 use larder_docker::streams::{Contents, Held, LeftOut, LoadPlan, load_in_lanes};
 use larder_docker::{ApiError, BoxError};
-use larder_local::clock::{ms_since, now_ms};
+use larder_local::clock::{ms_since, now_ms, uptime_ms};
 use larder_local::people::{Progress, Voice};
 use larder_model::archive::Measured;
 use larder_model::digest::ArchiveId;
@@ -97,7 +97,7 @@ impl Outcome {
             archive: restored.and_then(|restored| restored.archive),
             restored: used.is_some(),
             restore_ms: used.map(|restored| restored.ms),
-            ready_ms: Some(now_ms()),
+            ready_uptime_ms: Some(uptime_ms()),
             plan: outcome.and_then(|outcome| outcome.today.as_ref()?.to_value().ok()),
             ..JobNote::default()
         }

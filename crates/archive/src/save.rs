@@ -7,7 +7,7 @@ use larder_bases::Record;
 use larder_builds::Draft;
 use larder_docker::streams::{Contents, SavedImage};
 use larder_docker::{Chains, ImageSummary};
-use larder_local::clock::{ms_since, now_ms};
+use larder_local::clock::{ms_since, now_ms, uptime_ms};
 use larder_local::people::Voice;
 use larder_model::archive::{Archive, Measured, Statistics};
 use larder_model::digest::ArchiveId;
@@ -163,12 +163,16 @@ pub async fn save(
 ) -> Result<Saved> {
     let objects = job.objects()?;
     let parent = find::parent(job, objects, note.archive, voice).await?;
+    // What it names may be damaged: everything is stored again, and what is damaged is replaced.
+    let parent = parent.filter(|parent| parent.is_trusted);
     if what.is_empty() {
         return Err(ArchiveError::NothingToSave);
     }
     let started = Instant::now();
     let (found, former) = match parent {
-        Some(Usable { found, document }) => (Some(found), document.images()?),
+        Some(Usable {
+            found, document, ..
+        }) => (Some(found), document.images()?),
         None => (None, None),
     };
     let mut save = Save {
@@ -212,7 +216,8 @@ pub async fn save(
 /// What jobs of this lineage measured, with what this one did.
 fn measured(parent: Option<&Archive>, note: &JobNote) -> Measured {
     let mut measured = parent.map_or_else(Measured::default, |parent| parent.measured);
-    let since_ready = note.ready_ms.map(|ready| now_ms().saturating_sub(ready));
+    let ready = note.ready_uptime_ms;
+    let since_ready = ready.and_then(|ready| uptime_ms().checked_sub(ready));
     let Some(build_ms) = note.build_ms.or(since_ready) else {
         return measured;
     };

@@ -185,7 +185,9 @@ impl<'a> Asker<'a> {
         let mut open = Vec::new();
         for image in images {
             let former = self.former.iter().filter(|known| known.is_about(&image));
-            let newest = former.max_by_key(|known| known.checked_ms).copied();
+            // What was noted when the clock was ahead must not hide what was noted since.
+            let newest = former.max_by_key(|it| (it.checked_ms <= self.now_ms, it.checked_ms));
+            let newest = newest.copied();
             match newest.filter(|known| self.is_good_enough(known)) {
                 Some(known) => self.recall(&image, known),
                 None => open.push(image),
@@ -196,10 +198,15 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// A digest names one image for ever; a tag is good as long as was asked for.
+    /// A digest names one image for ever; a tag is good as long as was asked for. How old an answer is that
+    /// was noted when the clock was ahead, nobody knows.
     fn is_good_enough(&self, known: &Known) -> bool {
-        let age = Duration::from_millis(self.now_ms.saturating_sub(known.checked_ms));
-        known.reference.digest().is_some() || self.asking.max_age.is_some_and(|max| age <= max)
+        let age = self.now_ms.checked_sub(known.checked_ms);
+        let max = self.asking.max_age;
+        let is_young = age
+            .zip(max)
+            .is_some_and(|(age, max)| Duration::from_millis(age) <= max);
+        known.reference.digest().is_some() || is_young
     }
 
     /// Takes what is remembered of an image.

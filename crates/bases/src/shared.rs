@@ -67,7 +67,7 @@ impl Shared {
 
     async fn read(&self) -> Option<Vec<RememberedImage>> {
         in_time(async {
-            match images::newest(&self.objects, &self.project).await {
+            match images::newest(&self.objects, &self.project, now_ms()).await {
                 // A damaged list is as good as none: the next one that is written is newer.
                 Err(error) if error.is_damage() => Ok(Vec::new()),
                 read => read,

@@ -101,6 +101,14 @@ pub enum EngineError {
         /// The parser's words.
         message: String,
     },
+    /// A volume has something that no volume has which Larder saved.
+    #[error("{path} {what}: no volume that was saved has that, so it may be forged", path = .path.display())]
+    Forged {
+        /// Where.
+        path: PathBuf,
+        /// What is there, as the rest of a sentence.
+        what: String,
+    },
     /// The system refused.
     #[error("{action} {path}: {source}", path = .path.display())]
     Io {
@@ -122,6 +130,13 @@ impl EngineError {
             action,
             path,
             source,
+        }
+    }
+
+    pub(crate) fn forged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Forged {
+            path: path.to_owned(),
+            what: what.into(),
         }
     }
 }

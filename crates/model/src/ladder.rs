@@ -39,8 +39,8 @@ impl Descent {
 pub enum Rung {
     /// Snapshots of exactly this lineage.
     Lineage(Lineage),
-    /// Snapshots of any job in this project, compatibility and scope (the lineage's job is not
-    /// looked at).
+    /// Snapshots of all other jobs in this project, compatibility and scope. The lineage's own have a rung
+    /// before.
     AnyJob(Lineage),
 }
 

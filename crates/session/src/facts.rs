@@ -105,6 +105,9 @@ pub struct Restored {
     pub snapshot: SnapshotId,
     /// Its line, which may be another branch's or job's.
     pub lineage: Lineage,
+    /// When it was made: Unix time in milliseconds.
+    #[serde(skip)]
+    pub created_ms: u64,
     /// How old it was when the job started.
     pub age_ms: u64,
     /// How much of the volume was in use.

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use larder_model::archive::{Archive, Measured};
-use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::EngineRecord;
 use larder_store::{ArchiveFacts, ArchiveReader, ArchiveWriter, Found, Location, Objects, catalog};
@@ -117,10 +116,9 @@ fn lineage() -> Lineage {
 }
 
 fn facts() -> Done<ArchiveFacts> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(ArchiveFacts {
         lineage: lineage(),
-        created_ms: u64::try_from(now.as_millis())?,
+        created_ms: now_ms()?,
         engine: EngineRecord {
             family: "none".into(),
             version: "0".into(),
@@ -133,10 +131,14 @@ fn facts() -> Done<ArchiveFacts> {
     })
 }
 
+fn now_ms() -> Done<u64> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(u64::try_from(now.as_millis())?)
+}
+
 async fn newest(objects: &Objects) -> Done<Option<Found<Archive>>> {
-    let candidates = catalog::candidates(objects, &Rung::Lineage(lineage())).await?;
-    match candidates.first() {
-        Some(newest) => Ok(Some(catalog::read(objects, newest).await?)),
+    match catalog::head(objects, &lineage(), now_ms()?).await? {
+        Some(newest) => Ok(Some(catalog::read(objects, &newest).await?)),
         None => Ok(None),
     }
 }

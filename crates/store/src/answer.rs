@@ -2,8 +2,9 @@
 //! where one is known, bounded, without control characters and without secrets.
 //!
 //! An answer may repeat what was sent: that of `SignatureDoesNotMatch` has the key id, the signature
-//! and the text that was signed. So of an answer only the two fields that are made for people are
-//! shown, and never the rest of it.
+//! and the text that was signed, that of `ExpiredToken` the session's token. So of an answer only the two
+//! fields that are made for people are shown, of these no word that is as long as a token, and never
+//! the rest of it, whatever its form.
 
 use serde_json::Value;
 
@@ -11,6 +12,10 @@ use serde_json::Value;
 const MESSAGE_MAX_CHARS: usize = 300;
 /// Most characters of an error code that are shown; the longest that S3 has is 46.
 const CODE_MAX_CHARS: usize = 64;
+
+/// A longer word in a message is a token: those of sessions have 150 characters and more, names of roles and
+/// users, which people need, fewer.
+const WORD_MAX_CHARS: usize = 100;
 
 /// What a cloud said about a request that it refused.
 struct Answer {
@@ -105,9 +110,12 @@ impl Answer {
     }
 
     fn new(code: &str, message: &str) -> Self {
+        let code = code
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c));
         Self {
-            code: shown(code, CODE_MAX_CHARS),
-            message: shown(message, MESSAGE_MAX_CHARS),
+            code: shown(&code.collect::<String>(), CODE_MAX_CHARS),
+            message: shown(&without_tokens(message), MESSAGE_MAX_CHARS),
         }
     }
 }
@@ -139,11 +147,31 @@ fn element(text: &str, name: &str) -> Option<String> {
     Some(plain)
 }
 
-/// What the client says, without a body that is made for no one: a proxy's page, an unknown form.
+/// After these words of `object_store` (`client/retry.rs`, `RequestError`) comes the status, if there is
+/// one, and then the body.
+const BODY_FOLLOWS: [&str; 2] = [
+    "Server returned non-2xx status code: ",
+    "Server returned error response: ",
+];
+
+/// What the client says, without the body that it got: a proxy's page, a text of any form.
 fn without_body(text: &str) -> String {
-    let end = text.find(['<', '{']).unwrap_or(text.len());
+    let [status, body] = BODY_FOLLOWS.map(|words| Some(text.find(words)? + words.len()));
+    // A status has a number and a few words, as in `403 Forbidden`.
+    let after_status = status.map(|at| at + text[at..].find(':').unwrap_or(text.len() - at));
+    let ends = [after_status, body, text.find(['<', '{'])];
+    let end = ends.into_iter().flatten().min().unwrap_or(text.len());
     let text = text[..end].trim_end_matches([' ', ':']);
     shown(text, MESSAGE_MAX_CHARS)
+}
+
+/// Puts `…` in the place of each word that is too long to be one.
+fn without_tokens(message: &str) -> String {
+    let words = message.split_whitespace().map(|word| {
+        let is_long = word.chars().nth(WORD_MAX_CHARS).is_some();
+        if is_long { "…" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// One line, bounded, without control characters and without secrets.
@@ -258,11 +286,40 @@ mod tests {
     }
 
     #[test]
+    fn a_body_of_any_form_and_a_token_in_a_message_are_not_shown() {
+        let token = "IQoJb3JpZ2luX2VjEHIDDEN".repeat(9);
+        let known = "Generic S3 error: Error performing PUT https://s3.eu-west-1.amazonaws.com/shop/v1/x in \
+                     3ms - Server returned non-2xx status code: 403 Forbidden";
+        for (body, expected) in [
+            (format!("{token}\n::error::HIDDEN: {token}"), known),
+            (
+                format!(
+                    "<Error><Code>ExpiredToken</Code><Message>The token {token} has\r\u{9b}1m expired\
+                     </Message><Token-0>{token}</Token-0></Error>"
+                ),
+                "ExpiredToken: The token … has 1m expired; the job needs new credentials",
+            ),
+            (
+                format!("<Error><Code>\n::set-output name=x::{token}</Code></Error>"),
+                "set-outputnamexIQoJb3",
+            ),
+        ] {
+            let said = reason(&answered(&body));
+            assert!(said.starts_with(expected), "{said}");
+            assert!(!said.contains("::"), "{said}");
+            assert!(
+                !said.contains(&token) && !said.contains(char::is_control),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
     fn a_long_answer_is_cut() {
         let body = format!(
             "<Code>{}</Code><Message>{}</Message>",
-            "ä".repeat(5_000),
-            "ö".repeat(90_000)
+            "a".repeat(5_000),
+            "ö ".repeat(90_000)
         );
         let said = reason(&answered(&body));
         assert_eq!(

@@ -51,6 +51,15 @@ pub enum StoreError {
         /// What is wrong with its bytes.
         why: String,
     },
+    /// A document says something else than its place or what it names: its writer has a fault, or it was
+    /// forged. It is never marked: the mark would be on the same document in its own place, too.
+    #[error("{path} contradicts itself: {why}")]
+    Contradiction {
+        /// Path of the object in the store.
+        path: String,
+        /// What does not agree.
+        why: String,
+    },
     /// An object is of a format that this version of Larder does not know. Nothing is wrong with it.
     #[error("{path} cannot be used: {why}")]
     Version {

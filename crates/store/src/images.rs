@@ -8,10 +8,16 @@ use larder_model::limits::IMAGES_MAX_BYTES;
 use crate::error::StoreError;
 use crate::objects::Objects;
 
-/// What was remembered last; nothing if nobody wrote any. It costs a listing and a read.
-pub async fn newest(objects: &Objects, project: &str) -> Result<Vec<RememberedImage>, StoreError> {
+/// What was remembered last; nothing if nobody wrote any. It costs a listing and a read. A list that is
+/// ahead of its time would hide all later ones, so it does not count.
+pub async fn newest(
+    objects: &Objects,
+    project: &str,
+    now_ms: u64,
+) -> Result<Vec<RememberedImage>, StoreError> {
     let folder = address::images(project);
-    let names = objects.first_names(&folder, 1).await?;
+    let ahead = address::ahead(now_ms);
+    let names = objects.first_names(&folder, &ahead, 1).await?;
     let first = names.first().and_then(|name| {
         let id = address::parse_images(name)?;
         Some((format!("{folder}/{name}"), id))

@@ -8,6 +8,7 @@
 //! | [`location`] | the URL of a store, opened |
 //! | `access` | a location with what its cloud asks for |
 //! | `answer` | why a request failed, in the cloud's own words |
+//! | `bounds` | answers that end, lists of names a page at a time |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`ahead`] | long ranges of packs, read before anybody asks |
@@ -20,6 +21,7 @@ mod access;
 pub mod ahead;
 mod answer;
 pub mod archive;
+mod bounds;
 pub mod catalog;
 mod codec;
 pub mod error;

@@ -14,10 +14,11 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::without_secrets;
+use crate::bounds::{BoundedConnector, Names};
 use crate::error::StoreError;
 use crate::objects::Objects;
 
@@ -32,6 +33,7 @@ macro_rules! open_cloud {
         let mut builder = <$builder>::new()
             .$with_bucket(&$location.bucket)
             .with_client_options(client_options($settings))
+            .with_http_connector(BoundedConnector::default())
             .with_retry(retries());
         for (name, value) in $settings {
             // Variables that mean nothing to this store are left out.
@@ -41,10 +43,12 @@ macro_rules! open_cloud {
         }
         let store = builder.build();
         let variables = $location.scheme.variables();
-        Arc::new(store.map_err(|error| {
+        let store = Arc::new(store.map_err(|error| {
             let why = without_secrets(&error.to_string());
             $location.refused(&format!("{why}; it needs {variables}"))
-        })?)
+        })?);
+        let names = Names::Bucket(Arc::clone(&store) as _, $location.path.clone());
+        Objects::new(store, &$location.path, names)
     }};
 }
 
@@ -143,19 +147,17 @@ impl Location {
 
     /// Opens the store. A folder is made when it is not there; nothing else is asked or written.
     pub fn open(&self, settings: &[(String, String)]) -> Result<Objects, StoreError> {
-        let store: Arc<dyn ObjectStore> = match self.scheme {
-            Scheme::File => Arc::new(self.open_folder()?),
+        Ok(match self.scheme {
+            Scheme::File => {
+                let names = Names::Folder(PathBuf::from(&self.path));
+                Objects::new(Arc::new(self.open_folder()?), "", names)
+            }
             Scheme::S3 => open_cloud!(self, settings, AmazonS3Builder, with_bucket_name),
             Scheme::Gs => {
                 open_cloud!(self, settings, GoogleCloudStorageBuilder, with_bucket_name)
             }
             Scheme::Az => open_cloud!(self, settings, MicrosoftAzureBuilder, with_container_name),
-        };
-        let prefix = match self.scheme {
-            Scheme::File => "",
-            _ => &self.path,
-        };
-        Ok(Objects::new(store, prefix))
+        })
     }
 
     fn open_folder(&self) -> Result<LocalFileSystem, StoreError> {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -44,6 +45,7 @@ pub struct Source {
     hot: Ahead,
     /// All else, if it is to be read ahead too.
     rest: OnceLock<Ahead>,
+    is_doubted: AtomicBool,
     in_flight: Mutex<HashMap<FrameKey, Arc<OnceCell<Verified>>>>,
 }
 
@@ -83,9 +85,20 @@ impl Source {
             root,
             hot: Ahead::of_list(fetcher.clone(), list),
             rest: OnceLock::new(),
+            is_doubted: AtomicBool::new(false),
             in_flight: Mutex::default(),
             fetcher,
         }
+    }
+
+    /// A newer snapshot is marked as broken, and this one may share damaged objects with it: a save names no
+    /// more of them than it must, and stores again what the job wrote.
+    pub fn doubt(&self) {
+        self.is_doubted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted.load(Ordering::Relaxed)
     }
 
     /// The root of its map.

@@ -7,6 +7,7 @@ use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::{ArchiveError, job};
 use larder_docker::About;
 use larder_engine::program;
+use larder_local::clock::now_ms;
 use larder_model::snapshot::Snapshot;
 use larder_session::machine;
 use larder_store::catalog;
@@ -142,7 +143,7 @@ async fn store(settings: &Settings) -> Done<Store> {
     let project = settings.project();
     let objects = project.store.open()?;
     let lineage = project.descent.lineage("doctor");
-    catalog::head::<Snapshot>(&objects, &lineage).await?;
+    catalog::head::<Snapshot>(&objects, &lineage, now_ms()).await?;
     Ok(Store {
         url: project.store.to_string(),
     })

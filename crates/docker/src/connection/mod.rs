@@ -37,6 +37,8 @@ use crate::error::{ApiError, BoxError, Result};
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// An error's text is a line or two.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// What is shown of it.
+const MESSAGE_CHARS_SHOWN: usize = 4096;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -319,7 +321,7 @@ fn refused(status: StatusCode, body: &[u8], request: &Request) -> ApiError {
     ApiError::Refused {
         request: request.what.clone(),
         status: status.as_u16(),
-        message,
+        message: message.chars().take(MESSAGE_CHARS_SHOWN).collect(),
     }
 }
 

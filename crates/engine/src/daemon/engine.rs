@@ -26,6 +26,7 @@ use super::config::{containerd_toml, daemon_json};
 use crate::error::{EngineError, Result, if_there};
 use crate::layout::{containerd_root, containerd_socket, data_root};
 use crate::program::EngineProgram;
+use crate::scrub::admit;
 
 /// How long containerd may take to open its socket. It takes 40 ms; a lazy disk far away adds some
 /// fetches.
@@ -116,9 +117,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts both daemons from the calling thread, in its namespaces. The engine does not answer
-    /// yet: see [`Engine::ready`].
+    /// Starts both daemons from the calling thread, in its namespaces, if the volume holds nothing that would
+    /// run by itself or lead out of it. The engine does not answer yet: see [`Engine::ready`].
     pub fn spawn(config: &EngineConfig) -> Result<Self> {
+        admit(&config.volume, config.image_store)?;
         prepare(config)?;
         let containerd_config = config.run_dir.join("containerd.toml");
         let state = config.run_dir.join("containerd");

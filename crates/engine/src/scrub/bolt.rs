@@ -20,11 +20,12 @@
 //!           a value follows its key; offsets count from the element
 //! ```
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use crate::error::{EngineError, Result, if_there};
+use super::paths::read;
+use crate::error::{EngineError, Result};
 
 const HEADER_BYTES: usize = 16;
 const META_BYTES: usize = 64;
@@ -39,12 +40,16 @@ const NO_PAGE: u64 = u64::MAX;
 /// bbolt takes the system's page size, at most 64 KiB on Linux.
 const MAX_PAGE_BYTES: usize = 64 * 1024;
 
-/// Clears the unused pages of a database that nobody has open. A file that is not there has none.
+/// The largest database that is read: one of some hundred thousand images' layers.
+const MAX_BYTES: u64 = 1 << 30;
+/// What is read of a database's pages to find its containers: of each namespace the page of its buckets and
+/// the first of its containers'.
+const MAX_LOOKED_AT_BYTES: usize = 4 << 20;
+
+/// Clears the unused pages of a database that nobody has open.
 pub(super) fn zero_unused_pages(path: &Path) -> Result<()> {
     let failed = || EngineError::io("cannot scrub the database", path);
-    let Some(bytes) = if_there(fs::read(path)).map_err(failed())? else {
-        return Ok(());
-    };
+    let bytes = read(path, MAX_BYTES).map_err(failed())?;
     let (used, database) = newest_meta(&bytes)
         .and_then(|database| Some((database.used_pages()?, database)))
         .ok_or_else(|| EngineError::Malformed {
@@ -162,6 +167,119 @@ fn children(page: &[u8], found: &mut Vec<u64>) -> Option<()> {
     matches!(flags, BRANCH | LEAF).then_some(())
 }
 
+/// Whether there is a container in a database of containerd, in any namespace: a key in
+/// `v1/<namespace>/containers` (containerd `metadata/buckets.go`). Only the pages on the way are read. If
+/// they lead nowhere there may be one; a file that is no database has none.
+pub(super) fn has_containers(path: &Path) -> Result<bool> {
+    let failed = || EngineError::io("cannot read", path);
+    let file = File::open(path).map_err(failed())?;
+    let length = file.metadata().map_err(failed())?.len();
+    let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
+    file.read_exact_at(&mut start, 0).map_err(failed())?;
+    let Some(Database {
+        page_bytes, root, ..
+    }) = newest_meta(&start)
+    else {
+        return Ok(false);
+    };
+    let mut tree = Tree {
+        file,
+        page_bytes,
+        left: MAX_LOOKED_AT_BYTES,
+    };
+    let found = tree.page(root).and_then(|root| {
+        tree.any(&root, &mut |tree, version| {
+            let is_known = version.key == b"v1";
+            Some(is_known && tree.any_in(version, &mut Tree::has_container)?)
+        })
+    });
+    Ok(found.unwrap_or(true))
+}
+
+/// A database's file, read page by page.
+struct Tree {
+    file: File,
+    page_bytes: usize,
+    /// Bytes that may still be looked at.
+    left: usize,
+}
+
+/// A bucket or a value, by its key.
+struct Element<'a> {
+    is_bucket: bool,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// Says whether an element is what is looked for; `None` if it cannot be told.
+type Is<'a> = &'a mut dyn FnMut(&mut Tree, &Element<'_>) -> Option<bool>;
+
+impl Tree {
+    fn has_container(&mut self, namespace: &Element<'_>) -> Option<bool> {
+        self.any_in(namespace, &mut |tree, bucket| {
+            let is_known = bucket.key == b"containers";
+            Some(is_known && tree.any_in(bucket, &mut |_, _| Some(true))?)
+        })
+    }
+
+    /// Whether any element of a bucket is what is looked for. A value has none.
+    fn any_in(&mut self, bucket: &Element<'_>, is: Is<'_>) -> Option<bool> {
+        if !bucket.is_bucket {
+            return Some(false);
+        }
+        match u64_at(bucket.value, 0)? {
+            0 => self.any(bucket.value.get(BUCKET_BYTES..)?, is),
+            root => {
+                let page = self.page(root)?;
+                self.any(&page, is)
+            }
+        }
+    }
+
+    /// Whether any element of the leaves below a page is.
+    fn any(&mut self, page: &[u8], is: Is<'_>) -> Option<bool> {
+        let (flags, count) = (u16_at(page, 8)?, u16_at(page, 10)?);
+        for n in 0..usize::from(count) {
+            self.left = self.left.checked_sub(ELEMENT_BYTES)?;
+            let element = page.get(HEADER_BYTES + n * ELEMENT_BYTES..)?;
+            let found = match flags {
+                BRANCH => {
+                    let below = self.page(u64_at(element, 8)?)?;
+                    self.any(&below, &mut *is)?
+                }
+                LEAF => {
+                    let numbers = [4, 8, 12].map(|at| u32_at(element, at));
+                    let [key, size, length] = numbers.map(|number| number.map(|it| it as usize));
+                    let value = key? + size?;
+                    let leaf = Element {
+                        is_bucket: u32_at(element, 0)? == BUCKET,
+                        key: element.get(key?..value)?,
+                        value: element.get(value..value + length?)?,
+                    };
+                    is(self, &leaf)?
+                }
+                _ => return None,
+            };
+            if found {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// A page with what overflows from it.
+    fn page(&mut self, id: u64) -> Option<Vec<u8>> {
+        let offset = id.checked_mul(self.page_bytes as u64)?;
+        let mut header = [0; HEADER_BYTES];
+        self.file.read_exact_at(&mut header, offset).ok()?;
+        let bytes = (1 + u32_at(&header, 12)? as usize).checked_mul(self.page_bytes)?;
+        self.left = self.left.checked_sub(bytes)?;
+        let mut page = vec![0; bytes];
+        self.file.read_exact_at(&mut page, offset).ok()?;
+        Some(page)
+    }
+}
+
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
         (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
@@ -182,6 +300,8 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const PAGE: usize = 4096;
@@ -284,6 +404,84 @@ mod tests {
         assert!(broken(6 * PAGE, 5), "a page that says it is another");
         assert!(zeroed(&database()[..7 * PAGE]).is_err(), "a file cut short");
         assert!(zeroed(&[b'x'; 3 * PAGE]).is_err(), "no database");
-        zero_unused_pages(Path::new("/no/such/database")).expect("nothing to clear");
+    }
+
+    /// A leaf page with these buckets and values, one after the other.
+    fn leaf(id: u64, elements: &[(u32, &[u8], Vec<u8>)]) -> Vec<u8> {
+        let (mut heads, mut contents) = (Vec::new(), Vec::new());
+        for (n, (flags, key, value)) in elements.iter().enumerate() {
+            let offset = (elements.len() - n) * ELEMENT_BYTES + contents.len();
+            for number in [*flags, offset as u32, key.len() as u32, value.len() as u32] {
+                heads.extend(number.to_le_bytes());
+            }
+            contents.extend_from_slice(key);
+            contents.extend_from_slice(value);
+        }
+        page(
+            id,
+            LEAF,
+            elements.len() as u16,
+            0,
+            &[heads, contents].concat(),
+        )
+    }
+
+    /// A bucket whose tree begins at a page, or stands within.
+    fn bucket(root: u64, within: &[u8]) -> Vec<u8> {
+        let head: Vec<u8> = [root, 0].iter().flat_map(|it| it.to_le_bytes()).collect();
+        [&head, within].concat()
+    }
+
+    fn has_containers_in(containers: Vec<u8>, more: &[Vec<u8>]) -> bool {
+        let inline = |elements: &[(u32, &[u8], Vec<u8>)]| {
+            let mut page = leaf(0, elements);
+            page.truncate(600);
+            bucket(0, &page)
+        };
+        let namespace = [
+            (0, &b"a value"[..], b"x".to_vec()),
+            (BUCKET, b"containers", containers),
+            (
+                BUCKET,
+                b"images",
+                inline(&[(BUCKET, b"an image", Vec::new())]),
+            ),
+        ];
+        let namespaces = [(BUCKET, &b"moby"[..], bucket(4, &[]))];
+        let database = [
+            meta(0, 7, 2, 6),
+            meta(1, 6, 2, 6),
+            leaf(2, &[(BUCKET, b"v1", bucket(3, &[]))]),
+            leaf(3, &namespaces),
+            leaf(4, &namespace),
+        ];
+        let path = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(path.path(), [&database[..], more].concat().concat()).expect("written");
+        has_containers(path.path()).expect("readable")
+    }
+
+    #[test]
+    fn a_container_is_found_wherever_its_bucket_is() {
+        let none = leaf(5, &[]);
+        let one = leaf(5, &[(BUCKET, b"id", Vec::new())]);
+        assert!(!has_containers_in(
+            bucket(5, &[]),
+            std::slice::from_ref(&none)
+        ));
+        assert!(has_containers_in(
+            bucket(5, &[]),
+            std::slice::from_ref(&one)
+        ));
+        assert!(!has_containers_in(bucket(0, &none[..64]), &[]));
+        assert!(has_containers_in(bucket(0, &one[..64]), &[]));
+        let branch: Vec<u8> = [0_u64, 6].iter().flat_map(|it| it.to_le_bytes()).collect();
+        let below = [page(5, BRANCH, 1, 0, &branch), one];
+        assert!(has_containers_in(bucket(5, &[]), &below));
+        let to_itself: Vec<u8> = [0_u64, 5].iter().flat_map(|it| it.to_le_bytes()).collect();
+        assert!(has_containers_in(
+            bucket(5, &[]),
+            &[page(5, BRANCH, 1, 0, &to_itself)]
+        ));
+        assert!(has_containers_in(bucket(99, &[]), &[]));
     }
 }

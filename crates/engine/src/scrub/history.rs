@@ -5,20 +5,22 @@
 //! The first three go with the database, or nobody would ever remove them; the image stays.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::paths::{names_in, remove};
-use crate::error::{EngineError, Result, if_there};
+use super::paths::{file, folder, names_in, read, remove};
+use crate::error::{EngineError, Result};
 
 const DIGEST_PREFIX: &[u8] = b"sha256:";
 const DIGEST_HEX: usize = 64;
 
 /// Descriptions of images are far smaller; what is larger is a log, or not ours to judge.
 const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
+
+/// The records of one job. Those of former jobs were removed by their scrubs.
+const MAX_DATABASE_BYTES: u64 = 512 << 20;
 
 /// One of these keys is in each blob that describes an image: manifests and indexes, configurations,
 /// attestations (in-toto statements) that belong to an image.
@@ -27,14 +29,18 @@ const IMAGE_KEYS: [&str; 4] = ["schemaVersion", "rootfs", "architecture", "_type
 /// gzip's and zstd's first bytes: a layer.
 const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
 
-/// Removes the records below `data_root` and the blobs in `contents` (directories named by digest)
-/// that only they describe.
+/// Removes the records below `data_root` and the blobs in `contents` (a root, and below it a directory of
+/// blobs named by digest) that only they describe.
 pub(super) fn remove_records(
     data_root: &Path,
-    contents: &[PathBuf],
+    contents: &[(&Path, &str)],
     removed: &mut Vec<PathBuf>,
 ) -> Result<()> {
-    for name in names_in(&data_root.join("buildkit"))? {
+    let blobs = contents
+        .iter()
+        .map(|(root, at)| folder(root, Path::new(at)));
+    let blobs: Vec<Option<PathBuf>> = blobs.collect::<Result<_>>()?;
+    for name in names_in(data_root, Path::new("buildkit"))? {
         let text = name.to_string_lossy();
         // `history_c8d.db` is the containerd store's (moby `builder/builder-next/controller.go`); a
         // `.bak` is what BuildKit made of a broken one.
@@ -42,11 +48,15 @@ pub(super) fn remove_records(
             continue;
         }
         let database = Path::new("buildkit").join(&name);
-        let path = data_root.join(&database);
-        let bytes = fs::read(&path).map_err(EngineError::io("cannot read", &path))?;
-        for digest in digests_in(&bytes) {
-            for blob in contents.iter().map(|directory| directory.join(&digest)) {
-                if is_record(&blob)? {
+        let Some(path) = file(data_root, &database)? else {
+            continue;
+        };
+        let bytes = read(&path, MAX_DATABASE_BYTES).map_err(EngineError::io("cannot read", &path));
+        for digest in digests_in(&bytes?) {
+            for blobs in blobs.iter().flatten() {
+                if let Some(blob) = file(blobs, Path::new(&digest))?
+                    && is_record(&blob)?
+                {
                     fs::remove_file(&blob).map_err(EngineError::io("cannot scrub", &blob))?;
                 }
             }
@@ -72,13 +82,12 @@ fn digests_in(bytes: &[u8]) -> BTreeSet<String> {
 }
 
 fn is_record(blob: &Path) -> Result<bool> {
+    use std::io::Read as _;
     let mut bytes = Vec::new();
-    let read =
-        File::open(blob).and_then(|file| file.take(MAX_DESCRIPTION_BYTES).read_to_end(&mut bytes));
-    let read = if_there(read).map_err(EngineError::io("cannot read", blob))?;
-    if read.is_none() {
-        return Ok(false);
-    }
+    // What is longer is cut, and then no JSON.
+    let read = fs::File::open(blob)
+        .and_then(|file| file.take(MAX_DESCRIPTION_BYTES).read_to_end(&mut bytes));
+    read.map_err(EngineError::io("cannot read", blob))?;
     if COMPRESSED.iter().any(|magic| bytes.starts_with(magic)) {
         return Ok(false);
     }
@@ -117,8 +126,7 @@ mod tests {
         fs::write(contents.join("a".repeat(DIGEST_HEX)), "named by nobody").expect("written");
         fs::write(root.path().join("buildkit/history.db"), database).expect("written");
         let mut removed = Vec::new();
-        remove_records(root.path(), std::slice::from_ref(&contents), &mut removed)
-            .expect("removes");
+        remove_records(root.path(), &[(root.path(), "blobs")], &mut removed).expect("removes");
         assert_eq!(removed, [Path::new("buildkit/history.db")]);
         for (digit, _, stays) in blobs {
             assert_eq!(

@@ -11,7 +11,10 @@
 //! | `tmp/` | downloads and uploads cut short |
 //! | `buildkit/executor/` | the host's `resolv.conf` and `hosts`, run state |
 //! | `buildkit/history*.db` | build records: arguments, logs (and blobs that they name, see `history.rs`) |
-//! | `volumes/*` | what jobs wrote, unless it is to be kept |
+//! | `plugins/` | programs that dockerd starts with itself |
+//! | `volumes/*` | what jobs wrote, unless it is to be kept; volumes with options always: their content lies elsewhere |
+//!
+//! What is removed here must not come back from a snapshot that somebody else made: `admit.rs` looks.
 //!
 //! `engine-id` stays, though copies then share it: it is the name of BuildKit's worker (moby
 //! `builder/builder-next/controller.go`), and cache records of a worker of another name never hit.
@@ -24,6 +27,7 @@
 //! Images keep the arguments that their own instructions used in their history: that is part of the
 //! image, and a job that pushes it publishes the same.
 
+mod admit;
 mod bolt;
 mod history;
 mod paths;
@@ -32,15 +36,16 @@ use std::path::{Path, PathBuf};
 
 use larder_docker::ImageStore;
 
-use self::paths::{names_in, remove};
-use crate::error::Result;
+pub(crate) use self::admit::admit;
+use self::paths::{file, folder, names_in, remove};
+use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
 
 /// containerd's database, in its root (containerd `metadata/plugin`).
 const CONTAINERD_DATABASE: &str = "io.containerd.metadata.v1.bolt/meta.db";
 
 /// containerd's blobs, likewise.
-const CONTAINERD_CONTENT: &str = "io.containerd.content.v1.content";
+const CONTAINERD_BLOBS: &str = "io.containerd.content.v1.content/blobs/sha256";
 
 /// What to keep all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +72,9 @@ pub enum Scrubbed {
 /// Scrubs the roots of a stopped engine on `volume`, in which nobody holds a mount or a file any
 /// more (see [`end_holders`](crate::holders::end_holders)).
 pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<Scrubbed> {
+    for root in ["docker", "containerd"] {
+        folder(volume, Path::new(root))?;
+    }
     let data_root = data_root(volume);
     if is_in_swarm(&data_root)? {
         return Ok(Scrubbed::Refused(
@@ -78,44 +86,85 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
     let mut removed = scrub_data_root(&data_root, options)?;
     // Which of the two holds the records' blobs depends on the image store.
     let contents = [
-        data_root.join("buildkit/content/blobs/sha256"),
-        containerd.join(CONTAINERD_CONTENT).join("blobs/sha256"),
+        (&*data_root, "buildkit/content/blobs/sha256"),
+        (&*containerd, CONTAINERD_BLOBS),
     ];
     history::remove_records(&data_root, &contents, &mut removed)?;
     let cleared = match store {
-        ImageStore::Overlay2 => remove(&containerd, Path::new(""), &mut Vec::new()),
-        ImageStore::Containerd => bolt::zero_unused_pages(&containerd.join(CONTAINERD_DATABASE)),
+        ImageStore::Overlay2 => remove(volume, Path::new("containerd"), &mut Vec::new()),
+        ImageStore::Containerd => scrub_containerd(&containerd),
     };
-    let warning = cleared
-        .err()
-        .map(|error| format!("environments of removed containers may be saved: {error}"));
+    let warning = match cleared {
+        Ok(()) => None,
+        Err(error @ EngineError::Forged { .. }) => return Err(error),
+        Err(error) => Some(format!(
+            "environments of removed containers may be saved: {error}"
+        )),
+    };
     Ok(Scrubbed::Fit { removed, warning })
 }
 
+/// Directories of dockerd's root that go. dockerd makes them anew.
+const REMOVED: [&str; 5] = ["network", "tmp", "swarm", "plugins", "buildkit/executor"];
+
+/// The one that stays, empty.
+const EMPTIED: &str = "containers";
+
+const VOLUMES: &str = "volumes";
+
+/// A device node that dockerd makes for quotas among the volumes.
+const QUOTA_DEVICE: &str = "backingFsBlockDev";
+
 fn scrub_data_root(data_root: &Path, options: ScrubOptions) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
-    for path in ["network", "tmp", "swarm", "buildkit/executor"] {
+    for path in REMOVED {
         remove(data_root, Path::new(path), &mut removed)?;
     }
-    for name in names_in(&data_root.join("containers"))? {
-        remove(data_root, &Path::new("containers").join(name), &mut removed)?;
+    for name in names_in(data_root, Path::new(EMPTIED))? {
+        remove(data_root, &Path::new(EMPTIED).join(name), &mut removed)?;
     }
-    if !options.keep_volumes {
+    for name in names_in(data_root, Path::new(VOLUMES))? {
+        let volume = Path::new(VOLUMES).join(&name);
         // With the directories goes `metadata.db`, which dockerd makes anew.
-        for name in names_in(&data_root.join("volumes"))? {
-            // A device node that dockerd makes for quotas, not a volume.
-            if name != "backingFsBlockDev" {
-                remove(data_root, &Path::new("volumes").join(name), &mut removed)?;
-            }
+        let keeps = options.keep_volumes && is_whole(data_root, &volume)?;
+        if name != QUOTA_DEVICE && !keeps {
+            remove(data_root, &volume, &mut removed)?;
         }
     }
     Ok(removed)
 }
 
+/// Whether a named volume holds its content itself. One with options (moby `volume/local/local.go`) is a
+/// mount of something else: a directory of this machine, a share of the network.
+fn is_whole(data_root: &Path, volume: &Path) -> Result<bool> {
+    let path = data_root.join(volume);
+    let meta = path.symlink_metadata();
+    let meta = meta.map_err(EngineError::io("cannot look at", &path))?;
+    let data = folder(data_root, &volume.join("_data"));
+    let is_plain = meta.is_dir() && data.is_ok() && !path.join("opts.json").exists();
+    Ok(is_plain || meta.is_file())
+}
+
+/// Directories of containerd's root for what runs: `<directory>/<namespace>/<container>`.
+const TASKS: [&str; 2] = [
+    "io.containerd.runtime.v2.task",
+    "io.containerd.runtime.v1.linux",
+];
+
+fn scrub_containerd(containerd: &Path) -> Result<()> {
+    for path in TASKS {
+        remove(containerd, Path::new(path), &mut Vec::new())?;
+    }
+    match file(containerd, Path::new(CONTAINERD_DATABASE))? {
+        None => Ok(()),
+        Some(path) => bolt::zero_unused_pages(&path),
+    }
+}
+
 /// dockerd makes the directory `swarm` at every start; a node's certificates and raft log are in
 /// it only after `docker swarm init` or `join` (moby `daemon/cluster/cluster.go`).
 fn is_in_swarm(data_root: &Path) -> Result<bool> {
-    let names = names_in(&data_root.join("swarm"))?;
+    let names = names_in(data_root, Path::new("swarm"))?;
     let state = ["docker-state.json", "certificates", "raft"];
     Ok(names.iter().any(|name| state.iter().any(|it| name == it)))
 }
@@ -144,12 +193,15 @@ mod tests {
             "overlay2/l/x",
             "buildkit/cache.db",
             "volumes/named/_data/f",
+            "volumes/metadata.db",
         ];
         let gone = [
             "containers/abc/config.v2.json",
             "network/files/local-kv.db",
             "tmp/x",
             "buildkit/executor/resolv.conf",
+            "plugins/tmp/x",
+            "volumes/bound/opts.json",
         ];
         let root = root_with(&[kept.as_slice(), gone.as_slice()].concat());
         let options = ScrubOptions { keep_volumes: true };
@@ -159,6 +211,43 @@ mod tests {
         assert!(kept.iter().all(|file| root.path().join(file).exists()));
         scrub_data_root(root.path(), ScrubOptions::default()).expect("scrubs again");
         assert!(!root.path().join("volumes/named").exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        use std::os::unix::fs::symlink;
+        let (outside, options) = (root_with(&["kept"]), ScrubOptions::default());
+        for link in [
+            "docker",
+            "docker/volumes",
+            "docker/containers",
+            "docker/buildkit",
+            "docker/buildkit/content",
+            "containerd",
+            "containerd/io.containerd.metadata.v1.bolt",
+            "containerd/io.containerd.metadata.v1.bolt/meta.db",
+        ] {
+            let volume = root_with(&["docker/image/x", "containerd/x"]);
+            let path = volume.path().join(link);
+            let _there = fs::remove_dir_all(&path);
+            fs::create_dir_all(path.parent().expect("below")).expect("made");
+            let is_file = link.ends_with("meta.db");
+            let target = outside.path().join(if is_file { "kept" } else { "" });
+            symlink(target, &path).expect("linked");
+            let scrubbed = scrub(volume.path(), ImageStore::Containerd, options);
+            let stopped = matches!(scrubbed, Err(EngineError::Forged { .. }));
+            assert!(stopped, "{link}: {scrubbed:?}");
+            let kept = fs::read(outside.path().join("kept")).expect("it is still there");
+            assert_eq!(kept, b"x", "{link}");
+        }
+        let volume = root_with(&["docker/volumes/x/_data/f"]);
+        symlink(outside.path(), volume.path().join("docker/network")).expect("linked");
+        symlink(outside.path(), volume.path().join("docker/volumes/y")).expect("linked");
+        let options = ScrubOptions { keep_volumes: true };
+        scrub(volume.path(), ImageStore::Containerd, options).expect("links themselves go");
+        assert!(outside.path().join("kept").exists());
+        let left = fs::read_dir(volume.path().join("docker/volumes")).expect("listed");
+        assert_eq!(left.count(), 1);
     }
 
     #[test]

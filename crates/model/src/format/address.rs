@@ -20,6 +20,7 @@ use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
 use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
+use crate::format::clock::AHEAD_MAX_MS;
 use crate::format::limits::NAME_MAX_BYTES;
 use crate::lineage::Lineage;
 
@@ -117,6 +118,12 @@ pub fn document(kind: Kind, of: &Lineage, created_ms: u64, id: impl Display) -> 
     format!("{}/{}.json", lineage(kind, of), timed(created_ms, id))
 }
 
+/// A name that sorts after those of all objects that are ahead of their time at `now_ms` (see
+/// [`crate::clock`]), and before those of all others.
+pub fn ahead(now_ms: u64) -> String {
+    time(now_ms.saturating_add(AHEAD_MAX_MS))
+}
+
 /// Reads the last part of a document's path: when it was made, and its id.
 pub fn parse_document<Id: FromStr>(file_name: &str) -> Option<(u64, Id)> {
     parse_timed(file_name.strip_suffix(".json")?)
@@ -124,7 +131,11 @@ pub fn parse_document<Id: FromStr>(file_name: &str) -> Option<(u64, Id)> {
 
 /// A name that sorts before all that are older.
 fn timed(created_ms: u64, id: impl Display) -> String {
-    format!("{:016x}-{id}", u64::MAX - created_ms)
+    format!("{}-{id}", time(created_ms))
+}
+
+fn time(created_ms: u64) -> String {
+    format!("{:016x}", u64::MAX - created_ms)
 }
 
 fn parse_timed<Id: FromStr>(name: &str) -> Option<(u64, Id)> {
@@ -186,6 +197,15 @@ mod tests {
         let (_, name) = new.rsplit_once('/').expect("a path");
         assert_eq!(parse_document(name), Some((1_001, id)));
         assert_eq!(parse_document::<SnapshotId>("x-y.json"), None);
+    }
+
+    #[test]
+    fn what_is_ahead_of_its_time_sorts_before_all_others() {
+        let id = ImagesId::of(b"x");
+        let now = 1_790_000_000_000;
+        let ahead = ahead(now);
+        assert!(timed(now + AHEAD_MAX_MS, id) > ahead);
+        assert!(timed(now + AHEAD_MAX_MS + 1, id) < ahead);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod archive;
+pub mod clock;
 pub mod document;
 pub mod frame;
 pub mod hot;

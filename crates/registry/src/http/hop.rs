@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
 use super::client::chain;
@@ -114,13 +114,18 @@ fn said_in(body: &[u8]) -> String {
     text.filter(|c| !c.is_control()).take(200).collect()
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
+/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), which is one of the server's clock.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = text.parse().ok().map(Duration::from_secs);
     seconds.or_else(|| {
         let date = httpdate::parse_http_date(text).ok()?;
-        Some(date.duration_since(now).unwrap_or_default())
+        let servers = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let servers = servers.and_then(|date| httpdate::parse_http_date(date).ok());
+        Some(
+            date.duration_since(servers.unwrap_or(now))
+                .unwrap_or_default(),
+        )
     })
 }
 
@@ -153,6 +158,23 @@ mod tests {
                 "{text}"
             );
         }
+        let behind = now - Duration::from_secs(86_400);
+        let headers = HeaderMap::from_iter([
+            (
+                RETRY_AFTER,
+                "Sun, 06 Nov 1994 08:49:47 GMT".parse().expect("a value"),
+            ),
+            (
+                DATE,
+                "Sun, 06 Nov 1994 08:49:37 GMT".parse().expect("a value"),
+            ),
+        ]);
+        let expected = Some(Duration::from_secs(10));
+        assert_eq!(
+            retry_after(&headers, behind),
+            expected,
+            "our clock does not count"
+        );
     }
 
     #[test]

@@ -14,10 +14,10 @@ use larder_engine::quiesce::{CacheBound, QuiesceOptions};
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
-use larder_model::digest::SnapshotId;
+use larder_model::clock;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
-use larder_store::{Objects, PackProgress, Packed, catalog};
+use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
 
 use super::events::Events;
@@ -188,12 +188,14 @@ impl Save<'_> {
             tokio::try_join!(
                 async { self.seal.pack(Arc::clone(&progress)).await.map_err(because) },
                 async {
-                    let head = catalog::head::<Snapshot>(self.objects, &self.job.lineage).await;
-                    head.map_err(because)
+                    let lineage = &self.job.lineage;
+                    let head = catalog::head::<Snapshot>(self.objects, lineage, now_ms());
+                    head.await.map_err(because)
                 },
+                self.check_parent(),
             )
         };
-        let (packed, head) = tokio::select! {
+        let (packed, head, ()) = tokio::select! {
             stored = stored => stored?,
             never = show(&progress, events) => match never {},
         };
@@ -211,6 +213,22 @@ impl Save<'_> {
         })
     }
 
+    /// What a marked snapshot names may be damaged, and this one would name it too. It must not be found.
+    async fn check_parent(&self) -> Result<(), NotSaved> {
+        let Some(parent) = &self.job.restored else {
+            return Ok(());
+        };
+        let id = parent.snapshot;
+        match catalog::is_broken(self.objects, id).await {
+            Ok(true) => Err(because(format_args!(
+                "snapshot {}, from which this job started, was marked as broken meanwhile",
+                id.short()
+            ))),
+            Ok(false) => Ok(()),
+            Err(error) => Err(because(error)),
+        }
+    }
+
     fn statistics(&self, packed: &Packed) -> Statistics {
         let parent = self.job.restored.as_ref();
         let before = parent.map_or(0, |parent| parent.used_bytes / BLOCK_BYTES as u64);
@@ -225,19 +243,21 @@ impl Save<'_> {
     fn snapshot(
         &self,
         packed: &Packed,
-        head: Option<SnapshotId>,
+        head: Option<Candidate>,
         statistics: Statistics,
         plan: Option<serde_json::Value>,
     ) -> Snapshot {
         let job = self.job;
         let parent = job.restored.as_ref();
         let expected = parent.filter(|parent| parent.lineage == job.lineage);
+        let parent_ms = parent.map(|parent| parent.created_ms);
+        let head_ms = head.as_ref().map(|head| head.created_ms);
         Snapshot {
             format: snapshot::FORMAT,
             lineage: job.lineage.clone(),
-            created_ms: now_ms(),
+            created_ms: clock::successor(now_ms(), parent_ms, head_ms),
             parent: parent.map(|parent| parent.snapshot),
-            sibling: head != expected.map(|parent| parent.snapshot),
+            sibling: head.map(|head| head.id) != expected.map(|parent| parent.snapshot),
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,

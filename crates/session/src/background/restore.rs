@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use larder_engine::program::EngineProgram;
+use larder_local::clock::now_ms;
 use larder_local::people::Voice;
 use larder_model::compatibility;
+use larder_model::document::Document as _;
 use larder_model::ladder::Rung;
 use larder_model::snapshot::Snapshot;
 use larder_model::version::Version;
 use larder_store::catalog::{Found, Refusal, Walk};
-use larder_store::{Objects, Source};
+use larder_store::{Objects, Source, StoreError};
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {
@@ -25,19 +27,22 @@ pub(crate) async fn find(
     program: &EngineProgram,
     voice: &dyn Voice,
 ) -> Option<Restorable> {
-    let walked = Walk::new(objects, ladder)
+    let walked = Walk::new(objects, now_ms(), ladder)
         .first(|found| open(objects, found, program))
         .await;
-    for refused in &walked.refused {
-        let id = refused.id.short();
-        voice.warning(&format!("snapshot {id} is left out: {}", refused.why));
+    for told in walked.told("snapshot") {
+        voice.warning(&told);
     }
-    walked.outcome.unwrap_or_else(|error| {
+    let found = walked.outcome.unwrap_or_else(|error| {
         voice.warning(&format!(
             "starting empty, the store cannot be read: {error}"
         ));
         None
-    })
+    });
+    if let Some(found) = found.as_ref().filter(|_| walked.passed_marked) {
+        found.source.doubt();
+    }
+    found
 }
 
 async fn open(
@@ -50,6 +55,13 @@ async fn open(
     }
     let snapshot = &found.document;
     let source = Source::open(objects.clone(), snapshot.map, snapshot.hot).await?;
+    let (said, is) = (snapshot.volume_bytes, source.root().volume_bytes());
+    if said != is {
+        return Err(Refusal::Store(StoreError::Contradiction {
+            path: snapshot.path(found.id),
+            why: format!("it says that its volume has {said} bytes, and its map {is}"),
+        }));
+    }
     Ok(Restorable {
         source: Arc::new(source),
         found,
@@ -60,5 +72,72 @@ fn engine_rule(snapshot: &Snapshot, program: &EngineProgram) -> Option<String> {
     match snapshot.engine.version.parse::<Version>() {
         Ok(recorded) => compatibility::refusal(recorded, program.version),
         Err(error) => Some(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_model::address;
+    use larder_model::lineage::Lineage;
+    use larder_model::map::MapRoot;
+    use larder_model::snapshot::{EngineRecord, FORMAT, Statistics};
+    use larder_store::Location;
+
+    use super::*;
+
+    const VOLUME_BYTES: u64 = 1 << 30;
+
+    async fn opened(volume_bytes: u64) -> Result<Restorable, Refusal> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = Location::folder(folder.path()).open(&[]).expect("a store");
+        let (map, bytes) = MapRoot::empty(VOLUME_BYTES).expect("a size").encode();
+        let stored = objects.put(&address::map(map), bytes).await;
+        stored.expect("stored");
+        let document = snapshot(volume_bytes, map);
+        let (id, _) = document.encode();
+        let version: Version = "26.1.5".parse().expect("a version");
+        let program = EngineProgram {
+            dockerd: "/dockerd".into(),
+            version,
+            containerd: "/containerd".into(),
+            containerd_version: version,
+        };
+        open(&objects, Found { id, document }, &program).await
+    }
+
+    fn snapshot(volume_bytes: u64, map: larder_model::digest::MapId) -> Snapshot {
+        Snapshot {
+            format: FORMAT,
+            lineage: Lineage {
+                project: "shop".into(),
+                compatibility: "linux-x86_64-overlay2-docker26".into(),
+                scope: "main".into(),
+                job: "build".into(),
+            },
+            created_ms: 1,
+            parent: None,
+            sibling: false,
+            map,
+            volume_bytes,
+            hot: None,
+            engine: EngineRecord::docker("26.1.5", "overlay2"),
+            larder: "0".into(),
+            statistics: Statistics::default(),
+            plan: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_has_the_size_of_its_map() {
+        let whole = opened(VOLUME_BYTES).await;
+        assert!(whole.is_ok(), "it opens");
+        for said in [0, VOLUME_BYTES - 1, VOLUME_BYTES * 2, 1 << 63, u64::MAX] {
+            let refused = opened(said).await.err();
+            let contradicts = matches!(
+                &refused,
+                Some(Refusal::Store(StoreError::Contradiction { .. }))
+            );
+            assert!(contradicts, "{said}: {refused:?}");
+        }
     }
 }

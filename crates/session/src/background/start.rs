@@ -185,6 +185,7 @@ fn restored(found: &Restorable) -> Restored {
     Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
+        created_ms: snapshot.created_ms,
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use larder_model::archive::document::FORMAT;
 use larder_model::archive::{Archive, Blob, Measured, Place, Statistics};
+use larder_model::clock;
 use larder_model::document::{Document as _, EngineRecord};
 use larder_model::limits::{
     ARCHIVE_BLOBS_MAX, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES,
@@ -198,14 +199,17 @@ impl ArchiveWriter {
                 blob.place = Place::Recipe(parts);
             }
         }
+        let parent_ms = self.parent.as_ref().map(|it| it.document.created_ms);
         let parent = self.parent.map(|parent| parent.id);
-        let head = catalog::head::<Archive>(&self.objects, &facts.lineage).await?;
+        let head = catalog::head::<Archive>(&self.objects, &facts.lineage, facts.created_ms);
+        let head = head.await?;
+        let head_ms = head.as_ref().map(|head| head.created_ms);
         let document = Archive {
             format: FORMAT,
             // A parent of another lineage (a fallback) is no head to have moved away from.
-            sibling: head.is_some() && head != parent,
+            sibling: head.is_some_and(|head| Some(head.id) != parent),
             lineage: facts.lineage,
-            created_ms: facts.created_ms,
+            created_ms: clock::successor(facts.created_ms, parent_ms, head_ms),
             parent,
             engine: facts.engine,
             larder: facts.larder,

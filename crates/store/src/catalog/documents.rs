@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
+use futures_util::StreamExt as _;
 use larder_model::address;
+use larder_model::clock;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
@@ -11,12 +13,15 @@ use larder_model::snapshot::Snapshot;
 use crate::error::StoreError;
 use crate::objects::Objects;
 
-/// Documents looked at on one rung before it is given up.
-const CANDIDATES_PER_RUNG: usize = 4;
+/// Documents of a lineage that are looked at, by name: one request. Jobs of newer engines may have saved
+/// many since the last one that this job can use; its own list is longer than anybody waits for.
+const NAMES_PER_LINEAGE: usize = 100;
 /// Jobs looked at on a rung that accepts any job.
 const JOBS_PER_RUNG: usize = 32;
 /// Documents that one listing of a store returns.
 const LISTING_MAX: usize = 10_000;
+/// Most bytes of documents that it reads: some hundred times what a large store has.
+const LISTING_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Reads at once while listing.
 const LISTING_READS: usize = 16;
 
@@ -51,58 +56,93 @@ impl<D: Document> Candidate<D> {
     }
 }
 
-/// The newest documents of a kind on a rung, newest first.
+/// The newest documents of a kind on a rung, in the order in which they are tried (see
+/// [`larder_model::clock`]).
 pub async fn candidates<D: Document>(
     objects: &Objects,
     rung: &Rung,
+    now_ms: u64,
 ) -> Result<Vec<Candidate<D>>, StoreError> {
-    match rung {
-        Rung::Lineage(lineage) => newest(objects, &address::lineage(D::KIND, lineage)).await,
+    let mut all = match rung {
+        Rung::Lineage(lineage) => {
+            newest(objects, address::lineage(D::KIND, lineage), now_ms).await?
+        }
         Rung::AnyJob(lineage) => {
             let scope = address::scope(D::KIND, lineage);
+            let own = address::lineage(D::KIND, lineage);
             let jobs = objects.folders(&scope, JOBS_PER_RUNG).await?;
-            let folders: Vec<String> = jobs.iter().map(|job| format!("{scope}/{job}")).collect();
-            let listings = folders.iter().map(|folder| newest(objects, folder));
+            let others = jobs.iter().map(|job| format!("{scope}/{job}"));
+            let listings = others
+                .filter(|folder| *folder != own)
+                .map(|folder| newest(objects, folder, now_ms));
             let listed = futures_util::future::try_join_all(listings).await?;
-            let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
-            all.sort_by_key(|candidate| std::cmp::Reverse(candidate.created_ms));
-            all.truncate(CANDIDATES_PER_RUNG);
-            Ok(all)
+            listed.into_iter().flatten().collect()
         }
-    }
+    };
+    sort(&mut all, now_ms);
+    all.truncate(NAMES_PER_LINEAGE);
+    Ok(all)
+}
+
+/// Sorts candidates as they are tried.
+pub(super) fn sort<D: Document>(candidates: &mut [Candidate<D>], now_ms: u64) {
+    candidates.sort_by_key(|candidate| clock::preference(candidate.created_ms, now_ms));
 }
 
 async fn newest<D: Document>(
     objects: &Objects,
-    folder: &str,
+    folder: String,
+    now_ms: u64,
 ) -> Result<Vec<Candidate<D>>, StoreError> {
-    let names = objects.first_names(folder, CANDIDATES_PER_RUNG).await?;
-    let parsed = names
-        .iter()
-        .filter_map(|name| Candidate::parse(folder, name));
-    Ok(parsed.collect())
+    let mut names = objects.first_names(&folder, "", NAMES_PER_LINEAGE).await?;
+    // Names of documents that are ahead of their time come first, and could hide all others.
+    let ahead = address::ahead(now_ms);
+    if names.len() == NAMES_PER_LINEAGE && names.last().is_some_and(|last| *last < ahead) {
+        let others = objects.first_names(&folder, &ahead, NAMES_PER_LINEAGE);
+        names.extend(others.await?);
+    }
+    let parsed = names.iter().map(|name| Candidate::parse(&folder, name));
+    Ok(parsed.flatten().collect())
 }
 
-/// The newest document of exactly this lineage: its head.
+/// The head of exactly this lineage: what the next job tries first.
 pub async fn head<D: Document>(
     objects: &Objects,
     lineage: &Lineage,
-) -> Result<Option<D::Id>, StoreError> {
-    let newest = newest::<D>(objects, &address::lineage(D::KIND, lineage)).await?;
-    Ok(newest.first().map(|candidate| candidate.id))
+    now_ms: u64,
+) -> Result<Option<Candidate<D>>, StoreError> {
+    let rung = Rung::Lineage(lineage.clone());
+    let candidates = candidates(objects, &rung, now_ms).await?;
+    Ok(candidates.into_iter().next())
 }
 
-/// Reads a document and verifies that it is the one its name promises.
+/// Reads a document and verifies that it is the one its name promises, and where it says that it is: what
+/// another lineage's jobs wrote stays theirs, wherever somebody copied it to.
 pub async fn read<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
 ) -> Result<Found<D>, StoreError> {
+    Ok(read_counted(objects, candidate).await?.0)
+}
+
+/// The same, with the bytes that it has.
+async fn read_counted<D: Document>(
+    objects: &Objects,
+    candidate: &Candidate<D>,
+) -> Result<(Found<D>, usize), StoreError> {
     let bytes = objects.get(&candidate.path, D::MAX_BYTES).await?;
     let document = D::decode(candidate.id, &bytes).map_err(StoreError::format(&candidate.path))?;
-    Ok(Found {
-        id: candidate.id,
-        document,
-    })
+    if document.path(candidate.id) != candidate.path {
+        return Err(StoreError::Contradiction {
+            path: candidate.path.clone(),
+            why: format!(
+                "it was made for {} at another time or place than its name says",
+                document.lineage()
+            ),
+        });
+    }
+    let id = candidate.id;
+    Ok((Found { id, document }, bytes.len()))
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
@@ -117,22 +157,27 @@ pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::
 pub async fn list<D: Document>(
     objects: &Objects,
 ) -> Result<(Vec<Found<D>>, Vec<StoreError>), StoreError> {
-    use futures_util::StreamExt as _;
     let paths = objects.walk(&address::folder(D::KIND), LISTING_MAX).await?;
     let named = paths.iter().filter_map(|path| {
         let (folder, name) = path.rsplit_once('/')?;
         Candidate::<D>::parse(folder, name)
     });
-    let reads = named.map(|candidate| async move { read(objects, &candidate).await });
-    let results: Vec<_> = futures_util::stream::iter(reads)
-        .buffer_unordered(LISTING_READS)
-        .collect()
-        .await;
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
-    for result in results {
+    let reads = named.map(|candidate| async move { read_counted(objects, &candidate).await });
+    let mut reads = futures_util::stream::iter(reads).buffer_unordered(LISTING_READS);
+    let (mut found, mut faults) = (Vec::<Found<D>>::new(), Vec::new());
+    let mut bytes = 0;
+    while let Some(result) = reads.next().await {
         match result {
-            Ok(one) => found.push(one),
+            Ok((one, its_bytes)) => {
+                bytes += its_bytes;
+                found.push(one);
+            }
             Err(error) => faults.push(error),
+        }
+        if bytes > LISTING_MAX_BYTES {
+            let why = format!("it has more than {LISTING_MAX_BYTES} bytes of documents");
+            faults.push(StoreError::damaged(&address::folder(D::KIND), why));
+            break;
         }
     }
     found.sort_by_key(|one| std::cmp::Reverse((one.document.created_ms(), one.id)));
@@ -143,7 +188,8 @@ pub async fn list<D: Document>(
 /// on where that fails: a job does not fail because its store cannot be written to. The document
 /// itself stays: it may be needed to find out why.
 pub async fn mark(objects: &Objects, id: impl Display, why: &str) {
-    if let Err(error) = objects.put(&address::broken(&id), why.to_owned()).await {
+    let path = address::broken(&id);
+    if let Err(error) = objects.put_first(&path, why.to_owned()).await {
         tracing::warn!(%error, %id, "not marked as broken");
     }
 }

@@ -2,33 +2,47 @@
 
 use std::collections::HashSet;
 
+use larder_model::clock;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
 use larder_model::snapshot::Snapshot;
 
-use super::documents::{Candidate, Found, candidates, is_broken, mark, read};
+use super::documents::{Candidate, Found, candidates, is_broken, mark, read, sort};
 use crate::error::StoreError;
 use crate::objects::Objects;
+
+/// Documents that the store could not give as they were written, before a rung is given up: each may cost
+/// the whole time of a request. Those that are of no use do not count, or four saves of a newer engine, or
+/// four copies from elsewhere, would hide all older ones.
+const FAULTS_PER_RUNG: usize = 4;
+/// Documents newer than the one that alone is wanted whose marks are asked for.
+const MARKS_ASKED_FOR: usize = 8;
+/// Reasons that are told one by one.
+const TOLD_MAX: usize = 8;
+/// Digits of an id that people are shown, as [`larder_model::digest`] shortens them.
+const ID_SHOWN_CHARS: usize = 12;
 
 /// Where to look for a document, and for which.
 ///
 /// # Contract
 ///
 /// Documents are offered rung by rung, the newest first, each at most once, until the caller's rule
-/// accepts one. On the way there:
+/// accepts one. Those that are ahead of their time ([`larder_model::clock`]) come last on their rung, with
+/// a word for the first of them. On the way there:
 ///
 /// - a document that was marked as broken is passed over; the rule does not see it, and nobody is
 ///   told again;
 /// - one that was removed between the listing and the reading is passed over too;
 /// - one that is damaged ([`StoreError::is_damage`]), by its own bytes or by what the rule found when
 ///   it opened it, is marked as broken and refused;
-/// - one that the store cannot give for another reason, or that the rule finds unfit, is refused and
-///   not marked: that says nothing about its bytes.
+/// - one that contradicts its place ([`StoreError::Contradiction`]), that the store cannot give for another
+///   reason, or that the rule finds unfit, is refused and not marked: that says nothing about its bytes.
 ///
 /// A listing that fails ends the walk: the other rungs would only wait as long again.
 #[derive(Debug, Clone)]
 pub struct Walk<'a, D: Document = Snapshot> {
     objects: &'a Objects,
+    now_ms: u64,
     ladders: Vec<Vec<Rung>>,
     only: Option<D::Id>,
 }
@@ -41,6 +55,36 @@ pub struct Walked<T, D: Document = Snapshot> {
     pub outcome: Result<Option<T>, StoreError>,
     /// What was left out before that, in order. These are worth telling.
     pub refused: Vec<Refused<D>>,
+    /// Whether one was passed over before that because it was marked. What it named may be damaged, and the
+    /// accepted one may name the same.
+    pub passed_marked: bool,
+}
+
+impl<T, D: Document> Walked<T, D> {
+    /// What was left out, a line for each reason. `kind` is what the documents are called.
+    pub fn told(&self, kind: &str) -> Vec<String> {
+        let mut reasons: Vec<(String, D::Id, usize)> = Vec::new();
+        for refused in &self.refused {
+            let why = refused.why.to_string();
+            match reasons.iter_mut().find(|(other, ..)| *other == why) {
+                Some((.., count)) => *count += 1,
+                None => reasons.push((why, refused.id, 1)),
+            }
+        }
+        let more: usize = reasons.iter().skip(TOLD_MAX).map(|(.., count)| count).sum();
+        let mut told = Vec::new();
+        for (why, id, count) in reasons.into_iter().take(TOLD_MAX) {
+            let id = &id.to_string()[..ID_SHOWN_CHARS];
+            told.push(match count {
+                1 => format!("{kind} {id} is left out: {why}"),
+                _ => format!("{count} {kind}s are left out, the newest is {id}: {why}"),
+            });
+        }
+        if more > 0 {
+            told.push(format!("{more} more {kind}s are left out"));
+        }
+        told
+    }
 }
 
 /// A document that was left out.
@@ -61,19 +105,25 @@ pub enum Refusal {
     /// It is whole, and of no use to this job.
     #[error("{0}")]
     Unfit(String),
+    /// It is left for last.
+    #[error("it says that it was made {} hours from now; is a machine's clock wrong? Others come first", .0 / HOUR_MS)]
+    Ahead(u64),
 }
+
+const HOUR_MS: u64 = 3600 * 1000;
 
 impl<'a, D: Document> Walk<'a, D> {
     /// A walk of this ladder.
-    pub fn new(objects: &'a Objects, ladder: Vec<Rung>) -> Self {
-        Self::side_by_side(objects, vec![ladder])
+    pub fn new(objects: &'a Objects, now_ms: u64, ladder: Vec<Rung>) -> Self {
+        Self::side_by_side(objects, now_ms, vec![ladder])
     }
 
     /// A walk of several ladders side by side: the documents on the first rungs of all of them, the
     /// newest first, then those on the second rungs, and so on.
-    pub fn side_by_side(objects: &'a Objects, ladders: Vec<Vec<Rung>>) -> Self {
+    pub fn side_by_side(objects: &'a Objects, now_ms: u64, ladders: Vec<Vec<Rung>>) -> Self {
         Self {
             objects,
+            now_ms,
             ladders,
             only: None,
         }
@@ -93,57 +143,111 @@ impl<'a, D: Document> Walk<'a, D> {
         F: Fn(Found<D>) -> R,
         R: Future<Output = Result<T, Refusal>>,
     {
-        let mut refused = Vec::new();
-        let outcome = self.climb(&accept, &mut refused).await;
-        Walked { outcome, refused }
+        let mut walked = Walked {
+            outcome: Ok(None),
+            refused: Vec::new(),
+            passed_marked: false,
+        };
+        walked.outcome = self.climb(&accept, &mut walked).await;
+        walked
     }
 
     async fn climb<T, F, R>(
         &self,
         accept: &F,
-        refused: &mut Vec<Refused<D>>,
+        walked: &mut Walked<T, D>,
     ) -> Result<Option<T>, StoreError>
     where
         F: Fn(Found<D>) -> R,
         R: Future<Output = Result<T, Refusal>>,
     {
-        // A lineage's documents come again where any job will do.
+        // Ladders side by side may name a lineage twice.
         let mut seen = HashSet::new();
         let rungs = self.ladders.iter().map(Vec::len).max().unwrap_or(0);
         // All at once: a far store takes its time for each listing.
         let steps = futures_util::future::join_all((0..rungs).map(|rung| self.step(rung)));
         for step in steps.await {
-            for candidate in step? {
-                let id = candidate.id;
-                if self.only.is_some_and(|only| only != id) || !seen.insert(id) {
-                    continue;
-                }
-                match self.offer(&candidate, accept).await {
-                    Ok(Some(accepted)) => return Ok(Some(accepted)),
-                    Ok(None) => {}
-                    Err(why) => refused.push(Refused { id, why }),
-                }
+            let mut step = step?;
+            step.retain(|candidate| seen.insert(candidate.path.clone()));
+            walked.refused.extend(self.left_for_last(&step));
+            let accepted = self.try_all(&step, accept, walked).await;
+            if accepted.is_some() {
+                return Ok(accepted);
             }
         }
         Ok(None)
     }
 
+    /// A word for the first candidate that is ahead of its time, if there are any.
+    fn left_for_last(&self, step: &[Candidate<D>]) -> Option<Refused<D>> {
+        let mut ahead = step
+            .iter()
+            .filter(|candidate| clock::is_ahead(candidate.created_ms, self.now_ms));
+        let Candidate { id, created_ms, .. } = ahead.next().filter(|_| self.only.is_none())?;
+        let why = Refusal::Ahead(created_ms.saturating_sub(self.now_ms));
+        Some(Refused { id: *id, why })
+    }
+
+    async fn try_all<T, F, R>(
+        &self,
+        step: &[Candidate<D>],
+        accept: &F,
+        walked: &mut Walked<T, D>,
+    ) -> Option<T>
+    where
+        F: Fn(Found<D>) -> R,
+        R: Future<Output = Result<T, Refusal>>,
+    {
+        if let Some(only) = self.only {
+            let at = step.iter().position(|candidate| candidate.id == only)?;
+            walked.passed_marked |= self.is_any_marked(&step[..at]).await;
+        }
+        let mut faults = 0;
+        let wanted = step
+            .iter()
+            .filter(|candidate| self.only.is_none_or(|only| only == candidate.id));
+        for candidate in wanted {
+            match self.offer(candidate, accept).await {
+                Ok(Offered::Accepted(accepted)) => return Some(accepted),
+                Ok(Offered::Marked) => walked.passed_marked = true,
+                Ok(Offered::Gone) => {}
+                Err(why) => {
+                    faults += usize::from(why.is_fault());
+                    let id = candidate.id;
+                    walked.refused.push(Refused { id, why });
+                }
+            }
+            if faults == FAULTS_PER_RUNG {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Whether any of these is marked; one that the store does not tell of is none.
+    async fn is_any_marked(&self, newer: &[Candidate<D>]) -> bool {
+        let newer = newer.iter().take(MARKS_ASKED_FOR);
+        let marks = newer.map(|candidate| is_broken(self.objects, candidate.id));
+        let marks = futures_util::future::join_all(marks).await;
+        marks.into_iter().any(|marked| marked.unwrap_or(false))
+    }
+
     /// The candidates on one rung of every ladder.
     async fn step(&self, rung: usize) -> Result<Vec<Candidate<D>>, StoreError> {
         let rungs = self.ladders.iter().filter_map(|ladder| ladder.get(rung));
-        let listings = rungs.map(|rung| candidates(self.objects, rung));
+        let listings = rungs.map(|rung| candidates(self.objects, rung, self.now_ms));
         let listed = futures_util::future::try_join_all(listings).await?;
         let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
-        all.sort_by_key(|candidate| std::cmp::Reverse(candidate.created_ms));
+        sort(&mut all, self.now_ms);
         Ok(all)
     }
 
-    /// Reads a candidate and lets the rule judge it; nothing if it is to be passed over.
+    /// Reads a candidate and lets the rule judge it.
     async fn offer<T, F, R>(
         &self,
         candidate: &Candidate<D>,
         accept: &F,
-    ) -> Result<Option<T>, Refusal>
+    ) -> Result<Offered<T>, Refusal>
     where
         F: Fn(Found<D>) -> R,
         R: Future<Output = Result<T, Refusal>>,
@@ -152,11 +256,11 @@ impl<'a, D: Document> Walk<'a, D> {
         let marked = is_broken(self.objects, candidate.id);
         let (marked, found) = tokio::join!(marked, read(self.objects, candidate));
         if marked? {
-            return Ok(None);
+            return Ok(Offered::Marked);
         }
         let judged = match found {
             // Somebody removed the document itself; that is no damage.
-            Err(StoreError::Missing { .. }) => return Ok(None),
+            Err(StoreError::Missing { .. }) => return Ok(Offered::Gone),
             Err(error) => Err(Refusal::Store(error)),
             Ok(found) => accept(found).await,
         };
@@ -165,6 +269,27 @@ impl<'a, D: Document> Walk<'a, D> {
         {
             mark(self.objects, candidate.id, &error.to_string()).await;
         }
-        judged.map(Some)
+        judged.map(Offered::Accepted)
+    }
+}
+
+/// What became of a candidate that is not refused.
+enum Offered<T> {
+    Accepted(T),
+    /// It is marked as broken.
+    Marked,
+    /// Somebody removed it meanwhile.
+    Gone,
+}
+
+impl Refusal {
+    /// Whether the store failed or its data is damaged, and it is not the document that is of no use.
+    fn is_fault(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Version { .. } | StoreError::Contradiction { .. })
+            | Self::Unfit(_)
+            | Self::Ahead(_) => false,
+            Self::Store(_) => true,
+        }
     }
 }

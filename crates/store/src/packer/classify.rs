@@ -45,6 +45,8 @@ pub(super) struct Classifier<R> {
     pub changed: Changed,
     pub touched: Arc<Touched>,
     pub known: HashMap<BlockId, BlockRef>,
+    /// Whether what was written is stored even where the parent has just that.
+    pub stores_again: bool,
     pub read: R,
     pub workers: Workers,
     pub progress: Arc<PackProgress>,
@@ -154,7 +156,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
             };
         }
         let id = BlockId::of(content);
-        if before.is_some_and(|before| before.id == id) {
+        if !self.stores_again && before.is_some_and(|before| before.id == id) {
             return Verdict::Unchanged;
         }
         if let Some(rests) = self.known.get(&id) {

@@ -166,6 +166,7 @@ where
         changed,
         touched: Arc::clone(&touched),
         known,
+        stores_again: source.is_doubted(),
         read,
         workers,
         progress: Arc::clone(progress),
@@ -192,6 +193,9 @@ async fn read_touched(source: &Arc<Source>, changed: &Changed) -> Result<Touched
 }
 
 fn known_blocks(source: &Source) -> HashMap<BlockId, BlockRef> {
+    if source.is_doubted() {
+        return HashMap::new();
+    }
     let leaves = source.leaves_read();
     let blocks = leaves.flat_map(|leaf| leaf.blocks().map(|(_, block)| (block.id, block)));
     blocks.take(KNOWN_BLOCKS_MAX).collect()

@@ -117,7 +117,7 @@ async fn told(objects: &Objects) -> Vec<String> {
             .await
             .expect_err("no range"),
         objects
-            .first_names("v1/snapshots", 1)
+            .first_names("v1/snapshots", "", 1)
             .await
             .expect_err("no names"),
         objects.walk("v1", 1).await.expect_err("no walk"),

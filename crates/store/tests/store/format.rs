@@ -102,7 +102,7 @@ async fn remember(objects: &Objects, snapshot: &Snapshot) {
     )
     .await
     .expect("it is published");
-    let found = images::newest(objects, project).await;
+    let found = images::newest(objects, project, snapshot.created_ms).await;
     assert_eq!(found.expect("it is read"), [image]);
 }
 

@@ -3,8 +3,10 @@
 
 mod ahead;
 mod archive;
+mod attacks;
 mod catalogue;
 mod cloud;
 mod early;
 mod format;
+mod hostile;
 mod packing;

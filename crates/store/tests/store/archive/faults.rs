@@ -9,7 +9,7 @@ use larder_model::archive::Archive;
 use larder_model::ladder::Rung;
 use larder_store::{ArchiveWriter, Found, Objects, StoreError, catalog};
 
-use super::kit::{facts, lineage, load, noise, pieces, save, store};
+use super::kit::{NOW, facts, lineage, load, noise, pieces, save, store};
 
 fn objects_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -30,7 +30,7 @@ fn objects_below(folder: &Path) -> Vec<PathBuf> {
 
 async fn read_all(objects: &Objects) -> Result<Vec<u8>, StoreError> {
     let rung = Rung::Lineage(lineage());
-    let candidates = catalog::candidates::<Archive>(objects, &rung).await?;
+    let candidates = catalog::candidates::<Archive>(objects, &rung, NOW).await?;
     let found = catalog::read(objects, &candidates[0]).await?;
     load(objects, &found, "layer").await
 }

@@ -32,6 +32,9 @@ pub(crate) fn lineage() -> Lineage {
     }
 }
 
+/// A time after all that these tests save.
+pub(crate) const NOW: u64 = 1_767_312_000_000;
+
 pub(crate) fn facts(created_ms: u64) -> ArchiveFacts {
     ArchiveFacts {
         lineage: lineage(),

@@ -6,7 +6,7 @@ use larder_model::archive::Place;
 use larder_model::ladder::Rung;
 use larder_store::{ArchiveWriter, catalog};
 
-use super::kit::{facts, lineage, load, load_by, noise, pieces, reader, save, store};
+use super::kit::{NOW, facts, lineage, load, load_by, noise, pieces, reader, save, store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_saved_is_found_and_reads_back() {
@@ -20,7 +20,7 @@ async fn what_is_saved_is_found_and_reads_back() {
     ];
     let saved = save(&objects, None, &blobs).await.expect("saved");
     let rung = Rung::Lineage(lineage());
-    let candidates = catalog::candidates::<Archive>(&objects, &rung).await;
+    let candidates = catalog::candidates::<Archive>(&objects, &rung, NOW).await;
     let candidates = candidates.expect("a listing");
     assert_eq!(candidates.len(), 1);
     let found = catalog::read(&objects, &candidates[0]).await.expect("read");
