@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use larder_bases::Project;
 use larder_docker::{About, Chains, Endpoint, Environment, ImageStore, Remote};
-use larder_local::files::make_private_folder;
+use larder_local::files::make_folder_of_user;
 use larder_model::archive::Archive;
 use larder_model::compatibility::Compatibility;
 use larder_model::document::EngineRecord;
@@ -109,7 +109,7 @@ impl Job {
 
 /// A file without a name: it is gone with the process.
 fn scratch_file(folder: &Path) -> io::Result<File> {
-    make_private_folder(folder)?;
+    make_folder_of_user(folder, 0o700)?;
     tempfile::tempfile_in(folder)
 }
 

@@ -74,7 +74,7 @@ impl Note {
 
     fn write(&self, note: &JobNote) -> io::Result<()> {
         let folder = self.path.parent().expect("a note is in a folder");
-        files::make_private_folder(folder)?;
+        files::make_folder_of_user(folder, 0o700)?;
         let text = serde_json::to_vec(note).expect("a note has a JSON form");
         files::write_private(&self.path, &text)
     }

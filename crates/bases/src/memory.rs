@@ -44,7 +44,7 @@ impl Memory {
 
     fn write(&self) -> std::io::Result<()> {
         let folder = self.path.parent().expect("the file is in a folder");
-        std::fs::create_dir_all(folder)?;
+        files::make_folder_of_user(folder, 0o700)?;
         let text = serde_json::to_vec(&self.known).expect("it has a JSON form");
         files::write_private(&self.path, &text)
     }

@@ -24,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 /// Our own settings, which no tool needs.
 const OURS: &str = "LARDER_";
+/// Variables for which the tools read certificates and contexts before anything else, though a file can be
+/// read without an engine: a template of the CI system may name those of another job.
+const OF_AN_ENGINE: [&str; 3] = ["DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY"];
 /// What a tool sees in the place of a value that is none of its business: a file that demands the
 /// variable (`${AWS_SECRET_ACCESS_KEY:?}`) is still read.
 const WITHHELD: &str = "withheld";
@@ -210,7 +213,7 @@ impl Question<'_> {
 
     fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.asked.around.environment.iter();
-        all.filter(|(name, _)| !name.starts_with(OURS))
+        all.filter(|(name, _)| !name.starts_with(OURS) && !OF_AN_ENGINE.contains(&name.as_str()))
             .map(|(name, value)| {
                 let is_withheld = self.asked.around.withheld.contains(name);
                 (name.as_str(), if is_withheld { WITHHELD } else { value })

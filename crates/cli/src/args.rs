@@ -363,7 +363,8 @@ pub(crate) struct Run {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The command; it gets DOCKER_HOST.
+    /// The command. It gets DOCKER_HOST, and no variable that belongs to another engine: DOCKER_CONTEXT,
+    /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
     #[command(flatten)]
@@ -374,7 +375,8 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Append DOCKER_HOST=… to a file, as CI systems read it ($GITHUB_ENV, dotenv).
+    /// Append DOCKER_HOST=… to a file, as CI systems read it ($GITHUB_ENV, dotenv), and empty values for the
+    /// variables that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Do not make and select the docker context `larder`.

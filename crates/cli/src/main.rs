@@ -4,6 +4,7 @@
 //! ([`settings`]) once; [`survey`] knows what a command's builds depend on; only [`report`] prints. All
 //! else is done by the crates below.
 
+mod address;
 mod args;
 mod command;
 mod exit;

@@ -26,7 +26,7 @@ mod sha256;
 pub mod streams;
 
 pub use connection::AnswerStream;
-pub use endpoint::{Address, Endpoint, Environment, Tls, USUAL_SOCKET};
+pub use endpoint::{Address, Endpoint, Environment, OF_ANOTHER_ENGINE, Tls, USUAL_SOCKET};
 pub use error::{ApiError, BoxError, Pieces, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use larder_model::version::Version;

@@ -48,6 +48,17 @@ pub enum EngineError {
         /// Why not.
         reason: String,
     },
+    /// The administrator holds containers or people back in a way that our engine cannot.
+    #[error(
+        "`{setting}` is set for the machine's engine, and Larder's {without}: `larder build` works with the \
+         machine's engine, and `larder run --optional` runs the command there"
+    )]
+    SettingRefused {
+        /// The key of `daemon.json`.
+        setting: &'static str,
+        /// What would be without it, as part of a sentence.
+        without: &'static str,
+    },
     /// A daemon ended while its answer was awaited.
     #[error("{daemon} ended during start ({status}); the end of its log, {log}:\n{tail}", log = .log.display())]
     Died {

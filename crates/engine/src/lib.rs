@@ -7,12 +7,14 @@
 //!    continue (model `compatibility`).
 //! 2. [`system::observe`] looks at the machine's engine, [`system::choose`] picks the
 //!    [`Shape`].
-//! 3. [`Taken`](takeover::Taken) stops the machine's engine, or [`PrivateNet`](network::PrivateNet)
+//! 3. [`MachineSettings`] are what the administrator has set for that engine, [`TakenOver`] what of it
+//!    ours has.
+//! 4. [`Taken`](takeover::Taken) stops the machine's engine, or [`PrivateNet`](network::PrivateNet)
 //!    gives the private one a way out.
-//! 4. [`Engine::spawn`], [`ready`](Engine::ready), the job, [`quiesce`](Engine::quiesce),
+//! 5. [`Engine::spawn`], [`ready`](Engine::ready), the job, [`quiesce`](Engine::quiesce),
 //!    [`stop`](Engine::stop).
-//! 5. [`end_holders`](holders::end_holders) and [`scrub`](scrub::scrub) make the volume fit to be
-//!    published; step 3 is given back.
+//! 6. [`end_holders`](holders::end_holders) and [`scrub`](scrub::scrub) make the volume fit to be
+//!    published; step 4 is given back.
 //!
 //! What starts a process is blocking and inherits the namespaces of the thread that calls it: that
 //! thread is the *room*, which also must live as long as the engine (see [`Engine::spawn`]). What talks
@@ -30,9 +32,11 @@ mod shape;
 mod tool;
 
 pub use daemon::{
-    Engine, EngineConfig, EngineFacts, Exit, StopReport, child_environment, clean_up, quiesce,
+    Engine, EngineConfig, EngineFacts, Exit, StopReport, TakenOver, check_settings,
+    child_environment, clean_up, quiesce,
 };
 pub use error::EngineError;
 pub use instance::InstanceId;
+pub use machine::settings::MachineSettings;
 pub use machine::{holders, process, system, takeover};
 pub use shape::{Asked, Choice, Shape};

@@ -1,8 +1,10 @@
 //! Private folders, and files that are written whole or not at all.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown, lchown,
+};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -11,6 +13,26 @@ use tempfile::NamedTempFile;
 /// is.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The same for what commands of root and of a user keep in that user's home: what root makes in a
+/// directory of somebody else (sudo(8) with `-E` leaves `HOME` as it was) belongs to whom that belongs to.
+pub fn make_folder_of_user(path: &Path, mode: u32) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    for made in missing.iter().rev() {
+        let parent = made.parent().unwrap_or(Path::new("."));
+        if let Some((user, group)) = other_owner(&fs::symlink_metadata(made)?, parent) {
+            lchown(made, Some(user), Some(group))?;
+        }
+    }
+    Ok(())
+}
+
+/// Who owns `folder`, if that is somebody else and root has made something in it.
+fn other_owner(made: &Metadata, folder: &Path) -> Option<(u32, u32)> {
+    let folder = fs::metadata(folder).ok()?;
+    (made.uid() == 0 && folder.uid() != 0).then(|| (folder.uid(), folder.gid()))
 }
 
 /// Writes a file that only its owner may read, whole or not at all: a reader, and the next process
@@ -35,10 +57,15 @@ pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A temporary file has a random name and mode 0600, and is removed if it is not persisted.
+/// A temporary file has a random name and mode 0600, and is removed if it is not persisted. In the directory
+/// of a user it is that user's.
 fn write_beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    let mut file = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
+    let parent = parent.unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(parent)?;
+    if let Some((user, group)) = other_owner(&file.as_file().metadata()?, parent) {
+        fchown(file.as_file(), Some(user), Some(group))?;
+    }
     file.write_all(content)?;
     Ok(file)
 }
@@ -88,5 +115,29 @@ mod tests {
         make_private_folder(&inner).expect("made");
         assert_eq!([mode(&inner), mode(&folder.path().join("a"))], [0o700; 2]);
         make_private_folder(&inner).expect("it may be there");
+    }
+
+    #[test]
+    fn what_root_makes_in_a_users_directory_is_the_users() {
+        let home = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::chown(home.path(), Some(65_534), Some(65_533))
+            .expect("the tests need root, which alone can give a directory away");
+        let inner = home.path().join("cache/larder");
+        make_folder_of_user(&inner, 0o700).expect("made");
+        write_private(&inner.join("file"), b"").expect("written");
+        write_public(&inner.join("report"), b"").expect("written");
+        for made in [
+            "cache",
+            "cache/larder",
+            "cache/larder/file",
+            "cache/larder/report",
+        ] {
+            let meta = fs::metadata(home.path().join(made)).expect("made");
+            assert_eq!((meta.uid(), meta.gid()), (65_534, 65_533), "{made}");
+        }
+        assert_eq!(mode(&inner), 0o700);
+        make_private_folder(&inner.join("roots")).expect("made");
+        let roots = fs::metadata(inner.join("roots")).expect("made");
+        assert_eq!(roots.uid(), 0);
     }
 }

@@ -108,7 +108,9 @@ impl SessionError {
             | Self::NoMkfs
             | Self::Volume(VolumeError::Missing { .. })
             | Self::Engine(
-                EngineError::ProgramMissing { .. } | EngineError::TakeoverRefused { .. },
+                EngineError::ProgramMissing { .. }
+                | EngineError::TakeoverRefused { .. }
+                | EngineError::SettingRefused { .. },
             ) => Blame::Machine,
             _ => Blame::Ours,
         }

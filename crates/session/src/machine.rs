@@ -1,14 +1,19 @@
 //! What the machine must have before a session is started, each with its cure.
 
 use std::fs::OpenOptions;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use larder_docker::USUAL_SOCKET;
+use larder_engine::MachineSettings;
 use larder_local::programs;
 
 use crate::{Result, SessionError};
 
-/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, the network's programs. Programs
-/// are looked for in `path`.
+/// The settings of the machine's engine.
+const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+
+/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, the network's programs, and whether
+/// an engine of ours may stand beside the machine's at all. Programs are looked for in `path`.
 pub fn check(path: &[PathBuf]) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(SessionError::NeedsRoot);
@@ -18,7 +23,16 @@ pub fn check(path: &[PathBuf]) -> Result<()> {
     if programs::find("mkfs.ext4", path).is_none() {
         return Err(SessionError::NoMkfs);
     }
-    Ok(larder_engine::program::check_network_tools(path)?)
+    larder_engine::program::check_network_tools(path)?;
+    Ok(larder_engine::check_settings(&settings()?)?)
+}
+
+/// What the administrator has set for the machine's engine.
+pub(crate) fn settings() -> Result<MachineSettings> {
+    Ok(MachineSettings::read(
+        Path::new(DAEMON_JSON),
+        Path::new(USUAL_SOCKET),
+    )?)
 }
 
 fn check_device(device: &'static str, module: &'static str) -> Result<()> {

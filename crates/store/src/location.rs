@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_local::files::make_folder_of_user;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -161,7 +162,9 @@ impl Location {
     }
 
     fn open_folder(&self) -> Result<LocalFileSystem, StoreError> {
-        std::fs::create_dir_all(&self.path).map_err(|error| self.refused(&error.to_string()))?;
+        // Others may read it, as far as the starter's mask lets them.
+        let made = make_folder_of_user(Path::new(&self.path), 0o777);
+        made.map_err(|error| self.refused(&error.to_string()))?;
         let folder = LocalFileSystem::new_with_prefix(&self.path)
             .map_err(|error| self.refused(&error.to_string()))?;
         // "Saved" is printed only after the bytes are durable.

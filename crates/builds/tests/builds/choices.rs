@@ -69,6 +69,18 @@ fn files_profiles_and_variables_are_passed_to_compose() {
     assert_eq!(images(&project, &Build::default()), ["a:prod"]);
 }
 
+/// A file is read without an engine, also where variables of an engine elsewhere name nothing here.
+#[test]
+fn variables_of_another_engine_break_nothing() {
+    let mut project = project();
+    project.set("DOCKER_TLS_VERIFY", "1");
+    project.set("DOCKER_CERT_PATH", "/no/certificates");
+    let compose = of(&["sub/compose.yaml"]);
+    assert_eq!(images(&project, &compose), ["a:1"]);
+    project.set("DOCKER_CONTEXT", "none");
+    assert_eq!(images(&project, &compose), ["a:1"]);
+}
+
 #[test]
 fn targets_groups_and_overrides_are_passed_to_bake() {
     let bake = r#"

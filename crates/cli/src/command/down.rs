@@ -1,5 +1,6 @@
 //! `larder down`: save what the job changed, and end the engine.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
@@ -14,17 +15,18 @@ use crate::settings::Settings;
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let settings = Settings::decide(&verb.which, None)?.session;
+    let decided = Settings::decide(&verb.which, None)?;
+    let (settings, folder) = (decided.session, decided.docker.config);
     let place = Place::of(&settings.state);
     let request = Request::Down {
         discard: verb.discard,
     };
-    let Some(event) = ask(&place, request, report)? else {
+    let Some(event) = ask(&place, request, folder.as_deref(), report)? else {
         return Ok(ExitCode::SUCCESS);
     };
     match event {
         Event::Ended(job) => {
-            docker_context::remove(&place);
+            docker_context::remove(&place, folder.as_deref());
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
             strictly(verb.strict || settings.strict, job.trouble())?;
@@ -40,8 +42,13 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
 }
 
 /// Asks the session. Waits for one that is starting or ending, and clears what a dead one left. `None` if
-/// there is none; then this says so.
-fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> {
+/// there is none; then this says so. `folder` is the docker command's.
+fn ask(
+    place: &Place,
+    request: Request,
+    folder: Option<&Path>,
+    report: &Report,
+) -> Done<Option<Event>> {
     let mut waits = false;
     loop {
         if let Some(event) = client::ask(place, request, report)? {
@@ -53,7 +60,7 @@ fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> 
         }
         if let Some(_lock) = lock::take(place)? {
             if leftovers::clear(place)? {
-                docker_context::remove(place);
+                docker_context::remove(place, folder);
                 report.warning("the session had died; cleared what it left, nothing was saved");
             } else {
                 report.note("no session runs here");

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use larder_session::facts::{self, Job};
 use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, client, machine};
 
+use crate::address::Address;
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
 use crate::report::Report;
@@ -27,6 +27,7 @@ const NOT_FOUND: u8 = 127;
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    let api_version = settings.docker.api_version.clone();
     let request = settings.job_request();
     let place = Place::of(&request.settings.state);
     let up =
@@ -43,7 +44,8 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     report.running(&running, "using", &request.settings.project);
     // If this process is killed, the session knows that it is not used any more.
     let held = client::connect(&place, Request::Hold)?;
-    let (code, ms) = execute(&verb.command, Some(&place.docker_socket()), report)?;
+    let address = Address::of(&running.job.engine, api_version.as_deref());
+    let (code, ms) = execute(&verb.command, Some(&address), report)?;
     let strict = request.settings.strict && code == 0;
     let ran = facts::Command {
         exit_code: code,
@@ -101,15 +103,13 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
 }
 
 /// Runs a command, passing signals on to it: its exit code, and how long it ran.
-fn execute(command: &[OsString], socket: Option<&Path>, report: &Report) -> Done<(u8, f64)> {
+fn execute(command: &[OsString], address: Option<&Address>, report: &Report) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some(socket) = socket {
-            child.env("DOCKER_HOST", format!("unix://{}", socket.display()));
-            // A context would win over nothing, but DOCKER_CONTEXT wins over DOCKER_HOST.
-            child.env_remove("DOCKER_CONTEXT");
+        if let Some(address) = address {
+            address.give(&mut child);
         }
         let mut signals = Signals::catch()?;
         let mut child = match child.spawn() {

@@ -1,5 +1,6 @@
 //! Two private sessions beside each other and beside the machine's own engine.
 
+use std::fs;
 use std::process::{Child, Command};
 
 use crate::kit::{SMALL, Store, build, context, text, wait_for};
@@ -108,4 +109,58 @@ fn two_projects_and_the_machines_engine_do_not_meet() {
     machine.run("docker", &["rm", "-f", "web"]);
     crate::machine::signal(&engine, rustix::process::Signal::TERM);
     engine.wait().expect("it ends");
+}
+
+/// A web server of the machine's own, on this address, for the files of a folder.
+fn server(machine: &Machine, address: &str, folder: &std::path::Path) -> Child {
+    let mut server = machine.command("busybox");
+    server
+        .args(["httpd", "-f", "-p", address, "-h"])
+        .arg(folder);
+    server.spawn().expect("busybox starts")
+}
+
+/// What a private engine's containers publish is on the host's localhost, and what the host has there is on the
+/// engine's.
+#[test]
+fn a_private_engine_shares_the_machines_localhost() {
+    let (store, machine) = (Store::new(), Machine::new());
+    fs::write(
+        machine.path("etc/daemon.json"),
+        r#"{"default-shm-size": "128M", "bridge": "br9"}"#,
+    )
+    .expect("written");
+    let folder = machine.path("www");
+    fs::create_dir(&folder).expect("made");
+    fs::write(folder.join("one"), "the machine's\n").expect("written");
+    let mut servers = ["127.0.0.1:5999", "0.0.0.0:5998"].map(|on| server(&machine, on, &folder));
+    let build_folder = tempfile::tempdir().expect("a folder");
+    let build = build(&context(build_folder.path(), SMALL), "app");
+    let get = "/bin/wget -q -O - http:";
+    let line = format!(
+        "{build} && docker run -d -p 8080:80 -p 5998:80 app /bin/httpd -f -p 80 -h / && \
+         busybox wget -q -O - http://127.0.0.1:8080/one && \
+         docker run --rm --network host app {get}//127.0.0.1:5999/one && \
+         docker run --rm --add-host=machine:host-gateway app {get}//machine:5998/one && \
+         docker run --rm app /bin/df -k /dev/shm; docker pull localhost:5999/nothing:1; \
+         docker run -d --network host app /bin/httpd -f -p 127.0.0.1:8082 -h /; \
+         timeout 60 sh -c 'until busybox wget -q -O - http://127.0.0.1:8082/one 2>/dev/null; do sleep 0.1; done'"
+    );
+    let job = machine.job(&store.url(), &[], &line).saved();
+    let said = &job.said;
+    let got = |text| said.lines().filter(|line| *line == text).count();
+    assert_eq!((got("one"), got("the machine's")), (2, 2), "{said}");
+    // The machine's server has no such image; without it nobody would have answered.
+    assert!(!said.contains("refused"), "{said}");
+    assert!(said.contains(" 131072 "), "{said}");
+    assert!(
+        said.contains("port 5998 is not on the host's localhost"),
+        "{said}"
+    );
+    assert!(said.contains("does not have: bridge"), "{said}");
+    for server in &mut servers {
+        crate::machine::signal(server, rustix::process::Signal::TERM);
+        server.wait().expect("it ends");
+    }
+    machine.assert_untouched();
 }

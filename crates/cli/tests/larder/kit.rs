@@ -104,3 +104,11 @@ pub(crate) fn build(context: &Path, tag: &str) -> String {
         context.display()
     )
 }
+
+/// The variables that a template sets for an engine of its own.
+pub(crate) const OF_ANOTHER_ENGINE: [(&str, &str); 4] = [
+    ("DOCKER_TLS_VERIFY", "1"),
+    ("DOCKER_CERT_PATH", "/no/certificates"),
+    ("DOCKER_CONTEXT", "none"),
+    ("DOCKER_API_VERSION", "1.12"),
+];

@@ -68,6 +68,12 @@ fn lacks() -> Vec<(String, Vec<&'static str>, [&'static str; 2])> {
             vec![],
             ["mkfs.ext4", "e2fsprogs"],
         ),
+        (
+            "mount -t tmpfs etc /etc/docker && echo '{\"userns-remap\":\"default\"}' >/etc/docker/daemon.json"
+                .to_owned(),
+            vec![],
+            ["userns-remap", "larder build"],
+        ),
     ]
 }
 

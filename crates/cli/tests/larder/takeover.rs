@@ -1,6 +1,6 @@
 //! An engine in the machine's place: the usual socket is served, and the machine is as before.
 
-use crate::kit::{SMALL, Store, build, context, text};
+use crate::kit::{OF_ANOTHER_ENGINE, SMALL, Store, build, context, text};
 use crate::machine::Machine;
 
 const NETWORK_AND_PORT: &str = "docker network create n >/dev/null && docker run -d -p 8080:80 --network n app \
@@ -18,6 +18,8 @@ fn the_usual_socket_is_served_and_the_network_is_as_before() {
     );
     for cached in [0, 3] {
         let mut run = machine.larder_on("run", &store.url(), "auto");
+        // As a template for another engine sets them: the command's docker is not to see any of them.
+        run.envs(OF_ANOTHER_ENGINE);
         run.args(["--json"]).arg(machine.path("report.json"));
         let output = run
             .args(["--", "sh", "-c", &line])

@@ -2,6 +2,16 @@
 
 use std::path::PathBuf;
 
+/// The variables that go with another engine's `DOCKER_HOST`: the certificates are read before anybody looks
+/// whether the address needs them (docker/cli `cli/command/cli.go`, `resolveDefaultDockerEndpoint`), and other
+/// clients go by the context first. All of them count as not set when they are empty.
+pub const OF_ANOTHER_ENGINE: [&str; 4] = [
+    "DOCKER_CERT_PATH",
+    "DOCKER_CONTEXT",
+    "DOCKER_TLS",
+    "DOCKER_TLS_VERIFY",
+];
+
 /// What the environment says of the engine. Given by the caller: nothing here reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {

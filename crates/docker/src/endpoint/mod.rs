@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::address::bracketed;
 pub use self::address::{Address, Tls, USUAL_SOCKET};
 use self::address::{TLS_PORT, parse};
-pub use self::environment::Environment;
 use self::environment::filled;
+pub use self::environment::{Environment, OF_ANOTHER_ENGINE};
 use crate::error::Result;
 
 /// Where an engine is, and who says so.

@@ -86,6 +86,8 @@ pub struct About {
     pub api: ApiVersion,
     /// The newest that it could speak.
     pub newest_api: ApiVersion,
+    /// The oldest, as far as the engine says that.
+    pub oldest_api: Option<ApiVersion>,
     /// Where it keeps images.
     pub image_store: Store,
     /// Its graph driver, or containerd's snapshotter.
@@ -176,7 +178,8 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
     let number = number.map_err(|error| ApiError::malformed(&request.what, error))?;
     let wanted = wanted(&client.endpoint, newest_api)?;
     // Engines before 1.24 do not say what is the least.
-    let least = version.min_api_version.parse().unwrap_or(wanted);
+    let oldest_api = version.min_api_version.parse().ok();
+    let least = oldest_api.unwrap_or(wanted);
     let api = wanted.max(least);
     let request = Request::get("say how it keeps images", format!("/v{api}/info"));
     let info: InfoAnswer = client.json(&request).await?;
@@ -189,6 +192,7 @@ pub(super) async fn ask(client: &Client) -> Result<Found> {
         version_text: version.version,
         api,
         newest_api,
+        oldest_api,
         image_store: info.image_store(),
         storage_driver: info.driver,
         cgroup_version: info.cgroup_version,

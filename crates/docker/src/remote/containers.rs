@@ -6,7 +6,7 @@ use hyper::Method;
 use serde::Deserialize;
 
 use super::handle::{Remote, encoded};
-use crate::connection::{Client, Request};
+use crate::connection::{AnswerStream, Client, Request, empty};
 use crate::endpoint::Endpoint;
 use crate::error::{ApiError, Result};
 
@@ -31,6 +31,14 @@ impl Remote {
             .get("list containers", "/containers/json?all=1")
             .await?;
         Ok(all.into_iter().map(|container| container.id).collect())
+    }
+
+    /// The engine's stream of containers that start and end, from now on, for who only wants to know when.
+    pub async fn container_events(&self) -> Result<AnswerStream> {
+        let filters = encoded(r#"{"type":["container"],"event":["start","die"]}"#);
+        let target = format!("/events?filters={filters}");
+        let request = self.request(Method::GET, "tell its events", &target);
+        self.client.stream(&request, empty()).await
     }
 
     /// Kills and removes a container, and with it the volumes without a name, which are its own alone.

@@ -26,7 +26,7 @@ pub(crate) const WORLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 /// Rooms are dropped before the directory.
 pub(crate) struct Machine {
     pub host: Room,
-    world: Room,
+    pub world: Room,
     pub directory: TempDir,
 }
 

@@ -1,34 +1,14 @@
 //! The configuration files and the environment of our daemons.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use larder_docker::ImageStore;
 use larder_local::programs::USUAL_FOLDERS;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::error::{EngineError, Result, if_there};
-
-/// Keys of the machine's `daemon.json` that say how to reach registries and which networks are
-/// free here. All others describe an engine that is not ours: its root, its sockets, its logging.
-const TAKEN_OVER: [&str; 15] = [
-    "allow-nondistributable-artifacts",
-    "bip",
-    "default-address-pools",
-    "dns",
-    "dns-opts",
-    "dns-search",
-    "http-proxy",
-    "https-proxy",
-    "insecure-registries",
-    "max-concurrent-downloads",
-    "max-concurrent-uploads",
-    "mtu",
-    "no-proxy",
-    "proxies",
-    "registry-mirrors",
-];
+use super::taken_over::TakenOver;
 
 /// containerd's plugins that dockerd never asks for. Each costs start time (cri alone tens of
 /// milliseconds; aufs and zfs run `modprobe`), and every snapshotter makes its directory in the
@@ -82,40 +62,31 @@ fn quoted(path: &Path) -> Value {
     path.display().to_string().into()
 }
 
-/// dockerd's configuration: what must hold for every engine on a volume, over what the machine's
-/// own `daemon.json` says about registries and addresses.
+/// dockerd's configuration: what must hold for every engine on a volume, over what is taken over from
+/// the machine's own. `host_gateway` is the host's address, if that is not the default bridge's.
 ///
 /// - `builder.gc` off: BuildKit collects one second after start (`control/control.go`), which
 ///   would read the whole cache's metadata off a lazy disk.
 /// - `live-restore` off: containers must end with the engine.
 /// - image store and driver explicit: an engine left to itself follows what it finds in its root (moby
 ///   `daemon/image_store_choice.go`), and a volume that wanders between machines would flip.
-pub(crate) fn daemon_json(store: ImageStore, system: Option<&Path>) -> Result<Value> {
-    let mut config = Value::Object(system.map(taken_over).transpose()?.unwrap_or_default());
-    config["features"] = json!({ "containerd-snapshotter": store == ImageStore::Containerd });
+pub(crate) fn daemon_json(
+    store: ImageStore,
+    taken_over: &TakenOver,
+    host_gateway: Option<Ipv4Addr>,
+) -> Value {
+    let mut config = Value::Object(taken_over.settings.clone());
+    config["features"]["containerd-snapshotter"] = (store == ImageStore::Containerd).into();
     config["storage-driver"] = match store {
         ImageStore::Overlay2 => "overlay2".into(),
         ImageStore::Containerd => "overlayfs".into(),
     };
-    config["builder"] = json!({ "gc": { "enabled": false } });
+    config["builder"]["gc"] = json!({ "enabled": false });
     config["live-restore"] = false.into();
-    Ok(config)
-}
-
-fn taken_over(path: &Path) -> Result<Map<String, Value>> {
-    let read = if_there(fs::read(path)).map_err(EngineError::io("cannot read", path))?;
-    let text = read.unwrap_or_default();
-    if text.trim_ascii().is_empty() {
-        return Ok(Map::new());
+    if let Some(address) = host_gateway.filter(|_| !taken_over.names_host_gateway()) {
+        config["host-gateway-ip"] = address.to_string().into();
     }
-    let mut config: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|error| EngineError::Malformed {
-            what: "the engine's settings",
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-    config.retain(|key, _| TAKEN_OVER.contains(&key.as_str()));
-    Ok(config)
+    config
 }
 
 /// Beginnings and parts of the names of variables that an engine does not get.
@@ -174,34 +145,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registries_are_taken_over_and_the_rest_is_not() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("daemon.json");
-        fs::write(
-            &path,
-            r#"{"registry-mirrors":["https://m"],"data-root":"/x","live-restore":true,
-                "features":{"containerd-snapshotter":true},"unheard-of":1,"bip":"10.9.0.1/24"}"#,
-        )
-        .expect("written");
-        let config = daemon_json(ImageStore::Overlay2, Some(&path)).expect("readable");
-        assert_eq!(config["registry-mirrors"], json!(["https://m"]));
+    fn what_must_hold_on_a_volume_wins() {
+        let mut taken_over = TakenOver::default();
+        let theirs = json!({ "bip": "10.9.0.1/24", "features": { "cdi": true }, "builder": { "entitlements": {} } });
+        taken_over.settings = theirs.as_object().expect("an object").clone();
+        let gateway = Some(Ipv4Addr::new(10, 213, 0, 1));
+        let config = daemon_json(ImageStore::Overlay2, &taken_over, gateway);
         assert_eq!(config["bip"], "10.9.0.1/24");
-        assert_eq!(config["features"]["containerd-snapshotter"], false);
+        let features = json!({ "cdi": true, "containerd-snapshotter": false });
+        assert_eq!(config["features"], features);
         assert_eq!(config["storage-driver"], "overlay2");
         assert_eq!(config["live-restore"], false);
-        assert!(config.get("data-root").is_none() && config.get("unheard-of").is_none());
-    }
-
-    #[test]
-    fn a_missing_file_is_no_settings_and_a_broken_one_is_named() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("daemon.json");
-        daemon_json(ImageStore::Containerd, Some(&path)).expect("missing is fine");
-        fs::write(&path, "{").expect("written");
-        let error = daemon_json(ImageStore::Containerd, Some(&path))
-            .expect_err("broken")
-            .to_string();
-        assert!(error.contains("daemon.json"), "{error}");
+        let builder = json!({ "entitlements": {}, "gc": { "enabled": false } });
+        assert_eq!(config["builder"], builder);
+        assert_eq!(config["host-gateway-ip"], "10.213.0.1");
+        let theirs = json!({ "host-gateway-ips": ["192.0.2.1"] });
+        taken_over.settings = theirs.as_object().expect("an object").clone();
+        let config = daemon_json(ImageStore::Overlay2, &taken_over, gateway);
+        assert_eq!(config.get("host-gateway-ip"), None);
     }
 
     #[test]

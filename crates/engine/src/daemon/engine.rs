@@ -10,19 +10,21 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use larder_docker::{ApiError, Endpoint, ImageStore, Remote};
+use larder_docker::{ApiError, ApiVersion, Endpoint, ImageStore, Remote};
 use larder_local::files;
 use serde::{Deserialize, Serialize};
 
 use super::child::{Daemon, Exit};
 use super::clean_up::Records;
 use super::config::{containerd_toml, daemon_json};
+use super::taken_over::TakenOver;
 use crate::error::{EngineError, Result, if_there};
 use crate::layout::{containerd_root, containerd_socket, data_root};
 use crate::program::EngineProgram;
@@ -52,9 +54,11 @@ pub struct EngineConfig {
     pub run_dir: PathBuf,
     /// The socket that clients expect, for a takeover; served beside our own.
     pub usual_socket: Option<PathBuf>,
-    /// The machine's `daemon.json`, whose registry settings are taken over.
-    pub system_config: Option<PathBuf>,
-    /// The daemons' whole environment, from [`child_environment`](crate::child_environment).
+    /// What the administrator has set for the machine's engine, as far as it holds for this one.
+    pub taken_over: TakenOver,
+    /// The host's address as containers see it, if the engine has a network of its own.
+    pub host_gateway: Option<Ipv4Addr>,
+    /// The daemons' environment, from [`child_environment`](crate::child_environment).
     pub environment: Vec<(OsString, OsString)>,
 }
 
@@ -72,6 +76,8 @@ pub struct EngineFacts {
     pub version: String,
     /// The newest API that it speaks.
     pub api_version: String,
+    /// The oldest, if it says that.
+    pub oldest_api_version: Option<String>,
     /// The graph driver or snapshotter.
     pub storage_driver: String,
     /// containerd's version in full.
@@ -82,6 +88,20 @@ pub struct EngineFacts {
     pub cgroup_version: String,
     /// `systemd` or `cgroupfs`.
     pub cgroup_driver: String,
+}
+
+impl EngineFacts {
+    /// Whether a client that is told to speak this version of the API, and no other, is understood.
+    pub fn speaks(&self, version: &str) -> bool {
+        let oldest = self.oldest_api_version.as_deref();
+        let range = [
+            oldest.unwrap_or(version),
+            version,
+            self.api_version.as_str(),
+        ];
+        let [oldest, version, newest] = range.map(|text| text.parse::<ApiVersion>().ok());
+        version.is_some() && oldest <= version && version <= newest
+    }
 }
 
 /// How an engine ended.
@@ -127,7 +147,7 @@ impl Engine {
         let socket = containerd_socket(&config.run_dir);
         let toml = containerd_toml(&containerd_root(&config.volume), &state, &socket);
         write(&containerd_config, &toml)?;
-        let settings = daemon_json(config.image_store, config.system_config.as_deref())?;
+        let settings = daemon_json(config.image_store, &config.taken_over, config.host_gateway);
         let path = config.run_dir.join("daemon.json");
         write(&path, &format!("{settings:#}\n"))?;
 
@@ -185,7 +205,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn remote(&self) -> &Remote {
+    /// Its API.
+    pub fn remote(&self) -> &Remote {
         let remote = self.remote.as_ref();
         remote.expect("nothing is asked of an engine before `ready`")
     }
@@ -196,6 +217,7 @@ impl Engine {
         EngineFacts {
             version: about.version_text,
             api_version: about.newest_api.to_string(),
+            oldest_api_version: about.oldest_api.map(|version| version.to_string()),
             storage_driver: about.storage_driver,
             containerd_version: about.containerd_version,
             image_store: about.image_store.kind(),
@@ -296,21 +318,34 @@ fn await_socket(containerd: &mut Daemon, socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A command that ends with the calling thread, in the environment of the configuration.
+/// A command that ends with the calling thread, in the environment and under the limits of the
+/// configuration.
 fn bound_to_us(program: &Path, config: &EngineConfig) -> Command {
-    const SETPRIV: [&str; 2] = ["/usr/bin/setpriv", "/bin/setpriv"];
-    let mut command = match SETPRIV.iter().find(|path| Path::new(path).exists()) {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
+    let mut words: Vec<OsString> = Vec::new();
+    if let Some(setpriv) = of_util_linux("setpriv") {
+        words.extend([setpriv, "--pdeathsig".into(), "KILL".into(), "--".into()]);
+    }
+    let limits = &config.taken_over.limits;
+    if let Some(prlimit) = of_util_linux("prlimit").filter(|_| !limits.is_empty()) {
+        words.push(prlimit);
+        words.extend(limits.iter().map(OsString::from));
+    }
+    words.push(program.into());
+    let mut command = Command::new(&words[0]);
     command
+        .args(&words[1..])
         .env_clear()
-        .envs(config.environment.iter().map(|(name, value)| (name, value)));
+        .envs(config.taken_over.environment(&config.environment));
     command
+}
+
+/// A program that every Debian and nearly every other system has.
+fn of_util_linux(name: &str) -> Option<OsString> {
+    let places = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(name));
+    places
+        .into_iter()
+        .find(|path| path.exists())
+        .map(OsString::from)
 }
 
 fn dockerd_command(config: &EngineConfig) -> Result<Command> {
@@ -328,10 +363,13 @@ fn dockerd_command(config: &EngineConfig) -> Result<Command> {
     for socket in [config.socket()].into_iter().chain(usual) {
         command.arg(format!("--host=unix://{}", socket.display()));
     }
-    // dockerd refuses to start when a group that it was told of does not exist.
-    if group_exists("docker")? {
-        command.args(["--group", "docker"]);
-    }
+    match &config.taken_over.group {
+        Some(group) => command.args(["--group", group]),
+        // dockerd refuses to start when a group that it was told of does not exist.
+        None if group_exists("docker")? => command.args(["--group", "docker"]),
+        None => &mut command,
+    };
+    command.args(&config.taken_over.options);
     Ok(command)
 }
 
@@ -341,4 +379,29 @@ fn group_exists(name: &str) -> Result<bool> {
     Ok(String::from_utf8_lossy(&groups)
         .lines()
         .any(|line| line.split(':').next() == Some(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_the_api_are_known_by_their_range() {
+        let facts = EngineFacts {
+            version: "29.4.2".to_owned(),
+            api_version: "1.54".to_owned(),
+            oldest_api_version: Some("1.40".to_owned()),
+            storage_driver: "overlayfs".to_owned(),
+            containerd_version: String::new(),
+            image_store: ImageStore::Containerd,
+            cgroup_version: "2".to_owned(),
+            cgroup_driver: "systemd".to_owned(),
+        };
+        for known in ["1.40", "1.44", "v1.54"] {
+            assert!(facts.speaks(known), "{known}");
+        }
+        for foreign in ["1.39", "1.55", "2.0", "x", ""] {
+            assert!(!facts.speaks(foreign), "{foreign}");
+        }
+    }
 }

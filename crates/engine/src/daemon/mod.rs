@@ -7,7 +7,9 @@ pub mod clean_up;
 mod config;
 mod engine;
 pub mod quiesce;
+mod taken_over;
 
 pub use self::child::Exit;
 pub use self::config::child_environment;
 pub use self::engine::{Engine, EngineConfig, EngineFacts, StopReport};
+pub use self::taken_over::{TakenOver, check as check_settings};

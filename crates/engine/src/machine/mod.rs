@@ -2,5 +2,6 @@
 
 pub mod holders;
 pub mod process;
+pub(crate) mod settings;
 pub mod system;
 pub mod takeover;

@@ -1,4 +1,4 @@
-//! The host's three rules for one private engine, added and removed in one transaction each.
+//! The host's rules for one private engine, added and removed in one transaction each.
 
 use std::fmt::Write as _;
 
@@ -13,23 +13,59 @@ use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 /// engine to go can switch it off again.
 const FORWARDING_WAS_OFF: &str = ":ip_forward=0";
 
-/// Lets the room out. The two accepts matter where the chain's policy is to drop, which is what
-/// a dockerd on the host makes it. `was_off`: forwarding is about to be switched on for this.
+/// The chain in which administrators forbid containers what they may not reach. dockerd has it come
+/// before all that it allows itself (moby `daemon/libnetwork/firewall_linux.go`).
+const OF_ADMINISTRATORS: &str = "DOCKER-USER";
+
+/// Lets the room out, and nobody else through. `was_off`: forwarding is about to be switched on for this.
 pub(super) fn allow(id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) -> Result<()> {
+    // A rule that others removed meanwhile makes a place too many.
+    allow_once(id, interface, pair, was_off).or_else(|error| {
+        tracing::debug!(%error, "adding the rules once more");
+        allow_once(id, interface, pair, was_off)
+    })
+}
+
+fn allow_once(id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) -> Result<()> {
+    let saved = save()?;
     // Inherited from an engine still here, or the last to go would not know.
-    let was_off = was_off || save()?.iter().any(Rule::says_forwarding_was_off);
+    let was_off = was_off || saved.iter().any(Rule::says_forwarding_was_off);
+    restore(
+        IPTABLES_RESTORE,
+        &rules(&saved, id, interface, pair, was_off),
+    )
+}
+
+/// The two accepts matter where the chain's policy is to drop, which is what a dockerd on the host makes
+/// it, and come after what administrators forbid. A host that forwarded nothing becomes no router:
+/// what no other rule has allowed is dropped as before.
+fn rules(saved: &[Rule], id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) -> String {
     let mark = if was_off { FORWARDING_WAS_OFF } else { "" };
     let comment = format!("-m comment --comment larder:{id}{mark}");
-    let rules = format!(
+    let place = first_place(saved);
+    let mut rules = format!(
         "*nat\n\
          -I POSTROUTING -s {pair} ! -o {interface} {comment} -j MASQUERADE\n\
          COMMIT\n\
          *filter\n\
-         -I FORWARD -i {interface} {comment} -j ACCEPT\n\
-         -I FORWARD -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED {comment} -j ACCEPT\n\
-         COMMIT\n"
+         -I FORWARD {place} -i {interface} {comment} -j ACCEPT\n\
+         -I FORWARD {place} -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED {comment} -j ACCEPT\n"
     );
-    restore(IPTABLES_RESTORE, &rules)
+    if was_off {
+        writeln!(rules, "-A FORWARD {comment} -j DROP").expect("writing to a string");
+    }
+    rules + "COMMIT\n"
+}
+
+/// The first place in the FORWARD chain behind what administrators forbid, counted from 1.
+fn first_place(saved: &[Rule]) -> usize {
+    let forward = saved.iter().filter(|rule| rule.is_in("filter", "FORWARD"));
+    let leads = forward.map(|rule| rule.line.ends_with(&format!("-j {OF_ADMINISTRATORS}")));
+    leads
+        .enumerate()
+        .filter_map(|(at, leads)| leads.then_some(at + 2))
+        .last()
+        .unwrap_or(1)
 }
 
 /// Whether one of our private engines is there.
@@ -87,6 +123,10 @@ impl Rule {
         let mut words = self.line.split(' ').skip_while(|word| *word != "--comment");
         let text = words.nth(1)?.trim_matches('"');
         text.starts_with("larder:").then_some(text)
+    }
+
+    fn is_in(&self, table: &str, chain: &str) -> bool {
+        self.table == table && self.line.split(' ').nth(1) == Some(chain)
     }
 
     fn says_forwarding_was_off(&self) -> bool {
@@ -151,5 +191,33 @@ mod tests {
         assert_eq!(of("ab"), ["nat"]);
         assert_eq!(of("abc"), ["nat"]);
         assert!(of("a").is_empty());
+    }
+
+    fn made(before: &str, was_off: bool) -> String {
+        let (id, pair) = ("ab".parse().expect("an id"), "10.213.0.4/30".parse());
+        rules(
+            &parse(before),
+            &id,
+            "lr-ab",
+            pair.expect("a network"),
+            was_off,
+        )
+    }
+
+    #[test]
+    fn a_host_that_forwarded_nothing_becomes_no_router() {
+        assert!(
+            made("", true)
+                .contains("-A FORWARD -m comment --comment larder:ab:ip_forward=0 -j DROP")
+        );
+        assert!(!made("", false).contains("DROP"));
+    }
+
+    #[test]
+    fn what_administrators_forbid_comes_first() {
+        let before = "*filter\n-A FORWARD -i eth9 -j DROP\n-A FORWARD -j DOCKER-USER\n\
+            -A FORWARD -j DOCKER-FORWARD\n-A DOCKER-USER -d 192.0.2.0/24 -j DROP\nCOMMIT\n";
+        assert!(made(before, false).contains("-I FORWARD 3 -i lr-ab"));
+        assert!(made("", false).contains("-I FORWARD 1 -i lr-ab"));
     }
 }

@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::firewall::{self, Rule};
-use super::namespace::{read_forwarding, write_forwarding};
+use super::namespace::{
+    read_forwarding, read_forwarding_ipv6, stop_forwarding_ipv6, write_forwarding,
+};
 use crate::error::{EngineError, Result};
 use crate::tool::{IP, IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
@@ -25,6 +27,9 @@ const DROP: &str = ":FORWARD DROP";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostNetwork {
     forwarding: bool,
+    /// Of IPv6, which dockerd switches on where the administrator wants bridges to have it.
+    #[serde(default)]
+    forwarding_ipv6: Option<bool>,
     bridges: BTreeSet<String>,
     ipv4: Option<Traces>,
     ipv6: Option<Traces>,
@@ -35,6 +40,7 @@ impl HostNetwork {
     pub fn observe() -> Result<Self> {
         Ok(Self {
             forwarding: read_forwarding()?,
+            forwarding_ipv6: read_forwarding_ipv6(),
             bridges: bridges()?,
             ipv4: Traces::read(IPTABLES_SAVE)?,
             // A kernel without IPv6 makes the program fail; there is nothing to take back then.
@@ -66,6 +72,9 @@ impl HostNetwork {
         // A private engine that came meanwhile found it on, and needs it.
         if now.forwarding && !self.forwarding && !firewall::serves_an_engine()? {
             write_forwarding(false)?;
+        }
+        if (now.forwarding_ipv6, self.forwarding_ipv6) == (Some(true), Some(false)) {
+            stop_forwarding_ipv6()?;
         }
         Ok(())
     }
@@ -152,9 +161,11 @@ impl Traces {
             }
             let rules = rules.iter().filter(|(of, _)| of == table);
             lines.extend(rules.map(|(_, rule)| rule.replacen("-A ", "-D ", 1)));
-            // The rules in them and those that lead to them are gone by now.
-            let chains = chains.iter().filter(|(of, _)| of == table);
-            lines.extend(chains.map(|(_, chain)| format!("-F {chain}\n-X {chain}")));
+            // Chains lead to chains, so all are emptied before one goes.
+            for what in ["-F", "-X"] {
+                let chains = chains.iter().filter(|(of, _)| of == table);
+                lines.extend(chains.map(|(_, chain)| format!("{what} {chain}")));
+            }
             lines.push("COMMIT".to_owned());
         }
         lines.push(String::new());
@@ -196,7 +207,7 @@ mod tests {
         let removal = Traces::of(AFTER).removal(&Traces::of(BEFORE));
         let expected = "*filter\n-P FORWARD ACCEPT\n-D DOCKER-USER -j RETURN\n\
             -D FORWARD -j DOCKER-USER\n-D FORWARD -o br-0123456789ab -j DOCKER\n\
-            -F DOCKER\n-X DOCKER\n-F DOCKER-USER\n-X DOCKER-USER\nCOMMIT\n\
+            -F DOCKER\n-F DOCKER-USER\n-X DOCKER\n-X DOCKER-USER\nCOMMIT\n\
             *nat\n-D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n\
             -D POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE\n\
             COMMIT\n";

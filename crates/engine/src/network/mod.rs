@@ -2,7 +2,7 @@
 //!
 //! An engine in the machine's place works in the host's network namespace; [`HostNetwork`] takes back
 //! what it leaves there. The private engine's way out is a veth pair between its network namespace
-//! and the host's, and three firewall rules.
+//! and the host's, and some firewall rules; its localhost and the host's are joined by [`Forwards`].
 //!
 //! Firewall chains belong to a network namespace, so an engine with its own cannot disturb the
 //! machine's (a second dockerd in the same namespace empties the first one's chains; moby
@@ -17,6 +17,7 @@
 
 mod addresses;
 mod firewall;
+mod forward;
 mod host;
 mod namespace;
 mod resolver;
@@ -26,9 +27,11 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use ipnet::Ipv4Net;
+use larder_docker::Remote;
 use rustix::process::Pid;
 
 use self::addresses::{Host, RANGES_TEXT, of_host, of_room};
+pub use self::forward::{Forwards, InRoom};
 pub use self::host::HostNetwork;
 use self::namespace::{read_forwarding, require_own, write_forwarding};
 use crate::error::{EngineError, Result};
@@ -115,6 +118,12 @@ impl PrivateNet {
     pub fn host_address(&self) -> Ipv4Addr {
         of_host(self.subnet)
     }
+
+    /// Joins the two localhosts, for an engine that answers. To be called in the host's network namespace;
+    /// `room` is the room's thread id.
+    pub async fn forward(&self, room: Pid, in_room: InRoom, engine: &Remote) -> Forwards {
+        Forwards::start(room, of_room(self.subnet), in_room, engine).await
+    }
 }
 
 /// Removes what [`PrivateNet::set_up`] made for `id` in this network namespace, also after a crash.
@@ -123,7 +132,12 @@ pub fn tear_down(id: &InstanceId) -> Result<()> {
     firewall::remove(id)?;
     let interface = interface(id);
     match IP.run(&["link", "del", &interface]) {
-        Err(EngineError::ToolFailed { message, .. }) if message.contains("Cannot find device") => {
+        // It goes with the room's namespace, maybe just now.
+        Err(EngineError::ToolFailed { message, .. })
+            if ["Cannot find device", "No such device"]
+                .iter()
+                .any(|gone| message.contains(gone)) =>
+        {
             Ok(())
         }
         removed => removed.map(drop),

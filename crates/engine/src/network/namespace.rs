@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{EngineError, Result};
 
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// Of all interfaces, and of those to come (Linux `net/ipv6/addrconf.c`, `addrconf_fixup_forwarding`).
+const FORWARDING_IPV6: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 
 /// Whether the network namespace forwards packets.
 pub(super) fn read_forwarding() -> Result<bool> {
@@ -17,6 +19,17 @@ pub(super) fn read_forwarding() -> Result<bool> {
 pub(super) fn write_forwarding(on: bool) -> Result<()> {
     fs::write(FORWARDING, if on { "1" } else { "0" })
         .map_err(EngineError::io("cannot write", Path::new(FORWARDING)))
+}
+
+/// The same of IPv6; a kernel may have none.
+pub(super) fn read_forwarding_ipv6() -> Option<bool> {
+    let text = fs::read(FORWARDING_IPV6).ok()?;
+    Some(text.trim_ascii() != b"0")
+}
+
+pub(super) fn stop_forwarding_ipv6() -> Result<()> {
+    fs::write(FORWARDING_IPV6, "0")
+        .map_err(EngineError::io("cannot write", Path::new(FORWARDING_IPV6)))
 }
 
 /// Refuses to work on a thread that shares the process's namespace, which is the host's.

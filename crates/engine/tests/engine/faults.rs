@@ -1,6 +1,5 @@
 //! Engines that die, hang or outlive their owner.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use larder_docker::ImageStore;
@@ -10,7 +9,7 @@ use larder_engine::{Engine, EngineConfig, EngineError, Exit};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::machine::{DEADLINE, Machine, context, freeze};
-use crate::own::start;
+use crate::own::{start, taken_over};
 use crate::room::Room;
 
 const SLEEPER: &str =
@@ -36,9 +35,7 @@ async fn one_that_dies_at_start_is_quoted() {
     let machine = Machine::new();
     let room = Room::new(true);
     let mut config = machine.engine_config(&room, "own", ImageStore::Overlay2);
-    let settings = machine.path("daemon.json");
-    fs::write(&settings, r#"{"bip":"not-an-address"}"#).expect("written");
-    config.system_config = Some(settings);
+    config.taken_over = taken_over(&machine, &config, r#"{"bip":"not-an-address"}"#);
     let mut engine = room
         .run(move || Engine::spawn(&config))
         .expect("both start");

@@ -1,12 +1,14 @@
 //! A private engine beside the machine's: reaches the world, leaves no trace.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use larder_docker::ImageStore;
 use larder_engine::InstanceId;
 use larder_engine::network::{PrivateNet, tear_down};
 
-use crate::machine::{DEADLINE, HOST, Machine, context};
+use crate::machine::{DEADLINE, HOST, Machine, context, run};
 use crate::own::start;
 use crate::room::Room;
 
@@ -114,13 +116,34 @@ fn forwarding_is_given_back_by_the_last_to_go() {
     );
 }
 
+/// A private engine's way out is nobody else's way in, or through.
+#[test]
+fn a_host_that_was_no_router_becomes_none() {
+    let machine = Machine::new();
+    let (room, net) = set_up(&machine, "closed");
+    let (host, directory) = (net.host_address(), machine.directory.path().to_owned());
+    room.run(move || net.enter(&directory)).expect("entered");
+    let inside = Ipv4Addr::from_bits(host.to_bits() + 1);
+    let listener = room.run(move || TcpListener::bind((inside, 0)).expect("bound"));
+    let address = listener.local_addr().expect("it is bound");
+    let reaches = move || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+    let route = format!("route add {inside}/32 via {HOST}");
+    machine.world.run(move || {
+        let words: Vec<&str> = route.split(' ').collect();
+        assert!(run("ip", &words).status.success());
+    });
+    assert!(machine.host.run(reaches));
+    assert!(!machine.world.run(reaches));
+    end(&machine, "closed");
+}
+
 #[test]
 fn leftovers_of_a_crash_are_replaced() {
     let machine = Machine::new();
     let crashed = set_up(&machine, "again");
     let again = set_up(&machine, "again");
     let saved = machine.host_network();
-    assert_eq!(saved.matches("larder:again").count(), 3, "{saved}");
+    assert_eq!(saved.matches("larder:again").count(), 4, "{saved}");
     drop((crashed, again));
     end(&machine, "again");
     assert!(!machine.host_network().contains("larder:again"));

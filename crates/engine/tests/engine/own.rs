@@ -4,7 +4,7 @@ use std::fs;
 
 use larder_docker::ImageStore;
 use larder_engine::program::{EngineProgram, probe};
-use larder_engine::{Engine, EngineConfig, child_environment};
+use larder_engine::{Engine, EngineConfig, MachineSettings, Shape, TakenOver, child_environment};
 
 use crate::machine::{DEADLINE, Machine, run};
 use crate::room::Room;
@@ -18,7 +18,8 @@ impl Machine {
             volume: self.path(&format!("{name}.volume")),
             run_dir: self.path(name),
             usual_socket: None,
-            system_config: None,
+            taken_over: TakenOver::default(),
+            host_gateway: None,
             environment: child_environment(std::env::vars_os()),
         };
         fs::create_dir_all(&config.run_dir).expect("made");
@@ -37,6 +38,14 @@ impl Machine {
 
 pub fn program() -> EngineProgram {
     probe(&[]).expect("run `cargo xtask engine`")
+}
+
+/// What is taken over from a machine whose `daemon.json` holds this.
+pub fn taken_over(machine: &Machine, config: &EngineConfig, daemon_json: &str) -> TakenOver {
+    let file = machine.path("daemon.json");
+    fs::write(&file, daemon_json).expect("written");
+    let settings = MachineSettings::read(&file, &machine.path("none.sock")).expect("read");
+    TakenOver::new(&settings, Shape::Private, config.program.version).expect("nothing is refused")
 }
 
 /// Starts an engine in `room` and waits for its answer.

@@ -13,7 +13,7 @@ use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_model::compatibility;
 
 use crate::machine::{DEADLINE, Docker, Machine, context};
-use crate::own::{program, start};
+use crate::own::{program, start, taken_over};
 use crate::room::Room;
 
 const STEPS: usize = 4;
@@ -205,25 +205,51 @@ fn this_machines_engine_continues_its_own_volumes() {
     );
 }
 
-/// Settings that the machine's administrator made reach ours.
+const SETTINGS: &str = r#"{
+    "registry-mirrors": ["https://mirror.test"],
+    "data-root": "/nowhere",
+    "no-new-privileges": true,
+    "default-shm-size": "128M",
+    "default-ulimits": { "nofile": { "Name": "nofile", "Soft": 242, "Hard": 242 } },
+    "runtimes": { "traced": { "path": "/usr/sbin/runc" } },
+    "default-runtime": "traced",
+    "ipv6": true,
+    "fixed-cidr-v6": "fd00:77::/64",
+    "host-gateway-ip": "192.0.2.7"
+}"#;
+
+/// Containers behave as the machine's administrator said.
 #[tokio::test]
-async fn the_systems_registry_settings_are_taken_over() {
+async fn the_administrators_settings_are_taken_over() {
     let machine = Machine::new();
     let room = Room::new(true);
     let mut config = machine.engine_config(&room, "own", ImageStore::Overlay2);
-    let settings = machine.path("daemon.json");
-    fs::write(
-        &settings,
-        r#"{"registry-mirrors":["https://mirror.test"],"data-root":"/nowhere"}"#,
-    )
-    .expect("written");
-    config.system_config = Some(settings);
+    config.taken_over = taken_over(&machine, &config, SETTINGS);
     let engine = start(&room, &config).await;
     let docker: Docker = machine.docker(engine.socket());
-    assert!(
-        docker
-            .run(&["info", "--format", "{{.RegistryConfig.Mirrors}}"])
-            .contains("https://mirror.test/")
+    let format = "{{.RegistryConfig.Mirrors}} {{.DefaultRuntime}} {{.SecurityOptions}}";
+    let info = docker.run(&["info", "--format", format]);
+    for told in ["https://mirror.test/", " traced ", "name=no-new-privileges"] {
+        assert!(info.contains(told), "{info}");
+    }
+    let context = context(
+        machine.directory.path(),
+        "FROM scratch\nCOPY busybox /busybox\n",
     );
+    docker.build(&context, true, "app", &[]);
+    let look = "ulimit -n; /busybox df -k /dev/shm; /busybox cat /proc/self/status /etc/hosts";
+    let seen = docker.run(&[
+        "run",
+        "--rm",
+        "--add-host=here:host-gateway",
+        "app",
+        "/busybox",
+        "sh",
+        "-c",
+        look,
+    ]);
+    for told in ["242\n", " 131072 ", "NoNewPrivs:\t1", "192.0.2.7\there"] {
+        assert!(seen.contains(told), "{seen}");
+    }
     assert!(engine.stop(DEADLINE).await.is_clean());
 }

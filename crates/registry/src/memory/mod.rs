@@ -47,7 +47,7 @@ impl Memory {
     pub fn open(folder: &Path) -> io::Result<Self> {
         let memory = Self::at(folder);
         for folder in [&memory.contents, &memory.tags, &memory.challenges] {
-            files::make_private_folder(folder)?;
+            files::make_folder_of_user(folder, 0o700)?;
             bound(folder, MEMORY_MAX_BYTES, MEMORY_MAX_FILES)?;
         }
         Ok(memory)

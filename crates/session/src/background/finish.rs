@@ -84,6 +84,7 @@ async fn close(
         quiesce(live, events).await;
     }
     timer.phase("quiesce");
+    live.parts.tell_warnings(events);
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
     if !stopped.is_clean() {
         doubt.get_or_insert(because(format_args!(

@@ -3,26 +3,26 @@
 //! way.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::mem;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_docker::{ImageStore, USUAL_SOCKET};
-use larder_engine::network::{HostNetwork, PrivateNet};
+use larder_engine::network::{Forwards, HostNetwork, InRoom, PrivateNet};
 use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
 use larder_engine::takeover::Taken;
-use larder_engine::{Choice, Engine, EngineConfig, Shape, holders};
+use larder_engine::{Choice, Engine, EngineConfig, EngineError, Shape, TakenOver, holders};
+use larder_local::people::Voice as _;
 use larder_store::Source;
 use larder_volume::{Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
 
+use super::events::Events;
 use crate::facts::Timer;
 use crate::leftovers::Record;
 use crate::{Place, Result, SessionError};
-
-/// The settings of the machine's engine. Ours takes over what they say of registries.
-const SYSTEM_CONFIG: &str = "/etc/docker/daemon.json";
 
 /// Time for the engine to answer. A far store adds some fetches to its start.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub program: EngineProgram,
     pub image_store: ImageStore,
     pub prefetch: Prefetch,
+    /// What it has of the administrator's settings.
+    pub taken_over: TakenOver,
     /// The environment of its processes.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -55,6 +57,10 @@ pub(super) struct Parts {
     record: Record,
     volume: Option<Volume>,
     engine: Option<Engine>,
+    /// A private engine's network.
+    net: Option<PrivateNet>,
+    forwards: Option<Forwards>,
+    warnings: Vec<String>,
 }
 
 impl Parts {
@@ -75,6 +81,9 @@ impl Parts {
             },
             volume: None,
             engine: None,
+            net: None,
+            forwards: None,
+            warnings: Vec::new(),
         };
         let mut up = parts.prepare(plan.choice.shape).await;
         let spoils_any_volume = up.is_err();
@@ -99,17 +108,19 @@ impl Parts {
         self.room = Some(Arc::clone(&room));
         if private {
             let (id, run) = (self.place.id.clone(), self.place.run());
-            let thread = Pid::from_raw(room.thread_id()).expect("a thread id is not zero");
+            let thread = thread_of(&room);
             let settled = tokio::task::spawn_blocking(move || {
                 let net = PrivateNet::set_up(&id, thread)?;
-                room.run(move || net.enter(&run))
+                let entering = net.clone();
+                let warning = room.run(move || entering.enter(&run))?;
+                Ok::<_, EngineError>((net, warning))
             });
             let settled = settled
                 .await
                 .expect("setting up the network does not panic");
-            if let Some(warning) = settled? {
-                tracing::warn!(%warning, "network");
-            }
+            let (net, warning) = settled?;
+            self.net = Some(net);
+            self.warnings.extend(warning);
             return Ok(());
         }
         let taken = Taken::observe()?;
@@ -143,16 +154,38 @@ impl Parts {
             volume: options.mount,
             run_dir: self.place.run(),
             usual_socket: self.record.usual_socket.clone(),
-            system_config: Path::new(SYSTEM_CONFIG)
-                .exists()
-                .then(|| SYSTEM_CONFIG.into()),
+            taken_over: plan.taken_over.clone(),
+            host_gateway: self.net.as_ref().map(PrivateNet::host_address),
             environment: plan.environment.clone(),
         };
         self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
         self.engine().ready(READY_LIMIT).await?;
         self.volume().note_start();
+        self.forward().await;
         timer.phase("engine");
         Ok(())
+    }
+
+    /// Joins a private engine's localhost and the host's.
+    async fn forward(&mut self) {
+        let Some(net) = self.net.clone() else { return };
+        let thread = thread_of(self.room());
+        let room = Arc::downgrade(self.room());
+        let in_room: InRoom = Arc::new(move |job| {
+            if let Some(room) = room.upgrade() {
+                room.run(job);
+            }
+        });
+        let forwards = net.forward(thread, in_room, self.engine().remote());
+        self.forwards = Some(forwards.await);
+    }
+
+    /// Says what went wrong beside the engine since the last call.
+    pub(super) fn tell_warnings(&mut self, events: &Events) {
+        let late = self.forwards.iter_mut().flat_map(Forwards::warnings);
+        for warning in mem::take(&mut self.warnings).into_iter().chain(late) {
+            events.warning(&warning);
+        }
     }
 
     fn room(&self) -> &Arc<Room> {
@@ -188,7 +221,9 @@ impl Parts {
         self.engine.as_mut().expect("it runs until it is taken")
     }
 
+    /// The engine, to be ended. Nobody comes through to it any more.
     pub(super) fn take_engine(&mut self) -> Engine {
+        self.forwards = None;
         self.engine.take().expect("it is taken once")
     }
 
@@ -207,6 +242,7 @@ impl Parts {
 
     /// Takes down what is up, to save nothing.
     pub(super) async fn abandon(mut self) {
+        self.forwards = None;
         drop(self.engine.take());
         if let Some(volume) = self.volume.take() {
             let stuck = end_holders(&volume).await;
@@ -221,6 +257,10 @@ impl Parts {
             tracing::warn!(%failure, "not all was given back");
         }
     }
+}
+
+fn thread_of(room: &Room) -> Pid {
+    Pid::from_raw(room.thread_id()).expect("a thread id is not zero")
 }
 
 /// Ends the processes that still use a volume; gives back those that do not end.

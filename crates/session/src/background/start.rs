@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_bases::{Freshness, Known, Record};
 use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
-use larder_engine::{Choice, system};
+use larder_engine::{Choice, TakenOver, system};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
@@ -17,7 +17,7 @@ use super::events::Events;
 use super::parts::{Parts, Plan};
 use super::restore::{self, Restorable};
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
-use crate::{JobRequest, Place, Result, Settings};
+use crate::{JobRequest, Place, Result, Settings, machine};
 
 /// A session that is up.
 pub(crate) struct Live {
@@ -42,7 +42,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     let connecting = objects.clone();
     // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
     drop(tokio::spawn(async move { connecting.connect().await }));
-    let (program, choice) = look(&settings).await?;
+    let (program, choice, taken_over) = look(&settings, events).await?;
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
@@ -57,6 +57,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
             program,
             image_store,
             prefetch: settings.prefetch(),
+            taken_over,
             environment: settings.engine_environment.clone(),
         },
         place: &place,
@@ -69,6 +70,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         parts.store_early();
     }
     let warnings = events.take_warnings();
+    parts.tell_warnings(events);
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
     if restored.is_some() && settings.project.freshness != Freshness::Never {
@@ -116,14 +118,20 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
 }
 
 /// Looks at the programs and at the machine's engine, at the same time.
-async fn look(settings: &Settings) -> Result<(EngineProgram, Choice)> {
+async fn look(settings: &Settings, events: &Events) -> Result<(EngineProgram, Choice, TakenOver)> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
+    let set = tokio::task::spawn_blocking(machine::settings);
     let system = system::observe(Path::new(USUAL_SOCKET));
-    let (program, system) = tokio::join!(probe, system);
+    let (program, set, system) = tokio::join!(probe, set, system);
     let program = program.expect("probing does not panic")?;
+    let set = set.expect("reading does not panic")?;
     let choice = system::choose(settings.engine, &system?)?;
-    Ok((program, choice))
+    let taken_over = TakenOver::new(&set, choice.shape, program.version)?;
+    if let Some(note) = taken_over.note() {
+        events.note(&note);
+    }
+    Ok((program, choice, taken_over))
 }
 
 /// A store that cannot be opened is a miss, and nothing will be saved.
