@@ -78,6 +78,23 @@ impl StoreError {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
 
+    /// The same of what comes wrong in another way each time: that is not the stored data's fault.
+    pub(crate) fn into_unreliable(self) -> Self {
+        match self {
+            Self::Damaged { path, why } => Self::Failed {
+                what: "read",
+                path,
+                why: format!("it comes differently each time: {why}"),
+            },
+            Self::Missing { path } => Self::Failed {
+                what: "read",
+                path,
+                why: "it is there and is not".to_owned(),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn damaged(path: &str, why: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),

@@ -8,6 +8,7 @@
 //! | [`location`] | the URL of a store, opened |
 //! | `access` | a location with what its cloud asks for |
 //! | `answer` | why a request failed, in the cloud's own words |
+//! | `request` | what is tried again, how long a store is waited for, what is damaged |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
@@ -26,6 +27,7 @@ pub mod images;
 pub mod location;
 pub mod objects;
 pub mod packer;
+mod request;
 pub mod source;
 mod uploads;
 
@@ -37,4 +39,5 @@ pub use fetch::Traffic;
 pub use location::Location;
 pub use objects::Objects;
 pub use packer::{PackProgress, Packed};
+pub use request::Patience;
 pub use source::{FetchedBlock, Source};

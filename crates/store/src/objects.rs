@@ -1,9 +1,7 @@
 //! Objects in a store: put, get and list, each bounded in bytes and in time.
 
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -12,20 +10,13 @@ use object_store::prefix::PrefixStore;
 use object_store::{ListResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 
 use crate::error::StoreError;
-
-/// Time for reading one object or a part of it, retries included. A disk request that waits longer
-/// than 120 s is reported by the kernel as a hung task.
-pub const READ_LIMIT: Duration = Duration::from_secs(45);
-/// Time for asking how large an object is that could not be read: the two limits together stay below
-/// those 120 s.
-const SIZE_LIMIT: Duration = Duration::from_secs(10);
-/// Time for writing one object of at most a pack's size, retries included.
-pub const WRITE_LIMIT: Duration = Duration::from_secs(120);
+use crate::request::Patience;
 
 /// The objects of one store.
 #[derive(Debug, Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    patience: Arc<Patience>,
 }
 
 impl Objects {
@@ -33,7 +24,13 @@ impl Objects {
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         Self {
             store: Arc::new(PrefixStore::new(store, prefix)),
+            patience: Arc::default(),
         }
+    }
+
+    /// How long the store is waited for, by this and all its clones.
+    pub fn patience(&self) -> &Patience {
+        &self.patience
     }
 
     /// A store that is empty and is gone with the process: for a job whose own store cannot be
@@ -46,35 +43,35 @@ impl Objects {
     /// a store never holds two contents under one name.
     pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
         let at = Path::from(path);
-        let options = PutOptions::from(PutMode::Create);
-        let payload = bytes.into();
-        let write = async {
-            match self.store.put_opts(&at, payload.clone(), options).await {
+        let payload = &bytes.into();
+        let at = &at;
+        let write = || async move {
+            let options = PutOptions::from(PutMode::Create);
+            match self.store.put_opts(at, payload.clone(), options).await {
                 Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
                 // Stores without conditional writes: names are digests, so the content is equal.
                 Err(object_store::Error::NotImplemented { .. }) => {
-                    self.store.put(&at, payload).await.map(drop)
+                    self.store.put(at, payload.clone()).await.map(drop)
                 }
                 other => other.map(drop),
             }
         };
-        within(WRITE_LIMIT, "write", path, write).await
+        self.patience.ask("write", path, write).await
     }
 
     /// Reads a whole object of at most `max_bytes`.
     pub async fn get(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
-        let at = Path::from(path);
-        let read = async {
-            let found = self.store.get(&at).await?;
+        let at = &Path::from(path);
+        let read = || async move {
+            let found = self.store.get(at).await?;
             let size = found.meta.size;
             if size > max_bytes as u64 {
                 return Ok(Err(size));
             }
             found.bytes().await.map(Ok)
         };
-        within(READ_LIMIT, "read", path, read)
-            .await?
-            .map_err(|size| {
+        let read = self.patience.ask("read", path, read).await?;
+        read.map_err(|size| {
                 StoreError::damaged(
                     path,
                     format!("it has {size} bytes, {max_bytes} are allowed"),
@@ -85,8 +82,8 @@ impl Objects {
     /// Reads a range of an object: exactly as many bytes as asked for.
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let at = Path::from(path);
-        let read = self.store.get_range(&at, range.clone());
-        let read = within(READ_LIMIT, "read", path, read).await;
+        let read = || self.store.get_range(&at, range.clone());
+        let read = self.patience.ask("read", path, read).await;
         let size = match &read {
             Ok(bytes) => range.start + bytes.len() as u64,
             // Each store has words of its own for a range beyond the end; the size says it for all.
@@ -104,14 +101,14 @@ impl Objects {
     /// to tell.
     async fn size(&self, path: &str) -> Option<u64> {
         let at = Path::from(path);
-        let asked = within(SIZE_LIMIT, "read", path, self.store.head(&at)).await;
+        let asked = self.patience.ask("read", path, || self.store.head(&at)).await;
         asked.ok().map(|meta| meta.size)
     }
 
     /// Whether an object is there.
     pub async fn has(&self, path: &str) -> Result<bool, StoreError> {
         let at = Path::from(path);
-        match within(READ_LIMIT, "read", path, self.store.head(&at)).await {
+        match self.patience.ask("read", path, || self.store.head(&at)).await {
             Ok(_) => Ok(true),
             Err(StoreError::Missing { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -144,9 +141,9 @@ impl Objects {
         folder: &str,
         kind: fn(ListResult) -> Vec<Path>,
     ) -> Result<Vec<String>, StoreError> {
-        let at = Path::from(folder);
-        let list = async {
-            let paths = kind(self.store.list_with_delimiter(Some(&at)).await?);
+        let at = &Path::from(folder);
+        let list = || async move {
+            let paths = kind(self.store.list_with_delimiter(Some(at)).await?);
             let names = paths.iter().filter_map(Path::filename);
             Ok(names.map(str::to_owned).collect())
         };
@@ -156,36 +153,23 @@ impl Objects {
     /// The paths of at most `max` objects anywhere below a folder.
     pub async fn walk(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
         let at = Path::from(folder);
-        let objects = self.store.list(Some(&at)).take(max);
-        let paths = objects.map_ok(|object| object.location.to_string());
-        self.listed(folder, paths.try_collect()).await
+        let list = || {
+            let objects = self.store.list(Some(&at)).take(max);
+            objects
+                .map_ok(|object| object.location.to_string())
+                .try_collect()
+        };
+        self.listed(folder, list).await
     }
 
-    async fn listed(
+    async fn listed<F: Future<Output = object_store::Result<Vec<String>>>>(
         &self,
         folder: &str,
-        list: impl Future<Output = object_store::Result<Vec<String>>>,
+        list: impl Fn() -> F,
     ) -> Result<Vec<String>, StoreError> {
-        match within(READ_LIMIT, "list", folder, list).await {
+        match self.patience.ask("list", folder, list).await {
             Err(StoreError::Missing { .. }) => Ok(Vec::new()),
             other => other,
         }
-    }
-}
-
-async fn within<T>(
-    limit: Duration,
-    what: &'static str,
-    path: &str,
-    request: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, request).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(StoreError::from_object_store(what, path, &error)),
-        Err(_) => Err(StoreError::Slow {
-            what,
-            path: path.to_owned(),
-            limit,
-        }),
     }
 }

@@ -19,6 +19,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::fetch::{Fetcher, Traffic};
 use crate::objects::Objects;
+use crate::request::verified;
 
 /// A block that was read from the store and found to hold what the map says.
 #[derive(Debug, Clone)]
@@ -50,16 +51,19 @@ impl Source {
 
     /// The volume with this map. Reads the root only.
     pub async fn open(objects: Objects, map: MapId) -> Result<Self, StoreError> {
-        let path = address::map(map);
+        let path = &address::map(map);
         let fetcher = Fetcher::new(objects);
-        let bytes = fetcher.whole(&path, MAP_MAX_BYTES).await?;
-        if MapId::of(&bytes) != map {
-            return Err(StoreError::damaged(
-                &path,
-                "its bytes do not have the digest in its name",
-            ));
-        }
-        let root = MapRoot::decode(&bytes).map_err(StoreError::format(&path))?;
+        let root = verified(
+            || fetcher.whole(path, MAP_MAX_BYTES),
+            |bytes| async move {
+                if MapId::of(&bytes) != map {
+                    let why = "its bytes do not have the digest in its name";
+                    return Err(StoreError::damaged(path, why));
+                }
+                MapRoot::decode(&bytes).map_err(StoreError::format(path))
+            },
+        );
+        let root = root.await?;
         Ok(Self::new(fetcher, root))
     }
 
@@ -100,16 +104,18 @@ impl Source {
     }
 
     async fn read_leaf(&self, place: &LeafRef) -> Result<Arc<Leaf>, StoreError> {
-        let path = address::leaves(place.object);
-        let bytes = self.fetcher.range(&path, place.range()).await?;
-        if LeafId::of(&bytes) != place.id {
-            return Err(StoreError::damaged(
-                &path,
-                "a leaf does not have the digest in the map",
-            ));
-        }
-        let leaf = Leaf::decode(&bytes).map_err(StoreError::format(&path))?;
-        Ok(Arc::new(leaf))
+        let path = &address::leaves(place.object);
+        let leaf = verified(
+            || self.fetcher.range(path, place.range()),
+            |bytes| async move {
+                if LeafId::of(&bytes) != place.id {
+                    let why = "a leaf does not have the digest in the map";
+                    return Err(StoreError::damaged(path, why));
+                }
+                Leaf::decode(&bytes).map_err(StoreError::format(path))
+            },
+        );
+        Ok(Arc::new(leaf.await?))
     }
 
     /// A leaf that was read before; nothing is asked of the store.
@@ -147,14 +153,18 @@ impl Source {
         index: u32,
         leaf: &Arc<Leaf>,
     ) -> Result<Verified, StoreError> {
-        let path = address::pack(frame.pack);
-        let stored = self.fetcher.range(&path, frame.range()).await?;
-        let leaf = Arc::clone(leaf);
-        let unpacking = tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
-        match unpacking.await.expect("unpacking does not panic") {
-            Ok(blocks) => Ok(Arc::new(blocks)),
-            Err(why) => Err(StoreError::damaged(&path, why)),
-        }
+        let path = &address::pack(frame.pack);
+        let blocks = verified(
+            || self.fetcher.range(path, frame.range()),
+            |stored| async move {
+                let leaf = Arc::clone(leaf);
+                let unpacking =
+                    tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
+                let unpacked = unpacking.await.expect("unpacking does not panic");
+                unpacked.map_err(|why| StoreError::damaged(path, why))
+            },
+        );
+        Ok(Arc::new(blocks.await?))
     }
 }
 

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
+use crate::alarm::{Alarm, Hearing};
 use crate::part::{Part, Place};
 use crate::region::{Region, WHOLE};
 
@@ -38,6 +39,7 @@ pub(crate) struct Blocks {
     trace: Mutex<Vec<u64>>,
     /// The first thing that went wrong; a volume with a fault is not published.
     fault: Mutex<Option<Fault>>,
+    alarm: Alarm,
     trimming: AtomicBool,
     waiting: AtomicUsize,
     idle: Notify,
@@ -63,6 +65,7 @@ impl Blocks {
             regions: (0..regions).map(|_| OnceLock::new()).collect(),
             trace: Mutex::default(),
             fault: Mutex::default(),
+            alarm: Alarm::new(),
             trimming: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             idle: Notify::new(),
@@ -134,7 +137,7 @@ impl Blocks {
             .all(|part| !self.needs_fetch(part.place, part.cut_pages()))
     }
 
-    /// Fetches what a range lacks. A failure is remembered as the volume's fault.
+    /// Fetches what a range lacks, for the kernel. A failure is the volume's fault, and raises the alarm.
     pub(crate) async fn make_local(&self, range: Range<u64>) -> io::Result<()> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
@@ -146,7 +149,15 @@ impl Blocks {
         if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }
-        ended
+        let Err(fault) = ended else { return Ok(()) };
+        let error = self.failed(fault);
+        self.alarm.raise().await;
+        Err(error)
+    }
+
+    /// Hears when a read of the kernel has failed.
+    pub(crate) fn hear_alarm(&self) -> Hearing {
+        self.alarm.hear()
     }
 
     /// Waits until no request is waiting for a fetch: prefetching yields to real misses.
@@ -160,19 +171,20 @@ impl Blocks {
         }
     }
 
-    /// Fetches one block, and what comes with it, unless it is local.
-    pub(crate) async fn fetch_block(&self, block: u64) -> io::Result<()> {
+    /// Fetches one block, and what comes with it, unless it is local. What goes wrong is no fault of the
+    /// volume yet: perhaps nobody needs the block.
+    pub(crate) async fn fetch_block(&self, block: u64) -> Result<(), Fault> {
         self.fetch_absent(self.place(block), WHOLE).await
     }
 
     /// The same if only these pages are needed. Whether they are there is looked at when the fetch
     /// begins: most neighbours come with the first one's frame.
-    async fn fetch_absent(&self, place: Place<'_>, pages: u16) -> io::Result<()> {
+    async fn fetch_absent(&self, place: Place<'_>, pages: u16) -> Result<(), Fault> {
         if !self.needs_fetch(place, pages) {
             return Ok(());
         }
         let fetched = self.source.fetch(place.block).await;
-        let fetched = fetched.map_err(|error| self.store_fault(&error))?;
+        let fetched = fetched.map_err(|error| Fault::of_store(&error))?;
         if fetched.is_empty() {
             place.region.set_local(place.at, WHOLE);
             return Ok(());
@@ -187,7 +199,7 @@ impl Blocks {
 
     /// Writes what was fetched into the pages that are still absent. The source gives blocks of the
     /// region that was asked for only.
-    fn fill(&self, region: &Region, fetched: &FetchedBlock) -> io::Result<()> {
+    fn fill(&self, region: &Region, fetched: &FetchedBlock) -> Result<(), Fault> {
         let (_, at) = leaf_of(fetched.block);
         if region.local(at) == WHOLE {
             return Ok(());
@@ -206,7 +218,8 @@ impl Blocks {
             if absent > 0 {
                 let bytes = page * PAGE_BYTES..(page + absent) * PAGE_BYTES;
                 let offset = start + bytes.start as u64;
-                self.wrote(self.file.write_all_at(&fetched.content[bytes], offset))?;
+                let written = self.file.write_all_at(&fetched.content[bytes], offset);
+                written.map_err(|error| Fault::of_disk(&error))?;
             }
             page += absent.max(1);
         }
@@ -379,7 +392,7 @@ impl Blocks {
     pub(crate) async fn settle(&self) -> io::Result<Changed> {
         let changed = self.changed();
         let fetches = changed.written.iter().map(|block| self.fetch_block(*block));
-        all_of(fetches).await?;
+        all_of(fetches).await.map_err(|fault| self.failed(fault))?;
         Ok(changed)
     }
 
@@ -409,25 +422,38 @@ impl Blocks {
         self.fault.lock().clone()
     }
 
-    fn set_fault(&self, why: String, damage: bool) {
-        let mut fault = self.fault.lock();
-        fault.get_or_insert(Fault { why, damage });
-    }
-
-    fn store_fault(&self, error: &StoreError) -> io::Error {
-        self.set_fault(error.to_string(), error.is_damage());
-        io::Error::other(error.to_string())
+    /// The first fault is the one that is told.
+    fn failed(&self, fault: Fault) -> io::Error {
+        let error = io::Error::other(fault.why.clone());
+        self.fault.lock().get_or_insert(fault);
+        error
     }
 
     fn wrote(&self, result: io::Result<()>) -> io::Result<()> {
-        result.inspect_err(|error| self.set_fault(format!("the local disk: {error}"), false))
+        result.inspect_err(|error| drop(self.failed(Fault::of_disk(error))))
+    }
+}
+
+impl Fault {
+    fn of_store(error: &StoreError) -> Self {
+        Self {
+            why: error.to_string(),
+            damage: error.is_damage(),
+        }
+    }
+
+    fn of_disk(error: &io::Error) -> Self {
+        Self {
+            why: format!("the local disk: {error}"),
+            damage: false,
+        }
     }
 }
 
 /// Some at once, up to the first that fails.
 async fn all_of(
-    fetches: impl IntoIterator<Item: Future<Output = io::Result<()>>>,
-) -> io::Result<()> {
+    fetches: impl IntoIterator<Item: Future<Output = Result<(), Fault>>>,
+) -> Result<(), Fault> {
     let fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_PER_REQUEST);
     fetches.try_collect().await
 }

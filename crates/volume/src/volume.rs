@@ -13,6 +13,7 @@ use larder_store::{Source, Traffic, packer};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::alarm::Hearing;
 use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
@@ -132,6 +133,11 @@ impl Volume {
     /// The first thing that went wrong, if anything did.
     pub fn fault(&self) -> Option<Fault> {
         self.blocks.fault()
+    }
+
+    /// Hears when a read of the kernel has failed, which is answered after that.
+    pub fn hear_alarm(&self) -> Hearing {
+        self.blocks.hear_alarm()
     }
 
     /// Its size.

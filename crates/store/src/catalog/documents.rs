@@ -10,6 +10,7 @@ use larder_model::snapshot::Snapshot;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
+use crate::request::verified;
 
 /// Documents looked at on one rung before it is given up.
 const CANDIDATES_PER_RUNG: usize = 4;
@@ -96,12 +97,13 @@ pub async fn read<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
 ) -> Result<Found<D>, StoreError> {
-    let bytes = objects.get(&candidate.path, D::MAX_BYTES).await?;
-    let document = D::decode(candidate.id, &bytes).map_err(StoreError::format(&candidate.path))?;
-    Ok(Found {
-        id: candidate.id,
-        document,
-    })
+    let id = candidate.id;
+    let read = || objects.get(&candidate.path, D::MAX_BYTES);
+    let document = verified(read, |bytes| async move {
+        D::decode(id, &bytes).map_err(StoreError::format(&candidate.path))
+    });
+    let document = document.await?;
+    Ok(Found { id, document })
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
