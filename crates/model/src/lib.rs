@@ -18,11 +18,12 @@ pub mod lineage;
 pub mod oci;
 pub mod plan;
 pub mod reference;
+pub mod repeat;
 pub mod version;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
-    address, archive, document, frame, hot, images, limits, map, pack, snapshot, wire,
+    address, archive, document, frame, hot, images, limits, map, mark, pack, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

@@ -78,6 +78,11 @@ impl StoreError {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
 
+    /// Whether the store, or the way to it, failed: another try may succeed.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Slow { .. })
+    }
+
     /// The same of what comes wrong in another way each time: that is not the stored data's fault.
     pub(crate) fn into_unreliable(self) -> Self {
         match self {

@@ -105,16 +105,6 @@ impl Objects {
         asked.ok().map(|meta| meta.size)
     }
 
-    /// Whether an object is there.
-    pub async fn has(&self, path: &str) -> Result<bool, StoreError> {
-        let at = Path::from(path);
-        match self.patience.ask("read", path, || self.store.head(&at)).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::Missing { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The names of the first `max` objects in a folder, in order; none if there is no folder.
     pub async fn first_names(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
         let objects = self.list(folder, |listing| {

@@ -178,7 +178,7 @@ impl Volume {
         }
         ended.await.expect("unmounting does not panic")?;
         if let Some(fault) = self.blocks.fault() {
-            return Err(VolumeError::Unclean(fault.why));
+            return Err(VolumeError::Fault(fault));
         }
         filesystem::check_clean(&self.blocks).await?;
         Ok(Seal {
@@ -233,8 +233,7 @@ impl Seal {
 
 /// The volume's own fault if it has one: it explains what the kernel says.
 fn reason(blocks: &Blocks, error: VolumeError) -> VolumeError {
-    let fault = blocks.fault();
-    fault.map_or(error, |fault| VolumeError::Unclean(fault.why))
+    blocks.fault().map_or(error, VolumeError::Fault)
 }
 
 fn local_file(folder: &Path) -> PathBuf {

@@ -26,6 +26,7 @@ pub(super) struct File {
     pub keep: Option<String>,
     pub keep_volumes: Option<bool>,
     pub strict: Option<bool>,
+    pub retry_empty: Option<String>,
     pub fresh: Option<String>,
     pub plan: Option<Vec<PathBuf>>,
     pub insecure_registries: Option<Vec<String>>,

@@ -9,6 +9,7 @@ mod fresh;
 mod git;
 mod log;
 mod registries;
+mod retry;
 mod size;
 
 use std::collections::BTreeMap;
@@ -24,8 +25,9 @@ use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
 pub(crate) use log::log_filter;
+pub(crate) use retry::RetryEmpty;
 
-use crate::args::{EngineKind, How, Planned, Reach, Where};
+use crate::args::{EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use ci::Ci;
 use file::File;
@@ -64,6 +66,13 @@ impl Settings {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
         Choices::look(which)?.settings(which, how)
+    }
+
+    /// Whether the command of a `run` is run again when its disk has failed.
+    pub(crate) fn retry_empty(verb: &Run) -> Done<RetryEmpty> {
+        let choices = Choices::look(&verb.which)?;
+        let said = choices.text(&verb.retry_empty, "LARDER_RETRY_EMPTY", &choices.file.retry_empty);
+        said.map_or(Ok(RetryEmpty::Auto), |text| text.parse())
     }
 
     /// Decides the settings of a verb that looks at builds.
@@ -210,6 +219,7 @@ impl Choices {
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
+            instead_of: None,
             path,
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })

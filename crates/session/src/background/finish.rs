@@ -16,14 +16,17 @@ use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
 use larder_model::digest::{HotListId, SnapshotId};
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::mark;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_model::{address, hot};
 use larder_store::{Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::events::Events;
 use super::parts::end_holders;
 use super::start::Live;
+use super::trouble;
 use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
 
@@ -37,6 +40,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     let mut timer = Timer::start();
     let mut doubt = discard.then_some(NotSaved::Asked);
+    doubt = doubt.or_else(|| live.job.lost.as_ref().map(|lost| because(&lost.why)));
     doubt = doubt.or(live.cannot_save.take());
     let sealed = close(&mut live, &mut doubt, events, &mut timer).await;
     let plan = live.planning.record(events).await;
@@ -47,7 +51,13 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
             (None, Some(seal)) => {
                 let (job, objects) = (&live.job, &live.objects);
                 let save = Save { job, seal, objects };
-                save.run(plan, events, &mut timer).await
+                objects.patience().reset();
+                let saved = save.run(plan, events, &mut timer);
+                let saved = trouble::telling(objects, events, saved);
+                tokio::select! {
+                    saved = saved => saved,
+                    () = ended_by_signal() => Err(because("a signal ended the save")),
+                }
             }
         }
     };
@@ -104,12 +114,19 @@ async fn close(
         *doubt = scrub_volume(live, events).await;
     }
     timer.phase("scrub");
+    if doubt.is_some() {
+        // What is still read is for nobody.
+        live.objects.patience().set(trouble::LEAVING);
+    }
     let fault = volume.fault();
     let closed = volume.close().await;
     timer.phase("close");
     if let (Some(fault), Some(restored)) = (fault.filter(|fault| fault.damage), &live.job.restored)
     {
-        catalog::mark(&live.objects, restored.snapshot, &fault.why).await;
+        let (reader, id) = (live.settings.project.reader(), restored.snapshot);
+        live.objects.patience().set(trouble::FINDING);
+        let marking = reader.mark(&live.objects, id, mark::Fault::Damage, &fault.why);
+        marking.await;
     }
     match closed {
         Ok(seal) => Some(seal),
@@ -117,6 +134,22 @@ async fn close(
             doubt.get_or_insert(because(error));
             None
         }
+    }
+}
+
+/// A signal that asks this process to end.
+async fn ended_by_signal() {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    } else {
+        std::future::pending().await
     }
 }
 

@@ -11,8 +11,10 @@ use larder_model::ladder::Rung;
 use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES};
 use larder_model::snapshot::Snapshot;
 use larder_model::version::Version;
-use larder_store::catalog::{Found, Refusal, Walk};
+use larder_store::catalog::{Found, Reader, Refusal, Walk};
 use larder_store::{Objects, Source};
+
+use crate::facts::Lost;
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {
@@ -23,26 +25,54 @@ pub(crate) struct Restorable {
     pub(crate) hot: Vec<u64>,
 }
 
+/// What came of looking for a snapshot.
+#[derive(Default)]
+pub(crate) struct Search {
+    pub(crate) found: Option<Restorable>,
+    /// Why a snapshot that is there could not be read, although it may be whole.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Search {
+    /// Nothing is looked for after a session whose disk failed. A snapshot that is damaged is lost for all; a store
+    /// that was away may hold what others can use.
+    pub(crate) fn instead_of(lost: &Lost) -> Self {
+        Self {
+            found: None,
+            trouble: (!lost.damage).then(|| lost.why.clone()),
+        }
+    }
+}
+
 /// Walks the ladder. Each snapshot that cannot be used is a warning.
 pub(crate) async fn find(
     objects: &Objects,
     ladder: Vec<Rung>,
+    reader: &Reader,
     program: &EngineProgram,
     voice: &dyn Voice,
-) -> Option<Restorable> {
-    let walked = Walk::new(objects, ladder)
+) -> Search {
+    let walked = Walk::new(objects, ladder, reader)
         .first(|found| open(objects, found, program))
         .await;
+    let mut trouble = None;
     for refused in &walked.refused {
         let id = refused.id.short();
         voice.warning(&format!("snapshot {id} is left out: {}", refused.why));
+        if let Refusal::Store(error) = &refused.why
+            && error.may_pass()
+        {
+            trouble = Some(error.to_string());
+        }
     }
-    walked.outcome.unwrap_or_else(|error| {
+    let found = walked.outcome.unwrap_or_else(|error| {
         voice.warning(&format!(
             "starting empty, the store cannot be read: {error}"
         ));
+        trouble = Some(error.to_string());
         None
-    })
+    });
+    Search { found, trouble }
 }
 
 async fn open(

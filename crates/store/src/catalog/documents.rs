@@ -1,7 +1,5 @@
 //! Documents in a store: published, found by their lineage, read, listed and marked.
 
-use std::fmt::Display;
-
 use larder_model::address;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
@@ -138,18 +136,4 @@ pub async fn list<D: Document>(
     }
     found.sort_by_key(|one| std::cmp::Reverse((one.document.created_ms(), one.id)));
     Ok((found, faults))
-}
-
-/// Marks a document as one that no job can use, so that the next one does not try it again, and goes
-/// on where that fails: a job does not fail because its store cannot be written to. The document
-/// itself stays: it may be needed to find out why.
-pub async fn mark(objects: &Objects, id: impl Display, why: &str) {
-    if let Err(error) = objects.put(&address::broken(&id), why.to_owned()).await {
-        tracing::warn!(%error, %id, "not marked as broken");
-    }
-}
-
-/// Whether a document was marked.
-pub async fn is_broken(objects: &Objects, id: impl Display) -> Result<bool, StoreError> {
-    objects.has(&address::broken(id)).await
 }

@@ -1,12 +1,14 @@
 //! Walking a ladder to the newest document that a job can use, with one policy for damage.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
+use larder_model::mark::Fault;
 use larder_model::snapshot::Snapshot;
 
-use super::documents::{Candidate, Found, candidates, is_broken, mark, read};
+use super::documents::{Candidate, Found, candidates, read};
+use super::marks::Reader;
 use crate::error::StoreError;
 use crate::objects::Objects;
 
@@ -17,11 +19,12 @@ use crate::objects::Objects;
 /// Documents are offered rung by rung, the newest first, each at most once, until the caller's rule
 /// accepts one. On the way there:
 ///
-/// - a document that was marked as broken is passed over; the rule does not see it, and nobody is
-///   told again;
+/// - a document is passed over for the marks of scopes that the ladder leads to
+///   ([`larder_model::mark`]): whoever may write what is restored may also say that it should not be. The
+///   rule does not see it, and nobody is told again;
 /// - one that was removed between the listing and the reading is passed over too;
 /// - one that is damaged ([`StoreError::is_damage`]), by its own bytes or by what the rule found when
-///   it opened it, is marked as broken and refused;
+///   it opened it, is marked and refused;
 /// - one that the store cannot give for another reason, or that the rule finds unfit, is refused and
 ///   not marked: that says nothing about its bytes.
 ///
@@ -30,6 +33,7 @@ use crate::objects::Objects;
 pub struct Walk<'a, D: Document = Snapshot> {
     objects: &'a Objects,
     ladders: Vec<Vec<Rung>>,
+    reader: &'a Reader,
     only: Option<D::Id>,
 }
 
@@ -65,16 +69,21 @@ pub enum Refusal {
 
 impl<'a, D: Document> Walk<'a, D> {
     /// A walk of this ladder.
-    pub fn new(objects: &'a Objects, ladder: Vec<Rung>) -> Self {
-        Self::side_by_side(objects, vec![ladder])
+    pub fn new(objects: &'a Objects, ladder: Vec<Rung>, reader: &'a Reader) -> Self {
+        Self::side_by_side(objects, vec![ladder], reader)
     }
 
     /// A walk of several ladders side by side: the documents on the first rungs of all of them, the
     /// newest first, then those on the second rungs, and so on.
-    pub fn side_by_side(objects: &'a Objects, ladders: Vec<Vec<Rung>>) -> Self {
+    pub fn side_by_side(
+        objects: &'a Objects,
+        ladders: Vec<Vec<Rung>>,
+        reader: &'a Reader,
+    ) -> Self {
         Self {
             objects,
             ladders,
+            reader,
             only: None,
         }
     }
@@ -109,6 +118,7 @@ impl<'a, D: Document> Walk<'a, D> {
     {
         // A lineage's documents come again where any job will do.
         let mut seen = HashSet::new();
+        let scopes = self.scopes();
         let rungs = self.ladders.iter().map(Vec::len).max().unwrap_or(0);
         for rung in 0..rungs {
             for candidate in self.step(rung).await? {
@@ -116,7 +126,7 @@ impl<'a, D: Document> Walk<'a, D> {
                 if self.only.is_some_and(|only| only != id) || !seen.insert(id) {
                     continue;
                 }
-                match self.offer(&candidate, accept).await {
+                match self.offer(&candidate, &scopes, accept).await {
                     Ok(Some(accepted)) => return Ok(Some(accepted)),
                     Ok(None) => {}
                     Err(why) => refused.push(Refused { id, why }),
@@ -124,6 +134,14 @@ impl<'a, D: Document> Walk<'a, D> {
             }
         }
         Ok(None)
+    }
+
+    /// The scopes whose documents may be restored.
+    fn scopes(&self) -> Vec<&str> {
+        let lineages = self.ladders.iter().flatten().map(|rung| match rung {
+            Rung::Lineage(lineage) | Rung::AnyJob(lineage) => &*lineage.scope,
+        });
+        lineages.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The candidates on one rung of every ladder.
@@ -140,6 +158,7 @@ impl<'a, D: Document> Walk<'a, D> {
     async fn offer<T, F, R>(
         &self,
         candidate: &Candidate<D>,
+        scopes: &[&str],
         accept: &F,
     ) -> Result<Option<T>, Refusal>
     where
@@ -147,7 +166,8 @@ impl<'a, D: Document> Walk<'a, D> {
         R: Future<Output = Result<T, Refusal>>,
     {
         // Both are asked for at once: the mark is seldom there, and a request takes its time.
-        let marked = is_broken(self.objects, candidate.id);
+        let reader = self.reader;
+        let marked = reader.passes_over(self.objects, candidate.id, scopes);
         let (marked, found) = tokio::join!(marked, read(self.objects, candidate));
         if marked? {
             return Ok(None);
@@ -161,7 +181,9 @@ impl<'a, D: Document> Walk<'a, D> {
         if let Err(Refusal::Store(error)) = &judged
             && error.is_damage()
         {
-            mark(self.objects, candidate.id, &error.to_string()).await;
+            let why = error.to_string();
+            let marking = reader.mark(self.objects, candidate.id, Fault::Damage, &why);
+            marking.await;
         }
         judged.map(Some)
     }
