@@ -53,7 +53,7 @@ impl Source {
     pub async fn open(objects: Objects, map: MapId) -> Result<Self, StoreError> {
         let path = &address::map(map);
         let fetcher = Fetcher::new(objects);
-        let root = verified(
+        let reading = verified(
             || fetcher.whole(path, MAP_MAX_BYTES),
             |bytes| async move {
                 if MapId::of(&bytes) != map {
@@ -63,7 +63,7 @@ impl Source {
                 MapRoot::decode(&bytes).map_err(StoreError::format(path))
             },
         );
-        let root = root.await?;
+        let root = reading.await?;
         Ok(Self::new(fetcher, root))
     }
 

@@ -44,3 +44,42 @@ fn has_room(folder: &impl AsFd) -> bool {
     };
     disk.f_bavail.saturating_mul(disk.f_frsize) > DISK_RESERVE_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use larder_store::packer::{self, Changed};
+    use larder_store::{Location, Source};
+
+    use super::*;
+
+    /// What only fetching ahead meets is no reason not to save; what the kernel reads is.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_fetch_ahead_that_fails_is_no_fault() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = Location::folder(folder.path()).open(&[]).expect("a store");
+        let source = Arc::new(Source::empty(objects.clone(), 1 << 30).expect("a volume"));
+        let changed = Changed {
+            written: vec![5],
+            zeroed: Vec::new(),
+        };
+        let read = |_, buffer: &mut [u8]| {
+            buffer.fill(7);
+            Ok(())
+        };
+        let packed = packer::pack(&source, changed, read, Arc::default()).await;
+        let map = packed.expect("stored").map;
+        fs::remove_dir_all(folder.path().join("v1/packs")).expect("removed");
+        let source = Source::open(objects, map).await.expect("a map");
+        let file = tempfile::tempfile().expect("a file");
+        let blocks = Blocks::new(file, Arc::new(source)).expect("blocks");
+        let blocks = Arc::new(blocks);
+        let disk = fs::File::open(folder.path()).expect("a folder");
+        run(Arc::clone(&blocks), vec![5], disk).await;
+        assert!(blocks.fault().is_none());
+        let bytes = 5 * 65536..5 * 65536 + 4096;
+        blocks.make_local(bytes).await.expect_err("it is gone");
+        assert!(blocks.fault().expect("a fault").damage);
+    }
+}

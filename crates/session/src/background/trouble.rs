@@ -32,8 +32,8 @@ pub(crate) async fn telling<T>(
 async fn tell(patience: &Patience, voice: &dyn Voice) -> Infallible {
     let mut trouble = patience.trouble();
     loop {
-        let why = trouble.wait_for(Option::is_some).await;
-        let why = why.ok().and_then(|why| why.clone()).unwrap_or_default();
+        let begun = trouble.wait_for(Option::is_some).await;
+        let why = begun.ok().and_then(|why| why.clone()).unwrap_or_default();
         let since = Instant::now();
         voice.warning(&format!(
             "waiting for the store, up to {} s: {why}",

@@ -77,7 +77,7 @@ pub async fn marks(objects: &Objects) -> Result<Vec<Mark>, StoreError> {
         let bytes = objects.get(path, MARK_MAX_BYTES).await?;
         let mark: Option<Mark> = serde_json::from_slice(&bytes).ok();
         // What a mark counts for is what its path says.
-        Ok(mark.filter(|mark| mark.path() == *path))
+        Ok::<_, StoreError>(mark.filter(|mark| mark.path() == *path))
     });
     let reads = futures_util::stream::iter(reads).buffer_unordered(LISTING_READS);
     let marks: Vec<Option<Mark>> = reads.try_collect().await?;

@@ -137,11 +137,11 @@ impl Hope {
         let object_store::Error::Generic { store, source } = error else {
             return Self::Gone;
         };
-        let causes = std::iter::successors(Some(&**source as &dyn Error), |error| error.source());
-        let mut causes = causes.take(16).peekable();
+        let first: &(dyn Error + 'static) = &**source;
+        let causes = std::iter::successors(Some(first), |cause| cause.source());
         let said = error.to_string();
         let mut on_the_way = false;
-        for cause in &mut causes {
+        for cause in causes {
             if let Some(busy) = cause.downcast_ref::<Busy>() {
                 return Self::There(busy.pause);
             }

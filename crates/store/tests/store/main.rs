@@ -6,3 +6,4 @@ mod catalogue;
 mod cloud;
 mod format;
 mod packing;
+mod trouble;
