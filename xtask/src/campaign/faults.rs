@@ -122,7 +122,7 @@ fn verify(port: u16, folder: &Path) -> Result<Verified> {
     let images = folder.join("volumes");
     std::fs::create_dir_all(&images)?;
     let mut read = cargo::command("run");
-    read.args(["--quiet", "--release", "-p", "larder-store", "--example", "volumes", "--"])
+    read.args(["--quiet", "-p", "larder-store", "--example", "volumes", "--"])
         .arg(STORE)
         .arg(&images)
         .envs(s3::environment(port));

@@ -138,7 +138,7 @@ impl Hope {
             return Self::Gone;
         };
         let first: &(dyn Error + 'static) = &**source;
-        let causes = std::iter::successors(Some(first), |cause| cause.source());
+        let causes = std::iter::successors(Some(first), |&cause| cause.source());
         let said = error.to_string();
         let mut on_the_way = false;
         for cause in causes {
