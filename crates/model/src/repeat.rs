@@ -12,7 +12,9 @@ pub fn is_build(command: &[impl AsRef<str>]) -> bool {
     let program = program.rsplit('/').next().unwrap_or_default();
     let words: Vec<&str> = words.collect();
     // Standard input cannot be read again.
-    let reads_input = words.iter().any(|word| matches!(*word, "-" | "-f-" | "--file=-"));
+    let reads_input = words
+        .iter()
+        .any(|word| matches!(*word, "-" | "-f-" | "--file=-"));
     !reads_input && is_build_of(program, &words)
 }
 
@@ -47,9 +49,25 @@ fn is_before_a_command(word: &str) -> bool {
 /// `docker compose` and `docker buildx` that stand before a verb and take a value.
 fn split<'a, 'b>(words: &'b [&'a str]) -> Option<(&'a str, &'b [&'a str])> {
     const WITH_VALUE: [&str; 19] = [
-        "--config", "-c", "--context", "-H", "--host", "-l", "--log-level", "--tlscacert", "--tlscert",
-        "--tlskey", "-f", "--file", "-p", "--project-name", "--profile", "--env-file", "--progress",
-        "--project-directory", "--builder",
+        "--config",
+        "-c",
+        "--context",
+        "-H",
+        "--host",
+        "-l",
+        "--log-level",
+        "--tlscacert",
+        "--tlscert",
+        "--tlskey",
+        "-f",
+        "--file",
+        "-p",
+        "--project-name",
+        "--profile",
+        "--env-file",
+        "--progress",
+        "--project-directory",
+        "--builder",
     ];
     let mut at = 0;
     while let Some(word) = words.get(at) {

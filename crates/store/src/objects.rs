@@ -72,37 +72,54 @@ impl Objects {
         };
         let read = self.patience.ask("read", path, read).await?;
         read.map_err(|size| {
-                StoreError::damaged(
-                    path,
-                    format!("it has {size} bytes, {max_bytes} are allowed"),
-                )
-            })
+            StoreError::damaged(
+                path,
+                format!("it has {size} bytes, {max_bytes} are allowed"),
+            )
+        })
     }
 
     /// Reads a range of an object: exactly as many bytes as asked for.
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let at = Path::from(path);
-        let read = || self.store.get_range(&at, range.clone());
-        let read = self.patience.ask("read", path, read).await;
-        let size = match &read {
-            Ok(bytes) => range.start + bytes.len() as u64,
-            // Each store has words of its own for a range beyond the end; the size says it for all.
-            Err(StoreError::Failed { .. }) => self.size(path).await.unwrap_or(range.end),
-            Err(_) => range.end,
+        let (at, end) = (&Path::from(path), range.end);
+        let wanted = range.end - range.start;
+        let read = || {
+            let read = self.store.get_range(at, range.clone());
+            async move {
+                let bytes = read.await?;
+                let came = bytes.len() as u64;
+                if came == wanted {
+                    return Ok(Ok(bytes));
+                }
+                // Of an object that is cut a store gives what it has, and so does a proxy that fails, of any.
+                let size = self.store.head(at).await?.size;
+                if size < end {
+                    return Ok(Err(size));
+                }
+                Err(object_store::Error::Generic {
+                    store: "answer",
+                    source: format!("{came} of {wanted} bytes came").into(),
+                })
+            }
         };
-        if size < range.end {
-            let why = format!("it is cut short: {size} of {} bytes", range.end);
-            return Err(StoreError::damaged(path, why));
-        }
-        read
+        let size = match self.patience.ask("read", path, read).await {
+            Ok(Ok(bytes)) => return Ok(bytes),
+            Ok(Err(size)) => size,
+            // Each store has words of its own for a range beyond the end; the size says it for all.
+            Err(error) => match self.size(path).await {
+                Some(size) if size < end => size,
+                _ => return Err(error),
+            },
+        };
+        let why = format!("it is cut short: {size} of {end} bytes");
+        Err(StoreError::damaged(path, why))
     }
 
-    /// The size of an object that could not be read. If this fails too, the first error is the one
-    /// to tell.
-    async fn size(&self, path: &str) -> Option<u64> {
+    /// The size of an object that could not be read, or not as it should be.
+    pub(crate) async fn size(&self, path: &str) -> Option<u64> {
         let at = Path::from(path);
-        let asked = self.patience.ask("read", path, || self.store.head(&at)).await;
-        asked.ok().map(|meta| meta.size)
+        let asked = self.patience.ask("read", path, || self.store.head(&at));
+        asked.await.ok().map(|meta| meta.size)
     }
 
     /// The names of the first `max` objects in a folder, in order; none if there is no folder.

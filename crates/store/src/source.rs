@@ -19,7 +19,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::fetch::{Fetcher, Traffic};
 use crate::objects::Objects;
-use crate::request::verified;
+use crate::request::{verified, verified_whole};
 
 /// A block that was read from the store and found to hold what the map says.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Source {
     pub async fn open(objects: Objects, map: MapId) -> Result<Self, StoreError> {
         let path = &address::map(map);
         let fetcher = Fetcher::new(objects);
-        let reading = verified(
+        let reading = verified_whole(
             || fetcher.whole(path, MAP_MAX_BYTES),
             |bytes| async move {
                 if MapId::of(&bytes) != map {
@@ -62,6 +62,7 @@ impl Source {
                 }
                 MapRoot::decode(&bytes).map_err(StoreError::format(path))
             },
+            || fetcher.objects().size(path),
         );
         let root = reading.await?;
         Ok(Self::new(fetcher, root))

@@ -70,11 +70,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
                     while met.load(Ordering::Relaxed) < args.faults && Instant::now() < until {
                         jobs.run_one(met)?;
                     }
-                    jobs.end()
+                    Ok(jobs.end())
                 })
             })
             .collect();
-        let ended = running.into_iter().map(|lane| lane.join().expect("a lane does not panic"));
+        let ended = running
+            .into_iter()
+            .map(|lane| lane.join().expect("a lane does not panic"));
         ended.collect::<Result<Vec<_>>>()
     })?;
     let mut totals = Totals::default();
@@ -101,12 +103,16 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// The ids of all snapshots that are listed, and of those that are marked.
 fn look(program: &Path, port: u16) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let mut ls = Command::new(program);
-    ls.args(["ls", "--all", "--json", "--store", STORE]).envs(s3::environment(port));
+    ls.args(["ls", "--all", "--json", "--store", STORE])
+        .envs(s3::environment(port));
     let listed: Value = serde_json::from_str(&process::read(&mut ls)?)?;
     let all = listed.as_array().context("a list")?;
     let ids = |marked: bool| {
-        let some = all.iter().filter(|one| !marked || one["marks"][0].is_object());
-        some.filter_map(|one| one["id"].as_str().map(str::to_owned)).collect()
+        let some = all
+            .iter()
+            .filter(|one| !marked || one["marks"][0].is_object());
+        some.filter_map(|one| one["id"].as_str().map(str::to_owned))
+            .collect()
     };
     Ok((ids(false), ids(true)))
 }
@@ -122,10 +128,17 @@ fn verify(port: u16, folder: &Path) -> Result<Verified> {
     let images = folder.join("volumes");
     std::fs::create_dir_all(&images)?;
     let mut read = cargo::command("run");
-    read.args(["--quiet", "-p", "larder-store", "--example", "volumes", "--"])
-        .arg(STORE)
-        .arg(&images)
-        .envs(s3::environment(port));
+    read.args([
+        "--quiet",
+        "-p",
+        "larder-store",
+        "--example",
+        "volumes",
+        "--",
+    ])
+    .arg(STORE)
+    .arg(&images)
+    .envs(s3::environment(port));
     let said = say::timed("every published volume read", || process::read(&mut read))?;
     let mut verified = Verified {
         volumes: 0,
@@ -153,28 +166,63 @@ impl Totals {
         self.outcomes.iter().filter(|outcome| of(outcome)).count()
     }
 
-    fn table(&self, (listed, marked): &(BTreeSet<String>, BTreeSet<String>), verified: &Verified) -> String {
+    fn table(
+        &self,
+        (listed, marked): &(BTreeSet<String>, BTreeSet<String>),
+        verified: &Verified,
+    ) -> String {
         let mut text = String::from("| fault | times |\n|---|--:|\n");
         for (fault, count) in &self.faults {
             let _ = writeln!(text, "| {} | {count} |", fault.name());
         }
         let faults: u64 = self.faults.values().sum();
-        let _ = writeln!(text, "| **all**, of {} requests | **{faults}** |\n", self.requests);
-        let unlisted = self.outcomes.iter().filter_map(|outcome| outcome.saved.as_ref());
+        let _ = writeln!(
+            text,
+            "| **all**, of {} requests | **{faults}** |\n",
+            self.requests
+        );
+        let unlisted = self
+            .outcomes
+            .iter()
+            .filter_map(|outcome| outcome.saved.as_ref());
         let unlisted = unlisted.filter(|id| !listed.contains(*id)).count();
-        let longest = self.outcomes.iter().map(|outcome| outcome.seconds).fold(0.0, f64::max);
+        let longest = self
+            .outcomes
+            .iter()
+            .map(|outcome| outcome.seconds)
+            .fold(0.0, f64::max);
         let rows: [(&str, usize, bool); 12] = [
             ("jobs", self.outcomes.len(), false),
-            ("of them restored a snapshot", self.count(|it| it.restored), false),
-            ("started empty because of trouble", self.count(|it| it.trouble), false),
-            ("ran the command again on an empty volume", self.count(|it| it.repeated), false),
-            ("saved a snapshot", self.count(|it| it.saved.is_some()), false),
+            (
+                "of them restored a snapshot",
+                self.count(|it| it.restored),
+                false,
+            ),
+            (
+                "started empty because of trouble",
+                self.count(|it| it.trouble),
+                false,
+            ),
+            (
+                "ran the command again on an empty volume",
+                self.count(|it| it.repeated),
+                false,
+            ),
+            (
+                "saved a snapshot",
+                self.count(|it| it.saved.is_some()),
+                false,
+            ),
             ("failed builds", self.count(|it| it.failed), true),
             ("hangs", self.count(|it| it.hung), true),
             ("left over", self.count(|it| it.left), true),
             ("lost", self.count(|it| it.lost) + unlisted, true),
             ("marked", marked.len(), true),
-            ("volumes read, block by block, and by `e2fsck -fn`", verified.volumes, false),
+            (
+                "volumes read, block by block, and by `e2fsck -fn`",
+                verified.volumes,
+                false,
+            ),
             ("damaged", verified.wrong.len(), true),
         ];
         text.push_str("| what | count |\n|---|--:|\n");

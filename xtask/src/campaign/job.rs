@@ -38,6 +38,7 @@ RUN ["/bin/sh", "-c", "cat /noise | sha256sum | tee /sum; cat /version > /made"]
 
 /// What came of a job.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is counted by itself")]
 pub(super) struct Outcome {
     pub failed: bool,
     pub hung: bool,
@@ -84,7 +85,10 @@ impl<'a> Jobs<'a> {
             "head -c {NOISE_BYTES} /dev/urandom > \"$0\"; cp $(command -v busybox) \"$1\"; sha256sum < \"$0\""
         );
         let mut shell = Command::new("sh");
-        shell.args(["-c", &make]).arg(&noise).arg(context.join("busybox"));
+        shell
+            .args(["-c", &make])
+            .arg(&noise)
+            .arg(context.join("busybox"));
         let sum = process::read(&mut shell)?;
         let machine = Machine::start(&folder)?;
         let listener = machine.listen()?;
@@ -111,10 +115,14 @@ impl<'a> Jobs<'a> {
         let version = number / 3;
         fs::write(self.folder.join("context/version"), version.to_string())?;
         let before = self.chaos.counts();
-        let away = if number == 0 { Duration::ZERO } else { self.bad_day() };
+        let away = if number == 0 {
+            Duration::ZERO
+        } else {
+            self.bad_day()
+        };
         let started = Instant::now();
         let child = self.start(number)?;
-        let ended = self.wait(child, away, started)?;
+        let ended = wait(child, LIMIT + away, started)?;
         self.chaos.set_permille(0);
         let faults = difference(&before, &self.chaos.counts());
         met.fetch_add(faults.values().sum(), Ordering::Relaxed);
@@ -136,8 +144,16 @@ impl<'a> Jobs<'a> {
             away.as_secs(),
             if outcome.trouble { ", trouble" } else { "" },
             if outcome.repeated { ", repeated" } else { "" },
-            if outcome.saved.is_some() { ", saved" } else { ", not saved" },
-            if bad { format!(": {outcome:?} {left:?}") } else { String::new() },
+            if outcome.saved.is_some() {
+                ", saved"
+            } else {
+                ", not saved"
+            },
+            if bad {
+                format!(": {outcome:?} {left:?}")
+            } else {
+                String::new()
+            },
         ));
         if bad {
             for file in ["said", "out"] {
@@ -152,7 +168,8 @@ impl<'a> Jobs<'a> {
     /// Decides what happens during the next job; how long the store will be away.
     fn bad_day(&mut self) -> Duration {
         let permille = [30, 100, 200, 350];
-        self.chaos.set_permille(permille[usize::try_from(self.random.below(4)).unwrap_or(0)]);
+        self.chaos
+            .set_permille(permille[usize::try_from(self.random.below(4)).unwrap_or(0)]);
         let seconds = match self.random.below(60) {
             0..16 => 1 + self.random.below(5),
             16..20 => 8 + self.random.below(25),
@@ -178,71 +195,93 @@ impl<'a> Jobs<'a> {
         let line = "docker build --progress plain -t app \"$0\" && \
             docker run --rm --network none app /bin/sh -c 'cat /made /sum; sha256sum /noise'";
         let mut run = self.machine.command(&self.program.to_string_lossy());
-        run.args(["run", "--store", STORE, "--project", &format!("lane-{}", self.lane)])
-            .args(["--engine", "private", "--size", "1GiB", "--retry-empty", "always"])
-            .args(["--fresh", "never", "--state"])
-            .arg(state)
-            .arg("--json")
-            .arg(self.report())
-            .args(["--", "sh", "-c", line])
-            .arg(self.folder.join("context"))
-            .current_dir(&self.folder)
-            .envs(s3::environment(self.port))
-            .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
-            .stdout(File::create(self.folder.join("out"))?)
-            .stderr(File::create(self.folder.join("said"))?);
-        run.spawn().with_context(|| format!("job {number} does not start"))
+        run.args([
+            "run",
+            "--store",
+            STORE,
+            "--project",
+            &format!("lane-{}", self.lane),
+        ])
+        .args([
+            "--engine",
+            "private",
+            "--size",
+            "1GiB",
+            "--retry-empty",
+            "always",
+        ])
+        .args(["--fresh", "never", "--state"])
+        .arg(state)
+        .arg("--json")
+        .arg(self.report())
+        .args(["--", "sh", "-c", line])
+        .arg(self.folder.join("context"))
+        .current_dir(&self.folder)
+        .envs(s3::environment(self.port))
+        .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
+        .stdout(File::create(self.folder.join("out"))?)
+        .stderr(File::create(self.folder.join("said"))?);
+        run.spawn()
+            .with_context(|| format!("job {number} does not start"))
     }
 
     fn report(&self) -> PathBuf {
         self.folder.join("report.json")
     }
 
-    /// Whether the job ended well; `None` if it had to be ended.
-    fn wait(&self, mut child: Child, away: Duration, started: Instant) -> Result<Option<bool>> {
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(Some(status.success()));
-            }
-            if started.elapsed() > LIMIT + away {
-                child.kill()?;
-                child.wait()?;
-                return Ok(None);
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     fn judge(&mut self, number: usize, version: usize, ended: Option<bool>) -> Result<Outcome> {
         let said = fs::read_to_string(self.folder.join("said"))?;
         let out = fs::read_to_string(self.folder.join("out"))?;
-        let report: Value = fs::read(self.report()).map_or(Ok(Value::Null), |text| serde_json::from_slice(&text))?;
+        let report: Value = fs::read(self.report())
+            .map_or(Ok(Value::Null), |text| serde_json::from_slice(&text))?;
         let right = out.contains(&version.to_string()) && out.matches(&self.sum).count() == 2;
         let id = |of: &str| report[of]["snapshot"].as_str().map(str::to_owned);
         let (restored, saved) = (id("restored"), id("saved"));
         let outcome = Outcome {
             failed: ended != Some(true) || !right,
-            trouble: report["not_saved"]["because"].as_str().is_some_and(|why| why.contains("stays the newest")),
+            trouble: report["not_saved"]["because"]
+                .as_str()
+                .is_some_and(|why| why.contains("stays the newest")),
             repeated: said.contains("running the command again"),
             lost: saved.is_some() && restored != self.head,
             restored: restored.is_some(),
             saved: saved.clone(),
             ..Outcome::default()
         };
-        ensure!(number > 0 || saved.is_some(), "the first job saved nothing: {said}");
+        ensure!(
+            number > 0 || saved.is_some(),
+            "the first job saved nothing: {said}"
+        );
         self.head = saved.or(self.head.take());
         Ok(outcome)
     }
 
     /// What was counted.
-    pub(super) fn end(self) -> Result<Ended> {
+    pub(super) fn end(self) -> Ended {
         self.chaos.stopped.store(true, Ordering::Relaxed);
         let requests = self.chaos.requests.load(Ordering::Relaxed);
-        Ok((self.chaos.counts(), requests, self.outcomes))
+        (self.chaos.counts(), requests, self.outcomes)
+    }
+}
+
+/// Whether the job ended well; `None` if it had to be ended.
+fn wait(mut child: Child, limit: Duration, started: Instant) -> Result<Option<bool>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status.success()));
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn difference(before: &BTreeMap<Fault, u64>, now: &BTreeMap<Fault, u64>) -> BTreeMap<Fault, u64> {
-    let since = now.iter().map(|(fault, count)| (*fault, count - before.get(fault).unwrap_or(&0)));
+    let since = now
+        .iter()
+        .map(|(fault, count)| (*fault, count - before.get(fault).unwrap_or(&0)));
     since.filter(|(_, count)| *count > 0).collect()
 }

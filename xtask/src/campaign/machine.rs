@@ -45,7 +45,14 @@ impl Machine {
     pub(super) fn start(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder.join("home"))?;
         let mut init = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args([
+                "--mount",
+                "--net",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
             .args(["--propagation", "private", "sh", "-c", INIT])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -58,7 +65,10 @@ impl Machine {
         let children = format!("/proc/{0}/task/{0}/children", init.id());
         let pid = fs::read_to_string(children)?;
         let mut machine = Self {
-            pid: pid.trim().parse().context("the machine has no first process")?,
+            pid: pid
+                .trim()
+                .parse()
+                .context("the machine has no first process")?,
             init,
             folder: folder.to_owned(),
             session: session_of(&folder.join(STATE)),
@@ -84,7 +94,14 @@ impl Machine {
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--mount", "--net", "--pid", "--target", &self.pid.to_string(), "--"])
+            .args([
+                "--mount",
+                "--net",
+                "--pid",
+                "--target",
+                &self.pid.to_string(),
+                "--",
+            ])
             .arg(program)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -97,7 +114,11 @@ impl Machine {
     pub(super) fn left_over(&self) -> Result<Vec<String>> {
         let started = Instant::now();
         loop {
-            let left: Vec<String> = self.traces()?.difference(&self.untouched).cloned().collect();
+            let left: Vec<String> = self
+                .traces()?
+                .difference(&self.untouched)
+                .cloned()
+                .collect();
             if left.is_empty() || started.elapsed() > SETTLE_LIMIT {
                 return Ok(left);
             }
@@ -111,7 +132,8 @@ impl Machine {
             cut -d ' ' -f 4- /proc/self/mountinfo
             ip -brief link | cut -d ' ' -f 1
             iptables-save 2>/dev/null | grep -E '^-' || true
-            find /run -not -path '/run/runc*' -not -path /run/larder";
+            find /run -not -type d -not -path '/run/runc*'
+            find /run/larder -mindepth 1 2>/dev/null || true";
         let seen = process::read(self.command("sh").args(["-c", look]))?;
         let loops = process::read(Command::new("losetup").args(["--list", "--noheadings"]))?;
         let ours = loops.lines().filter(|line| line.contains(&self.session));

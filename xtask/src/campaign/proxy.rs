@@ -162,12 +162,12 @@ impl Chaos {
                 }
                 let chaos = Arc::clone(&chaos);
                 // A connection that fails is one that the client sees fail.
-                thread::spawn(move || chaos.relay(near));
+                thread::spawn(move || chaos.relay(&near));
             }
         });
     }
 
-    fn relay(&self, near: TcpStream) -> io::Result<()> {
+    fn relay(&self, near: &TcpStream) -> io::Result<()> {
         near.set_nodelay(true)?;
         let mut requests = BufReader::new(near.try_clone()?);
         while !self.is_away()
@@ -181,15 +181,20 @@ impl Chaos {
             if let Some(fault) = fault {
                 self.count(fault);
             }
-            if !self.answer(&near, &request, fault)? {
+            if !self.answer(near, &request, fault)? {
                 break;
             }
         }
-        reset(&near)
+        reset(near)
     }
 
     /// Answers a request; whether the connection goes on.
-    fn answer(&self, near: &TcpStream, request: &Message, fault: Option<Fault>) -> io::Result<bool> {
+    fn answer(
+        &self,
+        near: &TcpStream,
+        request: &Message,
+        fault: Option<Fault>,
+    ) -> io::Result<bool> {
         match fault {
             Some(Fault::Reset) => return Ok(false),
             Some(Fault::Stall) => {
@@ -252,7 +257,10 @@ impl Chaos {
         far.set_nodelay(true)?;
         request.write_head(&far, request.body.len())?;
         (&mut &far).write_all(&request.body)?;
-        let is_head = request.head.first().is_some_and(|line| line.starts_with("HEAD "));
+        let is_head = request
+            .head
+            .first()
+            .is_some_and(|line| line.starts_with("HEAD "));
         let answer = Message::read(&mut BufReader::new(far), is_head)?;
         answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }

@@ -33,7 +33,10 @@ impl Server {
         let server = Self { child, port };
         let started = Instant::now();
         while server.make_bucket().is_err() {
-            ensure!(started.elapsed() < READY_LIMIT, "the S3 server does not serve");
+            ensure!(
+                started.elapsed() < READY_LIMIT,
+                "the S3 server does not serve"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(server)

@@ -70,7 +70,9 @@ fn with_descendants(pid: i32) -> Vec<Pid> {
     let mut found = vec![pid];
     let mut at = 0;
     while let Some(pid) = found.get(at) {
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+        let threads = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten();
         let children = threads.flatten().map(|thread| {
             let children = fs::read_to_string(thread.path().join("children"));
             children.unwrap_or_default()
@@ -108,7 +110,10 @@ mod tests {
     #[test]
     fn a_command_is_found_with_what_it_started() {
         let mut shell = Command::new("sh");
-        let mut shell = shell.args(["-c", "sleep 600 & wait"]).spawn().expect("sh starts");
+        let mut shell = shell
+            .args(["-c", "sleep 600 & wait"])
+            .spawn()
+            .expect("sh starts");
         let pid = shell.id().cast_signed();
         while with_descendants(pid).len() < 2 {
             std::thread::yield_now();

@@ -60,7 +60,10 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     if let Some(lost) = &ran.lost {
         return Err(ran.failure(lost));
     }
-    strictly(request.settings.strict && ran.code == 0, ran.unsaved.as_deref())?;
+    strictly(
+        request.settings.strict && ran.code == 0,
+        ran.unsaved.as_deref(),
+    )?;
     Ok(ExitCode::from(ran.code))
 }
 
@@ -172,11 +175,7 @@ struct Using<'a> {
 }
 
 /// Runs a command, passing signals on to it: its exit code, and how long it ran.
-fn execute(
-    command: &[OsString],
-    using: Option<Using<'_>>,
-    report: &Report,
-) -> Done<(u8, f64)> {
+fn execute(command: &[OsString], using: Option<Using<'_>>, report: &Report) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);

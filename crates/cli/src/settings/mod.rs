@@ -71,7 +71,11 @@ impl Settings {
     /// Whether the command of a `run` is run again when its disk has failed.
     pub(crate) fn retry_empty(verb: &Run) -> Done<RetryEmpty> {
         let choices = Choices::look(&verb.which)?;
-        let said = choices.text(&verb.retry_empty, "LARDER_RETRY_EMPTY", &choices.file.retry_empty);
+        let said = choices.text(
+            &verb.retry_empty,
+            "LARDER_RETRY_EMPTY",
+            &choices.file.retry_empty,
+        );
         said.map_or(Ok(RetryEmpty::Auto), |text| text.parse())
     }
 

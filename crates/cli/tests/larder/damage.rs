@@ -102,7 +102,9 @@ impl Pipe {
         let context = context(machine.folder.path(), &noise);
         let make = format!("head -c 3000000 /dev/urandom > {}/noise", context.display());
         machine.run("sh", &["-c", &make]);
-        let first = machine.job(&store.url(), &[], &build(&context, "app")).saved();
+        let first = machine
+            .job(&store.url(), &[], &build(&context, "app"))
+            .saved();
         let file = context.join("Piped");
         let piped = "RUN [\"/bin/sh\", \"-c\", \"cat /noise | wc -c > /bytes\"]\n";
         fs::write(&file, noise + piped).expect("written");
@@ -144,14 +146,21 @@ fn a_pack_that_is_gone_in_a_build_makes_no_wrong_image() {
 fn a_build_that_lost_its_disk_is_run_again_on_an_empty_one() {
     let pipe = Pipe::new();
     let always = ["--retry-empty", "always"];
-    let job = pipe.machine.job(&pipe.store.url(), &always, &pipe.line).saved();
+    let job = pipe
+        .machine
+        .job(&pipe.store.url(), &always, &pipe.line)
+        .saved();
     assert!(
-        job.said.contains("running the command again on an empty volume") && job.said.contains("\n3000000\n"),
+        job.said
+            .contains("running the command again on an empty volume")
+            && job.said.contains("\n3000000\n"),
         "{}",
         job.said
     );
     assert!(job.report["saved"]["parent"].is_null(), "{}", job.said);
-    let next = pipe.machine.job(&pipe.store.url(), &[], "docker image inspect app");
+    let next = pipe
+        .machine
+        .job(&pipe.store.url(), &[], "docker image inspect app");
     next.saved().restored(&job);
 }
 
@@ -169,7 +178,11 @@ fn a_down_after_a_lost_disk_cannot_be_overlooked() {
     assert!(!said.contains("wrong"), "{said}");
     let down = pipe.machine.larder("down").output().expect("larder starts");
     assert_eq!(down.status.code(), Some(1), "{}", text(&down));
-    assert!(text(&down).contains("the engine's disk failed"), "{}", text(&down));
+    assert!(
+        text(&down).contains("the engine's disk failed"),
+        "{}",
+        text(&down)
+    );
     pipe.machine.assert_untouched();
     assert!(pipe.first.report["saved"].is_object());
 }

@@ -191,7 +191,10 @@ mod tests {
     fn a_name_says_what_counts() {
         let made = strike(Fault::Start, "a", 1);
         assert_eq!(Strike::parse(&made.name()), Some(made));
-        assert!(strike(Fault::Damage, "a", 0).name() < made.name(), "the newest is first");
+        assert!(
+            strike(Fault::Damage, "a", 0).name() < made.name(),
+            "the newest is first"
+        );
         for other in ["", "x.json", "fffffe64892557ff-79020f1134fc.json"] {
             assert_eq!(Strike::parse(other), None, "{other}");
         }
@@ -236,9 +239,15 @@ mod tests {
             (&[(Start, "here", 13)], false),
             (&[(Start, "here", 13), (Start, "a", 0)], true),
         ] {
-            let strikes = strikes.iter().map(|(fault, machine, ago)| strike(*fault, machine, *ago));
+            let strikes = strikes
+                .iter()
+                .map(|(fault, machine, ago)| strike(*fault, machine, *ago));
             let strikes: Vec<_> = strikes.collect();
-            assert_eq!(is_passed_over(&strikes, here, NOW_MS), expected, "{strikes:?}");
+            assert_eq!(
+                is_passed_over(&strikes, here, NOW_MS),
+                expected,
+                "{strikes:?}"
+            );
         }
         let future = Strike {
             created_ms: NOW_MS + 2 * DAY_MS,

@@ -185,11 +185,7 @@ enum Last {
 }
 
 /// Answers commands until the session is to end.
-async fn until_down(
-    live: &mut Live,
-    asked: &mut mpsc::Receiver<Asked>,
-    users: &Users,
-) -> Last {
+async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>, users: &Users) -> Last {
     let mut others = 0_usize;
     let mut alarm = live.parts.volume().hear_alarm();
     let (Ok(mut terminate), Ok(mut interrupt)) = (
@@ -247,7 +243,11 @@ async fn until_down(
 /// A read of the engine's disk has failed. What is done with the engine from now on may be wrong: so it ends at
 /// once, before the read is answered, and those who use it are told.
 fn lose(live: &mut Live, users: &Users) {
-    let fault = live.parts.volume().fault().expect("the alarm comes after the fault");
+    let fault = live
+        .parts
+        .volume()
+        .fault()
+        .expect("the alarm comes after the fault");
     let lost = Lost {
         why: format!("the engine's disk failed: {}", fault.why),
         damage: fault.damage,

@@ -30,7 +30,9 @@ impl Verdict {
 
     fn on_failure(failure: &SessionError) -> Self {
         match failure {
-            SessionError::Volume(VolumeError::Io { what, .. }) if what.starts_with("mount ext4") => {
+            SessionError::Volume(VolumeError::Io { what, .. })
+                if what.starts_with("mount ext4") =>
+            {
                 Self::Suspect
             }
             SessionError::Engine(EngineError::Died { status, tail, .. })
@@ -86,12 +88,18 @@ mod tests {
         for (status, tail) in [
             ("exit status: 0", failed),
             ("signal: 9 (SIGKILL)", failed),
-            ("exit status: 1", "level=info msg=\"Processing signal 'terminated'\""),
+            (
+                "exit status: 1",
+                "level=info msg=\"Processing signal 'terminated'\"",
+            ),
             ("exit status: 1", "write /run/x: no space left on device"),
         ] {
             assert_eq!(died(status, tail), Verdict::Unknown, "{status}: {tail}");
         }
-        assert_eq!(Verdict::on_failure(&SessionError::EndedEarly), Verdict::Unknown);
+        assert_eq!(
+            Verdict::on_failure(&SessionError::EndedEarly),
+            Verdict::Unknown
+        );
         assert_eq!(Verdict::Unknown.mark(), None);
     }
 }

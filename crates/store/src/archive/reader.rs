@@ -226,7 +226,8 @@ impl Frames {
             let chunks = chunks.clone();
             async move {
                 let whole = whole(unpacked(frame, stored).await?, chunks).await;
-                whole.ok_or_else(|| damaged(frame, "a chunk does not have the digest in the recipe"))
+                whole
+                    .ok_or_else(|| damaged(frame, "a chunk does not have the digest in the recipe"))
             }
         });
         read.await

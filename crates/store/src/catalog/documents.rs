@@ -1,5 +1,6 @@
 //! Documents in a store: published, found by their lineage, read, listed and marked.
 
+use bytes::Bytes;
 use larder_model::address;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
@@ -8,7 +9,7 @@ use larder_model::snapshot::Snapshot;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
-use crate::request::verified;
+use crate::request::verified_whole;
 
 /// Documents looked at on one rung before it is given up.
 const CANDIDATES_PER_RUNG: usize = 4;
@@ -97,9 +98,10 @@ pub async fn read<D: Document>(
 ) -> Result<Found<D>, StoreError> {
     let id = candidate.id;
     let read = || objects.get(&candidate.path, D::MAX_BYTES);
-    let document = verified(read, |bytes| async move {
+    let decode = |bytes: Bytes| async move {
         D::decode(id, &bytes).map_err(StoreError::format(&candidate.path))
-    });
+    };
+    let document = verified_whole(read, decode, || objects.size(&candidate.path));
     let document = document.await?;
     Ok(Found { id, document })
 }

@@ -61,12 +61,18 @@ impl Reader {
         scopes: &[&str],
     ) -> Result<bool, StoreError> {
         let folders = scopes.iter().map(|scope| address::marks(&document, scope));
-        let listings = folders.map(|folder| async move {
-            objects.first_names(&folder, MARKS_MAX).await
-        });
+        let listings =
+            folders.map(|folder| async move { objects.first_names(&folder, MARKS_MAX).await });
         let listed = futures_util::future::try_join_all(listings).await?;
-        let strikes = listed.iter().flatten().filter_map(|name| Strike::parse(name));
-        Ok(is_passed_over(&strikes.collect::<Vec<_>>(), self.machine, self.now_ms))
+        let strikes = listed
+            .iter()
+            .flatten()
+            .filter_map(|name| Strike::parse(name));
+        Ok(is_passed_over(
+            &strikes.collect::<Vec<_>>(),
+            self.machine,
+            self.now_ms,
+        ))
     }
 }
 

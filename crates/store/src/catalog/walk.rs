@@ -75,11 +75,7 @@ impl<'a, D: Document> Walk<'a, D> {
 
     /// A walk of several ladders side by side: the documents on the first rungs of all of them, the
     /// newest first, then those on the second rungs, and so on.
-    pub fn side_by_side(
-        objects: &'a Objects,
-        ladders: Vec<Vec<Rung>>,
-        reader: &'a Reader,
-    ) -> Self {
+    pub fn side_by_side(objects: &'a Objects, ladders: Vec<Vec<Rung>>, reader: &'a Reader) -> Self {
         Self {
             objects,
             ladders,

@@ -7,4 +7,4 @@ mod verified;
 
 pub(crate) use http::Connector;
 pub use patience::Patience;
-pub(crate) use verified::verified;
+pub(crate) use verified::{verified, verified_whole};

@@ -163,7 +163,12 @@ impl Hope {
     }
 
     /// How long to wait for the next try, if there is one.
-    fn pause(self, usual: Option<Duration>, troubled: Duration, limit: Duration) -> Option<Duration> {
+    fn pause(
+        self,
+        usual: Option<Duration>,
+        troubled: Duration,
+        limit: Duration,
+    ) -> Option<Duration> {
         let (asked, limit) = match self {
             Self::Gone => return None,
             Self::Little => (None, limit.min(HARDLY)),
@@ -174,7 +179,7 @@ impl Hope {
     }
 }
 
-/// Failures of a connection that seldom pass: EAI_NONAME of getaddrinfo(3) in the words of glibc and musl, and
+/// Failures of a connection that seldom pass: `EAI_NONAME` of getaddrinfo(3) in the words of glibc and musl, and
 /// certificates.
 fn is_lasting(cause: &str) -> bool {
     const WORDS: [&str; 4] = [
@@ -212,15 +217,23 @@ mod tests {
         let told = |text: &str| generic(io::Error::other(text.to_owned()));
         for (error, hope) in [
             (on_the_way("connection reset by peer"), Hope::There(None)),
-            (on_the_way("dns error: Name or service not known"), Hope::Little),
-            (on_the_way("invalid peer certificate: UnknownIssuer"), Hope::Little),
+            (
+                on_the_way("dns error: Name or service not known"),
+                Hope::Little,
+            ),
+            (
+                on_the_way("invalid peer certificate: UnknownIssuer"),
+                Hope::Little,
+            ),
             (told("Requested 1..2, got 3..4"), Hope::There(None)),
             (
                 told("Error performing GET http://169.254.169.254/latest in 1 s"),
                 Hope::Little,
             ),
             (
-                told("Error performing GET http://x in 1 s - Server returned non-2xx status code: 400"),
+                told(
+                    "Error performing GET http://x in 1 s - Server returned non-2xx status code: 400",
+                ),
                 Hope::Gone,
             ),
             (
@@ -230,10 +243,13 @@ mod tests {
                 },
                 Hope::Gone,
             ),
-            (object_store::Error::NotImplemented {
-                operation: "x".into(),
-                implementer: "y".into(),
-            }, Hope::Gone),
+            (
+                object_store::Error::NotImplemented {
+                    operation: "x".into(),
+                    implementer: "y".into(),
+                },
+                Hope::Gone,
+            ),
         ] {
             assert_eq!(Hope::after(&error), hope, "{error}");
         }
@@ -242,7 +258,8 @@ mod tests {
     #[test]
     fn a_pause_that_the_store_asks_for_counts_and_nothing_goes_beyond_the_limit() {
         let seconds = Duration::from_secs;
-        let pause = |hope: Hope, troubled| hope.pause(Some(seconds(1)), seconds(troubled), seconds(10));
+        let pause =
+            |hope: Hope, troubled| hope.pause(Some(seconds(1)), seconds(troubled), seconds(10));
         assert_eq!(pause(Hope::There(None), 0), Some(seconds(1)));
         assert_eq!(pause(Hope::There(Some(seconds(3))), 7), Some(seconds(3)));
         assert_eq!(pause(Hope::There(Some(seconds(3))), 8), None);
@@ -266,7 +283,11 @@ mod tests {
             Ok(())
         });
         asked.await.expect("it came back");
-        assert!(begun.elapsed() < Duration::from_secs(131), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(131),
+            "{:?}",
+            begun.elapsed()
+        );
         let told = told.into_inner().expect("it was told");
         assert!(told.contains("connection refused"), "{told}");
         assert_eq!(*trouble.borrow(), None);
@@ -281,7 +302,10 @@ mod tests {
             Err::<(), _>(on_the_way("connection refused"))
         });
         let error = asked.await.expect_err("it stays away").to_string();
-        assert!(error.contains("v1/x") && error.contains("refused"), "{error}");
+        assert!(
+            error.contains("v1/x") && error.contains("refused"),
+            "{error}"
+        );
         assert!(begun.elapsed() <= Duration::from_secs(10));
     }
 }

@@ -2,6 +2,8 @@
 //! the store. So whatever is not what it should be is read again, by a request of its own, and is damaged only if
 //! it comes the same wrong way twice.
 
+use std::future::ready;
+
 use bytes::Bytes;
 
 use crate::error::StoreError;
@@ -9,7 +11,7 @@ use crate::error::StoreError;
 /// Reads, until two of them agree.
 const READS_MAX: usize = 4;
 
-/// Reads until what comes can be verified, or is damaged.
+/// Reads a range until what comes can be verified, or is damaged.
 pub(crate) async fn verified<T, R, V>(
     read: impl Fn() -> R,
     verify: impl Fn(Bytes) -> V,
@@ -17,6 +19,21 @@ pub(crate) async fn verified<T, R, V>(
 where
     R: Future<Output = Result<Bytes, StoreError>>,
     V: Future<Output = Result<T, StoreError>>,
+{
+    verified_whole(read, verify, || ready(None)).await
+}
+
+/// The same of a whole object, whose size is asked for before it is damaged: something on the way may cut it in the
+/// same place each time.
+pub(crate) async fn verified_whole<T, R, V, S>(
+    read: impl Fn() -> R,
+    verify: impl Fn(Bytes) -> V,
+    size: impl Fn() -> S,
+) -> Result<T, StoreError>
+where
+    R: Future<Output = Result<Bytes, StoreError>>,
+    V: Future<Output = Result<T, StoreError>>,
+    S: Future<Output = Option<u64>>,
 {
     let mut before = None;
     let mut reads = 1;
@@ -31,9 +48,15 @@ where
             Err(error) if error.is_damage() => error,
             settled => return settled,
         };
+        let came = seen.as_ref().ok().map(|bytes| bytes.len() as u64);
         let seen = Some(seen);
         if seen == before {
-            return Err(error);
+            let is_all = came.is_none() || size().await.is_none_or(|size| Some(size) == came);
+            return Err(if is_all {
+                error
+            } else {
+                error.into_unreliable()
+            });
         }
         if reads == READS_MAX {
             return Err(error.into_unreliable());
@@ -47,7 +70,6 @@ where
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::future::ready;
 
     use parking_lot::Mutex;
 
@@ -78,6 +100,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_cut_on_the_way_is_not_damaged() {
+        for (size, damage) in [(Some(4), true), (Some(5), false), (None, true)] {
+            let wrong = async |_| Err::<(), _>(StoreError::damaged("x", "wrong"));
+            let read = || ready(Ok(Bytes::from("half")));
+            let done = verified_whole(read, wrong, || ready(size)).await;
+            let error = done.expect_err("it never was right");
+            assert_eq!(error.is_damage(), damage, "{size:?}: {error}");
+        }
+    }
+
+    #[tokio::test]
     async fn only_what_comes_the_same_wrong_way_twice_is_damaged() {
         for (reads, damage) in [
             (&["wrong", "wrong"][..], true),
@@ -90,7 +123,11 @@ mod tests {
             let error = done.expect_err("it never was right");
             assert_eq!((error.is_damage(), left), (damage, 0), "{reads:?}: {error}");
         }
-        for reads in [&["right"][..], &["wrong", "right"], &["gone", "odd", "right"]] {
+        for reads in [
+            &["right"][..],
+            &["wrong", "right"],
+            &["gone", "odd", "right"],
+        ] {
             let (done, left) = reading(reads).await;
             assert_eq!((done.is_ok(), left), (true, 0), "{reads:?}");
         }

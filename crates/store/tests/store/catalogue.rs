@@ -6,8 +6,8 @@ use larder_model::address::{self, Kind};
 use larder_model::digest::{MapId, SnapshotId};
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
 use larder_model::mark::{Fault, MachineId};
+use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
 use larder_store::catalog::{Reader, Refusal, Walk, Walked};
 use larder_store::{Location, Objects, StoreError, catalog};
 
@@ -174,19 +174,29 @@ async fn marks_count_for_those_who_read_from_the_scope_that_made_them() {
         assert!(walked.refused.is_empty());
         walked.outcome.expect("a listing").is_some()
     };
-    reader("a", "pull/7").mark(&objects, ids[0], Fault::Damage, "rubbish").await;
+    reader("a", "pull/7")
+        .mark(&objects, ids[0], Fault::Damage, "rubbish")
+        .await;
     assert!(found("main", "x").await && found("pull/8", "x").await);
     assert!(!found("pull/7", "x").await);
     for (machine, elsewhere) in [("a", true), ("a", true), ("b", false)] {
         let mut reader = reader(machine, "main");
         reader.now_ms -= 1;
-        reader.mark(&objects, ids[0], Fault::Start, "no engine").await;
+        reader
+            .mark(&objects, ids[0], Fault::Start, "no engine")
+            .await;
         assert_eq!(found("main", "x").await, elsewhere);
         assert_eq!(found("pull/8", "x").await, elsewhere);
-        assert!(!found("main", machine).await, "not again on the same machine");
+        assert!(
+            !found("main", machine).await,
+            "not again on the same machine"
+        );
     }
     let marks = catalog::marks(&objects).await.expect("a listing");
-    let told = marks.iter().find(|mark| mark.scope == "pull/7").expect("a mark");
+    let told = marks
+        .iter()
+        .find(|mark| mark.scope == "pull/7")
+        .expect("a mark");
     assert_eq!((&*told.why, told.strike.fault), ("rubbish", Fault::Damage));
     assert_eq!(marks.len(), 3, "{marks:?}");
 }

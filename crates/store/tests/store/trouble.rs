@@ -69,8 +69,10 @@ const ODD: &str = "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\nLast-Modified:
     Content-Range: bytes 0-5/10\r\nContent-Length: 6\r\nConnection: close\r\n\r\n012345";
 const WHOLE: &str = "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n\
     Content-Range: bytes 4-9/10\r\nContent-Length: 6\r\nConnection: close\r\n\r\n456789";
-const ERROR: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-const BUSY: &str = "HTTP/1.1 503 Slow Down\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const ERROR: &str =
+    "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const BUSY: &str =
+    "HTTP/1.1 503 Slow Down\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
@@ -80,7 +82,10 @@ async fn whatever_happens_to_a_request_it_is_made_again() {
     let read = objects.get_range("v1/packs/aa/x", 4..10).await;
     assert_eq!(read.expect("at last"), "456789");
     assert_eq!(asked.lock().expect("no panic").len(), 6);
-    assert!(begun.elapsed() > Duration::from_secs(2), "it was asked to wait");
+    assert!(
+        begun.elapsed() > Duration::from_secs(2),
+        "it was asked to wait"
+    );
 }
 
 #[tokio::test]
@@ -111,8 +116,14 @@ async fn a_save_ends_with_its_first_upload() {
     };
     let packed = packer::pack(&source, changed, noise, Arc::default()).await;
     let error = packed.expect_err("nothing was stored").to_string();
-    assert!(error.contains("v1/packs/") && error.contains("500"), "{error}");
+    assert!(
+        error.contains("v1/packs/") && error.contains("500"),
+        "{error}"
+    );
     let asked = asked.lock().expect("no panic");
-    let packs: BTreeSet<&str> = asked.iter().map(|line| line.split(' ').nth(1).unwrap_or(line)).collect();
+    let packs: BTreeSet<&str> = asked
+        .iter()
+        .map(|line| line.split(' ').nth(1).unwrap_or(line))
+        .collect();
     assert!(packs.len() <= 3, "{packs:?}");
 }
