@@ -18,7 +18,6 @@ pub mod lineage;
 pub mod oci;
 pub mod plan;
 pub mod reference;
-pub mod repeat;
 pub mod version;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.

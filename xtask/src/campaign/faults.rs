@@ -166,32 +166,19 @@ impl Totals {
         self.outcomes.iter().filter(|outcome| of(outcome)).count()
     }
 
-    fn table(
+    /// What is counted, how often it was, and whether that should be never.
+    fn rows(
         &self,
-        (listed, marked): &(BTreeSet<String>, BTreeSet<String>),
+        listed: &BTreeSet<String>,
+        marked: &BTreeSet<String>,
         verified: &Verified,
-    ) -> String {
-        let mut text = String::from("| fault | times |\n|---|--:|\n");
-        for (fault, count) in &self.faults {
-            let _ = writeln!(text, "| {} | {count} |", fault.name());
-        }
-        let faults: u64 = self.faults.values().sum();
-        let _ = writeln!(
-            text,
-            "| **all**, of {} requests | **{faults}** |\n",
-            self.requests
-        );
+    ) -> [(&'static str, usize, bool); 12] {
         let unlisted = self
             .outcomes
             .iter()
             .filter_map(|outcome| outcome.saved.as_ref());
         let unlisted = unlisted.filter(|id| !listed.contains(*id)).count();
-        let longest = self
-            .outcomes
-            .iter()
-            .map(|outcome| outcome.seconds)
-            .fold(0.0, f64::max);
-        let rows: [(&str, usize, bool); 12] = [
+        [
             ("jobs", self.outcomes.len(), false),
             (
                 "of them restored a snapshot",
@@ -224,9 +211,31 @@ impl Totals {
                 false,
             ),
             ("damaged", verified.wrong.len(), true),
-        ];
+        ]
+    }
+
+    fn table(
+        &self,
+        (listed, marked): &(BTreeSet<String>, BTreeSet<String>),
+        verified: &Verified,
+    ) -> String {
+        let mut text = String::from("| fault | times |\n|---|--:|\n");
+        for (fault, count) in &self.faults {
+            let _ = writeln!(text, "| {} | {count} |", fault.name());
+        }
+        let faults: u64 = self.faults.values().sum();
+        let _ = writeln!(
+            text,
+            "| **all**, of {} requests | **{faults}** |\n",
+            self.requests
+        );
+        let longest = self
+            .outcomes
+            .iter()
+            .map(|outcome| outcome.seconds)
+            .fold(0.0, f64::max);
         text.push_str("| what | count |\n|---|--:|\n");
-        for (what, count, is_promise) in rows {
+        for (what, count, is_promise) in self.rows(listed, marked, verified) {
             let _ = match (is_promise, count) {
                 (true, 0) => writeln!(text, "| **{what}** | 0 |"),
                 (true, _) => writeln!(text, "| **{what}** | **{count}** |"),

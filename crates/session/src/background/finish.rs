@@ -149,7 +149,7 @@ async fn ended_by_signal() {
             _ = interrupt.recv() => {}
         }
     } else {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

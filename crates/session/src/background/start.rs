@@ -46,11 +46,13 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
     let (objects, cannot_save) = open_store(&settings, events);
-    let ladder = descent.ladder(&compatibility);
     let reader = settings.project.reader();
     objects.patience().set(trouble::FINDING);
     let search = match &settings.instead_of {
-        None => restore::find(&objects, ladder, &reader, &program, events).await,
+        None => {
+            let ladder = descent.ladder(&compatibility);
+            restore::find(&objects, ladder, &reader, &program, events).await
+        }
         Some(lost) => Search::instead_of(lost),
     };
     timer.phase("find");
@@ -70,10 +72,13 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         reader,
         events,
     };
-    let up = start.bring_up(found, trouble, &mut timer);
-    let up = trouble::telling(&objects, events, up).await?;
-    let (mut parts, restored) = (up.parts, up.restored);
-    let cannot_save = cannot_save.or(up.trouble.map(not_for_others));
+    let coming = Box::pin(start.bring_up(found, trouble, &mut timer));
+    let Up {
+        mut parts,
+        restored,
+        trouble,
+    } = trouble::telling(&objects, events, coming).await?;
+    let cannot_save = cannot_save.or(trouble.map(not_for_others));
     let warnings = events.take_warnings();
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
@@ -81,30 +86,12 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         moved = planning.compare(parts.engine(), events).await;
         timer.phase("fresh");
     }
-    let engine = facts::Engine {
-        socket: place.docker_socket(),
-        facts: parts.engine().facts(),
-        choice: start.plan.choice,
-    };
+    let mut job = begun(&start, &compatibility, &mut parts);
     timer.phase("facts");
-    let job = Job {
-        store: settings.project.store.to_string(),
-        lineage: descent.lineage(&compatibility),
-        engine,
-        volume: facts::Volume {
-            bytes: parts.volume().bytes(),
-            direct_io: parts.volume().opened().direct_io,
-        },
-        restored,
-        saved: None,
-        not_saved: None,
-        lost: None,
-        moved,
-        fetched: facts::Fetched::default(),
-        phases: timer.into_phases(),
-        warnings,
-        command: None,
-    };
+    job.restored = restored;
+    job.moved = moved;
+    job.warnings = warnings;
+    job.phases = timer.into_phases();
     Ok(Live {
         settings,
         place,
@@ -142,6 +129,34 @@ fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved
             events.warning(&format!("starting empty, {why}"));
             (Objects::nowhere(), Some(NotSaved::Because(why)))
         }
+    }
+}
+
+/// What is known of a job by what runs.
+fn begun(start: &Start<'_>, compatibility: &str, parts: &mut Parts) -> Job {
+    let project = &start.settings.project;
+    let engine = facts::Engine {
+        socket: start.place.docker_socket(),
+        facts: parts.engine().facts(),
+        choice: start.plan.choice.clone(),
+    };
+    Job {
+        store: project.store.to_string(),
+        lineage: project.descent.lineage(compatibility),
+        engine,
+        volume: facts::Volume {
+            bytes: parts.volume().bytes(),
+            direct_io: parts.volume().opened().direct_io,
+        },
+        restored: None,
+        saved: None,
+        not_saved: None,
+        lost: None,
+        moved: Vec::new(),
+        fetched: facts::Fetched::default(),
+        phases: Vec::new(),
+        warnings: Vec::new(),
+        command: None,
     }
 }
 
