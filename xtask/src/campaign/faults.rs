@@ -186,7 +186,7 @@ impl Totals {
                 false,
             ),
             (
-                "started empty because of trouble",
+                "could not start from the newest snapshot, and saved nothing",
                 self.count(|it| it.trouble),
                 false,
             ),
