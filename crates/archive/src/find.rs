@@ -1,6 +1,7 @@
 //! The archive that a job starts from: the newest on the ladder that can be read.
 
-use larder_local::clock::now_ms;
+use std::time::Duration;
+
 use larder_local::people::Voice;
 use larder_model::archive::Archive;
 use larder_model::digest::ArchiveId;
@@ -9,6 +10,9 @@ use larder_store::catalog::{Found, Refusal, Walk};
 
 use crate::document::Document;
 use crate::{ArchiveError, Job, Result};
+
+/// How long a store in trouble is waited for at a job's start, which can go on without it.
+const FINDING: Duration = Duration::from_secs(10);
 
 pub(crate) struct Usable {
     pub(crate) found: Found<Archive>,
@@ -24,9 +28,12 @@ pub(crate) async fn newest(
     objects: &Objects,
     voice: &dyn Voice,
 ) -> Result<Option<Usable>> {
-    let walked = Walk::new(objects, now_ms(), job.ladder())
+    let reader = job.project.reader();
+    objects.patience().set(FINDING);
+    let walked = Walk::new(objects, job.ladder(), &reader)
         .first(async |found| accept(found))
         .await;
+    objects.patience().reset();
     for told in walked.told("archive") {
         voice.warning(&told);
     }
@@ -47,7 +54,8 @@ pub(crate) async fn parent(
     voice: &dyn Voice,
 ) -> Result<Option<Usable>> {
     if let Some(id) = started_from {
-        let walk = Walk::new(objects, now_ms(), job.ladder()).only(id);
+        let reader = job.project.reader();
+        let walk = Walk::new(objects, job.ladder(), &reader).only(id);
         let same = walk.first(async |found| accept(found)).await;
         let is_trusted = !same.passed_marked;
         if let Some(usable) = same.outcome.map_err(ArchiveError::Find)? {

@@ -14,7 +14,8 @@ use larder_local::people::{Progress, Voice};
 use larder_model::archive::Measured;
 use larder_model::digest::ArchiveId;
 use larder_model::lineage::Lineage;
-use larder_store::{ArchiveReader, Objects, StoreError, catalog};
+use larder_model::mark::Fault;
+use larder_store::{ArchiveReader, Objects, StoreError};
 use serde::Serialize;
 
 use crate::document::{Document, Sources};
@@ -162,7 +163,9 @@ async fn load(
     if let Some(images) = document.images()? {
         if let Err(error) = load_images(job, &images, &reader, moved, restored).await {
             if is_damage(&error) {
-                catalog::mark(objects, usable.found.id, &error.to_string()).await;
+                let (reader, why) = (job.project.reader(), error.to_string());
+                let marking = reader.mark(objects, usable.found.id, Fault::Damage, &why);
+                marking.await;
             }
             return Err(error.into());
         }

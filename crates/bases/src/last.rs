@@ -62,7 +62,8 @@ impl Last {
             };
             let each = compatibilities.iter();
             let ladders = each.map(|one| project.descent.ladder(one)).collect();
-            let walk = Walk::side_by_side(&objects, now_ms(), ladders);
+            let reader = project.reader();
+            let walk = Walk::side_by_side(&objects, ladders, &reader);
             walk.first(|found: Found| ready(Ok(found))).await.outcome
         };
         let limit = STORE_LIMIT.as_secs();

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use larder_local::{clock, machine};
 use larder_model::ladder::Descent;
+use larder_model::mark::MachineId;
 use larder_store::Access;
+use larder_store::catalog::Reader;
 use serde::{Deserialize, Serialize};
 
 use crate::registries::Registries;
@@ -22,6 +25,24 @@ pub struct Project {
     pub registries: Registries,
     /// When they are asked again.
     pub freshness: Freshness,
+}
+
+impl Project {
+    /// Its job on this machine, as somebody who reads documents now.
+    pub fn reader(&self) -> Reader {
+        let Descent {
+            project,
+            job,
+            scope,
+            ..
+        } = &self.descent;
+        Reader {
+            machine: MachineId::of(machine::identity().as_bytes()),
+            scope: scope.clone(),
+            job: format!("{project} / {job} @ {scope}"),
+            now_ms: clock::now_ms(),
+        }
+    }
 }
 
 /// When a registry is asked what a tag is today.

@@ -360,6 +360,12 @@ pub(crate) struct Run {
     /// If this machine lacks what Larder needs, run the command with the machine's own engine.
     #[arg(long)]
     pub optional: bool,
+    /// Run the command again, on an empty volume, if the engine's disk failed while it ran (stored
+    /// data is damaged, or the store was away for more than 5 minutes): always, never, or auto,
+    /// which does so for docker build, buildx build, buildx bake and compose build. Other commands
+    /// then fail [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub retry_empty: Option<String>,
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -123,10 +123,12 @@ impl Report {
         let took = seconds(phases_ms(job));
         match &job.restored {
             Some(restored) => self.note(&format!("{} in {took}", restored_text(job, restored))),
-            None => self.note(&format!(
+            None if job.warnings.is_empty() => self.note(&format!(
                 "no snapshot yet for {}; started empty in {took}",
                 job.lineage
             )),
+            // Why is among the warnings.
+            None => self.note(&format!("started {} empty in {took}", job.lineage)),
         }
         let engine = &job.engine;
         self.note(&format!(

@@ -51,7 +51,8 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) -> Signal {
+    /// The next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::TERM,
             _ = self.interrupt.recv() => Signal::INT,

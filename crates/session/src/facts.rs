@@ -26,6 +26,9 @@ pub struct Job {
     pub saved: Option<Saved>,
     /// Why nothing was saved, once the job has ended.
     pub not_saved: Option<NotSaved>,
+    /// Why the engine's disk failed while the job ran; its results cannot be relied on then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
     /// The base images that moved; the engine was made to forget what they were.
     pub moved: Vec<Moved>,
     /// What was fetched from the store.
@@ -74,6 +77,15 @@ pub enum NotSaved {
     Asked,
     /// A doubt or a failure, as part of a sentence.
     Because(String),
+}
+
+/// Why the engine's disk failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// What happened, as part of a sentence.
+    pub why: String,
+    /// Whether the restored snapshot is damaged, so that nobody can use it.
+    pub damage: bool,
 }
 
 /// The engine of a job.

@@ -39,6 +39,8 @@ pub enum Event {
     Progress(Progress),
     /// The engine answers, or the session is what it says.
     Running(Box<Job>),
+    /// Something that the session cannot go on without has ended, as a sentence. Nothing will be saved.
+    Broken(String),
     /// The session goes on, because others use it.
     StaysUp {
         /// How many others.

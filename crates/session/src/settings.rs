@@ -11,6 +11,8 @@ use larder_engine::program::EngineProgram;
 use larder_volume::Prefetch;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Lost;
+
 /// The first version of Docker whose fresh installations use the containerd store.
 const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;
 
@@ -37,6 +39,8 @@ pub struct Settings {
     pub background_upload: Option<bool>,
     /// Whether warnings are failures.
     pub strict: bool,
+    /// Why the disk of the session failed in whose place this one comes. It starts empty then.
+    pub instead_of: Option<Lost>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes. Secrets may be in it.

@@ -189,9 +189,13 @@ fn shown(text: &str, max_chars: usize) -> String {
 }
 
 /// The clients ask the cloud's own machines for a role when the environment has no credentials.
-fn cure_of_client(text: &str) -> Option<&'static str> {
+pub(crate) fn lacks_credentials(text: &str) -> bool {
     let hosts = ["169.254.169.254", "metadata.google.internal"];
-    hosts.iter().any(|host| text.contains(host)).then_some(
+    hosts.iter().any(|host| text.contains(host))
+}
+
+fn cure_of_client(text: &str) -> Option<&'static str> {
+    lacks_credentials(text).then_some(
         "the store's credentials are missing: set its variables (AWS_…, GOOGLE_…, AZURE_…)",
     )
 }

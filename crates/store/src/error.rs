@@ -87,6 +87,28 @@ impl StoreError {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
 
+    /// Whether the store, or the way to it, failed: another try may succeed.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Slow { .. })
+    }
+
+    /// The same of what comes wrong in another way each time: that is not the stored data's fault.
+    pub(crate) fn into_unreliable(self) -> Self {
+        match self {
+            Self::Damaged { path, why } => Self::Failed {
+                what: "read",
+                path,
+                why: format!("it comes differently each time: {why}"),
+            },
+            Self::Missing { path } => Self::Failed {
+                what: "read",
+                path,
+                why: "it is there and is not".to_owned(),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn damaged(path: &str, why: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),

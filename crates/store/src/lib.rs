@@ -9,6 +9,7 @@
 //! | `access` | a location with what its cloud asks for |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `bounds` | answers that end, lists of names a page at a time |
+//! | `request` | what is tried again, how long a store is waited for, what is damaged |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks |
 //! | [`ahead`] | long ranges of packs, read before anybody asks |
@@ -30,6 +31,7 @@ pub mod images;
 pub mod location;
 pub mod objects;
 pub mod packer;
+mod request;
 pub mod source;
 mod uploads;
 
@@ -42,4 +44,5 @@ pub use fetch::{FetchedBlock, Traffic};
 pub use location::Location;
 pub use objects::Objects;
 pub use packer::{PackProgress, Packed};
+pub use request::Patience;
 pub use source::Source;

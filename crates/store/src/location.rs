@@ -15,18 +15,16 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{ClientOptions, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::without_secrets;
-use crate::bounds::{BoundedConnector, Names};
+use crate::bounds::Names;
 use crate::error::StoreError;
 use crate::objects::Objects;
+use crate::request::Connector;
 
-/// Time for one attempt at a request. Retries follow within [`RETRY_LIMIT`].
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const RETRY_LIMIT: Duration = Duration::from_secs(40);
 
 /// The three clouds' builders have the same methods and no trait in common.
 macro_rules! open_cloud {
@@ -34,8 +32,8 @@ macro_rules! open_cloud {
         let mut builder = <$builder>::new()
             .$with_bucket(&$location.bucket)
             .with_client_options(client_options($settings))
-            .with_http_connector(BoundedConnector::default())
-            .with_retry(retries());
+            .with_http_connector(Connector)
+            .with_retry(no_retries());
         for (name, value) in $settings {
             // Variables that mean nothing to this store are left out.
             if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -191,16 +189,16 @@ fn client_options(settings: &[(String, String)]) -> ClientOptions {
         name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
     });
     ClientOptions::new()
-        .with_timeout(REQUEST_LIMIT)
+        .with_timeout_disabled()
         .with_connect_timeout(CONNECT_LIMIT)
         .with_allow_http(http)
 }
 
-fn retries() -> RetryConfig {
+/// [`Patience`](crate::Patience) tries again.
+fn no_retries() -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig::default(),
-        max_retries: 6,
-        retry_timeout: RETRY_LIMIT,
+        max_retries: 0,
+        ..RetryConfig::default()
     }
 }
 

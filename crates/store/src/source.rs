@@ -26,6 +26,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::fetch::{FetchedBlock, Fetcher, Traffic};
 use crate::objects::Objects;
+use crate::request::{verified, verified_whole};
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
@@ -126,9 +127,12 @@ impl Source {
     }
 
     async fn read_leaf(&self, place: &LeafRef) -> Result<Arc<Leaf>, StoreError> {
-        let path = address::leaves(place.object);
-        let bytes = self.fetcher.range(&path, place.range()).await?;
-        decode_leaf(place, &bytes)
+        let path = &address::leaves(place.object);
+        let leaf = verified(
+            || self.fetcher.range(path, place.range()),
+            |bytes| async move { decode_leaf(place, &bytes) },
+        );
+        leaf.await
     }
 
     /// Reads all leaves, or as many as `max_bytes` hold, those that lie side by side in one request.
@@ -260,27 +264,35 @@ impl Source {
         index: u32,
         leaf: &Arc<Leaf>,
     ) -> Result<Verified, StoreError> {
-        let path = address::pack(frame.pack);
-        let stored = self.fetcher.range(&path, frame.range()).await?;
-        let leaf = Arc::clone(leaf);
-        let unpacking = tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
-        match unpacking.await.expect("unpacking does not panic") {
-            Ok(blocks) => Ok(Arc::new(blocks)),
-            Err(why) => Err(StoreError::damaged(&path, why)),
-        }
+        let path = &address::pack(frame.pack);
+        let blocks = verified(
+            || self.fetcher.range(path, frame.range()),
+            |stored| async move {
+                let leaf = Arc::clone(leaf);
+                let unpacking =
+                    tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
+                let unpacked = unpacking.await.expect("unpacking does not panic");
+                unpacked.map_err(|why| StoreError::damaged(path, why))
+            },
+        );
+        Ok(Arc::new(blocks.await?))
     }
 }
 
 async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
-    let path = address::map(map);
-    let bytes = fetcher.whole(&path, MAP_MAX_BYTES).await?;
-    if MapId::of(&bytes) != map {
-        return Err(StoreError::damaged(
-            &path,
-            "its bytes do not have the digest in its name",
-        ));
-    }
-    MapRoot::decode(&bytes).map_err(StoreError::format(&path))
+    let path = &address::map(map);
+    let reading = verified_whole(
+        || fetcher.whole(path, MAP_MAX_BYTES),
+        |bytes| async move {
+            if MapId::of(&bytes) != map {
+                let why = "its bytes do not have the digest in its name";
+                return Err(StoreError::damaged(path, why));
+            }
+            MapRoot::decode(&bytes).map_err(StoreError::format(path))
+        },
+        || fetcher.objects().size(path),
+    );
+    reading.await
 }
 
 /// The bytes of a hot list.

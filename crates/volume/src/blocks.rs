@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::alarm::{Alarm, Hearing};
 use crate::part::{Part, Place};
 use crate::region::{Region, WHOLE};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -18,7 +19,7 @@ use larder_model::habit::Reads;
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES, PAGES_PER_BLOCK};
 use larder_model::map::leaf_of;
 use larder_store::packer::Changed;
-use larder_store::{FetchedBlock, Source};
+use larder_store::{FetchedBlock, Source, StoreError};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
@@ -37,6 +38,7 @@ pub(crate) struct Blocks {
     trace: Mutex<Reads>,
     /// The first thing that went wrong; a volume with a fault is not published.
     fault: Mutex<Option<Fault>>,
+    alarm: Alarm,
     trimming: AtomicBool,
 }
 
@@ -60,6 +62,7 @@ impl Blocks {
             regions: (0..regions).map(|_| OnceLock::new()).collect(),
             trace: Mutex::default(),
             fault: Mutex::default(),
+            alarm: Alarm::new(),
             trimming: AtomicBool::new(false),
         })
     }
@@ -129,28 +132,24 @@ impl Blocks {
             .all(|part| !self.needs_fetch(part.place, part.cut_pages()))
     }
 
-    /// Fetches what a range lacks. A failure is remembered as the volume's fault.
+    /// Fetches what a range lacks, for the kernel. A failure is the volume's fault, and raises the alarm.
     pub(crate) async fn make_local(&self, range: Range<u64>) -> io::Result<()> {
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let fetches: Vec<_> = self
             .parts(range)
             .map(|part| self.fetch_absent(part.place, part.pages()))
             .collect();
-        self.all_of(fetches).await
+        let Err(fault) = all_of(fetches).await else {
+            return Ok(());
+        };
+        let error = self.failed(fault);
+        self.alarm.raise().await;
+        Err(error)
     }
 
-    /// Some at once, up to the first that fails.
-    async fn all_of(
-        &self,
-        fetches: impl IntoIterator<Item: Future<Output = Result<(), Fault>>>,
-    ) -> io::Result<()> {
-        let fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_PER_REQUEST);
-        let ended: Result<(), Fault> = fetches.try_collect().await;
-        ended.map_err(|fault| {
-            let error = io::Error::other(fault.why.clone());
-            self.fault.lock().get_or_insert(fault);
-            error
-        })
+    /// Hears when a read of the kernel has failed.
+    pub(crate) fn hear_alarm(&self) -> Hearing {
+        self.alarm.hear()
     }
 
     /// Fetches one block, and what comes with it, unless these pages of it are local. Whether they are
@@ -164,10 +163,7 @@ impl Blocks {
             return Ok(());
         }
         let fetched = self.source.fetch(place.block).await;
-        let fetched = fetched.map_err(|error| Fault {
-            why: error.to_string(),
-            damage: error.is_damage(),
-        })?;
+        let fetched = fetched.map_err(|error| Fault::of_store(&error))?;
         if fetched.is_empty() {
             place.region.set_local(place.at, WHOLE);
             return Ok(());
@@ -175,7 +171,7 @@ impl Blocks {
         // Writing to the page cache may wait for the disk.
         let filled =
             tokio::task::block_in_place(|| fetched.iter().try_for_each(|one| self.fill(one)));
-        filled.map_err(|error| Fault::local(&error))
+        filled.map_err(|error| Fault::of_disk(&error))
     }
 
     /// Writes what was fetched into the pages that are still absent.
@@ -373,7 +369,7 @@ impl Blocks {
         let changed = self.changed();
         let written = changed.written.iter();
         let fetches = written.map(|block| self.fetch_absent(self.place(*block), WHOLE));
-        self.all_of(fetches).await?;
+        all_of(fetches).await.map_err(|fault| self.failed(fault))?;
         Ok(changed)
     }
 
@@ -440,18 +436,38 @@ impl Blocks {
         self.fault.lock().clone()
     }
 
+    /// The first fault is the one that is told.
+    fn failed(&self, fault: Fault) -> io::Error {
+        let error = io::Error::other(fault.why.clone());
+        self.fault.lock().get_or_insert(fault);
+        error
+    }
+
     fn wrote(&self, result: io::Result<()>) -> io::Result<()> {
-        result.inspect_err(|error| {
-            self.fault.lock().get_or_insert_with(|| Fault::local(error));
-        })
+        result.inspect_err(|error| drop(self.failed(Fault::of_disk(error))))
     }
 }
 
 impl Fault {
-    fn local(error: &io::Error) -> Self {
+    fn of_store(error: &StoreError) -> Self {
+        Self {
+            why: error.to_string(),
+            damage: error.is_damage(),
+        }
+    }
+
+    fn of_disk(error: &io::Error) -> Self {
         Self {
             why: format!("the local disk: {error}"),
             damage: false,
         }
     }
+}
+
+/// Some at once, up to the first that fails.
+async fn all_of(
+    fetches: impl IntoIterator<Item: Future<Output = Result<(), Fault>>>,
+) -> Result<(), Fault> {
+    let fetches = futures_util::stream::iter(fetches).buffer_unordered(FETCHES_PER_REQUEST);
+    fetches.try_collect().await
 }

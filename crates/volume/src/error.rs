@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use larder_store::StoreError;
 
+use crate::blocks::Fault;
+
 /// A fault of the volume.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
@@ -37,6 +39,9 @@ pub enum VolumeError {
     /// The file system is not in a state that may be saved.
     #[error("{0}")]
     Unclean(String),
+    /// A read or a write of the volume failed.
+    #[error("{}", .0.why)]
+    Fault(Fault),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,6 +7,7 @@
 //!
 //! This is the only crate with `unsafe` code: the system calls that no library wraps safely.
 
+mod alarm;
 mod blocks;
 pub mod connection;
 mod device;
@@ -21,6 +22,7 @@ mod region;
 pub mod room;
 pub mod volume;
 
+pub use alarm::Hearing;
 pub use blocks::Fault;
 pub use error::VolumeError;
 pub use prefetch::Prefetch;

@@ -89,3 +89,51 @@ fn free_bytes(folder: &impl AsFd) -> u64 {
     let disk = rustix::fs::fstatvfs(folder);
     disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use larder_model::habit::Reads;
+    use larder_store::Location;
+    use larder_store::packer::{self, Changed, Job};
+
+    use super::*;
+
+    /// What only fetching ahead meets is no reason not to save; what the kernel reads is.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_fetch_ahead_that_fails_is_no_fault() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = Location::folder(folder.path()).open(&[]).expect("a store");
+        let source = Arc::new(Source::empty(objects.clone(), 1 << 30).expect("a volume"));
+        let job = Job {
+            changed: Changed {
+                written: (0..200).collect(),
+                ..Changed::default()
+            },
+            reads: Reads {
+                blocks: (0..200).collect(),
+                at_start: 0,
+            },
+            ..Job::default()
+        };
+        let read = |block, buffer: &mut [u8]| {
+            buffer.fill(block as u8 + 1);
+            Ok(())
+        };
+        let packed = packer::pack(&source, job, read, Arc::default()).await;
+        let packed = packed.expect("stored");
+        fs::remove_dir_all(folder.path().join("v1/packs")).expect("removed");
+        let source = Source::open(objects, packed.map, packed.hot).await;
+        let source = Arc::new(source.expect("a map"));
+        assert!(!source.hot().is_empty());
+        let file = tempfile::tempfile().expect("a file");
+        let blocks = Arc::new(Blocks::new(file, source).expect("blocks"));
+        let disk = fs::File::open(folder.path()).expect("a folder");
+        run(Arc::clone(&blocks), Prefetch::All(None), disk).await;
+        assert!(blocks.fault().is_none());
+        let bytes = 5 * 65536..5 * 65536 + 4096;
+        blocks.make_local(bytes).await.expect_err("it is gone");
+        assert!(blocks.fault().expect("a fault").damage);
+    }
+}

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::alarm::Hearing;
 use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
@@ -152,6 +153,11 @@ impl Volume {
         self.blocks.note_start();
     }
 
+    /// Hears when a read of the kernel has failed, which is answered after that.
+    pub fn hear_alarm(&self) -> Hearing {
+        self.blocks.hear_alarm()
+    }
+
     /// Its size.
     pub fn bytes(&self) -> u64 {
         self.blocks.volume_bytes()
@@ -191,7 +197,7 @@ impl Volume {
         }
         ended.await.expect("unmounting does not panic")?;
         if let Some(fault) = self.blocks.fault() {
-            return Err(VolumeError::Unclean(fault.why));
+            return Err(VolumeError::Fault(fault));
         }
         filesystem::check_clean(&self.blocks).await?;
         // Its task has ended, or does so at its next step.
@@ -254,8 +260,7 @@ impl Seal {
 
 /// The volume's own fault if it has one: it explains what the kernel says.
 fn reason(blocks: &Blocks, error: VolumeError) -> VolumeError {
-    let fault = blocks.fault();
-    fault.map_or(error, |fault| VolumeError::Unclean(fault.why))
+    blocks.fault().map_or(error, VolumeError::Fault)
 }
 
 fn local_file(folder: &Path) -> PathBuf {

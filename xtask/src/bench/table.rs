@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -27,7 +27,7 @@ pub(crate) fn megabytes(bytes: u64) -> f64 {
 }
 
 /// Machine, versions, command and date.
-pub(super) fn circumstances() -> Result<String> {
+pub(crate) fn circumstances() -> Result<String> {
     let processor = first_field("/proc/cpuinfo", "model name")?;
     let memory = first_field("/proc/meminfo", "MemTotal")?;
     let cores = std::thread::available_parallelism()?;
@@ -51,7 +51,14 @@ pub(super) fn circumstances() -> Result<String> {
 
 /// Replaces what stands between the markers of `name` in docs/BENCHMARKS.md.
 pub(super) fn publish(name: &str, content: &str) -> Result<()> {
-    let path = document();
+    publish_in("BENCHMARKS.md", name, content)
+}
+
+/// The same in any file of the folder docs.
+pub(crate) fn publish_in(document: &str, name: &str, content: &str) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(document);
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {name}:{edge} -->\n"));
@@ -71,10 +78,6 @@ pub(super) fn publish(name: &str, content: &str) -> Result<()> {
 /// How a promise's row ends.
 pub(super) fn verdict(holds: bool) -> &'static str {
     if holds { "holds" } else { "**missed**" }
-}
-
-fn document() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/BENCHMARKS.md")
 }
 
 fn first_field(file: &str, name: &str) -> Result<String> {

@@ -7,8 +7,9 @@ use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, client, docker_context, leftovers, lock};
 
+use super::guard;
 use crate::args::Down;
-use crate::exit::{Done, strictly};
+use crate::exit::{Done, Failure, strictly};
 use crate::report::Report;
 use crate::settings::Settings;
 
@@ -21,7 +22,11 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     let request = Request::Down {
         discard: verb.discard,
     };
-    let Some(event) = ask(&place, request, folder.as_deref(), report)? else {
+    let asked = guard::hurried(
+        || ask(&place, request, folder.as_deref(), report),
+        || leftovers::hurry(&place),
+    );
+    let Some(event) = asked?? else {
         return Ok(ExitCode::SUCCESS);
     };
     match event {
@@ -29,6 +34,12 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
             docker_context::remove(&place, folder.as_deref());
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
+            if let Some(lost) = &job.lost {
+                return Err(Failure::failed(format!(
+                    "{}; what the job made after that may be wrong: run it again",
+                    lost.why
+                )));
+            }
             strictly(verb.strict || settings.strict, job.trouble())?;
             Ok(ExitCode::SUCCESS)
         }

@@ -9,6 +9,7 @@ use larder_local::people::Voice as _;
 use larder_model::archive::Archive;
 use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::mark::{Fault, Mark};
 use larder_model::snapshot::Snapshot;
 use larder_store::{Found, catalog};
 use serde::Serialize;
@@ -20,10 +21,13 @@ use crate::settings::Settings;
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;
+/// Characters of a mark's reason that are shown.
+const WHY_CHARS: usize = 200;
 
 #[derive(Serialize)]
 struct Line<'a, D> {
     id: String,
+    marks: Vec<&'a Mark>,
     #[serde(flatten)]
     document: &'a D,
 }
@@ -63,10 +67,15 @@ fn show<D: Document + Serialize>(
     for fault in faults {
         report.warning(&fault.to_string());
     }
+    let marks = super::block_on(catalog::marks(&objects))??;
     if verb.json {
-        let lines = found.iter().map(|one| Line {
-            id: one.id.to_string(),
-            document: &one.document,
+        let lines = found.iter().map(|one| {
+            let id = one.id.to_string();
+            Line {
+                marks: marks_of(&marks, &id).collect(),
+                id,
+                document: &one.document,
+            }
         });
         report.json(&lines.collect::<Vec<_>>());
     } else if found.is_empty() {
@@ -79,8 +88,37 @@ fn show<D: Document + Serialize>(
             .iter()
             .map(|one| row(one, verb.all, &facts(&one.document)));
         report.answer(&table::text(&listed(one, size, rows)));
+        for one in &found {
+            let id = one.id.to_string();
+            for mark in marks_of(&marks, &id) {
+                report.answer(&marked(&id, mark));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn marks_of<'a>(marks: &'a [Mark], id: &str) -> impl Iterator<Item = &'a Mark> {
+    let id = id.to_owned();
+    marks.iter().filter(move |mark| mark.document == id)
+}
+
+/// A mark as a line below the table. What a machine said of itself may be many lines.
+fn marked(id: &str, mark: &Mark) -> String {
+    let what = match mark.strike.fault {
+        Fault::Damage => "is damaged",
+        Fault::Start => "did not start",
+    };
+    let first = mark.why.lines().next().unwrap_or_default();
+    let first = first.chars().filter(|c| !c.is_control()).take(WHY_CHARS);
+    format!(
+        "{} {what}, says {} on {} {} ago: {}",
+        &id[..SHORT_ID],
+        mark.job,
+        mark.strike.machine,
+        age(now_ms().saturating_sub(mark.strike.created_ms)),
+        first.collect::<String>()
+    )
 }
 
 fn of_archive(archive: &Archive) -> Facts {

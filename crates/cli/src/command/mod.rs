@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod explain;
+mod guard;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod key;

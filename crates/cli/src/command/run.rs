@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use larder_local::people::Voice as _;
-use larder_session::facts::{self, Job};
+use larder_session::client::Running;
+use larder_session::facts::{self, Job, Lost};
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, client, machine};
+use larder_session::{JobRequest, Place, SessionError, client, leftovers, machine};
 
+use super::guard;
 use crate::address::Address;
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
@@ -26,9 +28,11 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
+    let again = Settings::retry_empty(verb)?;
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    let api_version = settings.docker.api_version.clone();
-    let request = settings.job_request();
+    let asked = settings.docker.api_version.clone();
+    let api_version = asked.as_deref();
+    let mut request = settings.job_request();
     let place = Place::of(&request.settings.state);
     let up =
         machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
@@ -41,36 +45,105 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         }
         Err(error) => return Err(error.into()),
     };
+    let repeats = again.applies_to(&verb.command) && !running.attached;
+    let mut ran = use_session(running, verb, &request, api_version, report)?;
+    if let Some(lost) = ran.lost.take_if(|_| repeats) {
+        report.warning(&format!(
+            "{}; running the command again on an empty volume (--retry-empty)",
+            lost.why
+        ));
+        request.settings.instead_of = Some(lost);
+        let running = client::up(&request, &place, report)?;
+        ran = use_session(running, verb, &request, api_version, report)?;
+    }
+    if let Some(job) = &ran.job {
+        write_report(verb, job, report);
+    }
+    if let Some(lost) = &ran.lost {
+        return Err(ran.failure(lost));
+    }
+    strictly(
+        request.settings.strict && ran.code == 0,
+        ran.unsaved.as_deref(),
+    )?;
+    Ok(ExitCode::from(ran.code))
+}
+
+/// What running the command came to.
+struct Ran {
+    /// Its exit code.
+    code: u8,
+    /// The report, if the session gave one.
+    job: Option<Job>,
+    /// Why nothing was saved, if that is trouble.
+    unsaved: Option<String>,
+    /// Why the command's results cannot be relied on.
+    lost: Option<Lost>,
+}
+
+impl Ran {
+    /// A command that got by with a disk that failed has failed, too.
+    fn failure(&self, lost: &Lost) -> Failure {
+        Failure {
+            code: if self.code == 0 { 1 } else { self.code },
+            message: format!(
+                "{}; what the command made after that may be wrong: run it again",
+                lost.why
+            ),
+        }
+    }
+}
+
+/// Runs the command in a session, and takes back its use of it.
+fn use_session(
+    running: Running,
+    verb: &Run,
+    request: &JobRequest,
+    api_version: Option<&str>,
+    report: &Report,
+) -> Done<Ran> {
+    let place = Place::of(&request.settings.state);
     report.running(&running, "using", &request.settings.project);
     // If this process is killed, the session knows that it is not used any more.
     let held = client::connect(&place, Request::Hold)?;
-    let address = Address::of(&running.job.engine, api_version.as_deref());
-    let (code, ms) = execute(&verb.command, Some(&address), report)?;
-    let strict = request.settings.strict && code == 0;
-    let ran = facts::Command {
+    let address = Address::of(&running.job.engine, api_version);
+    let using = Using {
+        address: &address,
+        session: held.as_ref(),
+    };
+    let (code, ms) = execute(&verb.command, Some(using), report)?;
+    let command = facts::Command {
         exit_code: code,
         ms,
     };
-    match end(&place, held, report) {
+    let ended = || end(&place, held, report);
+    let mut ran = Ran {
+        code,
+        job: None,
+        unsaved: None,
+        lost: None,
+    };
+    match guard::hurried(ended, || leftovers::hurry(&place))? {
         Event::Ended(mut job) => {
-            job.add_command(ran);
+            job.add_command(command);
             report.down(&job);
-            write_report(verb, &job, report);
-            strictly(strict, job.trouble())?;
+            ran.unsaved = job.trouble().map(str::to_owned);
+            ran.lost.clone_from(&job.lost);
+            ran.job = Some(*job);
         }
         Event::StaysUp { others } => {
             report.stays_up(others);
             let mut job = running.job;
-            job.add_command(ran);
-            write_report(verb, &job, report);
+            job.add_command(command);
+            ran.job = Some(*job);
         }
         lost => {
             let why = why_lost(lost);
-            strictly(strict, Some(&why))?;
             report.warning(&format!("nothing saved: {why}"));
+            ran.unsaved = Some(why);
         }
     }
-    Ok(ExitCode::from(code))
+    Ok(ran)
 }
 
 /// Takes back this command's use of the session. Whatever becomes of that session, the command's exit code
@@ -102,14 +175,22 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
     }
 }
 
+/// The session that a command uses.
+struct Using<'a> {
+    /// Its engine's.
+    address: &'a Address,
+    /// Where it tells what happens to it.
+    session: Option<&'a UnixStream>,
+}
+
 /// Runs a command, passing signals on to it: its exit code, and how long it ran.
-fn execute(command: &[OsString], address: Option<&Address>, report: &Report) -> Done<(u8, f64)> {
+fn execute(command: &[OsString], using: Option<Using<'_>>, report: &Report) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some(address) = address {
-            address.give(&mut child);
+        if let Some(using) = &using {
+            using.address.give(&mut child);
         }
         let mut signals = Signals::catch()?;
         let mut child = match child.spawn() {
@@ -120,7 +201,12 @@ fn execute(command: &[OsString], address: Option<&Address>, report: &Report) -> 
                 return Ok(if found { CANNOT_RUN } else { NOT_FOUND });
             }
         };
-        let status = signals.pass_on_to(&mut child).await;
+        let pid = child.id();
+        let session = using.and_then(|using| using.session);
+        let status = tokio::select! {
+            status = signals.pass_on_to(&mut child) => status,
+            never = guard::end_if_broken(pid, session, report) => match never {},
+        };
         status.map(code_of).map_err(Failure::failed)
     })??;
     Ok((code, started.elapsed().as_secs_f64() * 1000.0))

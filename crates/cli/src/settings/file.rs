@@ -29,6 +29,7 @@ pub(super) struct File {
     pub prefetch_budget: Option<String>,
     pub background_upload: Option<String>,
     pub strict: Option<bool>,
+    pub retry_empty: Option<String>,
     pub fresh: Option<String>,
     pub plan: Option<Vec<PathBuf>>,
     pub insecure_registries: Option<Vec<String>>,

@@ -9,6 +9,7 @@ mod fresh;
 mod git;
 mod log;
 mod registries;
+mod retry;
 mod size;
 
 use std::collections::BTreeMap;
@@ -24,8 +25,9 @@ use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
 pub(crate) use log::log_filter;
+pub(crate) use retry::RetryEmpty;
 
-use crate::args::{EngineKind, How, Planned, Reach, Where};
+use crate::args::{EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use ci::Ci;
 use file::File;
@@ -64,6 +66,17 @@ impl Settings {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
         Choices::look(which)?.settings(which, how)
+    }
+
+    /// Whether the command of a `run` is run again when its disk has failed.
+    pub(crate) fn retry_empty(verb: &Run) -> Done<RetryEmpty> {
+        let choices = Choices::look(&verb.which)?;
+        let said = choices.text(
+            &verb.retry_empty,
+            "LARDER_RETRY_EMPTY",
+            &choices.file.retry_empty,
+        );
+        said.map_or(Ok(RetryEmpty::Auto), |text| text.parse())
     }
 
     /// Decides the settings of a verb that looks at builds.
@@ -212,6 +225,7 @@ impl Choices {
             prefetch: self.prefetch(how)?,
             background_upload: self.background_upload(how)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
+            instead_of: None,
             path,
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })

@@ -119,7 +119,7 @@ fn a_damaged_archive_is_a_miss_and_is_marked() {
     let said = second.run(strict);
     assert_eq!(said.code, 1, "{said:?}");
     assert_eq!(images(&second), before, "nothing is half loaded");
-    assert_eq!(work.objects("broken").len(), 1, "{said:?}");
+    assert_eq!(work.objects("marks").len(), 1, "{said:?}");
     // Marked: nobody tries it again, and the build is as without it.
     second
         .run(second.larder("restore"))

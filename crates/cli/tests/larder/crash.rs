@@ -194,6 +194,26 @@ fn the_background_process_is_killed_while_it_saves() {
     shop.next_job_works();
 }
 
+#[test]
+fn a_signal_ends_a_save() {
+    let shop = Shop::new();
+    let packs = shop.store.objects("packs").len();
+    let (child, _) = shop.noise();
+    wait_for("the first pack", || {
+        (shop.store.objects("packs").len() > packs).then_some(())
+    });
+    machine::signal(&child, rustix::process::Signal::TERM);
+    let job = shop.end(child);
+    assert_eq!(job.code, 0, "the command succeeded: {}", job.said);
+    assert!(
+        job.said.contains("nothing saved: a signal ended the save"),
+        "{}",
+        job.said
+    );
+    assert_eq!(shop.store.objects("snapshots").len(), 1);
+    shop.next_job_works();
+}
+
 /// One of its threads waits then for the disk that it serves itself, and cannot end: whoever waits for its
 /// word must not wait for ever.
 #[test]

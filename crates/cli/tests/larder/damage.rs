@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::kit::{SMALL, Store, build, context, flip};
-use crate::machine::Machine;
+use crate::kit::{SMALL, Store, build, context, flip, text};
+use crate::machine::{Job, Machine};
 
 /// What can happen to an object.
 const DAMAGES: [(&str, fn(&Path)); 3] = [
@@ -83,6 +83,109 @@ fn leaves() {
 #[test]
 fn packs() {
     damaged("packs", false);
+}
+
+/// A build whose last step reads, through a pipe, what the restored volume has of the step before it. Of the store
+/// all packs are gone by then.
+struct Pipe {
+    store: Store,
+    machine: Machine,
+    /// The command.
+    line: String,
+    first: Job,
+}
+
+impl Pipe {
+    fn new() -> Self {
+        let (store, machine) = (Store::new(), Machine::new());
+        let noise = format!("{SMALL}COPY noise /noise\n");
+        let context = context(machine.folder.path(), &noise);
+        let make = format!("head -c 3000000 /dev/urandom > {}/noise", context.display());
+        machine.run("sh", &["-c", &make]);
+        let first = machine
+            .job(&store.url(), &[], &build(&context, "app"))
+            .saved();
+        let file = context.join("Piped");
+        let piped = "RUN [\"/bin/sh\", \"-c\", \"cat /noise | wc -c > /bytes\"]\n";
+        fs::write(&file, noise + piped).expect("written");
+        let line = format!(
+            "rm -rf {}/v1/packs; {} -f {} && docker run --rm app /bin/cat /bytes",
+            store.path().display(),
+            build(&context, "app"),
+            file.display()
+        );
+        Self {
+            store,
+            machine,
+            line,
+            first,
+        }
+    }
+}
+
+#[test]
+fn a_pack_that_is_gone_in_a_build_makes_no_wrong_image() {
+    let pipe = Pipe::new();
+    let job = pipe.machine.job(&pipe.store.url(), &[], &pipe.line);
+    assert_ne!(job.code, 0, "{}", job.said);
+    let wrong = job.said.lines().any(|line| line == "0");
+    assert!(!wrong, "a wrong image: {}", job.said);
+    assert!(
+        job.said.contains("the engine's disk failed") && job.said.contains("run it again"),
+        "{}",
+        job.said
+    );
+    assert_eq!(job.report["lost"]["damage"], true, "{}", job.said);
+    pipe.machine.assert_untouched();
+    // Marked: the next job starts from nothing, and is the newest.
+    assert_eq!(pipe.store.objects("marks").len(), 1);
+    let next = pipe.machine.job(&pipe.store.url(), &[], "true").saved();
+    next.empty();
+}
+
+#[test]
+fn a_build_that_lost_its_disk_is_run_again_on_an_empty_one() {
+    let pipe = Pipe::new();
+    let always = ["--retry-empty", "always"];
+    let job = pipe
+        .machine
+        .job(&pipe.store.url(), &always, &pipe.line)
+        .saved();
+    assert!(
+        job.said
+            .contains("running the command again on an empty volume")
+            && job.said.lines().any(|line| line == "3000000"),
+        "{}",
+        job.said
+    );
+    assert!(job.report["saved"]["parent"].is_null(), "{}", job.said);
+    let next = pipe
+        .machine
+        .job(&pipe.store.url(), &[], "docker image inspect app");
+    next.saved().restored(&job);
+}
+
+#[test]
+fn a_down_after_a_lost_disk_cannot_be_overlooked() {
+    let pipe = Pipe::new();
+    let mut up = pipe.machine.larder_on("up", &pipe.store.url(), "private");
+    let up = up.arg("--no-context").output().expect("larder starts");
+    assert!(up.status.success(), "{}", text(&up));
+    let step = format!(
+        "export DOCKER_HOST=unix://$(ls /run/larder/*/docker.sock); {{ {}; }} && echo wrong || true",
+        pipe.line
+    );
+    let said = pipe.machine.run("sh", &["-c", &step]);
+    assert!(!said.contains("wrong"), "{said}");
+    let down = pipe.machine.larder("down").output().expect("larder starts");
+    assert_eq!(down.status.code(), Some(1), "{}", text(&down));
+    assert!(
+        text(&down).contains("the engine's disk failed"),
+        "{}",
+        text(&down)
+    );
+    pipe.machine.assert_untouched();
+    assert!(pipe.first.report["saved"].is_object());
 }
 
 /// A hot list only makes things faster.

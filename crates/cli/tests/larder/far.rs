@@ -76,7 +76,7 @@ fn a_store_that_does_not_answer_is_a_miss() {
     let took = started.elapsed();
     assert_eq!(job.code, 0, "{}", job.said);
     assert!(
-        job.said.contains("overlay2\n") && job.said.contains("nothing saved"),
+        job.said.contains("overlay2\n") && job.said.contains("stays the newest"),
         "{}",
         job.said
     );

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use larder_docker::{ApiError, ApiVersion, Endpoint, ImageStore, Remote};
 use larder_local::files;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::child::{Daemon, Exit};
@@ -240,6 +241,12 @@ impl Engine {
     pub fn dead(&mut self) -> Option<(&'static str, Exit)> {
         let mut daemons = [&mut self.dockerd, &mut self.containerd].into_iter();
         daemons.find_map(|daemon| Some((daemon.name, daemon.ended()?.into())))
+    }
+
+    /// SIGKILL to both, without waiting for their end: they may wait for a disk that hangs.
+    pub fn kill(&self) {
+        self.dockerd.signal(Signal::KILL);
+        self.containerd.signal(Signal::KILL);
     }
 
     /// SIGTERM to dockerd, then to containerd; what has not ended by the deadline is killed. containerd has

@@ -46,6 +46,15 @@ impl Identity {
         is_zombie && fs::read_dir(format!("{folder}/task")).is_ok_and(|tasks| tasks.count() > 1)
     }
 
+    /// Sends it SIGTERM.
+    pub fn terminate(self) {
+        if let Some(process) = self.open()
+            && let Err(error) = pidfd_send_signal(process, Signal::TERM)
+        {
+            tracing::debug!(pid = self.pid, %error, "ended before the signal");
+        }
+    }
+
     /// A handle that cannot come to mean another process. `None` when it has ended.
     fn open(self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;

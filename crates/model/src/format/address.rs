@@ -7,7 +7,7 @@
 //! v1/hot/…                   hot list
 //! v1/images/<project>/<time>-<id>  what a project's machines remember of images
 //! v1/recipes/5c/5c…          the new recipe parts of one archive
-//! v1/broken/…                mark of a document that no job can use, by its id
+//! v1/marks/<document id>/<scope>/<time>-<fault>-<machine>.json  a mark of a document
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! v1/archives/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! ```
@@ -70,9 +70,14 @@ pub fn parse_images(file_name: &str) -> Option<ImagesId> {
     parse_timed(file_name).map(|(_, id)| id)
 }
 
-/// The path of the mark of a document that no job can use.
-pub fn broken(id: impl Display) -> String {
-    format!("{FORMAT}/broken/{id}")
+/// The folder of all marks.
+pub fn all_marks() -> String {
+    format!("{FORMAT}/marks")
+}
+
+/// The folder of the marks of a document that jobs of a scope have made.
+pub fn marks(document: impl Display, scope: &str) -> String {
+    format!("{}/{document}/{}", all_marks(), segment(scope))
 }
 
 /// The documents that jobs find by lineage, each kind in a tree of its own.
@@ -130,7 +135,7 @@ pub fn parse_document<Id: FromStr>(file_name: &str) -> Option<(u64, Id)> {
 }
 
 /// A name that sorts before all that are older.
-fn timed(created_ms: u64, id: impl Display) -> String {
+pub(crate) fn timed(created_ms: u64, id: impl Display) -> String {
     format!("{}-{id}", time(created_ms))
 }
 
@@ -140,10 +145,14 @@ fn time(created_ms: u64) -> String {
 
 fn parse_timed<Id: FromStr>(name: &str) -> Option<(u64, Id)> {
     let (time, id) = name.split_once('-')?;
+    Some((parse_time(time)?, id.parse().ok()?))
+}
+
+pub(crate) fn parse_time(time: &str) -> Option<u64> {
     let canonical =
         time.len() == 16 && !time.contains(|c: char| !matches!(c, '0'..='9' | 'a'..='f'));
     let time = u64::from_str_radix(time, 16).ok().filter(|_| canonical)?;
-    Some((u64::MAX - time, id.parse().ok()?))
+    Some(u64::MAX - time)
 }
 
 /// A name as one segment of a path: letters, digits, `.`, `-` and `_` stand for themselves, every

@@ -3,7 +3,7 @@
 //! `wire` reads and writes numbers and headers, `limits` bounds everything. Blocks and chunks rest in
 //! `frame`s of a `pack`; a `map` says where the blocks of a volume are, an `archive` how blobs are
 //! rebuilt. `snapshot` and [`Archive`](archive::Archive) are the `document`s that jobs find by their
-//! `address`; `hot` and `images` are lists beside them.
+//! `address`, unless a `mark` says not to; `hot` and `images` are lists beside them.
 
 pub mod address;
 pub mod archive;
@@ -14,6 +14,7 @@ pub mod hot;
 pub mod images;
 pub mod limits;
 pub mod map;
+pub mod mark;
 pub mod pack;
 pub mod snapshot;
 pub mod wire;

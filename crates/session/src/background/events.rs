@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::mem;
+use std::os::unix::net::UnixStream;
 
 use larder_local::people::{Progress, Voice};
 use parking_lot::Mutex;
@@ -42,6 +43,48 @@ impl Events {
 }
 
 impl Voice for Events {
+    fn note(&self, text: &str) {
+        self.emit(&Event::Note(text.to_owned()));
+    }
+
+    fn warning(&self, text: &str) {
+        self.warnings.lock().push(text.to_owned());
+        self.emit(&Event::Warning(text.to_owned()));
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.emit(&Event::Progress(progress));
+    }
+}
+
+/// The commands that use a session and listen.
+#[derive(Default)]
+pub(crate) struct Users {
+    listening: Mutex<Vec<Events>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Users {
+    /// One more, who hears from now on what is said to all.
+    pub(crate) fn add(&self, stream: &UnixStream) {
+        match stream.try_clone() {
+            Ok(stream) => self.listening.lock().push(Events::to(stream)),
+            Err(error) => tracing::warn!(%error, "a command is told nothing"),
+        }
+    }
+
+    /// Tells all, and forgets those that are gone.
+    pub(crate) fn emit(&self, event: &Event) {
+        self.listening.lock().retain(|user| user.emit(event));
+    }
+
+    /// The warnings since the last call.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        mem::take(&mut self.warnings.lock())
+    }
+}
+
+impl Voice for Users {
     fn note(&self, text: &str) {
         self.emit(&Event::Note(text.to_owned()));
     }

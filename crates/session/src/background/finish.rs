@@ -16,13 +16,17 @@ use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
 use larder_model::clock;
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::mark;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
+use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::events::Events;
 use super::parts::end_holders;
 use super::start::Live;
+use super::trouble;
 use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
 
@@ -36,6 +40,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
     let mut timer = Timer::start();
     let mut doubt = discard.then_some(NotSaved::Asked);
+    doubt = doubt.or_else(|| live.job.lost.as_ref().map(|lost| because(&lost.why)));
     doubt = doubt.or(live.cannot_save.take());
     let sealed = close(&mut live, &mut doubt, events, &mut timer).await;
     let plan = live.planning.record(events).await;
@@ -45,8 +50,19 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
             (None, None) => Err(because("the volume was not sealed")),
             (None, Some(seal)) => {
                 let (job, objects) = (&live.job, &live.objects);
-                let save = Save { job, seal, objects };
-                save.run(plan, events, &mut timer).await
+                let save = Save {
+                    job,
+                    seal,
+                    objects,
+                    reader: live.settings.project.reader(),
+                };
+                objects.patience().reset();
+                let saved = save.run(plan, events, &mut timer);
+                let saved = trouble::telling(objects, events, saved);
+                tokio::select! {
+                    saved = saved => saved,
+                    () = ended_by_signal() => Err(because("a signal ended the save")),
+                }
             }
         }
     };
@@ -104,12 +120,19 @@ async fn close(
         *doubt = scrub_volume(live, events).await;
     }
     timer.phase("scrub");
+    if doubt.is_some() {
+        // What is still read is for nobody.
+        live.objects.patience().set(trouble::LEAVING);
+    }
     let fault = volume.fault();
     let closed = volume.close().await;
     timer.phase("close");
     if let (Some(fault), Some(restored)) = (fault.filter(|fault| fault.damage), &live.job.restored)
     {
-        catalog::mark(&live.objects, restored.snapshot, &fault.why).await;
+        let (reader, id) = (live.settings.project.reader(), restored.snapshot);
+        live.objects.patience().set(trouble::FINDING);
+        let marking = reader.mark(&live.objects, id, mark::Fault::Damage, &fault.why);
+        marking.await;
     }
     match closed {
         Ok(seal) => Some(seal),
@@ -117,6 +140,22 @@ async fn close(
             doubt.get_or_insert(because(error));
             None
         }
+    }
+}
+
+/// A signal that asks this process to end.
+async fn ended_by_signal() {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    } else {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -175,6 +214,7 @@ struct Save<'a> {
     job: &'a Job,
     seal: &'a Seal,
     objects: &'a Objects,
+    reader: Reader,
 }
 
 impl Save<'_> {
@@ -220,7 +260,9 @@ impl Save<'_> {
             return Ok(());
         };
         let id = parent.snapshot;
-        match catalog::is_broken(self.objects, id).await {
+        let scopes = [&*parent.lineage.scope, &*self.job.lineage.scope];
+        let marked = self.reader.passes_over(self.objects, id, &scopes);
+        match marked.await {
             Ok(true) => Err(because(format_args!(
                 "snapshot {}, from which this job started, was marked as broken meanwhile",
                 id.short()

@@ -16,10 +16,11 @@ use larder_engine::takeover::Taken;
 use larder_engine::{Choice, Engine, EngineConfig, EngineError, Shape, TakenOver, holders};
 use larder_local::people::Voice as _;
 use larder_store::Source;
-use larder_volume::{Prefetch, Room, Volume, VolumeError};
+use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
 
 use super::events::Events;
+use super::trouble;
 use crate::facts::Timer;
 use crate::leftovers::Record;
 use crate::{Place, Result, SessionError};
@@ -48,6 +49,8 @@ pub(super) struct Trouble {
     pub failure: SessionError,
     /// Whether it would have happened with any other volume too.
     pub spoils_any_volume: bool,
+    /// What went wrong with the volume before that.
+    pub fault: Option<Fault>,
 }
 
 /// What is up. Fields that are taken are `None` only while going down.
@@ -85,17 +88,28 @@ impl Parts {
             forwards: None,
             warnings: Vec::new(),
         };
+        let objects = source.objects().clone();
         let mut up = parts.prepare(plan.choice.shape).await;
         let spoils_any_volume = up.is_err();
         if up.is_ok() {
             up = parts.mount_and_start(plan, source, timer).await;
         }
         let Err(failure) = up else { return Ok(parts) };
-        let fault = parts.fault().map(VolumeError::Unclean);
+        let met = parts.volume.as_ref().and_then(Volume::fault);
+        let fault = match &failure {
+            SessionError::Volume(VolumeError::Fault(fault)) => Some(fault.clone()),
+            _ => met,
+        };
+        // What still reads need not wait.
+        objects.patience().set(trouble::LEAVING);
         parts.abandon().await;
         Err(Trouble {
-            failure: fault.map_or(failure, SessionError::from),
+            failure: match &fault {
+                Some(fault) => VolumeError::Fault(fault.clone()).into(),
+                None => failure,
+            },
             spoils_any_volume,
+            fault,
         })
     }
 
@@ -225,11 +239,6 @@ impl Parts {
     pub(super) fn take_engine(&mut self) -> Engine {
         self.forwards = None;
         self.engine.take().expect("it is taken once")
-    }
-
-    /// The first thing that went wrong with the volume.
-    fn fault(&self) -> Option<String> {
-        Some(self.volume.as_ref()?.fault()?.why)
     }
 
     /// Gives the machine back what was taken from it. The engine and the volume are gone by now.

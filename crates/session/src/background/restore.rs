@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use larder_engine::program::EngineProgram;
-use larder_local::clock::now_ms;
 use larder_local::people::Voice;
 use larder_model::compatibility;
 use larder_model::document::Document as _;
 use larder_model::ladder::Rung;
 use larder_model::snapshot::Snapshot;
 use larder_model::version::Version;
-use larder_store::catalog::{Found, Refusal, Walk};
+use larder_store::catalog::{Found, Reader, Refusal, Walk};
 use larder_store::{Objects, Source, StoreError};
+
+use crate::facts::Lost;
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {
@@ -20,29 +21,58 @@ pub(crate) struct Restorable {
     pub(crate) source: Arc<Source>,
 }
 
+/// What came of looking for a snapshot.
+#[derive(Default)]
+pub(crate) struct Search {
+    pub(crate) found: Option<Restorable>,
+    /// Why a snapshot that is there could not be read, although it may be whole.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Search {
+    /// Nothing is looked for after a session whose disk failed. A snapshot that is damaged is lost for all; a store
+    /// that was away may hold what others can use.
+    pub(crate) fn instead_of(lost: &Lost) -> Self {
+        Self {
+            found: None,
+            trouble: (!lost.damage).then(|| lost.why.clone()),
+        }
+    }
+}
+
 /// Walks the ladder. Each snapshot that cannot be used is a warning.
 pub(crate) async fn find(
     objects: &Objects,
     ladder: Vec<Rung>,
+    reader: &Reader,
     program: &EngineProgram,
     voice: &dyn Voice,
-) -> Option<Restorable> {
-    let walked = Walk::new(objects, now_ms(), ladder)
+) -> Search {
+    let walked = Walk::new(objects, ladder, reader)
         .first(|found| open(objects, found, program))
         .await;
     for told in walked.told("snapshot") {
         voice.warning(&told);
     }
+    let mut trouble = None;
+    for refused in &walked.refused {
+        if let Refusal::Store(error) = &refused.why
+            && error.may_pass()
+        {
+            trouble = Some(error.to_string());
+        }
+    }
     let found = walked.outcome.unwrap_or_else(|error| {
         voice.warning(&format!(
             "starting empty, the store cannot be read: {error}"
         ));
+        trouble = Some(error.to_string());
         None
     });
     if let Some(found) = found.as_ref().filter(|_| walked.passed_marked) {
         found.source.doubt();
     }
-    found
+    Search { found, trouble }
 }
 
 async fn open(

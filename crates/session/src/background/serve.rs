@@ -13,9 +13,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::events::Events;
+use super::events::{Events, Users};
 use super::finish::finish;
 use super::start::{Live, start};
+use super::trouble;
+use crate::facts::Lost;
 use crate::leftovers;
 use crate::lock;
 use crate::protocol::{Event, Request};
@@ -63,6 +65,8 @@ fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
         .build()
         .map_err(SessionError::io("start threads"))?;
     let served = runtime.block_on(session(request, place.clone(), events));
+    // A save that was ended may still compress something.
+    runtime.shutdown_background();
     if served.is_err() {
         clear_failed_start(&place);
     }
@@ -133,7 +137,12 @@ async fn session(request: JobRequest, place: Place, events: &Events) -> Result<(
     spare_from_oom_killer();
     let (asks, mut asked) = mpsc::channel(16);
     tokio::spawn(accept(listener, asks));
-    let last = until_down(&mut live, &mut asked).await;
+    let objects = live.objects.clone();
+    objects.patience().set(trouble::RUNNING);
+    let users = Users::default();
+    let last = until_down(&mut live, &mut asked, &users);
+    let last = trouble::telling(&objects, &users, last).await;
+    live.job.warnings.extend(users.take_warnings());
     // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {
         tracing::warn!(%error, "the control socket stays");
@@ -176,8 +185,9 @@ enum Last {
 }
 
 /// Answers commands until the session is to end.
-async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last {
+async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>, users: &Users) -> Last {
     let mut others = 0_usize;
+    let mut alarm = live.parts.volume().hear_alarm();
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -189,6 +199,11 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
     loop {
         let asked = tokio::select! {
             Some(asked) = asked.recv() => asked,
+            () = alarm.raised(), if live.job.lost.is_none() => {
+                lose(live, users);
+                alarm.let_go();
+                continue;
+            }
             Some(()) = gone.recv() => match others.checked_sub(1) {
                 Some(fewer) => {
                     others = fewer;
@@ -206,6 +221,7 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
                 Event::Running(Box::new(live.job.clone()))
             }
             Request::Hold => {
+                users.add(&asked.from);
                 hold(asked.from, released.clone());
                 continue;
             }
@@ -222,6 +238,23 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>) -> Last 
         };
         Events::to(asked.from).emit(&answer);
     }
+}
+
+/// A read of the engine's disk has failed. What is done with the engine from now on may be wrong: so it ends at
+/// once, before the read is answered, and those who use it are told.
+fn lose(live: &mut Live, users: &Users) {
+    let fault = live
+        .parts
+        .volume()
+        .fault()
+        .expect("the alarm comes after the fault");
+    let lost = Lost {
+        why: format!("the engine's disk failed: {}", fault.why),
+        damage: fault.damage,
+    };
+    users.emit(&Event::Broken(lost.why.clone()));
+    live.job.lost = Some(lost);
+    live.parts.engine().kill();
 }
 
 /// Watches the connection of a `run`: one that is killed has taken back its use of the session.

@@ -10,12 +10,15 @@ use larder_engine::{Choice, TakenOver, system};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
-use larder_store::{Objects, Source, catalog};
+use larder_store::catalog::Reader;
+use larder_store::{Objects, Source};
 
 use super::base_images::Planning;
 use super::events::Events;
 use super::parts::{Parts, Plan};
-use super::restore::{self, Restorable};
+use super::restore::{self, Restorable, Search};
+use super::trouble;
+use super::verdict::Verdict;
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
 use crate::{JobRequest, Place, Result, Settings, machine};
 
@@ -46,9 +49,17 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
-    let ladder = descent.ladder(&compatibility);
-    let found = restore::find(&objects, ladder, &program, events).await;
+    let reader = settings.project.reader();
+    objects.patience().set(trouble::FINDING);
+    let search = match &settings.instead_of {
+        None => {
+            let ladder = descent.ladder(&compatibility);
+            restore::find(&objects, ladder, &reader, &program, events).await
+        }
+        Some(lost) => Search::instead_of(lost),
+    };
     timer.phase("find");
+    let Search { found, trouble } = search;
     let before = known_before(found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, builds, before);
     let start = Start {
@@ -63,9 +74,16 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         place: &place,
         settings: &settings,
         objects: &objects,
+        reader,
         events,
     };
-    let (mut parts, restored) = start.bring_up(found, &mut timer).await?;
+    let coming = Box::pin(start.bring_up(found, trouble, &mut timer));
+    let Up {
+        mut parts,
+        restored,
+        trouble,
+    } = trouble::telling(&objects, events, coming).await?;
+    let cannot_save = cannot_save.or(trouble.map(not_for_others));
     if cannot_save.is_none() && settings.stores_early() {
         parts.store_early();
     }
@@ -77,29 +95,12 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         moved = planning.compare(parts.engine(), events).await;
         timer.phase("fresh");
     }
-    let engine = facts::Engine {
-        socket: place.docker_socket(),
-        facts: parts.engine().facts(),
-        choice: start.plan.choice,
-    };
+    let mut job = begun(&start, &compatibility, &mut parts);
     timer.phase("facts");
-    let job = Job {
-        store: settings.project.store.to_string(),
-        lineage: descent.lineage(&compatibility),
-        engine,
-        volume: facts::Volume {
-            bytes: parts.volume().bytes(),
-            direct_io: parts.volume().opened().direct_io,
-        },
-        restored,
-        saved: None,
-        not_saved: None,
-        moved,
-        fetched: facts::Fetched::default(),
-        phases: timer.into_phases(),
-        warnings,
-        command: None,
-    };
+    job.restored = restored;
+    job.moved = moved;
+    job.warnings = warnings;
+    job.phases = timer.into_phases();
     Ok(Live {
         settings,
         place,
@@ -146,13 +147,59 @@ fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved
     }
 }
 
+/// What is known of a job by what runs.
+fn begun(start: &Start<'_>, compatibility: &str, parts: &mut Parts) -> Job {
+    let project = &start.settings.project;
+    let engine = facts::Engine {
+        socket: start.place.docker_socket(),
+        facts: parts.engine().facts(),
+        choice: start.plan.choice.clone(),
+    };
+    Job {
+        store: project.store.to_string(),
+        lineage: project.descent.lineage(compatibility),
+        engine,
+        volume: facts::Volume {
+            bytes: parts.volume().bytes(),
+            direct_io: parts.volume().opened().direct_io,
+        },
+        restored: None,
+        saved: None,
+        not_saved: None,
+        lost: None,
+        moved: Vec::new(),
+        fetched: facts::Fetched::default(),
+        phases: Vec::new(),
+        warnings: Vec::new(),
+        command: None,
+    }
+}
+
+/// A job that could not use what is there saves nothing: what it made would be the newest, and hide from all
+/// later jobs what they can use.
+#[allow(clippy::needless_pass_by_value)] // it comes by value, as `map` hands it over
+fn not_for_others(trouble: String) -> NotSaved {
+    NotSaved::Because(format!(
+        "the job could not start from what the store holds, which therefore stays the newest: {trouble}"
+    ))
+}
+
 /// What bringing up the volume and the engine needs.
 struct Start<'a> {
     plan: Plan,
     place: &'a Place,
     settings: &'a Settings,
     objects: &'a Objects,
+    reader: Reader,
     events: &'a Events,
+}
+
+/// What is up.
+struct Up {
+    parts: Parts,
+    restored: Option<Restored>,
+    /// Why the job did not start from the newest snapshot, although that may be whole.
+    trouble: Option<String>,
 }
 
 impl Start<'_> {
@@ -161,30 +208,49 @@ impl Start<'_> {
     async fn bring_up(
         &self,
         found: Option<Restorable>,
+        mut trouble: Option<String>,
         timer: &mut Timer,
-    ) -> Result<(Parts, Option<Restored>)> {
+    ) -> Result<Up> {
+        let mut failed = None;
         if let Some(found) = found {
             let restored = restored(&found);
+            self.objects.patience().set(trouble::STARTING);
             match Parts::bring_up(&self.plan, self.place, found.source, timer).await {
-                Ok(parts) => return Ok((parts, Some(restored))),
-                Err(trouble) if trouble.spoils_any_volume => return Err(trouble.failure),
-                Err(trouble) => {
-                    let (id, why) = (restored.snapshot, trouble.failure.to_string());
+                Ok(parts) => {
+                    return Ok(Up {
+                        parts,
+                        restored: Some(restored),
+                        trouble,
+                    });
+                }
+                Err(stopped) if stopped.spoils_any_volume => return Err(stopped.failure),
+                Err(stopped) => {
+                    let (id, why) = (restored.snapshot, stopped.failure.to_string());
                     self.events.warning(&format!(
                         "starting empty, snapshot {} cannot be used: {why}",
                         id.short()
                     ));
-                    catalog::mark(self.objects, id, &why).await;
                     timer.phase("failed_restore");
+                    failed = Some((id, why, Verdict::on(&stopped)));
                 }
             }
         }
         let source = Source::empty(self.objects.clone(), self.settings.volume_bytes)?;
         let parts = Parts::bring_up(&self.plan, self.place, Arc::new(source), timer);
-        match parts.await {
-            Ok(parts) => Ok((parts, None)),
-            Err(trouble) => Err(trouble.failure),
+        let parts = parts.await.map_err(|stopped| stopped.failure)?;
+        if let Some((id, why, verdict)) = failed {
+            // Now it is known that an empty volume does.
+            if let Some(fault) = verdict.mark() {
+                self.objects.patience().set(trouble::FINDING);
+                self.reader.mark(self.objects, id, fault, &why).await;
+            }
+            trouble = trouble.or((verdict != Verdict::Damaged).then_some(why));
         }
+        Ok(Up {
+            parts,
+            restored: None,
+            trouble,
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::fetch::{Fetcher, Traffic};
 use crate::objects::Objects;
+use crate::request::verified;
 
 /// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
 const FRAMES_AHEAD: usize = 8;
@@ -210,17 +211,26 @@ impl Frames {
         chunks: Vec<Chunk>,
     ) -> Result<Vec<Bytes>, StoreError> {
         let cell = self.cell(frame);
-        let content = cell.get_or_try_init(|| self.fetch(frame)).await?.clone();
-        let verifying = tokio::task::spawn_blocking(move || {
-            let verified = chunks.iter().map(|chunk| {
-                let start = chunk.offset as usize;
-                let bytes = content.slice(start..start + chunk.bytes as usize);
-                (ChunkId::of(&bytes) == chunk.id).then_some(bytes)
-            });
-            verified.collect::<Option<Vec<Bytes>>>()
+        match cell.get_or_try_init(|| self.fetch(frame)).await {
+            Ok(content) => {
+                if let Some(whole) = whole(content.clone(), chunks.clone()).await {
+                    return Ok(whole);
+                }
+            }
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        // What is kept here came wrong, or became so.
+        let read = || self.fetcher.frame(frame);
+        let read = verified(read, |stored| {
+            let chunks = chunks.clone();
+            async move {
+                let whole = whole(unpacked(frame, stored).await?, chunks).await;
+                whole
+                    .ok_or_else(|| damaged(frame, "a chunk does not have the digest in the recipe"))
+            }
         });
-        let verified = verifying.await.expect("verifying does not panic");
-        verified.ok_or_else(|| damaged(frame, "a chunk does not have the digest in the recipe"))
+        read.await
     }
 
     /// The frame's place among the kept ones, where all who need it meet.
@@ -243,12 +253,29 @@ impl Frames {
             None => self.fetcher.frame(frame).await?,
             Some(scratch) => scratch.get(frame).await?,
         };
-        let unpacking = tokio::task::spawn_blocking(move || {
-            codec::decompress_exactly(&stored, frame.slot.holds as usize)
-        });
-        let content = unpacking.await.expect("unpacking does not panic");
-        content.map_err(|why| damaged(frame, &why))
+        unpacked(frame, stored).await
     }
+}
+
+async fn unpacked(frame: ChunkFrame, stored: Bytes) -> Result<Bytes, StoreError> {
+    let unpacking = tokio::task::spawn_blocking(move || {
+        codec::decompress_exactly(&stored, frame.slot.holds as usize)
+    });
+    let content = unpacking.await.expect("unpacking does not panic");
+    content.map_err(|why| damaged(frame, &why))
+}
+
+/// The chunks in a frame's content, if each has its digest.
+async fn whole(content: Bytes, chunks: Vec<Chunk>) -> Option<Vec<Bytes>> {
+    let verifying = tokio::task::spawn_blocking(move || {
+        let verified = chunks.iter().map(|chunk| {
+            let start = chunk.offset as usize;
+            let bytes = content.slice(start..start + chunk.bytes as usize);
+            (ChunkId::of(&bytes) == chunk.id).then_some(bytes)
+        });
+        verified.collect()
+    });
+    verifying.await.expect("verifying does not panic")
 }
 
 fn damaged(frame: ChunkFrame, why: &str) -> StoreError {

@@ -11,6 +11,7 @@ use crate::codec::{self, Pool};
 use crate::error::StoreError;
 use crate::fetch::Fetcher;
 use crate::objects::Objects;
+use crate::request::verified;
 
 /// Writes the parts of one save, many to an object.
 pub(super) struct Recipes {
@@ -85,19 +86,24 @@ impl Recipes {
 
 /// Reads a part and verifies it.
 pub(super) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, StoreError> {
-    let path = address::recipes(place.object);
-    let stored = fetcher.range(&path, place.range()).await?;
-    let reading = tokio::task::spawn_blocking(move || {
-        if PartId::of(&stored) != place.id {
-            return Err("a part does not have the digest in the archive".to_owned());
-        }
-        let bytes = codec::decompress_up_to(&stored, PART_MAX_BYTES)?;
-        let part = Part::decode(&bytes).map_err(|error| error.to_string())?;
-        match part.blob_bytes() {
-            bytes if bytes == place.bytes => Ok(part),
-            bytes => Err(format!("a part is for {bytes} bytes, not {}", place.bytes)),
-        }
+    let path = &address::recipes(place.object);
+    let read = || fetcher.range(path, place.range());
+    let part = verified(read, |stored| async move {
+        let reading = tokio::task::spawn_blocking(move || decode(&stored, place));
+        let part = reading.await.expect("decoding does not panic");
+        part.map_err(|why| StoreError::damaged(path, why))
     });
-    let part = reading.await.expect("decoding does not panic");
-    part.map_err(|why| StoreError::damaged(&path, why))
+    part.await
+}
+
+fn decode(stored: &[u8], place: PartRef) -> Result<Part, String> {
+    if PartId::of(stored) != place.id {
+        return Err("a part does not have the digest in the archive".to_owned());
+    }
+    let bytes = codec::decompress_up_to(stored, PART_MAX_BYTES)?;
+    let part = Part::decode(&bytes).map_err(|error| error.to_string())?;
+    match part.blob_bytes() {
+        bytes if bytes == place.bytes => Ok(part),
+        bytes => Err(format!("a part is for {bytes} bytes, not {}", place.bytes)),
+    }
 }

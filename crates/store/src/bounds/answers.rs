@@ -1,17 +1,12 @@
 //! Answers of a cloud, bounded while they are read. `object_store` collects what it parses itself (an
 //! error, a page of a listing, a token) however long it is, so the bound stands below it.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use larder_model::limits::LEAVES_MAX_BYTES;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
-};
-use object_store::{ClientOptions, GetResult, GetResultPayload, Result};
+use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
+use object_store::{GetResult, GetResultPayload, Result};
 
 /// An error has a code, a message, and what was asked for.
 const ERROR_MAX_BYTES: usize = 256 * 1024;
@@ -20,51 +15,21 @@ const PAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The largest object that there is.
 const OBJECT_MAX_BYTES: usize = LEAVES_MAX_BYTES;
 
-/// `object_store`'s usual client, whose answers have an end.
-#[derive(Debug, Default)]
-pub(crate) struct BoundedConnector(ReqwestConnector);
-
-#[derive(Debug)]
-struct Bounded(HttpClient);
-
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
-
-impl HttpConnector for BoundedConnector {
-    fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        Ok(HttpClient::new(Bounded(self.0.connect(options)?)))
-    }
-}
-
-impl HttpService for Bounded {
-    fn call<'own, 'async_trait>(&'own self, request: HttpRequest) -> Answer<'async_trait>
-    where
-        'own: 'async_trait,
-        Self: 'async_trait,
-    {
-        // `list-type=2` of S3 and Google, `comp=list` of Azure.
-        let query = request.uri().query().unwrap_or_default();
-        let max = if query.contains("list") {
-            PAGE_MAX_BYTES
-        } else {
-            OBJECT_MAX_BYTES
-        };
-        Box::pin(async move {
-            let answer = self.0.execute(request).await?;
-            let max = if answer.status().is_success() {
-                max
-            } else {
-                ERROR_MAX_BYTES
-            };
-            Ok(answer.map(|body| {
-                HttpResponseBody::new(Limited::new(body, max).map_err(|error| {
-                    match error.downcast::<HttpError>() {
-                        Ok(own) => *own,
-                        Err(error) => HttpError::new_boxed(HttpErrorKind::Decode, error),
-                    }
-                }))
-            }))
-        })
-    }
+/// An answer whose body has an end. `is_list` says whether names were asked for.
+pub(crate) fn bounded(answer: HttpResponse, is_list: bool) -> HttpResponse {
+    let max = match (answer.status().is_success(), is_list) {
+        (false, _) => ERROR_MAX_BYTES,
+        (true, true) => PAGE_MAX_BYTES,
+        (true, false) => OBJECT_MAX_BYTES,
+    };
+    answer.map(|body| {
+        HttpResponseBody::new(Limited::new(body, max).map_err(|error| {
+            match error.downcast::<HttpError>() {
+                Ok(own) => *own,
+                Err(error) => HttpError::new_boxed(HttpErrorKind::Decode, error),
+            }
+        }))
+    })
 }
 
 /// The bytes of an answer if there are at most `max`. What a server announces is one thing, what it sends

@@ -3,5 +3,5 @@
 mod answers;
 mod names;
 
-pub(crate) use answers::{BoundedConnector, collect};
+pub(crate) use answers::{bounded, collect};
 pub(crate) use names::{Names, What};

@@ -1,7 +1,6 @@
 //! Documents in a store: published, found by their lineage, read, listed and marked.
 
-use std::fmt::Display;
-
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use larder_model::address;
 use larder_model::clock;
@@ -12,6 +11,7 @@ use larder_model::snapshot::Snapshot;
 
 use crate::error::StoreError;
 use crate::objects::Objects;
+use crate::request::verified_whole;
 
 /// Documents of a lineage that are looked at, by name: one request. Jobs of newer engines may have saved
 /// many since the last one that this job can use; its own list is longer than anybody waits for.
@@ -130,9 +130,14 @@ async fn read_counted<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
 ) -> Result<(Found<D>, usize), StoreError> {
-    let bytes = objects.get(&candidate.path, D::MAX_BYTES).await?;
-    let document = D::decode(candidate.id, &bytes).map_err(StoreError::format(&candidate.path))?;
-    if document.path(candidate.id) != candidate.path {
+    let id = candidate.id;
+    let read = || objects.get(&candidate.path, D::MAX_BYTES);
+    let decode = |bytes: Bytes| async move {
+        let document = D::decode(id, &bytes).map_err(StoreError::format(&candidate.path))?;
+        Ok((document, bytes.len()))
+    };
+    let (document, bytes) = verified_whole(read, decode, || objects.size(&candidate.path)).await?;
+    if document.path(id) != candidate.path {
         return Err(StoreError::Contradiction {
             path: candidate.path.clone(),
             why: format!(
@@ -141,8 +146,7 @@ async fn read_counted<D: Document>(
             ),
         });
     }
-    let id = candidate.id;
-    Ok((Found { id, document }, bytes.len()))
+    Ok((Found { id, document }, bytes))
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
@@ -182,19 +186,4 @@ pub async fn list<D: Document>(
     }
     found.sort_by_key(|one| std::cmp::Reverse((one.document.created_ms(), one.id)));
     Ok((found, faults))
-}
-
-/// Marks a document as one that no job can use, so that the next one does not try it again, and goes
-/// on where that fails: a job does not fail because its store cannot be written to. The document
-/// itself stays: it may be needed to find out why.
-pub async fn mark(objects: &Objects, id: impl Display, why: &str) {
-    let path = address::broken(&id);
-    if let Err(error) = objects.put_first(&path, why.to_owned()).await {
-        tracing::warn!(%error, %id, "not marked as broken");
-    }
-}
-
-/// Whether a document was marked.
-pub async fn is_broken(objects: &Objects, id: impl Display) -> Result<bool, StoreError> {
-    objects.has(&address::broken(id)).await
 }

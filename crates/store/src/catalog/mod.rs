@@ -5,7 +5,9 @@
 //! one more object into it, so any number of writers at once lose nothing.
 
 mod documents;
+mod marks;
 mod walk;
 
-pub use documents::{Candidate, Found, candidates, head, is_broken, list, mark, publish, read};
+pub use documents::{Candidate, Found, candidates, head, list, publish, read};
+pub use marks::{Reader, marks};
 pub use walk::{Refusal, Refused, Walk, Walked};

@@ -1,13 +1,15 @@
 //! Walking a ladder to the newest document that a job can use, with one policy for damage.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use larder_model::clock;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
+use larder_model::mark::Fault;
 use larder_model::snapshot::Snapshot;
 
-use super::documents::{Candidate, Found, candidates, is_broken, mark, read, sort};
+use super::documents::{Candidate, Found, candidates, read, sort};
+use super::marks::Reader;
 use crate::error::StoreError;
 use crate::objects::Objects;
 
@@ -30,11 +32,12 @@ const ID_SHOWN_CHARS: usize = 12;
 /// accepts one. Those that are ahead of their time ([`larder_model::clock`]) come last on their rung, with
 /// a word for the first of them. On the way there:
 ///
-/// - a document that was marked as broken is passed over; the rule does not see it, and nobody is
-///   told again;
+/// - a document is passed over for the marks of scopes that the ladder leads to
+///   ([`larder_model::mark`]): whoever may write what is restored may also say that it should not be. The
+///   rule does not see it, and nobody is told again;
 /// - one that was removed between the listing and the reading is passed over too;
 /// - one that is damaged ([`StoreError::is_damage`]), by its own bytes or by what the rule found when
-///   it opened it, is marked as broken and refused;
+///   it opened it, is marked and refused;
 /// - one that contradicts its place ([`StoreError::Contradiction`]), that the store cannot give for another
 ///   reason, or that the rule finds unfit, is refused and not marked: that says nothing about its bytes.
 ///
@@ -42,8 +45,8 @@ const ID_SHOWN_CHARS: usize = 12;
 #[derive(Debug, Clone)]
 pub struct Walk<'a, D: Document = Snapshot> {
     objects: &'a Objects,
-    now_ms: u64,
     ladders: Vec<Vec<Rung>>,
+    reader: &'a Reader,
     only: Option<D::Id>,
 }
 
@@ -114,17 +117,17 @@ const HOUR_MS: u64 = 3600 * 1000;
 
 impl<'a, D: Document> Walk<'a, D> {
     /// A walk of this ladder.
-    pub fn new(objects: &'a Objects, now_ms: u64, ladder: Vec<Rung>) -> Self {
-        Self::side_by_side(objects, now_ms, vec![ladder])
+    pub fn new(objects: &'a Objects, ladder: Vec<Rung>, reader: &'a Reader) -> Self {
+        Self::side_by_side(objects, vec![ladder], reader)
     }
 
     /// A walk of several ladders side by side: the documents on the first rungs of all of them, the
     /// newest first, then those on the second rungs, and so on.
-    pub fn side_by_side(objects: &'a Objects, now_ms: u64, ladders: Vec<Vec<Rung>>) -> Self {
+    pub fn side_by_side(objects: &'a Objects, ladders: Vec<Vec<Rung>>, reader: &'a Reader) -> Self {
         Self {
             objects,
-            now_ms,
             ladders,
+            reader,
             only: None,
         }
     }
@@ -182,9 +185,9 @@ impl<'a, D: Document> Walk<'a, D> {
     fn left_for_last(&self, step: &[Candidate<D>]) -> Option<Refused<D>> {
         let mut ahead = step
             .iter()
-            .filter(|candidate| clock::is_ahead(candidate.created_ms, self.now_ms));
+            .filter(|candidate| clock::is_ahead(candidate.created_ms, self.reader.now_ms));
         let Candidate { id, created_ms, .. } = ahead.next().filter(|_| self.only.is_none())?;
-        let why = Refusal::Ahead(created_ms.saturating_sub(self.now_ms));
+        let why = Refusal::Ahead(created_ms.saturating_sub(self.reader.now_ms));
         Some(Refused { id: *id, why })
     }
 
@@ -202,12 +205,13 @@ impl<'a, D: Document> Walk<'a, D> {
             let at = step.iter().position(|candidate| candidate.id == only)?;
             walked.passed_marked |= self.is_any_marked(&step[..at]).await;
         }
+        let scopes = self.scopes();
         let mut faults = 0;
         let wanted = step
             .iter()
             .filter(|candidate| self.only.is_none_or(|only| only == candidate.id));
         for candidate in wanted {
-            match self.offer(candidate, accept).await {
+            match self.offer(candidate, &scopes, accept).await {
                 Ok(Offered::Accepted(accepted)) => return Some(accepted),
                 Ok(Offered::Marked) => walked.passed_marked = true,
                 Ok(Offered::Gone) => {}
@@ -226,19 +230,31 @@ impl<'a, D: Document> Walk<'a, D> {
 
     /// Whether any of these is marked; one that the store does not tell of is none.
     async fn is_any_marked(&self, newer: &[Candidate<D>]) -> bool {
+        let scopes = self.scopes();
         let newer = newer.iter().take(MARKS_ASKED_FOR);
-        let marks = newer.map(|candidate| is_broken(self.objects, candidate.id));
+        let marks = newer.map(|candidate| {
+            let (reader, objects) = (self.reader, self.objects);
+            reader.passes_over(objects, candidate.id, &scopes)
+        });
         let marks = futures_util::future::join_all(marks).await;
         marks.into_iter().any(|marked| marked.unwrap_or(false))
+    }
+
+    /// The scopes whose documents may be restored.
+    fn scopes(&self) -> Vec<&str> {
+        let lineages = self.ladders.iter().flatten().map(|rung| match rung {
+            Rung::Lineage(lineage) | Rung::AnyJob(lineage) => &*lineage.scope,
+        });
+        lineages.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The candidates on one rung of every ladder.
     async fn step(&self, rung: usize) -> Result<Vec<Candidate<D>>, StoreError> {
         let rungs = self.ladders.iter().filter_map(|ladder| ladder.get(rung));
-        let listings = rungs.map(|rung| candidates(self.objects, rung, self.now_ms));
+        let listings = rungs.map(|rung| candidates(self.objects, rung, self.reader.now_ms));
         let listed = futures_util::future::try_join_all(listings).await?;
         let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
-        sort(&mut all, self.now_ms);
+        sort(&mut all, self.reader.now_ms);
         Ok(all)
     }
 
@@ -246,6 +262,7 @@ impl<'a, D: Document> Walk<'a, D> {
     async fn offer<T, F, R>(
         &self,
         candidate: &Candidate<D>,
+        scopes: &[&str],
         accept: &F,
     ) -> Result<Offered<T>, Refusal>
     where
@@ -253,7 +270,8 @@ impl<'a, D: Document> Walk<'a, D> {
         R: Future<Output = Result<T, Refusal>>,
     {
         // Both are asked for at once: the mark is seldom there, and a request takes its time.
-        let marked = is_broken(self.objects, candidate.id);
+        let reader = self.reader;
+        let marked = reader.passes_over(self.objects, candidate.id, scopes);
         let (marked, found) = tokio::join!(marked, read(self.objects, candidate));
         if marked? {
             return Ok(Offered::Marked);
@@ -267,7 +285,9 @@ impl<'a, D: Document> Walk<'a, D> {
         if let Err(Refusal::Store(error)) = &judged
             && error.is_damage()
         {
-            mark(self.objects, candidate.id, &error.to_string()).await;
+            let why = error.to_string();
+            let marking = reader.mark(self.objects, candidate.id, Fault::Damage, &why);
+            marking.await;
         }
         judged.map(Offered::Accepted)
     }

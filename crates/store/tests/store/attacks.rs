@@ -9,19 +9,24 @@ use larder_model::clock::AHEAD_MAX_MS;
 use larder_model::digest::{PackId, SnapshotId};
 use larder_model::document::Document as _;
 use larder_model::ladder::ladder;
+use larder_model::mark::Fault;
 use larder_model::snapshot::{EngineRecord, Snapshot};
 use larder_store::catalog::{Refusal, Walk, Walked};
 use larder_store::packer::{Changed, Job};
 use larder_store::{Objects, Source, StoreError, catalog, packer};
 
 use super::archive::kit;
-use super::catalogue::{NOW, lineage, snapshot, store};
+use super::catalogue::{NOW, is_marked, lineage, reader, snapshot, store};
 
 const HOUR: u64 = 3600 * 1000;
 
 /// What a job of `main` starts from: when it was made.
 async fn starts_from(objects: &Objects) -> Walked<u64> {
-    let walk = Walk::<Snapshot>::new(objects, NOW, ladder(&lineage("main", "build"), &[]));
+    let (reader, ladder) = (
+        reader("here", "main"),
+        ladder(&lineage("main", "build"), &[]),
+    );
+    let walk = Walk::<Snapshot>::new(objects, ladder, &reader);
     let rule = async |found: catalog::Found| match &*found.document.engine.version {
         "26.1.5" => Ok(found.document.created_ms),
         newer => Err(Refusal::Unfit(format!("engine {newer} is newer"))),
@@ -53,7 +58,7 @@ async fn attacked(
     assert_eq!(walked.outcome.expect(name), Some(NOW - HOUR), "{name}");
     assert_eq!(told.len(), 1, "{name}: {told:?}");
     assert!(told[0].contains(said), "{name}: {told:?}");
-    catalog::is_broken(&objects, id).await.expect(name)
+    is_marked(&objects, id).await
 }
 
 #[tokio::test]
@@ -199,7 +204,10 @@ async fn a_damaged_pack_of_an_archive_is_mended_by_the_next_save() {
     fs::write(&pack, bytes).expect("damaged");
     let damaged = kit::load(&objects, &first, "layer").await;
     assert!(damaged.expect_err("damaged").is_damage());
-    catalog::mark(&objects, first.id, "damaged").await;
+    let reader = reader("here", "main");
+    reader
+        .mark(&objects, first.id, Fault::Damage, "damaged")
+        .await;
     // The next save starts from nothing, makes the same pack, and finds what is there.
     let again = kit::save(&objects, None, &[("layer", &layer), ("x", b"y")]).await;
     let again = again.expect("saved");
@@ -222,10 +230,14 @@ async fn a_walk_says_that_it_passed_what_is_marked() {
         );
     }
     assert!(!starts_from(&objects).await.passed_marked);
-    catalog::mark(&objects, ids[0], "damaged").await;
+    let reader = reader("here", "main");
+    reader
+        .mark(&objects, ids[0], Fault::Damage, "damaged")
+        .await;
     let walked = starts_from(&objects).await;
     assert!(walked.passed_marked && walked.refused.is_empty());
-    let walk = Walk::<Snapshot>::new(&objects, NOW, ladder(&lineage("main", "build"), &[]));
+    let ladder = ladder(&lineage("main", "build"), &[]);
+    let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
     let only = walk.only(ids[2]).first(async |found| Ok(found.id)).await;
     assert!(only.passed_marked);
     assert_eq!(only.outcome.expect("a listing"), Some(ids[2]));

@@ -6,8 +6,9 @@ use larder_model::address::{self, Kind};
 use larder_model::digest::{MapId, SnapshotId};
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
+use larder_model::mark::{Fault, MachineId};
 use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
-use larder_store::catalog::{Refusal, Walk, Walked};
+use larder_store::catalog::{Reader, Refusal, Walk, Walked};
 use larder_store::{Location, Objects, StoreError, catalog};
 
 /// The time of all walks.
@@ -144,16 +145,60 @@ async fn a_damaged_snapshot_is_named_and_the_others_are_listed() {
     assert_eq!((listed.len(), faults.len()), (1, 1));
 }
 
+/// Somebody on a machine of this name, for a job of this scope.
+pub(super) fn reader(machine: &str, scope: &str) -> Reader {
+    Reader {
+        machine: MachineId::of(machine.as_bytes()),
+        scope: scope.into(),
+        job: "build".into(),
+        now_ms: NOW,
+    }
+}
+
+pub(super) async fn is_marked(objects: &Objects, id: SnapshotId) -> bool {
+    let marks = catalog::marks(objects).await.expect("a listing");
+    marks.iter().any(|mark| mark.document == id.to_string())
+}
+
+/// What a job of a pull request says of a snapshot of main counts for that pull request alone, and a start that
+/// failed counts when it has failed on two machines.
 #[tokio::test]
-async fn marks_are_seen_and_may_be_made_twice() {
+async fn marks_count_for_those_who_read_from_the_scope_that_made_them() {
     let (_folder, objects) = store();
-    let published = catalog::publish(&objects, &snapshot(lineage("main", "b"), 1)).await;
-    let id = published.expect("publishing works");
-    assert!(!catalog::is_broken(&objects, id).await.expect("an answer"));
-    catalog::mark(&objects, id, "why").await;
-    let again = objects.put(&address::broken(id), "why".to_owned()).await;
-    again.expect("a second mark");
-    assert!(catalog::is_broken(&objects, id).await.expect("an answer"));
+    let ids = published(&objects, &[("main", "build", 1)]).await;
+    let found = async |scope: &str, machine: &str| {
+        let ladder = ladder(&lineage(scope, "build"), &["main".to_owned()]);
+        let reader = reader(machine, scope);
+        let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
+        let walked = walk.first(async |found| Ok(found.id)).await;
+        assert!(walked.refused.is_empty());
+        walked.outcome.expect("a listing").is_some()
+    };
+    reader("a", "pull/7")
+        .mark(&objects, ids[0], Fault::Damage, "rubbish")
+        .await;
+    assert!(found("main", "x").await && found("pull/8", "x").await);
+    assert!(!found("pull/7", "x").await);
+    for (machine, elsewhere) in [("a", true), ("a", true), ("b", false)] {
+        let mut reader = reader(machine, "main");
+        reader.now_ms -= 1;
+        reader
+            .mark(&objects, ids[0], Fault::Start, "no engine")
+            .await;
+        assert_eq!(found("main", "x").await, elsewhere);
+        assert_eq!(found("pull/8", "x").await, elsewhere);
+        assert!(
+            !found("main", machine).await,
+            "not again on the same machine"
+        );
+    }
+    let marks = catalog::marks(&objects).await.expect("a listing");
+    let told = marks
+        .iter()
+        .find(|mark| mark.scope == "pull/7")
+        .expect("a mark");
+    assert_eq!((&*told.why, told.strike.fault), ("rubbish", Fault::Damage));
+    assert_eq!(marks.len(), 3, "{marks:?}");
 }
 
 /// Publishes a snapshot of each of these lineages and times; gives their ids.
@@ -190,7 +235,8 @@ async fn a_walk_offers_the_newest_of_each_rung_until_one_is_accepted() {
     ];
     let ids = published(&objects, &of).await;
     let ladder = ladder(&lineage("feature", "build"), &["main".to_owned()]);
-    let walk = Walk::<Snapshot>::new(&objects, NOW, ladder);
+    let reader = reader("here", "feature");
+    let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
     let all = walk.clone().first(async |found| {
         let at = found.document.created_ms;
         if at == 99 {
@@ -222,7 +268,9 @@ async fn a_walk_marks_what_is_damaged_and_passes_it_over_the_next_time() {
     ];
     let ids = published(&objects, &of).await;
     fs::write(file(&folder, of[2], ids[2]), "{}").expect("damaged bytes");
-    let walk = Walk::<Snapshot>::new(&objects, NOW, ladder(&lineage("main", "build"), &[]));
+    let reader = reader("here", "main");
+    let ladder = ladder(&lineage("main", "build"), &[]);
+    let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
     // What the second one names is gone, as its job finds out when it opens it.
     let open = async |found: catalog::Found| match found.document.created_ms {
         2 => Err(StoreError::Missing {
@@ -236,8 +284,7 @@ async fn a_walk_marks_what_is_damaged_and_passes_it_over_the_next_time() {
     assert_eq!(refused, [ids[2], ids[1]]);
     assert_eq!(walked.outcome.expect("a listing"), Some(1));
     for (id, marked) in [(ids[0], false), (ids[1], true), (ids[2], true)] {
-        let is_broken = catalog::is_broken(&objects, id).await;
-        assert_eq!(is_broken.expect("an answer"), marked);
+        assert_eq!(is_marked(&objects, id).await, marked);
     }
 
     let again = walk
@@ -266,22 +313,21 @@ async fn a_walk_marks_nothing_that_is_not_damaged() {
             fs::remove_file(&removed).expect("it was there");
             Err(Refusal::Unfit("not this one".to_owned()))
         }
-        2 => Err(Refusal::Store(StoreError::Slow {
+        2 => Err(Refusal::Store(StoreError::Failed {
             what: "read",
             path: "v1/maps/x".to_owned(),
-            limit: std::time::Duration::from_secs(45),
+            why: "no answer".to_owned(),
         })),
         at => Ok(at),
     };
-    let walked = Walk::<Snapshot>::new(&objects, NOW, ladder)
-        .first(rule)
-        .await;
+    let reader = reader("here", "main");
+    let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
+    let walked = walk.first(rule).await;
     let refused: Vec<_> = walked.refused.iter().map(|one| one.id).collect();
     assert_eq!(refused, [ids[3], newer, ids[1]], "{:?}", walked.refused);
     assert_eq!(walked.outcome.expect("a listing"), Some(1));
     for id in [ids[1], ids[2], ids[3], newer] {
-        let is_broken = catalog::is_broken(&objects, id).await;
-        assert!(!is_broken.expect("an answer"), "{id}");
+        assert!(!is_marked(&objects, id).await, "{id}");
     }
 }
 
@@ -295,12 +341,13 @@ async fn a_walk_for_one_document_reads_no_other() {
     ];
     let ids = published(&objects, &of).await;
     fs::write(file(&folder, of[1], ids[1]), "{}").expect("damaged bytes");
-    let walk = Walk::<Snapshot>::new(&objects, NOW, ladder(&lineage("main", "build"), &[]));
+    let reader = reader("here", "main");
+    let ladder = ladder(&lineage("main", "build"), &[]);
+    let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
     let walked = walk.only(ids[0]).first(async |found| Ok(found.id)).await;
     assert!(walked.refused.is_empty());
     assert_eq!(walked.outcome.expect("a listing"), Some(ids[0]));
-    let is_broken = catalog::is_broken(&objects, ids[1]).await;
-    assert!(!is_broken.expect("an answer"), "it was read");
+    assert!(!is_marked(&objects, ids[1]).await, "it was read");
 }
 
 #[tokio::test]
@@ -318,7 +365,8 @@ async fn ladders_side_by_side_give_the_newest_of_all_on_each_rung() {
     let fallback = ["main".to_owned()];
     let ladders = [lineage("feature", "build"), other("feature")];
     let ladders = ladders.map(|own| ladder(&own, &fallback)).to_vec();
-    let walked: Walked<u64> = Walk::<Snapshot>::side_by_side(&objects, NOW, ladders)
+    let reader = reader("here", "feature");
+    let walked: Walked<u64> = Walk::<Snapshot>::side_by_side(&objects, ladders, &reader)
         .first(async |found| Err(Refusal::Unfit(found.document.created_ms.to_string())))
         .await;
     let order: Vec<_> = told(&walked).into_iter().map(|(_, why)| why).collect();
@@ -336,7 +384,8 @@ async fn a_walk_can_be_a_task_whose_rule_borrows() {
             Ok(head.await?.map(|head| head.id) == Some(found.id))
         };
         let ladder = ladder(&lineage("main", "build"), &[]);
-        Walk::<Snapshot>::new(objects, NOW, ladder)
+        let reader = reader("here", "main");
+        Walk::<Snapshot>::new(objects, ladder, &reader)
             .first(rule)
             .await
             .outcome

@@ -10,3 +10,4 @@ mod early;
 mod format;
 mod hostile;
 mod packing;
+mod trouble;
