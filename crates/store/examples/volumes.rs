@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn read(objects: &Objects, snapshot: &Snapshot, to: &Path) -> Result<(), Box<dyn Error>> {
-    let source = Source::open(objects.clone(), snapshot.map).await?;
+    let source = Source::open(objects.clone(), snapshot.map, None).await?;
     let file = File::create(to)?;
     file.set_len(snapshot.volume_bytes)?;
     let leaves: Vec<u32> = source.root().leaves().map(|(index, _)| index).collect();

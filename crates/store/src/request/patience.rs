@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use http_body_util::LengthLimitError;
 use object_store::client::HttpError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -144,6 +145,10 @@ impl Hope {
         for cause in causes {
             if let Some(busy) = cause.downcast_ref::<Busy>() {
                 return Self::There(busy.pause);
+            }
+            // It would only send as much again.
+            if cause.is::<LengthLimitError>() {
+                return Self::Gone;
             }
             on_the_way |= cause.is::<HttpError>();
             if on_the_way && is_lasting(&cause.to_string()) {

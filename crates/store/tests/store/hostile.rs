@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use larder_store::{Location, Objects, StoreError};
 
@@ -53,7 +54,9 @@ impl Server {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let location = Location::parse("s3://bucket/cache").expect("a store");
-        location.open(&settings).expect("it opens")
+        let objects = location.open(&settings).expect("it opens");
+        objects.patience().set(Duration::from_millis(200));
+        objects
     }
 
     fn assert_little_was_read(&self) {
