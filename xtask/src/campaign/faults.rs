@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::job::{Jobs, Outcome};
+use super::lane::{Jobs, Outcome};
 use super::proxy::Fault;
 use super::s3::{self, STORE, Server};
 use crate::bench::{circumstances, publish_in};

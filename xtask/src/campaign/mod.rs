@@ -1,7 +1,7 @@
 //! `cargo xtask campaign`: many bad things at random moments, counted.
 
 mod faults;
-mod job;
+mod lane;
 mod machine;
 mod proxy;
 mod s3;

@@ -103,7 +103,10 @@ fn use_session(
     report: &Report,
 ) -> Done<Ran> {
     let place = Place::of(&request.settings.state);
-    report.running(&running, "using", &request.settings.project);
+    // A second session says nothing of what it found: it did not look.
+    if request.settings.instead_of.is_none() {
+        report.running(&running, "using", &request.settings.project);
+    }
     // If this process is killed, the session knows that it is not used any more.
     let held = client::connect(&place, Request::Hold)?;
     let address = Address::of(&running.job.engine, api_version);

@@ -59,12 +59,12 @@ impl Voice for Events {
 
 /// The commands that use a session and listen.
 #[derive(Default)]
-pub(crate) struct Users {
+pub(crate) struct Listeners {
     listening: Mutex<Vec<Events>>,
     warnings: Mutex<Vec<String>>,
 }
 
-impl Users {
+impl Listeners {
     /// One more, who hears from now on what is said to all.
     pub(crate) fn add(&self, stream: &UnixStream) {
         match stream.try_clone() {
@@ -84,7 +84,7 @@ impl Users {
     }
 }
 
-impl Voice for Users {
+impl Voice for Listeners {
     fn note(&self, text: &str) {
         self.emit(&Event::Note(text.to_owned()));
     }

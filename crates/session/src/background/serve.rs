@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::events::{Events, Users};
+use super::events::{Events, Listeners};
 use super::finish::finish;
 use super::start::{Live, start};
 use super::trouble;
@@ -139,10 +139,10 @@ async fn session(request: JobRequest, place: Place, events: &Events) -> Result<(
     tokio::spawn(accept(listener, asks));
     let objects = live.objects.clone();
     objects.patience().set(trouble::RUNNING);
-    let users = Users::default();
-    let last = until_down(&mut live, &mut asked, &users);
-    let last = trouble::telling(&objects, &users, last).await;
-    live.job.warnings.extend(users.take_warnings());
+    let listeners = Listeners::default();
+    let last = until_down(&mut live, &mut asked, &listeners);
+    let last = trouble::telling(&objects, &listeners, last).await;
+    live.job.warnings.extend(listeners.take_warnings());
     // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {
         tracing::warn!(%error, "the control socket stays");
@@ -185,7 +185,11 @@ enum Last {
 }
 
 /// Answers commands until the session is to end.
-async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>, users: &Users) -> Last {
+async fn until_down(
+    live: &mut Live,
+    asked: &mut mpsc::Receiver<Asked>,
+    listeners: &Listeners,
+) -> Last {
     let mut others = 0_usize;
     let mut alarm = live.parts.volume().hear_alarm();
     let (Ok(mut terminate), Ok(mut interrupt)) = (
@@ -200,7 +204,7 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>, users: &
         let asked = tokio::select! {
             Some(asked) = asked.recv() => asked,
             () = alarm.raised(), if live.job.lost.is_none() => {
-                lose(live, users);
+                lose(live, listeners);
                 alarm.let_go();
                 continue;
             }
@@ -221,7 +225,7 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>, users: &
                 Event::Running(Box::new(live.job.clone()))
             }
             Request::Hold => {
-                users.add(&asked.from);
+                listeners.add(&asked.from);
                 hold(asked.from, released.clone());
                 continue;
             }
@@ -242,7 +246,7 @@ async fn until_down(live: &mut Live, asked: &mut mpsc::Receiver<Asked>, users: &
 
 /// A read of the engine's disk has failed. What is done with the engine from now on may be wrong: so it ends at
 /// once, before the read is answered, and those who use it are told.
-fn lose(live: &mut Live, users: &Users) {
+fn lose(live: &mut Live, listeners: &Listeners) {
     let fault = live
         .parts
         .volume()
@@ -252,7 +256,7 @@ fn lose(live: &mut Live, users: &Users) {
         why: format!("the engine's disk failed: {}", fault.why),
         damage: fault.damage,
     };
-    users.emit(&Event::Broken(lost.why.clone()));
+    listeners.emit(&Event::Broken(lost.why.clone()));
     live.job.lost = Some(lost);
     live.parts.engine().kill();
 }
