@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use larder_bases::Project;
 use larder_engine::{Choice, EngineFacts};
 use larder_model::digest::SnapshotId;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Statistics;
 use serde::{Deserialize, Serialize};
+
+use crate::settings::Wanted;
 
 /// A job, as far as it has come. Sizes are in bytes, times in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,10 +41,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether the job continues this project's lineage, in its store.
-    pub fn is_of(&self, project: &Project) -> bool {
-        let lineage = project.descent.lineage(&self.lineage.compatibility);
-        self.lineage == lineage && self.store == project.store.to_string()
+    /// Whether the job is what a command wants.
+    pub(crate) fn is_for(&self, wanted: &Wanted) -> bool {
+        let image_store = wanted.image_store;
+        self.lineage.project == wanted.project
+            && self.lineage.job == wanted.job
+            && self.lineage.scope == wanted.scope
+            && self.store == wanted.store
+            && image_store.is_none_or(|store| store == self.engine.facts.image_store)
     }
 
     /// Adds what the wrapped command came to, before the phases of the way down.

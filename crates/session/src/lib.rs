@@ -18,7 +18,7 @@ mod settings;
 pub use background::serve;
 pub use error::SessionError;
 pub use place::Place;
-pub use settings::{JobRequest, Settings};
+pub use settings::{JobRequest, Settings, Wanted};
 
 /// What this crate's functions come to.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;

@@ -1,6 +1,7 @@
 //! What a session is asked for.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use larder_bases::Project;
@@ -48,7 +49,48 @@ pub struct JobRequest {
     pub builds: Request,
 }
 
+/// What a command wants a session for. A job never works in the session of another line or store: what
+/// the other's job left in it would become its own, and be saved as such.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The project.
+    pub project: String,
+    /// The job.
+    pub job: String,
+    /// The scope.
+    pub scope: String,
+    /// The store's URL, without secrets.
+    pub store: String,
+    /// The image store, if one was chosen.
+    pub image_store: Option<ImageStore>,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            project,
+            job,
+            scope,
+            store,
+            ..
+        } = self;
+        write!(f, "{project} / {job} @ {scope} in {store}")
+    }
+}
+
 impl Settings {
+    /// What a session with these settings is for.
+    pub fn wanted(&self) -> Wanted {
+        let descent = &self.project.descent;
+        Wanted {
+            project: descent.project.clone(),
+            job: descent.job.clone(),
+            scope: descent.scope.clone(),
+            store: self.project.store.to_string(),
+            image_store: self.image_store,
+        }
+    }
+
     /// The image store that was chosen, else the one of fresh installations of this version.
     pub fn image_store(&self, program: &EngineProgram) -> ImageStore {
         let usual = if program.version.major < CONTAINERD_STORE_DEFAULT_MAJOR {

@@ -21,6 +21,7 @@ pub mod room;
 pub mod volume;
 
 pub use blocks::Fault;
+pub use device::devices_over;
 pub use error::VolumeError;
 pub use room::Room;
 pub use volume::{Opened, Seal, Volume, VolumeOptions};

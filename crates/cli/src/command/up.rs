@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
-use larder_session::{Place, client, docker_context, machine};
+use larder_session::client::{self, Running};
+use larder_session::docker_context::{self, Creating};
+use larder_session::{Place, SessionError, machine};
 
 use crate::args::Up;
 use crate::exit::{Done, Failure};
@@ -23,24 +25,43 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     let place = Place::of(&request.settings.state);
     // The context names a socket that is known before anything listens on it.
     let context = (!verb.no_context).then(|| docker_context::create(&place));
-    let running = client::up(&request, &place, report).inspect_err(|_| {
-        if !verb.no_context {
-            docker_context::remove(&place);
+    let running = match client::up(&request, report) {
+        Ok(running) => running,
+        Err(error) => {
+            if let Some(context) = context {
+                context.forget();
+            }
+            return Err(error.into());
         }
-    })?;
-    let host = format!("unix://{}", place.docker_socket().display());
-    report.running(&running, "attached to", &request.settings.project);
-    if let Some(Err(error)) = context.map(docker_context::Creating::select) {
-        report.note(&format!(
-            "the docker context `larder` is not selected: {error}"
-        ));
+    };
+    let host = format!("unix://{}", running.place.docker_socket().display());
+    report.running(&running, "attached to");
+    if let Some(context) = context {
+        select(context, &running, verb, report)?;
     }
     if let Some(file) = &verb.env_file {
         append(file, &host)?;
     }
     report.write_json(verb.json.as_deref(), &running.job)?;
     report.answer(&format!("export DOCKER_HOST={host}"));
+    // Until here the session is used only as long as this process lives.
+    running.keep()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// With another session's context this job's commands would work in that one's engine, unless a variable
+/// says otherwise. Without any context they do not find this one.
+fn select(context: Creating, running: &Running, verb: &Up, report: &Report) -> Done<()> {
+    match context.select(&running.place) {
+        Err(error @ SessionError::ContextTaken(_)) if verb.env_file.is_none() => Err(error.into()),
+        Err(error) => {
+            report.note(&format!(
+                "the docker context `larder` is not selected: {error}"
+            ));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn append(file: &Path, host: &str) -> Done<()> {

@@ -1,8 +1,9 @@
 //! One daemon that we started: its handle, its log, its end.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::error::{EngineError, Result};
 use crate::machine::process::{Identity, has_ended};
@@ -22,8 +25,8 @@ const TAIL_BYTES: u64 = 8 * 1024;
 /// How long the end of a process may take after SIGKILL before it is given up as stuck.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
-/// How often a running daemon is looked at while its end is awaited.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// How often a daemon is looked at that the runtime cannot watch.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,17 @@ impl From<ExitStatus> for Exit {
             (None, Some(signal)) => Self::Signal(signal),
             // wait(2) reports one of the two for a process that has ended.
             (None, None) => Self::Stuck,
+        }
+    }
+}
+
+/// As the rest of a sentence about a daemon.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Self::Stuck => f.pad("does not end"),
         }
     }
 }
@@ -133,9 +147,17 @@ impl Daemon {
 
     /// Resolves when it ends. Its exit is then there for [`Daemon::ended`].
     pub(crate) async fn end(&self) {
-        // A look costs a microsecond; registering the handle with the runtime would need `unsafe`.
-        while !has_ended(&self.handle, Duration::ZERO) {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+        let watched = AsyncFd::with_interest(self.handle.as_fd(), Interest::READABLE);
+        let ended = match &watched {
+            // A pidfd becomes readable when its process ends (pidfd_open(2)).
+            Ok(handle) => handle.readable().await.map(drop),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, daemon = self.name, "not watched");
+            while !has_ended(&self.handle, Duration::ZERO) {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
         }
     }
 

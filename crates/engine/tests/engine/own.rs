@@ -18,6 +18,7 @@ impl Machine {
             volume: self.path(&format!("{name}.volume")),
             run_dir: self.path(name),
             usual_socket: None,
+            oom_score: None,
             system_config: None,
             environment: child_environment(std::env::vars_os()),
         };

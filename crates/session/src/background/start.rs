@@ -6,7 +6,8 @@ use std::sync::Arc;
 use larder_bases::{Freshness, Known, Record};
 use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
-use larder_engine::{Choice, system};
+use larder_engine::system::{self, SystemEngine};
+use larder_engine::{Asked, Choice, Shape};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
@@ -16,7 +17,9 @@ use super::base_images::Planning;
 use super::events::Events;
 use super::parts::{Parts, Plan};
 use super::restore::{self, Restorable};
+use super::turn::Turn;
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
+use crate::leftovers::Record;
 use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.
@@ -30,15 +33,26 @@ pub(crate) struct Live {
     pub(crate) cannot_save: Option<NotSaved>,
     /// The plans of the job's builds.
     pub(crate) planning: Planning,
+    /// For an engine in the machine's place.
+    pub(crate) turn: Option<Turn>,
     pub(crate) job: Job,
+}
+
+/// A background process that has its state directory, before it does anything else.
+pub(crate) struct Begun {
+    pub(crate) request: JobRequest,
+    pub(crate) place: Place,
+    pub(crate) record: Record,
+    /// The `oom_score_adj` that this process had, which its engine is to have.
+    pub(crate) oom_score: Option<String>,
 }
 
 /// Starts a session. Trouble with the cache is a warning, and the session starts empty. The job that is
 /// returned has only the warnings about the cache: with `--strict` these are failures.
-pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) -> Result<Live> {
-    let JobRequest { settings, builds } = request;
+pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
+    let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut timer = Timer::start();
-    let (program, choice) = look(&settings).await?;
+    let (program, choice, turn) = look(&settings, &place).await?;
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
@@ -54,6 +68,8 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
             program,
             image_store,
             environment: settings.engine_environment.clone(),
+            oom_score: begun.oom_score,
+            record: begun.record,
         },
         place: &place,
         settings: &settings,
@@ -98,6 +114,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         objects,
         cannot_save,
         planning,
+        turn,
         job,
     })
 }
@@ -108,15 +125,41 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
     record.map(|record| record.images).unwrap_or_default()
 }
 
-/// Looks at the programs and at the machine's engine, at the same time.
-async fn look(settings: &Settings) -> Result<(EngineProgram, Choice)> {
+/// Looks at the programs and at the machine's engine, at the same time. With the turn, for an engine that is
+/// to take the machine's place.
+async fn look(
+    settings: &Settings,
+    place: &Place,
+) -> Result<(EngineProgram, Choice, Option<Turn>)> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
-    let system = system::observe(Path::new(USUAL_SOCKET));
-    let (program, system) = tokio::join!(probe, system);
+    let (program, chosen) = tokio::join!(probe, choose(settings.engine, place));
     let program = program.expect("probing does not panic")?;
-    let choice = system::choose(settings.engine, &system?)?;
-    Ok((program, choice))
+    let (choice, turn) = chosen?;
+    Ok((program, choice, turn))
+}
+
+async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
+    let turn = match asked {
+        Asked::Private => None,
+        Asked::Auto | Asked::Takeover => {
+            let taking = tokio::task::spawn_blocking(Turn::take);
+            taking.await.expect("taking the turn does not panic")?
+        }
+    };
+    let system = match &turn {
+        Some(_) => system::observe(Path::new(USUAL_SOCKET)).await?,
+        None => SystemEngine::Taken,
+    };
+    let choice = system::choose(asked, &system)?;
+    match (turn, choice.shape) {
+        (Some(turn), Shape::Private) => turn.end().map(|()| (choice, None)),
+        (Some(mut turn), Shape::Takeover) => {
+            turn.stand(place)?;
+            Ok((choice, Some(turn)))
+        }
+        (None, _) => Ok((choice, None)),
+    }
 }
 
 /// A store that cannot be opened is a miss, and nothing will be saved.
