@@ -237,7 +237,9 @@ impl Link {
         loop {
             let line = match self.line(voice) {
                 Err(error) if silent && is_hang_up(&error) => return Ok(None),
-                line => line.map_err(SessionError::io("read the session's answer: it broke off"))?,
+                line => {
+                    line.map_err(SessionError::io("read the session's answer: it broke off"))?
+                }
             };
             if line.is_empty() && silent {
                 return Ok(None);

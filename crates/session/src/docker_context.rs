@@ -79,7 +79,10 @@ fn make(place: &Place) -> Result<()> {
         None => {}
     }
     let engine = format!("host={own}");
-    if docker(&["update", NAME, "--docker", &engine]).map_err(SessionError::Context)?.is_some() {
+    if docker(&["update", NAME, "--docker", &engine])
+        .map_err(SessionError::Context)?
+        .is_some()
+    {
         return Ok(());
     }
     let description = ["--description", "Larder's engine"];
@@ -126,6 +129,9 @@ pub fn remove(place: &Place) {
         let selected = docker(&["use", before.trim()]);
         tracing::debug!(?selected, "back to the context of before");
     }
-    let removed = (docker(&["rm", "--force", NAME]), std::fs::remove_file(memory));
+    let removed = (
+        docker(&["rm", "--force", NAME]),
+        std::fs::remove_file(memory),
+    );
     tracing::debug!(?removed, "the context is gone");
 }

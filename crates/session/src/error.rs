@@ -52,9 +52,9 @@ pub enum SessionError {
     Busy(PathBuf),
     /// The state directory's session is for something else, and ours cannot stand beside it.
     #[error(
-        "the session of the state directory {} is not for {1}, and two engines cannot both be in the machine's \
+        "the session of the state directory {} is not for {}, and two engines cannot both be in the machine's \
          place; use --engine private, which gets a session of its own, or wait for the other one to end",
-        .0.display()
+        .0.display(), .1
     )]
     Occupied(PathBuf, Wanted),
     /// A process of an earlier session stays, by its number.

@@ -54,7 +54,12 @@ impl Place {
         } = wanted;
         let name = serde_json::to_vec(&[project, job, scope, store]);
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
-        Self::of(&self.state.join(BESIDE).join(&digest[..InstanceId::MAX_BYTES]))
+        Self::of(
+            &self
+                .state
+                .join(BESIDE)
+                .join(&digest[..InstanceId::MAX_BYTES]),
+        )
     }
 
     /// All places beside this one where there is or was a session.

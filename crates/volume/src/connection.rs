@@ -36,7 +36,9 @@ fn in_mounts(mounts: &str) -> Vec<u32> {
         about.split(' ').next() == Some(FILE_SYSTEM)
     });
     let devices = ours.filter_map(|line| line.split(' ').nth(2)?.split_once(':'));
-    devices.filter_map(|(_, minor)| minor.parse().ok()).collect()
+    devices
+        .filter_map(|(_, minor)| minor.parse().ok())
+        .collect()
 }
 
 /// Aborts a connection; false if there is none of this number.

@@ -59,11 +59,11 @@ pub(crate) fn make(device: &Path) -> Result<(), VolumeError> {
     let usual = larder_local::programs::find(MKFS, &[]);
     let mut mkfs = Command::new(usual.unwrap_or(MKFS.into()));
     mkfs.args([
-            "-q", "-F", "-b", "4096", "-m", "0", "-i", "32768", "-G", "512", "-L", "larder",
-        ])
-        .args(["-O", "^has_journal,^resize_inode,sparse_super2"])
-        .args(["-E", "nodiscard,lazy_itable_init=1,packed_meta_blocks=1"])
-        .arg(device);
+        "-q", "-F", "-b", "4096", "-m", "0", "-i", "32768", "-G", "512", "-L", "larder",
+    ])
+    .args(["-O", "^has_journal,^resize_inode,sparse_super2"])
+    .args(["-E", "nodiscard,lazy_itable_init=1,packed_meta_blocks=1"])
+    .arg(device);
     match ask(&mut mkfs, "", MKFS_LIMITS) {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(VolumeError::Program {

@@ -156,7 +156,11 @@ impl Job {
     }
 
     /// Waits for the end of a job that nothing happens to. Says what is wrong with it, if anything is.
-    pub(super) fn works(&mut self, stamp: Option<&str>, limit: Duration) -> Result<(Times, String)> {
+    pub(super) fn works(
+        &mut self,
+        stamp: Option<&str>,
+        limit: Duration,
+    ) -> Result<(Times, String)> {
         let mut times = [Duration::ZERO; 3];
         let mut before = Duration::ZERO;
         for (at, part) in [Part::Command, Part::Down].into_iter().enumerate() {
@@ -171,10 +175,18 @@ impl Job {
         let made = self.read("stamp");
         if let Some(stamp) = stamp {
             let report: Value = serde_json::from_str(&self.read("report.json"))?;
-            ensure!(!report["restored"].is_null(), "started empty\n{}", self.said());
+            ensure!(
+                !report["restored"].is_null(),
+                "started empty\n{}",
+                self.said()
+            );
             ensure!(!report["saved"].is_null(), "not saved\n{}", self.said());
             let cached = self.read("build.log").matches(" CACHED").count();
-            ensure!(cached == STEPS, "{cached} steps from the cache\n{}", self.said());
+            ensure!(
+                cached == STEPS,
+                "{cached} steps from the cache\n{}",
+                self.said()
+            );
             ensure!(made == stamp, "the stamp {made:?} is not {stamp:?}");
         }
         Ok((Times(times), made))
@@ -197,5 +209,8 @@ impl Job {
 }
 
 fn read(path: &Path) -> String {
-    fs::read(path).map_or_else(|_| String::new(), |text| String::from_utf8_lossy(&text).into_owned())
+    fs::read(path).map_or_else(
+        |_| String::new(),
+        |text| String::from_utf8_lossy(&text).into_owned(),
+    )
 }

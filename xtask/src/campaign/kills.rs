@@ -64,7 +64,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let place = workplace::create(&machine, args.keep)?;
     larder::ready(&args.larder, place.path())?;
     std::os::unix::fs::symlink(&machine.moto_server, place.path().join("moto_server"))?;
-    let folder = place.path().to_str().context("the working directory's name")?;
+    let folder = place
+        .path()
+        .to_str()
+        .context("the working directory's name")?;
     room::enter(&["--inside", folder])
 }
 
@@ -195,10 +198,15 @@ impl<'a> Kills<'a> {
         first.forget();
         let traces = Traces::look(&self.setting.state())?;
         let mut second = self.start(&store, "")?;
-        let (times, _) = second.works(Some(&stamp), 2 * HANG).context("the second job")?;
+        let (times, _) = second
+            .works(Some(&stamp), 2 * HANG)
+            .context("the second job")?;
         second.forget();
         let left = traces.left(&self.setting.state())?;
-        anyhow::ensure!(left.is_empty(), "a job to which nothing happened left {left:#?}");
+        anyhow::ensure!(
+            left.is_empty(),
+            "a job to which nothing happened left {left:#?}"
+        );
         Ok(Baseline {
             store,
             stamp,
@@ -210,10 +218,18 @@ impl<'a> Kills<'a> {
     /// A job in which something is killed.
     fn kill_one(&mut self, baseline: &Baseline) -> Result<()> {
         let mut job = self.start(&baseline.store, &format!("{}", self.jobs))?;
-        let part = self.args.during.or_else(|| self.random.one_of(&Part::ALL).copied());
+        let part = self
+            .args
+            .during
+            .or_else(|| self.random.one_of(&Part::ALL).copied());
         let part = part.context("a job has parts")?;
         if job.wait_for(part)? {
-            sleep(baseline.times.of(part).mul_f64(self.random.share() * BEYOND));
+            sleep(
+                baseline
+                    .times
+                    .of(part)
+                    .mul_f64(self.random.share() * BEYOND),
+            );
             self.kill(&job);
         }
         if job.end(HANG)?.is_none() {

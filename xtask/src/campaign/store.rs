@@ -85,7 +85,11 @@ fn serve(program: &Path, log: &Path) -> Result<Child> {
         .context("cannot start the S3 server")?;
     let began = Instant::now();
     while !makes_bucket().unwrap_or(false) {
-        ensure!(began.elapsed() < SERVES_LIMIT, "the S3 server does not serve: {}", log.display());
+        ensure!(
+            began.elapsed() < SERVES_LIMIT,
+            "the S3 server does not serve: {}",
+            log.display()
+        );
         sleep(Duration::from_millis(100));
     }
     Ok(server)

@@ -23,16 +23,28 @@ impl Traces {
     /// Looks at the machine, and into the state directory of its sessions.
     pub(super) fn look(state: &Path) -> Result<Self> {
         let mut lines = BTreeSet::new();
-        lines.extend(processes().iter().map(|it| format!("process {}", it.words.join(" "))));
+        lines.extend(
+            processes()
+                .iter()
+                .map(|it| format!("process {}", it.words.join(" "))),
+        );
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("mounts")?;
         lines.extend(mounts.lines().map(|line| format!("mount {line}")));
-        lines.extend(loop_devices(state).into_iter().map(|line| format!("loop device {line}")));
+        lines.extend(
+            loop_devices(state)
+                .into_iter()
+                .map(|line| format!("loop device {line}")),
+        );
         for (what, program, arguments) in [
             ("link", "ip", &["-oneline", "link"][..]),
             ("rule", "iptables-save", &[]),
             ("rule", "ip6tables-save", &[]),
             ("file", "find", &["/run", "-not", "-type", "d"]),
-            ("session", "find", &["/run/larder", "-mindepth", "1", "-maxdepth", "1"]),
+            (
+                "session",
+                "find",
+                &["/run/larder", "-mindepth", "1", "-maxdepth", "1"],
+            ),
         ] {
             // Without a session there may be no /run/larder.
             let text = process::read(Command::new(program).args(arguments)).unwrap_or_default();
@@ -41,7 +53,11 @@ impl Traces {
         }
         let forwarding = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?;
         lines.insert(format!("forwarding {}", forwarding.trim()));
-        lines.extend(files_below(state).into_iter().map(|file| format!("state {}", file.display())));
+        lines.extend(
+            files_below(state)
+                .into_iter()
+                .map(|file| format!("state {}", file.display())),
+        );
         Ok(Self(lines))
     }
 
@@ -68,7 +84,10 @@ fn is_telling(line: &str) -> bool {
 /// Those over volumes of sessions of this state directory, whose hash names them.
 fn loop_devices(state: &Path) -> Vec<String> {
     let hash = blake3::hash(state.as_os_str().as_encoded_bytes()).to_hex();
-    let blocks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let blocks = std::fs::read_dir("/sys/block")
+        .into_iter()
+        .flatten()
+        .flatten();
     let files = blocks.filter_map(|entry| {
         let file = std::fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
         file.contains(&hash[..12]).then(|| file.trim().to_owned())

@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
-use larder_session::{
-    Place, SessionError, Wanted, client, docker_context, leftovers, lock,
-};
+use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
 
 use crate::args::Down;
 use crate::exit::{Done, strictly};
@@ -57,7 +55,10 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
         return vec![beside, (main.clone(), Some(wanted))];
     }
     let others = main.all_beside().into_iter().map(|place| (place, None));
-    [beside, (main.clone(), None)].into_iter().chain(others).collect()
+    [beside, (main.clone(), None)]
+        .into_iter()
+        .chain(others)
+        .collect()
 }
 
 /// What was found at a place.
@@ -85,7 +86,9 @@ fn ask(place: &Place, of: Option<Wanted>, discard: bool, report: &Report) -> Don
             Some(event) => return Ok(Found::Answer(event)),
             None => {}
         }
-        let is_others = of.as_ref().is_some_and(|of| leftovers::is_of_other(place, of));
+        let is_others = of
+            .as_ref()
+            .is_some_and(|of| leftovers::is_of_other(place, of));
         if !place.state.exists() {
             return Ok(Found::Nothing);
         }
@@ -107,13 +110,7 @@ fn ask(place: &Place, of: Option<Wanted>, discard: bool, report: &Report) -> Don
     }
 }
 
-fn ended(
-    verb: &Down,
-    settings: &Settings,
-    place: &Place,
-    event: Event,
-    report: &Report,
-) -> Done {
+fn ended(verb: &Down, settings: &Settings, place: &Place, event: Event, report: &Report) -> Done {
     match event {
         Event::Ended(job) => {
             docker_context::remove(place);

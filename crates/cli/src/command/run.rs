@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use larder_local::people::Voice as _;
-use larder_session::facts::{self, Job};
 use larder_session::client::{self, Running};
+use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
 use larder_session::{Place, SessionError, leftovers, machine};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -93,11 +93,7 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
 
 /// Runs a command, in a session if there is one, passing signals on to it: its exit code, and how long it
 /// ran.
-fn execute(
-    command: &[OsString],
-    running: Option<&Running>,
-    report: &Report,
-) -> Done<(u8, f64)> {
+fn execute(command: &[OsString], running: Option<&Running>, report: &Report) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);

@@ -119,11 +119,21 @@ fn jobs_that_start_at_once_all_work() {
         let mut command = machine.larder_at("run", &machine.path(state));
         command.args(["--store", &store.url(), "--project", name, "--size", "2GiB"]);
         command.args(["--", "docker", "info", "--format", "{{.ID}}"]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         command.spawn().expect("larder starts")
     };
-    let jobs = [("a", "one"), ("b", "two"), ("shared", "three"), ("shared", "four"), ("shared", "three")];
-    let ended = jobs.map(start).map(|job| job.wait_with_output().expect("it ends"));
+    let jobs = [
+        ("a", "one"),
+        ("b", "two"),
+        ("shared", "three"),
+        ("shared", "four"),
+        ("shared", "three"),
+    ];
+    let ended = jobs
+        .map(start)
+        .map(|job| job.wait_with_output().expect("it ends"));
     let said = ended.each_ref().map(text).join("\n");
     assert!(ended.iter().all(|job| job.status.success()), "{said}");
     assert_eq!(said.matches(", takeover: ").count(), 1, "{said}");

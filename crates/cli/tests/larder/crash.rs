@@ -219,7 +219,9 @@ fn the_background_process_is_killed_while_it_mounts() {
     }
     let child = shop.start("true");
     let background = wait_for("the background process", || shop.machine.find(" __serve"));
-    wait_for("the mount", || shop.machine.waits_for_disk(background).then_some(()));
+    wait_for("the mount", || {
+        shop.machine.waits_for_disk(background).then_some(())
+    });
     shop.machine.kill(background);
     let job = shop.end(child);
     assert_eq!(job.code, 1, "{}", job.said);

@@ -54,11 +54,7 @@ pub struct CleanedUp {
 /// `run_dir` the caller's.
 ///
 /// `owner` has died: what it started, and was waiting for, is in its session still (`iptables-restore`, `mkfs`).
-pub fn clean_up(
-    run_dir: &Path,
-    owner: Option<Identity>,
-    deadline: Duration,
-) -> Result<CleanedUp> {
+pub fn clean_up(run_dir: &Path, owner: Option<Identity>, deadline: Duration) -> Result<CleanedUp> {
     let records = Records::read(run_dir)?;
     let mut doomed: HashSet<i32> = [records.dockerd, records.containerd]
         .into_iter()

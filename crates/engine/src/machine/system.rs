@@ -103,8 +103,12 @@ pub fn choose(asked: Asked, system: &SystemEngine) -> Result<Choice> {
             "{} on an engine that is not a systemd service",
             running(*containers)
         )),
-        SystemEngine::Taken => Err("another session is in the place of the machine's engine".to_owned()),
-        SystemEngine::Hung => Err("the machine's engine, or systemd, did not answer in time".to_owned()),
+        SystemEngine::Taken => {
+            Err("another session is in the place of the machine's engine".to_owned())
+        }
+        SystemEngine::Hung => {
+            Err("the machine's engine, or systemd, did not answer in time".to_owned())
+        }
     };
     let (shape, reason) = match (asked, free) {
         (Asked::Private, _) => (Shape::Private, "asked for".to_owned()),

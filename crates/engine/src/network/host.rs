@@ -219,7 +219,11 @@ mod tests {
 
     #[test]
     fn only_pairs_that_no_container_got_count() {
-        let ends = ["veth1a2b3c4@veth5d6e7f8", "veth1a2b3c4@if7", "lr-ab@veth5d6e7f8"];
+        let ends = [
+            "veth1a2b3c4@veth5d6e7f8",
+            "veth1a2b3c4@if7",
+            "lr-ab@veth5d6e7f8",
+        ];
         let found: Vec<_> = ends.iter().filter_map(|link| pair(link)).collect();
         assert_eq!(found, ["veth1a2b3c4"]);
         assert_eq!(bridge("docker0").as_deref(), Some("docker0"));

@@ -113,7 +113,9 @@ impl Parts {
             let lock = lock::network();
             PrivateNet::plan(&id).map(|net| (net, id, lock))
         });
-        let planned = planning.await.expect("looking at the network does not panic");
+        let planned = planning
+            .await
+            .expect("looking at the network does not panic");
         let (net, id, lock) = planned?;
         self.record.shape = Some(Shape::Private);
         self.record.write(&self.place)?;
@@ -122,7 +124,9 @@ impl Parts {
             drop(lock);
             room.run(move || net.enter(&run))
         });
-        let settled = settled.await.expect("setting up the network does not panic");
+        let settled = settled
+            .await
+            .expect("setting up the network does not panic");
         if let Some(warning) = settled? {
             tracing::warn!(%warning, "network");
         }

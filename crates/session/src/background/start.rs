@@ -19,7 +19,7 @@ use super::parts::{Parts, Plan};
 use super::restore::{self, Restorable};
 use super::turn::Turn;
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
-use crate::leftovers::Record;
+use crate::leftovers;
 use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.
@@ -42,7 +42,7 @@ pub(crate) struct Live {
 pub(crate) struct Begun {
     pub(crate) request: JobRequest,
     pub(crate) place: Place,
-    pub(crate) record: Record,
+    pub(crate) record: leftovers::Record,
     /// The `oom_score_adj` that this process had, which its engine is to have.
     pub(crate) oom_score: Option<String>,
 }
@@ -127,10 +127,7 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
 
 /// Looks at the programs and at the machine's engine, at the same time. With the turn, for an engine that is
 /// to take the machine's place.
-async fn look(
-    settings: &Settings,
-    place: &Place,
-) -> Result<(EngineProgram, Choice, Option<Turn>)> {
+async fn look(settings: &Settings, place: &Place) -> Result<(EngineProgram, Choice, Option<Turn>)> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
     let (program, chosen) = tokio::join!(probe, choose(settings.engine, place));
@@ -143,7 +140,8 @@ async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
     let turn = match asked {
         Asked::Private => None,
         Asked::Auto | Asked::Takeover => {
-            let taking = tokio::task::spawn_blocking(Turn::take);
+            let place = place.clone();
+            let taking = tokio::task::spawn_blocking(move || Turn::take(&place));
             taking.await.expect("taking the turn does not panic")?
         }
     };

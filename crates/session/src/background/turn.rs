@@ -20,11 +20,11 @@ pub(crate) struct Turn(lock::Machine);
 impl Turn {
     /// Takes the turn, to look at the machine's engine. `None` if another has it and stands in that one's
     /// place, or died with it and cannot be cleared up after.
-    pub(super) fn take() -> Result<Option<Self>> {
+    pub(super) fn take(own: &Place) -> Result<Option<Self>> {
         let began = Instant::now();
         loop {
             if let Some(lock) = lock::Machine::take()? {
-                return Self::after(lock);
+                return Self::after(lock, own);
             }
             if lock::machine_is_named() || began.elapsed() > LOOK_LIMIT {
                 return Ok(None);
@@ -33,8 +33,10 @@ impl Turn {
         }
     }
 
-    fn after(mut lock: lock::Machine) -> Result<Option<Self>> {
+    fn after(mut lock: lock::Machine, own: &Place) -> Result<Option<Self>> {
+        // What an earlier session of our own left is cleared.
         if let Some(dead) = lock.holder()?
+            && dead != own.state
             && let Err(error) = clear(&Place::of(&dead))
         {
             tracing::warn!(%error, "what another session left is not cleared");

@@ -193,11 +193,16 @@ mod tests {
         users.hold(theirs);
         assert!(!users.end_any(), "the run goes on");
         assert!(matches!(users.stays_up(), Event::StaysUp { others: 0 }));
-        users.tell(&Event::Broken("containerd was ended by signal 9".to_owned()));
+        users.tell(&Event::Broken(
+            "containerd was ended by signal 9".to_owned(),
+        ));
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(&run), &mut line).expect("told");
         assert!(line.contains("signal 9"), "{line}");
-        assert!(users.end_any(), "whoever asks for the end of the only use gets it");
+        assert!(
+            users.end_any(),
+            "whoever asks for the end of the only use gets it"
+        );
     }
 
     #[tokio::test]
