@@ -115,8 +115,8 @@ pub(crate) fn unblock_others() {
     }
 }
 
-/// The connection is on the record as soon as it is known. Before that, or without the record, one of the
-/// process's threads has it mounted: the one that waits. Once that thread has left its mounts, in the
+/// The connection is on the record as soon as it is known. Before that, or without the record, the thread that
+/// waits has it mounted. Once that thread has left its mounts, in the
 /// kernel's own unmount, only the record knows.
 fn abort(process: Identity, recorded: Option<u32>) {
     let mut connections = connection::of_process(process.pid);
@@ -179,9 +179,10 @@ pub fn sweep(place: &Place) {
     }
 }
 
-/// Removes the directory of a session beside that of `place`, which has just ended.
-pub fn remove_ended(ended: &Place, place: &Place) {
+/// The same when a session has just ended, there or beside it.
+pub fn sweep_after(ended: &Place, place: &Place) {
     let started = Instant::now();
+    sweep(place);
     // The session says its last word before it lets go of its lock.
     while ended.state != place.state && ended.state.exists() && started.elapsed() < ENDED_LIMIT {
         std::thread::sleep(lock::PAUSE);

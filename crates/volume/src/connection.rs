@@ -14,15 +14,22 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
+use crate::room;
+
 /// How the kernel names our file systems in lists of mounts.
 pub(crate) const FILE_SYSTEM: &str = "fuse.larder";
 
-/// The connections of the volumes that a process has mounted, in the namespaces of all its threads.
+/// The connections of the volumes that a process serves: those that its [room](crate::room) has mounted. Only
+/// who serves one has such a thread; an engine has the mounts too.
 pub fn of_process(pid: i32) -> BTreeSet<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
     let tasks = tasks.into_iter().flatten().flatten();
+    let rooms = tasks.filter(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name.trim_end() == room::THREAD)
+    });
     // A thread that has left its mounts has no such file.
-    let mounts = tasks.filter_map(|task| std::fs::read(task.path().join("mountinfo")).ok());
+    let mounts = rooms.filter_map(|task| std::fs::read(task.path().join("mountinfo")).ok());
     mounts
         .flat_map(|mounts| in_mounts(&String::from_utf8_lossy(&mounts)))
         .collect()

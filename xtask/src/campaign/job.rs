@@ -146,13 +146,13 @@ impl Job {
     /// Waits for its end; `None` after this time.
     pub(super) fn end(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let began = Instant::now();
-        while began.elapsed() < limit {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(Some(status));
+        loop {
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || began.elapsed() > limit {
+                return Ok(ended);
             }
             sleep(PAUSE);
         }
-        Ok(None)
     }
 
     /// Waits for the end of a job that nothing happens to. Says what is wrong with it, if anything is.
@@ -190,6 +190,11 @@ impl Job {
             ensure!(made == stamp, "the stamp {made:?} is not {stamp:?}");
         }
         Ok((Times(times), made))
+    }
+
+    /// Whether it took a snapshot for unusable: its steps ran again, and their results are the next job's.
+    pub(super) fn started_anew(&self) -> bool {
+        self.said().contains("starting empty")
     }
 
     /// What it and its command said.

@@ -116,6 +116,7 @@ struct Counts {
     before_record: usize,
     checked: usize,
     failed: usize,
+    anew: usize,
     hangs: usize,
     left_over: usize,
     longest: Duration,
@@ -133,7 +134,8 @@ struct Kills<'a> {
 /// The store that is used now, and what is known of its jobs.
 struct Baseline {
     store: String,
-    stamp: String,
+    /// `None` if a job since may have made another.
+    stamp: Option<String>,
     times: Times,
     traces: Traces,
 }
@@ -164,7 +166,7 @@ impl<'a> Kills<'a> {
         let mut baseline = self.baseline()?;
         while self.killed() < self.args.kills && began.elapsed() < limit {
             let before = self.killed();
-            self.kill_one(&baseline)?;
+            self.kill_one(&mut baseline)?;
             if self.random.share() >= CHAINED {
                 self.check(&mut baseline)?;
             }
@@ -196,7 +198,7 @@ impl<'a> Kills<'a> {
         let mut first = self.start(&store, "")?;
         let (_, stamp) = first.works(None, 2 * HANG).context("the first job")?;
         first.forget();
-        let traces = Traces::look(&self.setting.state())?;
+        let traces = Traces::at_rest(&self.setting.state())?;
         let mut second = self.start(&store, "")?;
         let (times, _) = second
             .works(Some(&stamp), 2 * HANG)
@@ -209,14 +211,14 @@ impl<'a> Kills<'a> {
         );
         Ok(Baseline {
             store,
-            stamp,
+            stamp: Some(stamp),
             times,
             traces,
         })
     }
 
     /// A job in which something is killed.
-    fn kill_one(&mut self, baseline: &Baseline) -> Result<()> {
+    fn kill_one(&mut self, baseline: &mut Baseline) -> Result<()> {
         let mut job = self.start(&baseline.store, &format!("{}", self.jobs))?;
         let part = self
             .args
@@ -234,6 +236,10 @@ impl<'a> Kills<'a> {
         }
         if job.end(HANG)?.is_none() {
             self.hang(&job);
+        }
+        if job.started_anew() {
+            self.counts.anew += 1;
+            baseline.stamp = None;
         }
         job.forget();
         Ok(())
@@ -277,8 +283,9 @@ impl<'a> Kills<'a> {
         let began = Instant::now();
         let mut job = self.start(&baseline.store, "")?;
         self.counts.checked += 1;
-        match job.works(Some(&baseline.stamp), HANG) {
-            Ok((times, _)) => {
+        match job.works(baseline.stamp.as_deref(), HANG) {
+            Ok((times, stamp)) => {
+                baseline.stamp = Some(stamp);
                 let took = began.elapsed();
                 self.counts.longest = self.counts.longest.max(took);
                 // One that cleared up took longer than the next one will.
@@ -310,12 +317,13 @@ impl<'a> Kills<'a> {
             before_record,
             checked,
             failed,
+            anew,
             hangs,
             left_over,
             longest,
         } = self.counts;
         format!(
-            "| {:?}, {} | {} | {up} ({before_record}) / {command} / {down} | {checked} | {failed} | {hangs} | \
+            "| {:?}, {} | {} | {up} ({before_record}) / {command} / {down} | {checked} | {failed} | {anew} | {hangs} | \
              {left_over} | {:.1} s | {} min |",
             self.args.store,
             self.args.engine,
@@ -327,5 +335,5 @@ impl<'a> Kills<'a> {
 }
 
 const HEAD: &str = "\
-| store, engine | kills | in `up` (before the volume) / command / `down` | next jobs | that failed | hangs | left over | longest next job | took |
-|---|---|---|---|---|---|---|---|---|";
+| store, engine | kills | in `up` (before the volume) / command / `down` | next jobs | that failed | started anew | hangs | left over | longest next job | took |
+|---|---|---|---|---|---|---|---|---|---|";

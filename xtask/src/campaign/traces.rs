@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::room::processes;
 use crate::process;
@@ -59,6 +59,16 @@ impl Traces {
                 .map(|file| format!("state {}", file.display())),
         );
         Ok(Self(lines))
+    }
+
+    /// Looks when all sessions have ended: one says its last word some time before.
+    pub(super) fn at_rest(state: &Path) -> Result<Self> {
+        let began = Instant::now();
+        while processes().iter().any(|it| it.verb() == "__serve") {
+            ensure!(began.elapsed() < SETTLED_LIMIT, "a session does not end");
+            sleep(PAUSE);
+        }
+        Self::look(state)
     }
 
     /// What is here that was not there before, once it stays so; nothing if the machine is as before.

@@ -114,7 +114,7 @@ fn ended(verb: &Down, settings: &Settings, place: &Place, event: Event, report: 
     match event {
         Event::Ended(job) => {
             docker_context::remove(place);
-            leftovers::remove_ended(place, &Place::of(&settings.session.state));
+            leftovers::sweep_after(place, &Place::of(&settings.session.state));
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
             strictly(verb.strict || settings.session.strict, job.trouble())?;

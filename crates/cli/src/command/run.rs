@@ -50,7 +50,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     let (place, mut job) = (running.place.clone(), running.job.clone());
     match end(running, report) {
         Event::Ended(mut job) => {
-            leftovers::remove_ended(&place, &Place::of(&request.settings.state));
+            leftovers::sweep_after(&place, &Place::of(&request.settings.state));
             job.add_command(ran);
             report.down(&job);
             write_report(verb, &job, report);

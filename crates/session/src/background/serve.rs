@@ -213,6 +213,8 @@ async fn until_down(live: &mut Live, users: &mut Users) -> Last {
             }
         };
         if let Some(last) = last {
+            // Whoever says that it is over may have heard of the engine's end first.
+            engine_has_ended(live, users);
             return last;
         }
     }
