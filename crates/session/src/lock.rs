@@ -23,9 +23,13 @@ pub const PAUSE: Duration = Duration::from_millis(20);
 /// Whoever changes the host's network is done in a moment, or waits for a program that has a limit.
 const NETWORK_LIMIT: Duration = Duration::from_secs(60);
 
-/// Takes the lock until the file is dropped; `None` if another process has it. The state directory must exist.
+/// Takes the lock until the file is dropped; `None` if another process has it, or has removed the state
+/// directory after a session that was beside another.
 pub fn take(place: &Place) -> Result<Option<File>> {
-    take_file(&place.lock())
+    match take_file(&place.lock()) {
+        Err(_) if !place.state.exists() => Ok(None),
+        taken => taken,
+    }
 }
 
 /// The right to stand in the place of the machine's engine: two engines in one network namespace write the

@@ -60,7 +60,6 @@ fn serve_with(request: JobRequest, link: UnixStream, events: &Events) -> Result<
     let left = rustix::process::setsid().map_err(io::Error::from);
     left.map_err(SessionError::io("leave the terminal's session"))?;
     let place = Place::of(&request.settings.state);
-    place.create_state()?;
     let Some(_lock) = lock(&place)? else {
         events.emit(&Event::Busy);
         return Ok(());
@@ -105,10 +104,11 @@ fn clear_failed_start(place: &Place) {
     }
 }
 
-/// `None` if another process has the state directory.
+/// Makes the state directory and takes its lock; `None` if another process has it.
 fn lock(place: &Place) -> Result<Option<File>> {
     let started = Instant::now();
     loop {
+        place.create_state()?;
         let taken = lock::take(place)?;
         if taken.is_some() || started.elapsed() > LOCK_LIMIT {
             return Ok(taken);
