@@ -74,7 +74,7 @@ pub fn up(request: &JobRequest, voice: &dyn Voice) -> Result<Running> {
         return Ok(running);
     }
     if request.settings.engine == Asked::Takeover {
-        return Err(SessionError::Occupied(place.state, wanted));
+        return Err(SessionError::Occupied(place.state, Box::new(wanted)));
     }
     let beside = place.beside(&wanted);
     let mut request = request.clone();

@@ -65,18 +65,16 @@ pub fn create(place: &Place) -> Creating {
 fn make(place: &Place) -> Result<()> {
     let own = host_of(place);
     match current() {
-        Some((name, host)) if name == NAME => {
-            if host != own && lives(&host) {
-                return Err(SessionError::ContextTaken(host));
-            }
+        Some((name, host)) if name == NAME && host != own && lives(&host) => {
+            return Err(SessionError::ContextTaken(host));
         }
-        Some((before, _)) => {
+        Some((before, _)) if before != NAME => {
             // Losing this means that `down` selects the default context.
             let written = std::fs::create_dir_all(&place.state)
                 .and_then(|()| std::fs::write(place.state.join(BEFORE), before));
             tracing::debug!(?written, "the context of before");
         }
-        None => {}
+        _ => {}
     }
     let engine = format!("host={own}");
     if docker(&["update", NAME, "--docker", &engine])

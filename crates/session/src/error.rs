@@ -56,7 +56,7 @@ pub enum SessionError {
          place; use --engine private, which gets a session of its own, or wait for the other one to end",
         .0.display(), .1
     )]
-    Occupied(PathBuf, Wanted),
+    Occupied(PathBuf, Box<Wanted>),
     /// A process of an earlier session stays, by its number.
     #[error(
         "process {0} of an earlier session does not end (it may wait for a disk that hangs); use another \

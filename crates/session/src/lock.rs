@@ -61,7 +61,9 @@ impl Machine {
     /// Gives it back. Who waits for it notices that the file is gone, and makes a new one.
     pub(crate) fn remove(self) -> Result<()> {
         let path = of_machine("machine");
-        fs::remove_file(&path).map_err(SessionError::path("remove", &path))
+        let removed = fs::remove_file(&path).map_err(SessionError::path("remove", &path));
+        drop(self.0);
+        removed
     }
 }
 

@@ -44,6 +44,7 @@ impl Place {
     }
 
     /// The place of a session for something else than what the session here is for.
+    #[must_use]
     pub fn beside(&self, wanted: &Wanted) -> Self {
         let Wanted {
             project,

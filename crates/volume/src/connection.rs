@@ -35,7 +35,7 @@ pub fn of_process(pid: i32) -> BTreeSet<u32> {
         .collect()
 }
 
-/// A FUSE file system's connection is the minor number of its device. proc_pid_mountinfo(5): id, parent,
+/// A FUSE file system's connection is the minor number of its device. `proc_pid_mountinfo(5)`: id, parent,
 /// major:minor, … - type, source, options.
 fn in_mounts(mounts: &str) -> Vec<u32> {
     let ours = mounts.lines().filter(|line| {

@@ -165,11 +165,11 @@ impl Job {
         let mut before = Duration::ZERO;
         for (at, part) in [Part::Command, Part::Down].into_iter().enumerate() {
             self.wait_for(part)?;
-            times[at] = self.began.elapsed() - before;
+            times[at] = self.began.elapsed().saturating_sub(before);
             before = self.began.elapsed();
         }
         let status = self.end(limit)?;
-        times[2] = self.began.elapsed() - before;
+        times[2] = self.began.elapsed().saturating_sub(before);
         let status = status.with_context(|| format!("no end within {limit:?}\n{}", self.said()))?;
         ensure!(status.success(), "{status}\n{}", self.said());
         let made = self.read("stamp");

@@ -43,7 +43,7 @@ pub(super) struct Process {
 impl Process {
     /// The name of its program.
     pub(super) fn program(&self) -> &str {
-        let first = self.words.first().map(|word| Path::new(word));
+        let first = self.words.first().map(Path::new);
         let name = first.and_then(Path::file_name);
         name.and_then(|name| name.to_str()).unwrap_or_default()
     }

@@ -18,7 +18,7 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     let main = Place::of(&settings.session.state);
     let mut found = Found::Nothing;
     for (place, of) in places(&settings, &main) {
-        match ask(&place, of, verb.discard, report)? {
+        match ask(&place, of.as_ref(), verb.discard, report)? {
             Found::Answer(event) => return ended(verb, &settings, &place, event, report),
             Found::Nothing => {}
             other => found = other,
@@ -72,10 +72,10 @@ enum Found {
 }
 
 /// Asks the session. Waits for one that is starting or ending, and clears what a dead one left.
-fn ask(place: &Place, of: Option<Wanted>, discard: bool, report: &Report) -> Done<Found> {
+fn ask(place: &Place, of: Option<&Wanted>, discard: bool, report: &Report) -> Done<Found> {
     let request = Request::Down {
         discard,
-        of: of.clone(),
+        of: of.cloned(),
     };
     let mut waits = false;
     loop {
@@ -86,9 +86,7 @@ fn ask(place: &Place, of: Option<Wanted>, discard: bool, report: &Report) -> Don
             Some(event) => return Ok(Found::Answer(event)),
             None => {}
         }
-        let is_others = of
-            .as_ref()
-            .is_some_and(|of| leftovers::is_of_other(place, of));
+        let is_others = of.is_some_and(|of| leftovers::is_of_other(place, of));
         if !place.state.exists() {
             return Ok(Found::Nothing);
         }

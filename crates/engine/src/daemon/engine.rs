@@ -60,7 +60,7 @@ pub struct EngineConfig {
     pub usual_socket: Option<PathBuf>,
     /// The machine's `daemon.json`, whose registry settings are taken over.
     pub system_config: Option<PathBuf>,
-    /// Their `oom_score_adj` (proc_pid_oom_score_adj(5)), if it is not to be this process's.
+    /// Their `oom_score_adj` (proc(5)), if it is not to be this process's.
     pub oom_score: Option<String>,
     /// The daemons' whole environment, from [`child_environment`](crate::child_environment).
     pub environment: Vec<(OsString, OsString)>,

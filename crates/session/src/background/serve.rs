@@ -48,11 +48,11 @@ fn connection() -> io::Result<(UnixStream, Events)> {
 }
 
 fn job_request(link: &UnixStream) -> Result<JobRequest> {
-    let mut line = String::new();
+    let mut text = String::new();
     BufReader::new(link)
-        .read_line(&mut line)
+        .read_line(&mut text)
         .map_err(SessionError::io("read the settings"))?;
-    serde_json::from_str(&line).map_err(SessionError::Settings)
+    serde_json::from_str(&text).map_err(SessionError::Settings)
 }
 
 fn serve_with(request: JobRequest, link: UnixStream, events: &Events) -> Result<()> {
@@ -206,7 +206,7 @@ async fn until_down(live: &mut Live, users: &mut Users) -> Last {
         };
         let last = match said {
             Said::First(request, from) => answer(live, users, request, from),
-            Said::Further(request, from) => answer_user(users, request, from),
+            Said::Further(request, from) => answer_user(users, &request, from),
             Said::Gone => {
                 users.release();
                 users.are_none().then_some(Last::Gone)
@@ -245,14 +245,14 @@ fn answer(live: &Live, users: &mut Users, request: Request, from: UnixStream) ->
 }
 
 /// Answers somebody who uses it, and says what becomes of that use.
-fn answer_user(users: &mut Users, request: Request, from: UnixStream) -> Option<Last> {
-    match request {
-        Request::Keep => users.keep(),
-        _ => users.release(),
+fn answer_user(users: &mut Users, request: &Request, from: UnixStream) -> Option<Last> {
+    if *request == Request::Keep {
+        users.keep();
+        return None;
     }
-    let discard = matches!(request, Request::Down { discard: true, .. });
+    users.release();
     match request {
-        Request::Down { .. } if users.are_none() => Some(Last::Down { discard, from }),
+        &Request::Down { discard, .. } if users.are_none() => Some(Last::Down { discard, from }),
         Request::Down { .. } => {
             Events::to(from).emit(&users.stays_up());
             None

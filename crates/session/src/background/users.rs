@@ -150,10 +150,10 @@ async fn further(link: Link) -> io::Result<(Request, Link)> {
 
 /// Reads a request; gives back the connection, for the answer.
 async fn request(stream: UnixStream) -> io::Result<(Request, Link)> {
-    let mut line = String::new();
+    let mut text = String::new();
     let mut reader = BufReader::new(stream.take(REQUEST_MAX_BYTES));
-    reader.read_line(&mut line).await?;
-    let request = serde_json::from_str(&line)?;
+    reader.read_line(&mut text).await?;
+    let request = serde_json::from_str(&text)?;
     let link = reader.into_inner().into_inner().into_std()?;
     link.set_nonblocking(false)?;
     Ok((request, link))
@@ -167,8 +167,8 @@ mod tests {
     use crate::settings::Wanted;
 
     fn say(link: &mut Link, request: &Request) {
-        let line = serde_json::to_string(request).expect("JSON");
-        writeln!(link, "{line}").expect("written");
+        let text = serde_json::to_string(request).expect("JSON");
+        writeln!(link, "{text}").expect("written");
     }
 
     #[tokio::test]
