@@ -231,7 +231,7 @@ impl Machine {
         self.find(" __serve").expect("a session runs")
     }
 
-    /// Whether one of a process's threads is in uninterruptible sleep, as while it mounts (proc_pid_stat(5)).
+    /// Whether one of a process's threads is in uninterruptible sleep, as while it mounts (proc(5)).
     pub(crate) fn waits_for_disk(&self, pid: i32) -> bool {
         let tasks = fs::read_dir(self.proc(pid).join("task"));
         let tasks = tasks.into_iter().flatten().flatten();
