@@ -247,20 +247,23 @@ impl<'a> Kills<'a> {
 
     fn kill(&mut self, job: &Job) {
         let all = processes();
-        let Some(victim) = self.random.one_of(&VICTIMS).copied() else {
-            return;
-        };
-        let meant = victim.among(&all);
         let part = job.part();
-        let killed = match victim {
-            Victim::All => meant,
-            _ => self.random.one_of(&meant).cloned().into_iter().collect(),
-        };
-        if killed.is_empty() {
-            return;
+        // What is not there now cannot be killed: something else is.
+        let mut meant = Vec::new();
+        while meant.is_empty() && !all.is_empty() {
+            let Some(victim) = self.random.one_of(&VICTIMS).copied() else {
+                return;
+            };
+            meant = victim.among(&all);
+            if !matches!(victim, Victim::All) {
+                meant = self.random.one_of(&meant).cloned().into_iter().collect();
+            }
         }
-        for process in &killed {
+        for process in &meant {
             process.kill();
+        }
+        if meant.is_empty() {
+            return;
         }
         self.counts.kills[part as usize] += 1;
         let record = std::fs::read_to_string(self.setting.state().join("session.json"));
