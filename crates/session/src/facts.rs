@@ -43,12 +43,14 @@ pub struct Job {
 impl Job {
     /// Whether the job is what a command wants.
     pub(crate) fn is_for(&self, wanted: &Wanted) -> bool {
-        let image_store = wanted.image_store;
-        self.lineage.project == wanted.project
-            && self.lineage.job == wanted.job
-            && self.lineage.scope == wanted.scope
-            && self.store == wanted.store
-            && image_store.is_none_or(|store| store == self.engine.facts.image_store)
+        let own = Wanted {
+            project: self.lineage.project.clone(),
+            job: self.lineage.job.clone(),
+            scope: self.lineage.scope.clone(),
+            store: self.store.clone(),
+            image_store: Some(self.engine.facts.image_store),
+        };
+        own.agrees_with(wanted)
     }
 
     /// Adds what the wrapped command came to, before the phases of the way down.

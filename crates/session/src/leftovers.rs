@@ -89,7 +89,7 @@ impl Record {
 /// Whether a session that has this place, and may not listen yet or any more, is for something else.
 pub fn is_of_other(place: &Place, wanted: &Wanted) -> bool {
     let of = Record::read(place).and_then(|record| record.wanted);
-    of.is_some_and(|of| of != *wanted)
+    of.is_some_and(|of| !of.agrees_with(wanted))
 }
 
 /// The program that the session of this place started last and that still runs.

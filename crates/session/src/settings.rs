@@ -65,6 +65,18 @@ pub struct Wanted {
     pub image_store: Option<ImageStore>,
 }
 
+impl Wanted {
+    /// Whether one session can be for both. Who chose no image store takes any.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let both = self.image_store.zip(other.image_store);
+        self.project == other.project
+            && self.job == other.job
+            && self.scope == other.scope
+            && self.store == other.store
+            && both.is_none_or(|(one, other)| one == other)
+    }
+}
+
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -99,5 +111,29 @@ impl Settings {
             ImageStore::Containerd
         };
         self.image_store.unwrap_or(usual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_for_one_line_in_one_store() {
+        let main = Wanted {
+            project: "shop".to_owned(),
+            job: "image".to_owned(),
+            scope: "main".to_owned(),
+            store: "s3://cache".to_owned(),
+            image_store: Some(ImageStore::Overlay2),
+        };
+        let (mut pull, mut elsewhere) = (main.clone(), main.clone());
+        "pull/9".clone_into(&mut pull.scope);
+        "s3://other".clone_into(&mut elsewhere.store);
+        let (mut any, mut containerd) = (main.clone(), main.clone());
+        any.image_store = None;
+        containerd.image_store = Some(ImageStore::Containerd);
+        let agree = [&main, &any, &pull, &elsewhere, &containerd].map(|it| main.agrees_with(it));
+        assert_eq!(agree, [true, true, false, false, false]);
     }
 }
