@@ -1,6 +1,7 @@
-//! What contributors and CI run: `cargo xtask engine`, `demo`, `test`, `fresh` and `bench`.
+//! What contributors and CI run: `cargo xtask engine`, `demo`, `test`, `fresh`, `bench` and `campaign`.
 
 mod bench;
+mod campaign;
 mod cargo;
 mod demo;
 mod dockerd;
@@ -33,6 +34,7 @@ enum Task {
     Test(test::Args),
     Fresh(fresh::Args),
     Bench(bench::Args),
+    Campaign(campaign::Args),
     Figures(figures::Args),
 }
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Fresh(args) => fresh::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Campaign(args) => campaign::run(&args),
         Task::Figures(args) => figures::run(&args),
     };
     match outcome {

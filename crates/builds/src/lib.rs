@@ -11,7 +11,6 @@
 //! service of the project builds, and what docker takes from the environment.
 
 mod bake;
-mod child;
 mod compose;
 mod description;
 mod draft;

@@ -7,21 +7,23 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use larder_local::child::{Limits, ask};
 use larder_local::people::Blame;
 use larder_local::programs;
 use tempfile::NamedTempFile;
 
 use crate::bake;
-use crate::child;
 use crate::compose::Project;
 use crate::description::Description;
 use crate::fault::{Fault, shortened};
 use crate::options::{Asked, DEFAULT_PLATFORM};
 
-/// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// A longer answer describes no project that anybody has.
-const ANSWER_MAX_BYTES: usize = 64 << 20;
+/// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer. A
+/// longer answer describes no project that anybody has.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(30),
+    bytes: 64 << 20,
+};
 /// Our own settings, which no tool needs.
 const OURS: &str = "LARDER_";
 /// Variables for which the tools read certificates and contexts before anything else, though a file can be
@@ -205,7 +207,7 @@ impl Question<'_> {
             // Go asks it for the current folder, and compose writes that into what it says.
             .env("PWD", &self.asked.folder)
             .current_dir(&self.asked.folder);
-        child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES).map_err(|error| {
+        ask(&mut command, "", LIMITS).map_err(|error| {
             let message = format!("`{}`: {error}", self.tool.command);
             Fault::of(Blame::Ours, message)
         })

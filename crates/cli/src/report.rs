@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use larder_bases::Project;
 use larder_local::files;
 use larder_local::people::{Progress, Voice};
 use larder_model::limits::BLOCK_BYTES;
@@ -109,14 +108,13 @@ impl Report {
     }
 
     /// Says what a session started from, or that the command has `joined` one that was there before.
-    pub(crate) fn running(&self, running: &Running, joined: &str, project: &Project) {
+    pub(crate) fn running(&self, running: &Running, joined: &str) {
         if !running.attached {
             return self.up(&running.job);
         }
         self.note(&format!(
             "{joined} the running session; the last `larder down` will save and end it"
         ));
-        self.others(&running.job, project);
     }
 
     fn up(&self, job: &Job) {
@@ -177,19 +175,6 @@ impl Report {
                 Ok(None)
             }
         }
-    }
-
-    /// Says that a session which was there before is for something else than what is asked for now.
-    fn others(&self, job: &Job, project: &Project) {
-        if job.is_of(project) {
-            return;
-        }
-        let asked = project.descent.lineage(&job.lineage.compatibility);
-        self.warning(&format!(
-            "the running session is for {} in {}, not for {asked} in {}; use another --state directory to run \
-             both",
-            job.lineage, job.store, project.store
-        ));
     }
 
     /// Says that a session goes on: so many use it beside who started it.

@@ -1,5 +1,6 @@
 //! Private folders, and files that are written whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
@@ -7,7 +8,7 @@ use std::os::unix::fs::{
 };
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 /// Makes a directory that only its owner may read, and its missing parents. One that exists stays as it
 /// is.
@@ -57,12 +58,20 @@ pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// How the names of temporary files begin.
+const UNFINISHED: &str = ".larder-";
+
+/// Whether this is the name of a file that was being written. One stays if its writer is killed.
+pub fn is_unfinished(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(UNFINISHED)
+}
+
 /// A temporary file has a random name and mode 0600, and is removed if it is not persisted. In the directory
 /// of a user it is that user's.
 fn write_beside(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let parent = parent.unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(parent)?;
+    let mut file = Builder::new().prefix(UNFINISHED).tempfile_in(parent)?;
     if let Some((user, group)) = other_owner(&file.as_file().metadata()?, parent) {
         fchown(file.as_file(), Some(user), Some(group))?;
     }

@@ -1,6 +1,7 @@
 //! What all floors above need of the machine they run on: private [`files`] that are written whole, the
-//! places of [`programs`], the [`clock`]; and what the [`people`] who wait for a job are told.
+//! places of [`programs`] and what they answer ([`child`]), the [`clock`]; and what the [`people`] who wait for a job are told.
 
+pub mod child;
 pub mod clock;
 pub mod files;
 pub mod people;

@@ -12,9 +12,13 @@ use larder_engine::InstanceId;
 use larder_local::files::make_private_folder;
 use larder_volume::VolumeOptions;
 
+use crate::settings::Wanted;
 use crate::{Result, SessionError};
 
-const RUN: &str = "/run/larder";
+/// The sessions of this machine.
+pub(crate) const RUN: &str = "/run/larder";
+/// Below a state directory: those of sessions for something else that run beside its own.
+const BESIDE: &str = "beside";
 /// Where the volume is mounted inside the session's mount namespace. It is the same on every machine,
 /// because engines write absolute paths into their state.
 const MOUNT: &str = "/var/lib/larder/volume";
@@ -39,10 +43,41 @@ impl Place {
         }
     }
 
-    /// Makes the state directory and those under /run. Root alone may look into any of them.
-    pub(crate) fn create(&self) -> Result<()> {
+    /// The place of a session for something else than what the session here is for.
+    #[must_use]
+    pub fn beside(&self, wanted: &Wanted) -> Self {
+        let Wanted {
+            project,
+            job,
+            scope,
+            store,
+            ..
+        } = wanted;
+        let name = serde_json::to_vec(&[project, job, scope, store]);
+        let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
+        Self::of(
+            &self
+                .state
+                .join(BESIDE)
+                .join(&digest[..InstanceId::MAX_BYTES]),
+        )
+    }
+
+    /// All places beside this one where there is or was a session.
+    pub fn all_beside(&self) -> Vec<Self> {
+        let entries = fs::read_dir(self.state.join(BESIDE)).into_iter().flatten();
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        folders.map(|folder| Self::of(&folder)).collect()
+    }
+
+    /// Makes the state directory. Root alone may look into it.
+    pub(crate) fn create_state(&self) -> Result<()> {
         make_private_folder(&self.state)
-            .map_err(|error| SessionError::StateFolder(self.state.clone(), error))?;
+            .map_err(|error| SessionError::StateFolder(self.state.clone(), error))
+    }
+
+    /// Makes the directories under /run, for who has the state directory's lock. Root alone may look into them.
+    pub(crate) fn create_run(&self) -> Result<()> {
         // Others may pass to the engine's socket, whose own mode says who may use it. /run is empty
         // after a boot, so the parent is as new as the directory in it.
         for folder in [Path::new(RUN), &self.run()] {

@@ -22,6 +22,7 @@ pub mod room;
 pub mod volume;
 
 pub use blocks::Fault;
+pub use device::devices_over;
 pub use error::VolumeError;
 pub use prefetch::Prefetch;
 pub use room::Room;

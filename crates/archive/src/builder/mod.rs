@@ -8,9 +8,11 @@ pub mod stages;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use larder_docker::{About, ImageStore};
+use larder_local::child::{Limits, ask};
 use larder_local::programs;
 use larder_model::go;
 use serde::Serialize;
@@ -22,6 +24,12 @@ use crate::{ArchiveError, Result};
 const BUILDKIT_DEFAULT_MAJOR: u32 = 23;
 /// The buildx driver that builds in the engine itself.
 const ENGINE_DRIVER: &str = "docker";
+
+/// docker answers in a tenth of a second; a builder far away is asked over its network.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(30),
+    ..Limits::QUICK
+};
 
 /// Who runs the steps of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -213,13 +221,11 @@ fn version_of(said: &str) -> String {
 
 /// What a command prints if it succeeds.
 fn said(program: &PathBuf, arguments: &[impl AsRef<OsStr>]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        // With a wrong value docker does not even say its version; [`find`] says what is wrong.
-        .env_remove("DOCKER_BUILDKIT")
-        .stdin(Stdio::null())
-        .output();
-    let output = output.ok().filter(|output| output.status.success())?;
+    let mut command = Command::new(program);
+    // With a wrong value docker does not even say its version; [`find`] says what is wrong.
+    command.args(arguments).env_remove("DOCKER_BUILDKIT");
+    let output = ask(&mut command, "", LIMITS).ok();
+    let output = output.filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

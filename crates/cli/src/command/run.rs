@@ -1,15 +1,18 @@
 //! `larder run -- CMD`: up, the command, down.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use larder_local::people::Voice as _;
+use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job};
-use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, client, machine};
+use larder_session::protocol::Event;
+use larder_session::{Place, SessionError, leftovers, machine};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::UnixStream;
 
 use crate::address::Address;
 use crate::args::Run;
@@ -29,9 +32,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, Some(&verb.how))?;
     let api_version = settings.docker.api_version.clone();
     let request = settings.job_request();
-    let place = Place::of(&request.settings.state);
-    let up =
-        machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
+    let up = machine::check(&request.settings.path).and_then(|()| client::up(&request, report));
     let running = match up {
         Ok(running) => running,
         Err(error) if verb.optional => {
@@ -41,18 +42,18 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         }
         Err(error) => return Err(error.into()),
     };
-    report.running(&running, "using", &request.settings.project);
-    // If this process is killed, the session knows that it is not used any more.
-    let held = client::connect(&place, Request::Hold)?;
+    report.running(&running, "using");
     let address = Address::of(&running.job.engine, api_version.as_deref());
-    let (code, ms) = execute(&verb.command, Some(&address), report)?;
+    let (code, ms) = execute(&verb.command, Some((&running, &address)), report)?;
     let strict = request.settings.strict && code == 0;
     let ran = facts::Command {
         exit_code: code,
         ms,
     };
-    match end(&place, held, report) {
+    let (place, mut job) = (running.place.clone(), running.job.clone());
+    match end(running, report) {
         Event::Ended(mut job) => {
+            leftovers::sweep_after(&place, &Place::of(&request.settings.state));
             job.add_command(ran);
             report.down(&job);
             write_report(verb, &job, report);
@@ -60,7 +61,6 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         }
         Event::StaysUp { others } => {
             report.stays_up(others);
-            let mut job = running.job;
             job.add_command(ran);
             write_report(verb, &job, report);
         }
@@ -73,19 +73,11 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     Ok(ExitCode::from(code))
 }
 
-/// Takes back this command's use of the session. Whatever becomes of that session, the command's exit code
+/// Ends this command's use of the session. Whatever becomes of that session, the command's exit code
 /// counts: a failure is an event, too.
-fn end(place: &Place, held: Option<UnixStream>, report: &Report) -> Event {
-    let ended = client::ask(place, Request::Down { discard: false }, report);
-    if let (Ok(Some(Event::StaysUp { .. })), Some(mut held)) = (&ended, held) {
-        // If the session died meanwhile, nothing needs to be said.
-        let _ = held.write_all(b"\n");
-    }
-    match ended {
-        Ok(Some(event)) => event,
-        Ok(None) => Event::Failed(SessionError::EndedEarly.into()),
-        Err(error) => Event::Failed(error.into()),
-    }
+fn end(running: Running, report: &Report) -> Event {
+    let ended = running.down(report);
+    ended.unwrap_or_else(|error| Event::Failed(error.into()))
 }
 
 fn why_lost(event: Event) -> String {
@@ -102,13 +94,18 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
     }
 }
 
-/// Runs a command, passing signals on to it: its exit code, and how long it ran.
-fn execute(command: &[OsString], address: Option<&Address>, report: &Report) -> Done<(u8, f64)> {
+/// Runs a command, in a session if there is one, passing signals on to it: its exit code, and how long it
+/// ran.
+fn execute(
+    command: &[OsString],
+    session: Option<(&Running, &Address)>,
+    report: &Report,
+) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some(address) = address {
+        if let Some((_, address)) = session {
             address.give(&mut child);
         }
         let mut signals = Signals::catch()?;
@@ -116,12 +113,38 @@ fn execute(command: &[OsString], address: Option<&Address>, report: &Report) -> 
             Ok(child) => child,
             Err(error) => {
                 report.warning(&format!("{}: {error}", command[0].display()));
-                let found = error.kind() != std::io::ErrorKind::NotFound;
+                let found = error.kind() != io::ErrorKind::NotFound;
                 return Ok(if found { CANNOT_RUN } else { NOT_FOUND });
             }
         };
-        let status = signals.pass_on_to(&mut child).await;
+        let status = tokio::select! {
+            status = signals.pass_on_to(&mut child) => status,
+            never = listen(session.map(|(running, _)| running), report) => match never {},
+        };
         status.map(code_of).map_err(Failure::failed)
     })??;
     Ok((code, started.elapsed().as_secs_f64() * 1000.0))
+}
+
+/// Says what the session says while the command runs, until this future is dropped.
+async fn listen(running: Option<&Running>, report: &Report) -> Infallible {
+    if let Some(running) = running
+        && let Err(error) = pass_on(running, report).await
+    {
+        report.warning(&format!("the session is not heard: {error}"));
+    }
+    std::future::pending().await
+}
+
+async fn pass_on(running: &Running, report: &Report) -> io::Result<()> {
+    let heard = running.connection()?;
+    // Not for itself alone: `Running` listens again when this has ended.
+    heard.set_nonblocking(true)?;
+    let mut lines = BufReader::new(UnixStream::from_std(heard)?).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Ok(Event::Broken(why)) = serde_json::from_str(&line) {
+            report.warning(&format!("{why}; the command cannot use it any more"));
+        }
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 pub(crate) fn run(verb: &Status, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None)?;
     let place = Place::of(&settings.session.state);
-    let job = match client::ask(&place, Request::Status, report)? {
+    let job = match client::ask_own(&place, &settings.session.wanted(), &Request::Status, report)? {
         Some(Event::Running(job)) => Some(job),
         Some(other) => return Err(SessionError::Unexpected(Box::new(other)).into()),
         None => None,

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use larder_local::files;
 use larder_local::people::Voice as _;
-use larder_session::{Place, client, docker_context, machine};
+use larder_session::client::{self, Running};
+use larder_session::docker_context::{self, Creating};
+use larder_session::{Place, SessionError, machine};
 
 use crate::address::Address;
 use crate::args::Up;
@@ -27,24 +29,43 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();
     let context = (!verb.no_context).then(|| docker_context::create(&place, folder));
-    let running = client::up(&request, &place, report).inspect_err(|_| {
-        if !verb.no_context {
-            docker_context::remove(&place, folder);
+    let running = match client::up(&request, report) {
+        Ok(running) => running,
+        Err(error) => {
+            if let Some(context) = context {
+                context.forget();
+            }
+            return Err(error.into());
         }
-    })?;
+    };
     let address = Address::of(&running.job.engine, docker.api_version.as_deref());
-    report.running(&running, "attached to", &request.settings.project);
-    if let Some(Err(error)) = context.map(docker_context::Creating::select) {
-        report.note(&format!(
-            "the docker context `larder` is not selected: {error}"
-        ));
+    report.running(&running, "attached to");
+    if let Some(context) = context {
+        select(context, &running, verb, report)?;
     }
     if let Some(file) = &verb.env_file {
         append(file, &address.for_a_file())?;
     }
     report.write_json(verb.json.as_deref(), &running.job)?;
     report.answer(&address.for_a_shell());
+    // Until here the session is used only as long as this process lives.
+    running.keep()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// With another session's context this job's commands would work in that one's engine, unless a variable
+/// says otherwise. Without any context they do not find this one.
+fn select(context: Creating, running: &Running, verb: &Up, report: &Report) -> Done<()> {
+    match context.select(&running.place) {
+        Err(error @ SessionError::ContextTaken(_)) if verb.env_file.is_none() => Err(error.into()),
+        Err(error) => {
+            report.note(&format!(
+                "the docker context `larder` is not selected: {error}"
+            ));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn append(file: &Path, lines: &str) -> Done<()> {

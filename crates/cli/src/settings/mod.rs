@@ -43,6 +43,8 @@ const MAIN: &str = "main";
 pub(crate) struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.
     pub session: larder_session::Settings,
+    /// Whether an option, a variable, a file or the CI system names the scope, so that no other is meant.
+    pub scope_is_told: bool,
     /// Directory for notes that the commands of one job leave for each other.
     pub notes: PathBuf,
     /// The files of the builds that the job will run, as they were named.
@@ -180,6 +182,8 @@ impl Choices {
         let state = self.text(&typed, "LARDER_STATE", &self.file.state);
         let path = search_path();
         Ok(Settings {
+            scope_is_told: self.told_scope(which).is_some()
+                || ci::detect(&self.environment).scope.is_some(),
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),
             around: self.around(which, path.clone()),
@@ -253,8 +257,7 @@ impl Choices {
         let fallback = fallback.unwrap_or_else(|| usual_fallback(&ci, &repository));
         let project = self.named_project(which).or(ci.project);
         let job = self.text(&which.job, "LARDER_JOB", &self.file.job);
-        let scope = self.text(&which.scope, "LARDER_SCOPE", &self.file.scope);
-        let scope = scope.or(ci.scope).or(repository.branch);
+        let scope = self.told_scope(which).or(ci.scope).or(repository.branch);
         Descent {
             fallback,
             project: project
@@ -263,6 +266,10 @@ impl Choices {
             job: job.or(ci.job).unwrap_or_else(|| "default".to_owned()),
             scope: scope.unwrap_or_else(|| MAIN.to_owned()),
         }
+    }
+
+    fn told_scope(&self, which: &Where) -> Option<String> {
+        self.text(&which.scope, "LARDER_SCOPE", &self.file.scope)
     }
 
     fn named_project(&self, which: &Where) -> Option<String> {

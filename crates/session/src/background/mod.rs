@@ -1,6 +1,7 @@
 //! The background process: `serve` is its life, `start` brings it up (`restore` chooses the snapshot,
 //! `parts` holds what is up, in its order), `finish` brings it down. `base_images` are compared with
-//! their registries on the way; `events` is what the process says.
+//! their registries on the way; `events` is what the process says, `users` are those that it works for. A
+//! `turn` is needed for an engine in the machine's place.
 
 mod base_images;
 mod events;
@@ -9,5 +10,7 @@ mod parts;
 mod restore;
 mod serve;
 mod start;
+mod turn;
+mod users;
 
 pub use serve::serve;
