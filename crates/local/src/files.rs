@@ -1,14 +1,20 @@
-//! Private folders, and files that are written whole or not at all.
+//! Private folders, and files that are written whole or not at all: private ones, and reports.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
+use crate::checkout::Checkout;
+
+/// A folder where everybody may write, and nobody moves what is another's.
+const STICKY_AND_OPEN: u32 = 0o1002;
+
 /// Makes a directory that only its owner may read, and its missing parents. One that exists stays as it
-/// is.
+/// is: [`crate::own::OwnFolder`] is for folders from which anything is believed.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -22,17 +28,83 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for a file that other users may read. If `path` is not a file (but a pipe, a link,
-/// `/dev/stdout`), it is written to and stays what it is.
+/// Opens a private file for reading, if it is a file and we may take its content for ours: what another user
+/// put there, or a link, is not followed.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    let no_follow = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(no_follow.cast_signed())
+        .open(path)?;
+    let meta = file.metadata()?;
+    let owner = [0, rustix::process::geteuid().as_raw()];
+    if !meta.is_file() || !owner.contains(&meta.uid()) {
+        let why = "it is not a file of our own";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(file)
+}
+
+/// Writes a report, which other users may read, whole or not at all. If `path` is not a file (but a pipe, a
+/// link, `/dev/stdout`), it is written to and stays what it is. See [`check_public`].
 pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+    let place = check_public(path)?;
+    if fs::symlink_metadata(&place).is_ok_and(|meta| !meta.is_file()) {
         return fs::write(path, content);
     }
-    let file = write_beside(path, content)?;
+    let file = write_beside(&place, content)?;
     file.as_file()
         .set_permissions(Permissions::from_mode(0o644))?;
-    file.persist(path)?;
+    file.persist(&place)?;
     Ok(())
+}
+
+/// Adds a line to a file that another program named. See [`check_public`].
+pub fn append_public(path: &Path, line: &str) -> io::Result<()> {
+    check_public(path)?;
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    writeln!(file, "{line}")
+}
+
+/// Whether a report may be written to `path`, which is refused before any work: where it is with its folders'
+/// links followed.
+///
+/// Whoever wrote a commit decides what is in its checkout. So no link in it leads us out of it, to a file
+/// that we may overwrite and that author may not. Where everybody may write, another user's link is not
+/// followed (Linux `fs/namei.c`, `may_follow_link`, which some machines leave off). All other links are the
+/// machine's: `/dev/stdout`, `/proc/self/fd/3`, `/var/run`.
+pub fn check_public(path: &Path) -> io::Result<PathBuf> {
+    let named = std::path::absolute(path)?;
+    let (Some(folder), Some(name)) = (named.parent(), named.file_name()) else {
+        return Err(io::ErrorKind::IsADirectory.into());
+    };
+    let folder = folder.canonicalize()?;
+    let place = folder.join(name);
+    let link = fs::symlink_metadata(&place).is_ok_and(|meta| meta.is_symlink());
+    match Checkout::of_file(&named) {
+        Some(checkout) if !checkout.holds(&folder) || (link && !checkout.holds(&place)) => {
+            let root = checkout.root().display();
+            Err(refused(&format!(
+                "a link leads out of {root}, whose files are a commit's; remove it, or name a file elsewhere"
+            )))
+        }
+        None if link && is_anothers(&folder, &place)? => Err(refused(
+            "it is another user's link in a directory where everybody may write; name a file elsewhere",
+        )),
+        _ => Ok(place),
+    }
+}
+
+fn is_anothers(folder: &Path, link: &Path) -> io::Result<bool> {
+    let (folder, link) = (fs::metadata(folder)?, fs::symlink_metadata(link)?.uid());
+    let everybody = folder.mode() & STICKY_AND_OPEN == STICKY_AND_OPEN;
+    let own = [folder.uid(), rustix::process::geteuid().as_raw()];
+    Ok(everybody && !own.contains(&link))
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 /// A temporary file has a random name and mode 0600, and is removed if it is not persisted.
@@ -79,6 +151,67 @@ mod tests {
         write_public(&link, b"second").expect("written");
         assert_eq!(fs::read(&file).expect("read"), b"second");
         assert!(link.is_symlink());
+    }
+
+    #[test]
+    fn no_link_of_a_checkout_leads_a_report_out_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, theirs) = (folder.path().join("repo"), folder.path().join("passwd"));
+        fs::create_dir_all(root.join(".git")).expect("made");
+        fs::create_dir(root.join("out")).expect("made");
+        fs::write(&theirs, "theirs").expect("written");
+        let link = |to: &Path, name: &str| {
+            std::os::unix::fs::symlink(to, root.join(name)).expect("linked");
+        };
+        link(&theirs, "report");
+        link(folder.path(), "up");
+        link(Path::new("out/report"), "within");
+        link(&folder.path().join("new"), "new");
+        for name in ["report", "up/passwd", "up/other", "out/../up/passwd", "new"] {
+            let path = root.join(name);
+            for done in [write_public(&path, b"{}"), append_public(&path, "A=1")] {
+                let error = done.expect_err(name);
+                assert!(error.to_string().contains("leads out of"), "{name}: {error}");
+            }
+        }
+        assert_eq!(fs::read(&theirs).expect("read"), b"theirs");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
+        fs::write(root.join("out/report"), "").expect("written");
+        write_public(&root.join("within"), b"{}").expect("it stays in the checkout");
+        append_public(&root.join("out/env"), "A=1").expect("it stays in the checkout");
+        assert_eq!(fs::read(root.join("out/report")).expect("read"), b"{}");
+        write_public(Path::new("/dev/null"), b"{}").expect("the machine's");
+        write_public(Path::new("/proc/self/fd/2"), b"").expect("the machine's link");
+    }
+
+    #[test]
+    fn another_users_link_where_everybody_may_write_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [open, theirs] = ["open", "theirs"].map(|name| folder.path().join(name));
+        fs::create_dir(&open).expect("made");
+        fs::set_permissions(&open, Permissions::from_mode(0o1777)).expect("set");
+        fs::write(&theirs, "theirs").expect("written");
+        let link = open.join("report");
+        std::os::unix::fs::symlink(&theirs, &link).expect("linked");
+        write_public(&link, b"ours").expect("our own link");
+        std::os::unix::fs::lchown(&link, Some(4242), None).expect("root may");
+        let error = write_public(&link, b"{}").expect_err("another's link");
+        assert!(error.to_string().contains("another user's"), "{error}");
+        assert_eq!(fs::read(&theirs).expect("read"), b"ours");
+    }
+
+    #[test]
+    fn a_private_file_that_is_a_link_or_anothers_is_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [own, link, other] = ["own", "link", "other"].map(|name| folder.path().join(name));
+        write_private(&own, b"ours").expect("written");
+        open_private(&own).expect("ours");
+        std::os::unix::fs::symlink(&own, &link).expect("linked");
+        write_private(&other, b"theirs").expect("written");
+        std::os::unix::fs::chown(&other, Some(4242), None).expect("root may");
+        for path in [&link, &other, &folder.path().to_owned()] {
+            assert!(open_private(path).is_err(), "{}", path.display());
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::io;
 use std::process::{Child, Command, Stdio};
 
+use larder_local::files;
+
 use crate::{Place, Result, SessionError};
 
 const NAME: &str = "larder";
@@ -41,8 +43,9 @@ pub fn create(place: &Place) -> Creating {
     let before = current();
     if let Some(before) = before.filter(|name| name != NAME) {
         // Losing this means that `down` selects the default context.
-        let written = std::fs::create_dir_all(&place.state)
-            .and_then(|()| std::fs::write(place.state.join(BEFORE), before));
+        let made = place.make_state();
+        let path = place.state().join(BEFORE);
+        let written = made.map(|()| files::write_private(&path, before.as_bytes()));
         tracing::debug!(?written, "the context of before");
     }
     let host = format!("host=unix://{}", place.docker_socket().display());
@@ -76,9 +79,9 @@ impl Creating {
 
 /// Selects what was selected before, and removes the context.
 pub fn remove(place: &Place) {
-    let memory = place.state.join(BEFORE);
+    let memory = place.state().join(BEFORE);
     if current().as_deref() == Some(NAME) {
-        let before = std::fs::read_to_string(&memory);
+        let before = files::open_private(&memory).and_then(std::io::read_to_string);
         let before = before.unwrap_or_else(|_| "default".to_owned());
         let selected = docker(&["use", before.trim()]).status();
         tracing::debug!(?selected, "back to the context of before");

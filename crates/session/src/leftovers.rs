@@ -3,6 +3,7 @@
 //! The record is written before each step that leaves something on the machine, so whatever the
 //! moment of death, the next command knows what to look for. Everything here may be done twice.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -62,9 +63,15 @@ impl Record {
     }
 
     fn read(place: &Place) -> Option<Self> {
-        let text = std::fs::read(place.record()).ok()?;
+        let path = place.record();
+        // Processes are ended by what it says, so it is believed only if we wrote it.
+        let file = match files::open_private(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            opened => opened.inspect_err(|error| tracing::warn!(%error, ?path, "not our record")),
+        };
         // One that cannot be read is treated as one that says nothing: the rest is found by name.
-        Some(serde_json::from_slice(&text).unwrap_or_default())
+        let text = file.and_then(std::io::read_to_string).unwrap_or_default();
+        Some(serde_json::from_str(&text).unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::{Place, Result, SessionError};
@@ -21,6 +21,7 @@ pub fn take(place: &Place) -> Result<Option<File>> {
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
         .map_err(SessionError::path("lock", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::InstanceId;
-use larder_local::files::make_private_folder;
+use larder_local::own::{NotOurs, OwnFolder};
 use larder_volume::VolumeOptions;
 
 use crate::{Result, SessionError};
@@ -22,36 +22,51 @@ const MOUNT: &str = "/var/lib/larder/volume";
 /// The paths of the session that belongs to one state directory.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The state directory.
-    pub state: PathBuf,
+    state: OwnFolder,
     /// Names the session on this machine.
     pub(crate) id: InstanceId,
 }
 
 impl Place {
-    /// The session of a state directory (an absolute path).
-    pub fn of(state: &Path) -> Self {
-        let digest = blake3::hash(state.as_os_str().as_encoded_bytes()).to_hex();
+    /// The session of a state directory, which is ours if it is there.
+    pub fn of(state: &OwnFolder) -> Result<Self> {
+        state.existing().map_err(not_ours)?;
+        let digest = blake3::hash(state.named().as_os_str().as_encoded_bytes()).to_hex();
         let id = digest[..InstanceId::MAX_BYTES].parse();
-        Self {
-            state: state.to_owned(),
+        Ok(Self {
+            state: state.clone(),
             id: id.expect("hexadecimal digits are allowed in an instance id"),
-        }
+        })
     }
 
     /// Makes the state directory and those under /run. Root alone may look into any of them.
     pub(crate) fn create(&self) -> Result<()> {
-        make_private_folder(&self.state)
-            .map_err(|error| SessionError::StateFolder(self.state.clone(), error))?;
+        self.make_state()?;
         // Others may pass to the engine's socket, whose own mode says who may use it. /run is empty
         // after a boot, so the parent is as new as the directory in it.
         for folder in [Path::new(RUN), &self.run()] {
-            make_private_folder(folder)
-                .map_err(SessionError::path("make the directory", folder))?;
+            let own = OwnFolder::new(folder.to_owned(), None);
+            own.make().map_err(not_ours)?;
             fs::set_permissions(folder, Permissions::from_mode(0o711))
                 .map_err(SessionError::path("open", folder))?;
         }
         Ok(())
+    }
+
+    /// Makes the state directory alone.
+    pub(crate) fn make_state(&self) -> Result<()> {
+        self.state.make().map_err(not_ours)?;
+        Ok(())
+    }
+
+    /// The state directory.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.named()
+    }
+
+    /// Whether the state directory is there.
+    pub fn exists(&self) -> bool {
+        self.state().exists()
     }
 
     /// The folder under /run.
@@ -75,19 +90,27 @@ impl Place {
 
     /// Held by the background process while it lives.
     pub(crate) fn lock(&self) -> PathBuf {
-        self.state.join("lock")
+        self.state().join("lock")
     }
 
     /// What has to be cleared if the background process dies.
     pub(crate) fn record(&self) -> PathBuf {
-        self.state.join("session.json")
+        self.state().join("session.json")
     }
 
     pub(crate) fn volume(&self) -> VolumeOptions {
         VolumeOptions {
-            folder: self.state.join("volume"),
+            folder: self.state().join("volume"),
             fuse: self.run().join("fuse"),
             mount: PathBuf::from(MOUNT),
         }
+    }
+}
+
+/// A directory that cannot be made is told as that: it may be on a disk that is full, or read-only.
+fn not_ours(why: NotOurs) -> SessionError {
+    match why {
+        NotOurs::Io { path, source } => SessionError::StateFolder(path, source),
+        other => SessionError::NotOurs(other),
     }
 }

@@ -8,6 +8,7 @@ use larder_builds::Request;
 use larder_docker::ImageStore;
 use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
+use larder_local::own::OwnFolder;
 use serde::{Deserialize, Serialize};
 
 /// The first version of Docker whose fresh installations use the containerd store.
@@ -19,7 +20,7 @@ pub struct Settings {
     /// The project, with its store and its lineages.
     pub project: Project,
     /// The state directory.
-    pub state: PathBuf,
+    pub state: OwnFolder,
     /// How the engine stands beside the machine's own.
     pub engine: Asked,
     /// The image store, if it was chosen.

@@ -14,8 +14,8 @@ use crate::settings::Settings;
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let settings = Settings::decide(&verb.which, None)?.session;
-    let place = Place::of(&settings.state);
+    let settings = Settings::decide(&verb.which, None, report)?;
+    let place = settings.place()?;
     let request = Request::Down {
         discard: verb.discard,
     };
@@ -27,7 +27,7 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
             docker_context::remove(&place);
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
-            strictly(verb.strict || settings.strict, job.trouble())?;
+            strictly(verb.strict || settings.session.strict, job.trouble())?;
             Ok(ExitCode::SUCCESS)
         }
         Event::StaysUp { others } => {
@@ -47,7 +47,7 @@ fn ask(place: &Place, request: Request, report: &Report) -> Done<Option<Event>> 
         if let Some(event) = client::ask(place, request, report)? {
             return Ok(Some(event));
         }
-        if !place.state.exists() {
+        if !place.exists() {
             report.note("no session runs here");
             return Ok(None);
         }

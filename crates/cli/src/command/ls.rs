@@ -39,7 +39,7 @@ struct Facts {
 
 /// Lists the project's snapshots or archives, newest first.
 pub(crate) fn run(verb: &Ls, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, None)?;
+    let settings = Settings::decide(&verb.which, None, report)?;
     if verb.archives {
         let words = ["archives", "ARCHIVE", "SIZE"];
         show(verb, &settings, words, of_archive, report)

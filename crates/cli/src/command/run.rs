@@ -26,9 +26,9 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    let request = settings.job_request();
-    let place = Place::of(&request.settings.state);
+    let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
+    let place = settings.place()?;
+    let request = settings.job_request(report)?;
     let up =
         machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
     let running = match up {

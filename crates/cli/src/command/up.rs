@@ -1,12 +1,11 @@
 //! `larder up`: start an engine that remembers, in the background.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use larder_local::files;
 use larder_local::people::Voice as _;
-use larder_session::{Place, client, docker_context, machine};
+use larder_session::{client, docker_context, machine};
 
 use crate::args::Up;
 use crate::exit::{Done, Failure};
@@ -17,10 +16,10 @@ use crate::settings::Settings;
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    let request = settings.job_request();
+    let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
+    let place = settings.place()?;
+    let request = settings.job_request(report)?;
     machine::check(&request.settings.path)?;
-    let place = Place::of(&request.settings.state);
     // The context names a socket that is known before anything listens on it.
     let context = (!verb.no_context).then(|| docker_context::create(&place));
     let running = client::up(&request, &place, report).inspect_err(|_| {
@@ -44,8 +43,6 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
 }
 
 fn append(file: &Path, host: &str) -> Done<()> {
-    let opened = OpenOptions::new().create(true).append(true).open(file);
-    opened
-        .and_then(|mut file| writeln!(file, "DOCKER_HOST={host}"))
+    files::append_public(file, &format!("DOCKER_HOST={host}"))
         .map_err(|error| Failure::input(format!("--env-file {}: {error}", file.display())))
 }

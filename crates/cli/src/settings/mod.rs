@@ -17,9 +17,13 @@ use std::path::{Path, PathBuf};
 use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
 use larder_engine::Asked;
+use larder_local::checkout::Checkout;
+use larder_local::own::{OwnFolder, owner_of};
+use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
-use larder_session::JobRequest;
+use larder_model::lineage::Scope;
+use larder_session::{JobRequest, Place};
 use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
@@ -36,15 +40,17 @@ const DEFAULT_STATE: &str = "/var/lib/larder/state";
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
-/// The scope if neither settings, CI system nor git name one.
+/// The default branch, if neither CI system nor git name one.
 const MAIN: &str = "main";
+/// The scope of a folder that is no checkout, on a machine that is no CI system's.
+const LOCAL: &str = "local";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.
     pub session: larder_session::Settings,
     /// Directory for notes that the commands of one job leave for each other.
-    pub notes: PathBuf,
+    pub notes: OwnFolder,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
     /// What is around a command that looks at builds.
@@ -53,6 +59,17 @@ pub(crate) struct Settings {
     pub docker: larder_docker::Environment,
     /// The variables by which it chooses a builder.
     pub build_choice: BuildChoice,
+    /// Why a guessed scope is not that of a branch.
+    scope_doubt: Option<Doubt>,
+}
+
+/// Nobody says whose changes a job runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// The commit is known. It is a scope of its own.
+    OfCommit,
+    /// Nothing is known.
+    Whole,
 }
 
 /// The environment, read once.
@@ -60,14 +77,19 @@ pub(crate) type Environment = BTreeMap<String, String>;
 
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
-    pub(crate) fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
+    pub(crate) fn decide(which: &Where, how: Option<&How>, voice: &dyn Voice) -> Done<Self> {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
-        Choices::look(which)?.settings(which, how)
+        Choices::look(which, voice)?.settings(which, how)
     }
 
     /// Decides the settings of a verb that looks at builds.
-    pub(crate) fn for_builds(which: &Where, reach: &Reach, kind: &EngineKind) -> Done<Self> {
+    pub(crate) fn for_builds(
+        which: &Where,
+        reach: &Reach,
+        kind: &EngineKind,
+        voice: &dyn Voice,
+    ) -> Done<Self> {
         let how = How {
             kind: kind.clone(),
             planned: Planned {
@@ -76,15 +98,55 @@ impl Settings {
             },
             ..How::default()
         };
-        Self::decide(which, Some(&how))
+        Self::decide(which, Some(&how), voice)
     }
 
     /// What the background process of a session is given.
-    pub(crate) fn job_request(self) -> JobRequest {
-        JobRequest {
+    pub(crate) fn job_request(self, voice: &dyn Voice) -> Done<JobRequest> {
+        self.doubt_scope(voice)?;
+        Ok(JobRequest {
             builds: self.request(),
             settings: self.session,
+        })
+    }
+
+    /// The session of the state directory. A commit could bring what is in one below its checkout, and builds
+    /// would take it for their context.
+    pub(crate) fn place(&self) -> Done<Place> {
+        let state = &self.session.state;
+        let named = state.named();
+        let current = Checkout::above(&self.around.folder);
+        let current = current.filter(|checkout| checkout.holds(named));
+        if let Some(checkout) = Checkout::above(named).or(current) {
+            return Err(Failure::input(format!(
+                "the state directory {} is in the checkout {}, whose files are a commit's; name one elsewhere \
+                 with --state or LARDER_STATE",
+                named.display(),
+                checkout.root().display()
+            )));
         }
+        Ok(Place::of(state)?)
+    }
+
+    /// Says it if nobody knows whose changes the job runs on. Where not even the commit is known, saving in any
+    /// scope might give a stranger's state to a branch that is trusted, so the job is not begun.
+    fn doubt_scope(&self, voice: &dyn Voice) -> Done<()> {
+        const CURE: &str = "name it: --scope \"branch/$BRANCH\" or --scope \"pull/$NUMBER\", or LARDER_SCOPE";
+        match self.scope_doubt {
+            None => {}
+            Some(Doubt::OfCommit) => voice.warning(&format!(
+                "nothing says which branch or pull request this job is for, so its scope is {}, which jobs of \
+                 other commits do not read; {CURE}",
+                self.project().descent.scope
+            )),
+            Some(Doubt::Whole) => {
+                return Err(Failure::input(format!(
+                    "nothing says which branch or pull request this job of a CI system is for, so its scope is \
+                     not known; {CURE}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The builds that the job will run: those that were named, or those of the current folder.
@@ -97,12 +159,13 @@ impl Settings {
     }
 
     /// The settings of a job whose engine is an API away.
-    pub(crate) fn archive(&self) -> larder_archive::Settings {
-        larder_archive::Settings {
+    pub(crate) fn archive(&self, voice: &dyn Voice) -> Done<larder_archive::Settings> {
+        self.doubt_scope(voice)?;
+        Ok(larder_archive::Settings {
             project: self.project().clone(),
             notes: self.notes.clone(),
             docker: self.docker.clone(),
-        }
+        })
     }
 }
 
@@ -135,11 +198,15 @@ struct Choices {
 }
 
 impl Choices {
-    fn look(which: &Where) -> Done<Self> {
+    fn look(which: &Where, voice: &dyn Voice) -> Done<Self> {
         let environment = environment();
         let folder = current_folder()?;
+        let read = File::find(which.config.clone(), &environment, &folder)?;
+        if let Some(warning) = &read.warning {
+            voice.warning(warning);
+        }
         Ok(Self {
-            file: File::find(which.config.clone(), &environment, &folder)?,
+            file: read.file,
             environment,
             folder,
         })
@@ -179,13 +246,15 @@ impl Choices {
         let typed = which.state.as_deref().map(lossy);
         let state = self.text(&typed, "LARDER_STATE", &self.file.state);
         let path = search_path();
+        let (descent, scope_doubt) = self.descent(which);
         Ok(Settings {
+            scope_doubt,
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),
             around: self.around(which, path.clone()),
             docker: self.docker(path.clone()),
             build_choice: self.build_choice(),
-            session: self.session(which, how, state.as_deref(), path)?,
+            session: self.session(which, how, state.as_deref(), descent)?,
         })
     }
 
@@ -194,7 +263,7 @@ impl Choices {
         which: &Where,
         how: &How,
         state: Option<&str>,
-        path: Vec<PathBuf>,
+        descent: Descent,
     ) -> Done<larder_session::Settings> {
         let file = &self.file;
         let volume_bytes = self.volume_bytes(how)?;
@@ -202,15 +271,15 @@ impl Choices {
         let typed = &how.kind.image_store;
         let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
         Ok(larder_session::Settings {
-            project: self.project(which, how, state)?,
-            state: self.absolute(state.unwrap_or(DEFAULT_STATE)),
+            project: self.project(which, how, state, descent)?,
+            state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
             engine: engine.map_or(Ok(Asked::default()), |text| text.parse())?,
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
-            path,
+            path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
     }
@@ -231,36 +300,49 @@ impl Choices {
         }
     }
 
-    fn project(&self, which: &Where, how: &How, state: Option<&str>) -> Done<Project> {
+    fn project(
+        &self,
+        which: &Where,
+        how: &How,
+        state: Option<&str>,
+        descent: Descent,
+    ) -> Done<Project> {
         let chosen = self.text(&which.store, "LARDER_STORE", &self.file.store);
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
             store: Access::new(self.store(chosen)?, self.cloud_settings()),
-            descent: self.descent(which),
+            descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,
         })
     }
 
     /// Which lineages the job continues: by the settings, else as the CI system or git says.
-    fn descent(&self, which: &Where) -> Descent {
+    fn descent(&self, which: &Where) -> (Descent, Option<Doubt>) {
         let ci = ci::detect(&self.environment);
         let repository = git::find(&self.folder).unwrap_or_default();
-        let fallback = self.fallback(which);
+        let fallback = self.fallback(which).map(|names| {
+            let meant = names.iter().flat_map(|name| Scope::meant_by(name));
+            meant.collect()
+        });
         let fallback = fallback.unwrap_or_else(|| usual_fallback(&ci, &repository));
+        let named = self.text(&which.scope, "LARDER_SCOPE", &self.file.scope);
+        let (scope, doubt) = match named {
+            Some(name) => (Scope::from(name), None),
+            None => guessed_scope(&ci, &repository),
+        };
         let project = self.named_project(which).or(ci.project);
         let job = self.text(&which.job, "LARDER_JOB", &self.file.job);
-        let scope = self.text(&which.scope, "LARDER_SCOPE", &self.file.scope);
-        let scope = scope.or(ci.scope).or(repository.branch);
-        Descent {
+        let descent = Descent {
             fallback,
+            scope,
             project: project
                 .or(repository.project)
                 .unwrap_or_else(|| folder_name(&self.folder)),
             job: job.or(ci.job).unwrap_or_else(|| "default".to_owned()),
-            scope: scope.unwrap_or_else(|| MAIN.to_owned()),
-        }
+        };
+        (descent, doubt)
     }
 
     fn named_project(&self, which: &Where) -> Option<String> {
@@ -277,11 +359,17 @@ impl Choices {
 
     /// A directory for what needs no root: below the state directory if that was chosen, else in the user's
     /// cache.
-    fn own_folder(&self, state: Option<&str>, name: &str) -> PathBuf {
-        match state {
+    fn own_folder(&self, state: Option<&str>, name: &str) -> OwnFolder {
+        self.own(match state {
             Some(state) => self.absolute(state).join(name),
             None => self.cache_folder().join(format!("larder-{name}")),
-        }
+        })
+    }
+
+    /// A directory that is to be ours, or that of the user whose environment we have: under `sudo -E` the home
+    /// and what is in it are not root's.
+    fn own(&self, path: PathBuf) -> OwnFolder {
+        OwnFolder::new(path, owner_of(self.home()))
     }
 
     fn volume_bytes(&self, how: &How) -> Done<u64> {
@@ -362,16 +450,26 @@ fn is_credential(name: &str) -> bool {
     is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
 
+/// The scope of a job whose scope nobody named. A CI system's job is only that of a branch if the system itself
+/// says so: the checkout of a pull request may stand on the branch that it wants to go to.
+fn guessed_scope(ci: &Ci, repository: &Repository) -> (Scope, Option<Doubt>) {
+    if let Some(scope) = &ci.scope {
+        return (scope.clone(), None);
+    }
+    match (&repository.branch, &repository.commit) {
+        (Some(branch), _) if !ci.is_ci => (Scope::Branch(branch.clone()), None),
+        (_, Some(commit)) => (Scope::Commit(commit.clone()), Some(Doubt::OfCommit)),
+        _ if ci.is_ci => (Scope::Named("unknown".to_owned()), Some(Doubt::Whole)),
+        _ => (Scope::Named(LOCAL.to_owned()), None),
+    }
+}
+
 /// The pull request's target, and the default branch.
-fn usual_fallback(ci: &Ci, repository: &Repository) -> Vec<String> {
+fn usual_fallback(ci: &Ci, repository: &Repository) -> Vec<Scope> {
     let default = ci.default_branch.as_ref();
     let default = default.or(repository.default_branch.as_ref());
     let default = default.map_or(MAIN, String::as_str);
-    ci.target
-        .iter()
-        .cloned()
-        .chain([default.to_owned()])
-        .collect()
+    Scope::usual_fallback(ci.target.as_deref(), default)
 }
 
 fn lossy(path: &Path) -> String {
@@ -382,4 +480,35 @@ fn folder_name(folder: &Path) -> String {
     let name = folder.file_name();
     name.map_or_else(|| "project".into(), |name| name.to_string_lossy())
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guessed(is_ci: bool, branch: Option<&str>, commit: Option<&str>) -> (String, Option<Doubt>) {
+        let ci = Ci {
+            is_ci,
+            ..Ci::default()
+        };
+        let repository = Repository {
+            branch: branch.map(str::to_owned),
+            commit: commit.map(str::to_owned),
+            ..Repository::default()
+        };
+        let (scope, doubt) = guessed_scope(&ci, &repository);
+        (scope.to_string(), doubt)
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_branch() {
+        let own = |text: &str| text.to_owned();
+        assert_eq!(guessed(false, Some("main"), Some("3f")), (own("branch/main"), None));
+        assert_eq!(guessed(false, None, None), (own("local"), None));
+        let of_commit = (own("commit/3f"), Some(Doubt::OfCommit));
+        assert_eq!(guessed(false, None, Some("3f")), of_commit);
+        // A pull request's checkout may stand on main.
+        assert_eq!(guessed(true, Some("main"), Some("3f")), of_commit);
+        assert_eq!(guessed(true, Some("main"), None).1, Some(Doubt::Whole));
+    }
 }

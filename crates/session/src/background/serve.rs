@@ -42,7 +42,7 @@ fn job_request() -> Result<JobRequest> {
 }
 
 fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
-    let place = Place::of(&request.settings.state);
+    let place = Place::of(&request.settings.state)?;
     place.create()?;
     let _lock = lock(&place)?;
     if leftovers::clear(&place)? {
@@ -85,7 +85,7 @@ fn lock(place: &Place) -> Result<File> {
             return Ok(file);
         }
         if started.elapsed() > LOCK_LIMIT {
-            return Err(SessionError::Busy(place.state.clone()));
+            return Err(SessionError::Busy(place.state().to_owned()));
         }
         std::thread::sleep(lock::PAUSE);
     }
