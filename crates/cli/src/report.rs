@@ -5,6 +5,7 @@
 
 mod archive;
 pub(crate) mod logs;
+mod plain;
 pub(crate) mod table;
 
 use std::fmt::Display;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::exit::{Done, Failure};
+pub(crate) use plain::name;
 
 /// How often the progress line is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -72,6 +74,10 @@ impl Report {
 
     /// What a command was asked for.
     pub(crate) fn answer(&self, text: &str) {
+        self.print(&plain::plain(text));
+    }
+
+    fn print(&self, text: &str) {
         let mut out = std::io::stdout();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Ok(()) => {}
@@ -101,6 +107,7 @@ impl Report {
     }
 
     fn line(&self, text: &str) {
+        let text = plain::indented(text);
         // There is nobody left to tell that nobody reads it.
         let _ = match &self.live {
             Some(bar) => bar.lock().suspend(|| writeln!(std::io::stderr(), "{text}")),
@@ -204,7 +211,7 @@ impl Report {
     }
 
     pub(crate) fn json(&self, value: &impl Serialize) {
-        self.answer(&json_text(value));
+        self.print(&plain::json(&json_text(value)));
     }
 
     /// Writes a report to a file, if one was named, whole or not at all; `-` is standard output.
@@ -214,7 +221,8 @@ impl Report {
             self.json(value);
             return Ok(());
         }
-        files::write_public(file, format!("{}\n", json_text(value)).as_bytes())
+        let text = plain::json(&json_text(value));
+        files::write_public(file, format!("{text}\n").as_bytes())
             .map_err(|error| Failure::input(format!("--json {}: {error}", file.display())))
     }
 }
@@ -234,11 +242,12 @@ impl Voice for Report {
         let Some(bar) = &self.live else { return };
         let mut bar = bar.lock();
         match progress {
-            Progress::Begun(doing) => *bar = spinner(doing),
+            Progress::Begun(doing) => *bar = spinner(plain::name(&doing)),
             Progress::Moved { doing, bytes } => {
                 if bar.is_hidden() {
                     *bar = ProgressBar::new_spinner();
                 }
+                let doing = plain::name(&doing);
                 bar.set_message(format!("larder: {doing} {}", HumanBytes(bytes)));
                 bar.tick();
             }

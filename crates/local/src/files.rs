@@ -2,7 +2,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -171,7 +173,10 @@ mod tests {
             let path = root.join(name);
             for done in [write_public(&path, b"{}"), append_public(&path, "A=1")] {
                 let error = done.expect_err(name);
-                assert!(error.to_string().contains("leads out of"), "{name}: {error}");
+                assert!(
+                    error.to_string().contains("leads out of"),
+                    "{name}: {error}"
+                );
             }
         }
         assert_eq!(fs::read(&theirs).expect("read"), b"theirs");

@@ -264,7 +264,12 @@ mod tests {
         let [way, path] = ["way", "way/own"].map(|name| folder.path().join(name));
         fs::create_dir_all(&path).expect("made");
         fs::write(path.join("session.json"), "{}").expect("written");
-        for (place, open) in [(&way, 0o777), (&way, 0o770), (&path, 0o777), (&path, 0o1777)] {
+        for (place, open) in [
+            (&way, 0o777),
+            (&way, 0o770),
+            (&path, 0o777),
+            (&path, 0o1777),
+        ] {
             mode(place, open);
             if open == 0o770 {
                 chown(place, None, Some(OTHER)).expect("root may");
@@ -295,7 +300,10 @@ mod tests {
         assert!(real.join("new/state").is_dir());
         lchown(&link, Some(OTHER), None).expect("root may");
         let error = own(&link.join("state")).make().expect_err("another's link");
-        assert!(matches!(error, NotOurs::Link { owner: OTHER, .. }), "{error}");
+        assert!(
+            matches!(error, NotOurs::Link { owner: OTHER, .. }),
+            "{error}"
+        );
         // The user on whose behalf we run may lead us.
         let trusting = OwnFolder::new(link.join("state"), Some(OTHER));
         trusting.make().expect("the user's own link");
@@ -315,10 +323,15 @@ mod tests {
         mode(&home, 0o770);
         let cache = home.join("cache");
         let error = own(&cache).make().expect_err("another's home");
-        assert!(matches!(error, NotOurs::Owner { owner: OTHER, .. }), "{error}");
+        assert!(
+            matches!(error, NotOurs::Owner { owner: OTHER, .. }),
+            "{error}"
+        );
         let user = owner_of(&home);
         assert_eq!(user, Some(OTHER));
         let trusting = OwnFolder::new(cache, user);
-        trusting.make().expect("sudo's user, with a group of the same number");
+        trusting
+            .make()
+            .expect("sudo's user, with a group of the same number");
     }
 }

@@ -30,7 +30,10 @@ pub(crate) fn run(verb: &Status, report: &Report) -> Done {
 
 fn text(settings: &Settings, job: Option<&Job>) -> String {
     let Some(job) = job else {
-        return format!("no session runs for {}", settings.session.state.named().display());
+        return format!(
+            "no session runs for {}",
+            settings.session.state.named().display()
+        );
     };
     let from = match &job.restored {
         Some(restored) => format!("snapshot {}", restored.snapshot.short()),

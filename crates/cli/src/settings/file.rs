@@ -232,7 +232,10 @@ insecure-registries = ["h"]
         assert_eq!(file.plan, Some(vec!["Dockerfile".into()]));
         let warning = warning.expect("it is told");
         let keys = "store, state, project, scope, fallback, keep-volumes, insecure-registries, registry-mirrors;";
-        assert!(warning.contains(keys) && warning.contains("--config"), "{warning}");
+        assert!(
+            warning.contains(keys) && warning.contains("--config"),
+            "{warning}"
+        );
         let named = folder.path().join(NAME);
         let named = File::find(Some(named), &Environment::new(), folder.path()).expect("read");
         assert!(named.warning.is_none() && named.file.store.is_some());
@@ -247,7 +250,14 @@ insecure-registries = ["h"]
         let folder = checkout("");
         symlink("/etc/passwd", folder.path().join("link")).expect("linked");
         symlink("/etc", folder.path().join("etc")).expect("linked");
-        for path in ["/etc/passwd", "../x", "link", "etc/passwd", "a/../../x", "/no/such"] {
+        for path in [
+            "/etc/passwd",
+            "../x",
+            "link",
+            "etc/passwd",
+            "a/../../x",
+            "/no/such",
+        ] {
             let text = format!("plan = [\"Dockerfile\", \"{path}\"]");
             std::fs::write(folder.path().join(NAME), text).expect("a file");
             let Read { file, warning } = found(folder.path());
@@ -266,7 +276,10 @@ insecure-registries = ["h"]
         std::fs::remove_file(&file).expect("removed");
         symlink("/etc/passwd", &file).expect("linked");
         let error = File::find(None, &Environment::new(), folder.path()).expect_err("a link");
-        assert!(error.message.contains(NAME) && !error.message.contains("root"), "{error}");
+        assert!(
+            error.message.contains(NAME) && !error.message.contains("root"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -145,7 +145,10 @@ mod tests {
         assert_eq!(found.default_branch.as_deref(), Some("trunk"));
         assert_eq!(found.commit, None);
         let [loose, packed] = ["a", "b"].map(|digit| digit.repeat(40));
-        write("packed-refs", &format!("# pack-refs\n{packed} refs/heads/feature/x\n"));
+        write(
+            "packed-refs",
+            &format!("# pack-refs\n{packed} refs/heads/feature/x\n"),
+        );
         let now = || find(folder.path()).expect("a repository");
         assert_eq!(now().commit, Some(packed));
         std::fs::create_dir_all(git.join("refs/heads/feature")).expect("folders");

@@ -131,7 +131,8 @@ impl Settings {
     /// Says it if nobody knows whose changes the job runs on. Where not even the commit is known, saving in any
     /// scope might give a stranger's state to a branch that is trusted, so the job is not begun.
     fn doubt_scope(&self, voice: &dyn Voice) -> Done<()> {
-        const CURE: &str = "name it: --scope \"branch/$BRANCH\" or --scope \"pull/$NUMBER\", or LARDER_SCOPE";
+        const CURE: &str =
+            "name it: --scope \"branch/$BRANCH\" or --scope \"pull/$NUMBER\", or LARDER_SCOPE";
         match self.scope_doubt {
             None => {}
             Some(Doubt::OfCommit) => voice.warning(&format!(
@@ -503,7 +504,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_no_branch() {
         let own = |text: &str| text.to_owned();
-        assert_eq!(guessed(false, Some("main"), Some("3f")), (own("branch/main"), None));
+        assert_eq!(
+            guessed(false, Some("main"), Some("3f")),
+            (own("branch/main"), None)
+        );
         assert_eq!(guessed(false, None, None), (own("local"), None));
         let of_commit = (own("commit/3f"), Some(Doubt::OfCommit));
         assert_eq!(guessed(false, None, Some("3f")), of_commit);

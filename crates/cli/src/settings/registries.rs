@@ -105,7 +105,9 @@ mod tests {
             insecure_registry: vec!["a:1".to_owned()],
             registry_mirror: vec!["docker.io=http://one".to_owned()],
         };
-        let registries = choices.registries(&reach, OwnFolder::default()).expect("decided");
+        let registries = choices
+            .registries(&reach, OwnFolder::default())
+            .expect("decided");
         assert_eq!(
             registries.mirrors["docker.io"][..2],
             ["http://one", "https://two"]

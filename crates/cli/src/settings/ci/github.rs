@@ -135,17 +135,36 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), payload).expect("written");
         let path = file.path().display();
-        scope(&format!("{MAIN} GITHUB_EVENT_NAME={event} GITHUB_EVENT_PATH={path}")).expect("a scope")
+        scope(&format!(
+            "{MAIN} GITHUB_EVENT_NAME={event} GITHUB_EVENT_PATH={path}"
+        ))
+        .expect("a scope")
     }
 
     #[test]
     fn what_runs_on_behalf_of_others_is_never_main() {
         for (event, payload, expected) in [
-            ("pull_request_target", r#"{"number":7,"pull_request":{"number":7}}"#, "pull/7"),
+            (
+                "pull_request_target",
+                r#"{"number":7,"pull_request":{"number":7}}"#,
+                "pull/7",
+            ),
             ("pull_request", r#"{"number":7}"#, "pull/7"),
-            ("pull_request_review", r#"{"pull_request":{"number":7}}"#, "pull/7"),
-            ("issue_comment", r#"{"issue":{"number":7,"pull_request":{}}}"#, "pull/7"),
-            ("issue_comment", r#"{"issue":{"number":7}}"#, "event/issue_comment"),
+            (
+                "pull_request_review",
+                r#"{"pull_request":{"number":7}}"#,
+                "pull/7",
+            ),
+            (
+                "issue_comment",
+                r#"{"issue":{"number":7,"pull_request":{}}}"#,
+                "pull/7",
+            ),
+            (
+                "issue_comment",
+                r#"{"issue":{"number":7}}"#,
+                "event/issue_comment",
+            ),
             ("issues", r#"{"issue":{"number":7}}"#, "event/issues"),
             (
                 "workflow_run",
@@ -173,7 +192,11 @@ mod tests {
             ),
             ("workflow_run", "{}", "event/workflow_run"),
             ("workflow_run", "nonsense", "event/workflow_run"),
-            ("repository_dispatch", r#"{"client_payload":{}}"#, "event/repository_dispatch"),
+            (
+                "repository_dispatch",
+                r#"{"client_payload":{}}"#,
+                "event/repository_dispatch",
+            ),
             (
                 "repository_dispatch",
                 r#"{"client_payload":{"pull_request":{"number":7}}}"#,
@@ -202,7 +225,10 @@ mod tests {
             ("refs/tags/main", "tag/main"),
         ] {
             let push = "GITHUB_ACTIONS=true GITHUB_EVENT_NAME=push GITHUB_REF";
-            assert_eq!(scope(&format!("{push}={reference}")).as_deref(), Some(expected));
+            assert_eq!(
+                scope(&format!("{push}={reference}")).as_deref(),
+                Some(expected)
+            );
         }
     }
 

@@ -253,7 +253,8 @@ pub(super) fn job(of: Variables<'_>) -> Option<Ci> {
 impl System {
     fn is_here(&self, of: Variables<'_>) -> bool {
         let (name, value) = self.mark;
-        of.get(name).is_some_and(|set| value.is_none_or(|value| set == value))
+        of.get(name)
+            .is_some_and(|set| value.is_none_or(|value| set == value))
     }
 
     fn name(&self, of: Variables<'_>) -> Option<String> {
@@ -314,7 +315,9 @@ fn another_scope(of: Variables<'_>) -> Option<Scope> {
         };
     }
     // Jenkins' git plugin, in a job of one branch.
-    let branch = of.get("GIT_BRANCH").filter(|_| of.get("JENKINS_URL").is_some())?;
+    let branch = of
+        .get("GIT_BRANCH")
+        .filter(|_| of.get("JENKINS_URL").is_some())?;
     Some(Scope::Branch(branch.strip_prefix("origin/")?.to_owned()))
 }
 
@@ -376,32 +379,74 @@ mod tests {
     fn branches_and_tags_are_what_they_are() {
         for (variables, expected) in [
             ("GITLAB_CI=true CI_COMMIT_BRANCH=main", Some("branch/main")),
-            ("GITLAB_CI=true CI_COMMIT_TAG=main CI_COMMIT_REF_NAME=main", Some("tag/main")),
+            (
+                "GITLAB_CI=true CI_COMMIT_TAG=main CI_COMMIT_REF_NAME=main",
+                Some("tag/main"),
+            ),
             ("GITLAB_CI=true CI_COMMIT_REF_NAME=main", None),
             ("CIRCLECI=true CIRCLE_BRANCH=pull/7", Some("branch/pull/7")),
-            ("CIRCLECI=true CIRCLE_BRANCH=main CIRCLE_PR_USERNAME=evil", None),
+            (
+                "CIRCLECI=true CIRCLE_BRANCH=main CIRCLE_PR_USERNAME=evil",
+                None,
+            ),
             ("CIRCLECI=true CIRCLE_TAG=main", Some("tag/main")),
-            ("BUILDKITE=true BUILDKITE_PULL_REQUEST=false BUILDKITE_BRANCH=main", Some("branch/main")),
-            ("BUILDKITE=true BUILDKITE_TAG=v1 BUILDKITE_BRANCH=main", Some("tag/v1")),
-            ("BITBUCKET_BUILD_NUMBER=1 BITBUCKET_BRANCH=main", Some("branch/main")),
+            (
+                "BUILDKITE=true BUILDKITE_PULL_REQUEST=false BUILDKITE_BRANCH=main",
+                Some("branch/main"),
+            ),
+            (
+                "BUILDKITE=true BUILDKITE_TAG=v1 BUILDKITE_BRANCH=main",
+                Some("tag/v1"),
+            ),
+            (
+                "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_BRANCH=main",
+                Some("branch/main"),
+            ),
             (
                 "TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/feature/main BUILD_SOURCEBRANCHNAME=main",
                 Some("branch/feature/main"),
             ),
-            ("TF_BUILD=True BUILD_SOURCEBRANCH=refs/tags/main", Some("tag/main")),
-            ("TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/main BUILD_REASON=ResourceTrigger", None),
+            (
+                "TF_BUILD=True BUILD_SOURCEBRANCH=refs/tags/main",
+                Some("tag/main"),
+            ),
+            (
+                "TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/main BUILD_REASON=ResourceTrigger",
+                None,
+            ),
             ("JENKINS_URL=x BRANCH_NAME=main", Some("branch/main")),
-            ("JENKINS_URL=x TAG_NAME=main BRANCH_NAME=main", Some("tag/main")),
-            ("JENKINS_URL=x GIT_BRANCH=origin/feature/x", Some("branch/feature/x")),
+            (
+                "JENKINS_URL=x TAG_NAME=main BRANCH_NAME=main",
+                Some("tag/main"),
+            ),
+            (
+                "JENKINS_URL=x GIT_BRANCH=origin/feature/x",
+                Some("branch/feature/x"),
+            ),
             ("JENKINS_URL=x GIT_BRANCH=detached", None),
             ("JENKINS_URL=x", None),
-            ("CI=woodpecker CI_COMMIT_REF=refs/heads/main", Some("branch/main")),
+            (
+                "CI=woodpecker CI_COMMIT_REF=refs/heads/main",
+                Some("branch/main"),
+            ),
             ("CI=woodpecker CI_COMMIT_BRANCH=main", None),
             ("DRONE=true DRONE_BRANCH=main", None),
-            ("TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=main", Some("branch/main")),
-            ("TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=v1 TRAVIS_TAG=v1", Some("tag/v1")),
-            ("SEMAPHORE=true SEMAPHORE_GIT_REF=refs/heads/main", Some("branch/main")),
-            ("CODEBUILD_BUILD_ID=web:3f CODEBUILD_WEBHOOK_TRIGGER=branch/main", Some("branch/main")),
+            (
+                "TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=main",
+                Some("branch/main"),
+            ),
+            (
+                "TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=v1 TRAVIS_TAG=v1",
+                Some("tag/v1"),
+            ),
+            (
+                "SEMAPHORE=true SEMAPHORE_GIT_REF=refs/heads/main",
+                Some("branch/main"),
+            ),
+            (
+                "CODEBUILD_BUILD_ID=web:3f CODEBUILD_WEBHOOK_TRIGGER=branch/main",
+                Some("branch/main"),
+            ),
             ("CODEBUILD_BUILD_ID=web:3f", None),
             ("BUILDER_OUTPUT=x BRANCH_NAME=main", None),
             ("TEAMCITY_VERSION=x BRANCH_NAME=main", None),
@@ -413,26 +458,53 @@ mod tests {
     #[test]
     fn legs_have_names_of_their_own_where_the_system_tells_them_apart() {
         for (variables, expected) in [
-            ("GITLAB_CI=true CI_JOB_NAME=build CI_NODE_INDEX=2 CI_NODE_TOTAL=3", Some("build")),
-            ("CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=0 CIRCLE_NODE_TOTAL=1", Some("build")),
-            ("CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=1 CIRCLE_NODE_TOTAL=2", Some("build/1")),
+            (
+                "GITLAB_CI=true CI_JOB_NAME=build CI_NODE_INDEX=2 CI_NODE_TOTAL=3",
+                Some("build"),
+            ),
+            (
+                "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=0 CIRCLE_NODE_TOTAL=1",
+                Some("build"),
+            ),
+            (
+                "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=1 CIRCLE_NODE_TOTAL=2",
+                Some("build/1"),
+            ),
             (
                 "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=2",
                 Some("Build/0"),
             ),
-            ("BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_STEP_KEY=b", Some("b")),
-            ("BITBUCKET_BUILD_NUMBER=1 BITBUCKET_PARALLEL_STEP=1 BITBUCKET_PARALLEL_STEP_COUNT=2", Some("1")),
+            (
+                "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_STEP_KEY=b",
+                Some("b"),
+            ),
+            (
+                "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_PARALLEL_STEP=1 BITBUCKET_PARALLEL_STEP_COUNT=2",
+                Some("1"),
+            ),
             ("BITBUCKET_BUILD_NUMBER=1", None),
             (
                 "TF_BUILD=True SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=build SYSTEM_JOBNAME=linux \
                  SYSTEM_JOBPOSITIONINPHASE=2 SYSTEM_TOTALJOBSINPHASE=3",
                 Some("build/linux/2"),
             ),
-            ("TF_BUILD=True SYSTEM_STAGENAME=s SYSTEM_PHASENAME=Job SYSTEM_JOBNAME=__default", Some("s/Job")),
-            ("JENKINS_URL=x JOB_NAME=web/os=linux,node=22", Some("os=linux,node=22")),
-            ("JENKINS_URL=x JOB_NAME=web/main STAGE_NAME=Build", Some("Build")),
+            (
+                "TF_BUILD=True SYSTEM_STAGENAME=s SYSTEM_PHASENAME=Job SYSTEM_JOBNAME=__default",
+                Some("s/Job"),
+            ),
+            (
+                "JENKINS_URL=x JOB_NAME=web/os=linux,node=22",
+                Some("os=linux,node=22"),
+            ),
+            (
+                "JENKINS_URL=x JOB_NAME=web/main STAGE_NAME=Build",
+                Some("Build"),
+            ),
             ("TRAVIS=true TRAVIS_JOB_NUMBER=4.2", Some("2")),
-            ("CI=woodpecker CI_WORKFLOW_NAME=ci CI_WORKFLOW_NUMBER=2 CI_STEP_NAME=build", Some("ci/2/build")),
+            (
+                "CI=woodpecker CI_WORKFLOW_NAME=ci CI_WORKFLOW_NUMBER=2 CI_STEP_NAME=build",
+                Some("ci/2/build"),
+            ),
             ("CODEBUILD_BUILD_ID=web:3f", Some("web")),
         ] {
             assert_eq!(job(variables).job.as_deref(), expected, "{variables}");
@@ -444,8 +516,10 @@ mod tests {
         let azure = job("TF_BUILD=True SYSTEM_PULLREQUEST_PULLREQUESTID=7 \
                          SYSTEM_PULLREQUEST_TARGETBRANCH=refs/heads/release/1");
         assert_eq!(azure.target.as_deref(), Some("release/1"));
-        let gitlab = job("GITLAB_CI=true CI_SERVER_HOST=gitlab.com CI_PROJECT_PATH=shop/web \
-                          CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main CI_DEFAULT_BRANCH=trunk");
+        let gitlab = job(
+            "GITLAB_CI=true CI_SERVER_HOST=gitlab.com CI_PROJECT_PATH=shop/web \
+                          CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main CI_DEFAULT_BRANCH=trunk",
+        );
         assert_eq!(gitlab.target.as_deref(), Some("main"));
         assert_eq!(gitlab.default_branch.as_deref(), Some("trunk"));
         assert_eq!(gitlab.project.as_deref(), Some("gitlab.com/shop/web"));
