@@ -19,6 +19,7 @@ use larder_bases::Project;
 use larder_local::files;
 use larder_local::people::{Progress, Voice};
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::lineage::Lineage;
 use larder_session::client::Running;
 use larder_session::facts::{Job, Moved, NotSaved, Restored, Saved};
 use parking_lot::Mutex;
@@ -135,6 +136,9 @@ impl Report {
                 job.lineage
             )),
         }
+        if job.restored.as_ref().is_some_and(|it| it.sibling) {
+            self.legs(&job.lineage);
+        }
         let engine = &job.engine;
         self.note(&format!(
             "Docker {} ({}), {}: {}",
@@ -166,6 +170,19 @@ impl Report {
             (None, Some(NotSaved::Because(why))) => self.warning(&format!("nothing saved: {why}")),
             (None, Some(NotSaved::Asked) | None) => self.note("nothing saved, as asked"),
         }
+        if job.saved.as_ref().is_some_and(|saved| saved.sibling) {
+            self.legs(&job.lineage);
+        }
+    }
+
+    /// Says that jobs of one name run at the same time. Each starts from what the last of them saved, so the
+    /// others do not find what they built; no CI system tells all legs of a matrix apart.
+    fn legs(&self, lineage: &Lineage) {
+        self.warning(&format!(
+            "jobs called {:?} ran at the same time, and the next one starts from whichever saved last; give legs \
+             of a matrix names of their own: --job \"{}-$LEG\"",
+            lineage.job, lineage.job
+        ));
     }
 
     /// A fault of the cache is a miss, said in one line: `what` did not happen, and why. With `--strict` it

@@ -310,8 +310,8 @@ mod tests {
         symlink("loop", folder.path().join("loop")).expect("linked");
         assert!(own(&folder.path().join("loop/x")).make().is_err());
         fs::write(folder.path().join("file"), "").expect("written");
-        let error = own(&folder.path().join("file/x")).make();
-        assert!(matches!(error, Err(NotOurs::NoFolder(_))));
+        let behind = own(&folder.path().join("file/x"));
+        assert!(matches!(behind.make(), Err(NotOurs::NoFolder(_))));
     }
 
     #[test]

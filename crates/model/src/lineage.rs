@@ -49,8 +49,10 @@ pub enum Scope {
     Named(String),
 }
 
+type OfKind = fn(String) -> Scope;
+
 /// What the names of these kinds begin with.
-const KINDS: [(&str, fn(String) -> Scope); 5] = [
+const KINDS: [(&str, OfKind); 5] = [
     ("branch/", Scope::Branch),
     ("tag/", Scope::Tag),
     ("pull/", Scope::Pull),

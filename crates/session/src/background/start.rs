@@ -180,5 +180,6 @@ fn restored(found: &Restorable) -> Restored {
         lineage: snapshot.lineage.clone(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        sibling: snapshot.sibling,
     }
 }
