@@ -85,7 +85,9 @@ pub fn check_public(path: &Path) -> io::Result<PathBuf> {
     let place = folder.join(name);
     let link = fs::symlink_metadata(&place).is_ok_and(|meta| meta.is_symlink());
     match Checkout::of_file(&named) {
-        Some(checkout) if !checkout.holds(&folder) || (link && !checkout.holds(&place)) => {
+        Some(checkout)
+            if !checkout.holds(&folder) || (link && !leads_within(&place, &checkout)) =>
+        {
             let root = checkout.root().display();
             Err(refused(&format!(
                 "a link leads out of {root}, whose files are a commit's; remove it, or name a file elsewhere"
@@ -96,6 +98,16 @@ pub fn check_public(path: &Path) -> io::Result<PathBuf> {
         )),
         _ => Ok(place),
     }
+}
+
+/// Whether a link leads to something in the checkout, or to where something may be made in it.
+fn leads_within(link: &Path, checkout: &Checkout) -> bool {
+    let to_new = || {
+        let target = link.parent()?.join(fs::read_link(link).ok()?);
+        let is_new = fs::symlink_metadata(&target).is_err();
+        Some(is_new && checkout.holds(target.parent()?))
+    };
+    checkout.holds(link) || to_new() == Some(true)
 }
 
 fn is_anothers(folder: &Path, link: &Path) -> io::Result<bool> {
@@ -169,7 +181,15 @@ mod tests {
         link(folder.path(), "up");
         link(Path::new("out/report"), "within");
         link(&folder.path().join("new"), "new");
-        for name in ["report", "up/passwd", "up/other", "out/../up/passwd", "new"] {
+        link(Path::new("new"), "twice");
+        for name in [
+            "report",
+            "up/passwd",
+            "up/other",
+            "out/../up/passwd",
+            "new",
+            "twice",
+        ] {
             let path = root.join(name);
             for done in [write_public(&path, b"{}"), append_public(&path, "A=1")] {
                 let error = done.expect_err(name);
@@ -181,7 +201,7 @@ mod tests {
         }
         assert_eq!(fs::read(&theirs).expect("read"), b"theirs");
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
-        fs::write(root.join("out/report"), "").expect("written");
+        write_public(&root.join("within"), b"[]").expect("it is made in the checkout");
         write_public(&root.join("within"), b"{}").expect("it stays in the checkout");
         append_public(&root.join("out/env"), "A=1").expect("it stays in the checkout");
         assert_eq!(fs::read(root.join("out/report")).expect("read"), b"{}");

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// What begins a command of a CI system, wherever it stands in a line: GitHub's older form and Azure's sections
-/// (actions/runner `ActionCommand.cs`, `TryParse`), Azure's and TeamCity's commands. What GitLab and Travis
+/// (actions/runner `ActionCommand.cs`, `TryParse`), Azure's and `TeamCity`'s commands. What GitLab and Travis
 /// obey has control characters in it.
 const COMMANDS: [&str; 3] = ["##[", "##vso[", "##teamcity["];
 

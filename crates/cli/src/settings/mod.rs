@@ -458,9 +458,9 @@ fn guessed_scope(ci: &Ci, repository: &Repository) -> (Scope, Option<Doubt>) {
         return (scope.clone(), None);
     }
     match (&repository.branch, &repository.commit) {
-        (Some(branch), _) if !ci.is_ci => (Scope::Branch(branch.clone()), None),
+        (Some(branch), _) if !ci.is_there => (Scope::Branch(branch.clone()), None),
         (_, Some(commit)) => (Scope::Commit(commit.clone()), Some(Doubt::OfCommit)),
-        _ if ci.is_ci => (Scope::Named("unknown".to_owned()), Some(Doubt::Whole)),
+        _ if ci.is_there => (Scope::Named("unknown".to_owned()), Some(Doubt::Whole)),
         _ => (Scope::Named(LOCAL.to_owned()), None),
     }
 }
@@ -487,9 +487,13 @@ fn folder_name(folder: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn guessed(is_ci: bool, branch: Option<&str>, commit: Option<&str>) -> (String, Option<Doubt>) {
+    fn guessed(
+        is_there: bool,
+        branch: Option<&str>,
+        commit: Option<&str>,
+    ) -> (String, Option<Doubt>) {
         let ci = Ci {
-            is_ci,
+            is_there,
             ..Ci::default()
         };
         let repository = Repository {

@@ -137,6 +137,27 @@ fn a_state_directory_in_the_checkout_is_refused_and_nothing_in_it_believed() {
 }
 
 #[test]
+fn a_state_directory_that_others_can_reach_is_refused() {
+    let project = Project::new(&[]);
+    let open = project.path().join("open");
+    fs::create_dir_all(open.join("state")).expect("made");
+    fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).expect("set");
+    for verb in ["status", "down"] {
+        let said = project.run(&[verb, "--state", "open/state"]);
+        refused(&said, &["--state", "others can write"]);
+    }
+    // Memories that others could have changed are not used, and the work goes on.
+    project.write("Dockerfile", "FROM 127.0.0.1:1/app\n");
+    let said = project.run(&["plan", "--state", "open/state"]);
+    assert!(
+        said.error.contains("others could have changed it"),
+        "{}",
+        said.error
+    );
+    assert_eq!(said.code, 0);
+}
+
+#[test]
 fn a_job_of_a_system_that_says_nothing_is_asked_for_its_scope() {
     let project = Project::new(&[]);
     let mut command = project.command();

@@ -44,7 +44,7 @@ pub(super) fn job(of: Variables<'_>) -> Ci {
     let text = |pointer: &str| Some(payload.pointer(pointer)?.as_str()?.to_owned());
     let queue = text("/merge_group/base_ref").map(|base| branch_of(&base));
     Ci {
-        is_ci: true,
+        is_there: true,
         scope: scope(of, &payload),
         project: repository.map(|name| format!("{server}/{name}")),
         job: name(of),

@@ -17,7 +17,7 @@ use super::{Environment, variable};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ci {
     /// Whether the job runs on a CI system at all, known or not.
-    pub is_ci: bool,
+    pub is_there: bool,
     pub project: Option<String>,
     /// The job, with all that tells the legs of one job apart.
     pub job: Option<String>,
@@ -51,7 +51,7 @@ pub(super) fn detect(environment: &Environment) -> Ci {
     }
     let denied = of.get("CI").is_some_and(|ci| ci == "false" || ci == "0");
     Ci {
-        is_ci: !denied && of.first(&MARKS).is_some(),
+        is_there: !denied && of.first(&MARKS).is_some(),
         ..Ci::default()
     }
 }
@@ -121,9 +121,9 @@ mod tests {
         assert_eq!(detect(&Environment::new()), Ci::default());
         for variables in ["CI=true", "CI=1 BRANCH=main", "BUILD_NUMBER=3", "CI_NAME=x"] {
             let found = job(variables);
-            assert!(found.is_ci && found.scope.is_none(), "{variables}");
+            assert!(found.is_there && found.scope.is_none(), "{variables}");
         }
-        assert!(!job("CI=false").is_ci);
+        assert!(!job("CI=false").is_there);
     }
 
     #[test]

@@ -241,7 +241,7 @@ pub(super) fn job(of: Variables<'_>) -> Option<Ci> {
     let project = of.joined(system.project);
     let target = of.first(system.target).map(|name| branch_of(&name));
     Some(Ci {
-        is_ci: true,
+        is_there: true,
         project: project.map(|name| format!("{}{name}", system.host)),
         job: system.name(of),
         scope: system.scope(of),
