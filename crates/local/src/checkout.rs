@@ -17,6 +17,7 @@ impl Checkout {
     /// The checkout that a path is in, as it is spelt: up to the nearest folder with a `.git`, which no commit can
     /// bring (git `read-cache.c`, `verify_path`). Nothing where that is everywhere.
     pub fn above(path: &Path) -> Option<Self> {
+        let path = without_dots(path);
         let mut folders = path.ancestors();
         let marked = folders.find(|folder| folder.join(".git").exists())?;
         (marked != Path::new("/")).then(|| Self::at(marked))
@@ -24,10 +25,9 @@ impl Checkout {
 
     /// The same for a file that may be below no `.git`, but below the current folder.
     pub(crate) fn of_file(named: &Path) -> Option<Self> {
-        let named = without_dots(named);
-        Self::above(&named).or_else(|| {
+        Self::above(named).or_else(|| {
             let current = std::path::absolute(".").ok()?;
-            let is_below = current != Path::new("/") && named.starts_with(&current);
+            let is_below = current != Path::new("/") && without_dots(named).starts_with(&current);
             is_below.then(|| Self::at(&current))
         })
     }
@@ -95,6 +95,7 @@ mod tests {
         ] {
             assert_eq!(checkout.holds(&root.join(path)), held, "{path}");
         }
+        assert_eq!(Checkout::above(&root.join("../state")), None);
         assert_eq!(without_dots(Path::new("/a/./b/../c")), Path::new("/a/c"));
         assert_eq!(without_dots(Path::new("/../a")), Path::new("/a"));
     }
