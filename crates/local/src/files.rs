@@ -102,12 +102,13 @@ pub fn check_public(path: &Path) -> io::Result<PathBuf> {
 
 /// Whether a link leads to something in the checkout, or to where something may be made in it.
 fn leads_within(link: &Path, checkout: &Checkout) -> bool {
-    let to_new = || {
-        let target = link.parent()?.join(fs::read_link(link).ok()?);
-        let is_new = fs::symlink_metadata(&target).is_err();
-        Some(is_new && checkout.holds(target.parent()?))
-    };
-    checkout.holds(link) || to_new() == Some(true)
+    checkout.holds(link) || makes_within(link, checkout) == Some(true)
+}
+
+fn makes_within(link: &Path, checkout: &Checkout) -> Option<bool> {
+    let target = link.parent()?.join(fs::read_link(link).ok()?);
+    let is_new = fs::symlink_metadata(&target).is_err();
+    Some(is_new && checkout.holds(target.parent()?))
 }
 
 fn is_anothers(folder: &Path, link: &Path) -> io::Result<bool> {

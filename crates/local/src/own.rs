@@ -187,8 +187,8 @@ impl OwnFolder {
     /// Whether others may write. A group that has its user's number has no other member (useradd,
     /// `USERGROUPS_ENAB`); with umask 002 it may write to all that the user makes.
     fn is_open(&self, meta: &Metadata) -> bool {
-        let writes = |bit| meta.mode() & bit != 0;
-        writes(OTHERS_WRITE) || (writes(GROUP_WRITES) && !self.trusts(meta.gid()))
+        let mode = meta.mode();
+        mode & OTHERS_WRITE != 0 || (mode & GROUP_WRITES != 0 && !self.trusts(meta.gid()))
     }
 }
 

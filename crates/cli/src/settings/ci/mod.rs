@@ -8,6 +8,7 @@
 
 mod github;
 mod systems;
+mod table;
 
 use larder_model::lineage::Scope;
 
