@@ -1,7 +1,6 @@
 //! Where the builds that were asked for are described: in a Dockerfile, or in compose and bake files.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use larder_local::checkout::Checkout;
@@ -145,7 +144,9 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
         Some(COMPOSE)
     } else {
         // compose reads its own variables there; which of them count is its decision.
-        let variables = fs::read_to_string(folder.join(".env")).ok()?;
+        let path = folder.join(".env");
+        let variables = files::read(&path, &path).ok()?;
+        let variables = String::from_utf8_lossy(&variables);
         variables.contains(COMPOSE_FILE).then_some(COMPOSE)
     }
 }

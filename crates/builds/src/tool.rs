@@ -17,6 +17,7 @@ use crate::child;
 use crate::compose::Project;
 use crate::description::Description;
 use crate::fault::{Fault, shortened};
+use crate::files::read;
 use crate::options::{Asked, DEFAULT_PLATFORM};
 
 /// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer.
@@ -139,10 +140,9 @@ impl Question<'_> {
             [] => &usual,
             named => named,
         };
-        let texts = files
-            .iter()
-            .map(|file| fs::read_to_string(folder.join(file)));
-        if !texts.flatten().any(|text| text.contains(DEFAULT_PLATFORM)) {
+        let texts = files.iter().map(|file| read(&folder.join(file), file));
+        let mut texts = texts.flatten();
+        if !texts.any(|text| String::from_utf8_lossy(&text).contains(DEFAULT_PLATFORM)) {
             return Ok(String::new());
         }
         let text = format!(
