@@ -61,11 +61,15 @@ const KINDS: [(&str, OfKind); 5] = [
 ];
 
 impl Scope {
-    /// The scopes that a job reads beside its own, if nobody names others: the branch that a pull request wants
-    /// to go to, and the default branch. Never one that is written on behalf of others.
-    pub fn usual_fallback(target: Option<&str>, default_branch: &str) -> Vec<Self> {
+    /// The scopes that a job reads beside this one, if nobody names others: the branch that a pull request wants
+    /// to go to, and the default branch. Never one that is written on behalf of others; and a scope of that name
+    /// that was given by hand only beside another such.
+    pub fn usual_fallback(&self, target: Option<&str>, default_branch: &str) -> Vec<Self> {
         let branches = target.into_iter().chain([default_branch]);
-        branches.map(|name| Self::Branch(name.to_owned())).collect()
+        match self {
+            Self::Named(_) => branches.flat_map(Self::meant_by).collect(),
+            _ => branches.map(|name| Self::Branch(name.to_owned())).collect(),
+        }
     }
 
     /// The scopes that a name may mean where somebody wants to read them: `main` is a scope that was named so by
@@ -134,11 +138,15 @@ mod tests {
 
     #[test]
     fn only_branches_are_read_unasked() {
-        let read = Scope::usual_fallback(Some("release"), "main");
         let branch = |name: &str| Scope::Branch(name.to_owned());
-        assert_eq!(read, [branch("release"), branch("main")]);
-        let meant = Scope::meant_by("main");
-        assert_eq!(meant, [Scope::Named("main".to_owned()), branch("main")]);
+        for own in [branch("main"), Scope::Pull("7".to_owned())] {
+            let read = own.usual_fallback(Some("release"), "main");
+            assert_eq!(read, [branch("release"), branch("main")]);
+        }
+        let meant = [Scope::Named("main".to_owned()), branch("main")];
+        assert_eq!(Scope::meant_by("main"), meant);
+        let topic = Scope::Named("topic".to_owned());
+        assert_eq!(topic.usual_fallback(None, "main"), meant);
         assert_eq!(Scope::meant_by("pull/7"), [Scope::Pull("7".to_owned())]);
     }
 }

@@ -59,12 +59,12 @@ impl Choices {
             let meant = names.iter().flat_map(|name| Scope::meant_by(name));
             meant.collect()
         });
-        let fallback = fallback.unwrap_or_else(|| usual_fallback(&ci, &repository));
         let named = self.text(&which.scope, "LARDER_SCOPE", &self.file.scope);
         let (scope, doubt) = match named {
             Some(name) => (Scope::from(name), None),
             None => guessed_scope(&ci, &repository),
         };
+        let fallback = fallback.unwrap_or_else(|| usual_fallback(&scope, &ci, &repository));
         let project = self.named_project(which).or(ci.project);
         let job = self.text(&which.job, "LARDER_JOB", &self.file.job);
         let descent = Descent {
@@ -105,11 +105,11 @@ fn guessed_scope(ci: &Ci, repository: &Repository) -> (Scope, Option<Doubt>) {
 }
 
 /// The pull request's target, and the default branch.
-fn usual_fallback(ci: &Ci, repository: &Repository) -> Vec<Scope> {
+fn usual_fallback(scope: &Scope, ci: &Ci, repository: &Repository) -> Vec<Scope> {
     let default = ci.default_branch.as_ref();
     let default = default.or(repository.default_branch.as_ref());
     let default = default.map_or(MAIN, String::as_str);
-    Scope::usual_fallback(ci.target.as_deref(), default)
+    scope.usual_fallback(ci.target.as_deref(), default)
 }
 
 fn folder_name(folder: &Path) -> String {
