@@ -141,70 +141,73 @@ mod tests {
         .expect("a scope")
     }
 
+    /// Events with main's reference, their payloads, and whose they are.
+    const OF_OTHERS: [(&str, &str, &str); 16] = [
+        (
+            "pull_request_target",
+            r#"{"number":7,"pull_request":{"number":7}}"#,
+            "pull/7",
+        ),
+        ("pull_request", r#"{"number":7}"#, "pull/7"),
+        (
+            "pull_request_review",
+            r#"{"pull_request":{"number":7}}"#,
+            "pull/7",
+        ),
+        (
+            "issue_comment",
+            r#"{"issue":{"number":7,"pull_request":{}}}"#,
+            "pull/7",
+        ),
+        (
+            "issue_comment",
+            r#"{"issue":{"number":7}}"#,
+            "event/issue_comment",
+        ),
+        ("issues", r#"{"issue":{"number":7}}"#, "event/issues"),
+        (
+            "workflow_run",
+            r#"{"workflow_run":{"event":"pull_request","head_branch":"main",
+                "head_repository":{"full_name":"shop/web"},"pull_requests":[{"number":7}]}}"#,
+            "pull/7",
+        ),
+        (
+            "workflow_run",
+            r#"{"workflow_run":{"event":"pull_request","head_branch":"main",
+                "head_repository":{"full_name":"evil/web"},"pull_requests":[]}}"#,
+            "pull/evil/web:main",
+        ),
+        (
+            "workflow_run",
+            r#"{"repository":{"full_name":"shop/web"},"workflow_run":{"event":"push",
+                "head_branch":"main","head_repository":{"full_name":"shop/web"},"pull_requests":[]}}"#,
+            "branch/main",
+        ),
+        (
+            "workflow_run",
+            r#"{"repository":{"full_name":"shop/web"},"workflow_run":{"event":"push",
+                "head_branch":"main","head_repository":{"full_name":"evil/web"},"pull_requests":[]}}"#,
+            "event/workflow_run",
+        ),
+        ("workflow_run", "{}", "event/workflow_run"),
+        ("workflow_run", "nonsense", "event/workflow_run"),
+        (
+            "repository_dispatch",
+            r#"{"client_payload":{}}"#,
+            "event/repository_dispatch",
+        ),
+        (
+            "repository_dispatch",
+            r#"{"client_payload":{"pull_request":{"number":7}}}"#,
+            "pull/7",
+        ),
+        ("discussion_comment", "{}", "event/discussion_comment"),
+        ("an_event_of_tomorrow", "{}", "event/an_event_of_tomorrow"),
+    ];
+
     #[test]
     fn what_runs_on_behalf_of_others_is_never_main() {
-        for (event, payload, expected) in [
-            (
-                "pull_request_target",
-                r#"{"number":7,"pull_request":{"number":7}}"#,
-                "pull/7",
-            ),
-            ("pull_request", r#"{"number":7}"#, "pull/7"),
-            (
-                "pull_request_review",
-                r#"{"pull_request":{"number":7}}"#,
-                "pull/7",
-            ),
-            (
-                "issue_comment",
-                r#"{"issue":{"number":7,"pull_request":{}}}"#,
-                "pull/7",
-            ),
-            (
-                "issue_comment",
-                r#"{"issue":{"number":7}}"#,
-                "event/issue_comment",
-            ),
-            ("issues", r#"{"issue":{"number":7}}"#, "event/issues"),
-            (
-                "workflow_run",
-                r#"{"workflow_run":{"event":"pull_request","head_branch":"main",
-                    "head_repository":{"full_name":"shop/web"},"pull_requests":[{"number":7}]}}"#,
-                "pull/7",
-            ),
-            (
-                "workflow_run",
-                r#"{"workflow_run":{"event":"pull_request","head_branch":"main",
-                    "head_repository":{"full_name":"evil/web"},"pull_requests":[]}}"#,
-                "pull/evil/web:main",
-            ),
-            (
-                "workflow_run",
-                r#"{"repository":{"full_name":"shop/web"},"workflow_run":{"event":"push",
-                    "head_branch":"main","head_repository":{"full_name":"shop/web"},"pull_requests":[]}}"#,
-                "branch/main",
-            ),
-            (
-                "workflow_run",
-                r#"{"repository":{"full_name":"shop/web"},"workflow_run":{"event":"push",
-                    "head_branch":"main","head_repository":{"full_name":"evil/web"},"pull_requests":[]}}"#,
-                "event/workflow_run",
-            ),
-            ("workflow_run", "{}", "event/workflow_run"),
-            ("workflow_run", "nonsense", "event/workflow_run"),
-            (
-                "repository_dispatch",
-                r#"{"client_payload":{}}"#,
-                "event/repository_dispatch",
-            ),
-            (
-                "repository_dispatch",
-                r#"{"client_payload":{"pull_request":{"number":7}}}"#,
-                "pull/7",
-            ),
-            ("discussion_comment", "{}", "event/discussion_comment"),
-            ("an_event_of_tomorrow", "{}", "event/an_event_of_tomorrow"),
-        ] {
+        for (event, payload, expected) in OF_OTHERS {
             assert_eq!(on_main(event, payload), expected, "{event} {payload}");
         }
         assert_eq!(scope(MAIN), None, "no event is named");

@@ -145,82 +145,85 @@ mod tests {
         }
     }
 
+    /// Jobs of branches and tags, and of nobody knows what.
+    const BRANCHES: [(&str, Option<&str>); 27] = [
+        ("GITLAB_CI=true CI_COMMIT_BRANCH=main", Some("branch/main")),
+        (
+            "GITLAB_CI=true CI_COMMIT_TAG=main CI_COMMIT_REF_NAME=main",
+            Some("tag/main"),
+        ),
+        ("GITLAB_CI=true CI_COMMIT_REF_NAME=main", None),
+        ("CIRCLECI=true CIRCLE_BRANCH=pull/7", Some("branch/pull/7")),
+        (
+            "CIRCLECI=true CIRCLE_BRANCH=main CIRCLE_PR_USERNAME=evil",
+            None,
+        ),
+        ("CIRCLECI=true CIRCLE_TAG=main", Some("tag/main")),
+        (
+            "BUILDKITE=true BUILDKITE_PULL_REQUEST=false BUILDKITE_BRANCH=main",
+            Some("branch/main"),
+        ),
+        (
+            "BUILDKITE=true BUILDKITE_TAG=v1 BUILDKITE_BRANCH=main",
+            Some("tag/v1"),
+        ),
+        (
+            "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_BRANCH=main",
+            Some("branch/main"),
+        ),
+        (
+            "TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/feature/main BUILD_SOURCEBRANCHNAME=main",
+            Some("branch/feature/main"),
+        ),
+        (
+            "TF_BUILD=True BUILD_SOURCEBRANCH=refs/tags/main",
+            Some("tag/main"),
+        ),
+        (
+            "TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/main BUILD_REASON=ResourceTrigger",
+            None,
+        ),
+        ("JENKINS_URL=x BRANCH_NAME=main", Some("branch/main")),
+        (
+            "JENKINS_URL=x TAG_NAME=main BRANCH_NAME=main",
+            Some("tag/main"),
+        ),
+        (
+            "JENKINS_URL=x GIT_BRANCH=origin/feature/x",
+            Some("branch/feature/x"),
+        ),
+        ("JENKINS_URL=x GIT_BRANCH=detached", None),
+        ("JENKINS_URL=x", None),
+        (
+            "CI=woodpecker CI_COMMIT_REF=refs/heads/main",
+            Some("branch/main"),
+        ),
+        ("CI=woodpecker CI_COMMIT_BRANCH=main", None),
+        ("DRONE=true DRONE_BRANCH=main", None),
+        (
+            "TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=main",
+            Some("branch/main"),
+        ),
+        (
+            "TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=v1 TRAVIS_TAG=v1",
+            Some("tag/v1"),
+        ),
+        (
+            "SEMAPHORE=true SEMAPHORE_GIT_REF=refs/heads/main",
+            Some("branch/main"),
+        ),
+        (
+            "CODEBUILD_BUILD_ID=web:3f CODEBUILD_WEBHOOK_TRIGGER=branch/main",
+            Some("branch/main"),
+        ),
+        ("CODEBUILD_BUILD_ID=web:3f", None),
+        ("BUILDER_OUTPUT=x BRANCH_NAME=main", None),
+        ("TEAMCITY_VERSION=x BRANCH_NAME=main", None),
+    ];
+
     #[test]
     fn branches_and_tags_are_what_they_are() {
-        for (variables, expected) in [
-            ("GITLAB_CI=true CI_COMMIT_BRANCH=main", Some("branch/main")),
-            (
-                "GITLAB_CI=true CI_COMMIT_TAG=main CI_COMMIT_REF_NAME=main",
-                Some("tag/main"),
-            ),
-            ("GITLAB_CI=true CI_COMMIT_REF_NAME=main", None),
-            ("CIRCLECI=true CIRCLE_BRANCH=pull/7", Some("branch/pull/7")),
-            (
-                "CIRCLECI=true CIRCLE_BRANCH=main CIRCLE_PR_USERNAME=evil",
-                None,
-            ),
-            ("CIRCLECI=true CIRCLE_TAG=main", Some("tag/main")),
-            (
-                "BUILDKITE=true BUILDKITE_PULL_REQUEST=false BUILDKITE_BRANCH=main",
-                Some("branch/main"),
-            ),
-            (
-                "BUILDKITE=true BUILDKITE_TAG=v1 BUILDKITE_BRANCH=main",
-                Some("tag/v1"),
-            ),
-            (
-                "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_BRANCH=main",
-                Some("branch/main"),
-            ),
-            (
-                "TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/feature/main BUILD_SOURCEBRANCHNAME=main",
-                Some("branch/feature/main"),
-            ),
-            (
-                "TF_BUILD=True BUILD_SOURCEBRANCH=refs/tags/main",
-                Some("tag/main"),
-            ),
-            (
-                "TF_BUILD=True BUILD_SOURCEBRANCH=refs/heads/main BUILD_REASON=ResourceTrigger",
-                None,
-            ),
-            ("JENKINS_URL=x BRANCH_NAME=main", Some("branch/main")),
-            (
-                "JENKINS_URL=x TAG_NAME=main BRANCH_NAME=main",
-                Some("tag/main"),
-            ),
-            (
-                "JENKINS_URL=x GIT_BRANCH=origin/feature/x",
-                Some("branch/feature/x"),
-            ),
-            ("JENKINS_URL=x GIT_BRANCH=detached", None),
-            ("JENKINS_URL=x", None),
-            (
-                "CI=woodpecker CI_COMMIT_REF=refs/heads/main",
-                Some("branch/main"),
-            ),
-            ("CI=woodpecker CI_COMMIT_BRANCH=main", None),
-            ("DRONE=true DRONE_BRANCH=main", None),
-            (
-                "TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=main",
-                Some("branch/main"),
-            ),
-            (
-                "TRAVIS=true TRAVIS_PULL_REQUEST=false TRAVIS_BRANCH=v1 TRAVIS_TAG=v1",
-                Some("tag/v1"),
-            ),
-            (
-                "SEMAPHORE=true SEMAPHORE_GIT_REF=refs/heads/main",
-                Some("branch/main"),
-            ),
-            (
-                "CODEBUILD_BUILD_ID=web:3f CODEBUILD_WEBHOOK_TRIGGER=branch/main",
-                Some("branch/main"),
-            ),
-            ("CODEBUILD_BUILD_ID=web:3f", None),
-            ("BUILDER_OUTPUT=x BRANCH_NAME=main", None),
-            ("TEAMCITY_VERSION=x BRANCH_NAME=main", None),
-        ] {
+        for (variables, expected) in BRANCHES {
             assert_eq!(scope(variables).as_deref(), expected, "{variables}");
         }
     }
