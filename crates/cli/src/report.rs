@@ -136,7 +136,8 @@ impl Report {
                 job.lineage
             )),
         }
-        if job.restored.as_ref().is_some_and(|it| it.sibling) {
+        let own = job.restored.as_ref().filter(|it| it.lineage == job.lineage);
+        if own.is_some_and(|it| it.sibling) {
             self.legs(&job.lineage);
         }
         let engine = &job.engine;

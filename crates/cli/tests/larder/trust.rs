@@ -49,3 +49,25 @@ fn a_pull_requests_file_takes_neither_store_nor_scope() {
     assert!(!repo.join("cache").exists() && !repo.join("st").exists());
     machine.assert_untouched();
 }
+
+#[test]
+fn legs_of_one_name_are_told_to_have_names_of_their_own() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let [larder, state] = ["larder", "other"].map(|name| machine.path(name).display().to_string());
+    // Another leg starts, saves and ends while this one runs.
+    let other = format!(
+        "{larder} run -q --engine private --state {state} --store {} --project shop -- true",
+        store.url()
+    );
+    let told = "--job \"default-$LEG\"";
+    let long = machine.job(&store.url(), &["-q"], &other).saved();
+    assert_eq!(long.report["saved"]["sibling"], true, "{}", long.said);
+    assert!(long.said.contains(told), "{}", long.said);
+    let next = machine.job(&store.url(), &["-q"], "true").restored(&long);
+    assert!(next.said.contains(told), "{}", next.said);
+    let named = machine
+        .job(&store.url(), &["-q", "--job", "leg"], "true")
+        .restored(&next);
+    assert!(!named.said.contains("$LEG"), "{}", named.said);
+    machine.assert_untouched();
+}
