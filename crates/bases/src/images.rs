@@ -196,10 +196,13 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// A digest names one image for ever; a tag is good as long as was asked for.
+    /// A digest names one image for ever; a tag is good as long as was asked for. What was asked in the future is of
+    /// no age.
     fn is_good_enough(&self, known: &Known) -> bool {
-        let age = Duration::from_millis(self.now_ms.saturating_sub(known.checked_ms));
-        known.reference.digest().is_some() || self.asking.max_age.is_some_and(|max| age <= max)
+        let age = self.now_ms.checked_sub(known.checked_ms);
+        let age = age.map(Duration::from_millis);
+        let max = self.asking.max_age;
+        known.reference.digest().is_some() || age.zip(max).is_some_and(|(age, max)| age <= max)
     }
 
     /// Takes what is remembered of an image.
