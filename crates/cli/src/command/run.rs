@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use larder_local::people::Voice as _;
+use larder_session::client::Running;
 use larder_session::facts::{self, Job};
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, client, machine};
+use larder_session::{JobRequest, Place, SessionError, client, machine};
 
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
@@ -27,18 +28,16 @@ const NOT_FOUND: u8 = 127;
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
-    let place = settings.place()?;
+    let place = settings.place();
     let request = settings.job_request(report)?;
-    let up =
-        machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
-    let running = match up {
-        Ok(running) => running,
-        Err(error) if verb.optional => {
-            report.warning(&format!("running without Larder: {error}"));
+    let (place, running) = match start(&request, place, report) {
+        Ok(started) => started,
+        Err(failure) if verb.optional => {
+            report.warning(&format!("running without Larder: {failure}"));
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
-        Err(error) => return Err(error.into()),
+        Err(failure) => return Err(failure),
     };
     report.running(&running, "using", &request.settings.project);
     // If this process is killed, the session knows that it is not used any more.
@@ -69,6 +68,13 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         }
     }
     Ok(ExitCode::from(code))
+}
+
+fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
+    machine::check(&request.settings.path)?;
+    let place = place?;
+    let running = client::up(request, &place, report)?;
+    Ok((place, running))
 }
 
 /// Takes back this command's use of the session. Whatever becomes of that session, the command's exit code

@@ -17,9 +17,10 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
-    let place = settings.place()?;
+    let place = settings.place();
     let request = settings.job_request(report)?;
     machine::check(&request.settings.path)?;
+    let place = place?;
     // The context names a socket that is known before anything listens on it.
     let context = (!verb.no_context).then(|| docker_context::create(&place));
     let running = client::up(&request, &place, report).inspect_err(|_| {
