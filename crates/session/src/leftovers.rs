@@ -3,7 +3,6 @@
 //! The record is written before each step that leaves something on the machine, so whatever the
 //! moment of death, the next command knows what to look for. Everything here may be done twice.
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -66,7 +65,8 @@ impl Record {
         let path = place.record();
         // Processes are ended by what it says, so it is believed only if we wrote it.
         let file = match files::open_private(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            // It is not there, or a link.
+            Err(error) if error.raw_os_error().is_some() => return None,
             opened => opened.inspect_err(|error| tracing::warn!(%error, ?path, "not our record")),
         };
         // One that cannot be read is treated as one that says nothing: the rest is found by name.
