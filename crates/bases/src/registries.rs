@@ -1,9 +1,10 @@
 //! How registries are reached, by docker's settings of this machine and by ours.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_local::own::{NotOurs, OwnFolder};
 use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,7 @@ pub struct Registries {
     /// A file of certificate authorities.
     pub authorities: Option<PathBuf>,
     /// Folder of what registries said before.
-    pub memory: PathBuf,
+    pub memory: OwnFolder,
 }
 
 impl std::fmt::Debug for Registries {
@@ -48,11 +49,34 @@ impl std::fmt::Debug for Registries {
 impl Registries {
     /// What registries said before. Its folder is made if need be.
     pub fn memory(&self) -> Option<Memory> {
-        let opened = Memory::open(&self.memory).inspect_err(|error| {
-            let folder = self.memory.display();
+        let opened = Memory::open(self.folder()?).inspect_err(|error| {
+            let folder = self.memory.named().display();
             tracing::debug!(%error, %folder, "registries are asked without a memory");
         });
         opened.ok()
+    }
+
+    /// The memory's folder, made if need be. One that others can fill is not used: it would say what tags are.
+    fn folder(&self) -> Option<&Path> {
+        match self.memory.make() {
+            Ok(folder) => Some(folder),
+            Err(error @ NotOurs::Io { .. }) => {
+                tracing::debug!(%error, "registries are asked without a memory");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "what registries said before is not used, because others could have changed it: {error}; \
+                     name another directory with --state or LARDER_STATE"
+                );
+                None
+            }
+        }
+    }
+
+    /// The memory's folder if it is there.
+    pub(crate) fn existing_folder(&self) -> Option<&Path> {
+        self.memory.existing().ok().flatten()
     }
 
     /// A client that ends each call within `deadline`; and a warning for each setting that cannot be used.

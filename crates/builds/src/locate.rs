@@ -1,9 +1,9 @@
 //! Where the builds that were asked for are described: in a Dockerfile, or in compose and bake files.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use larder_local::checkout::Checkout;
 use larder_model::dockerfile::ImageConfigs;
 
 use crate::description::Description;
@@ -102,8 +102,11 @@ impl Build {
             typed: Options::typed(self, around)?,
             folder: folder.components().collect(),
         };
-        let mut drafts = asked.drafts()?;
-        draft::plans(&drafts, &ImageConfigs::new())?;
+        let drafts = asked.drafts().and_then(|drafts| {
+            draft::plans(&drafts, &ImageConfigs::new())?;
+            Ok(drafts)
+        });
+        let mut drafts = drafts.map_err(|fault| asked.discreet(fault, &context))?;
         if !self.extras.is_empty() {
             let extras = extras::fingerprints(&context, &self.extras)?;
             for draft in &mut drafts {
@@ -141,12 +144,32 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
         Some(COMPOSE)
     } else {
         // compose reads its own variables there; which of them count is its decision.
-        let variables = fs::read_to_string(folder.join(".env")).ok()?;
+        let path = folder.join(".env");
+        let variables = files::read(&path, &path).ok()?;
+        let variables = String::from_utf8_lossy(&variables);
         variables.contains(COMPOSE_FILE).then_some(COMPOSE)
     }
 }
 
 impl Asked<'_> {
+    /// Takes the text out of a fault of a file that is neither in the checkout nor in the build's folder. A link in
+    /// a commit, or a path in one of its files, may lead to any file of the machine, and root reads all of them.
+    fn discreet(&self, fault: Fault, context: &Path) -> Fault {
+        let Some(file) = &fault.file else {
+            return fault;
+        };
+        let path = self.around.folder.join(file);
+        let seen = [self.checkout(), Checkout::around(context)];
+        if !path.exists() || seen.iter().any(|folder| folder.holds(&path)) {
+            return fault;
+        }
+        fault.without_text()
+    }
+
+    pub(crate) fn checkout(&self) -> Checkout {
+        Checkout::around(&self.around.folder)
+    }
+
     fn drafts(&self) -> Result<Vec<Draft>, Fault> {
         let files = &self.build.files;
         if self.build.reads_input() && files.len() <= 1 {

@@ -37,7 +37,9 @@ Examples:
   larder run --store s3://ci-cache/larder -- docker build -t app .
   larder up --env-file \"$GITHUB_ENV\"     then steps with docker, then: larder down
 
-Settings come from options, then LARDER_* variables, then larder.toml.
+Settings come from options, then LARDER_* variables, then larder.toml. A larder.toml that was not named
+with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, engine, image-store,
+strict, fresh and plan.
 A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
 logged there and by -v, in the syntax of tracing's EnvFilter: debug, or larder_registry=debug.
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something. `run` and `build`
@@ -106,16 +108,17 @@ pub(crate) struct Where {
     /// remote, else the directory's name]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
-    /// Job; each has a lineage of snapshots of its own [default: the CI system's job name, else the
-    /// word default]
+    /// Job; each has a lineage of snapshots of its own. Give the legs of a matrix names of their own
+    /// [default: the CI system's name of workflow, job and leg, else the word default]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
-    /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks
-    /// [default: the branch, or pull/N in a pull request]
+    /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks. A name
+    /// of your own, or branch/NAME, tag/NAME, pull/N [default: as the CI system says, else the branch
+    /// that is checked out]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub scope: Option<String>,
-    /// Scopes to restore from if this one has no snapshot, in order; an empty name for none
-    /// [default: the pull request's target, the default branch]
+    /// Scopes to restore from if this one has no snapshot, in order; main means branch/main too; an
+    /// empty name for none [default: the pull request's target, the default branch]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
 }
@@ -322,8 +325,8 @@ Examples:
   larder key --extra Gemfile.lock --ladder         GitHub: key, then the lines of restore-keys
 The key changes when the build could come out differently. Comments, formatting, stages that
 the target does not use, and a base image rebuilt with the same layers and settings do not
-change it. The project is part of the key if it is named (--project, LARDER_PROJECT,
-larder.toml); a guessed name would differ from machine to machine.")]
+change it. The project is part of the key if it is named (--project, LARDER_PROJECT, a file
+that --config names); a guessed name would differ from machine to machine.")]
 pub(crate) struct KeyVerb {
     /// Write the key to a file too, for CI systems that make their key of a file's checksum.
     #[arg(long, value_name = "FILE")]

@@ -66,15 +66,17 @@ impl Running {
 
 /// Attaches to the session that is for the same as this request, or starts one: at the state directory's
 /// own place, or beside the session for something else that is there.
-pub fn up(request: &JobRequest, voice: &dyn Voice) -> Result<Running> {
-    let place = Place::of(&request.settings.state);
+pub fn up(request: &JobRequest, place: &Place, voice: &dyn Voice) -> Result<Running> {
     let wanted = request.settings.wanted();
-    leftovers::sweep(&place);
+    leftovers::sweep(place);
     if let Some(running) = up_at(place.clone(), request, &wanted, voice)? {
         return Ok(running);
     }
     if request.settings.engine == Asked::Takeover {
-        return Err(SessionError::Occupied(place.state, Box::new(wanted)));
+        return Err(SessionError::Occupied(
+            place.state().to_owned(),
+            Box::new(wanted),
+        ));
     }
     let beside = place.beside(&wanted);
     let mut request = request.clone();
@@ -82,7 +84,7 @@ pub fn up(request: &JobRequest, voice: &dyn Voice) -> Result<Running> {
     request.settings.state.clone_from(&beside.state);
     voice.note("another session has the state directory; this job gets one of its own beside it");
     let running = up_at(beside.clone(), &request, &wanted, voice)?;
-    running.ok_or(SessionError::Busy(beside.state))
+    running.ok_or(SessionError::Busy(beside.state().to_owned()))
 }
 
 /// The same at one place; `None` if that is somebody else's.
@@ -127,7 +129,7 @@ fn up_at(
 
 /// Whether no process has the state directory now.
 fn is_free(place: &Place) -> Result<bool> {
-    Ok(!place.state.exists() || lock::take(place)?.is_some())
+    Ok(!place.exists() || lock::take(place)?.is_some())
 }
 
 /// Asks the session for this beside that of `place`, if there is one; else that of `place`, whatever it is for.
@@ -297,7 +299,7 @@ fn is_hang_up(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use larder_local::own::OwnFolder;
 
     use super::*;
 
@@ -315,7 +317,8 @@ mod tests {
         ours.write_all(b"\"status\"\n").expect("written");
         theirs.write_all(said).expect("written");
         drop(theirs);
-        let place = Place::of(Path::new("/no/such/state"));
+        let state = OwnFolder::new("/no/such/state".into(), None);
+        let place = Place::of(&state).expect("nothing is there");
         Link::over(ours, &place)?.answer(&Nobody)
     }
 

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use larder_docker::OF_ANOTHER_ENGINE;
 use larder_local::child::{Limits, NoAnswer, ask};
+use larder_local::files;
 
 use crate::{Place, Result, SessionError};
 
@@ -90,8 +91,9 @@ fn make(place: &Place, folder: Option<&Path>) -> Result<()> {
         }
         Some((before, _)) if before != NAME => {
             // Losing this means that `down` selects the default context.
-            let written = std::fs::create_dir_all(&place.state)
-                .and_then(|()| std::fs::write(place.state.join(BEFORE), before));
+            let made = place.make_state();
+            let path = place.state().join(BEFORE);
+            let written = made.map(|()| files::write_private(&path, before.as_bytes()));
             tracing::debug!(?written, "the context of before");
         }
         _ => {}
@@ -118,7 +120,7 @@ impl Creating {
     pub fn select(self, place: &Place) -> Result<()> {
         let made = self.thread.join().expect("making a context does not panic");
         // A session beside the one that is there has another socket.
-        if place.state == self.place.state {
+        if place.state() == self.place.state() {
             made?;
         } else {
             make(place, self.folder.as_deref())?;
@@ -137,13 +139,13 @@ impl Creating {
 /// Selects what was selected before, and removes the context, unless it is another session's. `folder` is
 /// the docker command's.
 pub fn remove(place: &Place, folder: Option<&Path>) {
-    let memory = place.state.join(BEFORE);
+    let memory = place.state().join(BEFORE);
     let current = current(folder).filter(|(name, _)| name == NAME);
     if let Some((_, host)) = current {
         if host != host_of(place) {
             return;
         }
-        let before = std::fs::read_to_string(&memory);
+        let before = files::open_private(&memory).and_then(std::io::read_to_string);
         let before = before.unwrap_or_else(|_| "default".to_owned());
         let selected = docker(&["use", before.trim()], folder);
         tracing::debug!(?selected, "back to the context of before");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use larder_engine::EngineError;
 use larder_local::child::NoAnswer;
+use larder_local::own::NotOurs;
 use larder_local::people::Blame;
 use larder_store::StoreError;
 use larder_volume::VolumeError;
@@ -44,6 +45,12 @@ pub enum SessionError {
         .0.display(), .1
     )]
     StateFolder(PathBuf, #[source] io::Error),
+    /// Somebody else could have filled the state directory, or put another in its place.
+    #[error(
+        "the state directory is not safe from others: {0}; set that right, or name another one with --state or \
+         LARDER_STATE"
+    )]
+    NotOurs(NotOurs),
     /// Another background process has the state folder.
     #[error(
         "another larder is starting or ending with the state directory {}; wait for it, or use another one",
@@ -118,6 +125,7 @@ impl SessionError {
         match self {
             Self::Told(failed) => failed.blame,
             Self::StateFolder(..)
+            | Self::NotOurs(_)
             | Self::Engine(EngineError::UnknownValue { .. })
             | Self::Store(StoreError::Location { .. }) => Blame::Input,
             Self::NeedsRoot

@@ -119,6 +119,8 @@ pub struct Restored {
     pub age_ms: u64,
     /// How much of the volume was in use.
     pub used_bytes: u64,
+    /// Whether it was saved beside another of its line, by a job that ran at the same time.
+    pub sibling: bool,
 }
 
 /// A snapshot that was saved.

@@ -80,9 +80,16 @@ impl Record {
     }
 
     fn read(place: &Place) -> Option<Self> {
-        let text = std::fs::read(place.record()).ok()?;
+        let path = place.record();
+        // Processes are ended by what it says, so it is believed only if we wrote it.
+        let file = match files::open_private(&path) {
+            // It is not there, or a link.
+            Err(error) if error.raw_os_error().is_some() => return None,
+            opened => opened.inspect_err(|error| tracing::warn!(%error, ?path, "not our record")),
+        };
         // One that cannot be read is treated as one that says nothing: the rest is found by name.
-        Some(serde_json::from_slice(&text).unwrap_or_default())
+        let text = file.and_then(std::io::read_to_string).unwrap_or_default();
+        Some(serde_json::from_str(&text).unwrap_or_default())
     }
 }
 
@@ -155,7 +162,7 @@ pub fn clear(place: &Place) -> Result<bool> {
     }
     give_back_turn(place)?;
     forget(place);
-    remove_unfinished(&place.state);
+    remove_unfinished(place.state());
     Ok(true)
 }
 
@@ -165,7 +172,7 @@ fn give_back_turn(place: &Place) -> Result<()> {
         return Ok(());
     };
     match lock.holder()? {
-        Some(holder) if holder != place.state => Ok(()),
+        Some(holder) if holder != place.state() => Ok(()),
         _ => lock.remove(),
     }
 }
@@ -184,7 +191,7 @@ pub fn sweep_after(ended: &Place, place: &Place) {
     let started = Instant::now();
     sweep(place);
     // The session says its last word before it lets go of its lock.
-    while ended.state != place.state && ended.state.exists() && started.elapsed() < ENDED_LIMIT {
+    while ended.state() != place.state() && ended.exists() && started.elapsed() < ENDED_LIMIT {
         std::thread::sleep(lock::PAUSE);
         sweep(place);
     }
@@ -195,8 +202,8 @@ fn remove(place: &Place) -> Result<()> {
     unblock(place);
     if let Some(_lock) = lock::take(place)? {
         clear(place)?;
-        let removed = std::fs::remove_dir_all(&place.state);
-        removed.map_err(SessionError::path("remove", &place.state))?;
+        let removed = std::fs::remove_dir_all(place.state());
+        removed.map_err(SessionError::path("remove", place.state()))?;
     }
     Ok(())
 }

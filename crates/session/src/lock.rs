@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::place::RUN;
@@ -27,7 +27,7 @@ const NETWORK_LIMIT: Duration = Duration::from_secs(60);
 /// directory after a session that was beside another.
 pub fn take(place: &Place) -> Result<Option<File>> {
     match take_file(&place.lock()) {
-        Err(_) if !place.state.exists() => Ok(None),
+        Err(_) if !place.exists() => Ok(None),
         taken => taken,
     }
 }
@@ -111,6 +111,7 @@ fn take_file(path: &Path) -> Result<Option<File>> {
             .read(true)
             .write(true)
             .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)
             .map_err(SessionError::path("lock", path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

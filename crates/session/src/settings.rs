@@ -9,6 +9,7 @@ use larder_builds::Request;
 use larder_docker::ImageStore;
 use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
+use larder_local::own::OwnFolder;
 use larder_volume::Prefetch;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub struct Settings {
     /// The project, with its store and its lineages.
     pub project: Project,
     /// The state directory.
-    pub state: PathBuf,
+    pub state: OwnFolder,
     /// How the engine stands beside the machine's own.
     pub engine: Asked,
     /// The image store, if it was chosen.
@@ -121,7 +122,7 @@ impl Settings {
         Wanted {
             project: descent.project.clone(),
             job: descent.job.clone(),
-            scope: descent.scope.clone(),
+            scope: descent.scope.to_string(),
             store: self.project.store.to_string(),
             image_store: self.image_store,
         }

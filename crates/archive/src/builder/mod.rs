@@ -15,6 +15,7 @@ use larder_docker::{About, ImageStore};
 use larder_local::child::{Limits, ask};
 use larder_local::programs;
 use larder_model::go;
+use larder_model::reference::ImageReference;
 use serde::Serialize;
 
 use crate::document::Sources;
@@ -75,7 +76,8 @@ impl Strategy {
     pub fn cache_from(self, sources: &Sources, cache: Option<&Path>) -> Vec<String> {
         let folder = cache.filter(|_| self == Self::CacheFolder && sources.cache);
         let folder = folder.map(|it| format!("--cache-from=type=local,src={}", it.display()));
-        let images = sources.images.iter().filter(|image| match self {
+        let images = sources.images.iter().filter(|image| is_image(image));
+        let images = images.filter(|image| match self {
             Self::Parents | Self::CacheFolder => false,
             Self::StageImages => true,
             // BuildKit takes names alone: an id would be asked for in a registry.
@@ -104,6 +106,15 @@ impl Strategy {
             }
             Self::CacheFolder => "--cache-from and --cache-to",
         }
+    }
+}
+
+/// Whether a text is an image's name or id. They come from a store's document, and become arguments of a command,
+/// and words of a shell: whoever wrote it must not add options.
+fn is_image(text: &str) -> bool {
+    match text.strip_prefix("sha256:") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => ImageReference::parse(text).is_ok(),
     }
 }
 
@@ -236,7 +247,15 @@ mod tests {
     #[test]
     fn buildkit_is_given_names_and_the_classic_builder_ids_too() {
         let sources = Sources {
-            images: vec!["sha256:5b70".to_owned(), "app:1".to_owned()],
+            images: [
+                "sha256:5b70",
+                "app:1",
+                "a --output=/",
+                "type=local,src=/",
+                "sha256:$(x)",
+            ]
+            .map(str::to_owned)
+            .into(),
             cache: true,
         };
         let folder = Path::new("/cache");

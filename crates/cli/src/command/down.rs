@@ -14,12 +14,12 @@ use crate::settings::Settings;
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let settings = Settings::decide(&verb.which, None)?;
-    let main = Place::of(&settings.session.state);
+    let settings = Settings::decide(&verb.which, None, report)?;
+    let main = settings.place()?;
     let mut found = Found::Nothing;
     for (place, of) in places(&settings, &main) {
         match ask(verb, &settings, &place, of.as_ref(), report)? {
-            Found::Answer(event) => return ended(verb, &settings, &place, event, report),
+            Found::Answer(event) => return ended(verb, &settings, [&place, &main], event, report),
             Found::Nothing => {}
             other => found = other,
         }
@@ -93,7 +93,7 @@ fn ask(
             None => {}
         }
         let is_others = of.is_some_and(|of| leftovers::is_of_other(place, of));
-        if !place.state.exists() {
+        if !place.exists() {
             return Ok(Found::Nothing);
         }
         if let Some(_lock) = lock::take(place)? {
@@ -114,11 +114,17 @@ fn ask(
     }
 }
 
-fn ended(verb: &Down, settings: &Settings, place: &Place, event: Event, report: &Report) -> Done {
+fn ended(
+    verb: &Down,
+    settings: &Settings,
+    [place, main]: [&Place; 2],
+    event: Event,
+    report: &Report,
+) -> Done {
     match event {
         Event::Ended(job) => {
             docker_context::remove(place, settings.docker.config.as_deref());
-            leftovers::sweep_after(place, &Place::of(&settings.session.state));
+            leftovers::sweep_after(place, main);
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
             strictly(verb.strict || settings.session.strict, job.trouble())?;

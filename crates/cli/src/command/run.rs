@@ -10,7 +10,7 @@ use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
-use larder_session::{Place, SessionError, leftovers, machine};
+use larder_session::{JobRequest, Place, SessionError, leftovers, machine};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::UnixStream;
 
@@ -29,18 +29,18 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
     let api_version = settings.docker.api_version.clone();
-    let request = settings.job_request();
-    let up = machine::check(&request.settings.path).and_then(|()| client::up(&request, report));
-    let running = match up {
-        Ok(running) => running,
-        Err(error) if verb.optional => {
-            report.warning(&format!("running without Larder: {error}"));
+    let place = settings.place();
+    let request = settings.job_request(report)?;
+    let (main, running) = match start(&request, place, report) {
+        Ok(started) => started,
+        Err(failure) if verb.optional => {
+            report.warning(&format!("running without Larder: {failure}"));
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
-        Err(error) => return Err(error.into()),
+        Err(failure) => return Err(failure),
     };
     report.running(&running, "using");
     let address = Address::of(&running.job.engine, api_version.as_deref());
@@ -53,7 +53,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     let (place, mut job) = (running.place.clone(), running.job.clone());
     match end(running, report) {
         Event::Ended(mut job) => {
-            leftovers::sweep_after(&place, &Place::of(&request.settings.state));
+            leftovers::sweep_after(&place, &main);
             job.add_command(ran);
             report.down(&job);
             write_report(verb, &job, report);
@@ -71,6 +71,14 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
         }
     }
     Ok(ExitCode::from(code))
+}
+
+/// The place that was asked for, and the session, which may be beside it.
+fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
+    machine::check(&request.settings.path)?;
+    let place = place?;
+    let running = client::up(request, &place, report)?;
+    Ok((place, running))
 }
 
 /// Ends this command's use of the session. Whatever becomes of that session, the command's exit code

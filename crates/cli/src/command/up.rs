@@ -1,7 +1,5 @@
 //! `larder up`: start an engine that remembers, in the background.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,7 +7,7 @@ use larder_local::files;
 use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::docker_context::{self, Creating};
-use larder_session::{Place, SessionError, machine};
+use larder_session::{SessionError, machine};
 
 use crate::address::Address;
 use crate::args::Up;
@@ -21,15 +19,16 @@ use crate::settings::Settings;
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
+    let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
     let docker = settings.docker.clone();
-    let request = settings.job_request();
+    let place = settings.place();
+    let request = settings.job_request(report)?;
     machine::check(&request.settings.path)?;
-    let place = Place::of(&request.settings.state);
+    let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();
     let context = (!verb.no_context).then(|| docker_context::create(&place, folder));
-    let running = match client::up(&request, report) {
+    let running = match client::up(&request, &place, report) {
         Ok(running) => running,
         Err(error) => {
             if let Some(context) = context {
@@ -69,40 +68,6 @@ fn select(context: Creating, running: &Running, verb: &Up, report: &Report) -> D
 }
 
 fn append(file: &Path, lines: &str) -> Done<()> {
-    add(file, lines)
+    files::append_public(file, lines)
         .map_err(|error| Failure::input(format!("--env-file {}: {error}", file.display())))
-}
-
-/// Adds lines to a file, which stays its owner's. A new one is whose the directory is: the next steps may
-/// add to it too. People forget to end the last line.
-fn add(file: &Path, lines: &str) -> io::Result<()> {
-    if !file.exists() {
-        files::write_public(file, b"")?;
-    }
-    let is_file = file.is_file();
-    let before = is_file.then(|| fs::read(file)).transpose()?;
-    let is_open = before.is_some_and(|text| text.last().is_some_and(|byte| *byte != b'\n'));
-    let separator = if is_open { "\n" } else { "" };
-    let mut opened = OpenOptions::new().append(true).open(file)?;
-    opened.write_all(format!("{separator}{lines}").as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_added_to_a_last_line_without_an_end() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("env");
-        for (before, after) in [
-            ("", "A=1\n"),
-            ("B=2\n", "B=2\nA=1\n"),
-            ("B=2", "B=2\nA=1\n"),
-        ] {
-            fs::write(&file, before).expect("written");
-            append(&file, "A=1\n").expect("appended");
-            assert_eq!(fs::read_to_string(&file).expect("read"), after);
-        }
-    }
 }

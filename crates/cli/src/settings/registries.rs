@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use larder_bases::Registries;
+use larder_local::own::OwnFolder;
 use serde::Deserialize;
 
 use super::Choices;
@@ -31,7 +32,7 @@ impl DaemonConfig {
 impl Choices {
     /// Decides how registries are reached. Options come first, then larder.toml, then docker's own
     /// settings; lists add up.
-    pub(super) fn registries(&self, reach: &Reach, memory: PathBuf) -> Done<Registries> {
+    pub(super) fn registries(&self, reach: &Reach, memory: OwnFolder) -> Done<Registries> {
         let daemon = DaemonConfig::read(Path::new(DAEMON_CONFIG));
         let mut mirrors = BTreeMap::new();
         for pair in &reach.registry_mirror {
@@ -104,7 +105,9 @@ mod tests {
             insecure_registry: vec!["a:1".to_owned()],
             registry_mirror: vec!["docker.io=http://one".to_owned()],
         };
-        let registries = choices.registries(&reach, "/m".into()).expect("decided");
+        let registries = choices
+            .registries(&reach, OwnFolder::default())
+            .expect("decided");
         assert_eq!(
             registries.mirrors["docker.io"][..2],
             ["http://one", "https://two"]
@@ -118,7 +121,7 @@ mod tests {
             ..Reach::default()
         };
         let error = choices
-            .registries(&nameless, "/m".into())
+            .registries(&nameless, OwnFolder::default())
             .expect_err("no registry");
         assert!(error.message.contains("https://one"), "{error}");
     }

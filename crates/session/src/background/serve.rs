@@ -59,7 +59,7 @@ fn serve_with(request: JobRequest, link: UnixStream, events: &Events) -> Result<
     // What this process starts is known by the session, also when it has died.
     let left = rustix::process::setsid().map_err(io::Error::from);
     left.map_err(SessionError::io("leave the terminal's session"))?;
-    let place = Place::of(&request.settings.state);
+    let place = Place::of(&request.settings.state)?;
     let Some(_lock) = lock(&place)? else {
         events.emit(&Event::Busy);
         return Ok(());
@@ -108,7 +108,7 @@ fn clear_failed_start(place: &Place) {
 fn lock(place: &Place) -> Result<Option<File>> {
     let started = Instant::now();
     loop {
-        place.create_state()?;
+        place.make_state()?;
         let taken = lock::take(place)?;
         if taken.is_some() || started.elapsed() > LOCK_LIMIT {
             return Ok(taken);

@@ -256,5 +256,6 @@ fn restored(found: &Restorable) -> Restored {
         created_ms: snapshot.created_ms,
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        sibling: snapshot.sibling,
     }
 }

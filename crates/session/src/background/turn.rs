@@ -36,8 +36,8 @@ impl Turn {
     fn after(mut lock: lock::Machine, own: &Place) -> Result<Option<Self>> {
         // What an earlier session of our own left is cleared.
         if let Some(dead) = lock.holder()?
-            && dead != own.state
-            && let Err(error) = clear(&Place::of(&dead))
+            && dead != own.state()
+            && let Err(error) = own.elsewhere(dead).and_then(|dead| clear(&dead))
         {
             tracing::warn!(%error, "what another session left is not cleared");
             return Ok(None);
@@ -48,7 +48,7 @@ impl Turn {
 
     /// Stands in the machine's engine's place from now on.
     pub(super) fn stand(&mut self, place: &Place) -> Result<()> {
-        self.0.name(&place.state)
+        self.0.name(place.state())
     }
 
     /// Gives it back: nothing of ours is left.
@@ -59,9 +59,9 @@ impl Turn {
 
 /// Clears what one that died with the turn left on the machine: it would be taken for the machine's own.
 fn clear(dead: &Place) -> Result<()> {
-    if dead.state.exists() {
+    if dead.exists() {
         let lock = lock::take(dead)?;
-        let _lock = lock.ok_or_else(|| SessionError::Busy(dead.state.clone()))?;
+        let _lock = lock.ok_or_else(|| SessionError::Busy(dead.state().to_owned()))?;
         leftovers::clear(dead)?;
     }
     Ok(())
