@@ -18,6 +18,7 @@
 mod access;
 mod answer;
 pub mod archive;
+mod bundle;
 pub mod catalog;
 mod codec;
 pub mod error;

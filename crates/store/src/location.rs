@@ -18,6 +18,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::without_secrets;
+use crate::bundle::{Bundle, Limits};
 use crate::error::StoreError;
 use crate::objects::Objects;
 
@@ -33,6 +34,9 @@ macro_rules! open_cloud {
             .$with_bucket(&$location.bucket)
             .with_client_options(client_options($settings))
             .with_retry(retries());
+        if let Some(bundle) = $location.bundle($settings)? {
+            builder = builder.with_http_connector(bundle);
+        }
         for (name, value) in $settings {
             // Variables that mean nothing to this store are left out.
             if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -158,6 +162,19 @@ impl Location {
         Ok(Objects::new(store, prefix))
     }
 
+    /// The authorities of a store of S3's protocol, if they were named.
+    fn bundle(&self, settings: &[(String, String)]) -> Result<Option<Bundle>, StoreError> {
+        let limits = Limits {
+            request: REQUEST_LIMIT,
+            connect: CONNECT_LIMIT,
+        };
+        let named = match self.scheme {
+            Scheme::S3 => Bundle::named(settings, limits),
+            _ => Ok(None),
+        };
+        named.map_err(|why| self.refused(&why))
+    }
+
     fn open_folder(&self) -> Result<LocalFileSystem, StoreError> {
         std::fs::create_dir_all(&self.path).map_err(|error| self.refused(&error.to_string()))?;
         let folder = LocalFileSystem::new_with_prefix(&self.path)
@@ -182,13 +199,16 @@ fn refused(url: &str, why: &str) -> StoreError {
 fn client_options(settings: &[(String, String)]) -> ClientOptions {
     // A second installation finds the first one in place: the same provider, nothing to do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = settings.iter().any(|(name, value)| {
-        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
-    });
     ClientOptions::new()
         .with_timeout(REQUEST_LIMIT)
         .with_connect_timeout(CONNECT_LIMIT)
-        .with_allow_http(http)
+        .with_allow_http(has_plain_endpoint(settings))
+}
+
+fn has_plain_endpoint(settings: &[(String, String)]) -> bool {
+    settings.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
+    })
 }
 
 fn retries() -> RetryConfig {
