@@ -21,7 +21,8 @@ pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Print warnings and errors only.
+    /// Print warnings and errors only. `build` hands it on: docker build then prints the image's id
+    /// alone
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Log to standard error: -v steps, -vv requests, -vvv libraries too.
@@ -30,6 +31,16 @@ pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Arguments {
+    /// `docker build` has an option -q too. `larder build` stands in its place, so it is for both.
+    pub(crate) fn settled(mut self) -> Self {
+        if let (true, Verb::Build(build)) = (self.quiet, &mut self.verb) {
+            build.arguments.insert(0, "--quiet".to_owned());
+        }
+        self
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -247,6 +258,8 @@ pub(crate) struct Build {
     /// Named build context: a directory, docker-image://IMAGE, or target:NAME
     #[arg(long, value_name = "NAME=VALUE")]
     pub build_context: Vec<String>,
+    #[command(flatten)]
+    pub run: RunOptions,
     /// File that the build also depends on, such as a lock file: a path, a directory or a pattern
     /// with *, ? and **, relative to CONTEXT
     #[arg(long, value_name = "FILE-OR-GLOB")]
@@ -258,6 +271,27 @@ pub(crate) struct Build {
     /// Reuse what a registry said if that is no older than this: 30m, 12h, 7d, 2weeks
     #[arg(long, value_name = "PERIOD")]
     pub max_age: Option<String>,
+}
+
+/// Options that the build's commands run with: a step depends on them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Build")]
+pub(crate) struct RunOptions {
+    /// Network of the build's commands: none or host
+    #[arg(long, value_name = "MODE")]
+    pub network: Option<String>,
+    /// Host that the build's commands know; its name is part of the key, its address is not
+    #[arg(long, value_name = "NAME:ADDRESS", value_delimiter = ',')]
+    pub add_host: Vec<String>,
+    /// Limit of the build's commands, such as nofile=1024:4096
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// Size of /dev/shm for the build's commands, such as 64m
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+    /// Parent cgroup of the build's commands
+    #[arg(long, value_name = "CGROUP")]
+    pub cgroup_parent: Option<String>,
 }
 
 /// Which builds a verb looks at, and how.
@@ -443,4 +477,29 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// Command to print the page of, instead of the overview.
     pub verb: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_is_handed_on_to_docker_build() {
+        for (typed, expected) in [
+            ("larder build -q .", &["--quiet", "."][..]),
+            (
+                "larder build --quiet -t app .",
+                &["--quiet", "-t", "app", "."],
+            ),
+            ("larder -q build .", &["--quiet", "."]),
+            ("larder build -t app -q .", &["-t", "app", "-q", "."]),
+            ("larder build -v .", &["."]),
+        ] {
+            let arguments = Arguments::try_parse_from(typed.split(' ')).expect(typed);
+            let Verb::Build(build) = arguments.settled().verb else {
+                panic!("{typed} is a build");
+            };
+            assert_eq!(build.arguments, expected, "{typed}");
+        }
+    }
 }

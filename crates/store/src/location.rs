@@ -13,6 +13,7 @@ use std::time::Duration;
 use larder_local::files::make_folder_of_user;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::ReqwestConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::without_secrets;
 use crate::bounds::{BoundedConnector, Names};
+use crate::bundle::{Bundle, Limits};
 use crate::error::StoreError;
 use crate::objects::Objects;
 
@@ -34,8 +36,11 @@ macro_rules! open_cloud {
         let mut builder = <$builder>::new()
             .$with_bucket(&$location.bucket)
             .with_client_options(client_options($settings))
-            .with_http_connector(BoundedConnector::default())
+            .with_http_connector(BoundedConnector(ReqwestConnector::default()))
             .with_retry(retries());
+        if let Some(bundle) = $location.bundle($settings)? {
+            builder = builder.with_http_connector(BoundedConnector(bundle));
+        }
         for (name, value) in $settings {
             // Variables that mean nothing to this store are left out.
             if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -161,6 +166,19 @@ impl Location {
         })
     }
 
+    /// The authorities of a store of S3's protocol, if they were named.
+    fn bundle(&self, settings: &[(String, String)]) -> Result<Option<Bundle>, StoreError> {
+        let limits = Limits {
+            request: REQUEST_LIMIT,
+            connect: CONNECT_LIMIT,
+        };
+        let named = match self.scheme {
+            Scheme::S3 => Bundle::named(settings, limits),
+            _ => Ok(None),
+        };
+        named.map_err(|why| self.refused(&why))
+    }
+
     fn open_folder(&self) -> Result<LocalFileSystem, StoreError> {
         // Others may read it, as far as the starter's mask lets them.
         let made = make_folder_of_user(Path::new(&self.path), 0o777);
@@ -187,13 +205,16 @@ fn refused(url: &str, why: &str) -> StoreError {
 fn client_options(settings: &[(String, String)]) -> ClientOptions {
     // A second installation finds the first one in place: the same provider, nothing to do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = settings.iter().any(|(name, value)| {
-        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
-    });
     ClientOptions::new()
         .with_timeout(REQUEST_LIMIT)
         .with_connect_timeout(CONNECT_LIMIT)
-        .with_allow_http(http)
+        .with_allow_http(has_plain_endpoint(settings))
+}
+
+fn has_plain_endpoint(settings: &[(String, String)]) -> bool {
+    settings.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
+    })
 }
 
 fn retries() -> RetryConfig {

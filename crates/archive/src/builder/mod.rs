@@ -7,6 +7,7 @@ pub mod stages;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use larder_docker::{About, ImageStore};
 use larder_local::child::{Limits, ask};
 use larder_local::programs;
 use larder_model::go;
+use larder_model::go::json::Object;
 use larder_model::reference::ImageReference;
 use serde::Serialize;
 
@@ -52,8 +54,28 @@ pub enum Builder {
 pub struct BuildChoice {
     /// `DOCKER_BUILDKIT`.
     pub buildkit: Option<String>,
-    /// `BUILDX_BUILDER`.
+    /// `BUILDX_BUILDER`, or `--builder`.
     pub builder: Option<String>,
+    /// The docker command's folder of settings.
+    pub config: Option<PathBuf>,
+}
+
+impl BuildChoice {
+    /// Whether `docker buildx install` made `docker build` another name of `docker buildx build`, which
+    /// builds by whatever builder `docker buildx use` chose.
+    fn has_alias(&self) -> bool {
+        let path = self
+            .config
+            .as_ref()
+            .map(|folder| folder.join("config.json"));
+        let text = path
+            .and_then(|path| fs::read(path).ok())
+            .unwrap_or_default();
+        let config = Object::read(&text).unwrap_or_default();
+        let mut aliases = config.map("aliases").into_iter();
+        let builder = aliases.rfind(|(name, _)| *name == "builder");
+        builder.is_some_and(|(_, plugin)| plugin.text() == Some("buildx"))
+    }
 }
 
 /// How a builder finds restored steps.
@@ -148,10 +170,11 @@ pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Result<Buil
             go::parse_bool(text).ok_or_else(|| ArchiveError::BuildkitVariable(text.to_owned()))?,
         ),
     };
+    let has_alias = choice.has_alias();
     let by_default = if docker.major >= BUILDKIT_DEFAULT_MAJOR {
         docker.has_buildx
     } else {
-        about.prefers_buildkit
+        has_alias || about.prefers_buildkit
     };
     if !wanted.unwrap_or(by_default) {
         return Ok(Builder::Classic);
@@ -159,6 +182,7 @@ pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Result<Buil
     // `docker build` uses the engine's own BuildKit, whatever `docker buildx use` says, unless a
     // builder is named.
     let named = choice.builder.as_deref().filter(|name| !name.is_empty());
+    let named = named.map(Some).or_else(|| has_alias.then_some(None));
     Ok(match named.and_then(|name| docker.driver(name)) {
         Some(driver) if driver != ENGINE_DRIVER => Builder::Beside { driver },
         _ => Builder::Buildkit,
@@ -215,9 +239,10 @@ impl Docker {
         })
     }
 
-    /// The driver of a builder that buildx knows.
-    fn driver(&self, builder: &str) -> Option<String> {
-        let said = said(&self.program, &["buildx", "inspect", builder])?;
+    /// The driver of a builder that buildx knows, or of the one that is in use.
+    fn driver(&self, builder: Option<&str>) -> Option<String> {
+        let inspect = ["buildx", "inspect"].into_iter().chain(builder);
+        let said = said(&self.program, &inspect.collect::<Vec<_>>())?;
         let driver = said.lines().find_map(|line| line.strip_prefix("Driver:"));
         driver.map(|driver| driver.trim().to_owned())
     }
@@ -272,6 +297,25 @@ mod tests {
         );
         let none = Strategy::CacheFolder.cache_from(&Sources::default(), Some(folder));
         assert!(none.is_empty(), "an empty folder is no source");
+    }
+
+    #[test]
+    fn buildx_is_an_alias_where_docker_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let choice = BuildChoice {
+            config: Some(folder.path().to_owned()),
+            ..BuildChoice::default()
+        };
+        assert!(!choice.has_alias());
+        for (config, expected) in [
+            (r#"{"aliases":{"builder":"buildx"}}"#, true),
+            (r#"{"Aliases":{"builder":"buildx"}}"#, true),
+            (r#"{"aliases":{"builder":"other"}}"#, false),
+            (r#"{"aliases":{}}"#, false),
+        ] {
+            fs::write(folder.path().join("config.json"), config).expect("written");
+            assert_eq!(choice.has_alias(), expected, "{config}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use larder_bases::Registries;
 use larder_local::own::OwnFolder;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Choices;
 use crate::args::Reach;
@@ -25,7 +26,10 @@ impl DaemonConfig {
     /// A file that is missing or broken counts as empty: refusing it is dockerd's part.
     fn read(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+        // As dockerd: a byte order mark is passed over, and of two keys of one name the last counts.
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+        let value: Value = serde_json::from_slice(text).unwrap_or_default();
+        serde_json::from_value(value).unwrap_or_default()
     }
 }
 
@@ -61,13 +65,29 @@ impl Choices {
             docker_auth: self.variable("DOCKER_AUTH_CONFIG"),
             mirrors,
             insecure: insecure.map(|name| without_scheme(name)).collect(),
-            proxies: ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(|name| {
-                self.variable(name)
-                    .or_else(|| self.variable(&name.to_ascii_lowercase()))
-            }),
+            proxies: self.proxies(),
             authorities: self.variable("SSL_CERT_FILE").map(PathBuf::from),
+            authorities_folders: self.variable("SSL_CERT_DIR").map(|list| {
+                let folders = list.split(':').filter(|folder| !folder.is_empty());
+                folders.map(PathBuf::from).collect()
+            }),
             memory,
         })
+    }
+}
+
+impl Choices {
+    /// The proxies, as Go takes them from the environment (`golang.org/x/net/http/httpproxy`,
+    /// `FromEnvironment`). Of a CGI program, `HTTP_PROXY` is a header of whoever sent the request.
+    fn proxies(&self) -> [Option<String>; 3] {
+        let mut proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(|name| {
+            self.variable(name)
+                .or_else(|| self.variable(&name.to_ascii_lowercase()))
+        });
+        if self.variable("REQUEST_METHOD").is_some() {
+            proxies[0] = None;
+        }
+        proxies
     }
 }
 
@@ -91,6 +111,36 @@ fn add(mirrors: &mut BTreeMap<String, Vec<String>>, registry: &str, url: &str) {
 mod tests {
     use super::super::File;
     use super::*;
+
+    #[test]
+    fn proxies_are_those_that_go_takes() {
+        let proxies = |variables: &[(&str, &str)]| {
+            let variables = variables.iter();
+            let choices = Choices {
+                environment: variables
+                    .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                    .collect(),
+                file: File::default(),
+                folder: "/".into(),
+            };
+            choices.proxies().map(Option::unwrap_or_default)
+        };
+        let lower = [
+            ("http_proxy", "a"),
+            ("HTTPS_PROXY", ""),
+            ("https_proxy", "b"),
+            ("NO_PROXY", "*"),
+        ];
+        assert_eq!(proxies(&lower), ["a", "b", "*"]);
+        assert_eq!(
+            proxies(&[("HTTP_PROXY", "a"), ("http_proxy", "b")]),
+            ["a", "", ""]
+        );
+        assert_eq!(
+            proxies(&[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")]),
+            ["", "", ""]
+        );
+    }
 
     #[test]
     fn options_come_before_the_file() {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -123,6 +124,9 @@ impl Authorizer {
         let header = match (challenge, credential) {
             (Challenge::Basic, Some(Credential::Password { user, password })) => {
                 Some(basic(user, password))
+            }
+            (Challenge::Basic, Some(Credential::Encoded(both))) => {
+                Some(Secret::new(format!("Basic {}", both.expose())))
             }
             (Challenge::Basic, _) => None,
             (Challenge::Bearer(_), Some(Credential::RegistryToken(token))) => Some(bearer(token)),
@@ -297,6 +301,12 @@ fn ask(
     match credential {
         Some(Credential::Password { user, password }) => {
             request.basic_auth(user, Some(password.expose()))
+        }
+        Some(Credential::Encoded(both)) => {
+            let text = format!("Basic {}", both.expose());
+            let mut value = HeaderValue::try_from(text).expect("base64 is plain text");
+            value.set_sensitive(true);
+            request.header(AUTHORIZATION, value)
         }
         _ => request,
     }

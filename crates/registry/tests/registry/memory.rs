@@ -5,7 +5,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::server::{Reply, Seen, Server};
-use crate::shelf::{Shelf, named, request, seed_of, settings, target};
+use crate::shelf::{Shelf, any_client, named, request, seed_of, settings, target};
 
 /// A new process with the same state folder.
 fn again(folder: &TempDir) -> Registry {
@@ -118,9 +118,8 @@ async fn a_tag_that_moved_is_followed_and_what_stayed_is_not_fetched_again() {
     .await;
     let wanted = request(&server.host, "linux/amd64");
     let before = again(&folder).resolve(&wanted).await.expect("resolves");
-    reqwest::get(format!("http://{}/move", server.host))
-        .await
-        .expect("moved");
+    let place = format!("http://{}/move", server.host);
+    any_client().get(place).send().await.expect("moved");
     server.lines();
     let after = again(&folder).resolve(&wanted).await.expect("resolves");
     assert_ne!(after.index, before.index);

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use larder_model::limits::LEAVES_MAX_BYTES;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
+    HttpResponseBody, HttpService,
 };
 use object_store::{ClientOptions, GetResult, GetResultPayload, Result};
 
@@ -20,16 +20,16 @@ const PAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The largest object that there is.
 const OBJECT_MAX_BYTES: usize = LEAVES_MAX_BYTES;
 
-/// `object_store`'s usual client, whose answers have an end.
-#[derive(Debug, Default)]
-pub(crate) struct BoundedConnector(ReqwestConnector);
+/// A connector whose clients' answers have an end.
+#[derive(Debug)]
+pub(crate) struct BoundedConnector<C>(pub(crate) C);
 
 #[derive(Debug)]
 struct Bounded(HttpClient);
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
 
-impl HttpConnector for BoundedConnector {
+impl<C: HttpConnector> HttpConnector for BoundedConnector<C> {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         Ok(HttpClient::new(Bounded(self.0.connect(options)?)))
     }

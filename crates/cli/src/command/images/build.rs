@@ -107,12 +107,14 @@ fn drafts(arguments: &Arguments, settings: &Settings, report: &Report) -> Vec<Dr
         );
         return Vec::new();
     };
-    planned.drafts(&settings.around).unwrap_or_else(|fault| {
+    let found = planned.drafts(&settings.around);
+    let unread = found.iter().flatten().filter_map(Draft::unread);
+    for fault in found.as_ref().err().cloned().into_iter().chain(unread) {
         report.warning(&format!(
             "cannot plan the build, so its base images are not checked: {fault}"
         ));
-        Vec::new()
-    })
+    }
+    found.unwrap_or_default()
 }
 
 fn cache_folder(strategy: Strategy) -> Done<Option<TempDir>> {
