@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
-use larder_local::files::make_private_folder;
+use larder_local::files::{check_public, make_private_folder, write_public};
 use larder_model::hex;
 use larder_store::{ArchiveReader, ArchiveWriter};
 use serde_json::Value;
@@ -66,6 +66,7 @@ pub(crate) async fn restore(
         let mut blob = reader
             .blob(&blob_name(digest))
             .ok_or_else(|| ArchiveError::Lacking(digest.clone()))?;
+        check_public(&path).map_err(ArchiveError::cache(&path))?;
         let created = File::create(&path).await;
         let mut written = created.map_err(ArchiveError::cache(&path))?;
         while let Some(piece) = blob.try_next().await? {
@@ -78,7 +79,7 @@ pub(crate) async fn restore(
     // The index last: without it the folder is no cache.
     for (name, text) in [("oci-layout", LAYOUT), ("index.json", &kept.index)] {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(ArchiveError::cache(&path))?;
+        write_public(&path, text.as_bytes()).map_err(ArchiveError::cache(&path))?;
     }
     Ok(bytes)
 }
@@ -129,7 +130,10 @@ fn file(folder: &Path, digest: &str) -> PathBuf {
     folder.join(blob_name(digest))
 }
 
+/// The size of a file of the cache. The folder may be part of a checkout, and no link in it leads us to a file
+/// that would then be in the store.
 async fn size(path: &Path) -> Result<u64> {
+    check_public(path).map_err(ArchiveError::cache(path))?;
     let found = tokio::fs::metadata(path).await;
     Ok(found.map_err(ArchiveError::cache(path))?.len())
 }
@@ -172,5 +176,29 @@ mod tests {
         let expected = [("a", true), ("b", false), ("c", false)];
         assert_eq!(found, expected.map(|(digit, is)| (digest(digit), is)));
         assert_eq!(named("not JSON"), []);
+    }
+
+    #[tokio::test]
+    async fn no_link_of_a_checkout_leads_out_of_the_cache() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("repo/cache");
+        std::fs::create_dir_all(folder.join("blobs/sha256")).expect("made");
+        std::fs::create_dir(root.path().join("repo/.git")).expect("made");
+        std::fs::write(root.path().join("secret"), "topsecret").expect("written");
+        let blob = file(&folder, &"a".repeat(64));
+        std::os::unix::fs::symlink(root.path().join("secret"), &blob).expect("linked");
+        let error = size(&blob).await.expect_err("it leads out");
+        assert!(error.to_string().contains("leads out of"), "{error}");
+        std::os::unix::fs::symlink("blobs", folder.join("b")).expect("linked");
+        let error = document(&blob).await.expect_err("it leads out");
+        assert!(error.to_string().contains("leads out of"), "{error}");
+        std::fs::remove_file(&blob).expect("removed");
+        std::fs::write(&blob, "{}").expect("written");
+        assert_eq!(
+            size(&folder.join("b/sha256").join("a".repeat(64)))
+                .await
+                .expect("within"),
+            2
+        );
     }
 }

@@ -19,6 +19,10 @@ pub(crate) struct Export<'a> {
     pub(crate) voice: &'a dyn Voice,
 }
 
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(error, ApiError::Refused { .. })
+}
+
 struct Begun {
     stream: AnswerStream,
     /// What it will bring, with the names asked for; nothing if that is not known.
@@ -73,9 +77,10 @@ impl Export<'_> {
 
     /// Asks for images. What a graph driver's images consist of is known before they come.
     async fn begin(&self, names: &[String]) -> Result<Begun, ApiError> {
+        let (stream, names) = self.ask(names).await?;
         let mut images: Vec<(Image, Vec<String>)> = Vec::new();
         let known = match self.engine.about().image_store.kind() {
-            ImageStore::Overlay2 => names,
+            ImageStore::Overlay2 => &names[..],
             ImageStore::Containerd => &[],
         };
         for name in known {
@@ -89,8 +94,32 @@ impl Export<'_> {
                 None => images.push((image, tag.into_iter().collect())),
             }
         }
-        let stream = self.engine.export(names).await?;
         Ok(Begun { stream, images })
+    }
+
+    /// The engine's export, and what is in it. An image that the engine cannot export keeps it from
+    /// exporting any: it is found, told, and left out.
+    async fn ask(&self, names: &[String]) -> Result<(AnswerStream, Vec<String>), ApiError> {
+        let refusal = match self.engine.export(names).await {
+            Ok(stream) => return Ok((stream, names.to_vec())),
+            Err(error) if names.len() > 1 && is_refusal(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let mut good = Vec::new();
+        for name in names {
+            match self.engine.export(std::slice::from_ref(name)).await {
+                Ok(_) => good.push(name.clone()),
+                Err(error) if is_refusal(&error) => {
+                    self.voice
+                        .warning(&format!("image {name} is not saved: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if good.is_empty() || good.len() == names.len() {
+            return Err(refusal);
+        }
+        Ok((self.engine.export(&good).await?, good))
     }
 
     /// Stores what an export brings. `read` is what came before.

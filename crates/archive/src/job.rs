@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_bases::Project;
 use larder_docker::{About, Chains, Endpoint, Environment, ImageStore, Remote};
-use larder_local::files::make_folder_of_user;
+use larder_local::own::OwnFolder;
 use larder_model::archive::Archive;
 use larder_model::compatibility::Compatibility;
 use larder_model::document::EngineRecord;
@@ -28,7 +27,7 @@ pub struct Settings {
     /// The project, with its store and its lineages.
     pub project: Project,
     /// Directory for notes that the commands of one job leave for each other.
-    pub notes: PathBuf,
+    pub notes: OwnFolder,
     /// The variables by which the docker command finds its engine.
     pub docker: Environment,
 }
@@ -44,7 +43,7 @@ pub struct Job {
     pub(crate) project: Project,
     store: Result<Objects, StoreError>,
     /// Where a restore may keep what it fetched, if the store is another machine.
-    scratch: Option<PathBuf>,
+    scratch: Option<OwnFolder>,
 }
 
 impl Job {
@@ -56,7 +55,7 @@ impl Job {
         let lineage = project.descent.lineage(&compatibility(engine.about()));
         let is_far = project.store.location().as_folder().is_none();
         Ok(Self {
-            note: Note::of(&notes, &lineage),
+            note: Note::of(notes.clone(), &lineage),
             scratch: is_far.then_some(notes),
             store: project.store.open(),
             engine: Arc::new(engine),
@@ -77,7 +76,7 @@ impl Job {
 
     pub(crate) fn reader(&self, objects: &Objects, archive: Archive) -> ArchiveReader {
         let reader = ArchiveReader::new(objects.clone(), Arc::new(archive));
-        match self.scratch.as_deref().map(scratch_file) {
+        match self.scratch.as_ref().map(scratch_file) {
             None => reader,
             Some(Ok(file)) => reader.with_scratch(file),
             Some(Err(error)) => {
@@ -108,8 +107,8 @@ impl Job {
 }
 
 /// A file without a name: it is gone with the process.
-fn scratch_file(folder: &Path) -> io::Result<File> {
-    make_folder_of_user(folder, 0o700)?;
+fn scratch_file(folder: &OwnFolder) -> io::Result<File> {
+    let folder = folder.make_of_user().map_err(io::Error::other)?;
     tempfile::tempfile_in(folder)
 }
 

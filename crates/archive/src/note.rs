@@ -2,10 +2,10 @@
 //!
 //! A save works without it: it then compares with the newest archive, and measures nothing.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
 
 use larder_local::files;
+use larder_local::own::OwnFolder;
 use larder_local::people::Voice;
 use larder_model::digest::{ArchiveId, BlockId};
 use larder_model::lineage::Lineage;
@@ -19,7 +19,8 @@ const NOTE_MAX_BYTES: u64 = 1 << 20;
 /// Where a lineage's note is.
 #[derive(Debug, Clone)]
 pub struct Note {
-    path: PathBuf,
+    folder: OwnFolder,
+    name: String,
 }
 
 /// What a job did so far.
@@ -46,17 +47,19 @@ pub struct JobNote {
 
 impl Note {
     /// The note of a lineage, in a folder of notes.
-    pub(crate) fn of(folder: &Path, lineage: &Lineage) -> Self {
+    pub(crate) fn of(folder: OwnFolder, lineage: &Lineage) -> Self {
         let text = serde_json::to_vec(lineage).expect("a lineage has a JSON form");
-        let path = folder.join(format!("{}.json", BlockId::of(&text)));
-        Self { path }
+        let name = format!("{}.json", BlockId::of(&text));
+        Self { folder, name }
     }
 
-    /// What was noted on this engine. A note that cannot be read says nothing.
+    /// What was noted on this engine. A note that cannot be read, or that others could have written, says nothing.
     pub fn read(&self, engine: &str) -> JobNote {
-        let small = std::fs::metadata(&self.path).is_ok_and(|file| file.len() <= NOTE_MAX_BYTES);
-        let text = small.then(|| std::fs::read(&self.path));
-        let text = text.and_then(Result::ok).unwrap_or_default();
+        let folder = self.folder.existing().ok().flatten();
+        let file = folder.and_then(|folder| files::open_private(&folder.join(&self.name)).ok());
+        let mut text = Vec::new();
+        let read = file.map(|file| file.take(NOTE_MAX_BYTES).read_to_end(&mut text));
+        tracing::debug!(?read, "the note of this job");
         let note = serde_json::from_slice::<JobNote>(&text).ok();
         note.filter(|note| note.engine == engine)
             .unwrap_or_default()
@@ -73,15 +76,14 @@ impl Note {
     }
 
     fn write(&self, note: &JobNote) -> io::Result<()> {
-        let folder = self.path.parent().expect("a note is in a folder");
-        files::make_folder_of_user(folder, 0o700)?;
+        let folder = self.folder.make_of_user().map_err(io::Error::other)?;
         let text = serde_json::to_vec(note).expect("a note has a JSON form");
-        files::write_private(&self.path, &text)
+        files::write_private(&folder.join(&self.name), &text)
     }
 
     /// Takes the note away: the job is over.
     pub(crate) fn remove(&self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        if let Err(error) = std::fs::remove_file(self.folder.named().join(&self.name)) {
             tracing::debug!(%error, "no note to remove");
         }
     }
@@ -100,7 +102,8 @@ mod tests {
             scope: "main".into(),
             job: job.into(),
         };
-        let note = Note::of(&folder.path().join("notes"), &lineage("build"));
+        let notes = OwnFolder::new(folder.path().join("notes"), None);
+        let note = Note::of(notes.clone(), &lineage("build"));
         let said = JobNote {
             engine: "ABCD".into(),
             restored: true,
@@ -109,9 +112,9 @@ mod tests {
         note.write(&said).expect("written");
         assert_eq!(note.read("ABCD"), said);
         assert_eq!(note.read("EFGH"), JobNote::default());
-        let other = Note::of(&folder.path().join("notes"), &lineage("test"));
+        let other = Note::of(notes, &lineage("test"));
         assert_eq!(other.read("ABCD"), JobNote::default());
-        std::fs::write(&note.path, "{").expect("written");
+        std::fs::write(folder.path().join("notes").join(&note.name), "{").expect("written");
         assert_eq!(note.read("ABCD"), JobNote::default());
     }
 }

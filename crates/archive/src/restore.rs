@@ -41,6 +41,8 @@ pub struct Restored {
     pub archive: Option<ArchiveId>,
     /// Its line.
     pub lineage: Option<Lineage>,
+    /// Whether it was saved beside another of its line, by a job that ran at the same time.
+    pub sibling: bool,
     /// How old it is.
     pub age_ms: u64,
     /// Why nothing was restored, if so.
@@ -120,6 +122,7 @@ pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Resul
     if let Some(usable) = &usable {
         let archive = &usable.found.document;
         restored.archive = Some(usable.found.id);
+        restored.sibling = archive.sibling;
         restored.lineage = Some(archive.lineage.clone());
         restored.age_ms = now_ms().saturating_sub(archive.created_ms);
         restored.skipped = not_worth(&archive.measured).filter(|_| !wanted.always);

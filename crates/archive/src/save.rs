@@ -6,7 +6,7 @@ use std::time::Instant;
 use larder_bases::Record;
 use larder_builds::Draft;
 use larder_docker::streams::{Contents, SavedImage};
-use larder_docker::{Chains, ImageSummary};
+use larder_docker::{Chains, ImageStore, ImageSummary};
 use larder_local::clock::{ms_since, now_ms, uptime_ms};
 use larder_local::people::Voice;
 use larder_model::archive::{Archive, Measured, Statistics};
@@ -74,7 +74,7 @@ impl What {
             Chains::Parents => job.engine.with_parents(images.clone()).await?,
             Chains::Tops => images.clone(),
         };
-        Ok(Self::images(all, images))
+        Self::images(job, all, images).await
     }
 
     /// Every image of the engine but the bases.
@@ -91,18 +91,34 @@ impl What {
             .collect();
         // Images of the same second are listed in any order.
         sources.sort();
-        Ok(Self::images(selected.images, sources))
+        Self::images(job, selected.images, sources).await
     }
 
-    fn images(images: Vec<String>, sources: Vec<String>) -> Self {
-        Self {
+    /// Without the images that have no layers: there is nothing of them to save, and a graph driver refuses
+    /// to export them and all that is asked for with them (moby `image/tarexport/save.go`, `saveImage`:
+    /// "empty export"). The classic builder makes one of each instruction between `FROM scratch` and the
+    /// first `COPY`.
+    async fn images(job: &Job, mut images: Vec<String>, mut sources: Vec<String>) -> Result<Self> {
+        if job.image_store() == ImageStore::Overlay2 {
+            let mut empty = Vec::new();
+            for name in &images {
+                let image = job.engine.inspect(name).await?;
+                if image.is_some_and(|image| image.diff_ids.is_empty()) {
+                    empty.push(name.clone());
+                }
+            }
+            for list in [&mut images, &mut sources] {
+                list.retain(|name| !empty.contains(name));
+            }
+        }
+        Ok(Self {
             images,
             cache: None,
             sources: Sources {
                 images: sources,
                 cache: false,
             },
-        }
+        })
     }
 
     /// Adds a folder with `BuildKit`'s cache.

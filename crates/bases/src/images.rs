@@ -207,7 +207,8 @@ impl<'a> Asker<'a> {
 
     /// Takes what is remembered of an image.
     fn recall(&mut self, image: &PlannedImage, known: &Known) {
-        let memory = registry::Memory::existing(&self.asking.registries.memory);
+        let folder = self.asking.registries.existing_folder();
+        let memory = folder.and_then(registry::Memory::existing);
         let inherited = memory.and_then(|memory| memory.inherited(&known.digests.config?));
         self.answers.add(image, known.clone(), inherited);
     }

@@ -38,7 +38,7 @@ impl Project {
         } = &self.descent;
         Reader {
             machine: MachineId::of(machine::identity().as_bytes()),
-            scope: scope.clone(),
+            scope: scope.to_string(),
             job: format!("{project} / {job} @ {scope}"),
             now_ms: clock::now_ms(),
         }

@@ -38,6 +38,7 @@ pub(crate) fn parse(text: &str) -> Result<Description, serde_json::Error> {
     Ok(Description {
         builds,
         groups: groups.map(|(name, group)| (name, group.targets)).collect(),
+        ..Description::default()
     })
 }
 

@@ -39,7 +39,11 @@ impl Project {
         for (name, service) in self.services {
             let Some(mut build) = service.build else {
                 // It may be asked for, and nothing is built.
-                description.groups.insert(name, Vec::new());
+                description.groups.insert(name.clone(), Vec::new());
+                let platform = [service.platform.as_str(), usual].into_iter();
+                let platform = platform.into_iter().find(|one| !one.is_empty());
+                let used = (service.image, platform.unwrap_or_default().to_owned());
+                description.used.insert(name, used);
                 continue;
             };
             // compose `pkg/api/api.go`, `GetImageNameOrDefault`.
@@ -127,6 +131,8 @@ mod tests {
                 "additional_contexts":{"x":"service:api","y":"/y"}}}}}"#;
         let description = describe(text, "").expect("read");
         assert!(description.has("db") && description.wanted(&["db".to_owned()]).is_empty());
+        let db = ("postgres".to_owned(), String::new());
+        assert_eq!(description.used, [("db".to_owned(), db)].into());
         assert_eq!(description.wanted(&[]), ["web"]);
         let web = &description.builds["web"];
         assert_eq!(web.tags, ["acme/web:1", "shop-web"]);

@@ -37,6 +37,8 @@ pub(crate) struct Description {
     pub(crate) builds: BTreeMap<String, Described>,
     /// Names that stand for others.
     pub(crate) groups: BTreeMap<String, Vec<String>>,
+    /// Images that services run and nothing builds, with their platform.
+    pub(crate) used: BTreeMap<String, (String, String)>,
 }
 
 impl Description {

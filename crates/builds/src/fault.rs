@@ -49,6 +49,19 @@ impl Fault {
         }
     }
 
+    /// The same without a word of the file.
+    pub(crate) fn without_text(self) -> Self {
+        let message =
+            "it cannot be planned; it is outside of the checkout, so no more is shown of it"
+                .to_owned();
+        Self {
+            message,
+            column: None,
+            value: None,
+            ..self
+        }
+    }
+
     /// What the front end found in a Dockerfile.
     pub(crate) fn dockerfile(file: &str, error: DockerfileError) -> Self {
         let hint = error.hint.map(|hint| format!(" ({hint})"));

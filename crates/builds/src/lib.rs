@@ -11,7 +11,6 @@
 //! service of the project builds, and what docker takes from the environment.
 
 mod bake;
-mod child;
 mod compose;
 mod description;
 mod draft;
@@ -30,4 +29,4 @@ pub use fault::Fault;
 pub use files::read_input;
 pub use locate::Drafted;
 pub use options::{host_platform, platform};
-pub use request::{Build, Request, Surroundings};
+pub use request::{Build, Request, RunOptions, Surroundings};

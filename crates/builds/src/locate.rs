@@ -1,10 +1,11 @@
 //! Where the builds that were asked for are described: in a Dockerfile, or in compose and bake files.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use larder_model::dockerfile::ImageConfigs;
+use larder_local::checkout::Checkout;
+use larder_model::dockerfile::{FrontEnd, ImageConfigs};
 
 use crate::description::Description;
 use crate::draft::{self, Draft};
@@ -12,7 +13,7 @@ use crate::extras;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, STDIN, is_remote};
 use crate::options::{Asked, DEFAULT_PLATFORM, Options};
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::request::{Build, Request, Surroundings};
 use crate::resolved::Json;
 use crate::tool::{BAKE, COMPOSE, Question, Tool};
@@ -41,8 +42,17 @@ const BAKE_FILE: &str = "BUILDX_BAKE_FILE";
 pub struct Drafted {
     /// The builds that are known.
     pub drafts: Vec<Draft>,
-    /// Why others are not.
+    /// Images that the job runs as they are, as far as a file that was read names them.
+    pub used: Vec<Draft>,
+    /// What of others, or of these, is not known.
     pub faults: Vec<Fault>,
+}
+
+impl Drafted {
+    /// The builds, and the images that are run as they are.
+    pub fn all(&self) -> Vec<Draft> {
+        self.drafts.iter().chain(&self.used).cloned().collect()
+    }
 }
 
 impl Request {
@@ -64,8 +74,14 @@ impl Request {
     pub fn drafts(&self) -> Drafted {
         let mut all = Drafted::default();
         for build in &self.builds {
-            match build.drafts(&self.around) {
-                Ok(drafts) => all.drafts.extend(drafts),
+            match build.found(&self.around) {
+                Ok(found) => {
+                    all.faults.extend(found.iter().filter_map(Draft::unread));
+                    let (used, drafts): (Vec<_>, _) =
+                        found.into_iter().partition(|one| one.is_used_only);
+                    all.drafts.extend::<Vec<_>>(drafts);
+                    all.used.extend(used);
+                }
                 Err(fault) => all.faults.push(fault),
             }
         }
@@ -87,6 +103,17 @@ fn of_path(path: &Path, folder: &Path) -> Build {
 impl Build {
     /// The images that it makes. Tools are asked, and waited for.
     pub fn drafts(&self, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
+        let mut found = self.found(around)?;
+        let shown = found.first().map(|draft| draft.file.clone());
+        found.retain(|draft| !draft.is_used_only);
+        match shown {
+            Some(shown) if found.is_empty() => Err(project::nothing_built(&shown)),
+            _ => Ok(found),
+        }
+    }
+
+    /// The same, and the images that are run as they are.
+    fn found(&self, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
         let context = match self.context.to_str() {
             Some(STDIN) => around.folder.clone(),
             _ => around.folder.join(&self.context),
@@ -102,8 +129,11 @@ impl Build {
             typed: Options::typed(self, around)?,
             folder: folder.components().collect(),
         };
-        let mut drafts = asked.drafts()?;
-        draft::plans(&drafts, &ImageConfigs::new())?;
+        let drafts = asked.drafts().and_then(|drafts| {
+            draft::plans(&drafts, &ImageConfigs::new())?;
+            Ok(drafts)
+        });
+        let mut drafts = drafts.map_err(|fault| asked.discreet(fault, &context))?;
         if !self.extras.is_empty() {
             let extras = extras::fingerprints(&context, &self.extras)?;
             for draft in &mut drafts {
@@ -141,12 +171,32 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
         Some(COMPOSE)
     } else {
         // compose reads its own variables there; which of them count is its decision.
-        let variables = fs::read_to_string(folder.join(".env")).ok()?;
+        let path = folder.join(".env");
+        let variables = files::read(&path, &path).ok()?;
+        let variables = String::from_utf8_lossy(&variables);
         variables.contains(COMPOSE_FILE).then_some(COMPOSE)
     }
 }
 
 impl Asked<'_> {
+    /// Takes the text out of a fault of a file that is neither in the checkout nor in the build's folder. A link in
+    /// a commit, or a path in one of its files, may lead to any file of the machine, and root reads all of them.
+    fn discreet(&self, fault: Fault, context: &Path) -> Fault {
+        let Some(file) = &fault.file else {
+            return fault;
+        };
+        let path = self.around.folder.join(file);
+        let seen = [self.checkout(), Checkout::around(context)];
+        if !path.exists() || seen.iter().any(|folder| folder.holds(&path)) {
+            return fault;
+        }
+        fault.without_text()
+    }
+
+    pub(crate) fn checkout(&self) -> Checkout {
+        Checkout::around(&self.around.folder)
+    }
+
     fn drafts(&self) -> Result<Vec<Draft>, Fault> {
         let files = &self.build.files;
         if self.build.reads_input() && files.len() <= 1 {
@@ -173,7 +223,8 @@ impl Asked<'_> {
     fn tool_of(&self, file: &Path) -> Result<Option<Tool>, Fault> {
         Ok(match file.extension().and_then(OsStr::to_str) {
             Some("hcl") => Some(BAKE),
-            Some("yaml" | "yml") => Some(COMPOSE),
+            Some("yaml" | "yml") => (!self.names_front_end(file)).then_some(COMPOSE),
+            Some("json") if self.names_front_end(file) => None,
             Some("json") => match Json::read(&self.read(file)?.1, self.around)? {
                 Some(Json::Answer(_)) => None,
                 Some(Json::File(tool)) => Some(tool),
@@ -181,6 +232,13 @@ impl Asked<'_> {
             },
             _ => None,
         })
+    }
+
+    /// Whether a file asks for a front end: `docker build` reads it, whatever it is called. What cannot be
+    /// read is told later.
+    fn names_front_end(&self, file: &Path) -> bool {
+        let text = self.read(file).map(|(_, text)| text);
+        text.is_ok_and(|text| FrontEnd::of(&text, &BTreeMap::new()).image().is_some())
     }
 
     /// A file's name as it is spelt there, and its text.
@@ -230,7 +288,13 @@ impl Asked<'_> {
 
     /// The builds of a text: a Dockerfile's, or what a tool wrote.
     fn of_text(&self, file: &str, text: &[u8]) -> Result<Vec<Draft>, Fault> {
-        match Json::read(text, self.around)? {
+        let names_front_end = FrontEnd::of(text, &BTreeMap::new()).image().is_some();
+        let json = if names_front_end {
+            None
+        } else {
+            Json::read(text, self.around)?
+        };
+        match json {
             Some(Json::Answer(description)) => self.of_answer(file, &description),
             Some(Json::File(_)) => Err(Fault::file(
                 Path::new(file),

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use larder_model::dockerfile::{ImageConfigs, NamedContext};
+use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext};
 use larder_model::reference::ImageReference;
 
 use crate::description::{Described, Description};
 use crate::draft::Draft;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, is_remote};
-use crate::options::Asked;
+use crate::options::{Asked, host_platform, platforms};
 
 /// A folder of whoever called the tool (buildx `bake/bake.go`, `toBuildOpt`).
 const CALLER: &str = "cwd://";
@@ -25,12 +25,9 @@ impl Project<'_> {
     /// The drafts of the wanted builds, and of those whose images they need: what these are made of
     /// belongs to the key.
     pub(crate) fn drafts(&self, wanted: Vec<String>) -> Result<Vec<Draft>, Fault> {
-        if wanted.is_empty() {
-            return Err(Fault::option(format!(
-                "{}: nothing of it is built by default; name a service or target with --only, or a \
-                 Dockerfile with -f",
-                self.shown
-            )));
+        let used = self.used()?;
+        if wanted.is_empty() && used.is_empty() {
+            return Err(nothing_built(self.shown));
         }
         let mut names = VecDeque::from(wanted);
         let mut seen = BTreeSet::new();
@@ -44,6 +41,30 @@ impl Project<'_> {
                     names.extend(targets(draft)?);
                 }
                 drafts.extend(made);
+            }
+        }
+        drafts.extend(used);
+        Ok(drafts)
+    }
+
+    /// The images that are run as they are. Those that the project itself builds are not among them.
+    fn used(&self) -> Result<Vec<Draft>, Fault> {
+        let built = self.built_by_others("", &Described::default());
+        let mut drafts = Vec::new();
+        for (name, (image, platform)) in &self.description.used {
+            // A name that is none is the tool's to refuse.
+            let Ok(image) = ImageReference::parse(image).map(ImageReference::or_latest) else {
+                continue;
+            };
+            if !built.contains_key(&image) {
+                let named = platforms(std::slice::from_ref(platform));
+                let named = named.map_err(|fault| self.fault(name, &fault.message))?;
+                let options = BuildOptions {
+                    build_platform: host_platform(),
+                    target_platform: named.into_iter().next(),
+                    ..BuildOptions::default()
+                };
+                drafts.push(Draft::used(name, self.shown, &image, options));
             }
         }
         Ok(drafts)
@@ -124,6 +145,14 @@ impl Project<'_> {
             }
         }
     }
+}
+
+/// The fault of files that describe no image to build.
+pub(crate) fn nothing_built(shown: &str) -> Fault {
+    Fault::option(format!(
+        "{shown}: nothing of it is built by default; name a service or target with --only, or a \
+         Dockerfile with -f"
+    ))
 }
 
 /// The builds that a draft takes images or files from.

@@ -39,6 +39,21 @@ impl Surroundings {
     }
 }
 
+/// Options that a build's commands run with.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// `--network`.
+    pub network: Option<String>,
+    /// `--add-host`, `NAME:ADDRESS` or `NAME=ADDRESS`.
+    pub add_hosts: Vec<String>,
+    /// `--ulimit`, `NAME=SOFT[:HARD]`.
+    pub ulimits: Vec<String>,
+    /// `--shm-size`.
+    pub shm_size: Option<String>,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: Option<String>,
+}
+
 /// A build as `docker build`, `docker compose build` or `docker buildx bake` would be asked for it.
 /// Build arguments may be secrets: only the names of files are shown.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -65,6 +80,8 @@ pub struct Build {
     pub build_args: Vec<String>,
     /// `--build-context`, `NAME=VALUE`.
     pub build_contexts: Vec<String>,
+    /// What its commands run with.
+    pub run: RunOptions,
     /// Files that the build depends on beside those: paths, folders or patterns below the context.
     pub extras: Vec<String>,
 }

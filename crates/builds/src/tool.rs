@@ -3,25 +3,29 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use larder_local::checkout::Checkout;
+use larder_local::child::{Limits, ask};
 use larder_local::people::Blame;
 use larder_local::programs;
 use tempfile::NamedTempFile;
 
 use crate::bake;
-use crate::child;
 use crate::compose::Project;
 use crate::description::Description;
 use crate::fault::{Fault, shortened};
+use crate::files::read;
 use crate::options::{Asked, DEFAULT_PLATFORM};
 
-/// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// A longer answer describes no project that anybody has.
-const ANSWER_MAX_BYTES: usize = 64 << 20;
+/// Either tool answers within a tenth of a second. A remote `include` is fetched, which takes longer. A
+/// longer answer describes no project that anybody has.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(30),
+    bytes: 64 << 20,
+};
 /// Our own settings, which no tool needs.
 const OURS: &str = "LARDER_";
 /// Variables for which the tools read certificates and contexts before anything else, though a file can be
@@ -30,6 +34,19 @@ const OF_AN_ENGINE: [&str; 3] = ["DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VER
 /// What a tool sees in the place of a value that is none of its business: a file that demands the
 /// variable (`${AWS_SECRET_ACCESS_KEY:?}`) is still read.
 const WITHHELD: &str = "withheld";
+
+/// Files that a tool reads without being told.
+const USUAL_FILES: [&str; 9] = [
+    ".env",
+    "compose.yaml",
+    "compose.yml",
+    "compose.override.yaml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.override.yml",
+    "docker-bake.json",
+    "docker-bake.hcl",
+];
 
 /// The one service of a project that shows what a variable is.
 const PROBE: &str = "larder";
@@ -128,10 +145,9 @@ impl Question<'_> {
             [] => &usual,
             named => named,
         };
-        let texts = files
-            .iter()
-            .map(|file| fs::read_to_string(folder.join(file)));
-        if !texts.flatten().any(|text| text.contains(DEFAULT_PLATFORM)) {
+        let texts = files.iter().map(|file| read(&folder.join(file), file));
+        let mut texts = texts.flatten();
+        if !texts.any(|text| String::from_utf8_lossy(&text).contains(DEFAULT_PLATFORM)) {
             return Ok(String::new());
         }
         let text = format!(
@@ -205,7 +221,7 @@ impl Question<'_> {
             // Go asks it for the current folder, and compose writes that into what it says.
             .env("PWD", &self.asked.folder)
             .current_dir(&self.asked.folder);
-        child::ask(&mut command, DEADLINE, ANSWER_MAX_BYTES).map_err(|error| {
+        ask(&mut command, "", LIMITS).map_err(|error| {
             let message = format!("`{}`: {error}", self.tool.command);
             Fault::of(Blame::Ours, message)
         })
@@ -220,9 +236,37 @@ impl Question<'_> {
             })
     }
 
+    /// Whether a message may quote a file that is not in the checkout: it names one, or one of the tool's files
+    /// is a link to one. compose quotes lines of the files with variables that it cannot read.
+    fn is_of_elsewhere(&self, words: &str) -> bool {
+        let build = self.asked.build;
+        let seen = [self.asked.checkout(), Checkout::around(&self.asked.folder)];
+        let read = build
+            .files
+            .iter()
+            .chain(&build.env_files)
+            .map(PathBuf::as_path);
+        let usual = USUAL_FILES.iter().map(Path::new);
+        let mut all = read.chain(usual).chain(paths(words));
+        all.any(|path| {
+            let path = self.asked.folder.join(path);
+            // Folders and devices have no lines to quote.
+            path.is_file() && !seen.iter().any(|folder| folder.holds(&path))
+        })
+    }
+
     /// What the tool has against its files, in its own words.
     fn refusal(&self, error: &[u8]) -> Fault {
         let words = last_words(error);
+        if self.is_of_elsewhere(&words) {
+            let file = self.asked.build.files.first();
+            let why = format!(
+                "`{}` refuses it, with words about a file outside of the checkout, which are not shown; run it to \
+                 see them",
+                self.tool.command
+            );
+            return file.map_or_else(|| Fault::option(&why), |file| Fault::file(file, &why));
+        }
         let mut fault = match (place(&words), &self.asked.build.files[..]) {
             (Some((file, line, column, why)), _) => Fault {
                 line: Some(line),
@@ -235,6 +279,14 @@ impl Question<'_> {
         fault.message = format!("`{}` says: {}", self.tool.command, fault.message);
         fault
     }
+}
+
+/// The paths that a message names, as far as it can be told: what stands between spaces, quotes, and marks.
+fn paths(words: &str) -> impl Iterator<Item = &Path> {
+    let parts = words.split(|c: char| c.is_whitespace() || "\"'`,;()[]=".contains(c));
+    // `.env: line 1`, `compose.yaml:3`.
+    let parts = parts.flat_map(|part| [part, part.split(':').next().unwrap_or(part)]);
+    parts.filter(|part| !part.is_empty()).map(Path::new)
 }
 
 fn words(words: &[impl AsRef<OsStr>]) -> impl Iterator<Item = &OsStr> {
@@ -287,6 +339,19 @@ mod tests {
         }
         let long = "x".repeat(100_000);
         assert!(last_words(long.as_bytes()).len() < 1_000);
+    }
+
+    #[test]
+    fn a_message_names_paths() {
+        let said = "failed to read /app/.env: line 1: unexpected character \"$\" in variable \"root:$6$x\"";
+        let named: Vec<&Path> = paths(said).collect();
+        assert!(named.contains(&Path::new("/app/.env")), "{named:?}");
+        for said in ["(/etc/x)", "a='/etc/x'", "/etc/x:3,1-2: Invalid"] {
+            assert!(
+                paths(said).any(|path| path == Path::new("/etc/x")),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Print warnings and errors only.
+    /// Print warnings and errors only. `build` hands it on: docker build then prints the image's id
+    /// alone
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Log to standard error: -v steps, -vv requests, -vvv libraries too.
@@ -32,12 +33,24 @@ pub(crate) struct Arguments {
     pub verb: Verb,
 }
 
+impl Arguments {
+    /// `docker build` has an option -q too. `larder build` stands in its place, so it is for both.
+    pub(crate) fn settled(mut self) -> Self {
+        if let (true, Verb::Build(build)) = (self.quiet, &mut self.verb) {
+            build.arguments.insert(0, "--quiet".to_owned());
+        }
+        self
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   larder run --store s3://ci-cache/larder -- docker build -t app .
   larder up --env-file \"$GITHUB_ENV\"     then steps with docker, then: larder down
 
-Settings come from options, then LARDER_* variables, then larder.toml.
+Settings come from options, then LARDER_* variables, then larder.toml. A larder.toml that was not named
+with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, engine, image-store,
+strict, fresh and plan.
 A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
 logged there and by -v, in the syntax of tracing's EnvFilter: debug, or larder_registry=debug.
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something. `run` and `build`
@@ -106,16 +119,17 @@ pub(crate) struct Where {
     /// remote, else the directory's name]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
-    /// Job; each has a lineage of snapshots of its own [default: the CI system's job name, else the
-    /// word default]
+    /// Job; each has a lineage of snapshots of its own. Give the legs of a matrix names of their own
+    /// [default: the CI system's name of workflow, job and leg, else the word default]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
-    /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks
-    /// [default: the branch, or pull/N in a pull request]
+    /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks. A name
+    /// of your own, or branch/NAME, tag/NAME, pull/N [default: as the CI system says, else the branch
+    /// that is checked out]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub scope: Option<String>,
-    /// Scopes to restore from if this one has no snapshot, in order; an empty name for none
-    /// [default: the pull request's target, the default branch]
+    /// Scopes to restore from if this one has no snapshot, in order; main means branch/main too; an
+    /// empty name for none [default: the pull request's target, the default branch]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
 }
@@ -244,6 +258,8 @@ pub(crate) struct Build {
     /// Named build context: a directory, docker-image://IMAGE, or target:NAME
     #[arg(long, value_name = "NAME=VALUE")]
     pub build_context: Vec<String>,
+    #[command(flatten)]
+    pub run: RunOptions,
     /// File that the build also depends on, such as a lock file: a path, a directory or a pattern
     /// with *, ? and **, relative to CONTEXT
     #[arg(long, value_name = "FILE-OR-GLOB")]
@@ -255,6 +271,27 @@ pub(crate) struct Build {
     /// Reuse what a registry said if that is no older than this: 30m, 12h, 7d, 2weeks
     #[arg(long, value_name = "PERIOD")]
     pub max_age: Option<String>,
+}
+
+/// Options that the build's commands run with: a step depends on them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Build")]
+pub(crate) struct RunOptions {
+    /// Network of the build's commands: none or host
+    #[arg(long, value_name = "MODE")]
+    pub network: Option<String>,
+    /// Host that the build's commands know; its name is part of the key, its address is not
+    #[arg(long, value_name = "NAME:ADDRESS", value_delimiter = ',')]
+    pub add_host: Vec<String>,
+    /// Limit of the build's commands, such as nofile=1024:4096
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// Size of /dev/shm for the build's commands, such as 64m
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+    /// Parent cgroup of the build's commands
+    #[arg(long, value_name = "CGROUP")]
+    pub cgroup_parent: Option<String>,
 }
 
 /// Which builds a verb looks at, and how.
@@ -322,8 +359,8 @@ Examples:
   larder key --extra Gemfile.lock --ladder         GitHub: key, then the lines of restore-keys
 The key changes when the build could come out differently. Comments, formatting, stages that
 the target does not use, and a base image rebuilt with the same layers and settings do not
-change it. The project is part of the key if it is named (--project, LARDER_PROJECT,
-larder.toml); a guessed name would differ from machine to machine.")]
+change it. The project is part of the key if it is named (--project, LARDER_PROJECT, a file
+that --config names); a guessed name would differ from machine to machine.")]
 pub(crate) struct KeyVerb {
     /// Write the key to a file too, for CI systems that make their key of a file's checksum.
     #[arg(long, value_name = "FILE")]
@@ -446,4 +483,29 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// Command to print the page of, instead of the overview.
     pub verb: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_is_handed_on_to_docker_build() {
+        for (typed, expected) in [
+            ("larder build -q .", &["--quiet", "."][..]),
+            (
+                "larder build --quiet -t app .",
+                &["--quiet", "-t", "app", "."],
+            ),
+            ("larder -q build .", &["--quiet", "."]),
+            ("larder build -t app -q .", &["-t", "app", "-q", "."]),
+            ("larder build -v .", &["."]),
+        ] {
+            let arguments = Arguments::try_parse_from(typed.split(' ')).expect(typed);
+            let Verb::Build(build) = arguments.settled().verb else {
+                panic!("{typed} is a build");
+            };
+            assert_eq!(build.arguments, expected, "{typed}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ use crate::exit::{Done, Failure};
 use crate::report::Report;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse().settled();
     let report = Report::new(arguments.quiet);
     let done = begin_log(&arguments).and_then(|()| run(arguments.verb, &report));
     match done {

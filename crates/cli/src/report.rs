@@ -5,6 +5,7 @@
 
 mod archive;
 pub(crate) mod logs;
+mod plain;
 pub(crate) mod table;
 
 use std::fmt::Display;
@@ -14,16 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use larder_bases::Project;
 use larder_local::files;
 use larder_local::people::{Progress, Voice};
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::lineage::Lineage;
 use larder_session::client::Running;
 use larder_session::facts::{Job, Moved, NotSaved, Restored, Saved};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::exit::{Done, Failure};
+pub(crate) use plain::name;
 
 /// How often the progress line is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -72,6 +74,10 @@ impl Report {
 
     /// What a command was asked for.
     pub(crate) fn answer(&self, text: &str) {
+        self.print(&plain::plain(text));
+    }
+
+    fn print(&self, text: &str) {
         let mut out = std::io::stdout();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Ok(()) => {}
@@ -101,6 +107,7 @@ impl Report {
     }
 
     fn line(&self, text: &str) {
+        let text = plain::indented(text);
         // There is nobody left to tell that nobody reads it.
         let _ = match &self.live {
             Some(bar) => bar.lock().suspend(|| writeln!(std::io::stderr(), "{text}")),
@@ -109,14 +116,13 @@ impl Report {
     }
 
     /// Says what a session started from, or that the command has `joined` one that was there before.
-    pub(crate) fn running(&self, running: &Running, joined: &str, project: &Project) {
+    pub(crate) fn running(&self, running: &Running, joined: &str) {
         if !running.attached {
             return self.up(&running.job);
         }
         self.note(&format!(
             "{joined} the running session; the last `larder down` will save and end it"
         ));
-        self.others(&running.job, project);
     }
 
     fn up(&self, job: &Job) {
@@ -129,6 +135,10 @@ impl Report {
             )),
             // Why is among the warnings.
             None => self.note(&format!("started {} empty in {took}", job.lineage)),
+        }
+        let own = job.restored.as_ref().filter(|it| it.lineage == job.lineage);
+        if own.is_some_and(|it| it.sibling) {
+            self.legs(&job.lineage);
         }
         let engine = &job.engine;
         self.note(&format!(
@@ -161,6 +171,19 @@ impl Report {
             (None, Some(NotSaved::Because(why))) => self.warning(&format!("nothing saved: {why}")),
             (None, Some(NotSaved::Asked) | None) => self.note("nothing saved, as asked"),
         }
+        if job.saved.as_ref().is_some_and(|saved| saved.sibling) {
+            self.legs(&job.lineage);
+        }
+    }
+
+    /// Says that jobs of one name run at the same time. Each starts from what the last of them saved, so the
+    /// others do not find what they built; no CI system tells all legs of a matrix apart.
+    fn legs(&self, lineage: &Lineage) {
+        self.warning(&format!(
+            "jobs called {:?} ran at the same time, and the next one starts from whichever saved last; give legs \
+             of a matrix names of their own: --job \"{}-$LEG\"",
+            lineage.job, lineage.job
+        ));
     }
 
     /// A fault of the cache is a miss, said in one line: `what` did not happen, and why. With `--strict` it
@@ -181,19 +204,6 @@ impl Report {
         }
     }
 
-    /// Says that a session which was there before is for something else than what is asked for now.
-    fn others(&self, job: &Job, project: &Project) {
-        if job.is_of(project) {
-            return;
-        }
-        let asked = project.descent.lineage(&job.lineage.compatibility);
-        self.warning(&format!(
-            "the running session is for {} in {}, not for {asked} in {}; use another --state directory to run \
-             both",
-            job.lineage, job.store, project.store
-        ));
-    }
-
     /// Says that a session goes on: so many use it beside who started it.
     pub(crate) fn stays_up(&self, others: usize) {
         let who = match others {
@@ -206,7 +216,7 @@ impl Report {
     }
 
     pub(crate) fn json(&self, value: &impl Serialize) {
-        self.answer(&json_text(value));
+        self.print(&plain::json(&json_text(value)));
     }
 
     /// Writes a report to a file, if one was named, whole or not at all; `-` is standard output.
@@ -216,7 +226,8 @@ impl Report {
             self.json(value);
             return Ok(());
         }
-        files::write_public(file, format!("{}\n", json_text(value)).as_bytes())
+        let text = plain::json(&json_text(value));
+        files::write_public(file, format!("{text}\n").as_bytes())
             .map_err(|error| Failure::input(format!("--json {}: {error}", file.display())))
     }
 }
@@ -236,11 +247,12 @@ impl Voice for Report {
         let Some(bar) = &self.live else { return };
         let mut bar = bar.lock();
         match progress {
-            Progress::Begun(doing) => *bar = spinner(doing),
+            Progress::Begun(doing) => *bar = spinner(plain::name(&doing)),
             Progress::Moved { doing, bytes } => {
                 if bar.is_hidden() {
                     *bar = ProgressBar::new_spinner();
                 }
+                let doing = plain::name(&doing);
                 bar.set_message(format!("larder: {doing} {}", HumanBytes(bytes)));
                 bar.tick();
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_bases::images::{self, Answers, Asking};
 use larder_bases::last::LastError;
 use larder_bases::{Known, Last, Shared};
-use larder_builds::{Build, Draft, Fault, NamedPlan, Surroundings, read_input};
+use larder_builds::{Build, Draft, Fault, NamedPlan, RunOptions, Surroundings, read_input};
 use larder_engine::program;
 use larder_local::people::Voice as _;
 use larder_model::plan::Plan;
@@ -40,6 +40,8 @@ impl Survey {
         with_last: bool,
     ) -> Result<Self, Fault> {
         let drafts = asked_for(build, &settings.around)?;
+        let unread = drafts.iter().filter_map(Draft::unread);
+        let unread: Vec<String> = unread.map(|fault| fault.to_string()).collect();
         let project = settings.project();
         let shared = Shared::of(project);
         let max_age = build.max_age.as_deref();
@@ -62,7 +64,8 @@ impl Survey {
         if let Some(news) = resolved.news {
             news.publish().await;
         }
-        let mut warnings = resolved.answers.warnings.clone();
+        let mut warnings = unread;
+        warnings.extend(resolved.answers.warnings.iter().cloned());
         let last = last.unwrap_or_else(|error| {
             warnings.push(error.to_string());
             None
@@ -134,6 +137,13 @@ fn asked_for(options: &args::Build, around: &Surroundings) -> Result<Vec<Draft>,
         platforms: options.platform,
         build_args: options.build_arg,
         build_contexts: options.build_context,
+        run: RunOptions {
+            network: options.run.network,
+            add_hosts: options.run.add_host,
+            ulimits: options.run.ulimit,
+            shm_size: options.run.shm_size,
+            cgroup_parent: options.run.cgroup_parent,
+        },
         extras: options.extra,
     };
     if build.reads_input() {

@@ -7,7 +7,7 @@ use larder_model::dockerfile::{NamedContext, Origin, Stage};
 use larder_model::plan::{Plan, PlannedImage};
 use serde_json::{Value, json};
 
-use crate::report::{age, table};
+use crate::report::{age, name, table};
 use crate::survey::Survey;
 
 /// The JSON form of `larder plan`: of one build the plan itself, of several a list.
@@ -58,8 +58,8 @@ pub(crate) fn text(survey: &Survey, key: &str) -> String {
     parts.push(match &survey.last {
         Some(last) => format!(
             "restores {} @ {}, {} old ({})",
-            last.lineage.job,
-            last.lineage.scope,
+            name(&last.lineage.job),
+            name(&last.lineage.scope),
             age(last.age_ms),
             last.snapshot.short()
         ),

@@ -27,6 +27,14 @@ pub enum EngineError {
         /// What it wrote to standard error.
         message: String,
     },
+    /// A program gave no answer, and was killed.
+    #[error("`{command}`: {why}; is what it waits for in order on this machine?")]
+    ToolHangs {
+        /// The command line.
+        command: String,
+        /// Which limit it broke.
+        why: String,
+    },
     /// A program's version text has an unknown form.
     #[error(
         "`{program} --version` answered {answer:?}, which holds no version number; is it Docker's own?"
@@ -161,4 +169,4 @@ pub(crate) fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// The result of most calls here.
-pub(crate) type Result<T> = std::result::Result<T, EngineError>;
+pub(crate) type Result<T, E = EngineError> = std::result::Result<T, E>;

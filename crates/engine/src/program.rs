@@ -2,10 +2,11 @@
 //! their versions are part of the key that finds a volume.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
 use larder_docker::ImageStore;
+use larder_local::child::{Limits, NoAnswer, ask};
 use larder_local::programs;
 use larder_model::compatibility::Compatibility;
 use larder_model::version::Version;
@@ -67,11 +68,14 @@ fn find(program: &'static str, package: &'static str, search: &[PathBuf]) -> Res
 }
 
 fn version_of(program: &Path) -> Result<Version> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(EngineError::io("cannot run", program))?;
+    let asked = ask(Command::new(program).arg("--version"), "", Limits::QUICK);
+    let output = asked.map_err(|why| match why {
+        NoAnswer::Io(error) => EngineError::io("cannot run", program)(error),
+        why => EngineError::ToolHangs {
+            command: format!("{} --version", program.display()),
+            why: why.to_string(),
+        },
+    })?;
     let answer = String::from_utf8_lossy(&output.stdout);
     version_in(&answer).ok_or_else(|| EngineError::UnknownVersion {
         program: program.display().to_string(),

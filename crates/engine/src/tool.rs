@@ -1,18 +1,24 @@
 //! Running the small programs that administer a machine: `ip`, `iptables`, `systemctl`.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
+use std::time::Duration;
 
+use larder_local::child::{Limits, NoAnswer, ask};
 use larder_local::programs;
 
 use crate::error::{EngineError, Result};
+
+/// A unit may take `TimeoutStopSec` to stop, 90 s by default (systemd-system.conf(5)); systemd ends it then.
+const UNIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// A program and the packages that a person would install to get it.
 #[derive(Clone, Copy)]
 pub(crate) struct Tool {
     pub program: &'static str,
     pub package: &'static str,
+    limits: Limits,
 }
 
 pub(crate) const IP: Tool = Tool::new("ip", "iproute2");
@@ -21,75 +27,80 @@ pub(crate) const IPTABLES_RESTORE: Tool = Tool::new("iptables-restore", "iptable
 pub(crate) const IP6TABLES_SAVE: Tool = Tool::new("ip6tables-save", "iptables");
 pub(crate) const IP6TABLES_RESTORE: Tool = Tool::new("ip6tables-restore", "iptables");
 pub(crate) const SYSTEMCTL: Tool = Tool::new("systemctl", "systemd");
+/// systemctl, waiting for a unit to start or stop.
+pub(crate) const SYSTEMCTL_UNITS: Tool = Tool {
+    limits: Limits {
+        time: UNIT_LIMIT,
+        ..Limits::QUICK
+    },
+    ..SYSTEMCTL
+};
 
 impl Tool {
     const fn new(program: &'static str, package: &'static str) -> Self {
-        Self { program, package }
+        Self {
+            program,
+            package,
+            limits: Limits::QUICK,
+        }
     }
 
     /// Runs the program to its end; a non-zero exit is an error that quotes its words.
     pub(crate) fn run(self, arguments: &[&str]) -> Result<String> {
-        let output = self.output(arguments, None)?;
-        self.checked(arguments, &output)
+        self.run_with(arguments, "")
     }
 
     /// The same with `input` on standard input.
     pub(crate) fn run_with(self, arguments: &[&str], input: &str) -> Result<String> {
-        let output = self.output(arguments, Some(input))?;
-        self.checked(arguments, &output)
-    }
-
-    /// Runs the program to its end, whatever it answers.
-    pub(crate) fn output(self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
-        self.run_to_end(arguments, input)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => EngineError::ProgramMissing {
-                    program: self.program,
-                    package: self.package,
-                },
-                _ => EngineError::io("cannot run", Path::new(self.program))(source),
-            })
-    }
-
-    fn run_to_end(self, arguments: &[&str], input: Option<&str>) -> io::Result<Output> {
-        let mut child = self.spawn(arguments, input.is_some())?;
-        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
-            pipe.write_all(input.as_bytes())?;
-        }
-        child.wait_with_output()
-    }
-
-    /// Starts the program that this process's `PATH` finds; else, because `sudo` and CI agents often
-    /// leave `sbin` out of theirs, the one in the usual folders.
-    fn spawn(self, arguments: &[&str], reads: bool) -> io::Result<Child> {
-        match spawn(Path::new(self.program), arguments, reads) {
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-                let program = programs::find(self.program, &[]).ok_or(missing)?;
-                spawn(&program, arguments, reads)
-            }
-            spawned => spawned,
-        }
-    }
-
-    fn checked(self, arguments: &[&str], output: &Output) -> Result<String> {
+        let output = self.output(arguments, input)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         Err(EngineError::ToolFailed {
-            command: format!("{} {}", self.program, arguments.join(" ")),
+            command: self.line(arguments),
             status: output.status.to_string(),
             message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
     }
+
+    /// Runs the program to its end, whatever it answers.
+    pub(crate) fn output(self, arguments: &[&str], input: &str) -> Result<Output> {
+        self.ask(arguments, input).map_err(|why| match why {
+            NoAnswer::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                EngineError::ProgramMissing {
+                    program: self.program,
+                    package: self.package,
+                }
+            }
+            NoAnswer::Io(error) => EngineError::io("cannot run", Path::new(self.program))(error),
+            why => EngineError::ToolHangs {
+                command: self.line(arguments),
+                why: why.to_string(),
+            },
+        })
+    }
+
+    /// Asks the program that this process's `PATH` finds; else, because `sudo` and CI agents often
+    /// leave `sbin` out of theirs, the one in the usual folders.
+    fn ask(self, arguments: &[&str], input: &str) -> Result<Output, NoAnswer> {
+        let name = Path::new(self.program);
+        match ask(&mut command(name, arguments), input, self.limits) {
+            Err(NoAnswer::Io(missing)) if missing.kind() == io::ErrorKind::NotFound => {
+                let program = programs::find(self.program, &[]).ok_or(missing)?;
+                ask(&mut command(&program, arguments), input, self.limits)
+            }
+            asked => asked,
+        }
+    }
+
+    fn line(self, arguments: &[&str]) -> String {
+        [&[self.program], arguments].concat().join(" ")
+    }
 }
 
-fn spawn(program: &Path, arguments: &[&str], reads: bool) -> io::Result<Child> {
-    Command::new(program)
-        .args(arguments)
-        // Messages are quoted and compared; a translated one would do neither well.
-        .env("LC_ALL", "C")
-        .stdin(if reads { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+fn command(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    // Messages are quoted and compared; a translated one would do neither well.
+    command.args(arguments).env("LC_ALL", "C");
+    command
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Scope};
 
 /// Which lineages a job continues, whatever the engine that it gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,9 +12,9 @@ pub struct Descent {
     /// The job.
     pub job: String,
     /// The scope.
-    pub scope: String,
+    pub scope: Scope,
     /// Scopes to try next, in order.
-    pub fallback: Vec<String>,
+    pub fallback: Vec<Scope>,
 }
 
 impl Descent {
@@ -23,14 +23,15 @@ impl Descent {
         Lineage {
             project: self.project.clone(),
             compatibility: compatibility.to_owned(),
-            scope: self.scope.clone(),
+            scope: self.scope.to_string(),
             job: self.job.clone(),
         }
     }
 
     /// The lineages to try for a restore into an engine of this compatibility.
     pub fn ladder(&self, compatibility: &str) -> Vec<Rung> {
-        ladder(&self.lineage(compatibility), &self.fallback)
+        let fallbacks: Vec<String> = self.fallback.iter().map(Scope::to_string).collect();
+        ladder(&self.lineage(compatibility), &fallbacks)
     }
 }
 

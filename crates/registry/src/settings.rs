@@ -22,7 +22,7 @@ pub struct Settings {
     /// Certificate authorities (PEM) trusted beside the built-in ones, such as the machine's own.
     pub certificates: Vec<Vec<u8>>,
     /// A folder laid out as docker's `/etc/docker/certs.d`: `<host>/*.crt` are authorities trusted
-    /// for that registry.
+    /// for that registry, `<host>/NAME.cert` with `NAME.key` is who we are to it.
     pub certificates_folder: Option<PathBuf>,
     /// The most time that one call may take, whatever the registries do.
     pub deadline: Duration,

@@ -4,11 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use larder_engine::EngineError;
+use larder_local::child::NoAnswer;
+use larder_local::own::NotOurs;
 use larder_local::people::Blame;
 use larder_store::StoreError;
 use larder_volume::VolumeError;
 
 use crate::protocol::{Event, Failed};
+use crate::settings::Wanted;
 
 /// Why a session could not be started, used or ended. Its text names the value at fault and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +45,25 @@ pub enum SessionError {
         .0.display(), .1
     )]
     StateFolder(PathBuf, #[source] io::Error),
+    /// Somebody else could have filled the state directory, or put another in its place.
+    #[error(
+        "the state directory is not safe from others: {0}; set that right, or name another one with --state or \
+         LARDER_STATE"
+    )]
+    NotOurs(NotOurs),
     /// Another background process has the state folder.
     #[error(
         "another larder is starting or ending with the state directory {}; wait for it, or use another one",
         .0.display()
     )]
     Busy(PathBuf),
+    /// The state directory's session is for something else, and ours cannot stand beside it.
+    #[error(
+        "the session of the state directory {} is not for {}, and two engines cannot both be in the machine's \
+         place; use --engine private, which gets a session of its own, or wait for the other one to end",
+        .0.display(), .1
+    )]
+    Occupied(PathBuf, Box<Wanted>),
     /// A process of an earlier session stays, by its number.
     #[error(
         "process {0} of an earlier session does not end (it may wait for a disk that hangs); use another \
@@ -75,6 +91,15 @@ pub enum SessionError {
     /// The docker command line does not take our context.
     #[error("`docker context use larder` failed")]
     NoContext,
+    /// The context is another session's.
+    #[error(
+        "the docker context `larder` is another session's ({0}): use `larder run`, or say how this job's commands \
+         find their engine: --env-file FILE, or --no-context and the printed DOCKER_HOST"
+    )]
+    ContextTaken(String),
+    /// The docker command line does not answer.
+    #[error("`docker context`: {0}")]
+    Context(#[source] NoAnswer),
     /// What went wrong is only a warning without `--strict`.
     #[error("{0} (--strict)")]
     Strict(String),
@@ -100,6 +125,7 @@ impl SessionError {
         match self {
             Self::Told(failed) => failed.blame,
             Self::StateFolder(..)
+            | Self::NotOurs(_)
             | Self::Engine(EngineError::UnknownValue { .. })
             | Self::Store(StoreError::Location { .. }) => Blame::Input,
             Self::NeedsRoot

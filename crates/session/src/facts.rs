@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use larder_bases::Project;
 use larder_engine::{Choice, EngineFacts};
 use larder_model::digest::SnapshotId;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Statistics;
 use serde::{Deserialize, Serialize};
+
+use crate::settings::Wanted;
 
 /// A job, as far as it has come. Sizes are in bytes, times in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,10 +44,16 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether the job continues this project's lineage, in its store.
-    pub fn is_of(&self, project: &Project) -> bool {
-        let lineage = project.descent.lineage(&self.lineage.compatibility);
-        self.lineage == lineage && self.store == project.store.to_string()
+    /// Whether the job is what a command wants.
+    pub(crate) fn is_for(&self, wanted: &Wanted) -> bool {
+        let own = Wanted {
+            project: self.lineage.project.clone(),
+            job: self.lineage.job.clone(),
+            scope: self.lineage.scope.clone(),
+            store: self.store.clone(),
+            image_store: Some(self.engine.facts.image_store),
+        };
+        own.agrees_with(wanted)
     }
 
     /// Adds what the wrapped command came to, before the phases of the way down.
@@ -124,6 +131,8 @@ pub struct Restored {
     pub age_ms: u64,
     /// How much of the volume was in use.
     pub used_bytes: u64,
+    /// Whether it was saved beside another of its line, by a job that ran at the same time.
+    pub sibling: bool,
 }
 
 /// A snapshot that was saved.

@@ -3,20 +3,26 @@
 //! The record is written before each step that leaves something on the machine, so whatever the
 //! moment of death, the next command knows what to look for. Everything here may be done twice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use larder_engine::network::{self, HostNetwork};
-use larder_engine::process::Identity;
+use larder_engine::process::{self, Identity};
 use larder_engine::takeover::Taken;
 use larder_engine::{EngineError, Shape, clean_up, holders};
 use larder_local::files;
+use larder_volume::connection;
 use serde::{Deserialize, Serialize};
 
+use crate::lock;
+use crate::settings::Wanted;
 use crate::{Place, Result, SessionError};
 
 /// Time for processes to end after SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time for a session to end after its last word.
+const ENDED_LIMIT: Duration = Duration::from_secs(2);
 
 const UNBLOCK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -37,9 +43,20 @@ pub(crate) struct Record {
     pub connection: Option<u32>,
     /// The background process.
     pub owner: Option<Identity>,
+    /// What the session is for.
+    pub wanted: Option<Wanted>,
 }
 
 impl Record {
+    /// The first one of a session, before it has done anything.
+    pub(crate) fn begin(wanted: Wanted) -> Self {
+        Self {
+            owner: Identity::of(std::process::id().cast_signed()),
+            wanted: Some(wanted),
+            ..Self::default()
+        }
+    }
+
     /// Writes the record: whole or not at all.
     pub(crate) fn write(&self, place: &Place) -> Result<()> {
         let text = serde_json::to_vec(self).expect("a record has a JSON form");
@@ -49,6 +66,7 @@ impl Record {
 
     /// Gives the machine back what was taken from it, when the engine is gone.
     pub(crate) fn give_back(&self, place: &Place) -> Result<(), EngineError> {
+        let _lock = lock::network();
         if self.shape == Some(Shape::Private) {
             network::tear_down(&place.id)?;
         }
@@ -62,31 +80,64 @@ impl Record {
     }
 
     fn read(place: &Place) -> Option<Self> {
-        let text = std::fs::read(place.record()).ok()?;
+        let path = place.record();
+        // Processes are ended by what it says, so it is believed only if we wrote it.
+        let file = match files::open_private(&path) {
+            // It is not there, or a link.
+            Err(error) if error.raw_os_error().is_some() => return None,
+            opened => opened.inspect_err(|error| tracing::warn!(%error, ?path, "not our record")),
+        };
         // One that cannot be read is treated as one that says nothing: the rest is found by name.
-        Some(serde_json::from_slice(&text).unwrap_or_default())
+        let text = file.and_then(std::io::read_to_string).unwrap_or_default();
+        Some(serde_json::from_str(&text).unwrap_or_default())
     }
+}
+
+/// Whether a session that has this place, and may not listen yet or any more, is for something else.
+pub fn is_of_other(place: &Place, wanted: &Wanted) -> bool {
+    let of = Record::read(place).and_then(|record| record.wanted);
+    of.is_some_and(|of| !of.agrees_with(wanted))
+}
+
+/// The program that the session of this place started last and that still runs.
+pub(crate) fn program(place: &Place) -> Option<String> {
+    process::newest_child(Record::read(place)?.owner?)
 }
 
 /// Ends a background process that was killed while it waited for its own disk. Until then it holds the
 /// lock, and its control socket accepts connections that are never answered.
 pub(crate) fn unblock(place: &Place) {
-    let Some(Record {
-        owner: Some(owner),
-        connection: Some(connection),
-        ..
-    }) = Record::read(place)
-    else {
-        return;
-    };
-    if !owner.is_stuck() {
+    if let Some(record) = Record::read(place)
+        && let Some(owner) = record.owner.filter(|owner| owner.is_stuck())
+    {
+        abort(owner, record.connection);
+    }
+}
+
+/// The same for every background process of this machine: one that hangs holds locks of the kernel, and
+/// the mounts and loop devices of others wait for them.
+pub(crate) fn unblock_others() {
+    for process in process::stuck() {
+        abort(process, None);
+    }
+}
+
+/// The connection is on the record as soon as it is known. Before that, or without the record, the thread that
+/// waits has it mounted. Once that thread has left its mounts, in the
+/// kernel's own unmount, only the record knows.
+fn abort(process: Identity, recorded: Option<u32>) {
+    let mut connections = connection::of_process(process.pid);
+    connections.extend(recorded);
+    if connections.is_empty() {
         return;
     }
-    if let Err(error) = larder_volume::connection::abort(connection) {
-        tracing::warn!(%error, "the FUSE connection stays");
+    for number in connections {
+        if let Err(error) = connection::abort(number) {
+            tracing::warn!(%error, "the FUSE connection stays");
+        }
     }
     let started = Instant::now();
-    while owner.is_stuck() && started.elapsed() < KILL_LIMIT {
+    while process.is_stuck() && started.elapsed() < KILL_LIMIT {
         std::thread::sleep(UNBLOCK_PAUSE);
     }
 }
@@ -104,17 +155,75 @@ pub fn clear(place: &Place) -> Result<bool> {
     let Some(record) = Record::read(place) else {
         return Ok(false);
     };
-    let cleaned = clean_up::clean_up(&place.run(), KILL_LIMIT)?;
+    // Gone since a boot, with the locks of the machine.
+    place.create_run()?;
+    let cleaned = clean_up::clean_up(&place.run(), record.owner, KILL_LIMIT)?;
     let mut stuck = cleaned.stuck;
-    if let Some(device) = record.device {
+    // Found by name too: the session may have died before it could write the number down.
+    let devices = larder_volume::devices_over(&place.volume().fuse);
+    for device in record.device.into_iter().chain(devices) {
         stuck.extend(holders::end_holders(device, KILL_LIMIT));
     }
     record.give_back(place)?;
     if let Some(process) = stuck.first() {
         return Err(SessionError::Stuck(process.pid));
     }
+    give_back_turn(place)?;
     forget(place);
+    remove_unfinished(place.state());
     Ok(true)
+}
+
+/// The machine's lock still names who died with it.
+fn give_back_turn(place: &Place) -> Result<()> {
+    let Some(mut lock) = lock::Machine::take()? else {
+        return Ok(());
+    };
+    match lock.holder()? {
+        Some(holder) if holder != place.state() => Ok(()),
+        _ => lock.remove(),
+    }
+}
+
+/// Clears what dead sessions beside that of `place` left, and removes the directories of those that ended.
+pub fn sweep(place: &Place) {
+    for beside in place.all_beside() {
+        if let Err(error) = remove(&beside) {
+            tracing::warn!(%error, "a session beside this one is not cleared");
+        }
+    }
+}
+
+/// The same when a session has just ended, there or beside it.
+pub fn sweep_after(ended: &Place, place: &Place) {
+    let started = Instant::now();
+    sweep(place);
+    // The session says its last word before it lets go of its lock.
+    while ended.state() != place.state() && ended.exists() && started.elapsed() < ENDED_LIMIT {
+        std::thread::sleep(lock::PAUSE);
+        sweep(place);
+    }
+}
+
+/// Unless a session runs there.
+fn remove(place: &Place) -> Result<()> {
+    unblock(place);
+    if let Some(_lock) = lock::take(place)? {
+        clear(place)?;
+        let removed = std::fs::remove_dir_all(place.state());
+        removed.map_err(SessionError::path("remove", place.state()))?;
+    }
+    Ok(())
+}
+
+/// Files that were being written when their writer was killed: see [`files::write_private`].
+fn remove_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if files::is_unfinished(&entry.file_name()) {
+            let removed = std::fs::remove_file(entry.path());
+            tracing::debug!(?removed, "a file that was never finished");
+        }
+    }
 }
 
 /// Removes the session's files; the lock stays.

@@ -19,7 +19,7 @@ pub use background::serve;
 pub use error::SessionError;
 pub use larder_volume::Prefetch;
 pub use place::Place;
-pub use settings::{JobRequest, Settings};
+pub use settings::{JobRequest, Settings, Wanted};
 
 /// What this crate's functions come to.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;

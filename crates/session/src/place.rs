@@ -5,16 +5,21 @@
 //! a hash of the state directory's path.
 
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::InstanceId;
-use larder_local::files::make_private_folder;
+use larder_local::own::{NotOurs, OwnFolder};
 use larder_volume::VolumeOptions;
 
+use crate::settings::Wanted;
 use crate::{Result, SessionError};
 
-const RUN: &str = "/run/larder";
+/// The sessions of this machine.
+pub(crate) const RUN: &str = "/run/larder";
+/// Below a state directory: those of sessions for something else that run beside its own.
+const BESIDE: &str = "beside";
 /// Where the volume is mounted inside the session's mount namespace. It is the same on every machine,
 /// because engines write absolute paths into their state.
 const MOUNT: &str = "/var/lib/larder/volume";
@@ -22,36 +27,92 @@ const MOUNT: &str = "/var/lib/larder/volume";
 /// The paths of the session that belongs to one state directory.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The state directory.
-    pub state: PathBuf,
+    pub(crate) state: OwnFolder,
     /// Names the session on this machine.
     pub(crate) id: InstanceId,
 }
 
 impl Place {
-    /// The session of a state directory (an absolute path).
-    pub fn of(state: &Path) -> Self {
-        let digest = blake3::hash(state.as_os_str().as_encoded_bytes()).to_hex();
+    /// The session of a state directory, which is ours if it is there.
+    pub fn of(state: &OwnFolder) -> Result<Self> {
+        match state.existing() {
+            // Who is not root cannot even look, and so believes nothing.
+            Err(NotOurs::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
+            looked => drop(looked.map_err(not_ours)?),
+        }
+        Ok(Self::at(state.clone()))
+    }
+
+    fn at(state: OwnFolder) -> Self {
+        let digest = blake3::hash(state.named().as_os_str().as_encoded_bytes()).to_hex();
         let id = digest[..InstanceId::MAX_BYTES].parse();
         Self {
-            state: state.to_owned(),
+            state,
             id: id.expect("hexadecimal digits are allowed in an instance id"),
         }
     }
 
-    /// Makes the state directory and those under /run. Root alone may look into any of them.
-    pub(crate) fn create(&self) -> Result<()> {
-        make_private_folder(&self.state)
-            .map_err(|error| SessionError::StateFolder(self.state.clone(), error))?;
+    /// The place of a session for something else than what the session here is for.
+    #[must_use]
+    pub fn beside(&self, wanted: &Wanted) -> Self {
+        let Wanted {
+            project,
+            job,
+            scope,
+            store,
+            ..
+        } = wanted;
+        let name = serde_json::to_vec(&[project, job, scope, store]);
+        let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
+        self.within(&digest[..InstanceId::MAX_BYTES])
+    }
+
+    /// All places beside this one where there is or was a session.
+    pub fn all_beside(&self) -> Vec<Self> {
+        let entries = fs::read_dir(self.state().join(BESIDE))
+            .into_iter()
+            .flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.map(|name| self.within(&name)).collect()
+    }
+
+    /// A place beside this one. Its state directory is in ours, where nobody else makes one.
+    fn within(&self, name: &str) -> Self {
+        Self::at(self.state.at(self.state().join(BESIDE).join(name)))
+    }
+
+    /// The place of another state directory of this machine, which is to be as safe as ours.
+    pub(crate) fn elsewhere(&self, state: PathBuf) -> Result<Self> {
+        Self::of(&self.state.at(state))
+    }
+
+    /// Makes the directories under /run, for who has the state directory's lock. Root alone may look into them.
+    pub(crate) fn create_run(&self) -> Result<()> {
         // Others may pass to the engine's socket, whose own mode says who may use it. /run is empty
         // after a boot, so the parent is as new as the directory in it.
         for folder in [Path::new(RUN), &self.run()] {
-            make_private_folder(folder)
-                .map_err(SessionError::path("make the directory", folder))?;
+            let own = OwnFolder::new(folder.to_owned(), None);
+            own.make().map_err(not_ours)?;
             fs::set_permissions(folder, Permissions::from_mode(0o711))
                 .map_err(SessionError::path("open", folder))?;
         }
         Ok(())
+    }
+
+    /// Makes the state directory. Root alone may look into it.
+    pub(crate) fn make_state(&self) -> Result<()> {
+        self.state.make().map_err(not_ours)?;
+        Ok(())
+    }
+
+    /// The state directory.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.named()
+    }
+
+    /// Whether the state directory is there.
+    pub fn exists(&self) -> bool {
+        self.state().exists()
     }
 
     /// The folder under /run.
@@ -75,19 +136,27 @@ impl Place {
 
     /// Held by the background process while it lives.
     pub(crate) fn lock(&self) -> PathBuf {
-        self.state.join("lock")
+        self.state().join("lock")
     }
 
     /// What has to be cleared if the background process dies.
     pub(crate) fn record(&self) -> PathBuf {
-        self.state.join("session.json")
+        self.state().join("session.json")
     }
 
     pub(crate) fn volume(&self) -> VolumeOptions {
         VolumeOptions {
-            folder: self.state.join("volume"),
+            folder: self.state().join("volume"),
             fuse: self.run().join("fuse"),
             mount: PathBuf::from(MOUNT),
         }
+    }
+}
+
+/// A directory that cannot be made is told as that: it may be on a disk that is full, or read-only.
+fn not_ours(why: NotOurs) -> SessionError {
+    match why {
+        NotOurs::Io { path, source } => SessionError::StateFolder(path, source),
+        other => SessionError::NotOurs(other),
     }
 }

@@ -1,6 +1,7 @@
 //! What a session is asked for.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use larder_bases::Project;
@@ -8,6 +9,7 @@ use larder_builds::Request;
 use larder_docker::ImageStore;
 use larder_engine::Asked;
 use larder_engine::program::EngineProgram;
+use larder_local::own::OwnFolder;
 use larder_volume::Prefetch;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ pub struct Settings {
     /// The project, with its store and its lineages.
     pub project: Project,
     /// The state directory.
-    pub state: PathBuf,
+    pub state: OwnFolder,
     /// How the engine stands beside the machine's own.
     pub engine: Asked,
     /// The image store, if it was chosen.
@@ -57,6 +59,47 @@ pub struct JobRequest {
     pub builds: Request,
 }
 
+/// What a command wants a session for. A job never works in the session of another line or store: what
+/// the other's job left in it would become its own, and be saved as such.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The project.
+    pub project: String,
+    /// The job.
+    pub job: String,
+    /// The scope.
+    pub scope: String,
+    /// The store's URL, without secrets.
+    pub store: String,
+    /// The image store, if one was chosen.
+    pub image_store: Option<ImageStore>,
+}
+
+impl Wanted {
+    /// Whether one session can be for both. Who chose no image store takes any.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let both = self.image_store.zip(other.image_store);
+        self.project == other.project
+            && self.job == other.job
+            && self.scope == other.scope
+            && self.store == other.store
+            && both.is_none_or(|(one, other)| one == other)
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            project,
+            job,
+            scope,
+            store,
+            ..
+        } = self;
+        write!(f, "{project} / {job} @ {scope} in {store}")
+    }
+}
+
 impl Settings {
     /// What to fetch before it is asked for. A store on this machine answers a miss as fast as it can be
     /// read ahead, so nothing is that nobody may need.
@@ -77,6 +120,18 @@ impl Settings {
         self.project.store.location().as_folder().is_some()
     }
 
+    /// What a session with these settings is for.
+    pub fn wanted(&self) -> Wanted {
+        let descent = &self.project.descent;
+        Wanted {
+            project: descent.project.clone(),
+            job: descent.job.clone(),
+            scope: descent.scope.to_string(),
+            store: self.project.store.to_string(),
+            image_store: self.image_store,
+        }
+    }
+
     /// The image store that was chosen, else the one of fresh installations of this version.
     pub fn image_store(&self, program: &EngineProgram) -> ImageStore {
         let usual = if program.version.major < CONTAINERD_STORE_DEFAULT_MAJOR {
@@ -85,5 +140,29 @@ impl Settings {
             ImageStore::Containerd
         };
         self.image_store.unwrap_or(usual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_for_one_line_in_one_store() {
+        let main = Wanted {
+            project: "shop".to_owned(),
+            job: "image".to_owned(),
+            scope: "main".to_owned(),
+            store: "s3://cache".to_owned(),
+            image_store: Some(ImageStore::Overlay2),
+        };
+        let (mut pull, mut elsewhere) = (main.clone(), main.clone());
+        "pull/9".clone_into(&mut pull.scope);
+        "s3://other".clone_into(&mut elsewhere.store);
+        let (mut any, mut containerd) = (main.clone(), main.clone());
+        any.image_store = None;
+        containerd.image_store = Some(ImageStore::Containerd);
+        let agree = [&main, &any, &pull, &elsewhere, &containerd].map(|it| main.agrees_with(it));
+        assert_eq!(agree, [true, true, false, false, false]);
     }
 }

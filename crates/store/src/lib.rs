@@ -23,6 +23,7 @@ pub mod ahead;
 mod answer;
 pub mod archive;
 mod bounds;
+mod bundle;
 pub mod catalog;
 mod codec;
 pub mod error;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use larder_local::files::make_folder_of_user;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::ReqwestConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, RetryConfig};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::without_secrets;
 use crate::bounds::Names;
+use crate::bundle::Bundle;
 use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::request::Connector;
@@ -32,8 +34,11 @@ macro_rules! open_cloud {
         let mut builder = <$builder>::new()
             .$with_bucket(&$location.bucket)
             .with_client_options(client_options($settings))
-            .with_http_connector(Connector)
+            .with_http_connector(Connector(ReqwestConnector::default()))
             .with_retry(no_retries());
+        if let Some(bundle) = $location.bundle($settings)? {
+            builder = builder.with_http_connector(Connector(bundle));
+        }
         for (name, value) in $settings {
             // Variables that mean nothing to this store are left out.
             if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -159,6 +164,15 @@ impl Location {
         })
     }
 
+    /// The authorities of a store of S3's protocol, if they were named.
+    fn bundle(&self, settings: &[(String, String)]) -> Result<Option<Bundle>, StoreError> {
+        let named = match self.scheme {
+            Scheme::S3 => Bundle::named(settings, CONNECT_LIMIT),
+            _ => Ok(None),
+        };
+        named.map_err(|why| self.refused(&why))
+    }
+
     fn open_folder(&self) -> Result<LocalFileSystem, StoreError> {
         // Others may read it, as far as the starter's mask lets them.
         let made = make_folder_of_user(Path::new(&self.path), 0o777);
@@ -185,13 +199,16 @@ fn refused(url: &str, why: &str) -> StoreError {
 fn client_options(settings: &[(String, String)]) -> ClientOptions {
     // A second installation finds the first one in place: the same provider, nothing to do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = settings.iter().any(|(name, value)| {
-        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
-    });
     ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT_LIMIT)
-        .with_allow_http(http)
+        .with_allow_http(has_plain_endpoint(settings))
+}
+
+fn has_plain_endpoint(settings: &[(String, String)]) -> bool {
+    settings.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
+    })
 }
 
 /// [`Patience`](crate::Patience) tries again.

@@ -17,6 +17,7 @@ use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, IntegerSetter, Ioctl, IoctlOutput, NoArg, Opcode, Setter, ioctl};
 
+use crate::disk::FILE_NAME;
 use crate::error::VolumeError;
 
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
@@ -78,6 +79,19 @@ unsafe impl Ioctl for GetFree {
     ) -> rustix::io::Result<i32> {
         Ok(out)
     }
+}
+
+/// The loop devices over the volume that is mounted at `fuse`, in whatever namespace: major and minor numbers.
+pub fn devices_over(fuse: &Path) -> Vec<(u32, u32)> {
+    let file = fuse.join(FILE_NAME);
+    let blocks = std::fs::read_dir("/sys/block");
+    let names = blocks.into_iter().flatten().flatten();
+    let over = names.filter_map(|entry| {
+        let number = entry.file_name().to_str()?.strip_prefix("loop")?.parse();
+        let under = std::fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+        (Path::new(under.trim_end()) == file).then_some((LOOP_MAJOR, number.ok()?))
+    });
+    over.collect()
 }
 
 /// A configured loop device.

@@ -34,6 +34,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::blocks::Blocks;
+use crate::connection::FILE_SYSTEM;
 use crate::error::VolumeError;
 
 pub(crate) const FILE_NAME: &str = "disk";
@@ -77,7 +78,7 @@ impl Disk {
         );
         let options = std::ffi::CString::new(options).expect("no zero byte in it");
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
-        rustix::mount::mount("larder", folder, "fuse.larder", flags, options.as_c_str())
+        rustix::mount::mount("larder", folder, FILE_SYSTEM, flags, options.as_c_str())
             .map_err(VolumeError::io("mount FUSE at", folder))?;
         let (opened, open_files) = watch::channel(0);
         let files = Files {

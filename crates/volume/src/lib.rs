@@ -24,6 +24,7 @@ pub mod volume;
 
 pub use alarm::Hearing;
 pub use blocks::Fault;
+pub use device::devices_over;
 pub use error::VolumeError;
 pub use prefetch::Prefetch;
 pub use room::Room;

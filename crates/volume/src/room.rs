@@ -14,6 +14,9 @@ use rustix::thread::UnshareFlags;
 
 use crate::error::VolumeError;
 
+/// The name of its thread.
+pub(crate) const THREAD: &str = "room";
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread in namespaces of its own, which runs what it is given, one thing after the other.
@@ -31,7 +34,7 @@ impl Room {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, entered) = mpsc::channel();
         let thread = std::thread::Builder::new()
-            .name("room".into())
+            .name(THREAD.into())
             .spawn(move || {
                 // The engine's processes are started from here.
                 crate::flusher::stay_ordinary();

@@ -1,15 +1,21 @@
-//! `cargo xtask campaign`: many bad things at random moments, counted.
+//! `cargo xtask campaign`: bad days by the thousand, for docs/RELIABILITY.md. Not part of CI.
 
 mod faults;
+mod job;
+mod kills;
 mod lane;
 mod machine;
 mod proxy;
+mod random;
+mod room;
 mod s3;
+mod store;
+mod traces;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Attack jobs at random moments, and write the tables of docs/RELIABILITY.md (root)
+/// Break the program in many ways and count what holds: the tables of docs/RELIABILITY.md (root)
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -18,12 +24,14 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Campaign {
+    Kills(kills::Args),
     Faults(faults::Args),
 }
 
 /// Runs the campaign that was asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.campaign {
+        Campaign::Kills(args) => kills::run(args),
         Campaign::Faults(args) => faults::run(args),
     }
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::slice::Iter;
 
-use larder_builds::Build;
+use larder_builds::{Build, RunOptions};
 use larder_model::go;
 
 use crate::{ArchiveError, Result};
@@ -131,8 +131,21 @@ impl Arguments {
             platforms: self.owned("--platform"),
             build_args: self.owned("--build-arg"),
             build_contexts: self.owned("--build-context"),
+            run: RunOptions {
+                network: self.value("--network").map(str::to_owned),
+                add_hosts: self.hosts(),
+                ulimits: self.owned("--ulimit"),
+                shm_size: self.value("--shm-size").map(str::to_owned),
+                cgroup_parent: self.value("--cgroup-parent").map(str::to_owned),
+            },
             ..Build::default()
         })
+    }
+
+    /// One option may name several, parted by commas.
+    fn hosts(&self) -> Vec<String> {
+        let listed = self.values("--add-host").flat_map(|list| list.split(','));
+        listed.map(str::to_owned).collect()
     }
 
     fn owned(&self, name: &'static str) -> Vec<String> {
@@ -216,7 +229,8 @@ mod tests {
     #[test]
     fn every_way_of_writing_an_option_is_read() {
         let build = read(
-            "-qt app:1 -f=ci/Dockerfile --target build --build-arg A=1 --build-arg=B -tapp:2 --pull .",
+            "-qt app:1 -f=ci/Dockerfile --target build --build-arg A=1 --build-arg=B -tapp:2 --pull \
+             --network host --add-host=a:1,b:2 --shm-size=1g .",
         );
         assert_eq!(
             build.values("--tag").collect::<Vec<_>>(),
@@ -228,6 +242,8 @@ mod tests {
         assert_eq!(build.build_args().collect::<Vec<_>>(), [("A", "1")]);
         let planned = build.planned().expect("a folder");
         assert_eq!(planned.build_args, ["A=1", "B"]);
+        assert_eq!(planned.run.network.as_deref(), Some("host"));
+        assert_eq!(planned.run.add_hosts, ["a:1", "b:2"]);
         assert_eq!(planned.context, PathBuf::from("."));
     }
 

@@ -7,12 +7,17 @@ pub mod stages;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use larder_docker::{About, ImageStore};
+use larder_local::child::{Limits, ask};
 use larder_local::programs;
 use larder_model::go;
+use larder_model::go::json::Object;
+use larder_model::reference::ImageReference;
 use serde::Serialize;
 
 use crate::document::Sources;
@@ -22,6 +27,12 @@ use crate::{ArchiveError, Result};
 const BUILDKIT_DEFAULT_MAJOR: u32 = 23;
 /// The buildx driver that builds in the engine itself.
 const ENGINE_DRIVER: &str = "docker";
+
+/// docker answers in a tenth of a second; a builder far away is asked over its network.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(30),
+    ..Limits::QUICK
+};
 
 /// Who runs the steps of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,8 +54,28 @@ pub enum Builder {
 pub struct BuildChoice {
     /// `DOCKER_BUILDKIT`.
     pub buildkit: Option<String>,
-    /// `BUILDX_BUILDER`.
+    /// `BUILDX_BUILDER`, or `--builder`.
     pub builder: Option<String>,
+    /// The docker command's folder of settings.
+    pub config: Option<PathBuf>,
+}
+
+impl BuildChoice {
+    /// Whether `docker buildx install` made `docker build` another name of `docker buildx build`, which
+    /// builds by whatever builder `docker buildx use` chose.
+    fn has_alias(&self) -> bool {
+        let path = self
+            .config
+            .as_ref()
+            .map(|folder| folder.join("config.json"));
+        let text = path
+            .and_then(|path| fs::read(path).ok())
+            .unwrap_or_default();
+        let config = Object::read(&text).unwrap_or_default();
+        let mut aliases = config.map("aliases").into_iter();
+        let builder = aliases.rfind(|(name, _)| *name == "builder");
+        builder.is_some_and(|(_, plugin)| plugin.text() == Some("buildx"))
+    }
 }
 
 /// How a builder finds restored steps.
@@ -67,7 +98,8 @@ impl Strategy {
     pub fn cache_from(self, sources: &Sources, cache: Option<&Path>) -> Vec<String> {
         let folder = cache.filter(|_| self == Self::CacheFolder && sources.cache);
         let folder = folder.map(|it| format!("--cache-from=type=local,src={}", it.display()));
-        let images = sources.images.iter().filter(|image| match self {
+        let images = sources.images.iter().filter(|image| is_image(image));
+        let images = images.filter(|image| match self {
             Self::Parents | Self::CacheFolder => false,
             Self::StageImages => true,
             // BuildKit takes names alone: an id would be asked for in a registry.
@@ -96,6 +128,15 @@ impl Strategy {
             }
             Self::CacheFolder => "--cache-from and --cache-to",
         }
+    }
+}
+
+/// Whether a text is an image's name or id. They come from a store's document, and become arguments of a command,
+/// and words of a shell: whoever wrote it must not add options.
+fn is_image(text: &str) -> bool {
+    match text.strip_prefix("sha256:") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => ImageReference::parse(text).is_ok(),
     }
 }
 
@@ -129,10 +170,11 @@ pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Result<Buil
             go::parse_bool(text).ok_or_else(|| ArchiveError::BuildkitVariable(text.to_owned()))?,
         ),
     };
+    let has_alias = choice.has_alias();
     let by_default = if docker.major >= BUILDKIT_DEFAULT_MAJOR {
         docker.has_buildx
     } else {
-        about.prefers_buildkit
+        has_alias || about.prefers_buildkit
     };
     if !wanted.unwrap_or(by_default) {
         return Ok(Builder::Classic);
@@ -140,6 +182,7 @@ pub fn find(choice: &BuildChoice, about: &About, docker: &Docker) -> Result<Buil
     // `docker build` uses the engine's own BuildKit, whatever `docker buildx use` says, unless a
     // builder is named.
     let named = choice.builder.as_deref().filter(|name| !name.is_empty());
+    let named = named.map(Some).or_else(|| has_alias.then_some(None));
     Ok(match named.and_then(|name| docker.driver(name)) {
         Some(driver) if driver != ENGINE_DRIVER => Builder::Beside { driver },
         _ => Builder::Buildkit,
@@ -196,9 +239,10 @@ impl Docker {
         })
     }
 
-    /// The driver of a builder that buildx knows.
-    fn driver(&self, builder: &str) -> Option<String> {
-        let said = said(&self.program, &["buildx", "inspect", builder])?;
+    /// The driver of a builder that buildx knows, or of the one that is in use.
+    fn driver(&self, builder: Option<&str>) -> Option<String> {
+        let inspect = ["buildx", "inspect"].into_iter().chain(builder);
+        let said = said(&self.program, &inspect.collect::<Vec<_>>())?;
         let driver = said.lines().find_map(|line| line.strip_prefix("Driver:"));
         driver.map(|driver| driver.trim().to_owned())
     }
@@ -213,13 +257,11 @@ fn version_of(said: &str) -> String {
 
 /// What a command prints if it succeeds.
 fn said(program: &PathBuf, arguments: &[impl AsRef<OsStr>]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        // With a wrong value docker does not even say its version; [`find`] says what is wrong.
-        .env_remove("DOCKER_BUILDKIT")
-        .stdin(Stdio::null())
-        .output();
-    let output = output.ok().filter(|output| output.status.success())?;
+    let mut command = Command::new(program);
+    // With a wrong value docker does not even say its version; [`find`] says what is wrong.
+    command.args(arguments).env_remove("DOCKER_BUILDKIT");
+    let output = ask(&mut command, "", LIMITS).ok();
+    let output = output.filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -230,7 +272,15 @@ mod tests {
     #[test]
     fn buildkit_is_given_names_and_the_classic_builder_ids_too() {
         let sources = Sources {
-            images: vec!["sha256:5b70".to_owned(), "app:1".to_owned()],
+            images: [
+                "sha256:5b70",
+                "app:1",
+                "a --output=/",
+                "type=local,src=/",
+                "sha256:$(x)",
+            ]
+            .map(str::to_owned)
+            .into(),
             cache: true,
         };
         let folder = Path::new("/cache");
@@ -247,6 +297,25 @@ mod tests {
         );
         let none = Strategy::CacheFolder.cache_from(&Sources::default(), Some(folder));
         assert!(none.is_empty(), "an empty folder is no source");
+    }
+
+    #[test]
+    fn buildx_is_an_alias_where_docker_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let choice = BuildChoice {
+            config: Some(folder.path().to_owned()),
+            ..BuildChoice::default()
+        };
+        assert!(!choice.has_alias());
+        for (config, expected) in [
+            (r#"{"aliases":{"builder":"buildx"}}"#, true),
+            (r#"{"Aliases":{"builder":"buildx"}}"#, true),
+            (r#"{"aliases":{"builder":"other"}}"#, false),
+            (r#"{"aliases":{}}"#, false),
+        ] {
+            fs::write(folder.path().join("config.json"), config).expect("written");
+            assert_eq!(choice.has_alias(), expected, "{config}");
+        }
     }
 
     #[test]

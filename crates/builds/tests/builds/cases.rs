@@ -1,7 +1,8 @@
 //! Cases in which earlier versions, which read the files themselves, differed from the tools.
 
-use larder_builds::{Build, host_platform};
+use larder_builds::{Build, Request, RunOptions, host_platform};
 use larder_model::dockerfile::{ImageConfigs, NamedContext};
+use larder_model::plan::key::Key;
 
 use crate::kit::{Project, cases, of, texts};
 
@@ -169,4 +170,120 @@ fn docker_s_own_variables_count() {
         ..Build::default()
     };
     assert_eq!(elsewhere.shown(&folder), expected);
+}
+
+/// Of a build that is one image, its key.
+fn key(project: &Project, build: &Build) -> String {
+    let drafts = project.drafts(build).expect("a draft");
+    let plan = drafts[0].plan(&ImageConfigs::new()).expect("a plan").plan;
+    Key::of(&plan).text("p")
+}
+
+const OPTIONS: &str = r#"
+variable "OPTION" { default = "none" }
+target "default" {
+  shm-size    = OPTION == "shm" ? "1g" : null
+  ulimits     = OPTION == "ulimit" ? ["nofile=1024:1024"] : null
+  args        = OPTION == "name" ? { BUILDKIT_SANDBOX_HOSTNAME = "a" } : {}
+}
+"#;
+
+#[test]
+fn options_that_commands_run_with_are_in_the_key() {
+    let mut project = Project::new(&[
+        ("Dockerfile", "FROM a\nRUN hostname\n"),
+        ("docker-bake.hcl", OPTIONS),
+        (
+            "compose.yaml",
+            "services: { web: { build: { context: ., network: host, shm_size: 1g, ulimits: { nofile: 1024 }, \
+             extra_hosts: [\"proxy:10.0.0.1\"] } } }\n",
+        ),
+    ]);
+    let usual = key(&project, &of(&["Dockerfile"]));
+    let bake = of(&["docker-bake.hcl"]);
+    assert_eq!(key(&project, &bake), usual);
+    let typed = |change: fn(&mut RunOptions)| {
+        let mut build = of(&["Dockerfile"]);
+        change(&mut build.run);
+        build
+    };
+    for (option, build) in [
+        ("shm", typed(|run| run.shm_size = Some("1024m".to_owned()))),
+        ("ulimit", typed(|run| run.ulimits = texts(&["nofile=1024"]))),
+    ] {
+        project.set("OPTION", option);
+        let of_bake = key(&project, &bake);
+        assert_ne!(of_bake, usual, "{option}");
+        assert_eq!(of_bake, key(&project, &build), "{option}");
+    }
+    project.set("OPTION", "name");
+    assert_ne!(key(&project, &bake), usual);
+    let all = typed(|run| {
+        run.network = Some("host".to_owned());
+        run.shm_size = Some("1g".to_owned());
+        run.ulimits = texts(&["nofile=1024"]);
+        // The address does not count.
+        run.add_hosts = texts(&["proxy=10.9.9.9"]);
+    });
+    assert_eq!(key(&project, &of(&["compose.yaml"])), key(&project, &all));
+}
+
+#[test]
+fn a_file_that_names_its_front_end_is_no_compose_file() {
+    let project = Project::new(&[
+        ("image.yaml", "#syntax=r2d4/mocker\napiVersion: v1alpha1\n"),
+        ("image.json", "{\"syntax\": \"acme/json\"}\n"),
+    ]);
+    for name in ["image.yaml", "image.json"] {
+        let drafts = project.drafts(&of(&[name])).expect("a draft");
+        let unread = drafts[0].unread().expect("nobody reads it").to_string();
+        assert!(
+            unread.starts_with(&format!("{name}: it is for the front end")),
+            "{unread}"
+        );
+    }
+    // A job is told that there is more than it knows.
+    let request = Request::new(&crate::kit::files(&["image.yaml"]), project.around());
+    let drafted = request.drafts();
+    assert_eq!((drafted.drafts.len(), drafted.faults.len()), (1, 1));
+}
+
+#[test]
+fn images_that_services_run_are_looked_at_by_jobs_alone() {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "name: shop\nservices:\n  db: { image: \"localhost:5000/app:1\", platform: linux/arm64 }\n",
+        ),
+        (
+            "both.yaml",
+            "name: shop\nservices:\n  web: { build: . }\n  again: { image: shop-web }\n  db: { image: \"db:1\" }\n",
+        ),
+        ("Dockerfile", "FROM a\n"),
+    ]);
+    let drafted = |name: &str| {
+        let request = Request::new(&crate::kit::files(&[name]), project.around());
+        request.drafts()
+    };
+    let only = drafted("compose.yaml");
+    assert_eq!((only.drafts.len(), only.faults.len()), (0, 0));
+    let named = only.used[0].plan(&ImageConfigs::new()).expect("a plan");
+    let image = &named.plan.images[0];
+    assert!(image.reached && image.reference.familiar() == "localhost:5000/app:1");
+    assert_eq!(image.platform.to_string(), "linux/arm64");
+    // What the project itself builds is no registry's.
+    let both = drafted("both.yaml");
+    assert_eq!(
+        (both.drafts.len(), both.used.len(), both.all().len()),
+        (1, 1, 2)
+    );
+    // A plan is of what is built.
+    let fault = project
+        .drafts(&of(&["compose.yaml"]))
+        .expect_err("nothing is built");
+    assert!(fault.message.contains("nothing of it is built"), "{fault}");
+    assert_eq!(
+        project.drafts(&of(&["both.yaml"])).expect("a draft").len(),
+        1
+    );
 }

@@ -190,6 +190,28 @@ fn options_that_do_not_fit_are_refused() {
             },
             "--env-file",
         ),
+        (
+            Build {
+                build_contexts: texts(&["Base=docker-image://busybox"]),
+                ..of(&["sub/Dockerfile"])
+            },
+            "invalid context name",
+        ),
+        (
+            Build {
+                build_contexts: texts(&["a b=docker-image://busybox"]),
+                ..of(&["sub/Dockerfile"])
+            },
+            "invalid context name",
+        ),
+        (
+            Build {
+                platforms: texts(&["linux/amd64,linux/arm64"]),
+                build_args: texts(&["BUILDKIT_MULTI_PLATFORM=0"]),
+                ..of(&["sub/Dockerfile"])
+            },
+            "for several platforms",
+        ),
         (of(&["sub/Dockerfile", "sub/compose.yaml"]), "named alone"),
         (of(&["-", "sub/compose.yaml"]), "named alone"),
     ] {

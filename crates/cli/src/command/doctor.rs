@@ -81,7 +81,7 @@ impl<T, E: ToString> From<Result<T, E>> for Finding<T> {
 
 /// Looks at everything, whatever is missing.
 pub(crate) fn run(verb: &Doctor, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, None)?;
+    let settings = Settings::decide(&verb.which, None, report)?;
     let findings = super::block_on(look(&settings))?;
     if verb.json {
         report.json(&findings);

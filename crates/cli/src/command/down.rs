@@ -1,11 +1,10 @@
 //! `larder down`: save what the job changed, and end the engine.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, client, docker_context, leftovers, lock};
+use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
 
 use super::guard;
 use crate::args::Down;
@@ -16,22 +15,121 @@ use crate::settings::Settings;
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let decided = Settings::decide(&verb.which, None)?;
-    let (settings, folder) = (decided.session, decided.docker.config);
-    let place = Place::of(&settings.state);
+    let settings = Settings::decide(&verb.which, None, report)?;
+    let main = settings.place()?;
+    let mut found = Found::Nothing;
+    for (place, of) in places(&settings, &main) {
+        match ask(verb, &settings, &place, of.as_ref(), report)? {
+            Found::Answer(event) => return ended(verb, &settings, [&place, &main], event, report),
+            Found::Nothing => {}
+            other => found = other,
+        }
+    }
+    match found {
+        Found::Cleared => {
+            report.warning("the session had died; cleared what it left, nothing was saved");
+        }
+        Found::Other(of) => report.warning(&format!(
+            "no session for {} runs here; the one that does is for {of}: say which one to end as its `up` did",
+            settings.session.wanted()
+        )),
+        Found::Nothing | Found::Answer(_) => report.note("no session runs here"),
+    }
+    leftovers::sweep(&main);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the session may be that is to end, and what it must be for: the one that `DOCKER_HOST` names, else
+/// the one for this project, job and scope, or, where nobody named a scope, any that has the state directory.
+fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
+    let wanted = settings.session.wanted();
+    let all = [main.clone()].into_iter().chain(main.all_beside());
+    let mut named = all.filter(|place| {
+        let socket = format!("unix://{}", place.docker_socket().display());
+        settings.docker.host.as_deref() == Some(&socket)
+    });
+    if let Some(named) = named.next() {
+        return vec![(named, None)];
+    }
+    let beside = (main.beside(&wanted), None);
+    if settings.scope_is_told {
+        return vec![beside, (main.clone(), Some(wanted))];
+    }
+    let others = main.all_beside().into_iter().map(|place| (place, None));
+    [beside, (main.clone(), None)]
+        .into_iter()
+        .chain(others)
+        .collect()
+}
+
+/// What was found at a place.
+enum Found {
+    Answer(Event),
+    /// A session for something else, as people know it.
+    Other(String),
+    /// What a dead one had left.
+    Cleared,
+    Nothing,
+}
+
+/// Asks the session. Waits for one that is starting or ending, and clears what a dead one left.
+fn ask(
+    verb: &Down,
+    settings: &Settings,
+    place: &Place,
+    of: Option<&Wanted>,
+    report: &Report,
+) -> Done<Found> {
     let request = Request::Down {
         discard: verb.discard,
+        of: of.cloned(),
     };
-    let asked = guard::hurried(
-        || ask(&place, request, folder.as_deref(), report),
-        || leftovers::hurry(&place),
-    );
-    let Some(event) = asked?? else {
-        return Ok(ExitCode::SUCCESS);
-    };
+    let mut waits = false;
+    loop {
+        let asked = guard::hurried(
+            || client::ask(place, &request, report),
+            || leftovers::hurry(place),
+        );
+        match asked?? {
+            Some(Event::Other(job)) => {
+                return Ok(Found::Other(format!("{} in {}", job.lineage, job.store)));
+            }
+            Some(event) => return Ok(Found::Answer(event)),
+            None => {}
+        }
+        let is_others = of.is_some_and(|of| leftovers::is_of_other(place, of));
+        if !place.exists() {
+            return Ok(Found::Nothing);
+        }
+        if let Some(_lock) = lock::take(place)? {
+            if leftovers::clear(place)? {
+                docker_context::remove(place, settings.docker.config.as_deref());
+                return Ok(Found::Cleared);
+            }
+            return Ok(Found::Nothing);
+        }
+        if is_others {
+            return Ok(Found::Nothing);
+        }
+        if !waits {
+            report.note("waiting for the session, which is starting or ending");
+            waits = true;
+        }
+        std::thread::sleep(lock::PAUSE);
+    }
+}
+
+fn ended(
+    verb: &Down,
+    settings: &Settings,
+    [place, main]: [&Place; 2],
+    event: Event,
+    report: &Report,
+) -> Done {
     match event {
         Event::Ended(job) => {
-            docker_context::remove(&place, folder.as_deref());
+            docker_context::remove(place, settings.docker.config.as_deref());
+            leftovers::sweep_after(place, main);
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
             if let Some(lost) = &job.lost {
@@ -40,7 +138,7 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
                     lost.why
                 )));
             }
-            strictly(verb.strict || settings.strict, job.trouble())?;
+            strictly(verb.strict || settings.session.strict, job.trouble())?;
             Ok(ExitCode::SUCCESS)
         }
         Event::StaysUp { others } => {
@@ -49,39 +147,5 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
         }
         Event::Failed(failed) => Err(failed.into()),
         other => Err(SessionError::Unexpected(Box::new(other)).into()),
-    }
-}
-
-/// Asks the session. Waits for one that is starting or ending, and clears what a dead one left. `None` if
-/// there is none; then this says so. `folder` is the docker command's.
-fn ask(
-    place: &Place,
-    request: Request,
-    folder: Option<&Path>,
-    report: &Report,
-) -> Done<Option<Event>> {
-    let mut waits = false;
-    loop {
-        if let Some(event) = client::ask(place, request, report)? {
-            return Ok(Some(event));
-        }
-        if !place.state.exists() {
-            report.note("no session runs here");
-            return Ok(None);
-        }
-        if let Some(_lock) = lock::take(place)? {
-            if leftovers::clear(place)? {
-                docker_context::remove(place, folder);
-                report.warning("the session had died; cleared what it left, nothing was saved");
-            } else {
-                report.note("no session runs here");
-            }
-            return Ok(None);
-        }
-        if !waits {
-            report.note("waiting for the session, which is starting or ending");
-            waits = true;
-        }
-        std::thread::sleep(lock::PAUSE);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::args::Explain;
 use crate::exit::Done;
-use crate::report::{Report, age};
+use crate::report::{Report, age, name};
 use crate::survey::Survey;
 use crate::view::title;
 
@@ -48,8 +48,8 @@ fn against(survey: &Survey) -> String {
         Some(last) => format!(
             "Against snapshot {} of {} @ {}, {} old:",
             last.snapshot.short(),
-            last.lineage.job,
-            last.lineage.scope,
+            name(&last.lineage.job),
+            name(&last.lineage.scope),
             age(last.age_ms)
         ),
     }

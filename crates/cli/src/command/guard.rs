@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use larder_local::people::Voice as _;
+use larder_session::client::Running;
 use larder_session::protocol::Event;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -24,13 +24,14 @@ const TO_END: Duration = Duration::from_secs(10);
 /// then on may be wrong.
 pub(super) async fn end_if_broken(
     command: Option<u32>,
-    session: Option<&UnixStream>,
+    session: Option<&Running>,
     report: &Report,
 ) -> Infallible {
-    let told = session.and_then(|stream| {
-        let stream = stream.try_clone().ok()?;
-        stream.set_nonblocking(true).ok()?;
-        tokio::net::UnixStream::from_std(stream).ok()
+    let told = session.and_then(|running| {
+        let heard = running.connection().ok()?;
+        // Not for itself alone: `Running` listens again when the command has ended.
+        heard.set_nonblocking(true).ok()?;
+        tokio::net::UnixStream::from_std(heard).ok()
     });
     if let (Some(told), Some(pid)) = (told, command)
         && is_broken(told, report).await

@@ -17,7 +17,7 @@ use crate::survey::DEADLINE;
 
 /// Shows the images; fails if one of them is not known.
 pub(crate) fn run(verb: &Image, report: &Report) -> Done {
-    let settings = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default())?;
+    let settings = Settings::for_builds(&verb.which, &verb.reach, &EngineKind::default(), report)?;
     let wanted = match &verb.platform {
         Some(text) => platform(text)?,
         None => host_platform(),

@@ -16,9 +16,10 @@ const NO_PROJECT: &str = "build";
 
 /// Prints the key, or the ladder of keys.
 pub(crate) fn run(verb: &KeyVerb, report: &Report) -> Done {
+    super::check_folder("--write", verb.write.as_deref())?;
     let look = &verb.look;
     let no_engine = EngineKind::default();
-    let settings = Settings::for_builds(&look.which, &look.reach, &no_engine)?;
+    let settings = Settings::for_builds(&look.which, &look.reach, &no_engine, report)?;
     let survey = super::wait_for(Survey::look(&look.build, &settings, false))??;
     if verb.allow_unresolved || survey.answers.unknown.is_empty() {
         survey.warn(report);

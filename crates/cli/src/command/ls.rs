@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::args::Ls;
 use crate::exit::Done;
-use crate::report::{Report, age, table};
+use crate::report::{self, Report, age, table};
 use crate::settings::Settings;
 
 /// Digits of an id that are shown, as elsewhere.
@@ -43,7 +43,7 @@ struct Facts {
 
 /// Lists the project's snapshots or archives, newest first.
 pub(crate) fn run(verb: &Ls, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, None)?;
+    let settings = Settings::decide(&verb.which, None, report)?;
     if verb.archives {
         let words = ["archives", "ARCHIVE", "SIZE"];
         show(verb, &settings, words, of_archive, report)
@@ -172,8 +172,8 @@ fn row<D: Document>(one: &Found<D>, all: bool, facts: &Facts) -> [String; 8] {
     };
     [
         one.id.to_string().chars().take(SHORT_ID).collect(),
-        name,
-        lineage.compatibility.clone(),
+        report::name(&name),
+        report::name(&lineage.compatibility),
         age(now_ms().saturating_sub(one.document.created_ms())),
         HumanBytes(facts.size).to_string(),
         HumanBytes(facts.new).to_string(),

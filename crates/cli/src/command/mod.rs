@@ -17,6 +17,7 @@ pub(crate) mod up;
 
 use std::path::Path;
 
+use larder_local::files;
 use serde_json::json;
 use tokio::runtime::Builder;
 
@@ -26,16 +27,22 @@ use crate::report::Report;
 use crate::settings::Settings;
 use crate::survey::Survey;
 
-/// Refuses a file that cannot be written because its directory is missing: before the work, not after it.
+/// Refuses a file that cannot be written, because its directory is missing or a link in the checkout leads out of
+/// it: before the work, not after it.
 fn check_folder(option: &str, file: Option<&Path>) -> Done<()> {
     let Some(file) = file else { return Ok(()) };
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
     let why = if !folder.is_none_or(Path::is_dir) {
-        "there is no such directory; make it first"
+        "there is no such directory; make it first".to_owned()
     } else if file.is_dir() {
-        "this is a directory; name a file"
-    } else {
+        "this is a directory; name a file".to_owned()
+    } else if file == Path::new("-") {
         return Ok(());
+    } else {
+        match files::check_public(file) {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        }
     };
     let file = file.display();
     Err(Failure::input(format!("{option} {file}: {why}")))
@@ -63,7 +70,7 @@ fn with_last(
     json: bool,
     report: &Report,
 ) -> Done<(Settings, Survey)> {
-    let settings = Settings::for_builds(&look.which, &look.reach, kind)?;
+    let settings = Settings::for_builds(&look.which, &look.reach, kind, report)?;
     let looked = wait_for(Survey::look(&look.build, &settings, true))?;
     let survey = looked.inspect_err(|fault| {
         if json {

@@ -1,16 +1,15 @@
 //! `larder run -- CMD`: up, the command, down.
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use larder_local::people::Voice as _;
-use larder_session::client::Running;
+use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job, Lost};
-use larder_session::protocol::{Event, Request};
-use larder_session::{JobRequest, Place, SessionError, client, leftovers, machine};
+use larder_session::protocol::Event;
+use larder_session::{JobRequest, Place, SessionError, leftovers, machine};
 
 use super::guard;
 use crate::address::Address;
@@ -28,44 +27,46 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let again = Settings::retry_empty(verb)?;
-    let settings = Settings::decide(&verb.which, Some(&verb.how))?;
-    let asked = settings.docker.api_version.clone();
-    let api_version = asked.as_deref();
-    let mut request = settings.job_request();
-    let place = Place::of(&request.settings.state);
-    let up =
-        machine::check(&request.settings.path).and_then(|()| client::up(&request, &place, report));
-    let running = match up {
-        Ok(running) => running,
-        Err(error) if verb.optional => {
-            report.warning(&format!("running without Larder: {error}"));
+    let again = Settings::retry_empty(verb, report)?;
+    let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
+    let api_version = settings.docker.api_version.clone();
+    let place = settings.place();
+    let request = settings.job_request(report)?;
+    let (main, running) = match start(&request, place, report) {
+        Ok(started) => started,
+        Err(failure) if verb.optional => {
+            report.warning(&format!("running without Larder: {failure}"));
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
-        Err(error) => return Err(error.into()),
+        Err(failure) => return Err(failure),
+    };
+    let mut job = Use {
+        verb,
+        request,
+        api_version,
+        main,
+        report,
     };
     let repeats = again.applies_to(&verb.command) && !running.attached;
-    let mut ran = use_session(running, verb, &request, api_version, report)?;
+    let mut ran = job.run_in(running)?;
     if let Some(lost) = ran.lost.take_if(|_| repeats) {
         report.warning(&format!(
             "{}; running the command again on an empty volume (--retry-empty)",
             lost.why
         ));
-        request.settings.instead_of = Some(lost);
-        let running = client::up(&request, &place, report)?;
-        ran = use_session(running, verb, &request, api_version, report)?;
+        job.request.settings.instead_of = Some(lost);
+        let running = client::up(&job.request, &job.main, report)?;
+        ran = job.run_in(running)?;
     }
-    if let Some(job) = &ran.job {
-        write_report(verb, job, report);
+    if let Some(report_of) = &ran.job {
+        write_report(verb, report_of, report);
     }
     if let Some(lost) = &ran.lost {
         return Err(ran.failure(lost));
     }
-    strictly(
-        request.settings.strict && ran.code == 0,
-        ran.unsaved.as_deref(),
-    )?;
+    let strict = job.request.settings.strict && ran.code == 0;
+    strictly(strict, ran.unsaved.as_deref())?;
     Ok(ExitCode::from(ran.code))
 }
 
@@ -94,74 +95,74 @@ impl Ran {
     }
 }
 
-/// Runs the command in a session, and takes back its use of it.
-fn use_session(
-    running: Running,
-    verb: &Run,
-    request: &JobRequest,
-    api_version: Option<&str>,
-    report: &Report,
-) -> Done<Ran> {
-    let place = Place::of(&request.settings.state);
-    // A second session says nothing of what it found: it did not look.
-    if request.settings.instead_of.is_none() {
-        report.running(&running, "using", &request.settings.project);
-    }
-    // If this process is killed, the session knows that it is not used any more.
-    let held = client::connect(&place, Request::Hold)?;
-    let address = Address::of(&running.job.engine, api_version);
-    let using = Using {
-        address: &address,
-        session: held.as_ref(),
-    };
-    let (code, ms) = execute(&verb.command, Some(using), report)?;
-    let command = facts::Command {
-        exit_code: code,
-        ms,
-    };
-    let ended = || end(&place, held, report);
-    let mut ran = Ran {
-        code,
-        job: None,
-        unsaved: None,
-        lost: None,
-    };
-    match guard::hurried(ended, || leftovers::hurry(&place))? {
-        Event::Ended(mut job) => {
-            job.add_command(command);
-            report.down(&job);
-            ran.unsaved = job.trouble().map(str::to_owned);
-            ran.lost.clone_from(&job.lost);
-            ran.job = Some(*job);
-        }
-        Event::StaysUp { others } => {
-            report.stays_up(others);
-            let mut job = running.job;
-            job.add_command(command);
-            ran.job = Some(*job);
-        }
-        lost => {
-            let why = why_lost(lost);
-            report.warning(&format!("nothing saved: {why}"));
-            ran.unsaved = Some(why);
-        }
-    }
-    Ok(ran)
+/// A command and what it asks for.
+struct Use<'a> {
+    verb: &'a Run,
+    request: JobRequest,
+    api_version: Option<String>,
+    /// The place that was asked for; the session may be beside it.
+    main: Place,
+    report: &'a Report,
 }
 
-/// Takes back this command's use of the session. Whatever becomes of that session, the command's exit code
+impl Use<'_> {
+    /// Runs the command in a session, and ends its use of it.
+    fn run_in(&self, running: Running) -> Done<Ran> {
+        let report = self.report;
+        // A second session says nothing of what it found: it did not look.
+        if self.request.settings.instead_of.is_none() {
+            report.running(&running, "using");
+        }
+        let address = Address::of(&running.job.engine, self.api_version.as_deref());
+        let (code, ms) = execute(&self.verb.command, Some((&running, &address)), report)?;
+        let command = facts::Command {
+            exit_code: code,
+            ms,
+        };
+        let (place, mut job) = (running.place.clone(), running.job.clone());
+        let mut ran = Ran {
+            code,
+            job: None,
+            unsaved: None,
+            lost: None,
+        };
+        match guard::hurried(|| end(running, report), || leftovers::hurry(&place))? {
+            Event::Ended(mut ended) => {
+                leftovers::sweep_after(&place, &self.main);
+                ended.add_command(command);
+                report.down(&ended);
+                ran.unsaved = ended.trouble().map(str::to_owned);
+                ran.lost.clone_from(&ended.lost);
+                ran.job = Some(*ended);
+            }
+            Event::StaysUp { others } => {
+                report.stays_up(others);
+                job.add_command(command);
+                ran.job = Some(*job);
+            }
+            lost => {
+                let why = why_lost(lost);
+                report.warning(&format!("nothing saved: {why}"));
+                ran.unsaved = Some(why);
+            }
+        }
+        Ok(ran)
+    }
+}
+
+/// The place that was asked for, and the session, which may be beside it.
+fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
+    machine::check(&request.settings.path)?;
+    let place = place?;
+    let running = client::up(request, &place, report)?;
+    Ok((place, running))
+}
+
+/// Ends this command's use of the session. Whatever becomes of that session, the command's exit code
 /// counts: a failure is an event, too.
-fn end(place: &Place, held: Option<UnixStream>, report: &Report) -> Event {
-    let ended = client::ask(place, Request::Down { discard: false }, report);
-    if let (Ok(Some(Event::StaysUp { .. })), Some(mut held)) = (&ended, held) {
-        // If the session died meanwhile, nothing needs to be said.
-        let _ = held.write_all(b"\n");
-    }
-    match ended {
-        Ok(Some(event)) => event,
-        Ok(None) => Event::Failed(SessionError::EndedEarly.into()),
-        Err(error) => Event::Failed(error.into()),
-    }
+fn end(running: Running, report: &Report) -> Event {
+    let ended = running.down(report);
+    ended.unwrap_or_else(|error| Event::Failed(error.into()))
 }
 
 fn why_lost(event: Event) -> String {
@@ -178,37 +179,34 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
     }
 }
 
-/// The session that a command uses.
-struct Using<'a> {
-    /// Its engine's.
-    address: &'a Address,
-    /// Where it tells what happens to it.
-    session: Option<&'a UnixStream>,
-}
-
-/// Runs a command, passing signals on to it: its exit code, and how long it ran.
-fn execute(command: &[OsString], using: Option<Using<'_>>, report: &Report) -> Done<(u8, f64)> {
+/// Runs a command, in a session if there is one, passing signals on to it: its exit code, and how long it
+/// ran.
+fn execute(
+    command: &[OsString],
+    session: Option<(&Running, &Address)>,
+    report: &Report,
+) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some(using) = &using {
-            using.address.give(&mut child);
+        if let Some((_, address)) = session {
+            address.give(&mut child);
         }
         let mut signals = Signals::catch()?;
         let mut child = match child.spawn() {
             Ok(child) => child,
             Err(error) => {
                 report.warning(&format!("{}: {error}", command[0].display()));
-                let found = error.kind() != std::io::ErrorKind::NotFound;
+                let found = error.kind() != io::ErrorKind::NotFound;
                 return Ok(if found { CANNOT_RUN } else { NOT_FOUND });
             }
         };
         let pid = child.id();
-        let session = using.and_then(|using| using.session);
+        let running = session.map(|(running, _)| running);
         let status = tokio::select! {
             status = signals.pass_on_to(&mut child) => status,
-            never = guard::end_if_broken(pid, session, report) => match never {},
+            never = guard::end_if_broken(pid, running, report) => match never {},
         };
         status.map(code_of).map_err(Failure::failed)
     })??;

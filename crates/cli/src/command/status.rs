@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use larder_session::facts::Job;
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, client};
+use larder_session::{SessionError, client};
 
 use crate::args::Status;
 use crate::exit::Done;
@@ -13,9 +13,9 @@ use crate::settings::Settings;
 
 /// Exit code 0 if a session runs, 1 if none does.
 pub(crate) fn run(verb: &Status, report: &Report) -> Done {
-    let settings = Settings::decide(&verb.which, None)?;
-    let place = Place::of(&settings.session.state);
-    let job = match client::ask(&place, Request::Status, report)? {
+    let settings = Settings::decide(&verb.which, None, report)?;
+    let place = settings.place()?;
+    let job = match client::ask_own(&place, &settings.session.wanted(), &Request::Status, report)? {
         Some(Event::Running(job)) => Some(job),
         Some(other) => return Err(SessionError::Unexpected(Box::new(other)).into()),
         None => None,
@@ -30,7 +30,10 @@ pub(crate) fn run(verb: &Status, report: &Report) -> Done {
 
 fn text(settings: &Settings, job: Option<&Job>) -> String {
     let Some(job) = job else {
-        return format!("no session runs for {}", settings.session.state.display());
+        return format!(
+            "no session runs for {}",
+            settings.session.state.named().display()
+        );
     };
     let from = match &job.restored {
         Some(restored) => format!("snapshot {}", restored.snapshot.short()),

@@ -34,6 +34,9 @@ impl Report {
             age(restored.age_ms),
             archive.short()
         ));
+        if let (true, Some(lineage)) = (restored.sibling, &restored.lineage) {
+            self.legs(lineage);
+        }
         for left in &restored.left_out {
             self.note(&format!(
                 "image {} is left out: {}",
@@ -63,5 +66,8 @@ impl Report {
             HumanBytes(statistics.stored_bytes),
             archive.short()
         ));
+        if saved.sibling {
+            self.legs(lineage);
+        }
     }
 }

@@ -6,12 +6,14 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use super::plain::Log;
+
 /// Begins to log what this filter lets through. `in_background`: lines are for a file, not for people.
 pub(crate) fn begin(filter: &str, in_background: bool) -> Result<(), ParseError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(filter)?)
         .with_ansi(false)
-        .with_writer(std::io::stderr);
+        .with_writer(|| Log(std::io::stderr()));
     if in_background {
         lines.init();
     } else {

@@ -33,6 +33,7 @@ impl Choices {
         BuildChoice {
             buildkit: self.variable("DOCKER_BUILDKIT"),
             builder: self.variable("BUILDX_BUILDER"),
+            config: self.docker_folder(),
         }
     }
 }

@@ -10,6 +10,8 @@ pub(super) struct Repository {
     pub project: Option<String>,
     /// The branch that is checked out; `None` on a detached head.
     pub branch: Option<String>,
+    /// The commit that is checked out.
+    pub commit: Option<String>,
     /// The branch that `origin` offers by default, where a clone recorded it.
     pub default_branch: Option<String>,
 }
@@ -22,9 +24,16 @@ pub(super) fn find(folder: &Path) -> Option<Repository> {
     let common = std::fs::read_to_string(git.join("commondir"));
     let common = common.map_or_else(|_| git.clone(), |path| git.join(path.trim()));
     let remotes = common.join("refs/remotes");
+    let branch_here = branch(&git.join("HEAD"), "ref: refs/heads/");
     Some(Repository {
         project: remote(&common.join("config")),
-        branch: branch(&git.join("HEAD"), "ref: refs/heads/"),
+        commit: match &branch_here {
+            Some(branch) => commit_of(branch, &common),
+            None => commit(&git.join("HEAD")),
+        },
+        // What a repository with another kind of references shows to those who read files (git
+        // `Documentation/technical/reftable.adoc`).
+        branch: branch_here.filter(|name| name != ".invalid"),
         default_branch: branch(&remotes.join("origin/HEAD"), "ref: refs/remotes/origin/"),
     })
 }
@@ -33,6 +42,27 @@ pub(super) fn find(folder: &Path) -> Option<Repository> {
 fn branch(file: &Path, prefix: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     Some(text.trim().strip_prefix(prefix)?.to_owned())
+}
+
+/// The commit that a file names: 40 or 64 hexadecimal digits.
+fn commit(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.trim().to_owned()).filter(|text| is_commit(text))
+}
+
+fn is_commit(text: &str) -> bool {
+    [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The commit of a branch: in a file of its own, or in the one of all packed references.
+fn commit_of(branch: &str, common: &Path) -> Option<String> {
+    let reference = format!("refs/heads/{branch}");
+    commit(&common.join(&reference)).or_else(|| {
+        let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
+        let mut lines = packed.lines().filter_map(|line| line.split_once(' '));
+        let (id, _) = lines.find(|(id, name)| *name == reference && is_commit(id))?;
+        Some(id.to_owned())
+    })
 }
 
 /// `.git` is a folder, or in a worktree or submodule a file that names one.
@@ -113,5 +143,20 @@ mod tests {
         assert_eq!(found.project.as_deref(), Some("h/a/b"));
         assert_eq!(found.branch.as_deref(), Some("feature/x"));
         assert_eq!(found.default_branch.as_deref(), Some("trunk"));
+        assert_eq!(found.commit, None);
+        let [loose, packed] = ["a", "b"].map(|digit| digit.repeat(40));
+        write(
+            "packed-refs",
+            &format!("# pack-refs\n{packed} refs/heads/feature/x\n"),
+        );
+        let now = || find(folder.path()).expect("a repository");
+        assert_eq!(now().commit, Some(packed));
+        std::fs::create_dir_all(git.join("refs/heads/feature")).expect("folders");
+        write("refs/heads/feature/x", &format!("{loose}\n"));
+        assert_eq!(now().commit.as_ref(), Some(&loose));
+        write("HEAD", &format!("{loose}\n"));
+        assert_eq!((now().branch, now().commit), (None, Some(loose)));
+        write("HEAD", "ref: refs/heads/.invalid\n");
+        assert_eq!((now().branch, now().commit), (None, None));
     }
 }

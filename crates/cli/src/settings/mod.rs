@@ -3,6 +3,7 @@
 //! This is the only part of the program that reads the environment.
 
 mod ci;
+mod descent;
 mod docker;
 mod file;
 mod fresh;
@@ -18,9 +19,12 @@ use std::path::{Path, PathBuf};
 use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
 use larder_engine::Asked;
+use larder_local::checkout::Checkout;
+use larder_local::own::{OwnFolder, owner_of};
+use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
-use larder_session::{JobRequest, Prefetch};
+use larder_session::{JobRequest, Place, Prefetch};
 use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
@@ -29,24 +33,22 @@ pub(crate) use retry::RetryEmpty;
 
 use crate::args::{EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
-use ci::Ci;
+use descent::Doubt;
 use file::File;
-use git::Repository;
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
-/// The scope if neither settings, CI system nor git name one.
-const MAIN: &str = "main";
-
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.
     pub session: larder_session::Settings,
+    /// Whether an option, a variable, a file or the CI system names the scope, so that no other is meant.
+    pub scope_is_told: bool,
     /// Directory for notes that the commands of one job leave for each other.
-    pub notes: PathBuf,
+    pub notes: OwnFolder,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
     /// What is around a command that looks at builds.
@@ -55,6 +57,8 @@ pub(crate) struct Settings {
     pub docker: larder_docker::Environment,
     /// The variables by which it chooses a builder.
     pub build_choice: BuildChoice,
+    /// Why a guessed scope is not that of a branch.
+    scope_doubt: Option<Doubt>,
 }
 
 /// The environment, read once.
@@ -62,15 +66,15 @@ pub(crate) type Environment = BTreeMap<String, String>;
 
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
-    pub(crate) fn decide(which: &Where, how: Option<&How>) -> Done<Self> {
+    pub(crate) fn decide(which: &Where, how: Option<&How>, voice: &dyn Voice) -> Done<Self> {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
-        Choices::look(which)?.settings(which, how)
+        Choices::look(which, voice)?.settings(which, how)
     }
 
     /// Whether the command of a `run` is run again when its disk has failed.
-    pub(crate) fn retry_empty(verb: &Run) -> Done<RetryEmpty> {
-        let choices = Choices::look(&verb.which)?;
+    pub(crate) fn retry_empty(verb: &Run, voice: &dyn Voice) -> Done<RetryEmpty> {
+        let choices = Choices::look(&verb.which, voice)?;
         let said = choices.text(
             &verb.retry_empty,
             "LARDER_RETRY_EMPTY",
@@ -80,7 +84,12 @@ impl Settings {
     }
 
     /// Decides the settings of a verb that looks at builds.
-    pub(crate) fn for_builds(which: &Where, reach: &Reach, kind: &EngineKind) -> Done<Self> {
+    pub(crate) fn for_builds(
+        which: &Where,
+        reach: &Reach,
+        kind: &EngineKind,
+        voice: &dyn Voice,
+    ) -> Done<Self> {
         let how = How {
             kind: kind.clone(),
             planned: Planned {
@@ -89,15 +98,34 @@ impl Settings {
             },
             ..How::default()
         };
-        Self::decide(which, Some(&how))
+        Self::decide(which, Some(&how), voice)
     }
 
     /// What the background process of a session is given.
-    pub(crate) fn job_request(self) -> JobRequest {
-        JobRequest {
+    pub(crate) fn job_request(self, voice: &dyn Voice) -> Done<JobRequest> {
+        self.doubt_scope(voice)?;
+        Ok(JobRequest {
             builds: self.request(),
             settings: self.session,
+        })
+    }
+
+    /// The session of the state directory. A commit could bring what is in one below its checkout, and builds
+    /// would take it for their context.
+    pub(crate) fn place(&self) -> Done<Place> {
+        let state = &self.session.state;
+        let named = state.named();
+        let current = Checkout::above(&self.around.folder);
+        let current = current.filter(|checkout| checkout.holds(named));
+        if let Some(checkout) = Checkout::above(named).or(current) {
+            return Err(Failure::input(format!(
+                "the state directory {} is in the checkout {}, whose files are a commit's; name one elsewhere \
+                 with --state or LARDER_STATE",
+                named.display(),
+                checkout.root().display()
+            )));
         }
+        Ok(Place::of(state)?)
     }
 
     /// The builds that the job will run: those that were named, or those of the current folder.
@@ -110,12 +138,13 @@ impl Settings {
     }
 
     /// The settings of a job whose engine is an API away.
-    pub(crate) fn archive(&self) -> larder_archive::Settings {
-        larder_archive::Settings {
+    pub(crate) fn archive(&self, voice: &dyn Voice) -> Done<larder_archive::Settings> {
+        self.doubt_scope(voice)?;
+        Ok(larder_archive::Settings {
             project: self.project().clone(),
             notes: self.notes.clone(),
             docker: self.docker.clone(),
-        }
+        })
     }
 }
 
@@ -148,11 +177,15 @@ struct Choices {
 }
 
 impl Choices {
-    fn look(which: &Where) -> Done<Self> {
+    fn look(which: &Where, voice: &dyn Voice) -> Done<Self> {
         let environment = environment();
         let folder = current_folder()?;
+        let read = File::find(which.config.clone(), &environment, &folder)?;
+        if let Some(warning) = &read.warning {
+            voice.warning(warning);
+        }
         Ok(Self {
-            file: File::find(which.config.clone(), &environment, &folder)?,
+            file: read.file,
             environment,
             folder,
         })
@@ -192,13 +225,17 @@ impl Choices {
         let typed = which.state.as_deref().map(lossy);
         let state = self.text(&typed, "LARDER_STATE", &self.file.state);
         let path = search_path();
+        let (descent, scope_doubt) = self.descent(which);
         Ok(Settings {
+            scope_is_told: self.told_scope(which).is_some()
+                || ci::detect(&self.environment).scope.is_some(),
+            scope_doubt,
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),
             around: self.around(which, path.clone()),
             docker: self.docker(path.clone()),
             build_choice: self.build_choice(),
-            session: self.session(which, how, state.as_deref(), path)?,
+            session: self.session(which, how, state.as_deref(), descent)?,
         })
     }
 
@@ -207,7 +244,7 @@ impl Choices {
         which: &Where,
         how: &How,
         state: Option<&str>,
-        path: Vec<PathBuf>,
+        descent: Descent,
     ) -> Done<larder_session::Settings> {
         let file = &self.file;
         let volume_bytes = self.volume_bytes(how)?;
@@ -215,8 +252,8 @@ impl Choices {
         let typed = &how.kind.image_store;
         let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
         Ok(larder_session::Settings {
-            project: self.project(which, how, state)?,
-            state: self.absolute(state.unwrap_or(DEFAULT_STATE)),
+            project: self.project(which, how, state, descent)?,
+            state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
             engine: engine.map_or(Ok(Asked::default()), |text| text.parse())?,
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
@@ -226,7 +263,7 @@ impl Choices {
             background_upload: self.background_upload(how)?,
             strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
             instead_of: None,
-            path,
+            path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
     }
@@ -247,36 +284,22 @@ impl Choices {
         }
     }
 
-    fn project(&self, which: &Where, how: &How, state: Option<&str>) -> Done<Project> {
+    fn project(
+        &self,
+        which: &Where,
+        how: &How,
+        state: Option<&str>,
+        descent: Descent,
+    ) -> Done<Project> {
         let chosen = self.text(&which.store, "LARDER_STORE", &self.file.store);
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
             store: Access::new(self.store(chosen)?, self.cloud_settings()),
-            descent: self.descent(which),
+            descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,
         })
-    }
-
-    /// Which lineages the job continues: by the settings, else as the CI system or git says.
-    fn descent(&self, which: &Where) -> Descent {
-        let ci = ci::detect(&self.environment);
-        let repository = git::find(&self.folder).unwrap_or_default();
-        let fallback = self.fallback(which);
-        let fallback = fallback.unwrap_or_else(|| usual_fallback(&ci, &repository));
-        let project = self.named_project(which).or(ci.project);
-        let job = self.text(&which.job, "LARDER_JOB", &self.file.job);
-        let scope = self.text(&which.scope, "LARDER_SCOPE", &self.file.scope);
-        let scope = scope.or(ci.scope).or(repository.branch);
-        Descent {
-            fallback,
-            project: project
-                .or(repository.project)
-                .unwrap_or_else(|| folder_name(&self.folder)),
-            job: job.or(ci.job).unwrap_or_else(|| "default".to_owned()),
-            scope: scope.unwrap_or_else(|| MAIN.to_owned()),
-        }
     }
 
     fn named_project(&self, which: &Where) -> Option<String> {
@@ -293,11 +316,17 @@ impl Choices {
 
     /// A directory for what needs no root: below the state directory if that was chosen, else in the user's
     /// cache.
-    fn own_folder(&self, state: Option<&str>, name: &str) -> PathBuf {
-        match state {
+    fn own_folder(&self, state: Option<&str>, name: &str) -> OwnFolder {
+        self.own(match state {
             Some(state) => self.absolute(state).join(name),
             None => self.cache_folder().join(format!("larder-{name}")),
-        }
+        })
+    }
+
+    /// A directory that is to be ours, or that of the user whose environment we have: under `sudo -E` the home
+    /// and what is in it are not root's.
+    fn own(&self, path: PathBuf) -> OwnFolder {
+        OwnFolder::new(path, owner_of(self.home()))
     }
 
     fn volume_bytes(&self, how: &How) -> Done<u64> {
@@ -355,17 +384,6 @@ impl Choices {
         }
     }
 
-    fn fallback(&self, which: &Where) -> Option<Vec<String>> {
-        let from_variable = self.environment.get("LARDER_FALLBACK");
-        let mut named = which
-            .fallback
-            .clone()
-            .or_else(|| Some(from_variable?.split(',').map(str::to_owned).collect()))
-            .or_else(|| self.file.fallback.clone())?;
-        named.retain(|name| !name.is_empty());
-        Some(named)
-    }
-
     fn store(&self, chosen: Option<String>) -> Done<Location> {
         match chosen {
             Some(url) if url.contains("://") => Ok(Location::parse(&url)?),
@@ -413,24 +431,6 @@ fn is_credential(name: &str) -> bool {
     is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
 
-/// The pull request's target, and the default branch.
-fn usual_fallback(ci: &Ci, repository: &Repository) -> Vec<String> {
-    let default = ci.default_branch.as_ref();
-    let default = default.or(repository.default_branch.as_ref());
-    let default = default.map_or(MAIN, String::as_str);
-    ci.target
-        .iter()
-        .cloned()
-        .chain([default.to_owned()])
-        .collect()
-}
-
 fn lossy(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-fn folder_name(folder: &Path) -> String {
-    let name = folder.file_name();
-    name.map_or_else(|| "project".into(), |name| name.to_string_lossy())
-        .into_owned()
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use larder_bases::Registries;
+use larder_local::own::OwnFolder;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Choices;
 use crate::args::Reach;
@@ -24,14 +26,17 @@ impl DaemonConfig {
     /// A file that is missing or broken counts as empty: refusing it is dockerd's part.
     fn read(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+        // As dockerd: a byte order mark is passed over, and of two keys of one name the last counts.
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+        let value: Value = serde_json::from_slice(text).unwrap_or_default();
+        serde_json::from_value(value).unwrap_or_default()
     }
 }
 
 impl Choices {
     /// Decides how registries are reached. Options come first, then larder.toml, then docker's own
     /// settings; lists add up.
-    pub(super) fn registries(&self, reach: &Reach, memory: PathBuf) -> Done<Registries> {
+    pub(super) fn registries(&self, reach: &Reach, memory: OwnFolder) -> Done<Registries> {
         let daemon = DaemonConfig::read(Path::new(DAEMON_CONFIG));
         let mut mirrors = BTreeMap::new();
         for pair in &reach.registry_mirror {
@@ -60,13 +65,29 @@ impl Choices {
             docker_auth: self.variable("DOCKER_AUTH_CONFIG"),
             mirrors,
             insecure: insecure.map(|name| without_scheme(name)).collect(),
-            proxies: ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(|name| {
-                self.variable(name)
-                    .or_else(|| self.variable(&name.to_ascii_lowercase()))
-            }),
+            proxies: self.proxies(),
             authorities: self.variable("SSL_CERT_FILE").map(PathBuf::from),
+            authorities_folders: self.variable("SSL_CERT_DIR").map(|list| {
+                let folders = list.split(':').filter(|folder| !folder.is_empty());
+                folders.map(PathBuf::from).collect()
+            }),
             memory,
         })
+    }
+}
+
+impl Choices {
+    /// The proxies, as Go takes them from the environment (`golang.org/x/net/http/httpproxy`,
+    /// `FromEnvironment`). Of a CGI program, `HTTP_PROXY` is a header of whoever sent the request.
+    fn proxies(&self) -> [Option<String>; 3] {
+        let mut proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(|name| {
+            self.variable(name)
+                .or_else(|| self.variable(&name.to_ascii_lowercase()))
+        });
+        if self.variable("REQUEST_METHOD").is_some() {
+            proxies[0] = None;
+        }
+        proxies
     }
 }
 
@@ -92,6 +113,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn proxies_are_those_that_go_takes() {
+        let proxies = |variables: &[(&str, &str)]| {
+            let variables = variables.iter();
+            let choices = Choices {
+                environment: variables
+                    .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                    .collect(),
+                file: File::default(),
+                folder: "/".into(),
+            };
+            choices.proxies().map(Option::unwrap_or_default)
+        };
+        let lower = [
+            ("http_proxy", "a"),
+            ("HTTPS_PROXY", ""),
+            ("https_proxy", "b"),
+            ("NO_PROXY", "*"),
+        ];
+        assert_eq!(proxies(&lower), ["a", "b", "*"]);
+        assert_eq!(
+            proxies(&[("HTTP_PROXY", "a"), ("http_proxy", "b")]),
+            ["a", "", ""]
+        );
+        assert_eq!(
+            proxies(&[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")]),
+            ["", "", ""]
+        );
+    }
+
+    #[test]
     fn options_come_before_the_file() {
         let text = "insecure-registries = [\"HTTP://b:1\", \"10.0.0.0/8\"]\n[registry-mirrors]\n\"docker.io\" = [\"https://two/\"]\n";
         let file: File = toml::from_str(text).expect("settings");
@@ -104,7 +155,9 @@ mod tests {
             insecure_registry: vec!["a:1".to_owned()],
             registry_mirror: vec!["docker.io=http://one".to_owned()],
         };
-        let registries = choices.registries(&reach, "/m".into()).expect("decided");
+        let registries = choices
+            .registries(&reach, OwnFolder::default())
+            .expect("decided");
         assert_eq!(
             registries.mirrors["docker.io"][..2],
             ["http://one", "https://two"]
@@ -118,7 +171,7 @@ mod tests {
             ..Reach::default()
         };
         let error = choices
-            .registries(&nameless, "/m".into())
+            .registries(&nameless, OwnFolder::default())
             .expect_err("no registry");
         assert!(error.message.contains("https://one"), "{error}");
     }

@@ -24,6 +24,15 @@ fn flags(site: &crate::kit::Site<'_>, buildkit: &str) -> crate::kit::Said {
     site.run(restore).done()
 }
 
+/// Builds an image without layers, which keeps no other from being saved.
+fn build_without_layers(site: &crate::kit::Site<'_>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "FROM scratch\nLABEL a=1\n";
+    fs::write(folder.path().join("Dockerfile"), text).expect("a file");
+    let mut build = site.engine.docker(&["build", "-t", "label"]);
+    must(build.env("DOCKER_BUILDKIT", "0").arg(folder.path()));
+}
+
 #[test]
 fn a_pipeline_of_its_own_steps() {
     let work = Work::new();
@@ -41,6 +50,7 @@ fn a_pipeline_of_its_own_steps() {
         .done()
         .says("no archive yet");
     build(&first, "");
+    build_without_layers(&first);
     let saved = first.run(first.larder("save")).done();
     saved.says("saved shop / default @ main");
     // Without an image named, all but the base are saved: the three stages.

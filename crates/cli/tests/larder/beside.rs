@@ -164,3 +164,34 @@ fn a_private_engine_shares_the_machines_localhost() {
     }
     machine.assert_untouched();
 }
+
+/// A pipeline starts its jobs at one moment, and several run on one machine: with a state directory each,
+/// and with one for all.
+#[test]
+fn jobs_that_start_at_once_all_work() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let start = |(state, name): (&str, &str)| {
+        let mut command = machine.larder_at("run", &machine.path(state));
+        command.args(["--store", &store.url(), "--project", name, "--size", "2GiB"]);
+        command.args(["--", "docker", "info", "--format", "{{.ID}}"]);
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        command.spawn().expect("larder starts")
+    };
+    let jobs = [
+        ("a", "one"),
+        ("b", "two"),
+        ("shared", "three"),
+        ("shared", "four"),
+        ("shared", "three"),
+    ];
+    let ended = jobs
+        .map(start)
+        .map(|job| job.wait_with_output().expect("it ends"));
+    let said = ended.each_ref().map(text).join("\n");
+    assert!(ended.iter().all(|job| job.status.success()), "{said}");
+    assert_eq!(said.matches(", takeover: ").count(), 1, "{said}");
+    assert!(store.objects("broken").is_empty(), "{said}");
+    machine.assert_untouched();
+}

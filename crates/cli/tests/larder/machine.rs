@@ -231,6 +231,15 @@ impl Machine {
         self.find(" __serve").expect("a session runs")
     }
 
+    /// Whether one of a process's threads is in uninterruptible sleep, as while it mounts (proc(5)).
+    pub(crate) fn waits_for_disk(&self, pid: i32) -> bool {
+        let tasks = fs::read_dir(self.proc(pid).join("task"));
+        let tasks = tasks.into_iter().flatten().flatten();
+        let mut stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        let devices = self.loop_devices();
+        !devices.is_empty() && stats.any(|stat| stat.contains(") D "))
+    }
+
     /// What anybody could find of a session: processes, mounts, devices, network, sockets.
     fn traces(&self) -> String {
         let processes: Vec<String> = self.processes().into_iter().map(|(_, line)| line).collect();

@@ -29,4 +29,5 @@ mod requirements;
 mod s3;
 mod session;
 mod takeover;
+mod trust;
 mod uses;

@@ -70,19 +70,41 @@ fn a_run_that_is_killed_takes_its_use_back() {
     wait_for("a snapshot", || store.objects("snapshots").pop());
 }
 
+/// A pull request's job beside one of main: each works in an engine of its own, and saves what is its own.
 #[test]
-fn a_session_for_something_else_is_told() {
-    let (store, other, machine) = (Store::new(), Store::new(), Machine::new());
+fn a_job_of_another_line_gets_a_session_of_its_own() {
+    let (store, machine) = (Store::new(), Machine::new());
     said(up(&machine, &store));
-    let attached = said(up(&machine, &other));
+    let import = "cd $HOME && echo poison > poison && tar -c poison | docker import - poison";
+    let mut pull = machine.larder_on("run", &store.url(), "auto");
+    pull.args(["--scope", "pull/9", "--", "sh", "-c", import]);
+    let pull = said(pull);
     assert!(
-        attached.contains("warning: the running session is for shop")
-            && attached.contains(&other.url()),
-        "{attached}"
+        pull.contains("one of its own beside it") && pull.contains("saved shop"),
+        "{pull}"
     );
-    said(machine.larder("down"));
-    said(machine.larder("down"));
+    // The docker command line has one current context: main's.
+    said(machine.larder_on("up", &store.url(), "private"));
+    let mut context = machine.larder_on("up", &store.url(), "private");
+    let context = context.args(["--scope", "pull/9"]).output();
+    let context = context.expect("larder starts");
+    assert_eq!(context.status.code(), Some(1), "{}", text(&context));
+    assert!(text(&context).contains("--env-file"), "{}", text(&context));
+    let mut takeover = machine.larder_on("up", &store.url(), "takeover");
+    let takeover = takeover.args(["--scope", "pull/9"]).output();
+    let takeover = text(&takeover.expect("larder starts"));
+    assert!(takeover.contains("--engine private"), "{takeover}");
+
+    let mut down = machine.larder("down");
+    down.args(["--scope", "pull/9"]);
+    assert!(said(down).contains("no session for"), "not main's to end");
+    assert!(said(machine.larder("down")).contains("keeps running"));
+    assert!(said(machine.larder("down")).contains("saved shop"));
     machine.assert_untouched();
+    let beside = std::fs::read_dir(machine.state().join("beside"));
+    assert_eq!(beside.expect("made").count(), 0);
+    let job = machine.job(&store.url(), &[], "docker image inspect poison");
+    assert_ne!(job.code, 0, "{}", job.said);
 }
 
 #[test]

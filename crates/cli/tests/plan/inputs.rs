@@ -203,3 +203,50 @@ fn what_compose_puts_on_top_of_its_file_counts() {
     let baked = project.plan(&["--offline", "sub"]);
     assert!(names(&baked).contains(&("docker.io/library/b:latest", true)));
 }
+
+#[test]
+fn a_file_for_another_front_end_has_a_key_and_a_warning() {
+    let text = "# syntax=example/dockerfile-x\nFROM ./base.Dockerfile AS base\nRUN x\n";
+    let project = Project::new(&[("Dockerfile", text)]);
+    let said = project.run(&["key", "--offline"]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    assert!(
+        said.error.contains("`example/dockerfile-x`"),
+        "{}",
+        said.error
+    );
+    let plan = project.plan(&["--offline"]);
+    assert_eq!(
+        names(&plan),
+        [("docker.io/example/dockerfile-x:latest", true)]
+    );
+    let shown = project.run(&["plan", "--offline"]);
+    assert!(shown.out.contains("dockerfile-x"), "{}", shown.out);
+    project.write("Dockerfile", &format!("{text}# more\n"));
+    assert_ne!(project.key(&[]), said.out);
+}
+
+#[test]
+fn options_of_docker_build_change_the_key() {
+    let project = Project::new(&[("Dockerfile", "FROM a\nRUN --mount=type=cache,target=/c x\n")]);
+    let usual = project.key(&[]);
+    let mut keys = vec![usual.clone()];
+    for options in [
+        &["--network", "none"][..],
+        &["--add-host", "a:1"],
+        &["--add-host", "a:1,b:2"],
+        &["--ulimit", "nofile=1"],
+        &["--shm-size", "64m"],
+        &["--cgroup-parent", "x"],
+        &["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=a"],
+        &["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=a"],
+    ] {
+        let key = project.key(options);
+        assert!(!keys.contains(&key), "{options:?}");
+        keys.push(key);
+    }
+    assert_eq!(project.key(&["--network", "default"]), usual);
+    assert_eq!(project.key(&["--add-host", "a:9"]), keys[2]);
+    let plan = project.plan(&["--offline", "--shm-size", "64m"]);
+    assert_eq!(plan["sandbox"]["shm_bytes"], 64 << 20);
+}

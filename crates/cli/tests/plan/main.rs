@@ -1,6 +1,7 @@
 //! The verbs that know builds: no root, no engine; a real registry on loopback where one is needed.
 
 mod bake;
+mod commit;
 #[path = "../../../registry/tests/registry/distribution.rs"]
 mod distribution;
 mod inputs;

@@ -150,11 +150,14 @@ fn a_mirror_is_asked_first() {
         registry.host
     );
     project.write("larder.toml", &file);
-    let by_file = project.plan(&[]);
+    let by_file = project.plan(&["--config", "larder.toml"]);
     assert_eq!(
         by_file["images"][0]["identity"],
         by_option["images"][0]["identity"]
     );
+    // A file that nobody named is a commit's.
+    let said = project.run(&["plan", "--offline"]);
+    assert!(said.error.contains("registry-mirrors;"), "{}", said.error);
 }
 
 #[test]

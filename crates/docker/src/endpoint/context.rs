@@ -5,8 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use larder_model::go::json::Object;
 
 use super::address::{Address, Tls, parse};
 use super::environment::{Environment, filled};
@@ -19,28 +18,9 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The context that means: no context.
 const DEFAULT: &str = "default";
 
-#[derive(Deserialize)]
-struct Config {
-    #[serde(rename = "currentContext")]
-    current: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Meta {
-    #[serde(rename = "Endpoints", default)]
-    endpoints: Endpoints,
-}
-
-#[derive(Default, Deserialize)]
-struct Endpoints {
-    docker: Option<DockerEndpoint>,
-}
-
-#[derive(Deserialize)]
+#[derive(Default)]
 struct DockerEndpoint {
-    #[serde(rename = "Host", default)]
     host: String,
-    #[serde(rename = "SkipTLSVerify", default)]
     any_server: bool,
 }
 
@@ -49,7 +29,8 @@ pub(super) fn chosen(environment: &Environment) -> Result<Option<String>> {
     let name = match (filled(environment.context.as_ref()), &environment.config) {
         (Some(name), _) => Some(name),
         (None, Some(folder)) => {
-            read::<Config>(&folder.join("config.json"))?.and_then(|config| config.current)
+            let config = read(&folder.join("config.json"))?;
+            config.and_then(|config| config.text("currentContext").map(str::to_owned))
         }
         (None, None) => None,
     };
@@ -62,17 +43,27 @@ pub(super) fn address(name: &str, environment: &Environment) -> Result<Address> 
     let contexts = folder.join("contexts");
     let id = sha256_hex(name.as_bytes());
     let path = contexts.join("meta").join(&id).join("meta.json");
-    let meta: Meta = read(&path)?.ok_or_else(|| ApiError::NoContext {
+    let meta = read(&path)?.ok_or_else(|| ApiError::NoContext {
         name: name.to_owned(),
         path: path.clone(),
     })?;
-    let endpoint = meta.endpoints.docker.ok_or_else(|| ApiError::File {
+    let endpoint = docker_endpoint(&meta).ok_or_else(|| ApiError::File {
         path: path.clone(),
         reason: format!("context {name:?} has no engine (no endpoint `docker`)"),
     })?;
     let what = format!("the host of context {name:?}");
     let tls = certificates(&contexts.join("tls").join(&id).join("docker"), &endpoint);
     parse(&endpoint.host, &what, tls, environment)
+}
+
+fn docker_endpoint(meta: &Object) -> Option<DockerEndpoint> {
+    let mut endpoints = meta.map("Endpoints").into_iter();
+    let (_, endpoint) = endpoints.rfind(|(name, _)| *name == "docker")?;
+    let endpoint = endpoint.object()?;
+    Some(DockerEndpoint {
+        host: endpoint.text("Host").unwrap_or_default().to_owned(),
+        any_server: endpoint.is_on("SkipTLSVerify"),
+    })
 }
 
 /// A context without certificates and without `SkipTLSVerify` has no TLS (docker/cli
@@ -92,10 +83,10 @@ fn certificates(folder: &Path, endpoint: &DockerEndpoint) -> Option<Tls> {
 
 /// A JSON file; `None` if it is not there. An empty configuration is one without settings (docker/cli
 /// `configfile/file.go`).
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+fn read(path: &Path) -> Result<Option<Object>> {
     let unreadable = match text_of(path) {
         Ok(text) if text.trim_ascii().is_empty() => return Ok(None),
-        Ok(text) => match serde_json::from_slice(&text) {
+        Ok(text) => match Object::read(&text) {
             Ok(parsed) => return Ok(Some(parsed)),
             Err(error) => format!("is not what docker writes: {error}"),
         },

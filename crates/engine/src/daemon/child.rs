@@ -1,5 +1,6 @@
 //! One daemon that we started: its handle, its log, its end.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -7,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,11 @@ const TAIL_BYTES: u64 = 8 * 1024;
 /// How long the end of a process may take after SIGKILL before it is given up as stuck.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
-/// How often a running daemon is looked at while its end is awaited.
+/// How often a running daemon is looked at while its end is awaited: the longer that takes, the more rarely. Its
+/// end is noticed late by a twentieth of that time, at most by the second of these.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const LOOK_INTERVAL_MAX: Duration = Duration::from_millis(50);
+const LATE_BY: u32 = 20;
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,17 @@ impl From<ExitStatus> for Exit {
             (None, Some(signal)) => Self::Signal(signal),
             // wait(2) reports one of the two for a process that has ended.
             (None, None) => Self::Stuck,
+        }
+    }
+}
+
+/// As the rest of a sentence about a daemon.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Self::Stuck => f.pad("does not end"),
         }
     }
 }
@@ -134,8 +149,10 @@ impl Daemon {
     /// Resolves when it ends. Its exit is then there for [`Daemon::ended`].
     pub(crate) async fn end(&self) {
         // A look costs a microsecond; registering the handle with the runtime would need `unsafe`.
+        let began = Instant::now();
         while !has_ended(&self.handle, Duration::ZERO) {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            let pause = began.elapsed() / LATE_BY;
+            tokio::time::sleep(pause.clamp(LOOK_INTERVAL, LOOK_INTERVAL_MAX)).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use larder_local::files;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result, if_there};
 use crate::layout::containerd_socket;
-use crate::machine::process::{Identity, kill_all, others, stat_of};
+use crate::machine::process::{Identity, kill_all, others, session_of, stat_of};
 
 const RECORDS: &str = "processes.json";
 
@@ -52,7 +52,9 @@ pub struct CleanedUp {
 /// published, so nobody is asked politely. Doing it again, or with nothing left, is fine. The
 /// volume's other holders are [`end_holders`](crate::holders::end_holders)' part, the files in
 /// `run_dir` the caller's.
-pub fn clean_up(run_dir: &Path, deadline: Duration) -> Result<CleanedUp> {
+///
+/// `owner` has died: what it started, and was waiting for, is in its session still (`iptables-restore`, `mkfs`).
+pub fn clean_up(run_dir: &Path, owner: Option<Identity>, deadline: Duration) -> Result<CleanedUp> {
     let records = Records::read(run_dir)?;
     let mut doomed: HashSet<i32> = [records.dockerd, records.containerd]
         .into_iter()
@@ -63,10 +65,10 @@ pub fn clean_up(run_dir: &Path, deadline: Duration) -> Result<CleanedUp> {
     let socket = containerd_socket(run_dir);
     let all = others();
     doomed.extend(all.iter().filter(|&&pid| serves(pid, &socket)));
+    doomed.extend(owner.into_iter().flat_map(session_of));
     add_descendants(&mut doomed, &all);
     let doomed: Vec<Identity> = doomed.into_iter().filter_map(Identity::of).collect();
     let stuck = kill_all(&doomed, deadline);
-    remove_shim_sockets(run_dir);
     Ok(CleanedUp {
         ended: doomed.len() - stuck.len(),
         stuck,
@@ -81,38 +83,6 @@ fn serves(pid: i32, socket: &Path) -> bool {
     arguments
         .windows(2)
         .any(|pair| pair[0] == b"-address" && pair[1] == socket.as_os_str().as_bytes())
-}
-
-/// A shim listens outside of `run_dir`, on a socket in `/run/containerd/s` whose name is a hash; it
-/// is written into the shim's bundle, to `bootstrap.json` since containerd 1.7.6 and to `address`
-/// before (containerd `runtime/v2/shim.go`, `writeBootstrapParams`). A killed shim leaves it.
-fn remove_shim_sockets(run_dir: &Path) {
-    let tasks = run_dir.join("containerd/io.containerd.runtime.v2.task");
-    for bundle in folders_in(&tasks)
-        .iter()
-        .flat_map(|namespace| folders_in(namespace))
-    {
-        if let Some(address) = shim_address(&bundle)
-            && let Some(socket) = address.trim().strip_prefix("unix://")
-            && let Err(error) = fs::remove_file(socket)
-        {
-            tracing::debug!(%error, "a shim's socket is gone already");
-        }
-    }
-}
-
-fn shim_address(bundle: &Path) -> Option<String> {
-    if let Ok(address) = fs::read_to_string(bundle.join("address")) {
-        return Some(address);
-    }
-    let text = fs::read(bundle.join("bootstrap.json")).ok()?;
-    let parameters: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    Some(parameters.get("address")?.as_str()?.to_owned())
-}
-
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
 }
 
 fn add_descendants(found: &mut HashSet<i32>, all: &[i32]) {

@@ -28,16 +28,22 @@ use super::config::{containerd_toml, daemon_json};
 use super::taken_over::TakenOver;
 use crate::error::{EngineError, Result, if_there};
 use crate::layout::{containerd_root, containerd_socket, data_root};
+use crate::network::require_own;
 use crate::program::EngineProgram;
 use crate::scrub::admit;
 
 /// How long containerd may take to open its socket. It takes 40 ms; a lazy disk far away adds some
-/// fetches.
-const CONTAINERD_DEADLINE: Duration = Duration::from_secs(60);
+/// fetches, and many engines that start at once on two cores a minute.
+const CONTAINERD_DEADLINE: Duration = Duration::from_secs(180);
 
 /// What containerd is given to end where dockerd took all the time there was. It takes 50 ms; killed, it
 /// may tear its databases.
 const CONTAINERD_GRACE: Duration = Duration::from_secs(5);
+
+/// Folders of the machine that shims (containerd `runtime/v2/shim/util_unix.go`, `SocketAddress`) and the runc
+/// of `BuildKit` (go-runc's default root) use whatever engine they belong to, and where they leave sockets
+/// and states if they are killed. Ours see others in their place, in the run directory.
+const SHARED_FOLDERS: [(&str, &str); 2] = [("/run/containerd/s", "shims"), ("/run/runc", "runc")];
 
 /// How often a file that another process is about to make is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
@@ -59,6 +65,8 @@ pub struct EngineConfig {
     pub taken_over: TakenOver,
     /// The host's address as containers see it, if the engine has a network of its own.
     pub host_gateway: Option<Ipv4Addr>,
+    /// Their `oom_score_adj` (proc(5)), if it is not to be this process's.
+    pub oom_score: Option<String>,
     /// The daemons' environment, from [`child_environment`](crate::child_environment).
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -156,6 +164,7 @@ impl Engine {
         command.arg("--config").arg(&containerd_config);
         let log = config.run_dir.join("containerd.log");
         let mut containerd = Daemon::spawn("containerd", command, &log)?;
+        set_oom_score(&containerd, config);
         let records = Records {
             containerd: containerd.identity(),
             dockerd: None,
@@ -165,6 +174,7 @@ impl Engine {
 
         let log = config.run_dir.join("dockerd.log");
         let dockerd = Daemon::spawn("dockerd", dockerd_command(config)?, &log)?;
+        set_oom_score(&dockerd, config);
         Records {
             dockerd: dockerd.identity(),
             ..records
@@ -243,7 +253,16 @@ impl Engine {
         daemons.find_map(|daemon| Some((daemon.name, daemon.ended()?.into())))
     }
 
-    /// SIGKILL to both, without waiting for their end: they may wait for a disk that hangs.
+    /// Resolves when one of the daemons has ended; see [`Engine::dead`].
+    pub async fn end(&self) {
+        tokio::select! {
+            () = self.dockerd.end() => {}
+            () = self.containerd.end() => {}
+        }
+    }
+
+    /// SIGKILL to both, without waiting for their end: they may wait for a disk that hangs. Whoever waits for
+    /// the engine learns that it is broken.
     pub fn kill(&self) {
         self.dockerd.signal(Signal::KILL);
         self.containerd.signal(Signal::KILL);
@@ -302,11 +321,40 @@ fn prepare(config: &EngineConfig) -> Result<()> {
     // Others may pass, to the socket, whose own mode decides; they may not list or read.
     fs::set_permissions(&config.run_dir, Permissions::from_mode(0o711))
         .map_err(EngineError::io("cannot set the mode of", &config.run_dir))?;
+    own_folders(&config.run_dir)?;
     // A socket that a crashed engine left would be taken for a live one.
     let socket = containerd_socket(&config.run_dir);
     if_there(fs::remove_file(&socket))
         .map(drop)
         .map_err(EngineError::io("cannot remove the old socket", &socket))
+}
+
+/// Mounts folders of the engine's own over [`SHARED_FOLDERS`], in the room.
+fn own_folders(run_dir: &Path) -> Result<()> {
+    require_own("mnt")?;
+    for (shared, own) in SHARED_FOLDERS {
+        let (shared, own) = (Path::new(shared), run_dir.join(own));
+        for folder in [shared, &own] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o711)
+                .create(folder)
+                .map_err(EngineError::io("cannot make the directory", folder))?;
+        }
+        rustix::mount::mount_bind(&own, shared)
+            .map_err(|errno| EngineError::io("cannot mount over", shared)(errno.into()))?;
+    }
+    Ok(())
+}
+
+/// Its children inherit it; it has none yet.
+fn set_oom_score(daemon: &Daemon, config: &EngineConfig) {
+    let Some(score) = &config.oom_score else {
+        return;
+    };
+    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", daemon.pid()), score) {
+        tracing::debug!(%error, "the daemon keeps our OOM score");
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

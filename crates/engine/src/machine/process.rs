@@ -66,6 +66,8 @@ impl Identity {
 pub(crate) struct Stat {
     is_zombie: bool,
     pub parent: i32,
+    /// The process that began its session (setsid(2)), which may have ended.
+    pub session: i32,
     pub started_ticks: u64,
 }
 
@@ -86,8 +88,53 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat {
         is_zombie: matches!(fields.next()?, "Z" | "X"),
         parent: fields.next()?.parse().ok()?,
-        started_ticks: fields.nth(17)?.parse().ok()?,
+        session: fields.nth(1)?.parse().ok()?,
+        started_ticks: fields.nth(15)?.parse().ok()?,
     })
+}
+
+/// The processes of the session that `leader` began with setsid(2), dead or alive. As long as one of them
+/// lives the leader's number is nobody else's.
+pub(crate) fn session_of(leader: Identity) -> Vec<i32> {
+    if Identity::of(leader.pid).is_some_and(|now| now != leader) {
+        return Vec::new();
+    }
+    let mut members = others();
+    members.retain(|&pid| {
+        let stat = stat_of(pid);
+        stat.is_some_and(|stat| {
+            stat.session == leader.pid && stat.started_ticks >= leader.started_ticks
+        })
+    });
+    members
+}
+
+/// The program that a process started last and that still runs: its name, and the first word after it that
+/// is no option.
+pub fn newest_child(of: Identity) -> Option<String> {
+    let children = others().into_iter().filter_map(|pid| {
+        let stat = stat_of(pid)?;
+        (stat.parent == of.pid).then_some((stat.started_ticks, pid))
+    });
+    let (_, newest) = children.max()?;
+    let line = fs::read(format!("/proc/{newest}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line);
+    let mut words = line.split('\0').filter(|word| !word.is_empty());
+    let program = Path::new(words.next()?).file_name()?.to_string_lossy();
+    let verb = words.next().filter(|word| !word.starts_with('-'));
+    Some(verb.map_or(program.to_string(), |verb| format!("{program} {verb}")))
+}
+
+/// The processes that [are stuck](Identity::is_stuck).
+pub fn stuck() -> Vec<Identity> {
+    let zombies = others().into_iter().filter_map(|pid| {
+        let stat = parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+        stat.is_zombie.then_some(Identity {
+            pid,
+            started_ticks: stat.started_ticks,
+        })
+    });
+    zombies.filter(|process| process.is_stuck()).collect()
 }
 
 /// Every process there is, this one excepted.

@@ -162,7 +162,7 @@ fn strings(bytes: &[u8]) -> Vec<String> {
 /// The one that systemd would start. Without systemd there is nothing to know.
 fn of_unit() -> Option<Started> {
     let arguments = ["show", "--property=ExecStart,Environment", "docker.service"];
-    let output = SYSTEMCTL.output(&arguments, None).ok()?;
+    let output = SYSTEMCTL.output(&arguments, "").ok()?;
     let shown = output.status.success().then_some(output.stdout)?;
     Some(of_shown(&String::from_utf8_lossy(&shown)))
 }

@@ -37,8 +37,10 @@ pub enum SystemEngine {
         /// How many containers run.
         containers: usize,
     },
-    /// It takes connections and does not answer.
+    /// It takes connections and does not answer, or systemd does not.
     Hung,
+    /// Another Larder is in its place, or on its way there.
+    Taken,
 }
 
 /// Looks at the engine behind `socket`, usually [`larder_docker::USUAL_SOCKET`].
@@ -46,7 +48,11 @@ pub async fn observe(socket: &Path) -> Result<SystemEngine> {
     let Units {
         socket: listening,
         service,
-    } = Units::read()?;
+    } = match Units::read() {
+        // What cannot be asked can be stopped even less.
+        Err(EngineError::ToolHangs { .. }) => return Ok(SystemEngine::Hung),
+        units => units?,
+    };
     if service != Some(true) && listening == Some(true) {
         return Ok(SystemEngine::Stopped);
     }
@@ -97,9 +103,12 @@ pub fn choose(asked: Asked, system: &SystemEngine) -> Result<Choice> {
             "{} on an engine that is not a systemd service",
             running(*containers)
         )),
-        SystemEngine::Hung => Err(format!(
-            "the machine's engine did not answer within {ANSWER_DEADLINE:?}"
-        )),
+        SystemEngine::Taken => {
+            Err("another session is in the place of the machine's engine".to_owned())
+        }
+        SystemEngine::Hung => {
+            Err("the machine's engine, or systemd, did not answer in time".to_owned())
+        }
     };
     let (shape, reason) = match (asked, free) {
         (Asked::Private, _) => (Shape::Private, "asked for".to_owned()),
@@ -132,6 +141,7 @@ mod tests {
             SystemEngine::Busy { containers: 2 },
             SystemEngine::Unmanaged { containers: 0 },
             SystemEngine::Hung,
+            SystemEngine::Taken,
         ];
         for system in &taken {
             assert_eq!(

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
-use crate::tool::SYSTEMCTL;
+use crate::tool::{SYSTEMCTL, SYSTEMCTL_UNITS};
 
 const SOCKET: &str = "docker.socket";
 const SERVICE: &str = "docker.service";
@@ -34,7 +34,7 @@ impl Units {
             SOCKET,
             SERVICE,
         ];
-        let output = match SYSTEMCTL.output(&arguments, None) {
+        let output = match SYSTEMCTL.output(&arguments, "") {
             Ok(output) => output,
             Err(EngineError::ProgramMissing { .. }) => return Ok(Self::default()),
             Err(error) => return Err(error),
@@ -95,7 +95,7 @@ impl Taken {
         if units.is_empty() {
             return Ok(());
         }
-        SYSTEMCTL
+        SYSTEMCTL_UNITS
             .run(&[&["stop"], units.as_slice()].concat())
             .map(drop)
     }
@@ -111,12 +111,12 @@ impl Taken {
         // docker.service may start three times a minute (`StartLimitBurst`); quick jobs need more.
         SYSTEMCTL.run(&[&["reset-failed"], units.as_slice()].concat())?;
         if self.socket {
-            SYSTEMCTL.run(&["start", SOCKET])?;
+            SYSTEMCTL_UNITS.run(&["start", SOCKET])?;
         }
         if self.service {
             // With its socket held by systemd, clients wait at the socket, so we need not wait here.
             let wait: &[&str] = if self.socket { &["--no-block"] } else { &[] };
-            SYSTEMCTL.run(&[&["start"], wait, &[SERVICE]].concat())?;
+            SYSTEMCTL_UNITS.run(&[&["start"], wait, &[SERVICE]].concat())?;
         }
         Ok(())
     }

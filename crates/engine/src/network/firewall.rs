@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ipnet::Ipv4Net;
 
 use super::namespace::write_forwarding;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::instance::InstanceId;
 use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
@@ -78,9 +78,12 @@ pub(super) fn serves_an_engine() -> Result<bool> {
 pub(super) fn remove(id: &InstanceId) -> Result<()> {
     // Who was killed in the middle of this may have left an iptables-restore that is just now at it, and of
     // two that remove a rule one fails.
-    remove_once(id).or_else(|error| {
-        tracing::debug!(%error, "removing what is left of the rules");
-        remove_once(id)
+    remove_once(id).or_else(|error| match error {
+        EngineError::ToolFailed { .. } => {
+            tracing::debug!(%error, "removing what is left of the rules");
+            remove_once(id)
+        }
+        error => Err(error),
     })
 }
 

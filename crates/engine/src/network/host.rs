@@ -11,11 +11,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::firewall::{self, Rule};
+use super::links;
 use super::namespace::{
     read_forwarding, read_forwarding_ipv6, stop_forwarding_ipv6, write_forwarding,
 };
 use crate::error::{EngineError, Result};
-use crate::tool::{IP, IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
+use crate::tool::{IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
 /// All chains of dockerd's own start so.
 const CHAINS: &str = "DOCKER";
@@ -31,6 +32,9 @@ pub struct HostNetwork {
     #[serde(default)]
     forwarding_ipv6: Option<bool>,
     bridges: BTreeSet<String>,
+    /// Pairs that a container was to get when its engine was killed: both ends are here.
+    #[serde(default)]
+    pairs: BTreeSet<String>,
     ipv4: Option<Traces>,
     ipv6: Option<Traces>,
 }
@@ -38,10 +42,12 @@ pub struct HostNetwork {
 impl HostNetwork {
     /// Looks at what is there now.
     pub fn observe() -> Result<Self> {
+        let links = links::all()?;
         Ok(Self {
             forwarding: read_forwarding()?,
             forwarding_ipv6: read_forwarding_ipv6(),
-            bridges: bridges()?,
+            bridges: links.iter().filter_map(|link| bridge(link)).collect(),
+            pairs: links.iter().filter_map(|link| pair(link)).collect(),
             ipv4: Traces::read(IPTABLES_SAVE)?,
             // A kernel without IPv6 makes the program fail; there is nothing to take back then.
             ipv6: Traces::read(IP6TABLES_SAVE).unwrap_or_else(|error| {
@@ -54,8 +60,9 @@ impl HostNetwork {
     /// Removes what came since, after the engine has ended. Doing it again is fine.
     pub fn take_back(&self) -> Result<()> {
         let now = Self::observe()?;
-        for bridge in now.bridges.difference(&self.bridges) {
-            IP.run(&["link", "del", bridge])?;
+        let bridges = now.bridges.difference(&self.bridges);
+        for link in bridges.chain(now.pairs.difference(&self.pairs)) {
+            links::delete(link)?;
         }
         let families = [
             (IPTABLES_RESTORE, &self.ipv4, &now.ipv4),
@@ -80,14 +87,21 @@ impl HostNetwork {
     }
 }
 
-/// The bridges of an engine: `docker0`, and `br-` with the first twelve digits of a network's id.
-/// Not from /sys/class/net, which shows the network namespace that /sys was mounted in.
-fn bridges() -> Result<BTreeSet<String>> {
-    let listed = IP.run(&["-oneline", "link", "show", "type", "bridge"])?;
-    // `4: docker0: <BROADCAST,…`
-    let names = listed.lines().filter_map(|line| line.split(": ").nth(1));
-    let ours = names.filter(|name| is_bridge_name(name));
-    Ok(ours.map(str::to_owned).collect())
+/// A bridge of an engine: `docker0`, or `br-` with the first twelve digits of a network's id.
+fn bridge(link: &str) -> Option<String> {
+    is_bridge_name(link).then(|| link.to_owned())
+}
+
+/// One end of a pair that dockerd made and gave to no container yet (moby
+/// `libnetwork/drivers/bridge/bridge.go`, `CreateEndpoint`). The ends of others are called `veth…@if4`.
+fn pair(link: &str) -> Option<String> {
+    let (one, other) = link.split_once('@')?;
+    (is_end_name(one) && is_end_name(other)).then(|| one.to_owned())
+}
+
+fn is_end_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth");
+    digits.is_some_and(|it| it.len() == 7 && it.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn is_bridge_name(name: &str) -> bool {
@@ -212,6 +226,18 @@ mod tests {
             -D POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE\n\
             COMMIT\n";
         assert_eq!(removal, expected);
+    }
+
+    #[test]
+    fn only_pairs_that_no_container_got_count() {
+        let ends = [
+            "veth1a2b3c4@veth5d6e7f8",
+            "veth1a2b3c4@if7",
+            "lr-ab@veth5d6e7f8",
+        ];
+        let found: Vec<_> = ends.iter().filter_map(|link| pair(link)).collect();
+        assert_eq!(found, ["veth1a2b3c4"]);
+        assert_eq!(bridge("docker0").as_deref(), Some("docker0"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod addresses;
 mod firewall;
 mod forward;
 mod host;
+mod links;
 mod namespace;
 mod resolver;
 
@@ -33,7 +34,8 @@ use rustix::process::Pid;
 use self::addresses::{Host, RANGES_TEXT, of_host, of_room};
 pub use self::forward::{Forwards, InRoom};
 pub use self::host::HostNetwork;
-use self::namespace::{read_forwarding, require_own, write_forwarding};
+pub(crate) use self::namespace::require_own;
+use self::namespace::{read_forwarding, write_forwarding};
 use crate::error::{EngineError, Result};
 use crate::instance::InstanceId;
 use crate::tool::IP;
@@ -49,28 +51,24 @@ pub struct PrivateNet {
 }
 
 impl PrivateNet {
-    /// The host's side: to be called in the host's network namespace. `room` is the thread id of
-    /// the room, whose namespace gets the other end. Leftovers of the same id are removed first.
-    pub fn set_up(id: &InstanceId, room: Pid) -> Result<Self> {
+    /// Looks at the host's network, and removes leftovers of the same id. Nothing is made yet. To be
+    /// called in the host's network namespace.
+    pub fn plan(id: &InstanceId) -> Result<Self> {
         tear_down(id)?;
         let host = Host::read()?;
         let subnet = host
             .free_subnet(id)
             .ok_or(EngineError::NoFreeNetwork { range: RANGES_TEXT })?;
-        let net = Self {
+        Ok(Self {
             subnet,
             mtu: host.mtu(),
             taken: host.networks(),
-        };
-        net.host_side(id, room).inspect_err(|_| {
-            if let Err(error) = tear_down(id) {
-                tracing::warn!(%error, "half a network was left behind");
-            }
-        })?;
-        Ok(net)
+        })
     }
 
-    fn host_side(&self, id: &InstanceId, room: Pid) -> Result<()> {
+    /// The host's side: to be called in the host's network namespace. `room` is the thread id of
+    /// the room, whose namespace gets the other end. [`tear_down`] removes it, also what a failure left.
+    pub fn set_up(&self, id: &InstanceId, room: Pid) -> Result<()> {
         let (interface, mtu) = (interface(id), self.mtu);
         let room = room.as_raw_nonzero();
         batch(&format!(
@@ -130,18 +128,7 @@ impl PrivateNet {
 /// Doing it again, or with nothing there, is fine.
 pub fn tear_down(id: &InstanceId) -> Result<()> {
     firewall::remove(id)?;
-    let interface = interface(id);
-    match IP.run(&["link", "del", &interface]) {
-        // It goes with the room's namespace, maybe just now.
-        Err(EngineError::ToolFailed { message, .. })
-            if ["Cannot find device", "No such device"]
-                .iter()
-                .any(|gone| message.contains(gone)) =>
-        {
-            Ok(())
-        }
-        removed => removed.map(drop),
-    }
+    links::delete(&interface(id))
 }
 
 fn interface(id: &InstanceId) -> String {

@@ -33,7 +33,7 @@ pub(super) fn stop_forwarding_ipv6() -> Result<()> {
 }
 
 /// Refuses to work on a thread that shares the process's namespace, which is the host's.
-pub(super) fn require_own(namespace: &'static str) -> Result<()> {
+pub(crate) fn require_own(namespace: &'static str) -> Result<()> {
     if namespace_of("thread-self", namespace)? == namespace_of("self", namespace)? {
         return Err(EngineError::NotInRoom { namespace });
     }

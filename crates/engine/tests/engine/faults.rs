@@ -150,7 +150,7 @@ async fn an_engine_dies_with_its_room_and_leaves_nothing_that_cannot_be_found() 
     assert!(matches!(engine.dead(), Some((_, Exit::Signal(9)))));
     // The shim and its container have nobody to end them.
     assert!(holders(device).len() >= 2, "{:?}", holders(device));
-    let cleaned = clean_up(&config.run_dir, DEADLINE).expect("readable");
+    let cleaned = clean_up(&config.run_dir, None, DEADLINE).expect("readable");
     assert!(
         cleaned.ended >= 2 && cleaned.stuck.is_empty(),
         "{cleaned:?}"
@@ -158,7 +158,7 @@ async fn an_engine_dies_with_its_room_and_leaves_nothing_that_cannot_be_found() 
     assert_eq!(end_holders(device, DEADLINE), []);
     assert_eq!(holders(device), []);
     assert_eq!(
-        clean_up(&config.run_dir, Duration::ZERO)
+        clean_up(&config.run_dir, None, Duration::ZERO)
             .expect("readable")
             .ended,
         0
@@ -177,7 +177,7 @@ async fn a_forgotten_engine_is_ended_and_a_stranger_is_not() {
         let other = other.clone();
         room.run(move || Engine::spawn(&other)).expect("it starts")
     };
-    let cleaned = clean_up(&config.run_dir, DEADLINE).expect("readable");
+    let cleaned = clean_up(&config.run_dir, None, DEADLINE).expect("readable");
     assert_eq!((cleaned.ended, cleaned.stuck.len()), (2, 0));
     assert_eq!(engine.dead(), Some(("dockerd", Exit::Signal(9))));
     assert!(runs(stranger.dockerd_pid()) && runs(stranger.containerd_pid()));

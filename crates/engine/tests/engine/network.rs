@@ -21,7 +21,10 @@ fn set_up(machine: &Machine, name: &str) -> (Room, PrivateNet) {
     let (instance, tid) = (id(name), room.tid());
     let net = machine
         .host
-        .run(move || PrivateNet::set_up(&instance, tid))
+        .run(move || {
+            let net = PrivateNet::plan(&instance)?;
+            net.set_up(&instance, tid).map(|()| net)
+        })
         .expect("set up");
     (room, net)
 }

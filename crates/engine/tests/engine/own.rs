@@ -20,6 +20,7 @@ impl Machine {
             usual_socket: None,
             taken_over: TakenOver::default(),
             host_gateway: None,
+            oom_score: None,
             environment: child_environment(std::env::vars_os()),
         };
         fs::create_dir_all(&config.run_dir).expect("made");

@@ -10,6 +10,7 @@
 //! evaluate  Dockerfile, BuildOptions -> arguments, graph -> stage (scope, sources)
 //!             -> outcome (canonical): Bases
 //! shell     the words of both: variables, quotes, patterns
+//! front_end who reads the file at all
 //! ```
 //!
 //! Where `BuildKit` would look into a base image's configuration (its variables, its `ONBUILD`
@@ -17,13 +18,17 @@
 
 mod error;
 mod evaluate;
+mod front_end;
 mod platform;
 mod read;
 mod shell;
 
 pub use error::DockerfileError;
 pub use evaluate::options::{BuildOptions, ImageConfigs, NamedContext};
-pub use evaluate::origin::{Origin, UseKind, WantedImage};
-pub use evaluate::outcome::{BaseImage, Bases, ImageUse, Stage, Step};
+pub use evaluate::origin::{ImageUse, Origin, UseKind, WantedImage};
+pub use evaluate::outcome::{BaseImage, Bases, Stage, Step};
+pub use evaluate::sandbox::Sandbox;
+pub use evaluate::unread::UnreadFile;
+pub use front_end::FrontEnd;
 pub use platform::{Platform, PlatformError};
 pub use read::{Dockerfile, parse};

@@ -7,7 +7,8 @@
 //! 32 hexadecimal digits:
 //!
 //! - BASES: platform, reference and identity of the images that the target reaches;
-//! - BUILD: BASES, the front end's image, the reached stages and their arguments;
+//! - BUILD: BASES, the front end's image, the reached stages and their arguments, the options that their
+//!   commands run with;
 //! - EXACT: BUILD and the extra files.
 //!
 //! Several builds share one key: each of its hashes is that of the list of theirs, in the order of
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::dockerfile::{ImageUse, NamedContext, Origin, Stage, UseKind};
+use crate::dockerfile::{ImageUse, NamedContext, Origin, Sandbox, Stage, UseKind};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Plan, PlannedImage};
 
@@ -149,6 +150,8 @@ struct BuildMaterial<'a> {
     target: usize,
     epoch: Option<Fingerprint>,
     contexts: BTreeMap<&'a str, NamedContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<&'a Sandbox>,
 }
 
 impl<'a> BuildMaterial<'a> {
@@ -169,6 +172,7 @@ impl<'a> BuildMaterial<'a> {
                 .filter(|(_, context)| !matches!(context, NamedContext::Image(_)))
                 .map(|(name, context)| (name.as_str(), without_folder(context)))
                 .collect(),
+            sandbox: Some(&plan.sandbox).filter(|sandbox| !sandbox.is_usual()),
         }
     }
 }

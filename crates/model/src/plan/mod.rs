@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dockerfile::{
-    BaseImage, Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Stage,
+    BaseImage, Bases, BuildOptions, ImageUse, NamedContext, Origin, Platform, Sandbox, Stage,
 };
 use crate::fingerprint::Fingerprint;
 use crate::identity::BaseIdentity;
@@ -40,6 +40,9 @@ pub struct Plan {
     pub build_args: BTreeMap<String, Fingerprint>,
     /// The named contexts that the reached stages use.
     pub contexts: BTreeMap<String, NamedContext>,
+    /// What the reached stages' commands run in.
+    #[serde(default, skip_serializing_if = "Sandbox::is_usual")]
+    pub sandbox: Sandbox,
     /// Files that the user says the build depends on, by path relative to the project.
     pub extras: BTreeMap<String, Fingerprint>,
 }
@@ -96,6 +99,7 @@ impl Plan {
             target: place(bases, bases.target),
             build_args: bases.build_args.clone(),
             contexts: bases.contexts.clone(),
+            sandbox: bases.sandbox.clone(),
             extras: BTreeMap::new(),
         }
     }

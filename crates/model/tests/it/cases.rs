@@ -11,15 +11,17 @@ use larder_model::dockerfile::{
 use larder_model::identity::environment;
 use larder_model::reference::ImageReference;
 
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 10] = [
     ("contexts", include_str!("cases/contexts.txt")),
     ("expand", include_str!("cases/expand.txt")),
     ("from", include_str!("cases/from.txt")),
+    ("front_end", include_str!("cases/front_end.txt")),
     ("images", include_str!("cases/images.txt")),
     ("instructions", include_str!("cases/instructions.txt")),
     ("lexing", include_str!("cases/lexing.txt")),
     ("reference", include_str!("cases/reference.txt")),
     ("stages", include_str!("cases/stages.txt")),
+    ("unknown", include_str!("cases/unknown.txt")),
 ];
 
 struct Case<'a> {
@@ -122,6 +124,8 @@ fn resolved(text: &str) -> Vec<u8> {
         ("⟪SP⟫", " "),
         ("⟪BOM⟫", "\u{feff}"),
         ("⟪NOEOL⟫", ""),
+        ("⟪KELVIN⟫", "\u{212a}"),
+        ("⟪LONGS⟫", "\u{17f}"),
         (
             "⟪NEST⟫",
             &format!("{}x{}", "${a:-".repeat(150), "}".repeat(150)),

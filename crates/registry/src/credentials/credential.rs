@@ -20,6 +20,8 @@ pub enum Credential {
         /// The password.
         password: Secret,
     },
+    /// The same, of which a part is no text: base64 of `user:password`.
+    Encoded(Secret),
     /// An identity token: a token server gives access tokens for it (OAuth 2 refresh token).
     IdentityToken(Secret),
     /// An access token that is sent to the registry as it is.

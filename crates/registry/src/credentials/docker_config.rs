@@ -8,8 +8,9 @@ use std::io::Read;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer};
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use larder_model::go::json::Object;
 
 use super::credential::{Credential, DOCKER_HUB_HOST, DOCKER_HUB_KEY, Found};
 use super::helper;
@@ -21,34 +22,34 @@ use crate::limits::CREDENTIALS_MAX_BYTES;
 const KIND: &str = "docker's configuration";
 
 /// The part of docker's `config.json` that says who we are.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct DockerConfig {
-    #[serde(deserialize_with = "or_nothing")]
     auths: BTreeMap<String, Option<Auth>>,
-    #[serde(deserialize_with = "or_nothing")]
     cred_helpers: BTreeMap<String, Option<String>>,
     creds_store: Option<String>,
 }
 
-fn or_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 struct Auth {
     /// base64 of `user:password`.
-    #[serde(rename = "auth")]
     encoded: Option<Secret>,
     username: Option<String>,
     password: Option<Secret>,
     identitytoken: Option<Secret>,
     registrytoken: Option<Secret>,
+}
+
+impl Auth {
+    fn of(entry: &Object) -> Self {
+        let secret = |name| entry.text(name).map(Secret::new);
+        Self {
+            encoded: secret("auth"),
+            username: entry.text("username").map(str::to_owned),
+            password: secret("password"),
+            identitytoken: secret("identitytoken"),
+            registrytoken: secret("registrytoken"),
+        }
+    }
 }
 
 impl DockerConfig {
@@ -72,14 +73,27 @@ impl DockerConfig {
     /// Reads the text of a `config.json`. The error says where it fails and never quotes the text, as
     /// serde's own may: it holds passwords.
     fn parse(text: &[u8], origin: &(impl ToString + ?Sized)) -> Result<Self> {
-        // Docker takes an empty file for one that says nothing.
-        if text.trim_ascii().is_empty() {
-            return Ok(Self::default());
+        let refused = |place: String| {
+            let reason = format!("{place} is not as docker writes it");
+            RegistryError::setting(KIND, origin, &reason)
+        };
+        let config = Object::read(text).map_err(|error| {
+            refused(format!("line {}, column {}", error.line(), error.column()))
+        })?;
+        let mut maps = ["auths", "credHelpers"].into_iter();
+        if let Some(name) = maps.find(|name| config.is_mistyped_map(name)) {
+            return Err(refused(format!("its `{name}`")));
         }
-        serde_json::from_slice(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let place = format!("line {line}, column {column} is not as docker writes it");
-            RegistryError::setting(KIND, origin, &place)
+        let auths = config.map("auths").into_iter();
+        let helpers = config.map("credHelpers").into_iter();
+        Ok(Self {
+            auths: auths
+                .map(|(key, entry)| (key.to_owned(), entry.object().map(Auth::of)))
+                .collect(),
+            cred_helpers: helpers
+                .map(|(key, helper)| (key.to_owned(), helper.text().map(str::to_owned)))
+                .collect(),
+            creds_store: config.text("credsStore").map(str::to_owned),
         })
     }
 
@@ -153,7 +167,7 @@ fn credential_of(auth: &Auth) -> Found {
         return Ok(Some(Credential::IdentityToken(token)));
     }
     if let Some(encoded) = filled(auth.encoded.as_ref()) {
-        let decoded = user_and_password(encoded.expose().trim());
+        let decoded = user_and_password(encoded.expose().trim_ascii());
         return decoded.map(Some).ok_or_else(|| {
             "an `auth` entry of docker's config.json is not base64 of `user:password`".to_owned()
         });
@@ -167,13 +181,36 @@ fn filled(secret: Option<&Secret>) -> Option<Secret> {
     secret.filter(|secret| !secret.is_empty()).cloned()
 }
 
+/// Go's `base64.StdEncoding`: the last bits may be anything.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// `decodeAuth`. Go skips the ends of lines anywhere, and texts of its need not be UTF-8.
 fn user_and_password(encoded: &str) -> Option<Credential> {
-    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    Some(Credential::Password {
-        user: user.to_owned(),
-        password: Secret::new(password.trim_matches('\0')),
-    })
+    let decoded = BASE64.decode(encoded.replace(['\r', '\n'], "")).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let (user, password) = (&decoded[..colon], trimmed(&decoded[colon + 1..]));
+    if user.is_empty() {
+        return None;
+    }
+    let texts = str::from_utf8(user).ok().zip(str::from_utf8(password).ok());
+    Some(texts.map_or_else(
+        || Credential::Encoded(Secret::new(BASE64.encode([user, b":", password].concat()))),
+        |(user, password)| Credential::Password {
+            user: user.to_owned(),
+            password: Secret::new(password),
+        },
+    ))
+}
+
+/// Without zeros at its ends.
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] | [rest @ .., 0] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -244,11 +281,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_entry_is_a_complaint_without_the_secret() {
-        for auth in ["%%%", "bm9jb2xvbg==", "/w=="] {
+        // Not base64, no colon, no colon and no text, no user.
+        for auth in ["%%%", "bm9jb2xvbg==", "/w==", "OnB3"] {
             let config = format!(r#"{{"auths":{{"r":{{"auth":"{auth}"}}}}}}"#);
             let complaint = find(&config, "r").await.expect_err("not in form");
             assert!(complaint.contains("base64") && !complaint.contains(auth));
         }
+    }
+
+    /// Each is a file that docker takes its password from.
+    #[tokio::test]
+    async fn files_are_read_as_go_reads_them() {
+        let wrapped = format!("{}\\n{}\\r\\n", &ANN[..8], &ANN[8..]);
+        for config in [
+            format!(r#"{{"AUTHS":{{"r":{{"Auth":"{ANN}"}}}}}}"#),
+            format!(r#"{{"auths":{{"r":{{"auth":"{wrapped}"}}}}}}"#),
+            format!(r#"{{"auths":{{"r":{{"auth":"{ANN}"}}}},"auths":{{"x":{{"auth":"eDp5"}}}}}}"#),
+            format!(r#"{{"auths":{{"r":{{"auth":"eDp5"}},"r":{{"auth":"{ANN}"}}}}}}"#),
+            format!(r#"{{"auths":{{"r":{{"auth":"%","AUTH":"{ANN}"}}}}}} more"#),
+            // The last bits of the last letter are not zero.
+            r#"{"auths":{"r":{"auth":"YW5uOnMzY3I6ZXR="}}}"#.to_owned(),
+            // Zeros behind the password, as older versions of docker wrote them.
+            r#"{"auths":{"r":{"auth":"YW5uOnMzY3I6ZXQAAA=="}}}"#.to_owned(),
+        ] {
+            let found = find(&config, "r").await;
+            assert_eq!(found, Ok(Some(password("ann", "s3cr:et"))), "{config}");
+        }
+        let latin = r#"{"auths":{"r":{"auth":"Y2k6cORzcw=="}}}"#;
+        let raw = Credential::Encoded(Secret::new("Y2k6cORzcw=="));
+        assert_eq!(find(latin, "r").await, Ok(Some(raw)));
     }
 
     #[test]
@@ -264,7 +325,7 @@ mod tests {
             .expect_err("not docker's form")
             .to_string();
         assert!(
-            error.contains("line 1") && !error.contains("s3cret"),
+            error.contains("its `auths`") && !error.contains("s3cret"),
             "{error}"
         );
         assert!(DockerConfig::read(&folder.path().join("absent")).is_ok());

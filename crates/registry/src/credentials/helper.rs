@@ -4,7 +4,7 @@
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde::Deserialize;
+use larder_model::go::json::Object;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
@@ -14,13 +14,6 @@ use crate::limits::{CREDENTIALS_MAX_BYTES, HELPER_LIMIT};
 
 /// How much of what a helper prints is repeated in an error, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    username: String,
-    secret: Secret,
-}
 
 /// Asks the helper `name` for the credential filed under `key`; `Ok(None)` when it has none.
 pub(crate) async fn get(name: &str, key: &str) -> Found {
@@ -57,9 +50,13 @@ async fn ask(program: &str, key: &str, limit: Duration) -> Found {
         let line: String = line.chars().take(SHOWN_CHARS_MAX).collect();
         return Err(format!("{} {line}", output.status));
     }
-    serde_json::from_slice(&output.stdout)
-        .map(credential_of)
-        .map_err(|_| "its answer is not the JSON of a credential helper".to_owned())
+    let answer = Object::read(&output.stdout).ok().and_then(|answer| {
+        let user = answer.text("Username")?.to_owned();
+        Some((user, Secret::new(answer.text("Secret")?)))
+    });
+    answer
+        .map(|(user, secret)| credential_of(user, secret))
+        .ok_or_else(|| "its answer is not the JSON of a credential helper".to_owned())
 }
 
 async fn talk(mut child: Child, key: &str) -> std::io::Result<Output> {
@@ -83,13 +80,13 @@ async fn talk(mut child: Child, key: &str) -> std::io::Result<Output> {
 }
 
 /// The user name `<token>` marks an identity token (docker `cli/config/credentials/native_store.go`).
-fn credential_of(answer: Answer) -> Option<Credential> {
-    match (answer.username.as_str(), answer.secret.is_empty()) {
+fn credential_of(user: String, secret: Secret) -> Option<Credential> {
+    match (user.as_str(), secret.is_empty()) {
         (_, true) => None,
-        ("<token>", false) => Some(Credential::IdentityToken(answer.secret)),
+        ("<token>", false) => Some(Credential::IdentityToken(secret)),
         _ => Some(Credential::Password {
-            user: answer.username,
-            password: answer.secret,
+            user,
+            password: secret,
         }),
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -73,38 +74,59 @@ impl Authorizer {
     /// The header to send before being asked: saves the round trip of a 401 where we know, from
     /// this run or an earlier one, that it would come.
     pub(crate) async fn in_advance(&self, party: &Party<'_>) -> Option<Secret> {
-        let mut challenge = self.expected(party)?;
+        let mut challenge = self.expected(party).await?;
         if let Challenge::Bearer(bearer) = &mut challenge {
             // The scope of one request is not that of another.
             bearer.scope.clear();
         }
         // Whatever fails here is asked for again, and told, when the registry does ask.
-        self.answer(party, challenge, None).await.ok()
+        self.meet(party, &challenge, None).await.ok()
     }
 
-    fn expected(&self, party: &Party<'_>) -> Option<Challenge> {
-        if let Some(known) = self.challenges.lock().get(&party.origin) {
-            return Some(known.clone());
+    /// What the origin will ask for: what it named in this run, else what is remembered. A memory is a
+    /// file, and no file decides which host gets a password. It is believed where that host is the registry's own,
+    /// and where there is no password to give.
+    async fn expected(&self, party: &Party<'_>) -> Option<Challenge> {
+        if let Some(named) = self.challenges.lock().get(&party.origin) {
+            return Some(named.clone());
         }
-        party.registry?;
-        let memory = self.memory.as_ref();
-        let noted = memory.and_then(|memory| memory.challenge(&party.origin));
-        noted.or_else(|| hub_challenge(&party.origin))
+        let registry = party.registry?;
+        if let Some(hub) = hub_challenge(&party.origin) {
+            return Some(hub);
+        }
+        let noted = self.memory.as_ref()?.challenge(&party.origin)?;
+        let believed = is_met_at(&noted, &party.origin)
+            || !matches!(self.found(Some(registry)).await, Ok(Some(_)));
+        believed.then_some(noted)
     }
 
-    /// The header that meets `challenge`. `refused` is the header that was just not enough: a
-    /// cached token equal to it is given up.
+    /// The header that meets `challenge`, which the origin has just named. `refused` is the header that was just
+    /// not enough: a cached token equal to it is given up.
     pub(crate) async fn answer(
         &self,
         party: &Party<'_>,
         challenge: Challenge,
         refused: Option<&Secret>,
     ) -> Result<Secret> {
+        let header = self.meet(party, &challenge, refused).await?;
+        self.remember(party, &challenge);
+        Ok(header)
+    }
+
+    async fn meet(
+        &self,
+        party: &Party<'_>,
+        challenge: &Challenge,
+        refused: Option<&Secret>,
+    ) -> Result<Secret> {
         let found = self.found(party.registry).await;
         let credential = found.as_ref().ok().and_then(Option::as_ref);
-        let header = match (&challenge, credential) {
+        let header = match (challenge, credential) {
             (Challenge::Basic, Some(Credential::Password { user, password })) => {
                 Some(basic(user, password))
+            }
+            (Challenge::Basic, Some(Credential::Encoded(both))) => {
+                Some(Secret::new(format!("Basic {}", both.expose())))
             }
             (Challenge::Basic, _) => None,
             (Challenge::Bearer(_), Some(Credential::RegistryToken(token))) => Some(bearer(token)),
@@ -112,15 +134,12 @@ impl Authorizer {
                 Some(self.token(party, bearer, credential, refused).await?)
             }
         };
-        let Some(header) = header.filter(|header| refused != Some(header)) else {
-            return Err(RegistryError::Denied {
-                host: http::host_of(party.url),
-                what: party.repository.to_owned(),
-                detail: found.err().unwrap_or_default(),
-            });
-        };
-        self.remember(party, &challenge);
-        Ok(header)
+        let header = header.filter(|header| refused != Some(header));
+        header.ok_or_else(|| RegistryError::Denied {
+            host: http::host_of(party.url),
+            what: party.repository.to_owned(),
+            detail: found.err().unwrap_or_default(),
+        })
     }
 
     /// What to say when a registry still denies access after its challenge was met.
@@ -175,6 +194,16 @@ impl Authorizer {
         let header = token.header.clone();
         *slot = Some(token);
         Ok(header)
+    }
+}
+
+/// Whether the host that gets the password is the one that asks for it.
+fn is_met_at(challenge: &Challenge, origin: &str) -> bool {
+    match challenge {
+        Challenge::Basic => true,
+        Challenge::Bearer(bearer) => {
+            Url::parse(&bearer.realm).is_ok_and(|realm| http::origin(&realm) == origin)
+        }
     }
 }
 
@@ -272,6 +301,12 @@ fn ask(
     match credential {
         Some(Credential::Password { user, password }) => {
             request.basic_auth(user, Some(password.expose()))
+        }
+        Some(Credential::Encoded(both)) => {
+            let text = format!("Basic {}", both.expose());
+            let mut value = HeaderValue::try_from(text).expect("base64 is plain text");
+            value.set_sensitive(true);
+            request.header(AUTHORIZATION, value)
         }
         _ => request,
     }

@@ -1,116 +1,129 @@
-//! Clients of HTTP: whom they trust, and through which proxies they go.
+//! Clients of HTTP: whom they trust, who we are to them, and through which proxies they go.
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use larder_tls::{Authorities, Identity};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, NoProxy, Proxy};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use reqwest::{Client, Proxy};
 
+use super::proxy::Rules;
 use crate::error::{RegistryError, Result};
 use crate::limits::CONNECT_LIMIT;
 use crate::settings::Settings;
 
-/// Never sent through a proxy, whatever the caller says: Go's `ProxyFromEnvironment` has the same
-/// rule, so the engine behaves alike.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
+/// What docker's folder of certificates for one host holds (moby `registry/registry.go`,
+/// `ReadCertsDirectory`).
+#[derive(Default)]
+pub(crate) struct HostCertificates {
+    /// `*.crt`, PEM.
+    authorities: Vec<Vec<u8>>,
+    /// `NAME.cert` with `NAME.key`.
+    identities: Vec<Identity>,
+}
+
+impl HostCertificates {
+    /// Those in a folder; none where there is no folder.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let listed = list(folder).map_err(|error| {
+            let kind = "a folder of certificates";
+            RegistryError::setting(kind, &folder.display(), &error)
+        })?;
+        let mut all = Self::default();
+        for path in listed {
+            let refused = |error: &dyn std::fmt::Display| {
+                RegistryError::setting("a certificate", &path.display(), &error)
+            };
+            match path.extension().and_then(|end| end.to_str()) {
+                Some("crt") => {
+                    all.authorities
+                        .push(std::fs::read(&path).map_err(|error| refused(&error))?);
+                }
+                Some("cert") => {
+                    let certificate = std::fs::read(&path).map_err(|error| refused(&error))?;
+                    let key = std::fs::read(path.with_extension("key"));
+                    let key = key.map_err(|error| refused(&format!("its .key: {error}")))?;
+                    let identity = Identity::from_pem(&certificate, &key);
+                    all.identities
+                        .push(identity.map_err(|error| refused(&error))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn has_identities(&self) -> bool {
+        !self.identities.is_empty()
+    }
+
+    pub(crate) fn without_identities(&self) -> Self {
+        Self {
+            authorities: self.authorities.clone(),
+            identities: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is said of the host.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.authorities.is_empty() && self.identities.is_empty()
+    }
+}
+
+/// The files of a folder, in the order of their names.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
 
 /// A client that follows no redirect itself, so that credentials cannot travel with one. It trusts
-/// the built-in authorities, the caller's and `private` (PEM); without `private`, for registries
-/// that the caller listed as insecure, any server.
-pub(crate) fn client(settings: &Settings, private: Option<&[Vec<u8>]>) -> Result<Client> {
-    // Refused when a provider is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
+/// the built-in authorities, the caller's and the host's; `any_server`, for registries that the caller
+/// listed as insecure, takes any.
+pub(crate) fn client(
+    settings: &Settings,
+    host: &HostCertificates,
+    any_server: bool,
+) -> Result<Client> {
+    let identities = host.identities.clone();
+    let mut tls = if any_server {
+        larder_tls::client_of_any_server(identities)
+    } else {
+        let made = larder_tls::client(&authorities(settings, host), identities);
+        made.map_err(|error| RegistryError::setting("trust", "certificates", &error))?
+    };
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let rules = Arc::new(Rules::new(&settings.proxies)?);
+    let builder = Client::builder()
         .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
         .no_proxy()
+        .proxy(Proxy::custom(move |url| rules.proxy_for(url)))
         .connect_timeout(CONNECT_LIMIT)
-        .pool_max_idle_per_host(settings.concurrency);
-    for proxy in proxies(settings)? {
-        builder = builder.proxy(proxy);
-    }
-    builder = match private {
-        None => builder.tls_danger_accept_invalid_certs(true),
-        Some(private) => {
-            builder.tls_certs_only(authorities(settings, private).map_err(|error| {
-                let reason = format!("expected PEM: {}", chain(&error));
-                RegistryError::setting("a certificate authority", "a certificate file", &reason)
-            })?)
-        }
-    };
+        .pool_max_idle_per_host(settings.concurrency)
+        .tls_backend_preconfigured(tls);
     builder.build().map_err(|error| {
         let kind = "the settings of a TLS client";
         RegistryError::setting(kind, "certificates and proxies", &chain(&error))
     })
 }
 
-fn authorities(settings: &Settings, private: &[Vec<u8>]) -> reqwest::Result<Vec<Certificate>> {
-    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
-    let of_machine = settings.certificates.iter().flat_map(|one| usable(one));
-    let known = built_in.chain(of_machine);
-    let mut all: Vec<_> = known
-        .map(|der| Certificate::from_der(&der))
-        .collect::<reqwest::Result<_>>()?;
-    for bundle in private {
-        all.extend(Certificate::from_pem_bundle(bundle)?);
+fn authorities(settings: &Settings, host: &HostCertificates) -> Authorities {
+    let mut authorities = Authorities::built_in();
+    for bundle in settings.certificates.iter().chain(&host.authorities) {
+        authorities.add_pem(bundle);
     }
-    Ok(all)
-}
-
-/// The authorities of a bundle. One that cannot be read takes no other along, as for Go
-/// (`crypto/x509`, `AppendCertsFromPEM`): bundles hold a hundred of them, and we need one.
-fn usable(bundle: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> + '_ {
-    let read = CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok);
-    read.filter(|der| RootCertStore::empty().add(der.clone()).is_ok())
-}
-
-fn proxies(settings: &Settings) -> Result<Vec<Proxy>> {
-    let given = &settings.proxies;
-    let none = given.none.as_deref().unwrap_or_default();
-    let direct = format!("{none},{NEVER_PROXIED}");
-    let kinds: [(_, _, fn(_) -> _); 2] = [
-        ("the HTTP proxy", &given.http, Proxy::http::<&str>),
-        ("the HTTPS proxy", &given.https, Proxy::https::<&str>),
-    ];
-    let mut all = Vec::new();
-    for (kind, url, proxy) in kinds {
-        let Some(url) = url.as_deref().filter(|url| !url.is_empty()) else {
-            continue;
-        };
-        // The URL itself may hold a password, so the message names only which one it is.
-        let proxy =
-            proxy(url).map_err(|error| RegistryError::setting(kind, "its URL", &chain(&error)))?;
-        all.push(proxy.no_proxy(NoProxy::from_string(&direct)));
-    }
-    Ok(all)
-}
-
-/// The authorities in one host's folder of docker's layout, `*.crt`; none where there is no folder.
-pub(crate) fn authorities_of(folder: &Path) -> Result<Vec<Vec<u8>>> {
-    read_authorities(folder).map_err(|error| {
-        let kind = "a folder of certificate authorities";
-        RegistryError::setting(kind, &folder.display(), &error)
-    })
-}
-
-fn read_authorities(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let mut all = Vec::new();
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "crt") {
-            all.push(std::fs::read(&path)?);
-        }
-    }
-    Ok(all)
+    authorities
 }
 
 /// An error with its causes, which is where reqwest says what happened.
@@ -122,30 +135,4 @@ pub(super) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pem(text: &str) -> String {
-        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-    }
-
-    #[test]
-    fn an_authority_that_cannot_be_read_takes_no_other_along() {
-        use base64::Engine as _;
-        let root = &webpki_root_certs::TLS_SERVER_ROOT_CERTS[0];
-        let good = pem(&base64::engine::general_purpose::STANDARD.encode(root));
-        let (empty, broken) = (pem("AAAA"), pem("%%%"));
-        let cut = "-----BEGIN CERTIFICATE-----\nAAAA";
-        for (bundle, expected) in [
-            (format!("{empty}# text\n{good}{cut}"), 1),
-            (format!("{broken}{good}"), 1),
-            (cut.to_owned(), 0),
-            ("junk".to_owned(), 0),
-        ] {
-            assert_eq!(usable(bundle.as_bytes()).count(), expected, "{bundle}");
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::{Client, Url};
 
-use super::client::{authorities_of, client};
+use super::client::{HostCertificates, client};
 use super::range;
 use crate::credentials::DOCKER_HUB_HOST;
 use crate::error::{RegistryError, Result};
@@ -98,8 +98,8 @@ async fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>> {
         return Err(RegistryError::setting(ADDRESS, address, reason));
     }
     let private = match &settings.certificates_folder {
-        Some(folder) => authorities_of(&folder.join(host))?,
-        None => Vec::new(),
+        Some(folder) => HostCertificates::read(&folder.join(host))?,
+        None => HostCertificates::default(),
     };
     let is_insecure = settings.insecure.contains(host)
         || range::any_holds(&settings.insecure, name_of(host)).await;
@@ -114,11 +114,12 @@ async fn at(settings: &Settings, address: &str) -> Result<Vec<Endpoint>> {
         None if is_insecure => &["https", "http"],
         None => &["https"],
     };
-    let elsewhere = client(settings, Some(&private))?;
-    let at_home = if is_insecure {
-        client(settings, None)?
+    let at_home = client(settings, &private, is_insecure)?;
+    // Who we are to this host is none of another's business.
+    let elsewhere = if is_insecure || private.has_identities() {
+        client(settings, &private.without_identities(), false)?
     } else {
-        elsewhere.clone()
+        at_home.clone()
     };
     let mut all = Vec::new();
     for scheme in schemes {

@@ -33,7 +33,8 @@ pub(crate) use writer::Writer;
 /// ```
 ///
 /// Files are written whole or not at all, readable by their owner only. A content is verified
-/// against its name each time it is read; tags and challenges only decide what is asked first.
+/// against its name each time it is read; tags and challenges only decide what is asked first, and no
+/// challenge from here has a password sent to another host than the registry's own.
 /// No token and no password is ever written.
 #[derive(Debug, Clone)]
 pub struct Memory {

@@ -1,10 +1,11 @@
 //! What is remembered from one run to the next, and what a second run costs.
 
-use larder_registry::{Memory, Registry, RegistryError};
+use larder_registry::{Credential, Credentials, Memory, Registry, RegistryError, Secret, Settings};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::server::{Reply, Seen, Server};
-use crate::shelf::{Shelf, named, request, seed_of, settings, target};
+use crate::shelf::{Shelf, any_client, named, request, seed_of, settings, target};
 
 /// A new process with the same state folder.
 fn again(folder: &TempDir) -> Registry {
@@ -117,9 +118,8 @@ async fn a_tag_that_moved_is_followed_and_what_stayed_is_not_fetched_again() {
     .await;
     let wanted = request(&server.host, "linux/amd64");
     let before = again(&folder).resolve(&wanted).await.expect("resolves");
-    reqwest::get(format!("http://{}/move", server.host))
-        .await
-        .expect("moved");
+    let place = format!("http://{}/move", server.host);
+    any_client().get(place).send().await.expect("moved");
     server.lines();
     let after = again(&folder).resolve(&wanted).await.expect("resolves");
     assert_ne!(after.index, before.index);
@@ -233,4 +233,69 @@ async fn how_a_registry_asks_is_remembered_without_any_secret() {
         let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("text");
         assert!(text.contains("realm") && !text.contains("s3cret"), "{text}");
     }
+}
+
+/// A token server, and a registry that sends everybody there.
+async fn two_hosts() -> (Server, Server) {
+    let tokens = Server::start(|_| Reply::json(200, &json!({ "token": "t" }))).await;
+    let shelf = Shelf::with_an_index();
+    let challenge = format!(r#"Bearer realm="http://{}/token""#, tokens.host);
+    let registry = Server::start(move |seen| match seen.authorization() {
+        Some("Bearer t") => shelf.answer(seen),
+        _ => Reply::new(401).header("www-authenticate", &challenge),
+    });
+    (tokens, registry.await)
+}
+
+/// Resolves with or without a password, in a new process with the same state folder: the lines that the registry
+/// saw.
+async fn run(folder: &TempDir, server: &Server, has_password: bool) -> Vec<String> {
+    let ann = Credential::Password {
+        user: "ann".to_owned(),
+        password: Secret::new("s3cret"),
+    };
+    let given = has_password.then(|| (server.host.clone(), ann));
+    let credentials = Credentials {
+        given: given.into_iter().collect(),
+        ..Credentials::default()
+    };
+    let settings = Settings {
+        credentials,
+        ..settings()
+    };
+    let memory = Memory::open(folder.path()).expect("opens");
+    let registry = Registry::new(settings, Some(memory));
+    let found = registry
+        .resolve(&request(&server.host, "linux/amd64"))
+        .await;
+    found.expect("resolves");
+    server.lines()
+}
+
+#[tokio::test]
+async fn no_file_decides_which_host_gets_a_password() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tokens, server) = two_hosts().await;
+    run(&folder, &server, true).await;
+    let head = "HEAD /v2/app/manifests/latest";
+    // The registry is asked first where its tokens come from: one request more than with its own host.
+    assert_eq!(run(&folder, &server, true).await, [head, head]);
+    // Nobody's password is at stake without one: the 401 is saved as before.
+    assert_eq!(run(&folder, &server, false).await, [head]);
+    assert_eq!(tokens.lines().len(), 3);
+
+    let thief = Server::start(|_| Reply::json(200, &json!({ "token": "t" }))).await;
+    let planted =
+        json!({ "bearer": { "realm": format!("http://{}/token", thief.host), "service": "" } });
+    for entry in std::fs::read_dir(folder.path().join("registry-v1/challenges")).expect("there") {
+        let path = entry.expect("an entry").path();
+        std::fs::write(path, planted.to_string()).expect("written");
+    }
+    run(&folder, &server, true).await;
+    assert_eq!(thief.lines(), [""; 0], "the password went elsewhere");
+    let asked = tokens.seen();
+    assert!(
+        asked.iter().all(|seen| seen.authorization().is_some()),
+        "{asked:?}"
+    );
 }

@@ -9,7 +9,7 @@ use larder_registry::{Credential, Credentials, Memory, Registry, RegistryError, 
 use serde_json::{Value, json};
 
 use crate::distribution::Distribution;
-use crate::shelf::{MANIFEST, Shelf, request, seed_of, settings};
+use crate::shelf::{MANIFEST, Shelf, any_client, request, seed_of, settings};
 
 /// `ann:s3cret` in the form of `htpasswd -B` (bcrypt).
 const HTPASSWD: &str = "ann:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
@@ -36,11 +36,7 @@ impl RealRegistry {
 
     /// Puts everything on the shelf into `app`, as `docker push` would.
     async fn fill(&self, images: &Shelf, scheme: &str) {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .tls_danger_accept_invalid_certs(true)
-            .build()
-            .expect("a client");
+        let client = any_client();
         let url = |rest: &str| format!("{scheme}://{}/v2/app/{rest}", self.host);
         let ann = |request: reqwest::RequestBuilder| request.basic_auth("ann", Some("s3cret"));
         let is_manifest = |media_type: &str| media_type == MANIFEST || media_type.contains("index");

@@ -126,6 +126,16 @@ fn platform_json(platform: &str) -> Value {
     json
 }
 
+/// A client of HTTP that asks nobody who they are.
+pub(crate) fn any_client() -> reqwest::Client {
+    let tls = larder_tls::client_of_any_server(Vec::new());
+    let client = reqwest::Client::builder().no_proxy();
+    client
+        .tls_backend_preconfigured(tls)
+        .build()
+        .expect("a client")
+}
+
 /// Limits that nobody meets who is answered, however busy the machine is.
 pub(crate) fn settings() -> Settings {
     Settings {

@@ -129,8 +129,8 @@ impl Planning {
 
     /// The plans without the identities of their images. They still tell the next job what was built.
     fn unresolved(&self) -> Option<Record> {
-        let drafts = &self.drafted.get()?.drafts;
-        let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok()?;
+        let drafts = self.drafted.get()?.all();
+        let plans = larder_builds::plans(&drafts, &ImageConfigs::new()).ok()?;
         Some(Record::new(plans, Vec::new()))
     }
 }
@@ -151,7 +151,7 @@ impl Ask {
             .drafted
             .get_or_init(|| drafted.expect("planning does not panic"));
         let asking = Asking::by_policy(&self.project, &self.shared);
-        let mut resolved = images::resolve(&drafted.drafts, &asking, &self.before).await?;
+        let mut resolved = images::resolve(&drafted.all(), &asking, &self.before).await?;
         if let Some(news) = resolved.news.take() {
             // Nobody waits for it, and nothing depends on it.
             tokio::spawn(news.publish());

@@ -27,6 +27,7 @@ use super::events::Events;
 use super::parts::end_holders;
 use super::start::Live;
 use super::trouble;
+use super::turn::Turn;
 use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
 
@@ -72,7 +73,9 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
         Ok(saved) => job.saved = Some(saved),
         Err(why) => job.not_saved = Some(why),
     }
-    if let Err(error) = given_back {
+    // Whoever has the turn next finds the machine as it was, or our record.
+    let ended = given_back.and_then(|()| live.turn.map_or(Ok(()), Turn::end));
+    if let Err(error) = &ended {
         events.warning(&error.to_string());
     }
     job.warnings.extend(events.take_warnings());
@@ -80,7 +83,9 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
         job.fetched = fetched(seal);
     }
     job.phases.extend(timer.into_phases());
-    leftovers::forget(&live.place);
+    if ended.is_ok() {
+        leftovers::forget(&live.place);
+    }
     job
 }
 

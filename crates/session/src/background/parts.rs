@@ -18,15 +18,18 @@ use larder_local::people::Voice as _;
 use larder_store::Source;
 use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
+use tokio::task::spawn_blocking;
 
 use super::events::Events;
 use super::trouble;
 use crate::facts::Timer;
 use crate::leftovers::Record;
+use crate::lock;
 use crate::{Place, Result, SessionError};
 
-/// Time for the engine to answer. A far store adds some fetches to its start.
-const READY_LIMIT: Duration = Duration::from_secs(90);
+/// Time for the engine to answer. A far store adds some fetches to its start, and many that start at once on
+/// two cores take a minute.
+const READY_LIMIT: Duration = Duration::from_secs(180);
 
 /// Time for processes that use the volume to end.
 const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +45,10 @@ pub(super) struct Plan {
     pub taken_over: TakenOver,
     /// The environment of its processes.
     pub environment: Vec<(OsString, OsString)>,
+    /// Their OOM score.
+    pub oom_score: Option<String>,
+    /// The record of a session that has done nothing yet.
+    pub record: Record,
 }
 
 /// Why the parts could not be brought up.
@@ -77,11 +84,7 @@ impl Parts {
         let mut parts = Self {
             room: None,
             place: place.clone(),
-            record: Record {
-                shape: Some(plan.choice.shape),
-                owner: Identity::of(std::process::id().cast_signed()),
-                ..Record::default()
-            },
+            record: plan.record.clone(),
             volume: None,
             engine: None,
             net: None,
@@ -116,31 +119,52 @@ impl Parts {
     /// Makes the room, and either its own network or a place on the machine's: then the machine's engine is
     /// stopped.
     async fn prepare(&mut self, shape: Shape) -> Result<()> {
-        self.record.write(&self.place)?;
         let private = shape == Shape::Private;
         let room = Arc::new(Room::new(private)?);
         self.room = Some(Arc::clone(&room));
         if private {
-            let (id, run) = (self.place.id.clone(), self.place.run());
-            let thread = thread_of(&room);
-            let settled = tokio::task::spawn_blocking(move || {
-                let net = PrivateNet::set_up(&id, thread)?;
-                let entering = net.clone();
-                let warning = room.run(move || entering.enter(&run))?;
-                Ok::<_, EngineError>((net, warning))
-            });
-            let settled = settled
-                .await
-                .expect("setting up the network does not panic");
-            let (net, warning) = settled?;
-            self.net = Some(net);
-            self.warnings.extend(warning);
-            return Ok(());
+            self.set_up_network(room).await
+        } else {
+            self.take_over()
         }
+    }
+
+    async fn set_up_network(&mut self, room: Arc<Room>) -> Result<()> {
+        let (id, run) = (self.place.id.clone(), self.place.run());
+        let thread = thread_of(&room);
+        let planning = spawn_blocking(move || {
+            let lock = lock::network();
+            PrivateNet::plan(&id).map(|net| (net, id, lock))
+        });
+        let planned = planning
+            .await
+            .expect("looking at the network does not panic");
+        let (net, id, lock) = planned?;
+        self.record.shape = Some(Shape::Private);
+        self.record.write(&self.place)?;
+        let settled = spawn_blocking(move || {
+            net.set_up(&id, thread)?;
+            drop(lock);
+            let entering = net.clone();
+            let warning = room.run(move || entering.enter(&run))?;
+            Ok::<_, EngineError>((net, warning))
+        });
+        let settled = settled
+            .await
+            .expect("setting up the network does not panic");
+        let (net, warning) = settled?;
+        self.net = Some(net);
+        self.warnings.extend(warning);
+        Ok(())
+    }
+
+    fn take_over(&mut self) -> Result<()> {
         let taken = Taken::observe()?;
         if taken.is_nothing() {
+            let _lock = lock::network();
             self.record.network = Some(HostNetwork::observe()?);
         }
+        self.record.shape = Some(Shape::Takeover);
         self.record.taken = Some(taken);
         self.record.usual_socket = Some(PathBuf::from(USUAL_SOCKET));
         self.record.write(&self.place)?;
@@ -170,6 +194,7 @@ impl Parts {
             usual_socket: self.record.usual_socket.clone(),
             taken_over: plan.taken_over.clone(),
             host_gateway: self.net.as_ref().map(PrivateNet::host_address),
+            oom_score: plan.oom_score.clone(),
             environment: plan.environment.clone(),
         };
         self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
@@ -213,7 +238,7 @@ impl Parts {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> T {
         let room = Arc::clone(self.room());
-        let ran = tokio::task::spawn_blocking(move || room.run(job)).await;
+        let ran = spawn_blocking(move || room.run(job)).await;
         ran.expect("a job in the room does not panic")
     }
 
@@ -235,6 +260,12 @@ impl Parts {
         self.engine.as_mut().expect("it runs until it is taken")
     }
 
+    /// Resolves when one of the engine's daemons has ended.
+    pub(super) async fn engine_ends(&self) {
+        let engine = self.engine.as_ref();
+        engine.expect("it runs until it is taken").end().await;
+    }
+
     /// The engine, to be ended. Nobody comes through to it any more.
     pub(super) fn take_engine(&mut self) -> Engine {
         self.forwards = None;
@@ -245,7 +276,7 @@ impl Parts {
     pub(super) async fn give_back(&mut self) -> Result<()> {
         self.room = None;
         let (record, place) = (self.record.clone(), self.place.clone());
-        let given = tokio::task::spawn_blocking(move || record.give_back(&place));
+        let given = spawn_blocking(move || record.give_back(&place));
         Ok(given.await.expect("giving back does not panic")?)
     }
 
@@ -275,6 +306,6 @@ fn thread_of(room: &Room) -> Pid {
 /// Ends the processes that still use a volume; gives back those that do not end.
 pub(super) async fn end_holders(volume: &Volume) -> Vec<Identity> {
     let device = volume.opened().device;
-    let ended = tokio::task::spawn_blocking(move || holders::end_holders(device, HOLDERS_LIMIT));
+    let ended = spawn_blocking(move || holders::end_holders(device, HOLDERS_LIMIT));
     ended.await.expect("ending processes does not panic")
 }

@@ -1,58 +1,77 @@
 //! The background process, from its first to its last line.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use larder_local::people::Voice as _;
 use larder_volume::flusher;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
-use super::events::{Events, Listeners};
+use super::events::Events;
 use super::finish::finish;
-use super::start::{Live, start};
+use super::start::{Begun, Live, start};
 use super::trouble;
-use crate::facts::Lost;
-use crate::leftovers;
+use super::users::{Said, Users};
+use crate::facts::{Lost, NotSaved};
+use crate::leftovers::{self, Record};
 use crate::lock;
 use crate::protocol::{Event, Request};
 use crate::{JobRequest, Place, Result, SessionError};
 
-/// Time for another background process of the same state directory to end.
-const LOCK_LIMIT: Duration = Duration::from_secs(10);
-const REQUEST_MAX_BYTES: u64 = 4096;
+/// Who looks whether the state directory is free has its lock for a moment.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
-/// Reads the request from standard input and serves one session. A failure is its last event.
+/// Reads the request from standard input, a socket, and serves one session. A failure is its last event. The
+/// command that asked uses the session by this connection.
 pub fn serve() {
-    let events = Events::to(std::io::stdout());
-    if let Err(error) = job_request().and_then(|request| serve_with(request, &events)) {
+    let Ok((link, events)) = connection() else {
+        tracing::error!("standard input is no connection");
+        return;
+    };
+    if let Err(error) = job_request(&link).and_then(|request| serve_with(request, link, &events)) {
         events.emit(&Event::Failed(error.into()));
     }
 }
 
-fn job_request() -> Result<JobRequest> {
+fn connection() -> io::Result<(UnixStream, Events)> {
+    let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Programs that are started must not keep it open.
+    let null = OpenOptions::new().read(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(null)?;
+    let events = Events::to(link.try_clone()?);
+    Ok((link, events))
+}
+
+fn job_request(link: &UnixStream) -> Result<JobRequest> {
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
+    BufReader::new(link)
+        .read_line(&mut text)
         .map_err(SessionError::io("read the settings"))?;
     serde_json::from_str(&text).map_err(SessionError::Settings)
 }
 
-fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
-    let place = Place::of(&request.settings.state);
-    place.create()?;
-    let _lock = lock(&place)?;
+fn serve_with(request: JobRequest, link: UnixStream, events: &Events) -> Result<()> {
+    // What this process starts is known by the session, also when it has died.
+    let left = rustix::process::setsid().map_err(io::Error::from);
+    left.map_err(SessionError::io("leave the terminal's session"))?;
+    let place = Place::of(&request.settings.state)?;
+    let Some(_lock) = lock(&place)? else {
+        events.emit(&Event::Busy);
+        return Ok(());
+    };
     if leftovers::clear(&place)? {
         events.note("cleared what an earlier session left behind");
     }
-    // Clearing removes the directory below /run, and so did a session that ended just now.
-    place.create()?;
-    detach(&place)?;
+    place.create_run()?;
+    let record = Record::begin(request.settings.wanted());
+    record.write(&place)?;
+    log_to(&place.log())?;
     match flusher::become_flusher() {
         Ok(true) => {}
         other => tracing::warn!(
@@ -60,11 +79,17 @@ fn serve_with(request: JobRequest, events: &Events) -> Result<()> {
             "not an IO flusher (CAP_SYS_RESOURCE is missing): under memory pressure the disk may stall"
         ),
     }
+    let begun = Begun {
+        request,
+        place: place.clone(),
+        record,
+        oom_score: spare_from_oom_killer(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(SessionError::io("start threads"))?;
-    let served = runtime.block_on(session(request, place.clone(), events));
+    let served = runtime.block_on(session(begun, link, events));
     // A save that was ended may still compress something.
     runtime.shutdown_background();
     if served.is_err() {
@@ -82,66 +107,64 @@ fn clear_failed_start(place: &Place) {
     }
 }
 
-fn lock(place: &Place) -> Result<File> {
+/// Makes the state directory and takes its lock; `None` if another process has it.
+fn lock(place: &Place) -> Result<Option<File>> {
     let started = Instant::now();
     loop {
-        if let Some(file) = lock::take(place)? {
-            return Ok(file);
-        }
-        if started.elapsed() > LOCK_LIMIT {
-            return Err(SessionError::Busy(place.state.clone()));
+        place.make_state()?;
+        let taken = lock::take(place)?;
+        if taken.is_some() || started.elapsed() > LOCK_LIMIT {
+            return Ok(taken);
         }
         std::thread::sleep(lock::PAUSE);
     }
 }
 
-/// Leaves the terminal's session, and sends what is logged to the log file.
-fn detach(place: &Place) -> Result<()> {
-    let left = rustix::process::setsid().map_err(io::Error::from);
-    left.map_err(SessionError::io("leave the terminal's session"))?;
-    let path = place.log();
+/// Sends what is logged to the log file.
+fn log_to(path: &Path) -> Result<()> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(&path);
+        .open(path);
     log.and_then(|log| Ok(rustix::stdio::dup2_stderr(&log)?))
-        .map_err(SessionError::path("write", &path))
+        .map_err(SessionError::path("write", path))
 }
 
-/// What a connection asks of the session.
-struct Asked {
-    request: Request,
-    from: Answers,
+/// Without this process the engine's disk is gone. Answers the score that it had.
+fn spare_from_oom_killer() -> Option<String> {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let had = std::fs::read_to_string(SCORE);
+    match had.and_then(|had| std::fs::write(SCORE, "-1000").map(|()| had)) {
+        Ok(had) => Some(had.trim().to_owned()),
+        Err(error) => {
+            tracing::debug!(%error, "the OOM killer may choose this process");
+            None
+        }
+    }
 }
 
-/// A connection, as answers are written to it.
-type Answers = std::os::unix::net::UnixStream;
-
-async fn session(request: JobRequest, place: Place, events: &Events) -> Result<()> {
-    let strict = request.settings.strict;
-    let mut live = start(request, place.clone(), events).await?;
+async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> {
+    let (strict, control) = (begun.request.settings.strict, begun.place.control());
+    let mut live = start(begun, events).await?;
     if let (true, Some(warning)) = (strict, live.job.warnings.first().cloned()) {
         finish(live, true, events).await;
         return Err(SessionError::Strict(warning));
     }
     live.job.warnings.extend(events.take_warnings());
-    let control = place.control();
     let listener = listen(&control).map_err(SessionError::path("listen on", &control))?;
     if !events.emit(&Event::Running(Box::new(live.job.clone()))) {
         tracing::warn!("the command that asked for this session is gone; ending it");
         finish(live, true, events).await;
         return Ok(());
     }
-    release_stdout();
-    spare_from_oom_killer();
-    let (asks, mut asked) = mpsc::channel(16);
-    tokio::spawn(accept(listener, asks));
     let objects = live.objects.clone();
     objects.patience().set(trouble::RUNNING);
-    let listeners = Listeners::default();
-    let last = until_down(&mut live, &mut asked, &listeners);
-    let last = trouble::telling(&objects, &listeners, last).await;
+    let mut users = Users::first(link);
+    users.listen(listener);
+    let listeners = users.listeners();
+    let last = until_down(&mut live, &mut users);
+    let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
     // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {
@@ -149,7 +172,7 @@ async fn session(request: JobRequest, place: Place, events: &Events) -> Result<(
     }
     let (discard, events) = match last {
         Last::Down { discard, from } => (discard, Events::to(from)),
-        Last::Signal => (false, Events::to(std::io::sink())),
+        Last::Gone => (false, Events::to(std::io::sink())),
     };
     let job = finish(live, discard, &events).await;
     events.emit(&Event::Ended(Box::new(job)));
@@ -163,147 +186,124 @@ fn listen(control: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Without this process the engine's disk is gone. The engine, which was started before, keeps the score
-/// that it had.
-fn spare_from_oom_killer() {
-    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000") {
-        tracing::debug!(%error, "the OOM killer may choose this process");
-    }
-}
-
-/// Closes standard output: a shell that reads it to its end may go on.
-fn release_stdout() {
-    let null = OpenOptions::new().write(true).open("/dev/null");
-    if let Err(error) = null.and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?)) {
-        tracing::warn!(%error, "standard output stays open");
-    }
-}
-
 enum Last {
-    Down { discard: bool, from: Answers },
-    Signal,
+    Down { discard: bool, from: UnixStream },
+    Gone,
 }
 
 /// Answers commands until the session is to end.
-async fn until_down(
-    live: &mut Live,
-    asked: &mut mpsc::Receiver<Asked>,
-    listeners: &Listeners,
-) -> Last {
-    let mut others = 0_usize;
+async fn until_down(live: &mut Live, users: &mut Users) -> Last {
     let mut alarm = live.parts.volume().hear_alarm();
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
         tracing::error!("signals cannot be caught");
-        return Last::Signal;
+        return Last::Gone;
     };
-    let (released, mut gone) = mpsc::channel::<()>(1);
+    let mut is_broken = false;
     loop {
-        let asked = tokio::select! {
-            Some(asked) = asked.recv() => asked,
+        let said = tokio::select! {
+            said = users.next() => said,
             () = alarm.raised(), if live.job.lost.is_none() => {
-                lose(live, listeners);
+                is_broken = true;
+                lose(live, users);
                 alarm.let_go();
                 continue;
             }
-            Some(()) = gone.recv() => match others.checked_sub(1) {
-                Some(fewer) => {
-                    others = fewer;
-                    continue;
-                }
-                None => return Last::Signal,
-            },
-            _ = terminate.recv() => return Last::Signal,
-            _ = interrupt.recv() => return Last::Signal,
-        };
-        let answer = match asked.request {
-            Request::Status => Event::Running(Box::new(live.job.clone())),
-            Request::Attach => {
-                others += 1;
-                Event::Running(Box::new(live.job.clone()))
-            }
-            Request::Hold => {
-                listeners.add(&asked.from);
-                hold(asked.from, released.clone());
+            () = live.parts.engine_ends(), if !is_broken => {
+                is_broken = true;
+                engine_has_ended(live, users);
                 continue;
             }
-            Request::Down { discard } if others == 0 => {
-                return Last::Down {
-                    discard,
-                    from: asked.from,
-                };
-            }
-            Request::Down { .. } => {
-                others -= 1;
-                Event::StaysUp { others }
+            _ = terminate.recv() => return Last::Gone,
+            _ = interrupt.recv() => return Last::Gone,
+        };
+        let last = match said {
+            Said::First(request, from) => answer(live, users, request, from),
+            Said::Further(request, from) => answer_user(users, &request, from),
+            Said::Gone => {
+                users.release();
+                users.are_none().then_some(Last::Gone)
             }
         };
-        Events::to(asked.from).emit(&answer);
+        if let Some(last) = last {
+            // Whoever says that it is over may have heard of the engine's end first.
+            engine_has_ended(live, users);
+            return last;
+        }
+    }
+}
+
+/// Answers somebody who does not use the session yet.
+fn answer(live: &Live, users: &mut Users, request: Request, from: UnixStream) -> Option<Last> {
+    let job = Box::new(live.job.clone());
+    let (answer, to) = match request {
+        Request::Attach(wanted) if job.is_for(&wanted) => {
+            // It is a use only if the other side is told.
+            let copy = from.try_clone().ok()?;
+            Events::to(copy).emit(&Event::Running(job));
+            users.hold(from);
+            return None;
+        }
+        Request::Down { of: Some(of), .. } | Request::Attach(of) if !job.is_for(&of) => {
+            (Event::Other(job), from)
+        }
+        Request::Down { discard, .. } if users.end_any() => {
+            return Some(Last::Down { discard, from });
+        }
+        Request::Down { .. } => (users.stays_up(), from),
+        Request::Status | Request::Attach(_) | Request::Keep => (Event::Running(job), from),
+    };
+    Events::to(to).emit(&answer);
+    None
+}
+
+/// Answers somebody who uses it, and says what becomes of that use.
+fn answer_user(users: &mut Users, request: &Request, from: UnixStream) -> Option<Last> {
+    if *request == Request::Keep {
+        users.keep();
+        return None;
+    }
+    users.release();
+    match request {
+        &Request::Down { discard, .. } if users.are_none() => Some(Last::Down { discard, from }),
+        Request::Down { .. } => {
+            Events::to(from).emit(&users.stays_up());
+            None
+        }
+        // Nothing else is a user's to say.
+        _ => users.are_none().then_some(Last::Gone),
     }
 }
 
 /// A read of the engine's disk has failed. What is done with the engine from now on may be wrong: so it ends at
 /// once, before the read is answered, and those who use it are told.
-fn lose(live: &mut Live, listeners: &Listeners) {
-    let fault = live
-        .parts
-        .volume()
-        .fault()
-        .expect("the alarm comes after the fault");
+fn lose(live: &mut Live, users: &Users) {
+    let fault = live.parts.volume().fault();
+    let fault = fault.expect("the alarm comes after the fault");
     let lost = Lost {
         why: format!("the engine's disk failed: {}", fault.why),
         damage: fault.damage,
     };
-    listeners.emit(&Event::Broken(lost.why.clone()));
+    users.tell(&Event::Broken(lost.why.clone()));
     live.job.lost = Some(lost);
     live.parts.engine().kill();
 }
 
-/// Watches the connection of a `run`: one that is killed has taken back its use of the session.
-fn hold(from: Answers, released: mpsc::Sender<()>) {
-    tokio::spawn(async move {
-        let stream = from.set_nonblocking(true);
-        if let Ok(mut stream) = stream.and_then(|()| UnixStream::from_std(from))
-            && stream.read_u8().await.is_ok()
-        {
-            // The `run` has asked for `Down` itself, and others still use the session.
-            return;
-        }
-        tracing::warn!("a command that used this session is gone");
-        // The session may be ending already.
-        let _ = released.send(()).await;
-    });
-}
-
-async fn accept(listener: UnixListener, asks: mpsc::Sender<Asked>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let asks = asks.clone();
-                tokio::spawn(async move {
-                    match read_request(stream).await {
-                        // The session is ending when nobody receives any more.
-                        Ok(asked) => drop(asks.send(asked).await),
-                        Err(error) => tracing::warn!(%error, "a connection was not understood"),
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection failed");
-                tokio::time::sleep(lock::PAUSE).await;
-            }
-        }
+/// Nothing that such an engine leaves is saved. The rest of it is ended, so that whoever waits for it hears
+/// of it now.
+fn engine_has_ended(live: &mut Live, users: &Users) {
+    if live.job.lost.is_some() {
+        // It was ended here.
+        return;
     }
-}
-
-async fn read_request(stream: UnixStream) -> std::io::Result<Asked> {
-    let mut line = String::new();
-    let mut reader = BufReader::new(stream.take(REQUEST_MAX_BYTES));
-    reader.read_line(&mut line).await?;
-    let request = serde_json::from_str(&line)?;
-    let from = reader.into_inner().into_inner().into_std()?;
-    from.set_nonblocking(false)?;
-    Ok(Asked { request, from })
+    let Some((daemon, exit)) = live.parts.engine().dead() else {
+        return;
+    };
+    live.parts.engine().kill();
+    let why = format!("the engine's {daemon} {exit} while the session was up");
+    live.cannot_save
+        .get_or_insert_with(|| NotSaved::Because(why.clone()));
+    users.tell(&Event::Broken(why));
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use larder_bases::{Freshness, Known, Record};
 use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
-use larder_engine::{Choice, TakenOver, system};
+use larder_engine::system::{self, SystemEngine};
+use larder_engine::{Asked, Choice, Shape, TakenOver};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
@@ -18,8 +19,10 @@ use super::events::Events;
 use super::parts::{Parts, Plan};
 use super::restore::{self, Restorable, Search};
 use super::trouble;
+use super::turn::Turn;
 use super::verdict::Verdict;
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
+use crate::leftovers;
 use crate::{JobRequest, Place, Result, Settings, machine};
 
 /// A session that is up.
@@ -33,19 +36,35 @@ pub(crate) struct Live {
     pub(crate) cannot_save: Option<NotSaved>,
     /// The plans of the job's builds.
     pub(crate) planning: Planning,
+    /// For an engine in the machine's place.
+    pub(crate) turn: Option<Turn>,
     pub(crate) job: Job,
+}
+
+/// A background process that has its state directory, before it does anything else.
+pub(crate) struct Begun {
+    pub(crate) request: JobRequest,
+    pub(crate) place: Place,
+    pub(crate) record: leftovers::Record,
+    /// The `oom_score_adj` that this process had, which its engine is to have.
+    pub(crate) oom_score: Option<String>,
 }
 
 /// Starts a session. Trouble with the cache is a warning, and the session starts empty. The job that is
 /// returned has only the warnings about the cache: with `--strict` these are failures.
-pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) -> Result<Live> {
-    let JobRequest { settings, builds } = request;
+pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
+    let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut timer = Timer::start();
     let (objects, cannot_save) = open_store(&settings, events);
     let connecting = objects.clone();
     // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
     drop(tokio::spawn(async move { connecting.connect().await }));
-    let (program, choice, taken_over) = look(&settings, events).await?;
+    let Looked {
+        program,
+        choice,
+        turn,
+        taken_over,
+    } = look(&settings, &place, events).await?;
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let descent = &settings.project.descent;
@@ -70,6 +89,8 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
             prefetch: settings.prefetch(),
             taken_over,
             environment: settings.engine_environment.clone(),
+            oom_score: begun.oom_score,
+            record: begun.record,
         },
         place: &place,
         settings: &settings,
@@ -95,7 +116,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         moved = planning.compare(parts.engine(), events).await;
         timer.phase("fresh");
     }
-    let mut job = begun(&start, &compatibility, &mut parts);
+    let mut job = job_of(&start, &compatibility, &mut parts);
     timer.phase("facts");
     job.restored = restored;
     job.moved = moved;
@@ -108,6 +129,7 @@ pub(crate) async fn start(request: JobRequest, place: Place, events: &Events) ->
         objects,
         cannot_save,
         planning,
+        turn,
         job,
     })
 }
@@ -118,21 +140,59 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
     record.map(|record| record.images).unwrap_or_default()
 }
 
+/// What was found of the programs and the machine.
+struct Looked {
+    program: EngineProgram,
+    choice: Choice,
+    /// For an engine that is to take the machine's place.
+    turn: Option<Turn>,
+    taken_over: TakenOver,
+}
+
 /// Looks at the programs and at the machine's engine, at the same time.
-async fn look(settings: &Settings, events: &Events) -> Result<(EngineProgram, Choice, TakenOver)> {
+async fn look(settings: &Settings, place: &Place, events: &Events) -> Result<Looked> {
     let path = settings.path.clone();
     let probe = tokio::task::spawn_blocking(move || program::probe(&path));
     let set = tokio::task::spawn_blocking(machine::settings);
-    let system = system::observe(Path::new(USUAL_SOCKET));
-    let (program, set, system) = tokio::join!(probe, set, system);
+    let chosen = choose(settings.engine, place);
+    let (program, set, chosen) = tokio::join!(probe, set, chosen);
     let program = program.expect("probing does not panic")?;
     let set = set.expect("reading does not panic")?;
-    let choice = system::choose(settings.engine, &system?)?;
+    let (choice, turn) = chosen?;
     let taken_over = TakenOver::new(&set, choice.shape, program.version)?;
     if let Some(note) = taken_over.note() {
         events.note(&note);
     }
-    Ok((program, choice, taken_over))
+    Ok(Looked {
+        program,
+        choice,
+        turn,
+        taken_over,
+    })
+}
+
+async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
+    let turn = match asked {
+        Asked::Private => None,
+        Asked::Auto | Asked::Takeover => {
+            let place = place.clone();
+            let taking = tokio::task::spawn_blocking(move || Turn::take(&place));
+            taking.await.expect("taking the turn does not panic")?
+        }
+    };
+    let system = match &turn {
+        Some(_) => system::observe(Path::new(USUAL_SOCKET)).await?,
+        None => SystemEngine::Taken,
+    };
+    let choice = system::choose(asked, &system)?;
+    match (turn, choice.shape) {
+        (Some(turn), Shape::Private) => turn.end().map(|()| (choice, None)),
+        (Some(mut turn), Shape::Takeover) => {
+            turn.stand(place)?;
+            Ok((choice, Some(turn)))
+        }
+        (None, _) => Ok((choice, None)),
+    }
 }
 
 /// A store that cannot be opened is a miss, and nothing will be saved.
@@ -148,7 +208,7 @@ fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved
 }
 
 /// What is known of a job by what runs.
-fn begun(start: &Start<'_>, compatibility: &str, parts: &mut Parts) -> Job {
+fn job_of(start: &Start<'_>, compatibility: &str, parts: &mut Parts) -> Job {
     let project = &start.settings.project;
     let engine = facts::Engine {
         socket: start.place.docker_socket(),
@@ -262,5 +322,6 @@ fn restored(found: &Restorable) -> Restored {
         created_ms: snapshot.created_ms,
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        sibling: snapshot.sibling,
     }
 }

@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use http_body::{Body, Frame, SizeHint};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
+    HttpResponseBody, HttpService,
 };
 use object_store::{ClientOptions, Result};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -30,14 +30,13 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 /// The longest pause that a store may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Makes the client.
+/// Makes the client, over one of these.
 #[derive(Debug)]
-pub(crate) struct Connector;
+pub(crate) struct Connector<C>(pub(crate) C);
 
-impl HttpConnector for Connector {
+impl<C: HttpConnector> HttpConnector for Connector<C> {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        let inner = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Client(inner)))
+        Ok(HttpClient::new(Client(self.0.connect(options)?)))
     }
 }
 

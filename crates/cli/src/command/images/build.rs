@@ -50,13 +50,13 @@ struct Came {
 pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = Planned::default().how(&verb.manner);
-    let settings = Settings::decide(&verb.which, Some(&how))?;
+    let settings = Settings::decide(&verb.which, Some(&how), report)?;
     refuse_own_options(&verb.arguments)?;
     let arguments = Arguments::read(&verb.arguments)?;
     let drafts = drafts(&arguments, &settings, report);
     let docker = Docker::find(&settings.session.path)?;
     block_on(async {
-        let job = Job::open(settings.archive()).await?;
+        let job = Job::open(settings.archive(report)?).await?;
         let mut choice = settings.build_choice.clone();
         if let Some(builder) = arguments.value("--builder") {
             choice.builder = Some(builder.to_owned());
@@ -107,12 +107,14 @@ fn drafts(arguments: &Arguments, settings: &Settings, report: &Report) -> Vec<Dr
         );
         return Vec::new();
     };
-    planned.drafts(&settings.around).unwrap_or_else(|fault| {
+    let found = planned.drafts(&settings.around);
+    let unread = found.iter().flatten().filter_map(Draft::unread);
+    for fault in found.as_ref().err().cloned().into_iter().chain(unread) {
         report.warning(&format!(
             "cannot plan the build, so its base images are not checked: {fault}"
         ));
-        Vec::new()
-    })
+    }
+    found.unwrap_or_default()
 }
 
 fn cache_folder(strategy: Strategy) -> Done<Option<TempDir>> {

@@ -18,10 +18,10 @@ use crate::survey::planned;
 pub(crate) fn run(verb: &Restore, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
-    let settings = Settings::decide(&verb.which, Some(&how))?;
+    let settings = Settings::decide(&verb.which, Some(&how), report)?;
     let drafts = planned(&settings, report);
     block_on(async {
-        let job = Job::open(settings.archive()).await?;
+        let job = Job::open(settings.archive(report)?).await?;
         let wanted = Wanted {
             drafts: &drafts,
             always: verb.worth.always,

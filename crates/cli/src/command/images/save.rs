@@ -16,9 +16,9 @@ use crate::survey::planned;
 pub(crate) fn run(verb: &Save, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
-    let settings = Settings::decide(&verb.which, Some(&how))?;
+    let settings = Settings::decide(&verb.which, Some(&how), report)?;
     block_on(async {
-        let job = Job::open(settings.archive()).await?;
+        let job = Job::open(settings.archive(report)?).await?;
         let note = job.note.read(&job.engine.about().id);
         // A job that restored knows what it builds, and with which arguments.
         let drafts = match &note.plan {

@@ -3,14 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::epoch;
 use super::options::BuildOptions;
-use crate::dockerfile::error::DockerfileError;
-use crate::dockerfile::read::Dockerfile;
+use crate::dockerfile::error::{DockerfileError, Fault, Span};
+use crate::dockerfile::read::{Dockerfile, directive};
 use crate::dockerfile::shell::{Env, Options, Value};
+use crate::go;
 
 /// The arguments that `FROM` lines see.
 #[derive(Debug, Default)]
 pub(super) struct Globals {
+    /// The build arguments, as stages get them.
+    pub(super) given: BTreeMap<String, String>,
     values: BTreeMap<String, String>,
     /// The arguments that the value of an argument was made of.
     parts: BTreeMap<String, Vec<String>>,
@@ -27,6 +31,7 @@ impl Env for Globals {
 impl Globals {
     pub(super) fn new(file: &Dockerfile, options: &BuildOptions) -> Result<Self, DockerfileError> {
         let mut globals = Self {
+            given: options.build_args.clone(),
             values: automatic(file, options),
             parts: BTreeMap::new(),
         };
@@ -47,7 +52,35 @@ impl Globals {
                 globals.values.insert(arg.key.clone(), value);
             }
         }
+        globals.settle_epoch(file, options)?;
         Ok(globals)
+    }
+
+    /// The time of the build, given or a default before the first `FROM`.
+    fn settle_epoch(
+        &mut self,
+        file: &Dockerfile,
+        options: &BuildOptions,
+    ) -> Result<(), DockerfileError> {
+        let maps = [&self.given, &self.values];
+        let Some(value) = maps.iter().find_map(|map| map.get(epoch::NAME)).cloned() else {
+            return Ok(());
+        };
+        let resolved = epoch::resolved(&value, file, options, self)?;
+        for map in [&mut self.given, &mut self.values] {
+            map.entry(epoch::NAME.to_owned())
+                .and_modify(|value| value.clone_from(&resolved));
+        }
+        Ok(())
+    }
+
+    /// The time of the build, if it has one.
+    pub(super) fn epoch(&self) -> Option<&String> {
+        let value = self
+            .given
+            .get(epoch::NAME)
+            .or_else(|| self.values.get(epoch::NAME));
+        value.filter(|value| !value.is_empty())
     }
 
     /// Adds `name` and every argument that its value was made of to `used`.
@@ -58,6 +91,34 @@ impl Globals {
                 let parts = self.parts.get(name).into_iter().flatten();
                 open.extend(parts.map(String::as_str));
             }
+        }
+    }
+}
+
+/// Refuses arguments that the front end itself reads and cannot use (dockerui/config.go `init`,
+/// `validateMinCaps`). A check that is given stands in for the file's.
+pub(super) fn check(file: &Dockerfile, options: &BuildOptions) -> Result<(), DockerfileError> {
+    let given = |name: &str| options.build_args.get(name).map(String::as_str);
+    let of_option = |fault: Fault| fault.at(&file.source, Span::default());
+    match (given("BUILDKIT_DOCKERFILE_CHECK"), &file.check) {
+        (Some(value), _) => directive::validate_check(value).map_err(of_option)?,
+        (None, Some((value, span))) => {
+            directive::validate_check(value).map_err(|fault| fault.at(&file.source, *span))?;
+        }
+        (None, None) => {}
+    }
+    let many = given("BUILDKIT_MULTI_PLATFORM").filter(|value| !value.is_empty());
+    if let Some(value) = many.filter(|value| go::parse_bool(value).is_none()) {
+        let message = format!("invalid boolean value for multi-platform: {value}");
+        return Err(of_option(
+            Fault::new(value, message).hint("write true or false"),
+        ));
+    }
+    match given("BUILDKIT_DISABLE_FILEOP").filter(|value| go::parse_bool(value) == Some(true)) {
+        None => Ok(()),
+        Some(value) => {
+            let message = "support for \"BUILDKIT_DISABLE_FILEOP\" build-arg was removed";
+            Err(of_option(Fault::new(value, message).hint("leave it out")))
         }
     }
 }

@@ -7,10 +7,12 @@ use super::arguments::Globals;
 use super::options::{BuildOptions, NamedContext};
 use super::origin::{Origin, UseKind, WantedImage, check_context_name, parse_image};
 use crate::dockerfile::error::{DockerfileError, Fault, Span};
+use crate::dockerfile::front_end::FrontEnd;
 use crate::dockerfile::platform::Platform;
 use crate::dockerfile::read::instruction::{From, Instruction, Kind};
 use crate::dockerfile::read::{Dockerfile, Section, lexer, parse};
 use crate::dockerfile::shell::{Empty, Options};
+use crate::go;
 use crate::identity::InheritedConfig;
 
 /// A stage, or an image that is used without a `FROM` of its own.
@@ -51,6 +53,7 @@ pub(super) struct Step {
 pub(super) struct Graph<'a> {
     pub file: &'a Dockerfile,
     pub options: &'a BuildOptions,
+    pub front_end: FrontEnd,
     pub globals: Globals,
     pub states: Vec<State>,
     pub target: usize,
@@ -65,6 +68,7 @@ impl<'a> Graph<'a> {
     ) -> Result<Self, DockerfileError> {
         let mut graph = Self {
             globals: Globals::new(file, options)?,
+            front_end: FrontEnd::named(file.syntax.as_ref(), &options.build_args),
             file,
             options,
             states: Vec::new(),
@@ -173,7 +177,7 @@ impl<'a> Graph<'a> {
     }
 
     fn stage_named(&self, name: &str) -> Option<usize> {
-        self.by_name.get(&name.to_lowercase()).copied()
+        self.by_name.get(&go::to_lower(name)).copied()
     }
 
     /// What a state starts from, and the named context that says so (`resolveBaseImage`, which

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::sandbox::Sandbox;
 use crate::dockerfile::platform::Platform;
+use crate::go;
 use crate::identity::InheritedConfig;
 use crate::reference::ImageReference;
 
@@ -22,6 +24,8 @@ pub struct BuildOptions {
     pub build_platform: Platform,
     /// `--platform`; the build platform if absent.
     pub target_platform: Option<Platform>,
+    /// What commands run in.
+    pub sandbox: Sandbox,
     /// `--build-context NAME=…`, by name.
     pub contexts: BTreeMap<String, NamedContext>,
     /// The images that other builds of the same project make, with the names of these builds. The engine
@@ -41,6 +45,7 @@ impl Default for BuildOptions {
             build_args: BTreeMap::new(),
             build_platform: Platform::new("linux", "amd64"),
             target_platform: None,
+            sandbox: Sandbox::default(),
             contexts: BTreeMap::new(),
             built: BTreeMap::new(),
             image_configs: BTreeMap::new(),
@@ -61,8 +66,8 @@ impl BuildOptions {
     /// (dockerui/config.go `NamedContext`).
     pub(super) fn context(&self, name: &str, platform: &Platform) -> Option<&NamedContext> {
         if self.contexts.is_empty()
-            || name.eq_ignore_ascii_case("scratch")
-            || name.eq_ignore_ascii_case("context")
+            || go::equal_fold(name, "scratch")
+            || go::equal_fold(name, "context")
         {
             return None;
         }

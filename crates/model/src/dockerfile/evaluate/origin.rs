@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::NamedContext;
-use crate::dockerfile::error::Fault;
+use crate::dockerfile::error::{DockerfileError, Fault};
+use crate::dockerfile::front_end::FrontEnd;
 use crate::dockerfile::platform::Platform;
 use crate::reference::ImageReference;
 
@@ -19,6 +20,21 @@ pub enum UseKind {
     Mount,
     /// `# syntax=image`.
     Syntax,
+}
+
+/// One place that names an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageUse {
+    /// How it is used.
+    pub kind: UseKind,
+    /// The stage's name, or `stage-N`; nothing for the front end's image.
+    pub stage: Option<String>,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The column, counted from 1.
+    pub column: u32,
+    /// Whether the target needs this use.
+    pub reached: bool,
 }
 
 /// Where files come from: what a stage starts from, or what an instruction copies or mounts from.
@@ -50,6 +66,29 @@ pub(super) fn parse_image(name: &str, text: &str) -> Result<ImageReference, Faul
         Ok(reference) => Ok(reference.or_latest()),
         Err(error) => Err(Fault::new(text, error.to_string())),
     }
+}
+
+/// The image of a front end, with its place in the file `source`; nothing for the engine's own.
+pub(super) fn front_end(
+    front_end: &FrontEnd,
+    source: &str,
+) -> Result<Option<(ImageReference, ImageUse)>, DockerfileError> {
+    let Some(image) = front_end.image() else {
+        return Ok(None);
+    };
+    let reference = parse_image(image, image).map_err(|fault| {
+        let hint = "write an image such as docker/dockerfile:1";
+        fault.hint(hint).at(source, front_end.span)
+    })?;
+    let (line, column) = front_end.span.locate(source, image);
+    let site = ImageUse {
+        kind: UseKind::Syntax,
+        stage: None,
+        line,
+        column,
+        reached: true,
+    };
+    Ok(Some((reference, site)))
 }
 
 /// A stage's name must do as the name of a context, which is an image's

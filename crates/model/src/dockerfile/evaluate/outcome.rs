@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::canonical;
+use super::epoch;
 use super::graph::{self, Graph, State};
 use super::options::NamedContext;
-use super::origin::{self, Origin, UseKind};
+use super::origin::{self, ImageUse, Origin, UseKind};
+use super::sandbox::Sandbox;
 use super::stage::{self, Usage};
-use crate::dockerfile::error::{DockerfileError, Span};
+use crate::dockerfile::error::DockerfileError;
 use crate::dockerfile::platform::Platform;
 use crate::dockerfile::read::instruction::{Instruction, Kind};
 use crate::dockerfile::read::mount;
@@ -31,6 +33,8 @@ pub struct Bases {
     pub build_args: BTreeMap<String, Fingerprint>,
     /// The named contexts that the reached stages use, by the name that they stand in for.
     pub contexts: BTreeMap<String, NamedContext>,
+    /// What the reached stages' commands run in.
+    pub sandbox: Sandbox,
 }
 
 /// An image that is not built by this Dockerfile.
@@ -44,21 +48,6 @@ pub struct BaseImage {
     pub reached: bool,
     /// Where it is used.
     pub uses: Vec<ImageUse>,
-}
-
-/// One place that names an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageUse {
-    /// How it is used.
-    pub kind: UseKind,
-    /// The stage's name, or `stage-N`; nothing for the front end's image.
-    pub stage: Option<String>,
-    /// The line, counted from 1.
-    pub line: u32,
-    /// The column, counted from 1.
-    pub column: u32,
-    /// Whether the target needs this use.
-    pub reached: bool,
 }
 
 /// A stage of the file.
@@ -103,9 +92,10 @@ pub(super) fn of_graph(graph: &Graph<'_>) -> Result<Bases, DockerfileError> {
         .map(|index| collector.add_origin(index))
         .collect::<Result<_, _>>()?;
     let usage = stage::check_reached(graph)?;
-    let given = graph.options.build_args.iter();
-    let used = given
-        .filter(|(name, _)| usage.names.contains(*name) || name.as_str() == "SOURCE_DATE_EPOCH");
+    let given = graph.globals.given.iter();
+    let used = given.filter(|(name, _)| usage.names.contains(*name));
+    let epoch = graph.globals.epoch();
+    let epoch = epoch.map(|value| (epoch::NAME, value));
     let stages = Stages {
         graph,
         origins: &origins,
@@ -122,10 +112,32 @@ pub(super) fn of_graph(graph: &Graph<'_>) -> Result<Bases, DockerfileError> {
             .collect(),
         target: graph.target,
         build_args: used
-            .map(|(name, value)| (name.clone(), Fingerprint::of_argument(name, value)))
+            .map(|(name, value)| (name.as_str(), value))
+            .chain(epoch)
+            .map(|(name, value)| (name.to_owned(), Fingerprint::of_argument(name, value)))
             .collect(),
         contexts: collector.contexts,
+        sandbox: sandbox(graph),
     })
+}
+
+fn sandbox(graph: &Graph<'_>) -> Sandbox {
+    let stages = graph.reached.iter().map(|index| &graph.states[*index]);
+    let stages = stages.filter(|state| state.context.is_none());
+    let runs =
+        stages
+            .flat_map(|state| &state.steps)
+            .filter_map(|step| match &step.instruction.kind {
+                Kind::Run(run) => Some(run),
+                _ => None,
+            });
+    let (mut any, mut caches) = (false, false);
+    for run in runs {
+        any = true;
+        caches |= run.mounts.iter().any(|mount| mount::may_be_cache(mount));
+    }
+    let options = graph.options;
+    options.sandbox.of_steps(&options.build_args, any, caches)
 }
 
 struct Collector<'g, 'a> {
@@ -136,30 +148,14 @@ struct Collector<'g, 'a> {
 }
 
 impl Collector<'_, '_> {
-    /// The image of the front end; the build argument `BUILDKIT_SYNTAX` replaces it
-    /// (dockerfile/builder/build.go `Build`).
+    /// The image of the front end.
     fn add_syntax(&mut self) -> Result<(), DockerfileError> {
-        let (file, options) = (self.graph.file, self.graph.options);
-        let given = options.build_args.get("BUILDKIT_SYNTAX").map(|value| {
-            let image = value.trim().split(' ').next().unwrap_or_default();
-            (image.to_owned(), Span::default())
-        });
-        let Some((image, span)) = given.or_else(|| file.syntax.clone()) else {
-            return Ok(());
-        };
-        let reference = origin::parse_image(&image, &image).map_err(|fault| {
-            let hint = "write an image such as docker/dockerfile:1";
-            fault.hint(hint).at(&file.source, span)
-        })?;
-        let (line, column) = span.locate(&file.source, &image);
-        let site = ImageUse {
-            kind: UseKind::Syntax,
-            stage: None,
-            line,
-            column,
-            reached: true,
-        };
-        self.insert(reference, options.build_platform.clone(), site);
+        if let Some((reference, site)) =
+            origin::front_end(&self.graph.front_end, &self.graph.file.source)?
+        {
+            let platform = self.graph.options.build_platform.clone();
+            self.insert(reference, platform, site);
+        }
         Ok(())
     }
 
@@ -263,7 +259,7 @@ impl Stages<'_, '_> {
         Step {
             line: instruction.span.start,
             keyword: instruction.keyword.to_owned(),
-            text: canonical::json(instruction, &self.graph.options.build_args, posix),
+            text: canonical::json(instruction, &self.graph.globals.given, posix),
             sources: sources.map(|state| self.source(*state)).collect(),
             context_paths: context_paths(instruction),
         }

@@ -1,6 +1,6 @@
 //! What a stage knows at some instruction: its variables, and where it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::dockerfile::error::Fault;
 use crate::dockerfile::shell::{Env, Value};
@@ -12,12 +12,11 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) struct Scope {
     /// Variables; without a value if it came from something unknown.
     pub(super) variables: BTreeMap<String, Option<String>>,
-    /// Names that an `ARG` of the file declares, without a value here.
-    pub(super) declared: BTreeSet<String>,
     /// A base image may define more.
     pub(super) open: bool,
     pub(super) windows: bool,
-    workdir: String,
+    /// Unknown if it is the base image's, or starts from there.
+    workdir: Option<String>,
 }
 
 impl Env for Scope {
@@ -25,20 +24,26 @@ impl Env for Scope {
         match self.variables.get(name) {
             Some(Some(value)) => Value::Set(value),
             Some(None) => Value::Unknown,
-            None if self.open && !self.declared.contains(name) => Value::Unknown,
+            None if self.open && !is_parameter(name) => Value::Unknown,
             None => Value::Unset,
         }
     }
+}
+
+/// `$1`, `$@` and the like: no image defines a variable of such a name.
+fn is_parameter(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_numeric() || "@*#?-$!".contains(c))
 }
 
 impl Scope {
     /// The scope of a stage that starts from an image, of which perhaps nothing is known, or from
     /// nothing.
     pub(super) fn of_image(config: Option<&InheritedConfig>, scratch: bool, windows: bool) -> Self {
+        let open = !scratch && config.is_none();
         let mut scope = Self {
-            open: !scratch && config.is_none(),
+            open,
             windows,
-            workdir: "/".to_owned(),
+            workdir: (!open).then(|| "/".to_owned()),
             ..Self::default()
         };
         if let Some(config) = config {
@@ -46,7 +51,7 @@ impl Scope {
                 let value = value.clone().unwrap_or_default();
                 scope.variables.insert(name.clone(), Some(value));
             }
-            scope.enter(&config.workdir);
+            scope.enter(Some(&config.workdir));
         }
         if !scope.open && !windows {
             let path = scope.variables.entry("PATH".to_owned());
@@ -55,17 +60,18 @@ impl Scope {
         scope
     }
 
-    /// `WORKDIR`.
-    pub(super) fn enter(&mut self, folder: &str) {
-        self.workdir = self.resolved(folder);
+    /// `WORKDIR`, if it is known.
+    pub(super) fn enter(&mut self, folder: Option<&str>) {
+        self.workdir = folder.and_then(|folder| self.resolved(folder));
     }
 
-    /// An absolute path without `.` and `..`; a relative one starts in the working directory.
-    pub(super) fn resolved(&self, path: &str) -> String {
+    /// An absolute path without `.` and `..`; a relative one starts in the working directory, which must
+    /// be known.
+    pub(super) fn resolved(&self, path: &str) -> Option<String> {
         let whole = if path.starts_with('/') {
             path.to_owned()
         } else {
-            format!("{}/{path}", self.workdir)
+            format!("{}/{path}", self.workdir.as_ref()?)
         };
         let mut parts: Vec<&str> = Vec::new();
         for part in whole.split('/') {
@@ -77,7 +83,7 @@ impl Scope {
                 part => parts.push(part),
             }
         }
-        format!("/{}", parts.join("/"))
+        Some(format!("/{}", parts.join("/")))
     }
 
     /// `system.CheckSystemDriveAndRemoveDriveLetter`: on Windows a path is on drive C.

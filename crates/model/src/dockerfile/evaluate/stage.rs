@@ -84,11 +84,7 @@ impl Checker<'_, '_> {
             _ => self.graph.options.platform(),
         };
         let windows = platform.os == "windows";
-        let globals = self.graph.file.globals.iter().flat_map(|(args, _)| args);
-        let mut scope = Scope::of_image(self.graph.config(index), scratch, windows);
-        // Nobody declares an argument that the base image already defines.
-        scope.declared = globals.map(|arg| arg.key.clone()).collect();
-        scope
+        Scope::of_image(self.graph.config(index), scratch, windows)
     }
 
     fn check_step(&mut self, scope: &mut Scope, index: usize, step: &Step) -> Result<(), Fault> {
@@ -112,10 +108,9 @@ impl Checker<'_, '_> {
             }
             Kind::Run(run) => self.check_run(scope, state, step, run)?,
             Kind::Workdir(path) => {
-                if let Some(path) = self.known(scope, path)? {
-                    scope.check_path(&path)?;
-                    scope.enter(&path);
-                }
+                let path = self.known(scope, path)?;
+                path.iter().try_for_each(|path| scope.check_path(path))?;
+                scope.enter(path.as_deref());
             }
             Kind::User(user) => {
                 self.known(scope, user)?;
@@ -165,7 +160,7 @@ impl Checker<'_, '_> {
     /// `dispatchArg`: a build argument, else the default, else the global argument of that name.
     fn declare(&mut self, scope: &mut Scope, index: usize, args: &[Arg]) -> Result<(), Fault> {
         for Arg { key, default } in args {
-            let given = self.graph.options.build_args.get(key).cloned();
+            let given = self.graph.globals.given.get(key).cloned();
             let (value, outside) = match (given, default) {
                 (Some(given), _) => (Some(Some(given)), true),
                 (None, Some(default)) => (Some(self.known(scope, default)?), false),
@@ -184,14 +179,9 @@ impl Checker<'_, '_> {
                 let arguments = self.usage.arguments.entry(index).or_default();
                 arguments.insert(key.clone(), fingerprint);
             }
-            match value {
-                Some(_) if NO_VARIABLES.contains(&key.as_str()) => {}
-                Some(value) => {
-                    scope.variables.insert(key.clone(), value);
-                }
-                None => {
-                    scope.declared.insert(key.clone());
-                }
+            // One without a value leaves what the base image may define.
+            if let Some(value) = value.filter(|_| !NO_VARIABLES.contains(&key.as_str())) {
+                scope.variables.insert(key.clone(), value);
             }
         }
         Ok(())
@@ -247,13 +237,18 @@ impl Checker<'_, '_> {
 
     /// `RunCommand.Expand`, `dispatchRunMounts`.
     fn check_run(&self, scope: &Scope, state: &State, step: &Step, run: &Run) -> Result<(), Fault> {
-        if !run.devices.is_empty() {
+        if !run.devices.is_empty() && !self.graph.front_end.has_labs() {
             let message = "device feature is only supported in the labs channel of the front end";
             return Err(Fault::new("--device", message)
                 .hint("start the file with # syntax=docker/dockerfile:1-labs"));
         }
         for (value, source) in run.mounts.iter().zip(&step.sources) {
             self.check_mount(scope, value, *source)?;
+        }
+        // `State.Marshal` writes the command as it is.
+        if run.has_raw_bytes {
+            let fault = Fault::new("RUN", "string field contains invalid UTF-8");
+            return Err(fault.hint("save the file as UTF-8"));
         }
         if run.command.exec && run.command.args.is_empty() {
             let message = "arguments are required";
@@ -263,26 +258,18 @@ impl Checker<'_, '_> {
     }
 
     fn check_mount(&self, scope: &Scope, value: &str, source: usize) -> Result<(), Fault> {
-        let mut uncertain = false;
-        let parsed = mount::parse(value, |text| {
-            let known = self.known(scope, text)?;
-            uncertain |= known.is_none();
-            Ok(known.unwrap_or_default())
-        });
-        let mount = match parsed {
-            Err(_) if uncertain => return Ok(()),
-            parsed => parsed?,
-        };
-        let implicit = mount.from.is_empty() && mount.kind == MountType::Cache;
+        let mount = mount::parse(value, |text| self.known(scope, text))?;
+        let target = mount.target.as_deref().unwrap_or_default();
+        let implicit = mount.from.is_empty() && mount.kind == Some(MountType::Cache);
         if (implicit || !mount.from.is_empty()) && !self.done.contains(&source) {
             let message = format!(
-                "cannot mount from stage {:?} to {:?}, stage needs to be defined before current command",
-                mount.from, mount.target
+                "cannot mount from stage {:?} to {target:?}, stage needs to be defined before current command",
+                mount.from
             );
             return Err(Fault::new(mount.from, message).hint("move that stage up"));
         }
-        if !uncertain && covers_root(scope, &mount) {
-            let message = format!("invalid mount target {:?}", mount.target);
+        if covers_root(scope, &mount) {
+            let message = format!("invalid mount target {target:?}");
             return Err(Fault::new(value, message).hint("add target=/a/folder"));
         }
         Ok(())
@@ -329,12 +316,15 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Whether a mount would hide all of the container; secrets and agents' sockets have a place of
-/// their own.
+/// Whether a mount would hide all of the container, for all that is known; secrets and agents' sockets
+/// have a place of their own.
 fn covers_root(scope: &Scope, mount: &Mount) -> bool {
-    if matches!(mount.kind, MountType::Secret | MountType::Ssh) {
+    if matches!(mount.kind, None | Some(MountType::Secret | MountType::Ssh)) {
         return false;
     }
-    let target = mount.target.as_str();
-    target == "/" || (!target.starts_with('/') && scope.resolved(target) == "/")
+    let target = mount.target.as_deref();
+    target.is_some_and(|target| {
+        target == "/"
+            || (!target.starts_with('/') && scope.resolved(target).as_deref() == Some("/"))
+    })
 }

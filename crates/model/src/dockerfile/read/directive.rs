@@ -69,18 +69,30 @@ impl Directives {
     }
 }
 
-/// The image of the front end that the file asks for, with its place. Besides `# syntax=` this
-/// reads `// syntax=`, a JSON object's `"syntax"`, and skips a first line that is a shebang
-/// (`DetectSyntax`).
-pub(super) fn detect_syntax(source: &str) -> Option<(String, Span)> {
+/// The front end that a file asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Syntax {
+    /// Its image.
+    pub image: String,
+    pub span: Span,
+    /// It stands behind `#`, which begins a comment of a Dockerfile.
+    pub in_comment: bool,
+}
+
+/// The front end that the file asks for. Besides `# syntax=` this reads `// syntax=`, a JSON object's
+/// `"syntax"`, and skips a first line that is a shebang (`DetectSyntax`).
+pub(crate) fn detect_syntax(source: &str) -> Option<Syntax> {
     let head = Head::new(source);
-    head.find_directive("#", "syntax")
-        .or_else(|| head.find_directive("//", "syntax"))
-        .map(|(value, span)| {
-            let image = value.split(' ').next().unwrap_or_default();
-            (image.to_owned(), span)
+    let mut forms = ["#", "//"].into_iter();
+    let directive = forms.find_map(|form| {
+        let (value, span) = head.find_directive(form, "syntax")?;
+        Some(Syntax {
+            image: value.split(' ').next().unwrap_or_default().to_owned(),
+            span,
+            in_comment: form == "#",
         })
-        .or_else(|| head.json_syntax())
+    });
+    directive.or_else(|| head.json_syntax())
 }
 
 /// The value of the `check` directive (`ParseDirective`, which knows no other comment form).
@@ -128,19 +140,26 @@ impl<'a> Head<'a> {
         None
     }
 
-    fn json_syntax(&self) -> Option<(String, Span)> {
+    fn json_syntax(&self) -> Option<Syntax> {
         if !self.text.trim_start().starts_with('{') {
             return None;
         }
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(self.text).ok()?;
-        let image = object.get("syntax")?.as_str()?.to_owned();
-        Some((image, Span::line(self.first, self.offset)))
+        let mut named = object.iter();
+        // Go finds the key in any case.
+        let (_, image) = named.rfind(|(key, _)| go::equal_fold(key, "syntax"))?;
+        let image = image.as_str().filter(|image| !image.is_empty())?;
+        Some(Syntax {
+            image: image.to_owned(),
+            span: Span::line(self.first, self.offset),
+            in_comment: false,
+        })
     }
 }
 
 /// Refuses `# check=` values that the linter refuses (`linter.ParseLintOptions`).
-pub(super) fn validate_check(value: &str) -> Result<(), Fault> {
+pub(crate) fn validate_check(value: &str) -> Result<(), Fault> {
     let value = value.trim();
     if value.is_empty() {
         return Ok(());

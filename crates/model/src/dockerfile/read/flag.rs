@@ -1,6 +1,7 @@
 //! `--flag` and `--flag=value` words of instructions (`BuildKit`'s `instructions/bflag.go`).
 
 use crate::dockerfile::error::Fault;
+use crate::go;
 
 /// What a flag takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ fn checked(kind: Kind, dashed: &str, value: Option<&str>) -> Result<String, Faul
         let value = value.ok_or_else(|| missing_value(dashed))?;
         return Ok(value.to_owned());
     }
-    match value.map(str::to_lowercase).as_deref() {
+    match value.map(go::to_lower).as_deref() {
         None | Some("true") => Ok("true".to_owned()),
         Some("false") => Ok("false".to_owned()),
         Some("") => Err(missing_value(dashed)),

@@ -97,6 +97,9 @@ pub(crate) struct Run {
     pub security: String,
     pub command: Command,
     pub heredocs: Vec<Inline>,
+    /// The file has bytes here that are no UTF-8.
+    #[serde(skip)]
+    pub has_raw_bytes: bool,
 }
 
 /// `HEALTHCHECK`; durations in nanoseconds.

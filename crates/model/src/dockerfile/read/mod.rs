@@ -1,6 +1,6 @@
 //! Reading: text to instructions that follow the rules of each, before any variable is replaced.
 
-mod directive;
+pub(super) mod directive;
 mod flag;
 mod heredoc;
 pub(super) mod instruction;
@@ -14,6 +14,7 @@ pub(super) mod source;
 mod words;
 
 use super::error::{DockerfileError, Fault, Span};
+use directive::Syntax;
 use instruction::{Arg, From, Instruction, Kind};
 
 /// A Dockerfile that follows the rules of every instruction.
@@ -23,7 +24,9 @@ use instruction::{Arg, From, Instruction, Kind};
 pub struct Dockerfile {
     pub(super) source: String,
     pub(super) escape: char,
-    pub(super) syntax: Option<(String, Span)>,
+    pub(super) syntax: Option<Syntax>,
+    /// The `check` directive.
+    pub(super) check: Option<(String, Span)>,
     /// The `ARG` instructions before the first `FROM`.
     pub(super) globals: Vec<(Vec<Arg>, Span)>,
     pub(super) stages: Vec<Section>,
@@ -51,7 +54,14 @@ pub(super) struct Section {
 /// # Ok::<(), larder_model::dockerfile::DockerfileError>(())
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
-    let source = String::from_utf8_lossy(bytes).into_owned();
+    let mut file = parse_text(String::from_utf8_lossy(bytes).into_owned())?;
+    if std::str::from_utf8(bytes).is_err() {
+        file.note_raw_bytes(bytes);
+    }
+    Ok(file)
+}
+
+fn parse_text(source: String) -> Result<Dockerfile, DockerfileError> {
     if source.is_empty() {
         let fault = Fault::new("", "the Dockerfile cannot be empty").hint("start with FROM");
         return Err(fault.at(&source, Span::default()));
@@ -61,13 +71,11 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
         let fault = Fault::new("", "the Dockerfile is UTF-16 text").hint("save it as UTF-8");
         return Err(fault.at(&source, Span::line(1, 0)));
     }
-    if let Some((value, span)) = directive::detect_check(&source) {
-        directive::validate_check(value).map_err(|fault| fault.at(&source, span))?;
-    }
     let lexed = lexer::lex(&source)?;
     let mut file = Dockerfile {
         escape: lexed.escape,
         syntax: directive::detect_syntax(&source),
+        check: directive::detect_check(&source).map(|(value, span)| (value.to_owned(), span)),
         globals: Vec::new(),
         stages: Vec::new(),
         source,
@@ -84,7 +92,39 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {
     Ok(file)
 }
 
+/// The text with another sign than `from_utf8_lossy` has where bytes are no UTF-8.
+fn with_another_sign(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('\u{fffe}');
+        }
+    }
+    text
+}
+
 impl Dockerfile {
+    /// Notes the commands that hold bytes which are no UTF-8: those that another sign in their place changes.
+    /// A command in JSON form does not, since Go's decoder replaces them.
+    fn note_raw_bytes(&mut self, bytes: &[u8]) {
+        let Ok(other) = parse_text(with_another_sign(bytes)) else {
+            return;
+        };
+        let sections = self.stages.iter_mut();
+        let own = sections.flat_map(|section| &mut section.instructions);
+        let others = other
+            .stages
+            .iter()
+            .flat_map(|section| &section.instructions);
+        for (own, other) in own.zip(others) {
+            if let (Kind::Run(own), Kind::Run(other)) = (&mut own.kind, &other.kind) {
+                let differs = own.command != other.command || own.heredocs != other.heredocs;
+                own.has_raw_bytes = differs && !own.command.exec;
+            }
+        }
+    }
+
     fn add(&mut self, instruction: Instruction) -> Result<(), DockerfileError> {
         let Instruction { keyword, span, .. } = instruction;
         match (instruction.kind, self.stages.last_mut()) {

@@ -16,7 +16,7 @@ pub(crate) enum MountType {
 
 impl MountType {
     fn parse(text: &str) -> Option<Self> {
-        match text.to_lowercase().as_str() {
+        match go::to_lower(text).as_str() {
             "bind" => Some(Self::Bind),
             "cache" => Some(Self::Cache),
             "tmpfs" => Some(Self::Tmpfs),
@@ -24,6 +24,13 @@ impl MountType {
             "ssh" => Some(Self::Ssh),
             _ => None,
         }
+    }
+
+    fn required(text: &str) -> Result<Self, Fault> {
+        Self::parse(text).ok_or_else(|| {
+            Fault::new(text, format!("unsupported mount type {text:?}"))
+                .hint("use bind, cache, tmpfs, secret or ssh")
+        })
     }
 
     fn as_str(self) -> &'static str {
@@ -37,14 +44,19 @@ impl MountType {
     }
 }
 
+/// Text after its variables were replaced; `None` if only the base image could tell.
+type Known = Option<String>;
+
 /// A mount after its variables were replaced.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mount {
-    pub kind: MountType,
+    /// Unknown, as a text may be.
+    pub kind: Option<MountType>,
+    /// No variable is allowed here.
     pub from: String,
-    pub source: String,
-    pub target: String,
-    id: String,
+    source: Known,
+    pub target: Known,
+    id: Known,
     sharing: bool,
     ownership: Option<String>,
 }
@@ -54,7 +66,7 @@ pub(crate) fn source(value: &str) -> Result<Option<String>, Fault> {
     let mut from = None;
     for field in csv_fields(value)? {
         match field.split_once('=') {
-            Some((key, text)) if key.eq_ignore_ascii_case("from") => {
+            Some((key, text)) if go::to_lower(key) == "from" => {
                 if text.find('$').is_some_and(|at| at + 1 != text.len()) {
                     let message =
                         "'from' doesn't support variable expansion, define alias stage instead";
@@ -84,7 +96,7 @@ pub(crate) fn canonical(value: &str) -> String {
 
 fn key_of(field: &str) -> String {
     let key = field.split_once('=').map_or(field, |(key, _)| key);
-    key.to_lowercase()
+    go::to_lower(key)
 }
 
 /// The paths of the build context that bind mounts without a `from` show to the command.
@@ -95,12 +107,19 @@ pub(crate) fn context_paths<'a>(
     for (value, _) in mounts.filter(|(_, from)| from.is_none()) {
         let fields = csv_fields(value).unwrap_or_default();
         let kind = last_value(&fields, &["type"]).unwrap_or("bind");
-        if kind.eq_ignore_ascii_case("bind") {
+        if go::to_lower(kind) == "bind" {
             let source = last_value(&fields, &["source", "src"]);
             paths.push(source.unwrap_or(".").to_owned());
         }
     }
     paths
+}
+
+/// Whether a mount is a cache, or may be one.
+pub(crate) fn may_be_cache(value: &str) -> bool {
+    let fields = csv_fields(value).unwrap_or_default();
+    let kind = last_value(&fields, &["type"]).unwrap_or_default();
+    kind.contains('$') || MountType::parse(kind) == Some(MountType::Cache)
 }
 
 /// The value of a field that goes by one of these keys; of several the last counts.
@@ -109,22 +128,31 @@ fn last_value<'a>(fields: &'a [String], keys: &[&str]) -> Option<&'a str> {
         .iter()
         .rev()
         .filter_map(|field| field.split_once('='));
-    let found = pairs.find(|(key, _)| keys.contains(&key.to_lowercase().as_str()));
+    let found = pairs.find(|(key, _)| keys.contains(&go::to_lower(key).as_str()));
     found.map(|(_, value)| value)
 }
 
-/// Reads a mount whole; `expand` replaces the variables of each value.
+/// Reads a mount whole; `expand` replaces the variables of each value. What is wrong with one field is told
+/// also where another one is not known.
 pub(crate) fn parse(
     value: &str,
-    mut expand: impl FnMut(&str) -> Result<String, Fault>,
+    expand: impl Fn(&str) -> Result<Known, Fault>,
 ) -> Result<Mount, Fault> {
-    let mut mount = Mount::default();
+    let mut mount = Mount {
+        kind: Some(MountType::default()),
+        from: String::new(),
+        source: Some(String::new()),
+        target: Some(String::new()),
+        id: Some(String::new()),
+        sharing: false,
+        ownership: None,
+    };
     for field in csv_fields(value)? {
         match field.split_once('=') {
             None => mount.bare(&field)?,
             Some((key, text)) => {
                 let text = expand(text)?;
-                mount.set(&key.to_lowercase(), &text, &field)?;
+                mount.set(&go::to_lower(key), text, &field)?;
             }
         }
     }
@@ -136,7 +164,7 @@ pub(crate) fn parse(
 
 impl Mount {
     fn bare(&self, field: &str) -> Result<(), Fault> {
-        match field.to_lowercase().as_str() {
+        match go::to_lower(field).as_str() {
             "readonly" | "ro" | "readwrite" | "rw" => Ok(()),
             "required" => self.only(&[MountType::Secret, MountType::Ssh], "required"),
             _ => {
@@ -146,37 +174,29 @@ impl Mount {
         }
     }
 
-    fn set(&mut self, key: &str, value: &str, field: &str) -> Result<(), Fault> {
+    fn set(&mut self, key: &str, value: Known, field: &str) -> Result<(), Fault> {
         match key {
-            "type" => {
-                self.kind = MountType::parse(value).ok_or_else(|| {
-                    Fault::new(value, format!("unsupported mount type {value:?}"))
-                        .hint("use bind, cache, tmpfs, secret or ssh")
-                })?;
-            }
-            "from" => value.clone_into(&mut self.from),
-            "source" | "src" => value.clone_into(&mut self.source),
-            "target" | "dst" | "destination" => value.clone_into(&mut self.target),
-            "readonly" | "ro" | "readwrite" | "rw" => require(is_bool(value), key, value)?,
+            "type" => self.kind = value.as_deref().map(MountType::required).transpose()?,
+            "from" => self.from = value.unwrap_or_default(),
+            "source" | "src" => self.source = value,
+            "target" | "dst" | "destination" => self.target = value,
+            "readonly" | "ro" | "readwrite" | "rw" => require(is_bool, key, &value)?,
             "required" => {
                 self.only(&[MountType::Secret, MountType::Ssh], key)?;
-                require(is_bool(value), key, value)?;
+                require(is_bool, key, &value)?;
             }
             "size" => {
                 self.only(&[MountType::Tmpfs], key)?;
-                require(scalar::is_size(value), key, value)?;
+                require(|text| go::ram_bytes(text).is_some(), key, &value)?;
             }
-            "id" => value.clone_into(&mut self.id),
-            "sharing" => match value.to_lowercase().as_str() {
-                "shared" | "private" | "locked" => self.sharing = true,
-                _ => {
-                    let message = format!("unsupported sharing value {value:?}");
-                    return Err(Fault::new(value, message).hint("use shared, private or locked"));
-                }
-            },
+            "id" => self.id = value,
+            "sharing" => {
+                value.as_deref().map_or(Ok(()), check_sharing)?;
+                self.sharing = true;
+            }
             "mode" | "uid" | "gid" => {
                 let radix = if key == "mode" { 8 } else { 10 };
-                require(scalar::unsigned(value, radix).is_some(), key, value)?;
+                require(|text| scalar::unsigned(text, radix).is_some(), key, &value)?;
                 self.ownership.get_or_insert_with(|| key.to_owned());
             }
             "env" => {}
@@ -190,10 +210,10 @@ impl Mount {
 
     /// Refuses `key` unless the mount is of one of these types by now: order matters here.
     fn only(&self, kinds: &[MountType], key: &str) -> Result<(), Fault> {
-        if kinds.contains(&self.kind) {
+        let Some(kind) = self.kind.filter(|kind| !kinds.contains(kind)) else {
             return Ok(());
-        }
-        let kind = self.kind.as_str();
+        };
+        let kind = kind.as_str();
         let message = format!("unexpected key '{key}' for mount type '{kind}'");
         let known: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let hint = format!(
@@ -203,36 +223,57 @@ impl Mount {
         Err(Fault::new(key, message).hint(hint))
     }
 
-    /// Why the fields do not fit together, if they do not.
+    /// Why the fields do not fit together, if they surely do not.
     fn contradiction(&self) -> Option<String> {
         use MountType::{Bind, Cache, Secret, Ssh, Tmpfs};
-        let kind = self.kind.as_str();
-        if let (Some(key), Bind | Tmpfs) = (&self.ownership, self.kind) {
-            return Some(format!("{key} not allowed for {kind:?} type mounts"));
+        let kind = self.kind?;
+        let name = kind.as_str();
+        if let (Some(key), Bind | Tmpfs) = (&self.ownership, kind) {
+            return Some(format!("{key} not allowed for {name:?} type mounts"));
         }
-        if self.kind == Secret {
+        if kind == Secret {
             if !self.from.is_empty() {
                 return Some("secret mount should not have a from".to_owned());
             }
-            if self.source.is_empty() && self.target.is_empty() && self.id.is_empty() {
+            if [&self.source, &self.target, &self.id]
+                .into_iter()
+                .all(is_empty)
+            {
                 return Some("invalid secret mount. one of source, target required".to_owned());
             }
-            if !self.source.is_empty() && !self.id.is_empty() {
+            if is_given(&self.source) && is_given(&self.id) {
                 return Some("both source and id can't be set".to_owned());
             }
         }
-        if self.sharing && self.kind != Cache {
-            return Some(format!("invalid cache sharing set for {kind} mount"));
+        if self.sharing && kind != Cache {
+            return Some(format!("invalid cache sharing set for {name} mount"));
         }
-        let refused = self.kind == Ssh && !self.source.is_empty();
+        let refused = kind == Ssh && is_given(&self.source);
         refused.then(|| "ssh does not support source".to_owned())
     }
 }
 
-fn require(valid: bool, key: &str, value: &str) -> Result<(), Fault> {
-    if valid {
+fn is_empty(value: &Known) -> bool {
+    value.as_deref() == Some("")
+}
+
+fn is_given(value: &Known) -> bool {
+    value.as_deref().is_some_and(|value| !value.is_empty())
+}
+
+fn check_sharing(value: &str) -> Result<(), Fault> {
+    if ["shared", "private", "locked"].contains(&go::to_lower(value).as_str()) {
         return Ok(());
     }
+    let message = format!("unsupported sharing value {value:?}");
+    Err(Fault::new(value, message).hint("use shared, private or locked"))
+}
+
+/// Refuses a value that is known and not as it should be.
+fn require(is_valid: impl Fn(&str) -> bool, key: &str, value: &Known) -> Result<(), Fault> {
+    let Some(value) = value.as_deref().filter(|value| !is_valid(value)) else {
+        return Ok(());
+    };
     let message = format!("invalid value for {key}: {value}");
     Err(Fault::new(value, message))
 }
@@ -245,12 +286,12 @@ pub(crate) fn check_device(value: &str) -> Result<(), Fault> {
     let mut name = String::new();
     for field in csv_fields(value)? {
         let (key, text) = match field.split_once('=') {
-            Some((key, text)) => (key.to_lowercase(), Some(text)),
-            None => (field.to_lowercase(), None),
+            Some((key, text)) => (go::to_lower(key), Some(text)),
+            None => (go::to_lower(&field), None),
         };
         match (key.as_str(), text) {
             ("required", None) => {}
-            ("required", Some(text)) => require(is_bool(text), &key, text)?,
+            ("required", Some(text)) => require(is_bool, &key, &Some(text.to_owned()))?,
             ("name", Some(text)) if name.is_empty() => text.clone_into(&mut name),
             ("name", Some(_)) => {
                 let message = format!("device name already set to {name}");

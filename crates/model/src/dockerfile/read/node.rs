@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::heredoc::Heredoc;
 use super::words;
 use crate::dockerfile::error::{Fault, Span};
+use crate::go;
 
 /// An instruction taken apart.
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ impl Node {
     }
 
     fn read_args(&mut self, args: &str, escape: char) -> Result<(), Fault> {
-        match self.keyword.to_ascii_lowercase().as_str() {
+        match go::to_lower(&self.keyword).as_str() {
             "run" | "cmd" | "entrypoint" | "shell" => self.json_or_text(args)?,
             "add" | "copy" | "volume" => match words::json_strings(args)? {
                 Some(strings) => self.set_json(strings),
@@ -82,7 +83,7 @@ impl Node {
     /// is not looked at: the depth of the nesting is the file's to choose, the stack is not.
     fn trigger(line: &str, escape: char) -> Result<Self, Fault> {
         let keyword = words::split_once(line).map_or(line, |(keyword, _)| keyword);
-        if keyword.eq_ignore_ascii_case("onbuild") {
+        if go::to_lower(keyword) == "onbuild" {
             return Ok(Self {
                 keyword: keyword.to_owned(),
                 ..Self::default()
@@ -108,7 +109,7 @@ impl Node {
     /// Whether `<<` in this instruction starts here-documents (parser.go `canContainHeredoc`).
     pub(crate) fn may_hold_heredocs(&self) -> bool {
         let node = self.trigger.as_deref().unwrap_or(self);
-        let keyword = node.keyword.to_ascii_lowercase();
+        let keyword = go::to_lower(&node.keyword);
         matches!(keyword.as_str(), "add" | "copy" | "run") && !node.json
     }
 }

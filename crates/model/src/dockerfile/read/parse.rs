@@ -8,6 +8,7 @@ use super::mount;
 use super::node::Node;
 use super::scalar;
 use crate::dockerfile::error::Fault;
+use crate::go;
 
 const ADD_FLAGS: Known = &[
     ("chown", Flag::Text),
@@ -49,7 +50,7 @@ const KEYWORDS: &str = "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK 
 /// Reads one instruction.
 pub(crate) fn instruction(node: Node) -> Result<Instruction, Fault> {
     let span = node.span;
-    let upper = node.keyword.to_uppercase();
+    let upper = go::to_lower(&node.keyword).to_ascii_uppercase();
     let mut keywords = KEYWORDS.split(' ');
     let Some(keyword) = keywords.find(|known| *known == upper) else {
         return Err(unknown(&node.keyword, &upper));
@@ -183,8 +184,8 @@ fn command(node: Node) -> Command {
 fn from(node: &Node) -> Result<From, Fault> {
     let (base, name) = match node.args.as_slice() {
         [base] => (base, None),
-        [base, word, name] if word.eq_ignore_ascii_case("as") => {
-            let lower = name.to_lowercase();
+        [base, word, name] if go::equal_fold(word, "as") => {
+            let lower = go::to_lower(name);
             if !is_stage_name(&lower) {
                 let message = format!(
                     "invalid name for build stage: {name:?}, name can't start with a number or contain symbols"
@@ -285,6 +286,7 @@ fn run(mut node: Node) -> Result<Run, Fault> {
         security,
         heredocs: heredocs.map(Heredoc::into_inline).collect(),
         command: command(node),
+        has_raw_bytes: false,
     })
 }
 
@@ -293,14 +295,14 @@ fn healthcheck(mut node: Node) -> Result<Healthcheck, Fault> {
         return Err(none_given("HEALTHCHECK"));
     }
     let kind = node.args.remove(0);
-    if kind.eq_ignore_ascii_case("none") {
+    if go::equal_fold(&kind, "none") {
         return match node.args.first() {
             None => Ok(Healthcheck::default()),
             Some(arg) => Err(Fault::new(arg, "HEALTHCHECK NONE takes no arguments")),
         };
     }
     let flags = Flags::parse(&node.flags, HEALTHCHECK_FLAGS)?;
-    if !kind.eq_ignore_ascii_case("cmd") {
+    if !go::equal_fold(&kind, "cmd") {
         let message = format!("unknown type {kind:?} in HEALTHCHECK");
         return Err(Fault::new(kind, message).hint("try HEALTHCHECK CMD"));
     }
@@ -381,7 +383,7 @@ fn onbuild(node: &Node) -> Result<String, Fault> {
         .as_deref()
         .ok_or_else(|| none_given("ONBUILD"))?;
     without_flags(node)?;
-    let keyword = trigger.keyword.to_uppercase();
+    let keyword = go::to_lower(&trigger.keyword).to_ascii_uppercase();
     match keyword.as_str() {
         "ONBUILD" => {
             let message = "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed";
@@ -393,7 +395,7 @@ fn onbuild(node: &Node) -> Result<String, Fault> {
         }
         _ => {}
     }
-    let start = "onbuild".len();
+    let start = node.keyword.len();
     let blanks = ['\t', '\n', '\x0c', '\r', ' '];
     let mut text = node.original.trim_start()[start..]
         .trim_start_matches(blanks)

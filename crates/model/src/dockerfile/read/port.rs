@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::dockerfile::error::Fault;
+use crate::go;
 
 /// Refuses what is no port.
 pub(crate) fn check(spec: &str) -> Result<(), Fault> {
@@ -21,10 +22,7 @@ fn invalid_part(spec: &str) -> Option<(&'static str, &str)> {
     if ports.is_empty() {
         return Some(("port", spec));
     }
-    if !matches!(
-        protocol.to_lowercase().as_str(),
-        "" | "tcp" | "udp" | "sctp"
-    ) {
+    if !matches!(go::to_lower(protocol).as_str(), "" | "tcp" | "udp" | "sctp") {
         return Some(("proto", protocol));
     }
     if !address.is_empty() && !is_address(address) {

@@ -53,23 +53,6 @@ pub(crate) fn duration(text: &str) -> Option<i64> {
     })
 }
 
-/// Whether `go-units`' `RAMInBytes` reads it as a size: `64m`, `1.5GiB`, `100`.
-pub(crate) fn is_size(text: &str) -> bool {
-    let Some(last) = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ') else {
-        return false;
-    };
-    let (number, suffix) = (&text[..=last], &text[last + 1..]);
-    let number = number.strip_suffix(' ').unwrap_or(number);
-    let plain = number.parse::<f64>().is_ok_and(|size| size >= 0.0);
-    let suffix = suffix.to_ascii_lowercase();
-    let unit = match suffix.as_str() {
-        "" | "b" => return plain,
-        other => other,
-    };
-    let rest = unit.strip_prefix(['k', 'm', 'g', 't', 'p']);
-    plain && matches!(rest, Some("" | "b" | "ib"))
-}
-
 /// Whether `--chmod` accepts it: an octal number up to 07777, or a symbolic mode such as
 /// `u=rwX,go-w` (`dispatchCopy`; symbolic modes by the `dchapes-mode` package).
 pub(crate) fn is_mode(text: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::dockerfile::error::Fault;
+use crate::go;
 
 /// What separates an instruction's keyword and plain words: `BuildKit`'s `reWhitespace`.
 pub(super) const BLANKS: [char; 5] = ['\t', '\x0b', '\x0c', '\r', ' '];
@@ -117,7 +118,7 @@ pub(super) fn json_strings(text: &str) -> Result<Option<Vec<String>>, Fault> {
     if !text.starts_with('[') {
         return Ok(None);
     }
-    let json = without_lone_surrogates(text);
+    let json = go::json::without_lone_surrogates(text);
     let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(&json) else {
         return Ok(None);
     };
@@ -130,36 +131,4 @@ pub(super) fn json_strings(text: &str) -> Result<Option<Vec<String>>, Fault> {
         .hint("quote every element with double quotes")),
     });
     strings.collect::<Result<_, _>>().map(Some)
-}
-
-/// Replaces escapes of half a surrogate pair, which Go's JSON decoder takes for U+FFFD and
-/// `serde_json` refuses.
-fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
-    if !text.contains("\\ud") && !text.contains("\\uD") {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
-        let length = match (utf16_unit(text, at), utf16_unit(text, at + 6)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (Some(0xd800..=0xdfff), _) => {
-                out.push_str("\\ufffd");
-                at += 6;
-                continue;
-            }
-            // An escaped backslash starts no `\u`.
-            _ if c == '\\' => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
-            _ => c.len_utf8(),
-        };
-        out.push_str(&text[at..at + length]);
-        at += length;
-    }
-    Cow::Owned(out)
-}
-
-/// The unit that an escape `\uXXXX` at this place stands for.
-fn utf16_unit(text: &str, at: usize) -> Option<u16> {
-    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-    u16::from_str_radix(digits, 16).ok()
 }

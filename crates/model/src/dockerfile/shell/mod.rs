@@ -48,7 +48,7 @@ pub(super) struct Expansion {
     pub words: Vec<String>,
     /// The variables that were looked up, set or not, in order.
     pub names: Vec<String>,
-    /// A variable was looked up that only the base image's configuration can tell.
+    /// The text depends on a variable that only the base image's configuration can tell.
     pub uncertain: bool,
 }
 
@@ -358,10 +358,17 @@ impl<'e> Lexer<'_, 'e> {
         }
     }
 
-    fn until_brace(&mut self, raw_escapes: bool) -> Result<String, String> {
-        match self.until(Some('}'), raw_escapes) {
-            Ok((word, _)) => Ok(word),
-            Err(_) if self.rest.is_empty() => Err("syntax error: missing '}'".to_owned()),
+    /// A word of a substitution, and whether it is uncertain. It may not be used.
+    fn word(&mut self, stop: char, raw_escapes: bool) -> Result<(String, bool), String> {
+        let outside = std::mem::take(&mut self.uncertain);
+        let word = self.until(Some(stop), raw_escapes);
+        let is_uncertain = std::mem::replace(&mut self.uncertain, outside);
+        match word {
+            Ok((word, _)) => Ok((word, is_uncertain)),
+            Err(_) if self.rest.is_empty() && stop == '}' => {
+                Err("syntax error: missing '}'".to_owned())
+            }
+            Err(_) if self.rest.is_empty() => Err("syntax error: missing '/' in ${}".to_owned()),
             Err(reason) => Err(reason),
         }
     }
@@ -373,7 +380,7 @@ impl<'e> Lexer<'_, 'e> {
         null: bool,
         modifier: Option<char>,
     ) -> Result<String, String> {
-        let word = self.until_brace(matches!(modifier, Some('#' | '%')))?;
+        let (word, unsure) = self.word('}', matches!(modifier, Some('#' | '%')))?;
         let value = self.lookup(name);
         if self.options.keep_unset && !matches!(value, Value::Set(_)) {
             let colon = if null { ":" } else { "" };
@@ -384,6 +391,14 @@ impl<'e> Lexer<'_, 'e> {
             Value::Set(value) if !null || !value.is_empty() => Some(value),
             _ => None,
         };
+        // The word behind a variable counts only where it is used.
+        self.uncertain |= unsure
+            && match modifier {
+                Some('-') => present.is_none(),
+                Some('+') => present.is_some(),
+                Some('?') => false,
+                _ => true,
+            };
         match modifier {
             Some('-') => Ok(present.map_or(word, str::to_owned)),
             Some('+') => Ok(present.map_or_else(String::new, |_| word)),
@@ -394,6 +409,7 @@ impl<'e> Lexer<'_, 'e> {
                 (None, Value::Unset) => Err(format!("{name}: is not allowed to be unset")),
                 (None, _) => Err(format!("{name}: is not allowed to be empty")),
             },
+            Some('#' | '%') if unsure => Ok(String::new()),
             Some(side @ ('#' | '%')) => {
                 let value = present.unwrap_or_default();
                 let (glob, greedy) = match word.strip_prefix(side) {
@@ -412,15 +428,14 @@ impl<'e> Lexer<'_, 'e> {
         if all {
             self.next();
         }
-        let glob = match self.until(Some('/'), true) {
-            Ok((glob, _)) => glob,
-            Err(_) if self.rest.is_empty() => {
-                return Err("syntax error: missing '/' in ${}".to_owned());
-            }
-            Err(reason) => return Err(reason),
-        };
-        let replacement = self.until_brace(true)?;
-        match self.lookup(name) {
+        let (glob, unsure_glob) = self.word('/', true)?;
+        let (replacement, unsure_replacement) = self.word('}', true)?;
+        let value = self.lookup(name);
+        if unsure_glob || unsure_replacement {
+            self.uncertain = true;
+            return Ok(String::new());
+        }
+        match value {
             Value::Set(value) => pattern::replace(&glob, value, &replacement, all),
             _ if self.options.keep_unset => Ok(format!("${{{name}/{glob}/{replacement}}}")),
             _ => pattern::replace(&glob, "", &replacement, all),

@@ -100,6 +100,15 @@ pub enum Change {
         /// The stages that declare it.
         stages: Vec<String>,
     },
+    /// An option that commands run with is another.
+    Option {
+        /// Its name.
+        name: String,
+        /// How.
+        how: How,
+        /// The stages that run commands.
+        stages: Vec<String>,
+    },
     /// An instruction differs.
     Instruction {
         /// The stage.
@@ -163,6 +172,10 @@ impl fmt::Display for Change {
             Self::Stage { stage, line, how } => write!(f, "line {line}: stage {stage} {how}"),
             Self::Argument { name, how, stages } => {
                 write!(f, "build argument {name} {how}")?;
+                used_by(f, "used by", stages)
+            }
+            Self::Option { name, how, stages } => {
+                write!(f, "option {name} {how}")?;
                 used_by(f, "used by", stages)
             }
             Self::Instruction {

@@ -22,6 +22,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Diff {
     comparison.compare_bases();
     comparison.compare_arguments();
     comparison.compare_contexts();
+    comparison.compare_options();
     comparison.compare_extras();
     comparison.compare_stages();
     comparison.propagate();
@@ -112,6 +113,18 @@ impl Comparison<'_> {
     fn compare_contexts(&mut self) {
         for (name, how) in differences(&self.old.contexts, &self.new.contexts) {
             self.changes.push(Change::Context { name, how });
+        }
+    }
+
+    fn compare_options(&mut self) {
+        let (old, new) = (self.old.sandbox.options(), self.new.sandbox.options());
+        for (name, how) in differences(&old, &new) {
+            let stages = self.mark_where(|stage| {
+                let mut steps = stage.steps.iter();
+                let runs = steps.find(|step| ["RUN", "FILE"].contains(&step.keyword.as_str()));
+                runs.map(|step| step.line)
+            });
+            self.changes.push(Change::Option { name, how, stages });
         }
     }
 

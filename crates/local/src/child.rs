@@ -1,7 +1,10 @@
-//! A program that is asked something: its answer, within limits of time and size.
+//! A program of the machine that is asked something: its answer, within limits of time and size.
+//!
+//! A program may never answer: systemctl waits for a bus that hangs, iptables for a lock that another
+//! holds, mkfs for a disk. So each that is run to its end is run by [`ask`].
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,49 +15,78 @@ use std::time::{Duration, Instant};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+/// How long a program may take, and how much it may print.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The time until its end.
+    pub time: Duration,
+    /// Bytes of each of its outputs.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// For a program that answers in milliseconds and prints some pages, on a machine that is busy.
+    pub const QUICK: Self = Self {
+        time: Duration::from_secs(10),
+        bytes: 64 << 20,
+    };
+}
+
 /// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub enum NoAnswer {
+    /// The system refused: there is no such program, or no process can be made.
     #[error("it cannot be run: {0}")]
     Io(#[from] io::Error),
+    /// It was killed.
     #[error("it did not answer within {} s", .0.as_secs_f32())]
     Late(Duration),
+    /// It was killed.
     #[error("it printed more than {0} bytes")]
     Long(usize),
 }
 
-/// Runs a program without input and reads what it prints. If that takes too long or is too much, the
+/// Runs a program with this input and reads what it prints. If that takes too long or is too much, the
 /// program and all that it started are killed.
-pub(crate) fn ask(
-    command: &mut Command,
-    deadline: Duration,
-    bytes_max: usize,
-) -> Result<Output, NoAnswer> {
+pub fn ask(command: &mut Command, input: &str, limits: Limits) -> Result<Output, NoAnswer> {
+    let reads = !input.is_empty();
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(if reads { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // docker runs its plugins as processes of their own; a group is ended as a whole.
         .process_group(0)
         .spawn()?;
-    let heard = hear(&mut child, deadline, bytes_max);
-    if heard.is_err() {
-        // It may have ended meanwhile; its pid is kept for it until it is waited for.
-        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+    match tell(&mut child, input).and_then(|()| hear(&mut child, limits)) {
+        Ok([stdout, stderr]) => Ok(Output {
+            status: child.wait()?,
+            stdout,
+            stderr,
+        }),
+        Err(why) => {
+            // It may have ended meanwhile; its pid is kept for it until it is waited for.
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            // One that waits for a disk that hangs does not end now.
+            thread::spawn(move || child.wait());
+            Err(why)
+        }
     }
-    let status = child.wait()?;
-    let [stdout, stderr] = heard?;
-    Ok(Output {
-        status,
-        stdout,
-        stderr,
-    })
+}
+
+/// Writes the input, in a thread of its own: a program that does not read it may answer all the same.
+fn tell(child: &mut Child, input: &str) -> Result<(), NoAnswer> {
+    let Some(mut pipe) = child.stdin.take() else {
+        return Ok(());
+    };
+    let input = input.to_owned();
+    thread::Builder::new().spawn(move || pipe.write_all(input.as_bytes()).ok())?;
+    Ok(())
 }
 
 /// Reads both outputs, each in a thread of its own: whoever keeps one open, also after the program was
-/// killed, holds up its thread and not the deadline.
-fn hear(child: &mut Child, deadline: Duration, bytes_max: usize) -> Result<[Vec<u8>; 2], NoAnswer> {
-    let ends = Instant::now() + deadline;
+/// killed, holds up its thread and not the limit.
+fn hear(child: &mut Child, limits: Limits) -> Result<[Vec<u8>; 2], NoAnswer> {
+    let ends = Instant::now() + limits.time;
     let pid = Pid::from_child(child);
     let out = child.stdout.take().expect("it is piped");
     let error = child.stderr.take().expect("it is piped");
@@ -62,13 +94,14 @@ fn hear(child: &mut Child, deadline: Duration, bytes_max: usize) -> Result<[Vec<
     for (at, pipe) in [OwnedFd::from(out), error.into()].into_iter().enumerate() {
         let sender = sender.clone();
         // Nobody waits for the second output if the first one was too late or too long.
-        thread::Builder::new().spawn(move || sender.send((at, read(pipe, pid, bytes_max))).ok())?;
+        thread::Builder::new()
+            .spawn(move || sender.send((at, read(pipe, pid, limits.bytes))).ok())?;
     }
     let mut outputs = [Vec::new(), Vec::new()];
     for _ in 0..outputs.len() {
         let left = ends.saturating_duration_since(Instant::now());
         let heard = receiver.recv_timeout(left);
-        let (at, output) = heard.map_err(|_| NoAnswer::Late(deadline))?;
+        let (at, output) = heard.map_err(|_| NoAnswer::Late(limits.time))?;
         outputs[at] = output?;
     }
     Ok(outputs)
@@ -100,7 +133,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn shell(script: &str, deadline: Duration, bytes_max: usize) -> Result<Output, NoAnswer> {
-        ask(Command::new("sh").args(["-c", script]), deadline, bytes_max)
+        let limits = Limits {
+            time: deadline,
+            bytes: bytes_max,
+        };
+        ask(Command::new("sh").args(["-c", script]), "", limits)
     }
 
     #[test]
@@ -117,6 +154,12 @@ mod tests {
         );
         let answer = shell("cat", 60 * SECOND, 10).expect("there is no input to wait for");
         assert!(answer.status.success() && answer.stdout.is_empty());
+        let large = "x".repeat(1 << 20);
+        let limits = Limits::QUICK;
+        let answer = ask(&mut Command::new("cat"), &large, limits).expect("it reads");
+        assert_eq!(answer.stdout.len(), large.len());
+        let answer = ask(&mut Command::new("true"), &large, limits).expect("it need not read");
+        assert!(answer.status.success());
     }
 
     #[test]

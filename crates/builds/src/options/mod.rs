@@ -1,19 +1,26 @@
 //! What decides a build beside its Dockerfile: options, what a compose or bake file says, and what
 //! docker takes from the environment without being told.
 
+mod sandbox;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use larder_model::dockerfile::{BuildOptions, NamedContext, Platform};
+use larder_model::go;
+use larder_model::reference::ImageReference;
 use serde::{Deserialize, Deserializer};
 
 use crate::fault::Fault;
 use crate::request::{Build, Surroundings};
+use sandbox::Said;
 
 /// The platform of a build that names none, for docker and compose.
 pub(crate) const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// buildx passes it on as a build argument (its `build/opt.go`, `toSolveOpt`).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Whether the result may be for several platforms (`BuildKit`'s dockerui/config.go `init`).
+const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
 /// The builder's own platform (buildx `util/platformutil/parse.go`).
 const LOCAL: &str = "local";
 
@@ -29,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) args: BTreeMap<String, Option<String>>,
     #[serde(alias = "additional_contexts", deserialize_with = "contexts")]
     pub(crate) contexts: BTreeMap<String, NamedContext>,
+    #[serde(flatten)]
+    pub(crate) run: Said,
 }
 
 /// A build that was asked for, and where.
@@ -75,6 +84,7 @@ impl Options {
         let mut options = Self {
             target: build.target.clone(),
             platforms: build.platforms.clone(),
+            run: Said::typed(&build.run)?,
             ..Self::default()
         };
         for text in &build.build_args {
@@ -84,7 +94,7 @@ impl Options {
                 options.args.insert(name.to_owned(), Some(value.to_owned()));
             }
         }
-        for text in &build.build_contexts {
+        for text in build.build_contexts.iter().filter(|text| !text.is_empty()) {
             let (name, value) = named("--build-context", text)?;
             let value = value.ok_or_else(|| {
                 Fault::option(format!(
@@ -92,7 +102,7 @@ impl Options {
                 ))
             })?;
             let context = NamedContext::parse(value);
-            options.contexts.insert(name.to_owned(), context);
+            options.contexts.insert(context_name(name)?, context);
         }
         Ok(options)
     }
@@ -120,12 +130,20 @@ impl Options {
                 build_args.insert(name.clone(), value.clone());
             }
         }
+        if wanted.len() > 1
+            && build_args.get(MULTI_PLATFORM).map(|it| go::parse_bool(it)) == Some(Some(false))
+        {
+            return Err(Fault::option(format!(
+                "{MULTI_PLATFORM} is off, and the build is for several platforms; leave it out"
+            )));
+        }
         let mut contexts = said.contexts.clone();
         contexts.extend(self.contexts.clone());
         let options = BuildOptions {
             target: self.target.clone().or_else(|| said.target.clone()),
             build_args,
             build_platform: host_platform(),
+            sandbox: self.run.over(&said.run),
             contexts,
             ..BuildOptions::default()
         };
@@ -135,6 +153,19 @@ impl Options {
         });
         Ok(for_platform.collect())
     }
+}
+
+/// The name of a context in its short form: it is that of an image (buildx `util/buildflags/context.go`,
+/// `NormalizeContextName`).
+fn context_name(name: &str) -> Result<String, Fault> {
+    let reference = ImageReference::parse(name).map_err(|error| {
+        Fault::option(format!(
+            "--build-context {name:?}: invalid context name: {error}"
+        ))
+    })?;
+    let familiar = reference.familiar();
+    let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+    Ok(short.to_owned())
 }
 
 /// The two parts of `NAME=VALUE`.

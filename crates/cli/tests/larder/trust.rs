@@ -1,0 +1,73 @@
+//! Whose state a job uses is not for its commit to say.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::kit::{Store, text};
+use crate::machine::Machine;
+
+const FILE: &str = "job = \"mine\"\nstore = \"cache\"\nstate = \"st\"\nscope = \"branch/main\"\nproject = \"other\"\n";
+
+#[test]
+fn a_pull_requests_file_takes_neither_store_nor_scope() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let (repo, report) = (machine.path("repo"), machine.path("report.json"));
+    fs::create_dir_all(repo.join(".git")).expect("made");
+    fs::write(repo.join(".git/HEAD"), "ref: refs/heads/main\n").expect("written");
+    fs::write(repo.join("larder.toml"), FILE).expect("written");
+    let mut command = machine.command("sh");
+    command.args(["-c", "cd $0 && exec ../larder run --engine private --state ../state --json ../report.json -- true"]);
+    command.arg(&repo);
+    for (name, value) in [
+        ("LARDER_STORE", store.url().as_str()),
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_EVENT_NAME", "pull_request"),
+        ("GITHUB_REF", "refs/pull/7/merge"),
+        ("GITHUB_HEAD_REF", "main"),
+        ("GITHUB_REPOSITORY", "shop/web"),
+        ("GITHUB_JOB", "build"),
+    ] {
+        command.env(name, value);
+    }
+    let output = command.output().expect("larder starts");
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("store, state, project, scope;") && said.contains("--config"),
+        "{said}"
+    );
+    let report: Value = serde_json::from_slice(&fs::read(report).expect("a report")).expect("JSON");
+    assert_eq!(report["lineage"]["scope"], "pull/7", "{said}");
+    assert_eq!(report["lineage"]["project"], "github.com/shop/web");
+    assert_eq!(report["lineage"]["job"], "mine");
+    assert_eq!(
+        store.objects("pull=2f7").len(),
+        1,
+        "it is saved where it belongs"
+    );
+    assert!(!repo.join("cache").exists() && !repo.join("st").exists());
+    machine.assert_untouched();
+}
+
+#[test]
+fn legs_of_one_name_are_told_to_have_names_of_their_own() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let [larder, state] = ["larder", "other"].map(|name| machine.path(name).display().to_string());
+    // Another leg starts, saves and ends while this one runs.
+    let other = format!(
+        "{larder} run -q --engine private --state {state} --store {} --project shop -- true",
+        store.url()
+    );
+    let told = "--job \"default-$LEG\"";
+    let long = machine.job(&store.url(), &["-q"], &other).saved();
+    assert_eq!(long.report["saved"]["sibling"], true, "{}", long.said);
+    assert!(long.said.contains(told), "{}", long.said);
+    let next = machine.job(&store.url(), &["-q"], "true").restored(&long);
+    assert!(next.said.contains(told), "{}", next.said);
+    let named = machine
+        .job(&store.url(), &["-q", "--job", "leg"], "true")
+        .restored(&next);
+    assert!(!named.said.contains("$LEG"), "{}", named.said);
+    machine.assert_untouched();
+}

@@ -1,0 +1,146 @@
+//! The few fields of a certificate that rustls does not tell (RFC 5280, section 4.1).
+
+use std::ops::Range;
+
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
+/// The version, which old certificates leave out.
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+/// What is told of a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Facts<'a> {
+    /// The issuer's name, as DER.
+    pub(crate) issuer: &'a [u8],
+    /// The first and the last second in which it is valid, since 1970.
+    pub(crate) valid: (u64, u64),
+}
+
+/// Reads them; nothing if it is no certificate.
+pub(crate) fn facts(der: &[u8]) -> Option<Facts<'_>> {
+    let mut certificate = Reader(Reader(der).next(SEQUENCE)?.content);
+    let mut fields = Reader(certificate.next(SEQUENCE)?.content);
+    // Its absence is no failure.
+    let _ = fields.next(VERSION);
+    fields.next(INTEGER)?;
+    fields.next(SEQUENCE)?;
+    let issuer = fields.next(SEQUENCE)?.whole;
+    let mut validity = Reader(fields.next(SEQUENCE)?.content);
+    let valid = (validity.time()?, validity.time()?);
+    Some(Facts { issuer, valid })
+}
+
+/// One element.
+struct Element<'a> {
+    /// With its tag and its length.
+    whole: &'a [u8],
+    content: &'a [u8],
+}
+
+/// What is still to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next element, if it has this tag.
+    fn next(&mut self, tag: u8) -> Option<Element<'a>> {
+        let (&[_, first], body) = self
+            .0
+            .split_first_chunk()
+            .filter(|(head, _)| head[0] == tag)?;
+        let (length, header) = match first {
+            0..=0x7f => (usize::from(first), 2),
+            0x81..=0x84 => {
+                let count = usize::from(first - 0x80);
+                let digits = body.get(..count)?.iter();
+                let length = digits.fold(0, |sum, digit| sum << 8 | usize::from(*digit));
+                (length, 2 + count)
+            }
+            _ => return None,
+        };
+        let (whole, rest) = self.0.split_at_checked(header + length)?;
+        self.0 = rest;
+        let content = &whole[header..];
+        Some(Element { whole, content })
+    }
+
+    /// A time, in seconds since 1970. Two digits of a year below 50 are of this century.
+    fn time(&mut self) -> Option<u64> {
+        let text = if let Some(short) = self.next(UTC_TIME) {
+            let text = str::from_utf8(short.content).ok()?;
+            let century = if text < "50" { "20" } else { "19" };
+            format!("{century}{text}")
+        } else {
+            let long = self.next(GENERALIZED_TIME)?;
+            str::from_utf8(long.content).ok()?.to_owned()
+        };
+        let digits = text.strip_suffix('Z').filter(|digits| digits.len() == 14)?;
+        let number = |range: Range<usize>| digits.get(range)?.parse::<u64>().ok();
+        let (hour, minute, second) = (number(8..10)?, number(10..12)?, number(12..14)?);
+        let days = days_since_1970(number(0..4)?, number(4..6)?, number(6..8)?)?;
+        Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+    }
+}
+
+/// Days from the first of March of the year 0 count evenly; a day before 1970 counts as 1970.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    /// From the first of March of the year 0 to the first of January of 1970.
+    const TO_1970: u64 = 719_468;
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year.checked_sub(1)?, month + 9)
+    };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1;
+    Some(days.saturating_sub(TO_1970))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_over_leap_years() {
+        for ((year, month, day), days) in [
+            ((1970, 1, 1), 0),
+            ((1970, 3, 1), 59),
+            ((2000, 2, 29), 11_016),
+            ((2024, 12, 31), 20_088),
+            ((2100, 3, 1), 47_541),
+            ((1969, 12, 31), 0),
+        ] {
+            assert_eq!(days_since_1970(year, month, day), Some(days), "{year}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_in_both_forms() {
+        let time = |tag, text: &str| {
+            let der = [&[tag, text.len() as u8], text.as_bytes()].concat();
+            Reader(&der).time()
+        };
+        assert_eq!(time(UTC_TIME, "700101000001Z"), Some(1));
+        assert_eq!(time(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
+        assert_eq!(time(GENERALIZED_TIME, "20000229120000Z"), Some(951_825_600));
+        for wrong in ["", "7001010000Z", "70010100000xZ", "700101000001"] {
+            assert_eq!(time(UTC_TIME, wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived() {
+        let mut der = webpki_root_certs::TLS_SERVER_ROOT_CERTS[0].to_vec();
+        let facts = facts(&der).expect("a certificate");
+        assert!(facts.valid.0 < facts.valid.1 && facts.issuer[0] == SEQUENCE);
+        for end in 0..der.len() {
+            let _ = super::facts(&der[..end]);
+        }
+        for at in 0..200 {
+            der[at] ^= 0xff;
+            let _ = super::facts(&der);
+            der[at] ^= 0xff;
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Handshakes with `openssl s_server`, whose certificates Go's `crypto/tls` takes.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use larder_tls::{Authorities, Identity};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+/// Runs `openssl` in a folder.
+fn openssl(folder: &Path, arguments: &str) {
+    let output = Command::new("openssl")
+        .args(arguments.split(' '))
+        .current_dir(folder)
+        .output()
+        .expect("openssl runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments}: {said}");
+}
+
+const NAMES: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1";
+
+/// As docker's documentation makes a certificate for a registry: it says that it is an authority's.
+fn self_signed(folder: &Path, name: &str, curve: &str) {
+    openssl(
+        folder,
+        &format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:{curve} -nodes -days 2 -subj /CN={name} \
+             -addext {NAMES} -keyout {name}.key -out {name}.crt"
+        ),
+    );
+}
+
+/// A certificate by the authority `ca`.
+fn signed(folder: &Path, name: &str, key: &str, hash: &str) {
+    fs::write(folder.join("ext"), NAMES).expect("written");
+    openssl(
+        folder,
+        &format!("req -newkey {key} -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"),
+    );
+    openssl(
+        folder,
+        &format!(
+            "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -{hash} \
+             -extfile ext -out {name}.crt"
+        ),
+    );
+}
+
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    fn start(folder: &Path, name: &str, more: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let process = Command::new("openssl")
+            .args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}")])
+            .args([
+                "-cert",
+                &format!("{name}.crt"),
+                "-key",
+                &format!("{name}.key"),
+            ])
+            .args(more.split_whitespace())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl runs");
+        Self { process, port }
+    }
+
+    /// Whether it answers somebody with this configuration who wants that name.
+    fn answers(&self, config: ClientConfig, name: &str) -> Result<(), String> {
+        let until = Instant::now() + Duration::from_secs(10);
+        let stream = loop {
+            match TcpStream::connect(("127.0.0.1", self.port)) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() > until => panic!("{error}"),
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut stream = StreamOwned::new(client, stream);
+        let mut answer = Vec::new();
+        let told = stream
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .and_then(|()| stream.read_to_end(&mut answer));
+        match told {
+            Ok(_) => Ok(()),
+            // This server closes without saying so.
+            Err(_) if answer.starts_with(b"HTTP/1.0 200") => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+fn trusting(folder: &Path, names: &[&str]) -> Authorities {
+    let mut authorities = Authorities::default();
+    for name in names {
+        let pem = fs::read(folder.join(format!("{name}.crt"))).expect("read");
+        assert_eq!(authorities.add_pem(&pem), 1);
+    }
+    authorities
+}
+
+fn config(authorities: &Authorities) -> ClientConfig {
+    larder_tls::client(authorities, Vec::new()).expect("a configuration")
+}
+
+#[test]
+fn a_certificate_that_is_trusted_itself_will_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    self_signed(folder, "own", "prime256v1");
+    self_signed(folder, "other", "prime256v1");
+    let server = Server::start(folder, "own", "");
+    let own = trusting(folder, &["other", "own"]);
+    for name in ["localhost", "127.0.0.1"] {
+        server.answers(config(&own), name).expect("trusted");
+    }
+    let refusal = server.answers(config(&own), "elsewhere.example");
+    assert!(
+        refusal
+            .expect_err("another name")
+            .contains("not valid for name")
+    );
+    let refusal = server.answers(config(&trusting(folder, &["other"])), "localhost");
+    refusal.expect_err("somebody else is trusted");
+    let any = larder_tls::client_of_any_server(Vec::new());
+    server
+        .answers(any, "elsewhere.example")
+        .expect("any will do");
+}
+
+#[test]
+fn signatures_of_p521_are_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    self_signed(folder, "ca", "secp521r1");
+    let p521 = "ec -pkeyopt ec_paramgen_curve:secp521r1";
+    for (name, key, hash, version) in [
+        ("a", p521, "sha512", "-tls1_3"),
+        ("b", "rsa:2048", "sha384", "-tls1_2"),
+        ("c", "rsa:2048", "sha256", "-tls1_3"),
+    ] {
+        signed(folder, name, key, hash);
+        let server = Server::start(folder, name, version);
+        let trusted = config(&trusting(folder, &["ca"]));
+        server.answers(trusted, "localhost").expect(name);
+        // Another authority of the same name.
+        let own = folder.join(name);
+        fs::create_dir(&own).expect("a folder");
+        self_signed(&own, "ca", "secp521r1");
+        let refused = server.answers(config(&trusting(&own, &["ca"])), "localhost");
+        refused.expect_err("another key");
+    }
+}
+
+#[test]
+fn a_server_is_shown_the_certificate_that_it_can_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    self_signed(folder, "own", "prime256v1");
+    self_signed(folder, "clients", "prime256v1");
+    self_signed(folder, "others", "prime256v1");
+    let identity = |name: &str, authority: &str| {
+        fs::write(folder.join("ext"), "extendedKeyUsage=clientAuth").expect("written");
+        openssl(
+            folder,
+            &format!(
+                "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+            ),
+        );
+        openssl(
+            folder,
+            &format!(
+                "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial \
+                 -days 2 -extfile ext -out {name}.crt"
+            ),
+        );
+        let read = |end: &str| fs::read(folder.join(format!("{name}.{end}"))).expect("read");
+        Identity::from_pem(&read("crt"), &read("key")).expect("an identity")
+    };
+    let (good, other) = (identity("good", "clients"), identity("other", "others"));
+    let server = Server::start(
+        folder,
+        "own",
+        "-Verify 1 -verify_return_error -CAfile clients.crt",
+    );
+    let own = trusting(folder, &["own"]);
+    let with = |identities: Vec<Identity>| {
+        let config = larder_tls::client(&own, identities).expect("a configuration");
+        server.answers(config, "localhost")
+    };
+    with(vec![other.clone(), good]).expect("the second is of an authority that it knows");
+    with(vec![other]).expect_err("nobody that it knows");
+    with(Vec::new()).expect_err("nobody");
+    // A key of another certificate is told at once.
+    let read = |name: &str| fs::read(folder.join(name)).expect("read");
+    Identity::from_pem(&read("good.crt"), &read("other.key")).expect_err("another's key");
+    Identity::from_pem(b"", &read("good.key")).expect_err("no certificate");
+    Identity::from_pem(&read("good.crt"), b"").expect_err("no key");
+}
