@@ -198,14 +198,10 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// A digest names one image for ever; a tag is good as long as was asked for. How old an answer is that
-    /// was noted when the clock was ahead, nobody knows.
+    /// A digest names one image for ever; a tag is good as long as was asked for.
     fn is_good_enough(&self, known: &Known) -> bool {
-        let age = self.now_ms.checked_sub(known.checked_ms);
-        let max = self.asking.max_age;
-        let is_young = age
-            .zip(max)
-            .is_some_and(|(age, max)| Duration::from_millis(age) <= max);
+        let mut max_age = self.asking.max_age.iter();
+        let is_young = max_age.any(|max| is_young(self.now_ms, known.checked_ms, *max));
         known.reference.digest().is_some() || is_young
     }
 
@@ -277,6 +273,12 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// How old an answer is that was noted when the clock was ahead, nobody knows: it may be years.
+fn is_young(now_ms: u64, checked_ms: u64, max_age: Duration) -> bool {
+    let age = now_ms.checked_sub(checked_ms);
+    age.is_some_and(|age| Duration::from_millis(age) <= max_age)
+}
+
 fn key(image: &PlannedImage) -> (ImageReference, Platform) {
     (image.reference.clone(), image.platform.clone())
 }
@@ -312,5 +314,24 @@ impl Unknown {
     /// Whether this is about the image.
     pub fn is_about(&self, image: &PlannedImage) -> bool {
         self.reference == image.reference && self.platform == image.platform
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_by_a_clock_that_was_ahead_is_asked_again() {
+        let day = Duration::from_secs(24 * 3600);
+        for (checked_ms, expected) in [
+            (1_000_000_000, true),
+            (1_000_000_000 - 24 * 3_600_000, true),
+            (1_000_000_000 - 24 * 3_600_000 - 1, false),
+            (1_000_000_001, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(is_young(1_000_000_000, checked_ms, day), expected);
+        }
     }
 }
