@@ -213,7 +213,7 @@ impl Start<'_> {
             engine: facts::Engine {
                 socket: self.place.docker_socket(),
                 facts: parts.engine().facts(),
-                choice: self.plan.choice,
+                choice: self.plan.choice.clone(),
             },
             volume: facts::Volume {
                 bytes: parts.volume().bytes(),
