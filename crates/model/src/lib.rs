@@ -19,7 +19,8 @@ pub mod lineage;
 pub mod oci;
 pub mod plan;
 pub mod reference;
-pub mod version;
+
+pub use compatibility::version;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{

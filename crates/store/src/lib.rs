@@ -11,19 +11,16 @@
 //! | `bounds` | answers that end, lists of names a page at a time |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged |
 //! | [`objects`] | put, get, list: with limits and deadlines |
-//! | [`source`] | reading a snapshot's volume: map, frames, blocks |
-//! | [`ahead`] | long ranges of packs, read before anybody asks |
+//! | [`source`] | reading a snapshot's volume: map, frames, blocks; long ranges of packs before anybody asks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
 //! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
 //! | [`images`] | what a project's machines remember together of images |
 
 mod access;
-pub mod ahead;
 mod answer;
 pub mod archive;
 mod bounds;
-mod bundle;
 pub mod catalog;
 mod codec;
 pub mod error;
@@ -37,7 +34,6 @@ pub mod source;
 mod uploads;
 
 pub use access::Access;
-pub use ahead::Ahead;
 pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
@@ -46,4 +42,4 @@ pub use location::Location;
 pub use objects::Objects;
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;
-pub use source::Source;
+pub use source::{Ahead, Source};

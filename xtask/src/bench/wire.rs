@@ -57,6 +57,7 @@ impl Direction {
     }
 
     /// When so many bytes, sent now, are through.
+    #[allow(clippy::cast_precision_loss)] // of 53 bits, which a double has
     fn through(&self, bytes: usize) -> Instant {
         let now = Instant::now();
         let Some(rate) = self.rate else { return now };

@@ -96,7 +96,7 @@ fn save_base(machine: &Machine, tar: &Path) {
     let made = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("base-{}.tar", blake3::hash(BASE.as_bytes())));
     let lock = fs::File::create(made.with_extension("lock")).expect("a lock");
-    lock.lock().expect("locked");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("locked");
     if !made.exists() {
         let part = made.with_extension("part");
         build_base(machine, BASE, "base:1", &part);

@@ -11,6 +11,7 @@ use larder_engine::{Asked, Choice, Shape, TakenOver};
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
+use larder_model::lineage::Lineage;
 use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
@@ -56,9 +57,6 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut timer = Timer::start();
     let (objects, cannot_save) = open_store(&settings, events);
-    let connecting = objects.clone();
-    // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
-    drop(tokio::spawn(async move { connecting.connect().await }));
     let Looked {
         program,
         choice,
@@ -116,12 +114,15 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         moved = planning.compare(parts.engine(), events).await;
         timer.phase("fresh");
     }
-    let mut job = job_of(&start, &compatibility, &mut parts);
+    let up = start.up(&mut parts, descent.lineage(&compatibility));
     timer.phase("facts");
-    job.restored = restored;
-    job.moved = moved;
-    job.warnings = warnings;
-    job.phases = timer.into_phases();
+    let job = Job {
+        restored,
+        moved,
+        phases: timer.into_phases(),
+        warnings,
+        ..up
+    };
     Ok(Live {
         settings,
         place,
@@ -198,40 +199,17 @@ async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
 /// A store that cannot be opened is a miss, and nothing will be saved.
 fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved>) {
     match settings.project.store.open() {
-        Ok(objects) => (objects, None),
+        Ok(objects) => {
+            let connecting = objects.clone();
+            // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
+            drop(tokio::spawn(async move { connecting.connect().await }));
+            (objects, None)
+        }
         Err(error) => {
             let why = format!("the store cannot be opened: {error}");
             events.warning(&format!("starting empty, {why}"));
             (Objects::nowhere(), Some(NotSaved::Because(why)))
         }
-    }
-}
-
-/// What is known of a job by what runs.
-fn job_of(start: &Start<'_>, compatibility: &str, parts: &mut Parts) -> Job {
-    let project = &start.settings.project;
-    let engine = facts::Engine {
-        socket: start.place.docker_socket(),
-        facts: parts.engine().facts(),
-        choice: start.plan.choice.clone(),
-    };
-    Job {
-        store: project.store.to_string(),
-        lineage: project.descent.lineage(compatibility),
-        engine,
-        volume: facts::Volume {
-            bytes: parts.volume().bytes(),
-            direct_io: parts.volume().opened().direct_io,
-        },
-        restored: None,
-        saved: None,
-        not_saved: None,
-        lost: None,
-        moved: Vec::new(),
-        fetched: facts::Fetched::default(),
-        phases: Vec::new(),
-        warnings: Vec::new(),
-        command: None,
     }
 }
 
@@ -263,6 +241,32 @@ struct Up {
 }
 
 impl Start<'_> {
+    /// The report of a session that is up, and has done nothing yet.
+    fn up(&self, parts: &mut Parts, lineage: Lineage) -> Job {
+        Job {
+            store: self.settings.project.store.to_string(),
+            lineage,
+            engine: facts::Engine {
+                socket: self.place.docker_socket(),
+                facts: parts.engine().facts(),
+                choice: self.plan.choice.clone(),
+            },
+            volume: facts::Volume {
+                bytes: parts.volume().bytes(),
+                direct_io: parts.volume().opened().direct_io,
+            },
+            restored: None,
+            saved: None,
+            not_saved: None,
+            lost: None,
+            moved: Vec::new(),
+            fetched: facts::Fetched::default(),
+            phases: Vec::new(),
+            warnings: Vec::new(),
+            command: None,
+        }
+    }
+
     /// Brings volume and engine up on the snapshot that was found; if that does not work, on an empty
     /// volume, with the same shape of engine.
     async fn bring_up(

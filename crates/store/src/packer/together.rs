@@ -119,7 +119,7 @@ where
             })
         });
         let threads: Vec<_> = shares.collect();
-        let shares = threads.into_iter().map(|thread| thread.join());
+        let shares = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         let frames = shares.flat_map(|share| share.expect("compressing does not panic"));
         frames.filter(|frame| !frame.blocks.is_empty()).collect()
     })

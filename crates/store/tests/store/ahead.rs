@@ -109,6 +109,7 @@ impl Store {
 struct Arrived(Mutex<BTreeMap<u64, Vec<u8>>>);
 
 impl Arrived {
+    #[allow(clippy::unnecessary_wraps)] // as whoever fetches blocks hands them on
     fn take(&self, one: &FetchedBlock) -> std::io::Result<()> {
         let before = self.0.lock().insert(one.block, one.content.to_vec());
         assert!(before.is_none(), "block {} came twice", one.block);

@@ -4,9 +4,11 @@
 //! Upgrades of an engine's root mostly work and downgrades are not tested by anybody, so a volume is
 //! continued by the same major version, same or newer.
 
+pub mod version;
+
 use std::fmt;
 
-use crate::version::Version;
+use self::version::Version;
 
 /// What must be equal for one engine to use what another one saved.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 //! share one request, and one miss yields every block of the frame that belongs near it. What is known
 //! to be needed soon is read ahead.
 
+mod ahead;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +23,7 @@ use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use crate::ahead::Ahead;
+pub use self::ahead::Ahead;
 use crate::codec;
 use crate::error::StoreError;
 use crate::fetch::{FetchedBlock, Fetcher, Traffic};

@@ -5,6 +5,8 @@
 //! use in the environment (`AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
 //! `AZURE_STORAGE_ACCOUNT_NAME`, …); this crate never looks at the environment itself.
 
+mod bundle;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +21,9 @@ use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, RetryConfig};
 use serde::{Deserialize, Serialize};
 
+use self::bundle::Bundle;
 use crate::answer::without_secrets;
 use crate::bounds::Names;
-use crate::bundle::Bundle;
 use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::request::Connector;
