@@ -148,14 +148,14 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     let (strict, control) = (begun.request.settings.strict, begun.place.control());
     let mut live = start(begun, events).await?;
     if let (true, Some(warning)) = (strict, live.job.warnings.first().cloned()) {
-        finish(live, true, events).await;
+        Box::pin(finish(live, true, events)).await;
         return Err(SessionError::Strict(warning));
     }
     live.job.warnings.extend(events.take_warnings());
     let listener = listen(&control).map_err(SessionError::path("listen on", &control))?;
     if !events.emit(&Event::Running(Box::new(live.job.clone()))) {
         tracing::warn!("the command that asked for this session is gone; ending it");
-        finish(live, true, events).await;
+        Box::pin(finish(live, true, events)).await;
         return Ok(());
     }
     let objects = live.objects.clone();
@@ -174,7 +174,7 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
         Last::Down { discard, from } => (discard, Events::to(from)),
         Last::Gone => (false, Events::to(std::io::sink())),
     };
-    let job = finish(live, discard, &events).await;
+    let job = Box::pin(finish(live, discard, &events)).await;
     events.emit(&Event::Ended(Box::new(job)));
     Ok(())
 }
