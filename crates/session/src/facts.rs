@@ -8,6 +8,7 @@ use larder_model::lineage::Lineage;
 use larder_model::snapshot::Statistics;
 use serde::{Deserialize, Serialize};
 
+use crate::lost::Lost;
 use crate::settings::Wanted;
 
 /// A job, as far as it has come. Sizes are in bytes, times in milliseconds.
@@ -84,15 +85,6 @@ pub enum NotSaved {
     Asked,
     /// A doubt or a failure, as part of a sentence.
     Because(String),
-}
-
-/// Why the engine's disk failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// What happened, as part of a sentence.
-    pub why: String,
-    /// Whether the restored snapshot is damaged, so that nobody can use it.
-    pub damage: bool,
 }
 
 /// The engine of a job.

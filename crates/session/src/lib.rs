@@ -10,15 +10,19 @@ mod error;
 pub mod facts;
 pub mod leftovers;
 pub mod lock;
+mod lost;
 pub mod machine;
 pub mod place;
 pub mod protocol;
+mod retry;
 mod settings;
 
 pub use background::serve;
 pub use error::SessionError;
 pub use larder_volume::Prefetch;
+pub use lost::Lost;
 pub use place::Place;
+pub use retry::RetryEmpty;
 pub use settings::{JobRequest, Settings, Wanted};
 
 /// What this crate's functions come to.

@@ -13,7 +13,7 @@ use larder_local::own::OwnFolder;
 use larder_volume::Prefetch;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Lost;
+use crate::lost::Lost;
 
 /// The first version of Docker whose fresh installations use the containerd store.
 const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;

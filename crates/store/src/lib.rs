@@ -8,8 +8,7 @@
 //! | [`location`] | the URL of a store, opened |
 //! | `access` | a location with what its cloud asks for |
 //! | `answer` | why a request failed, in the cloud's own words |
-//! | `bounds` | answers that end, lists of names a page at a time |
-//! | `request` | what is tried again, how long a store is waited for, what is damaged |
+//! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
 //! | [`objects`] | put, get, list: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks; long ranges of packs before anybody asks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
@@ -20,7 +19,6 @@
 mod access;
 mod answer;
 pub mod archive;
-mod bounds;
 pub mod catalog;
 mod codec;
 pub mod error;

@@ -12,9 +12,8 @@ use object_store::{
     GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult,
 };
 
-use crate::bounds::{Names, What, collect};
 use crate::error::StoreError;
-use crate::request::Patience;
+use crate::request::{Names, Patience, What, collect};
 
 /// The objects of one store.
 #[derive(Debug, Clone)]
@@ -22,6 +21,14 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     names: Names,
     patience: Arc<Patience>,
+}
+
+/// An answer that says nothing of the object.
+fn unreliable(what: String) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "answer",
+        source: what.into(),
+    }
 }
 
 impl Objects {
@@ -142,12 +149,7 @@ impl Objects {
         let (end, wanted) = (range.end, range.end.saturating_sub(range.start));
         let options = GetOptions::new().with_range(Some(range));
         let found = self.store.get_opts(at, options).await?;
-        let unreliable = |what: String| object_store::Error::Generic {
-            store: "answer",
-            source: what.into(),
-        };
         let Some(bytes) = collect(found, wanted as usize).await? else {
-            // That says nothing of the object.
             return Err(unreliable(format!(
                 "the store answers with more than the {wanted} bytes that it was asked for"
             )));
@@ -179,14 +181,16 @@ impl Objects {
         after: &str,
         max: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let names = || self.names.first(What::Objects, folder, after, max);
-        self.listed(folder, names).await
+        self.listed(folder, || {
+            self.names.first(What::Objects, folder, after, max)
+        })
+        .await
     }
 
     /// The names of at most `max` folders in a folder.
     pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let names = || self.names.first(What::Folders, folder, "", max);
-        self.listed(folder, names).await
+        self.listed(folder, || self.names.first(What::Folders, folder, "", max))
+            .await
     }
 
     /// The paths of at most `max` objects anywhere below a folder.

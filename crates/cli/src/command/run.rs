@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
-use larder_session::facts::{self, Job, Lost};
+use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
-use larder_session::{JobRequest, Place, SessionError, leftovers, machine};
+use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, machine};
 
 use super::guard;
 use crate::address::Address;

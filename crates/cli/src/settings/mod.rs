@@ -10,7 +10,6 @@ mod fresh;
 mod git;
 mod log;
 mod registries;
-mod retry;
 mod size;
 
 use std::collections::BTreeMap;
@@ -24,12 +23,11 @@ use larder_local::own::{OwnFolder, owner_of};
 use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
-use larder_session::{JobRequest, Place, Prefetch};
+use larder_session::{JobRequest, Place, Prefetch, RetryEmpty};
 use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
 pub(crate) use log::log_filter;
-pub(crate) use retry::RetryEmpty;
 
 use crate::args::{EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
@@ -80,7 +78,14 @@ impl Settings {
             "LARDER_RETRY_EMPTY",
             &choices.file.retry_empty,
         );
-        said.map_or(Ok(RetryEmpty::Auto), |text| text.parse())
+        let Some(text) = said else {
+            return Ok(RetryEmpty::Auto);
+        };
+        RetryEmpty::named(&text).ok_or_else(|| {
+            Failure::input(format!(
+                "--retry-empty {text:?} is not known; write auto, always or never"
+            ))
+        })
     }
 
     /// Decides the settings of a verb that looks at builds.

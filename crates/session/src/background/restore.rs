@@ -12,7 +12,7 @@ use larder_model::version::Version;
 use larder_store::catalog::{Found, Reader, Refusal, Walk};
 use larder_store::{Objects, Source, StoreError};
 
-use crate::facts::Lost;
+use crate::lost::Lost;
 
 /// A snapshot, opened.
 pub(crate) struct Restorable {

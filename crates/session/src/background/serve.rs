@@ -18,9 +18,10 @@ use super::finish::finish;
 use super::start::{Begun, Live, start};
 use super::trouble;
 use super::users::{Said, Users};
-use crate::facts::{Lost, NotSaved};
+use crate::facts::NotSaved;
 use crate::leftovers::{self, Record};
 use crate::lock;
+use crate::lost::Lost;
 use crate::protocol::{Event, Request};
 use crate::{JobRequest, Place, Result, SessionError};
 

@@ -65,18 +65,10 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     } = look(&settings, &place, events).await?;
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
-    let descent = &settings.project.descent;
     let reader = settings.project.reader();
-    objects.patience().set(trouble::FINDING);
-    let search = match &settings.instead_of {
-        None => {
-            let ladder = descent.ladder(&compatibility);
-            restore::find(&objects, ladder, &reader, &program, events).await
-        }
-        Some(lost) => Search::instead_of(lost),
-    };
+    let search = search(&settings, &objects, &reader, &program, events);
+    let Search { found, trouble } = search.await;
     timer.phase("find");
-    let Search { found, trouble } = search;
     let before = known_before(found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, builds, before);
     let start = Start {
@@ -114,15 +106,8 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         moved = planning.compare(parts.engine(), events).await;
         timer.phase("fresh");
     }
-    let up = start.up(&mut parts, descent.lineage(&compatibility));
+    let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
     timer.phase("facts");
-    let job = Job {
-        restored,
-        moved,
-        phases: timer.into_phases(),
-        warnings,
-        ..up
-    };
     Ok(Live {
         settings,
         place,
@@ -131,8 +116,31 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         cannot_save,
         planning,
         turn,
-        job,
+        job: Job {
+            restored,
+            moved,
+            phases: timer.into_phases(),
+            warnings,
+            ..up
+        },
     })
+}
+
+/// Looks for the snapshot to start from.
+async fn search(
+    settings: &Settings,
+    objects: &Objects,
+    reader: &Reader,
+    program: &EngineProgram,
+    events: &Events,
+) -> Search {
+    if let Some(lost) = &settings.instead_of {
+        return Search::instead_of(lost);
+    }
+    objects.patience().set(trouble::FINDING);
+    let compatibility = program.compatibility(settings.image_store(program));
+    let ladder = settings.project.descent.ladder(&compatibility);
+    restore::find(objects, ladder, reader, program, events).await
 }
 
 /// What the restored snapshot's job knew of base images.

@@ -23,10 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use self::bundle::Bundle;
 use crate::answer::without_secrets;
-use crate::bounds::Names;
 use crate::error::StoreError;
 use crate::objects::Objects;
-use crate::request::Connector;
+use crate::request::{Connector, Names};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 

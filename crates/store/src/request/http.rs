@@ -19,7 +19,7 @@ use object_store::client::{
 use object_store::{ClientOptions, Result};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::bounds::bounded;
+use super::bounds::bounded;
 
 /// A store that says nothing for this long will not.
 const SILENCE: Duration = Duration::from_secs(15);

@@ -5,35 +5,31 @@
 //! happen twice. So only what is known to be a build is one; a shell script is not looked into.
 
 use std::ffi::OsString;
-use std::str::FromStr;
 
-use crate::exit::Failure;
-
+/// Whether a command is run again on an empty volume when the engine's disk has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RetryEmpty {
+pub enum RetryEmpty {
     /// If it is a build.
     Auto,
+    /// Whatever it is.
     Always,
+    /// Whatever it is, it is not.
     Never,
 }
 
-impl FromStr for RetryEmpty {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Failure> {
+impl RetryEmpty {
+    /// The policy of this name.
+    pub fn named(text: &str) -> Option<Self> {
         match text {
-            "auto" => Ok(Self::Auto),
-            "always" => Ok(Self::Always),
-            "never" => Ok(Self::Never),
-            other => Err(Failure::input(format!(
-                "--retry-empty {other:?} is not known; write auto, always or never"
-            ))),
+            "auto" => Some(Self::Auto),
+            "always" => Some(Self::Always),
+            "never" => Some(Self::Never),
+            _ => None,
         }
     }
-}
 
-impl RetryEmpty {
-    pub(crate) fn applies_to(self, command: &[OsString]) -> bool {
+    /// Whether this command is run again.
+    pub fn applies_to(self, command: &[OsString]) -> bool {
         let words = command.iter().map(|word| word.to_string_lossy());
         match self {
             Self::Auto => is_build(&words.collect::<Vec<_>>()),
