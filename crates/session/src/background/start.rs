@@ -57,12 +57,8 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut timer = Timer::start();
     let (objects, cannot_save) = open_store(&settings, events);
-    let Looked {
-        program,
-        choice,
-        turn,
-        taken_over,
-    } = look(&settings, &place, events).await?;
+    let looked = look(&settings, &place, events).await?;
+    let (program, choice) = (looked.program, looked.choice);
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let reader = settings.project.reader();
@@ -77,7 +73,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
             program,
             image_store,
             prefetch: settings.prefetch(),
-            taken_over,
+            taken_over: looked.taken_over,
             environment: settings.engine_environment.clone(),
             oom_score: begun.oom_score,
             record: begun.record,
@@ -115,7 +111,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         objects,
         cannot_save,
         planning,
-        turn,
+        turn: looked.turn,
         job: Job {
             restored,
             moved,
