@@ -26,7 +26,7 @@ pub struct Traffic {
 pub struct FetchedBlock {
     /// Its place in the volume.
     pub block: u64,
-    /// Its content: [`BLOCK_BYTES`] bytes.
+    /// Its content: 64 KiB.
     pub content: Bytes,
 }
 

@@ -3,8 +3,8 @@
 //! Docker, `BuildKit` and most tools around them trust by the rules of Go's `crypto/x509`. A server that
 //! they reach should be reached from here too, so what `webpki` refuses and Go takes is taken:
 //!
-//! - a certificate that is itself among the authorities, as `openssl req -x509` makes it ([`trust`]);
-//! - signatures of the curve P-521 ([`p521_curve`]), which `ring` does not have.
+//! - a certificate that is itself among the authorities, as `openssl req -x509` makes it (`trust`);
+//! - signatures of the curve P-521 (`p521_curve`), which `ring` does not have.
 //!
 //! Nothing here opens a file or a connection.
 

@@ -19,7 +19,7 @@ use crate::room;
 /// How the kernel names our file systems in lists of mounts.
 pub(crate) const FILE_SYSTEM: &str = "fuse.larder";
 
-/// The connections of the volumes that a process serves: those that its [room](crate::room) has mounted. Only
+/// The connections of the volumes that a process serves: those that its room has mounted. Only
 /// who serves one has such a thread; an engine has the mounts too.
 pub fn of_process(pid: i32) -> BTreeSet<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
