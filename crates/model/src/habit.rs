@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::digest::{BlockId, PackId};
 use crate::format::hot::{HotBlock, HotFrame};
-use crate::format::limits::{HOT_LIST_HELD_BLOCKS, HOT_LIST_MAX_BLOCKS};
+use crate::format::limits::HOT_LIST_MAX_BLOCKS;
 
 /// Jobs in a row that may leave a frame unread: a short job, or one that failed early, reads little,
 /// and the next one reads as much as ever.
@@ -38,10 +38,12 @@ pub struct Gathering {
 }
 
 /// Decides after a job: `before` are the frames of the hot list that it started with, `now` says what
-/// a block holds after it (nothing if it is zero, or if that is not known).
+/// a block holds after it (nothing if it is zero, or if that is not known). The list itself is to hold
+/// `held_max` blocks at most.
 pub fn gather(
     before: &[HotFrame],
     reads: &Reads,
+    held_max: usize,
     now: impl Fn(u64) -> Option<BlockId>,
 ) -> Gathering {
     let current = |block: &u64| {
@@ -50,7 +52,7 @@ pub fn gather(
     };
     let read = &reads.blocks[..reads.blocks.len().min(HOT_LIST_MAX_BLOCKS)];
     let start = &read[..reads.at_start.min(read.len())];
-    let held = start.iter().filter_map(current).take(HOT_LIST_HELD_BLOCKS);
+    let held = start.iter().filter_map(current).take(held_max);
     let held: Vec<HotBlock> = held.collect();
     let mut covered: HashSet<u64> = held.iter().map(|block| block.block).collect();
     let was_read: HashSet<u64> = read.iter().copied().collect();
@@ -82,7 +84,7 @@ pub fn gather(
         together: missing.filter_map(current).collect(),
     };
     gathering.take_in_small_packs();
-    gathering.hold_the_few();
+    gathering.hold_the_few(held_max);
     gathering
 }
 
@@ -114,8 +116,8 @@ impl Gathering {
     }
 
     /// A handful of blocks is no pack of its own if the list has room for it.
-    fn hold_the_few(&mut self) {
-        if self.held.len() + self.together.len() <= HOT_LIST_HELD_BLOCKS {
+    fn hold_the_few(&mut self, held_max: usize) {
+        if self.held.len() + self.together.len() <= held_max {
             self.held.append(&mut self.together);
         }
     }
@@ -139,6 +141,7 @@ pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
 mod tests {
     use super::*;
     use crate::format::frame::FrameSlot;
+    use crate::format::limits::HOT_LIST_HELD_BLOCKS as HELD;
 
     fn id(block: u64) -> BlockId {
         BlockId::of(&block.to_le_bytes())
@@ -177,10 +180,10 @@ mod tests {
 
     #[test]
     fn a_first_list_holds_the_start_and_gathers_the_rest() {
-        let gathered = gather(&[], &reads(0..500, 10), |block| Some(id(block)));
+        let gathered = gather(&[], &reads(0..500, 10), HELD, |block| Some(id(block)));
         assert_eq!(numbers(&gathered.held), (0..10).collect::<Vec<_>>());
         assert_eq!(numbers(&gathered.together), (10..500).collect::<Vec<_>>());
-        let zero = gather(&[], &reads(0..500, 10), |block| {
+        let zero = gather(&[], &reads(0..500, 10), HELD, |block| {
             (block > 450).then(|| id(block))
         });
         assert_eq!(zero.held.len(), 49, "a few blocks need no pack");
@@ -190,7 +193,7 @@ mod tests {
     #[test]
     fn a_job_that_reads_the_same_stores_nothing_again() {
         let before = frames(1, 16..512);
-        let gathered = gather(&before, &reads(0..512, 16), |block| Some(id(block)));
+        let gathered = gather(&before, &reads(0..512, 16), HELD, |block| Some(id(block)));
         assert_eq!(gathered.kept, before);
         assert_eq!(numbers(&gathered.held), (0..16).collect::<Vec<_>>());
         assert!(gathered.together.is_empty());
@@ -201,7 +204,7 @@ mod tests {
         let before = frames(1, 0..512);
         let changed =
             |block: u64| Some(id(block + if block < 8 || block == 100 { 1000 } else { 0 }));
-        let gathered = gather(&before, &reads(0..512, 0), changed);
+        let gathered = gather(&before, &reads(0..512, 0), HELD, changed);
         assert_eq!(gathered.kept.len(), 31, "half of the first frame changed");
         let kept = gathered.kept.iter().flat_map(|frame| &frame.blocks);
         assert!(
@@ -216,10 +219,10 @@ mod tests {
     fn what_nobody_reads_goes_after_some_jobs_not_at_once() {
         let mut before = frames(1, 0..512);
         for _ in 0..IDLE_JOBS_MAX {
-            before = gather(&before, &reads(0..8, 0), |block| Some(id(block))).kept;
+            before = gather(&before, &reads(0..8, 0), HELD, |block| Some(id(block))).kept;
             assert_eq!(before.len(), 32);
         }
-        let gathered = gather(&before, &reads(0..8, 0), |block| Some(id(block)));
+        let gathered = gather(&before, &reads(0..8, 0), HELD, |block| Some(id(block)));
         assert!(gathered.kept.is_empty(), "{gathered:?}");
         assert_eq!(numbers(&gathered.held), (0..8).collect::<Vec<_>>());
     }
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn small_packs_are_taken_in_and_large_ones_stay() {
         let before = [frames(1, 0..1024), frames(2, 1024..1056)].concat();
-        let gathered = gather(&before, &reads(0..1200, 0), |block| Some(id(block)));
+        let gathered = gather(&before, &reads(0..1200, 0), HELD, |block| Some(id(block)));
         assert_eq!(gathered.kept, frames(1, 0..1024));
         assert_eq!(gathered.together.len(), 1200 - 1024);
     }
@@ -243,7 +246,7 @@ mod tests {
                     block * 1000 + if block % 97 == job % 97 { job } else { 0 }
                 ))
             };
-            let gathered = gather(&before, &reads(0..2000 + job, 32), now);
+            let gathered = gather(&before, &reads(0..2000 + job, 32), HELD, now);
             written += gathered.together.len();
             let pack = PackId::of(&job.to_le_bytes());
             before = gathered.kept;

@@ -46,6 +46,11 @@ impl Objects {
         &self.patience
     }
 
+    /// Whether it is a folder of this machine, where a request takes no time.
+    pub fn is_near(&self) -> bool {
+        matches!(self.names, Names::Folder(_))
+    }
+
     /// A store that is empty and is gone with the process: for a job whose own store cannot be
     /// opened.
     pub fn nowhere() -> Self {

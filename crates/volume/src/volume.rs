@@ -237,6 +237,7 @@ impl Seal {
             changed,
             reads: self.blocks.trace(),
             early: std::mem::take(&mut *self.early.lock().await),
+            is_near: self.blocks.source().objects().is_near(),
         };
         let packed = packer::pack(
             self.blocks.source(),

@@ -92,6 +92,9 @@ pub struct Job {
     pub reads: Reads,
     /// What was stored while it ran.
     pub early: Early,
+    /// Whether the store is so near that reading what is scattered costs nothing: then it is not stored
+    /// again.
+    pub is_near: bool,
 }
 
 /// Stores what changed in a volume that was opened from `source`, and together what the job read of it.
@@ -109,6 +112,7 @@ where
         mut changed,
         reads,
         early,
+        is_near,
     } = job;
     let of_before = early.stored_bytes();
     progress
@@ -133,7 +137,7 @@ where
         &progress,
     )
     .await?;
-    let together = together::store(source, reads, &stored.changes, read, &progress);
+    let together = together::store(source, reads, is_near, &stored.changes, read, &progress);
     let written = leaves::write(source, &touched, &stored.changes, &progress);
     let (map, hot, ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
     Ok(Packed {

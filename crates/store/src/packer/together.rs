@@ -1,15 +1,16 @@
 //! Storing together what a job read, for the next one to fetch in few long ranges.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, PackId};
-use larder_model::frame::FrameSlot;
+use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
 use larder_model::habit::{self, Reads};
 use larder_model::hot::{HotBlock, HotFrame, HotList};
-use larder_model::limits::{BLOCK_BYTES, FRAME_BLOCKS, PACK_BYTES};
+use larder_model::limits::{BLOCK_BYTES, FRAME_BLOCKS, HOT_LIST_HELD_BLOCKS, PACK_BYTES};
 use larder_model::map::leaf_of;
 use larder_model::pack::PackBuilder;
 use tokio::runtime::Handle;
@@ -35,6 +36,7 @@ struct Compressed {
 pub(super) async fn store<R>(
     source: &Arc<Source>,
     reads: Reads,
+    is_near: bool,
     changes: &Changes,
     read: R,
     progress: &Arc<PackProgress>,
@@ -43,11 +45,18 @@ where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
     let before: Vec<HotFrame> = source.hot().frames().cloned().collect();
-    let gathered = habit::gather(&before, &reads, |block| id_after(source, changes, block));
+    let held_max = if is_near { 0 } else { HOT_LIST_HELD_BLOCKS };
+    let mut gathered = habit::gather(&before, &reads, held_max, |block| {
+        id_after(source, changes, block)
+    });
     let mut list = HotList {
         frames: gathered.kept,
         held: Vec::new(),
     };
+    if is_near {
+        let where_they_rest = refer(source, changes, &mut gathered.together);
+        list.frames.extend(where_they_rest);
+    }
     let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
     let stored = tokio::task::spawn_blocking(move || {
         hold(&gathered.held, &read, &mut list);
@@ -71,6 +80,41 @@ fn id_after(source: &Source, changes: &Changes, block: u64) -> Option<BlockId> {
     match changes.get(&index).and_then(|leaf| leaf.get(&at)) {
         Some(change) => change.map(|rests| rests.id),
         None => source.id_of(block),
+    }
+}
+
+/// Frames that hold blocks where the map has them; takes those blocks out of the list.
+fn refer(source: &Source, changes: &Changes, blocks: &mut Vec<HotBlock>) -> Vec<HotFrame> {
+    let mut frames: HashMap<FrameRef, HotFrame> = HashMap::new();
+    blocks.retain(|one| {
+        let Some(rests) = rests_after(source, changes, one.block) else {
+            return true;
+        };
+        let frame = frames.entry(rests.frame).or_insert_with(|| HotFrame {
+            pack: Some(rests.frame.pack),
+            slot: rests.frame.slot,
+            idle: 0,
+            blocks: Vec::new(),
+        });
+        // Two blocks of equal content share a slot; one of them is enough to have the frame read.
+        if frame.blocks.iter().all(|(slot, _)| *slot != rests.slot) {
+            frame.blocks.push((rests.slot, *one));
+        }
+        false
+    });
+    let mut frames: Vec<HotFrame> = frames.into_values().collect();
+    for frame in &mut frames {
+        frame.blocks.sort_unstable_by_key(|(slot, _)| *slot);
+    }
+    frames
+}
+
+/// Where a block rests after the job, as far as that is known without asking the store.
+fn rests_after(source: &Source, changes: &Changes, block: u64) -> Option<BlockRef> {
+    let (index, at) = leaf_of(block);
+    match changes.get(&index).and_then(|leaf| leaf.get(&at)) {
+        Some(change) => *change,
+        None => source.leaf_if_read(index)?.get(at),
     }
 }
 

@@ -32,6 +32,7 @@ struct Store {
     folder: tempfile::TempDir,
     blocks: BTreeMap<u64, u64>,
     newest: Option<Packed>,
+    is_near: bool,
 }
 
 impl Store {
@@ -69,6 +70,7 @@ impl Store {
         let job = Job {
             changed,
             reads,
+            is_near: self.is_near,
             ..Job::default()
         };
         let packed = packer::pack(&source, job, read, Arc::default()).await;
@@ -81,6 +83,7 @@ impl Store {
             folder: tempfile::tempdir().expect("a folder"),
             blocks: BTreeMap::new(),
             newest: None,
+            is_near: false,
         };
         for save in 0..SAVES {
             let blocks = (0..BLOCKS).map(|block| block * SAVES + save);
@@ -220,4 +223,31 @@ async fn all_else_comes_in_the_order_of_the_volume() {
     assert!(arrived.has(0), "the first block comes first");
     while rest.read_next(|one| arrived.take(one)).await {}
     assert!((112..=128).contains(&arrived.len()), "{}", arrived.len());
+}
+
+/// What is scattered over a near store is read from where it rests, and not stored again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_near_store_keeps_no_copies() {
+    let mut store = Store::scattered().await;
+    let packs = store.packs().len();
+    store.newest.as_mut().expect("a save").hot = None;
+    store.is_near = true;
+    let all = Reads {
+        blocks: (0..BLOCKS * SAVES).collect(),
+        at_start: 20,
+    };
+    for _ in 0..2 {
+        store.job(vec![], all.clone()).await;
+        assert_eq!(store.packs().len(), packs, "nothing is stored again");
+        let source = store.open().await;
+        let arrived = Arrived::default();
+        while source.hot().read_next(|one| arrived.take(one)).await {}
+        assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
+        for (block, bytes) in arrived.0.lock().iter() {
+            assert!(
+                *bytes == content(*block, store.blocks[block]),
+                "block {block}"
+            );
+        }
+    }
 }
