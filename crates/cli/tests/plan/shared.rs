@@ -139,7 +139,13 @@ fn what_a_store_says_is_not_believed() {
     forged[place.expect("it is there") + 2] = b'9';
     let id = blake3::hash(&forged);
     let folder = list.parent().expect("a folder");
-    fs::write(folder.join(format!("{:016x}-{id}", 0)), &forged).expect("written");
+    // Names count down to a time far ahead; one that is ahead of the clock would not be looked at.
+    let name = list.file_name().and_then(|name| name.to_str());
+    let (time, _) = name
+        .and_then(|name| name.split_once('-'))
+        .expect("a time and an id");
+    let time = u64::from_str_radix(time, 16).expect("a number") - 1;
+    fs::write(folder.join(format!("{time:016x}-{id}")), &forged).expect("written");
     let (plan, asked) = machines.another().plan();
     assert_eq!(
         plan["images"][1]["identity"],
