@@ -230,7 +230,9 @@ async fn until_down(live: &mut Live, users: &mut Users) -> Last {
         };
         if let Some(last) = last {
             // Whoever says that it is over may have heard of the engine's end first.
-            engine_has_ended(live, users);
+            if !is_broken {
+                engine_has_ended(live, users);
+            }
             return last;
         }
     }
@@ -295,10 +297,6 @@ fn lose(live: &mut Live, users: &Users) {
 /// Nothing that such an engine leaves is saved. The rest of it is ended, so that whoever waits for it hears
 /// of it now.
 fn engine_has_ended(live: &mut Live, users: &Users) {
-    if live.job.lost.is_some() {
-        // It was ended here.
-        return;
-    }
     let Some((daemon, exit)) = live.parts.engine().dead() else {
         return;
     };

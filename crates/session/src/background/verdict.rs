@@ -11,7 +11,7 @@ use crate::SessionError;
 /// What a failure says about the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Stored data is damaged.
+    /// Stored data is damaged, or was never saved by an honest job.
     Damaged,
     /// It may be the snapshot, if an empty volume comes up on the same machine.
     Suspect,
@@ -30,6 +30,8 @@ impl Verdict {
 
     fn on_failure(failure: &SessionError) -> Self {
         match failure {
+            // It says the same to everybody.
+            SessionError::Engine(EngineError::Forged { .. }) => Self::Damaged,
             SessionError::Volume(VolumeError::Io { what, .. })
                 if what.starts_with("mount ext4") =>
             {
