@@ -47,13 +47,15 @@ fn seen(machine: &Machine) -> String {
     machine.run("sh", &["-c", LOOK])
 }
 
-fn job(machine: &Machine, name: &str, store: &Store, line: &str) -> Command {
-    let mut command = machine.larder_at("run", &machine.path(name));
+fn job(machine: &Machine, state: &str, name: &str, store: &Store, line: &str) -> Command {
+    let mut command = machine.larder_at("run", &machine.path(state));
     command.args([
         "--store",
         &store.url(),
         "--project",
         name,
+        "--size",
+        "2GiB",
         "--",
         "sh",
         "-c",
@@ -79,7 +81,7 @@ fn two_projects_and_the_machines_engine_do_not_meet() {
             mine.display(),
             other.display()
         );
-        let mut command = job(&machine, name, &store, &line);
+        let mut command = job(&machine, name, name, &store, &line);
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         command.spawn().expect("larder starts")
     });
@@ -170,10 +172,16 @@ fn a_private_engine_shares_the_machines_localhost() {
 #[test]
 fn jobs_that_start_at_once_all_work() {
     let (store, machine) = (Store::new(), Machine::new());
-    let start = |(state, name): (&str, &str)| {
-        let mut command = machine.larder_at("run", &machine.path(state));
-        command.args(["--store", &store.url(), "--project", name, "--size", "2GiB"]);
-        command.args(["--", "docker", "info", "--format", "{{.ID}}"]);
+    let here = machine.path("here");
+    fs::create_dir(&here).expect("made");
+    // Each waits for all others: one that came when another has ended could have that one's place.
+    let line = format!(
+        "docker info --format '{{{{.ID}}}}' && touch {0}/$$ && \
+         timeout 200 sh -c 'until [ $(ls {0} | wc -l) = 5 ]; do sleep 0.05; done'",
+        here.display()
+    );
+    let start = |(state, name)| {
+        let mut command = job(&machine, state, name, &store, &line);
         command
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
@@ -192,6 +200,11 @@ fn jobs_that_start_at_once_all_work() {
     let said = ended.each_ref().map(text).join("\n");
     assert!(ended.iter().all(|job| job.status.success()), "{said}");
     assert_eq!(said.matches(", takeover: ").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("using the running session").count(),
+        1,
+        "{said}"
+    );
     assert!(store.objects("broken").is_empty(), "{said}");
     machine.assert_untouched();
 }

@@ -1,5 +1,6 @@
 //! The host's rules for one private engine, added and removed in one transaction each.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
@@ -40,8 +41,7 @@ fn allow_once(id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) ->
 /// it, and come after what administrators forbid. A host that forwarded nothing becomes no router:
 /// what no other rule has allowed is dropped as before.
 fn rules(saved: &[Rule], id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) -> String {
-    let mark = if was_off { FORWARDING_WAS_OFF } else { "" };
-    let comment = format!("-m comment --comment larder:{id}{mark}");
+    let comment = comment(id.as_str(), was_off);
     let place = first_place(saved);
     let mut rules = format!(
         "*nat\n\
@@ -52,7 +52,7 @@ fn rules(saved: &[Rule], id: &InstanceId, interface: &str, pair: Ipv4Net, was_of
          -I FORWARD {place} -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED {comment} -j ACCEPT\n"
     );
     if was_off {
-        writeln!(rules, "-A FORWARD {comment} -j DROP").expect("writing to a string");
+        rules += &drop_all(&comment);
     }
     rules + "COMMIT\n"
 }
@@ -68,9 +68,43 @@ fn first_place(saved: &[Rule]) -> usize {
         .unwrap_or(1)
 }
 
-/// Whether one of our private engines is there.
-pub(super) fn serves_an_engine() -> Result<bool> {
-    Ok(save()?.iter().any(|rule| rule.comment().is_some()))
+/// Whether packets are forwarded for private engines of ours alone, as far as they know.
+pub(super) fn forwarding_was_off() -> Result<bool> {
+    Ok(save()?.iter().any(Rule::says_forwarding_was_off))
+}
+
+/// Tells the private engines of ours that are there that packet forwarding was off before them, if they could not
+/// know: the last to go switches it off. Whether there is one.
+pub(super) fn hand_on_forwarding() -> Result<bool> {
+    let saved = save()?;
+    let marks = marks(&saved);
+    if !marks.is_empty() {
+        restore(IPTABLES_RESTORE, &marks)?;
+    }
+    Ok(saved.iter().any(|rule| rule.owner().is_some()))
+}
+
+/// For each engine whose rules do not say it the one that they would have had if they did, see [`rules`].
+fn marks(saved: &[Rule]) -> String {
+    let told = saved.iter().filter(|rule| rule.says_forwarding_was_off());
+    let told: BTreeSet<_> = told.filter_map(Rule::owner).collect();
+    let all: BTreeSet<_> = saved.iter().filter_map(Rule::owner).collect();
+    let lines = all.difference(&told).map(|id| drop_all(&comment(id, true)));
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("*filter\n{lines}COMMIT\n")
+}
+
+/// The words by which a rule is known.
+fn comment(id: &str, was_off: bool) -> String {
+    let mark = if was_off { FORWARDING_WAS_OFF } else { "" };
+    format!("-m comment --comment larder:{id}{mark}")
+}
+
+fn drop_all(comment: &str) -> String {
+    format!("-A FORWARD {comment} -j DROP\n")
 }
 
 /// Removes all rules of `id`, and switches packet forwarding off again if it was when the first of our
@@ -137,11 +171,14 @@ impl Rule {
         comment.is_some_and(|comment| comment.ends_with(FORWARDING_WAS_OFF))
     }
 
+    /// The id of the engine of ours whose rule it is.
+    fn owner(&self) -> Option<&str> {
+        let own = self.comment()?.strip_prefix("larder:")?;
+        Some(own.strip_suffix(FORWARDING_WAS_OFF).unwrap_or(own))
+    }
+
     fn is_of(&self, id: &InstanceId) -> bool {
-        let own = self
-            .comment()
-            .and_then(|comment| comment.strip_prefix("larder:"));
-        own.is_some_and(|own| own.strip_suffix(FORWARDING_WAS_OFF).unwrap_or(own) == id.as_str())
+        self.owner() == Some(id.as_str())
     }
 }
 
@@ -214,6 +251,15 @@ mod tests {
                 .contains("-A FORWARD -m comment --comment larder:ab:ip_forward=0 -j DROP")
         );
         assert!(!made("", false).contains("DROP"));
+    }
+
+    #[test]
+    fn engines_that_do_not_know_that_nothing_was_forwarded_are_told() {
+        assert_eq!(
+            marks(&parse(SAVED)),
+            "*filter\n-A FORWARD -m comment --comment larder:abc:ip_forward=0 -j DROP\nCOMMIT\n"
+        );
+        assert_eq!(marks(&parse("*filter\n-A FORWARD -j ACCEPT\nCOMMIT\n")), "");
     }
 
     #[test]

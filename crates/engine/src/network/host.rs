@@ -27,6 +27,7 @@ const DROP: &str = ":FORWARD DROP";
 /// state file before the engine starts, so that after a crash the next command can take it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostNetwork {
+    /// Of packets, and not for private engines of ours alone.
     forwarding: bool,
     /// Of IPv6, which dockerd switches on where the administrator wants bridges to have it.
     #[serde(default)]
@@ -44,7 +45,7 @@ impl HostNetwork {
     pub fn observe() -> Result<Self> {
         let links = links::all()?;
         Ok(Self {
-            forwarding: read_forwarding()?,
+            forwarding: read_forwarding()? && !firewall::forwarding_was_off()?,
             forwarding_ipv6: read_forwarding_ipv6(),
             bridges: links.iter().filter_map(|link| bridge(link)).collect(),
             pairs: links.iter().filter_map(|link| pair(link)).collect(),
@@ -76,8 +77,8 @@ impl HostNetwork {
                 }
             }
         }
-        // A private engine that came meanwhile found it on, and needs it.
-        if now.forwarding && !self.forwarding && !firewall::serves_an_engine()? {
+        // A private engine that came meanwhile found it on, and needs it: it is told to switch it off.
+        if now.forwarding && !self.forwarding && !firewall::hand_on_forwarding()? {
             write_forwarding(false)?;
         }
         if (now.forwarding_ipv6, self.forwarding_ipv6) == (Some(true), Some(false)) {

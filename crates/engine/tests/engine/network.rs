@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder_docker::ImageStore;
 use larder_engine::InstanceId;
-use larder_engine::network::{PrivateNet, tear_down};
+use larder_engine::network::{HostNetwork, PrivateNet, tear_down};
 
 use crate::machine::{DEADLINE, HOST, Machine, context, run};
 use crate::own::start;
@@ -90,33 +90,70 @@ async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     assert_eq!(seen(), objects_before);
 }
 
+fn forwarding(machine: &Machine) -> String {
+    machine.host.run(|| {
+        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
+        text.expect("readable").trim().to_owned()
+    })
+}
+
+fn set_forwarding(machine: &Machine, text: &'static str) {
+    machine
+        .host
+        .run(move || fs::write("/proc/sys/net/ipv4/ip_forward", text).expect("root may"));
+}
+
 #[test]
 fn forwarding_is_given_back_by_the_last_to_go() {
     let machine = Machine::new();
-    let forwarding = || {
-        machine.host.run(|| {
-            fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
-                .expect("readable")
-                .trim()
-                .to_owned()
-        })
-    };
-    machine
-        .host
-        .run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("root may"));
+    set_forwarding(&machine, "0");
     let first = set_up(&machine, "first");
     let second = set_up(&machine, "second");
     assert_ne!(first.1.host_address(), second.1.host_address());
-    assert_eq!(forwarding(), "1");
+    assert_eq!(forwarding(&machine), "1");
     end(&machine, "first");
-    assert_eq!(forwarding(), "1", "the second still needs it");
+    assert_eq!(forwarding(&machine), "1", "the second still needs it");
     end(&machine, "second");
-    assert_eq!(forwarding(), "0");
+    assert_eq!(forwarding(&machine), "0");
     assert!(
         !machine.host_network().contains("lr-"),
         "{}",
         machine.host_network()
     );
+}
+
+/// An engine in the machine's place switches it on, too, and may come and go before, between and after private
+/// ones.
+#[test]
+fn forwarding_is_given_back_whoever_switched_it_on() {
+    let machine = Machine::new();
+    let take_over = || machine.host.run(HostNetwork::observe).expect("observed");
+    let give_back = |before: HostNetwork| {
+        machine
+            .host
+            .run(move || before.take_back())
+            .expect("taken back");
+    };
+    set_forwarding(&machine, "0");
+    let before = take_over();
+    set_forwarding(&machine, "1");
+    let first = set_up(&machine, "first");
+    let second = set_up(&machine, "second");
+    give_back(before.clone());
+    give_back(before);
+    let saved = machine.host_network();
+    assert_eq!(saved.matches(":ip_forward=0").count(), 2, "{saved}");
+    end(&machine, "first");
+    assert_eq!(forwarding(&machine), "1", "the second still needs it");
+    // One that comes when a private one is there finds it on, and stays longer.
+    let before = take_over();
+    end(&machine, "second");
+    drop((first, second));
+    set_forwarding(&machine, "1");
+    give_back(before);
+    assert_eq!(forwarding(&machine), "0");
+    let saved = machine.host_network();
+    assert!(!saved.contains("larder:"), "{saved}");
 }
 
 /// A private engine's way out is nobody else's way in, or through.
