@@ -256,8 +256,10 @@ fn the_background_process_is_killed_while_it_mounts() {
 fn what_a_full_local_disk_held_is_not_saved() {
     let shop = Shop::new();
     let state = shop.machine.state().display().to_string();
-    shop.machine
-        .run("mount", &["-t", "tmpfs", "-o", "size=64m,mode=700", "full", &state]);
+    shop.machine.run(
+        "mount",
+        &["-t", "tmpfs", "-o", "size=64m,mode=700", "full", &state],
+    );
     let line =
         "head -c 200M /dev/urandom > $HOME/noise && tar -C $HOME -c noise | docker import - noise";
     let job = shop.machine.job(&shop.store.url(), &[], line);
