@@ -103,21 +103,17 @@ impl fmt::Display for Wanted {
 impl Settings {
     /// What to fetch before it is asked for. A store on this machine answers a miss as fast as it can be
     /// read ahead, so nothing is that nobody may need.
-    pub(crate) fn prefetch(&self) -> Prefetch {
+    pub(crate) fn prefetch(&self, store_is_near: bool) -> Prefetch {
         match self.prefetch {
-            Prefetch::Auto(_) if self.store_is_near() => Prefetch::Hot,
+            Prefetch::Auto(_) if store_is_near => Prefetch::Hot,
             chosen => chosen,
         }
     }
 
     /// Whether to store what the job has written while it runs. Next door a save is over so soon that this
     /// would only take from the job's processor.
-    pub(crate) fn stores_early(&self) -> bool {
-        self.background_upload.unwrap_or(!self.store_is_near())
-    }
-
-    fn store_is_near(&self) -> bool {
-        self.project.store.location().as_folder().is_some()
+    pub(crate) fn stores_early(&self, store_is_near: bool) -> bool {
+        self.background_upload.unwrap_or(!store_is_near)
     }
 
     /// What a session with these settings is for.

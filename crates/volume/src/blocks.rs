@@ -426,6 +426,11 @@ impl Blocks {
         trace.at_start = trace.blocks.len();
     }
 
+    /// How many of the store's blocks were read.
+    pub(crate) fn blocks_read(&self) -> usize {
+        self.trace.lock().blocks.len()
+    }
+
     /// The blocks of the store that were read, in the order of first reading.
     pub(crate) fn trace(&self) -> Reads {
         self.trace.lock().clone()

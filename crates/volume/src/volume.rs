@@ -250,7 +250,7 @@ impl Seal {
 
     /// How many of the store's blocks the job read.
     pub fn blocks_read(&self) -> usize {
-        self.blocks.trace().blocks.len()
+        self.blocks.blocks_read()
     }
 
     /// What was fetched from the store.

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::lane::{Lane, LaneName, Measure};
 use crate::job::larder::{Session, Store};
+use crate::job::s3::Server;
 use crate::job::{Job, now};
 
 /// Each measured build reads what the warm-up stored for `main` and publishes in a scope of its
@@ -13,15 +14,18 @@ use crate::job::{Job, now};
 pub(super) struct Larder {
     program: PathBuf,
     store: Store,
+    /// The store's server, if it has one.
+    _server: Option<Server>,
     published: u32,
 }
 
 impl Larder {
     /// Keeps its snapshots in a store.
-    pub(super) fn new(program: PathBuf, store: Store) -> Self {
+    pub(super) fn new(program: PathBuf, store: Store, server: Option<Server>) -> Self {
         Self {
             program,
             store,
+            _server: server,
             published: 0,
         }
     }

@@ -10,7 +10,6 @@ mod larder;
 mod plan;
 mod registry;
 mod rolling;
-mod s3;
 mod table;
 mod volume;
 mod wire;

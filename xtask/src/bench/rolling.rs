@@ -11,12 +11,11 @@ use super::kept::{Fresh, Kept};
 use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
-use super::s3;
 use super::table::{circumstances, median, megabytes, publish, verdict};
-use super::wire::Line;
+use super::wire::{self, Line};
 use crate::engine::{self, Machine};
 use crate::job::Job;
-use crate::job::larder;
+use crate::job::{larder, s3};
 use crate::{say, workplace};
 
 /// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
@@ -148,11 +147,17 @@ impl Bench<'_> {
             }
             LaneName::Larder => {
                 let program = larder::ready(&self.args.larder, self.folder)?;
-                let store = match self.args.far {
-                    Some(line) => s3::start(&self.machine.moto_server, self.folder, line)?,
-                    None => larder::Store::folder(&self.folder.join("store")),
+                let (store, server) = match self.args.far {
+                    Some(line) => {
+                        let server = s3::Server::start(&self.machine.moto_server, self.folder)?;
+                        (
+                            s3::store("bench", wire::to(server.port, line)?),
+                            Some(server),
+                        )
+                    }
+                    None => (larder::Store::folder(&self.folder.join("store")), None),
                 };
-                Box::new(Larder::new(program, store))
+                Box::new(Larder::new(program, store, server))
             }
         })
     }

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::lane::{Jobs, Outcome};
+use super::lane::{Jobs, Outcome, STORE};
 use super::proxy::Fault;
-use super::s3::{self, STORE, Server};
 use crate::bench::{circumstances, publish_in};
-use crate::job::larder;
+use crate::job::{larder, s3};
 use crate::{cargo, engine, process, say, workplace};
 
 /// Faults of a store at random requests of whole jobs
@@ -57,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let folder = workplace::create(&machine, args.keep)?;
     let folder = folder.path();
     let program = larder::ready(&args.larder, folder)?;
-    let server = Server::start(&machine.moto_server, folder)?;
+    let server = s3::Server::start(&machine.moto_server, folder)?;
     let until = Instant::now() + Duration::from_secs(args.minutes * 60);
     let met = AtomicU64::new(0);
     let lanes = thread::scope(|scope| {
@@ -102,9 +101,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// The ids of all snapshots that are listed, and of those that are marked.
 fn look(program: &Path, port: u16) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let store = s3::store(STORE, port);
     let mut ls = Command::new(program);
-    ls.args(["ls", "--all", "--json", "--store", STORE])
-        .envs(s3::environment(port));
+    ls.args(["ls", "--all", "--json", "--store", &store.url])
+        .envs(store.environment);
     let listed: Value = serde_json::from_str(&process::read(&mut ls)?)?;
     let all = listed.as_array().context("a list")?;
     let ids = |marked: bool| {
@@ -127,6 +127,7 @@ struct Verified {
 fn verify(port: u16, folder: &Path) -> Result<Verified> {
     let images = folder.join("volumes");
     std::fs::create_dir_all(&images)?;
+    let store = s3::store(STORE, port);
     let mut read = cargo::command("run");
     read.args([
         "--quiet",
@@ -136,9 +137,9 @@ fn verify(port: u16, folder: &Path) -> Result<Verified> {
         "volumes",
         "--",
     ])
-    .arg(STORE)
+    .arg(&store.url)
     .arg(&images)
-    .envs(s3::environment(port));
+    .envs(store.environment);
     let said = say::timed("every published volume read", || process::read(&mut read))?;
     let mut verified = Verified {
         volumes: 0,

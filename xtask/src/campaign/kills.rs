@@ -147,7 +147,7 @@ impl<'a> Kills<'a> {
             program: folder.join("larder"),
             folder: folder.to_owned(),
             engine: args.engine.clone(),
-            environment: stores.environment(),
+            environment: stores.store("").environment,
         };
         setting.prepare()?;
         Ok(Self {
@@ -194,7 +194,7 @@ impl<'a> Kills<'a> {
 
     /// A new store with one snapshot, and one more job for the times.
     fn baseline(&mut self) -> Result<Baseline> {
-        let store = self.stores.url(&format!("store-{}", self.jobs));
+        let store = self.stores.store(&format!("store-{}", self.jobs)).url;
         let mut first = self.start(&store, "")?;
         let (_, stamp) = first.works(None, 2 * HANG).context("the first job")?;
         first.forget();

@@ -13,9 +13,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::machine::{Machine, STATE};
-use super::proxy::{Chaos, Fault, Random};
-use super::s3::{self, STORE};
+use super::proxy::{Chaos, Fault};
+use super::random::Random;
+use crate::job::s3;
 use crate::{process, say};
+
+/// The name of the campaign's store.
+pub(super) const STORE: &str = "cache";
 
 /// A job that takes longer than its store was away, and this, hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -195,10 +199,11 @@ impl<'a> Jobs<'a> {
         let line = "docker build --progress plain -t app \"$0\" && \
             docker run --rm --network none app /bin/sh -c 'cat /made /sum; sha256sum /noise'";
         let mut run = self.machine.command(&self.program.to_string_lossy());
+        let store = s3::store(STORE, self.port);
         run.args([
             "run",
             "--store",
-            STORE,
+            &store.url,
             "--project",
             &format!("lane-{}", self.lane),
         ])
@@ -217,7 +222,7 @@ impl<'a> Jobs<'a> {
         .args(["--", "sh", "-c", line])
         .arg(self.folder.join("context"))
         .current_dir(&self.folder)
-        .envs(s3::environment(self.port))
+        .envs(store.environment)
         .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
         .stdout(File::create(self.folder.join("out"))?)
         .stderr(File::create(self.folder.join("said"))?);

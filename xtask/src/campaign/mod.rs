@@ -8,7 +8,6 @@ mod machine;
 mod proxy;
 mod random;
 mod room;
-mod s3;
 mod store;
 mod traces;
 

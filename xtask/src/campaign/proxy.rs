@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::random::Random;
+
 /// Longer than any client waits for a server that says nothing.
 const STALL: Duration = Duration::from_secs(40);
 
@@ -74,22 +76,6 @@ const WEIGHTS: [(Fault, u64); 11] = [
     (Fault::WrongByte, 8),
     (Fault::WrongLength, 8),
 ];
-
-/// Random numbers that a seed decides (xorshift64*, Vigna 2016).
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
-    }
-}
 
 /// What the proxy does, and has done.
 pub(super) struct Chaos {

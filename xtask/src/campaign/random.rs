@@ -17,6 +17,11 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
+    /// From 0 to below `bound`, which is not 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 33) % bound
+    }
+
     /// From 0 to below 1.
     #[allow(clippy::cast_precision_loss)] // of 53 bits, which a double has
     pub(super) fn share(&mut self) -> f64 {

@@ -4,6 +4,7 @@
 pub(crate) mod application;
 pub(crate) mod larder;
 pub(crate) mod report;
+pub(crate) mod s3;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -27,8 +27,7 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
-    let again = Settings::retry_empty(verb, report)?;
-    let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
+    let (settings, again) = Settings::for_run(verb, report)?;
     let api_version = settings.docker.api_version.clone();
     let place = settings.place();
     let request = settings.job_request(report)?;

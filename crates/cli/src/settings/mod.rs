@@ -70,22 +70,11 @@ impl Settings {
         Choices::look(which, voice)?.settings(which, how)
     }
 
-    /// Whether the command of a `run` is run again when its disk has failed.
-    pub(crate) fn retry_empty(verb: &Run, voice: &dyn Voice) -> Done<RetryEmpty> {
+    /// Decides all settings of a `run`, and whether its command is run again when its disk has failed.
+    pub(crate) fn for_run(verb: &Run, voice: &dyn Voice) -> Done<(Self, RetryEmpty)> {
         let choices = Choices::look(&verb.which, voice)?;
-        let said = choices.text(
-            &verb.retry_empty,
-            "LARDER_RETRY_EMPTY",
-            &choices.file.retry_empty,
-        );
-        let Some(text) = said else {
-            return Ok(RetryEmpty::Auto);
-        };
-        RetryEmpty::named(&text).ok_or_else(|| {
-            Failure::input(format!(
-                "--retry-empty {text:?} is not known; write auto, always or never"
-            ))
-        })
+        let again = choices.retry_empty(verb)?;
+        Ok((choices.settings(&verb.which, &verb.how)?, again))
     }
 
     /// Decides the settings of a verb that looks at builds.
@@ -370,6 +359,19 @@ impl Choices {
                 "--prefetch {other:?} is unknown; use auto, hot, all or off"
             ))),
         }
+    }
+
+    fn retry_empty(&self, verb: &Run) -> Done<RetryEmpty> {
+        let typed = &verb.retry_empty;
+        let when = self.text(typed, "LARDER_RETRY_EMPTY", &self.file.retry_empty);
+        let Some(text) = when else {
+            return Ok(RetryEmpty::Auto);
+        };
+        RetryEmpty::named(&text).ok_or_else(|| {
+            Failure::input(format!(
+                "--retry-empty {text:?} is not known; write auto, always or never"
+            ))
+        })
     }
 
     fn background_upload(&self, how: &How) -> Done<Option<bool>> {

@@ -38,6 +38,11 @@ fn a_pull_requests_file_takes_neither_store_nor_scope() {
         "{said}"
     );
     let report: Value = serde_json::from_slice(&fs::read(report).expect("a report")).expect("JSON");
+    assert_eq!(
+        said.matches("store, state, project, scope;").count(),
+        1,
+        "{said}"
+    );
     assert_eq!(report["lineage"]["scope"], "pull/7", "{said}");
     assert_eq!(report["lineage"]["project"], "github.com/shop/web");
     assert_eq!(report["lineage"]["job"], "mine");

@@ -72,7 +72,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
             choice,
             program,
             image_store,
-            prefetch: settings.prefetch(),
+            prefetch: settings.prefetch(objects.is_near()),
             taken_over: looked.taken_over,
             environment: settings.engine_environment.clone(),
             oom_score: begun.oom_score,
@@ -91,7 +91,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         trouble,
     } = trouble::telling(&objects, events, coming).await?;
     let cannot_save = cannot_save.or(trouble.map(not_for_others));
-    if cannot_save.is_none() && settings.stores_early() {
+    if cannot_save.is_none() && settings.stores_early(objects.is_near()) {
         parts.store_early();
     }
     let warnings = events.take_warnings();

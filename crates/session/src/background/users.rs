@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::events::Listeners;
+use super::events::Events;
 use crate::lock;
 use crate::protocol::{Event, Request};
 
@@ -33,7 +33,7 @@ pub(super) enum Said {
 pub(super) struct Users {
     held: usize,
     kept: usize,
-    listeners: Arc<Listeners>,
+    listeners: Arc<Events>,
     said: Sender<Said>,
     heard: Receiver<Said>,
 }
@@ -121,7 +121,7 @@ impl Users {
     }
 
     /// Those who hear what is told to all.
-    pub(super) fn listeners(&self) -> Arc<Listeners> {
+    pub(super) fn listeners(&self) -> Arc<Events> {
         Arc::clone(&self.listeners)
     }
 }

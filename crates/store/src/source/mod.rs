@@ -66,11 +66,16 @@ impl Source {
         hot: Option<HotListId>,
     ) -> Result<Self, StoreError> {
         let fetcher = Fetcher::new(objects);
-        let (root, list) = tokio::join!(read_root(&fetcher, map), read_list(&fetcher, hot));
-        let root = root?;
-        let list = list.and_then(|bytes| {
-            HotList::decode(&bytes, root.blocks()).map_err(StoreError::format("the hot list"))
+        let (root, list) = tokio::join!(read_root(&fetcher, map), async {
+            Some(read_list(&fetcher, hot?).await)
         });
+        let root = root?;
+        let list = list.map_or_else(
+            || Ok(HotList::default()),
+            |bytes| {
+                HotList::decode(&bytes?, root.blocks()).map_err(StoreError::format("the hot list"))
+            },
+        );
         // It only makes things faster: one that cannot be read is as good as none.
         let list = list.unwrap_or_else(|error| {
             tracing::warn!(%error, "no hot list");
@@ -298,10 +303,7 @@ async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError>
 }
 
 /// The bytes of a hot list.
-async fn read_list(fetcher: &Fetcher, list: Option<HotListId>) -> Result<Bytes, StoreError> {
-    let Some(id) = list else {
-        return Ok(Bytes::from(HotList::default().encode().1));
-    };
+async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError> {
     let path = address::hot(id);
     let bytes = fetcher.whole(&path, HOT_LIST_MAX_BYTES).await?;
     if HotListId::of(&bytes) == id {
