@@ -11,8 +11,8 @@
 //!    ours has.
 //! 4. [`Taken`](takeover::Taken) stops the machine's engine, or [`PrivateNet`](network::PrivateNet)
 //!    gives the private one a way out.
-//! 5. [`Engine::spawn`], [`ready`](Engine::ready), the job, [`quiesce`](Engine::quiesce),
-//!    [`stop`](Engine::stop).
+//! 5. [`Engine::spawn`], [`ready`](Engine::ready), the job, [`quiesce`](Engine::quiesce), what the
+//!    [`Collector`](collector::Collector) drops, [`stop`](Engine::stop).
 //! 6. [`end_holders`](holders::end_holders) and [`scrub`](scrub::scrub) make the volume fit to be
 //!    published; step 4 is given back.
 //!
@@ -20,6 +20,7 @@
 //! thread is the *room*, which also must live as long as the engine (see [`Engine::spawn`]). What talks
 //! to the engine is async and may run anywhere, because a unix socket is found by path.
 
+pub mod collector;
 mod daemon;
 mod error;
 mod instance;
@@ -27,6 +28,7 @@ mod layout;
 mod machine;
 pub mod network;
 pub mod program;
+mod room;
 pub mod scrub;
 mod shape;
 mod tool;
@@ -39,4 +41,5 @@ pub use error::EngineError;
 pub use instance::InstanceId;
 pub use machine::settings::MachineSettings;
 pub use machine::{holders, process, system, takeover};
+pub use room::InRoom;
 pub use shape::{Asked, Choice, Shape};

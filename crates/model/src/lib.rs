@@ -11,7 +11,6 @@ pub mod dockerfile;
 pub mod fingerprint;
 mod format;
 pub mod go;
-pub mod habit;
 pub mod hex;
 pub mod identity;
 pub mod ladder;
@@ -19,8 +18,10 @@ pub mod lineage;
 pub mod oci;
 pub mod plan;
 pub mod reference;
+pub mod volume;
 
 pub use compatibility::version;
+pub use volume::habit;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{

@@ -33,6 +33,8 @@ pub struct Job {
     pub lost: Option<Lost>,
     /// The base images that moved; the engine was made to forget what they were.
     pub moved: Vec<Moved>,
+    /// What was dropped at the end, so that the volume stays below its bound.
+    pub dropped: Option<Dropped>,
     /// What was fetched from the store.
     pub fetched: Fetched,
     /// What took how long, in order.
@@ -156,6 +158,19 @@ pub struct Moved {
     pub new_created: Option<String>,
 }
 
+/// What was dropped of an engine's state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Images.
+    pub images: usize,
+    /// Records of the build cache.
+    pub cache_records: usize,
+    /// How much less is in use.
+    pub freed_bytes: u64,
+    /// How much is.
+    pub used_bytes: u64,
+}
+
 /// What was fetched from the store.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Fetched {
@@ -171,7 +186,8 @@ pub struct Fetched {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name: `find`, `failed_restore`, `volume`, `engine`, `fresh`, `facts`, `command`,
-    /// `quiesce`, `stop`, `scrub`, `close`, `pack`, `publish`.
+    /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
+    /// the snapshot was nearly full.
     pub name: String,
     /// How long it took.
     pub ms: f64,

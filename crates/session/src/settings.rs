@@ -31,7 +31,7 @@ pub struct Settings {
     pub image_store: Option<ImageStore>,
     /// Size of a new volume.
     pub volume_bytes: u64,
-    /// Build cache to keep at most.
+    /// What to keep at most of images, build cache and all else on the volume.
     pub keep_bytes: u64,
     /// Whether named volumes are saved.
     pub keep_volumes: bool,

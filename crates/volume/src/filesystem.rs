@@ -118,12 +118,6 @@ pub(crate) fn trim(folder: &Path, ranges: &[Range<u64>]) -> Result<(), VolumeErr
     Ok(())
 }
 
-/// Bytes in use on a mounted file system.
-pub fn used_bytes(folder: &Path) -> Result<u64, VolumeError> {
-    let stat = rustix::fs::statvfs(folder).map_err(VolumeError::io("ask", folder))?;
-    Ok((stat.f_blocks - stat.f_bfree) * stat.f_frsize)
-}
-
 /// Unmounts what is mounted at `folder`; while it is in use, tries again until `limit` is over.
 pub(crate) fn unmount(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
     let started = Instant::now();

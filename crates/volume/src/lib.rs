@@ -2,7 +2,7 @@
 //!
 //! Three layers of the kernel turn a [`Source`](larder_store::Source) into a mounted file system: a
 //! FUSE file system with one file (`disk`), a loop device over that file (`device`), and ext4 on
-//! the device ([`filesystem`]). All of them live in a mount namespace of their own ([`room`]), so
+//! the device (`filesystem`). All of them live in a mount namespace of their own ([`room`]), so
 //! that whatever happens to this process, the mounts end with the engine's last process.
 //!
 //! This is the only crate with `unsafe` code: the system calls that no library wraps safely.
@@ -14,7 +14,7 @@ mod device;
 mod disk;
 mod early;
 mod error;
-pub mod filesystem;
+mod filesystem;
 pub mod flusher;
 mod part;
 mod prefetch;

@@ -17,7 +17,7 @@ mod wire;
 use anyhow::Result;
 use clap::Subcommand;
 
-pub(crate) use table::{circumstances, megabytes, publish_in};
+pub(crate) use table::{circumstances, megabytes, publish_in, verdict};
 
 /// Measure, and write the tables of docs/BENCHMARKS.md (root; the machine should be idle)
 #[derive(clap::Args)]

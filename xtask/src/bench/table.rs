@@ -76,7 +76,7 @@ pub(crate) fn publish_in(document: &str, name: &str, content: &str) -> Result<()
 }
 
 /// How a promise's row ends.
-pub(super) fn verdict(holds: bool) -> &'static str {
+pub(crate) fn verdict(holds: bool) -> &'static str {
     if holds { "holds" } else { "**missed**" }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask campaign`: bad days by the thousand, for docs/RELIABILITY.md. Not part of CI.
 
 mod faults;
+mod growth;
 mod job;
 mod kills;
 mod lane;
@@ -25,6 +26,7 @@ pub(crate) struct Args {
 enum Campaign {
     Kills(kills::Args),
     Faults(faults::Args),
+    Growth(growth::Args),
 }
 
 /// Runs the campaign that was asked for.
@@ -32,5 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.campaign {
         Campaign::Kills(args) => kills::run(args),
         Campaign::Faults(args) => faults::run(args),
+        Campaign::Growth(args) => growth::run(args),
     }
 }

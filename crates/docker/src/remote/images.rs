@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::handle::{Remote, encoded};
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 
 /// How the engine says that an image has no name.
 const NO_NAME: &str = "<none>:<none>";
@@ -139,6 +139,20 @@ impl Remote {
         );
         let what = format!("name image {image} {name}");
         self.command(Method::POST, what, &target).await
+    }
+
+    /// Removes an image with all its names; its parents stay. Whether that was done: a container that uses it
+    /// keeps it, and so does an image of the classic builder that stands on it.
+    pub async fn remove_whole(&self, id: &str) -> Result<bool> {
+        let target = format!("/images/{}?force=1&noprune=1", encoded(id));
+        let what = format!("remove image {id}");
+        match self.command(Method::DELETE, what, &target).await {
+            Ok(()) => Ok(true),
+            Err(ApiError::Refused {
+                status: 404 | 409, ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes a name, and the image if nothing else names or needs it; its parents stay. One that is

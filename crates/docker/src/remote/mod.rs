@@ -2,16 +2,19 @@
 //! and go by.
 
 mod about;
+mod build_cache;
 mod containers;
 mod handle;
 mod images;
-mod prune;
+mod networks;
 mod selection;
 mod transfer;
+mod uses;
 
 pub use self::about::{About, ApiVersion, Store};
+pub use self::build_cache::CacheRecord;
 pub use self::containers::running_containers;
 pub use self::handle::Remote;
 pub use self::images::{Image, ImageSummary, Step};
-pub use self::prune::CacheLimit;
 pub use self::selection::{Chains, Selection};
+pub use self::uses::{ImageUse, ImageUses};

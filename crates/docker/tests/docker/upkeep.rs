@@ -1,8 +1,8 @@
-//! What is asked of an engine before it is stopped: containers, networks and build cache removed.
+//! What is asked of an engine before it is stopped: containers, networks, images and build cache removed.
 
 use std::time::Duration;
 
-use larder_docker::{CacheLimit, Endpoint, ImageStore, Remote, running_containers};
+use larder_docker::{Endpoint, ImageStore, Remote, running_containers};
 
 use crate::engines::{Plain, Version, must};
 use crate::machine::{DEADLINE, Machine, context};
@@ -16,10 +16,6 @@ fn cached(machine: &Machine, engine: &Plain) -> usize {
     let mut build = engine.docker(&["build", "--network=none", "-t", "sleeper"]);
     let said = must(build.env("DOCKER_BUILDKIT", "1").arg(image));
     said.matches(" CACHED").count()
-}
-
-async fn prune(api: &Remote, bound: CacheLimit) {
-    api.prune_build_cache(bound).await.expect("it is cut back");
 }
 
 async fn running(engine: &Plain) -> usize {
@@ -57,12 +53,20 @@ async fn engines_of_both_versions_come_to_rest() {
         assert!(!networks.contains("made"), "{networks}");
 
         assert_eq!(cached(&machine, &engine), 2, "{name}");
-        prune(&api, CacheLimit::UnusedFor(Duration::from_secs(3600))).await;
-        prune(&api, CacheLimit::Bytes(1 << 40)).await;
+        let records = api.build_cache().await.expect("listed");
+        let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
+        assert!(
+            records.iter().all(|record| record.used_ms > 0),
+            "{records:?}"
+        );
+        let drop = api.drop_build_cache(&["nothing".to_owned(), ids[0][1..].to_owned()]);
+        assert_eq!(drop.await.expect("asked"), 0, "{name}");
         assert_eq!(cached(&machine, &engine), 2, "{name}");
-        // What an image holds is not the cache's to remove.
-        must(&mut engine.docker(&["rmi", "-f", "sleeper"]));
-        prune(&api, CacheLimit::Bytes(1)).await;
+        // What an image holds is not the cache's to free.
+        let images = api.images(true).await.expect("listed");
+        assert!(api.remove_whole(&images[0].id).await.expect("removed"));
+        assert!(!api.remove_whole(&images[0].id).await.expect("gone already"));
+        assert_eq!(api.drop_build_cache(&ids).await.expect("asked"), ids.len());
         assert_eq!(cached(&machine, &engine), 0, "{name}");
     }
 }

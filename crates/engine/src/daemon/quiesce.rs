@@ -1,4 +1,4 @@
-//! Bringing a running engine to rest before it is stopped: no containers, a bounded build cache.
+//! Bringing a running engine to rest before it is stopped: no containers, no networks.
 //!
 //! Nothing here decides whether the volume is published, so nothing here fails: what did not work
 //! is told. Every request has a cost on a lazy disk, so each is made only when it can do something.
@@ -6,20 +6,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use larder_docker::{ApiError, CacheLimit, Remote};
+use larder_docker::{ApiError, Remote};
 use tokio::time::timeout;
 
 use super::engine::Engine;
-
-/// How far the build cache is cut back. BuildKit's own collector is off, so without one of these
-/// the cache only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheBound {
-    /// Records not used for this long go.
-    pub unused_for: Option<Duration>,
-    /// Then the least recently used go until this much is left.
-    pub bytes: Option<u64>,
-}
 
 /// What to do before stopping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +17,6 @@ pub struct QuiesceOptions {
     /// Remove networks that people made. On the host's network (a takeover) their bridges would
     /// stay behind; a private engine's go with its namespace.
     pub networks: bool,
-    /// Cut the build cache back.
-    pub cache: CacheBound,
 }
 
 /// What was done.
@@ -41,8 +29,7 @@ pub struct Quiesced {
 }
 
 impl Engine {
-    /// Kills and removes all containers, then networks and build cache as asked, all within
-    /// `deadline`. Builds in progress are not waited for: stopping the engine ends them.
+    /// Kills and removes all containers, then networks if that is asked for, all within `deadline`. Builds in progress are not waited for: stopping the engine ends them.
     pub async fn quiesce(&self, options: QuiesceOptions, deadline: Duration) -> Quiesced {
         let mut done = Quiesced::default();
         let remote = self.remote().within(deadline);
@@ -61,12 +48,6 @@ async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
     if options.networks {
         let pruned = remote.prune_networks().await;
         done.note("networks were not removed", pruned);
-    }
-    let CacheBound { unused_for, bytes } = options.cache;
-    let age = unused_for.map(CacheLimit::UnusedFor);
-    for limit in age.into_iter().chain(bytes.map(CacheLimit::Bytes)) {
-        let pruned = remote.prune_build_cache(limit).await;
-        done.note("the build cache was not cut back", pruned);
     }
 }
 

@@ -32,12 +32,13 @@ use larder_docker::Remote;
 use rustix::process::Pid;
 
 use self::addresses::{Host, RANGES_TEXT, of_host, of_room};
-pub use self::forward::{Forwards, InRoom};
+pub use self::forward::Forwards;
 pub use self::host::HostNetwork;
 pub(crate) use self::namespace::require_own;
 use self::namespace::{read_forwarding, write_forwarding};
 use crate::error::{EngineError, Result};
 use crate::instance::InstanceId;
+use crate::room::InRoom;
 use crate::tool::IP;
 
 /// One private engine's network.

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
-use self::paths::{file, folder, names_in, remove};
+use self::paths::{bytes_in, file, folder, names_in, remove};
 use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
 
@@ -126,12 +126,29 @@ fn scrub_data_root(data_root: &Path, options: ScrubOptions) -> Result<Vec<PathBu
     for name in names_in(data_root, Path::new(VOLUMES))? {
         let volume = Path::new(VOLUMES).join(&name);
         // With the directories goes `metadata.db`, which dockerd makes anew.
-        let keeps = options.keep_volumes && is_whole(data_root, &volume)?;
-        if name != QUOTA_DEVICE && !keeps {
+        if name != QUOTA_DEVICE && !keeps(data_root, &volume, options)? {
             remove(data_root, &volume, &mut removed)?;
         }
     }
     Ok(removed)
+}
+
+/// What the named volumes take that a scrub will remove.
+pub(crate) fn passing_bytes(volume: &Path, options: ScrubOptions) -> Result<u64> {
+    let data_root = data_root(volume);
+    let mut bytes = 0;
+    for name in names_in(&data_root, Path::new(VOLUMES))? {
+        let volume = Path::new(VOLUMES).join(&name);
+        if name != QUOTA_DEVICE && !keeps(&data_root, &volume, options)? {
+            bytes += bytes_in(&data_root.join(volume))?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether a named volume is saved.
+fn keeps(data_root: &Path, volume: &Path, options: ScrubOptions) -> Result<bool> {
+    Ok(options.keep_volumes && is_whole(data_root, volume)?)
 }
 
 /// Whether a named volume holds its content itself. One with options (moby `volume/local/local.go`) is a
@@ -209,6 +226,9 @@ mod tests {
         assert_eq!(removed.len(), gone.len(), "{removed:?}");
         assert!(gone.iter().all(|file| !root.path().join(file).exists()));
         assert!(kept.iter().all(|file| root.path().join(file).exists()));
+        let volume = root_with(&["docker/volumes/named/_data/f"]);
+        let passing = |options| passing_bytes(volume.path(), options).expect("counted");
+        assert!(passing(options) == 0 && passing(ScrubOptions::default()) > 0);
         scrub_data_root(root.path(), ScrubOptions::default()).expect("scrubs again");
         assert!(!root.path().join("volumes/named").exists());
     }

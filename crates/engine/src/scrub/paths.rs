@@ -4,9 +4,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, ReadDir};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{EngineError, Result, if_there};
+
+/// The unit in which stat(2) counts, whatever the file system's.
+const SECTOR_BYTES: u64 = 512;
 
 /// The folder at `relative` below `root`; nothing if it is not there. It and all on the way must be folders:
 /// a link could lead anywhere.
@@ -67,6 +71,22 @@ pub(super) fn read(path: &Path, max: u64) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(format!(
             "it has more than {max} bytes"
         )));
+    }
+    Ok(bytes)
+}
+
+/// What a path takes on its disk, with all that is below it. What goes meanwhile takes nothing.
+pub(super) fn bytes_in(path: &Path) -> Result<u64> {
+    let failed = || EngineError::io("cannot look at", path);
+    let Some(meta) = if_there(fs::symlink_metadata(path)).map_err(failed())? else {
+        return Ok(0);
+    };
+    let mut bytes = meta.blocks() * SECTOR_BYTES;
+    if meta.is_dir() {
+        let entries = if_there(fs::read_dir(path)).map_err(failed())?;
+        for entry in entries.into_iter().flatten() {
+            bytes += bytes_in(&entry.map_err(failed())?.path())?;
+        }
     }
     Ok(bytes)
 }

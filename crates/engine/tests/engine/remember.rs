@@ -8,7 +8,7 @@ use std::time::Instant;
 use larder_docker::ImageStore;
 use larder_engine::EngineConfig;
 use larder_engine::holders::holders;
-use larder_engine::quiesce::{CacheBound, QuiesceOptions};
+use larder_engine::quiesce::QuiesceOptions;
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_model::compatibility;
 
@@ -45,10 +45,6 @@ async fn remembers(store: ImageStore) {
     let room = Room::new(true);
     let config = machine.engine_config(&room, "own", store);
     let context = context(machine.directory.path(), DOCKERFILE);
-    let bound = CacheBound {
-        unused_for: Some(std::time::Duration::from_secs(3600)),
-        bytes: Some(1 << 30),
-    };
 
     let engine = start(&room, &config).await;
     let facts = engine.facts();
@@ -73,13 +69,7 @@ async fn remembers(store: ImageStore) {
     }
     leave_things_behind(&docker);
     let done = engine
-        .quiesce(
-            QuiesceOptions {
-                networks: true,
-                cache: bound,
-            },
-            DEADLINE,
-        )
+        .quiesce(QuiesceOptions { networks: true }, DEADLINE)
         .await;
     assert_eq!((done.containers, done.warnings), (1, vec![]));
     assert_eq!(

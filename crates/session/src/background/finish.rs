@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use larder_engine::Shape;
-use larder_engine::quiesce::{CacheBound, QuiesceOptions};
+use larder_engine::quiesce::QuiesceOptions;
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
@@ -20,7 +20,7 @@ use larder_model::mark;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
-use larder_volume::{Seal, filesystem};
+use larder_volume::Seal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::events::Events;
@@ -33,8 +33,6 @@ use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// Build cache that nobody used for this long is dropped first when there is too much of it.
-const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Ends a session. It always returns the job's report, which says what went wrong.
@@ -105,6 +103,10 @@ async fn close(
         quiesce(live, events).await;
     }
     timer.phase("quiesce");
+    if doubt.is_none() {
+        live.job.dropped = live.upkeep.after_job(events).await;
+    }
+    timer.phase("collect");
     live.parts.tell_warnings(events);
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
     if !stopped.is_clean() {
@@ -123,6 +125,9 @@ async fn close(
     }
     if doubt.is_none() {
         *doubt = scrub_volume(live, events).await;
+    }
+    if doubt.is_none() {
+        *doubt = live.upkeep.refusal().await.map(NotSaved::Because);
     }
     timer.phase("scrub");
     if doubt.is_some() {
@@ -165,18 +170,8 @@ async fn ended_by_signal() {
 }
 
 async fn quiesce(live: &mut Live, events: &Events) {
-    let mount = live.place.volume().mount;
-    let used = live.parts.in_room(move || filesystem::used_bytes(&mount));
-    let used = used.await;
-    let keep = live.settings.keep_bytes;
-    // Asking BuildKit what it holds costs more than asking the file system.
-    let too_much = used.is_ok_and(|used| used > keep);
     let options = QuiesceOptions {
         networks: live.job.engine.choice.shape == Shape::Takeover,
-        cache: CacheBound {
-            unused_for: too_much.then_some(CACHE_UNUSED),
-            bytes: too_much.then_some(keep),
-        },
     };
     let quiesced = live.parts.engine().quiesce(options, QUIESCE_LIMIT).await;
     for warning in &quiesced.warnings {

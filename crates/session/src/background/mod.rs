@@ -1,7 +1,7 @@
 //! The background process: `serve` is its life, `start` brings it up (`restore` chooses the snapshot,
 //! `parts` holds what is up, in its order), `finish` brings it down. `base_images` are compared with
 //! their registries on the way; `events` is what the process says, `users` are those that it works for, and
-//! `trouble` is what they are told of the store. `verdict` tells whose fault a failed start is. A `turn` is
+//! `trouble` is what they are told of the store, and `upkeep` keeps the volume small. `verdict` tells whose fault a failed start is. A `turn` is
 //! needed for an engine in the machine's place.
 
 mod base_images;
@@ -13,6 +13,7 @@ mod serve;
 mod start;
 mod trouble;
 mod turn;
+mod upkeep;
 mod users;
 mod verdict;
 

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_docker::{ImageStore, USUAL_SOCKET};
-use larder_engine::network::{Forwards, HostNetwork, InRoom, PrivateNet};
+use larder_engine::collector::{self, Collector};
+use larder_engine::network::{Forwards, HostNetwork, PrivateNet};
 use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
 use larder_engine::takeover::Taken;
-use larder_engine::{Choice, Engine, EngineConfig, EngineError, Shape, TakenOver, holders};
+use larder_engine::{Choice, Engine, EngineConfig, EngineError, InRoom, Shape, TakenOver, holders};
 use larder_local::people::Voice as _;
 use larder_store::Source;
 use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
@@ -58,6 +59,8 @@ pub(super) struct Trouble {
     pub spoils_any_volume: bool,
     /// What went wrong with the volume before that.
     pub fault: Option<Fault>,
+    /// Whether there is no room on the volume.
+    pub is_full: bool,
 }
 
 /// What is up. Fields that are taken are `None` only while going down.
@@ -103,6 +106,7 @@ impl Parts {
             SessionError::Volume(VolumeError::Fault(fault)) => Some(fault.clone()),
             _ => met,
         };
+        let is_full = parts.is_full().await;
         // What still reads need not wait.
         objects.patience().set(trouble::LEAVING);
         parts.abandon().await;
@@ -113,6 +117,7 @@ impl Parts {
             },
             spoils_any_volume,
             fault,
+            is_full,
         })
     }
 
@@ -205,18 +210,38 @@ impl Parts {
         Ok(())
     }
 
+    /// Whether the volume is mounted, and has no room.
+    async fn is_full(&self) -> bool {
+        if self.volume.is_none() {
+            return false;
+        }
+        let mount = self.place.volume().mount;
+        let space = self.in_room(move || collector::space(&mount)).await;
+        space.is_ok_and(|space| space.is_full())
+    }
+
     /// Joins a private engine's localhost and the host's.
     async fn forward(&mut self) {
         let Some(net) = self.net.clone() else { return };
-        let thread = thread_of(self.room());
+        let (thread, in_room) = (thread_of(self.room()), self.runner());
+        let forwards = net.forward(thread, in_room, self.engine().remote());
+        self.forwards = Some(forwards.await);
+    }
+
+    /// Runs jobs on the room's thread as long as there is one, and does not keep it.
+    fn runner(&self) -> InRoom {
         let room = Arc::downgrade(self.room());
-        let in_room: InRoom = Arc::new(move |job| {
+        Arc::new(move |job| {
             if let Some(room) = room.upgrade() {
                 room.run(job);
             }
-        });
-        let forwards = net.forward(thread, in_room, self.engine().remote());
-        self.forwards = Some(forwards.await);
+        })
+    }
+
+    /// Who drops what the engine need not keep; from now on it hears which images are used.
+    pub(super) async fn collector(&mut self) -> Collector {
+        let (in_room, volume) = (self.runner(), self.place.volume().mount);
+        Collector::start(self.engine().remote(), in_room, volume).await
     }
 
     /// Says what went wrong beside the engine since the last call.

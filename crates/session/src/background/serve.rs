@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder_local::people::Voice as _;
@@ -164,7 +165,9 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     let mut users = Users::first(link);
     users.listen(listener);
     let listeners = users.listeners();
+    let upkeep = Arc::clone(&live.upkeep);
     let last = until_down(&mut live, &mut users);
+    let last = upkeep.beside(&*listeners, last);
     let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
     // From now on no command finds the session; a new one waits for the lock.

@@ -21,6 +21,7 @@ use super::parts::{Parts, Plan};
 use super::restore::{self, Restorable, Search};
 use super::trouble;
 use super::turn::Turn;
+use super::upkeep::Upkeep;
 use super::verdict::Verdict;
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
 use crate::leftovers;
@@ -33,6 +34,8 @@ pub(crate) struct Live {
     /// The volume, the engine and what was done to the machine for them.
     pub(crate) parts: Parts,
     pub(crate) objects: Objects,
+    /// What keeps the volume below its bound.
+    pub(crate) upkeep: Arc<Upkeep>,
     /// Why nothing can be saved, as far as that is known from the start.
     pub(crate) cannot_save: Option<NotSaved>,
     /// The plans of the job's builds.
@@ -91,6 +94,8 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         trouble,
     } = trouble::telling(&objects, events, coming).await?;
     let cannot_save = cannot_save.or(trouble.map(not_for_others));
+    let upkeep = Arc::new(Upkeep::new(&mut parts, &settings).await);
+    upkeep.before_job(events, &mut timer).await;
     if cannot_save.is_none() && settings.stores_early(objects.is_near()) {
         parts.store_early();
     }
@@ -109,6 +114,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         place,
         parts,
         objects,
+        upkeep,
         cannot_save,
         planning,
         turn: looked.turn,
@@ -264,6 +270,7 @@ impl Start<'_> {
             not_saved: None,
             lost: None,
             moved: Vec::new(),
+            dropped: None,
             fetched: facts::Fetched::default(),
             phases: Vec::new(),
             warnings: Vec::new(),
@@ -312,7 +319,7 @@ impl Start<'_> {
                 self.objects.patience().set(trouble::FINDING);
                 self.reader.mark(self.objects, id, fault, &why).await;
             }
-            trouble = trouble.or((verdict != Verdict::Damaged).then_some(why));
+            trouble = trouble.or(verdict.leaves_it_to_others().then_some(why));
         }
         Ok(Up {
             parts,

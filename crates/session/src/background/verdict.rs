@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Damaged,
     /// It may be the snapshot, if an empty volume comes up on the same machine.
     Suspect,
+    /// Its volume is full. It is whole, but nobody can use it: a job may start empty and take its place.
+    Full,
     /// Nothing: the store, the machine or whoever ended the engine.
     Unknown,
 }
@@ -24,6 +26,7 @@ impl Verdict {
         match &stopped.fault {
             Some(fault) if fault.damage => Self::Damaged,
             Some(_) => Self::Unknown,
+            None if stopped.is_full => Self::Full,
             None => Self::on_failure(&stopped.failure),
         }
     }
@@ -51,8 +54,13 @@ impl Verdict {
         match self {
             Self::Damaged => Some(Fault::Damage),
             Self::Suspect => Some(Fault::Start),
-            Self::Unknown => None,
+            Self::Full | Self::Unknown => None,
         }
+    }
+
+    /// Whether others may start from the snapshot all the same. Then it stays the newest.
+    pub(super) fn leaves_it_to_others(self) -> bool {
+        matches!(self, Self::Suspect | Self::Unknown)
     }
 }
 

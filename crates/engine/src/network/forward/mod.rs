@@ -36,8 +36,8 @@ use tokio::time::sleep;
 use self::diag::Diag;
 use self::listeners::{Listening, local, of_proc, published};
 use self::redirect::Redirect;
-pub use self::ways::InRoom;
 use self::ways::Ways;
+use crate::room::InRoom;
 
 /// How often the listeners are looked at. Containers that start or end are heard of at once.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

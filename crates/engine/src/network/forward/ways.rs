@@ -3,23 +3,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+
+use crate::room::{InRoom, run_in};
 
 /// A rest after a connection that could not be accepted, as when too many files are open.
 const REST: Duration = Duration::from_millis(50);
-
-/// A job for the room's thread.
-type Job = Box<dyn FnOnce() + Send>;
-/// Has the room's thread run a job, and waits for it. A job is dropped if there is no room any more.
-pub type InRoom = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
 /// The two sides, and the end.
 #[derive(Clone)]
@@ -39,18 +34,7 @@ impl Ways {
         &self,
         job: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let in_room = Arc::clone(&self.in_room);
-        let (done, result) = std::sync::mpsc::channel();
-        let job: Job = Box::new(move || {
-            // Nobody waits any more only at the end.
-            let _ = done.send(job());
-        });
-        let ran = spawn_blocking(move || {
-            in_room(job);
-            result.recv()
-        });
-        let ran = ran.await.map_err(io::Error::other)?;
-        ran.map_err(|_| io::Error::other("the room is gone"))?
+        run_in(&self.in_room, job).await
     }
 
     /// A listener on the room's loopback, with a free port.

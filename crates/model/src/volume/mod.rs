@@ -1,0 +1,7 @@
+//! Rules about a volume: what of it is stored together, what is dropped before it is saved, and how full it
+//! may be.
+
+pub mod dropping;
+pub mod habit;
+pub mod space;
+pub mod uses;

@@ -1,0 +1,167 @@
+//! Keeping the volume below its bound: at the end of a job, while it runs if the volume fills up, and before it if
+//! the snapshot is nearly full.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use larder_engine::collector::{Bound, Collected, Collector};
+use larder_engine::scrub::ScrubOptions;
+use larder_local::people::{Size, Voice};
+use larder_model::volume::space::Space;
+
+use super::events::Events;
+use super::parts::Parts;
+use crate::Settings;
+use crate::facts::{Dropped, Timer};
+
+/// How often a volume is looked at while a job runs: a look takes microseconds, and a quick job writes some
+/// hundred megabytes meanwhile.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// What somebody waits for. What is not done by then, the next job does.
+const END_LIMIT: Duration = Duration::from_secs(20);
+/// What is done so that the job can run at all, or beside it.
+const FILLING_LIMIT: Duration = Duration::from_secs(120);
+
+/// What drops, and the bound.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    collector: Collector,
+    keep_bytes: u64,
+    scrub: ScrubOptions,
+}
+
+impl Upkeep {
+    /// For an engine that nobody uses yet.
+    pub(super) async fn new(parts: &mut Parts, settings: &Settings) -> Self {
+        Self {
+            collector: parts.collector().await,
+            keep_bytes: settings.keep_bytes,
+            scrub: ScrubOptions {
+                keep_volumes: settings.keep_volumes,
+            },
+        }
+    }
+
+    /// Makes room on a volume that came nearly full.
+    pub(super) async fn before_job(&self, events: &Events, timer: &mut Timer) {
+        let space = self.space().await;
+        if space.is_some_and(|space| space.is_filling()) {
+            self.make_room(events).await;
+            timer.phase("collect");
+        }
+    }
+
+    /// Does some work, and makes room when the volume fills up meanwhile.
+    pub(super) async fn beside<T>(&self, voice: &dyn Voice, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.watch(voice) => match never {},
+        }
+    }
+
+    /// Drops what is not to be saved, and tells it in one line.
+    pub(super) async fn after_job(&self, events: &Events) -> Option<Dropped> {
+        let bound = self.bound(Some(self.scrub), END_LIMIT);
+        let collected = self.collector.finish(bound).await;
+        if let Some(warning) = &collected.warning {
+            events.warning(warning);
+        }
+        let dropped = Dropped {
+            images: collected.images,
+            cache_records: collected.records,
+            freed_bytes: collected.freed_bytes,
+            used_bytes: collected.used_bytes,
+        };
+        if collected.images + collected.records > 0 {
+            events.note(&format!(
+                "dropped {}: {} are in use, of {} to keep",
+                what(&collected),
+                Size(collected.used_bytes),
+                Size(self.keep_bytes)
+            ));
+        }
+        Some(dropped)
+    }
+
+    /// Why the volume is not to be saved as it is, if so: the next job would start from it.
+    pub(super) async fn refusal(&self) -> Option<String> {
+        let space = self.space().await?;
+        space.is_full().then(|| {
+            format!(
+                "the volume is full, {} with what this job has used; choose a larger --size",
+                fullness(&space)
+            )
+        })
+    }
+
+    fn bound(&self, scrub: Option<ScrubOptions>, deadline: Duration) -> Bound {
+        Bound {
+            keep_bytes: self.keep_bytes,
+            scrub,
+            deadline,
+        }
+    }
+
+    async fn space(&self) -> Option<Space> {
+        match self.collector.space().await {
+            Ok(space) => Some(space),
+            Err(error) => {
+                tracing::warn!(%error, "how full the volume is cannot be told");
+                None
+            }
+        }
+    }
+
+    /// Makes room each time that the volume begins to fill up.
+    async fn watch(&self, voice: &dyn Voice) -> Infallible {
+        let mut is_known = false;
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let space = self.space().await.unwrap_or_default();
+            if space.is_filling() && !is_known {
+                self.make_room(voice).await;
+            }
+            is_known = space.is_filling();
+        }
+    }
+
+    async fn make_room(&self, voice: &dyn Voice) {
+        let before = self.space().await.unwrap_or_default();
+        let collected = self
+            .collector
+            .collect(self.bound(None, FILLING_LIMIT))
+            .await;
+        let after = self.space().await.unwrap_or_default();
+        let done = match collected.images + collected.records {
+            0 => "nothing is there but what this job uses".to_owned(),
+            _ => format!("dropped {}: {}", what(&collected), fullness(&after)),
+        };
+        voice.warning(&format!(
+            "the volume filled up, {}; {done}; choose a larger --size or a smaller --keep",
+            fullness(&before)
+        ));
+    }
+}
+
+/// `2 images and 30 records of the build cache (1.2 GiB)`.
+fn what(collected: &Collected) -> String {
+    let Collected {
+        images,
+        records,
+        freed_bytes,
+        ..
+    } = collected;
+    let freed = Size(*freed_bytes);
+    format!("{images} images and {records} records of the build cache ({freed})")
+}
+
+/// `7.3 GiB of 8.0 GiB are in use`; of files where these run out first.
+fn fullness(space: &Space) -> String {
+    let used_files = space.files.saturating_sub(space.free_files);
+    let by_files = u128::from(used_files) * u128::from(space.bytes.max(1));
+    if by_files > u128::from(space.used_bytes()) * u128::from(space.files) {
+        return format!("{used_files} of {} files are in use", space.files);
+    }
+    let (used, all) = (Size(space.used_bytes()), Size(space.bytes));
+    format!("{used} of {all} are in use")
+}
