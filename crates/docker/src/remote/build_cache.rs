@@ -45,7 +45,8 @@ struct RecordAnswer {
     /// Up to API 1.41.
     #[serde(default)]
     parent: String,
-    #[serde(default)]
+    /// Engines before 28 write it with a space (moby `api/types/types.go`).
+    #[serde(default, alias = " Parents")]
     parents: Option<Vec<String>>,
     #[serde(default)]
     description: String,
@@ -178,7 +179,7 @@ mod tests {
         let answer = r#"{ "LayersSize": 1, "BuildCache": [
             { "ID": "abc", "Parent": "old", "Type": "regular", "Description": "pulled from x", "InUse": false,
               "Shared": true, "Size": 7, "CreatedAt": "1970-01-01T00:00:01Z", "LastUsedAt": null },
-            { "ID": "def", "Parents": ["abc", "x"], "InUse": true, "Size": -1,
+            { "ID": "def", " Parents": ["abc", "x"], "InUse": true, "Size": -1,
               "CreatedAt": "1970-01-01T00:00:01Z", "LastUsedAt": "1970-01-01T00:00:02Z" } ] }"#;
         let answer: UsageAnswer = serde_json::from_str(answer).expect("an answer");
         let records = answer.build_cache.expect("listed").into_iter();

@@ -56,11 +56,18 @@ impl Heard {
     }
 }
 
-impl Drop for Heard {
-    fn drop(&mut self) {
+impl Heard {
+    /// An engine that is to stop waits five seconds for those who listen.
+    pub(super) fn end(&self) {
         if let Some(listening) = &self.listening {
             listening.abort();
         }
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

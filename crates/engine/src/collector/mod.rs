@@ -28,6 +28,8 @@ use crate::scrub::{ScrubOptions, passing_bytes};
 
 /// What shares layers with what stays frees less than it takes, so after each round is looked again.
 const ROUNDS_MAX: usize = 12;
+/// What goes beyond its bound is dropped until one part of so many is free below it.
+const ROOM_PARTS: u64 = 8;
 
 /// How much may stay, and how long it may take.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +130,11 @@ impl Collector {
         done
     }
 
+    /// The engine is about to stop: nothing is heard of it any more.
+    pub fn end(&self) {
+        self.heard.end();
+    }
+
     async fn run(
         &self,
         bound: Bound,
@@ -142,11 +149,16 @@ impl Collector {
         let holdings = survey.look(&self.remote, &self.heard).await?;
         let outlived = holdings.outlived(now_ms());
         self.drop_all(&outlived, survey, done).await?;
+        if self.excess(bound).await? == 0 {
+            return Ok(());
+        }
+        // With some room below, the next jobs need not drop again.
+        let below = Bound {
+            keep_bytes: bound.keep_bytes - bound.keep_bytes / ROOM_PARTS,
+            ..bound
+        };
         for _ in 0..ROUNDS_MAX {
-            let excess = self.excess(bound).await?;
-            if excess == 0 {
-                break;
-            }
+            let excess = self.excess(below).await?;
             let holdings = survey.look(&self.remote, &self.heard).await?;
             let least = holdings.least_used(excess);
             if !self.drop_all(&least, survey, done).await? {

@@ -27,18 +27,18 @@ use std::path::Path;
 use super::paths::read;
 use crate::error::{EngineError, Result};
 
-const HEADER_BYTES: usize = 16;
+pub(super) const HEADER_BYTES: usize = 16;
 const META_BYTES: usize = 64;
-const ELEMENT_BYTES: usize = 16;
-const BUCKET_BYTES: usize = 16;
+pub(super) const ELEMENT_BYTES: usize = 16;
+pub(super) const BUCKET_BYTES: usize = 16;
 const MAGIC: u32 = 0xED0C_DAED;
-const BRANCH: u16 = 1;
-const LEAF: u16 = 2;
-const BUCKET: u32 = 1;
+pub(super) const BRANCH: u16 = 1;
+pub(super) const LEAF: u16 = 2;
+pub(super) const BUCKET: u32 = 1;
 /// "No free list": what `NoFreelistSync` leaves in the meta.
-const NO_PAGE: u64 = u64::MAX;
+pub(super) const NO_PAGE: u64 = u64::MAX;
 /// bbolt takes the system's page size, at most 64 KiB on Linux.
-const MAX_PAGE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_PAGE_BYTES: usize = 64 * 1024;
 
 /// The largest database that is read: one of some hundred thousand images' layers.
 const MAX_BYTES: u64 = 1 << 30;
@@ -50,7 +50,7 @@ const MAX_LOOKED_AT_BYTES: usize = 4 << 20;
 pub(super) fn zero_unused_pages(path: &Path) -> Result<()> {
     let failed = || EngineError::io("cannot scrub the database", path);
     let bytes = read(path, MAX_BYTES).map_err(failed())?;
-    let (used, database) = newest_meta(&bytes)
+    let (used, database) = database(&bytes)
         .and_then(|database| Some((database.used_pages()?, database)))
         .ok_or_else(|| EngineError::Malformed {
             what: "the pages in use",
@@ -74,17 +74,19 @@ pub(super) fn zero_unused_pages(path: &Path) -> Result<()> {
 }
 
 /// A database as of its last transaction.
-struct Database<'a> {
-    bytes: &'a [u8],
-    page_bytes: usize,
-    root: u64,
-    free_list: u64,
-    pages: usize,
-    transaction: u64,
+pub(super) struct Database<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) page_bytes: usize,
+    /// Its meta.
+    pub(super) meta: &'a [u8],
+    pub(super) root: u64,
+    pub(super) free_list: u64,
+    pub(super) pages: usize,
+    pub(super) transaction: u64,
 }
 
 /// The second meta lies one page on, whose size the first may be too torn to tell.
-fn newest_meta(bytes: &[u8]) -> Option<Database<'_>> {
+pub(super) fn database(bytes: &[u8]) -> Option<Database<'_>> {
     let sizes = (10..).map(|power| 1 << power);
     let offsets = std::iter::once(0).chain(sizes.take_while(|size| *size <= MAX_PAGE_BYTES));
     let metas = offsets.filter_map(|offset| meta_at(bytes, offset));
@@ -95,13 +97,14 @@ fn meta_at(bytes: &[u8], offset: usize) -> Option<Database<'_>> {
     let meta = bytes.get(offset + HEADER_BYTES..offset + HEADER_BYTES + META_BYTES)?;
     let page_bytes = u32_at(meta, 8)? as usize;
     let sound = u32_at(meta, 0)? == MAGIC
-        && u64_at(meta, 56)? == fnv1a(&meta[..56])
+        && u64_at(meta, 56)? == checksum(&meta[..56])
         && (1024..=MAX_PAGE_BYTES).contains(&page_bytes)
         // Not a copy somewhere in a value.
         && (offset == 0 || offset == page_bytes);
     sound.then_some(Database {
         bytes,
         page_bytes,
+        meta,
         root: u64_at(meta, 16)?,
         free_list: u64_at(meta, 32)?,
         pages: u64_at(meta, 40)? as usize,
@@ -111,7 +114,7 @@ fn meta_at(bytes: &[u8], offset: usize) -> Option<Database<'_>> {
 
 impl Database<'_> {
     /// Which pages the metas, the free list and the tree take; `None` if anything is amiss.
-    fn used_pages(&self) -> Option<Vec<bool>> {
+    pub(super) fn used_pages(&self) -> Option<Vec<bool>> {
         if self.pages < 2 || self.bytes.len() < self.pages * self.page_bytes {
             return None;
         }
@@ -178,7 +181,7 @@ pub(super) fn has_containers(path: &Path) -> Result<bool> {
     file.read_exact_at(&mut start, 0).map_err(failed())?;
     let Some(Database {
         page_bytes, root, ..
-    }) = newest_meta(&start)
+    }) = database(&start)
     else {
         return Ok(false);
     };
@@ -280,21 +283,21 @@ impl Tree {
     }
 }
 
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
         (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
@@ -327,7 +330,7 @@ mod tests {
             transaction,
         ];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        bytes.extend(fnv1a(&bytes).to_le_bytes());
+        bytes.extend(checksum(&bytes).to_le_bytes());
         page(id, 4, 0, 0, &bytes)
     }
 

@@ -29,6 +29,7 @@
 
 mod admit;
 mod bolt;
+mod compact;
 mod history;
 mod paths;
 
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
+use self::compact::{Holds, compact};
 use self::paths::{bytes_in, file, folder, names_in, remove};
 use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
@@ -94,6 +96,14 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
         ImageStore::Overlay2 => remove(volume, Path::new("containerd"), &mut Vec::new()),
         ImageStore::Containerd => scrub_containerd(&containerd),
     };
+    for (root, database, holds) in databases(&data_root, &containerd) {
+        if let Some(path) = file(root, Path::new(database))?
+            && let Err(error) = compact(&path, holds)
+        {
+            // It stays as it is.
+            tracing::warn!(%error, "a database was not written anew");
+        }
+    }
     let warning = match cleared {
         Ok(()) => None,
         Err(error @ EngineError::Forged { .. }) => return Err(error),
@@ -102,6 +112,30 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
         )),
     };
     Ok(Scrubbed::Fit { removed, warning })
+}
+
+/// A database: its root, its path there, and what it holds.
+type Database<'a> = (&'a Path, &'static str, Holds);
+
+/// The databases that grow with the jobs: BuildKit's, and those of the containerd store.
+fn databases<'a>(data_root: &'a Path, containerd: &'a Path) -> [Database<'a>; 7] {
+    [
+        (data_root, "buildkit/cache.db", Holds::Other),
+        (data_root, "buildkit/containerdmeta.db", Holds::Namespaces),
+        (data_root, "buildkit/metadata_v2.db", Holds::Other),
+        (data_root, "buildkit/snapshots.db", Holds::Other),
+        (
+            data_root,
+            "buildkit/containerd-overlayfs/metadata_v2.db",
+            Holds::Other,
+        ),
+        (containerd, CONTAINERD_DATABASE, Holds::Namespaces),
+        (
+            containerd,
+            "io.containerd.snapshotter.v1.overlayfs/metadata.db",
+            Holds::Other,
+        ),
+    ]
 }
 
 /// Directories of dockerd's root that go. dockerd makes them anew.

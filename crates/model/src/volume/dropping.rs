@@ -13,7 +13,7 @@ const RECORD_UNUSED_MS: u64 = 14 * 24 * 3600 * 1000;
 /// project uses many, and those of its other branches are to stay too.
 const RECORDS_PER_USED: usize = 4;
 /// So many stay in any case.
-const RECORDS_MIN: usize = 100;
+const RECORDS_MIN: usize = 50;
 
 /// An image or a record of the build cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -236,19 +236,19 @@ mod tests {
         };
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r101", "r102", "r103"]);
+        assert_eq!(dropped, ["r51", "r52", "r53"]);
         // What stands on an old record makes it a recent one.
-        all[0].parents.push("r103".to_owned());
+        all[0].parents.push("r53".to_owned());
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r100", "r101", "r102"]);
+        assert_eq!(dropped, ["r50", "r51", "r52"]);
         // A job that uses much may keep much.
-        for record in &mut all[..50] {
+        for record in &mut all[..20] {
             record.is_used = true;
         }
         assert!(over(&all).is_empty());
-        all[60].used_ms = NOW - RECORD_UNUSED_MS - 1;
-        assert_eq!(over(&all), ["r61"]);
+        all[30].used_ms = NOW - RECORD_UNUSED_MS - 1;
+        assert_eq!(over(&all), ["r31"]);
     }
 
     #[test]

@@ -106,6 +106,7 @@ async fn close(
     if doubt.is_none() {
         live.job.dropped = live.upkeep.after_job(events).await;
     }
+    live.upkeep.end();
     timer.phase("collect");
     live.parts.tell_warnings(events);
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;

@@ -83,6 +83,11 @@ impl Upkeep {
         Some(dropped)
     }
 
+    /// The engine is about to stop.
+    pub(super) fn end(&self) {
+        self.collector.end();
+    }
+
     /// Why the volume is not to be saved as it is, if so: the next job would start from it.
     pub(super) async fn refusal(&self) -> Option<String> {
         let space = self.space().await?;
@@ -143,16 +148,21 @@ impl Upkeep {
     }
 }
 
-/// `2 images and 30 records of the build cache (1.2 GiB)`.
+/// `2 images, 30 records of the build cache (1.2 GiB)`.
 fn what(collected: &Collected) -> String {
-    let Collected {
-        images,
-        records,
-        freed_bytes,
-        ..
-    } = collected;
-    let freed = Size(*freed_bytes);
-    format!("{images} images and {records} records of the build cache ({freed})")
+    let counts = [
+        (collected.images, "image", "images"),
+        (
+            collected.records,
+            "record of the build cache",
+            "records of the build cache",
+        ),
+    ];
+    let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+        .collect();
+    format!("{} ({})", counts.join(", "), Size(collected.freed_bytes))
 }
 
 /// `7.3 GiB of 8.0 GiB are in use`; of files where these run out first.
