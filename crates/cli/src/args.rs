@@ -150,8 +150,9 @@ pub(crate) struct How {
     /// Limit of a new volume; it is sparse and takes only what is used [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
-    /// Build cache to keep at most: if more of the volume is in use, cache that nobody used for 14
-    /// days is dropped before saving, then the least recently used [default: a third of the volume]
+    /// What to save at most. Images that ten jobs in a row have not used and old build cache are dropped in
+    /// any case; if more is in use, the least recently used goes too, but nothing that this job used
+    /// [default: a third of the volume]
     #[arg(long, value_name = "SIZE")]
     pub keep: Option<String>,
     /// What to fetch before the job asks for it. hot: what the last job read. all: then all else. off:

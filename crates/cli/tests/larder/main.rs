@@ -15,6 +15,7 @@
 )]
 
 mod beside;
+mod bound;
 mod builds;
 mod commands;
 mod crash;
