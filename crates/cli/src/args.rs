@@ -91,6 +91,8 @@ pub(crate) enum Verb {
     Key(KeyVerb),
     /// Explain what the next build will rebuild, and why
     Explain(Explain),
+    /// Show the version, and what was built
+    Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page
@@ -375,6 +377,13 @@ pub(crate) struct Ls {
     pub json: bool,
     #[command(flatten)]
     pub which: Where,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Version {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ use crate::exit::{Done, Failure};
 use crate::report::Report;
 
 fn main() -> ExitCode {
+    larder_local::names::find_ourselves();
     let arguments = Arguments::parse().settled();
     let report = Report::new(arguments.quiet);
     let done = begin_log(&arguments).and_then(|()| run(arguments.verb, &report));
@@ -62,6 +63,7 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Plan(verb) => command::plan::run(&verb, report),
         Verb::Key(verb) => command::key::run(&verb, report),
         Verb::Explain(verb) => command::explain::run(&verb, report),
+        Verb::Version(verb) => Ok(command::version::run(&verb, report)),
         Verb::Completions(verb) => Ok(command::completions::run(&verb, report)),
         Verb::Man(verb) => command::man::run(&verb, report),
         Verb::Serve => {

@@ -71,6 +71,11 @@ pub(crate) fn ready() -> Result<Machine> {
     })
 }
 
+/// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
+pub(crate) fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<PathBuf> {
+    apt::unpack(&Distribution::detect()?, suite, packages, work)
+}
+
 fn print() -> Result<()> {
     let cache = cache_folder()?;
     let distribution = Distribution::detect()?;

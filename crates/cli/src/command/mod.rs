@@ -14,6 +14,7 @@ pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod up;
+pub(crate) mod version;
 
 use std::path::Path;
 
