@@ -5,6 +5,7 @@
 
 mod archive;
 mod look;
+mod setup;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
+pub(crate) use setup::{Init, Version};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
 
 /// Give a CI job a Docker engine that remembers.
@@ -91,6 +93,8 @@ pub(crate) enum Verb {
     Key(KeyVerb),
     /// Explain what the next build will rebuild, and why
     Explain(Explain),
+    /// Write a configuration for a CI system, or show what to add to one
+    Init(Init),
     /// Show the version, and what was built
     Version(Version),
     /// Print a completion script for a shell
@@ -377,13 +381,6 @@ pub(crate) struct Ls {
     pub json: bool,
     #[command(flatten)]
     pub which: Where,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Version {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]
