@@ -1,0 +1,29 @@
+//! What the tests share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The program that carries vendors' schemas, where the set-up has installed it.
+pub(crate) fn checker() -> Option<PathBuf> {
+    let program = std::env::var_os("LARDER_TEST_SCHEMAS").map(PathBuf::from);
+    let program = program.filter(|program| program.exists());
+    if program.is_none() {
+        eprintln!("skipped: LARDER_TEST_SCHEMAS names no check-jsonschema; run `cargo xtask test`");
+    }
+    program
+}
+
+/// Checks files against a vendor's schema.
+#[track_caller]
+pub(crate) fn check(checker: &Path, schema: &str, files: &[PathBuf]) {
+    let output = Command::new(checker)
+        .args(["--builtin-schema", schema])
+        .args(files)
+        .output()
+        .expect("check-jsonschema starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let texts = files.iter().map(|file| fs::read_to_string(file));
+    let texts: Vec<String> = texts.map(Result::unwrap_or_default).collect();
+    assert!(output.status.success(), "{said}\n{}", texts.join("\n--\n"));
+}

@@ -1,0 +1,4 @@
+//! What CI systems do with configurations of ours: two jobs on two machines, of which the second hits.
+
+mod player;
+mod proposed;
