@@ -1,4 +1,5 @@
 //! The configurations that are proposed, against the schemas that CI systems' vendors publish.
 
+mod integrations;
 mod kit;
 mod proposed;

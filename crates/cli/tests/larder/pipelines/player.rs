@@ -11,6 +11,10 @@ use serde_json::Value;
 use crate::kit::{SMALL, Store, context, text};
 use crate::machine::Machine;
 
+/// What GitHub's runner says of a job of the main branch.
+pub(crate) const GITHUB: &str = "CI=true GITHUB_ACTIONS=true GITHUB_REPOSITORY=shop/web GITHUB_JOB=image \
+    GITHUB_EVENT_NAME=push GITHUB_REF=refs/heads/main GITHUB_WORKFLOW=image";
+
 /// What the network holds: `install.sh`, for curl and wget alike.
 const FETCH: &str = "#!/bin/sh
 for address; do :; done
@@ -148,7 +152,7 @@ fn release(machine: &Machine) -> PathBuf {
 }
 
 /// A YAML file, read by the Python that checks files against schemas.
-fn yaml(file: &Path) -> Value {
+pub(crate) fn yaml(file: &Path) -> Value {
     let checker = std::env::var_os("LARDER_TEST_SCHEMAS").map(PathBuf::from);
     let checker = checker.expect("LARDER_TEST_SCHEMAS is not set; run `cargo xtask test`");
     let python = checker.with_file_name("python");

@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 
-use super::player::Player;
+use super::player::{GITHUB, Player};
 use crate::kit::Store;
 
-const GITHUB: &str = "CI=true GITHUB_ACTIONS=true GITHUB_REPOSITORY=shop/web GITHUB_JOB=image \
-    GITHUB_EVENT_NAME=push GITHUB_REF=refs/heads/main GITHUB_WORKFLOW=image";
 const GITLAB: &str = "CI=true GITLAB_CI=true CI_SERVER_HOST=gitlab.com CI_PROJECT_PATH=shop/web \
     CI_JOB_NAME=image CI_COMMIT_BRANCH=main CI_DEFAULT_BRANCH=main";
 
