@@ -2,22 +2,19 @@
 
 mod bench;
 mod campaign;
-mod cargo;
 mod demo;
-mod dist;
 mod dockerd;
 mod engine;
 mod fresh;
 mod job;
 mod mirrors;
-mod process;
-mod say;
 mod test;
 mod workplace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask_tools::{cargo, process, say};
 
 /// Tasks of the Larder project.
 #[derive(Parser)]
@@ -33,7 +30,7 @@ enum Task {
     Demo(demo::Args),
     Test(test::Args),
     Fresh(fresh::Args),
-    Dist(dist::Args),
+    Dist(xtask_dist::Args),
     Bench(bench::Args),
     Campaign(campaign::Args),
     Figures(test::figures::Args),
@@ -45,7 +42,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Fresh(args) => fresh::run(&args),
-        Task::Dist(args) => dist::run(&args),
+        Task::Dist(args) => xtask_dist::run(&args, engine::unpack),
         Task::Bench(args) => bench::run(&args),
         Task::Campaign(args) => campaign::run(&args),
         Task::Figures(args) => test::figures::run(&args),

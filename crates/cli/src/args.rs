@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
-pub(crate) use setup::{Init, Version};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub(crate) use setup::{Init, Version};
 
 /// Give a CI job a Docker engine that remembers.
 ///

@@ -46,9 +46,10 @@ impl Python {
         let program = self.program(cache);
         if !program.exists() {
             let Self { name, version, .. } = self;
-            say::timed(&format!("installed {name} {version} ({})", self.what), || {
-                self.install(&self.folder(cache))
-            })?;
+            say::timed(
+                &format!("installed {name} {version} ({})", self.what),
+                || self.install(&self.folder(cache)),
+            )?;
         }
         Ok(program)
     }

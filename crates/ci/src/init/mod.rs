@@ -19,8 +19,7 @@ use store::Store;
 use template::Template;
 
 /// Where the program comes from.
-const INSTALLER: &str =
-    "https://github.com/larder-ci/larder/releases/latest/download/install.sh";
+const INSTALLER: &str = "https://github.com/larder-ci/larder/releases/latest/download/install.sh";
 
 /// What is proposed.
 #[derive(Debug, Serialize)]
@@ -52,7 +51,7 @@ pub struct Addition {
 /// by if none is named, and with the store that was chosen, if one was.
 pub fn propose(root: &Path, system: Option<System>, store: Option<&str>) -> Proposal {
     let repository = Repository::look(root);
-    let system = system.unwrap_or_else(|| System::of(&repository));
+    let system = system.unwrap_or_else(|| system_of(&repository));
     let store = Store::of(store);
     let template = Template::of(system, &repository, &store);
     let there = repository.file_of(system);
@@ -70,6 +69,19 @@ pub fn propose(root: &Path, system: Option<System>, store: Option<&str>) -> Prop
     }
 }
 
+/// The system whose file a repository has, else the one of the host that it comes from.
+fn system_of(repository: &Repository) -> System {
+    let by_file = System::ALL
+        .into_iter()
+        .find(|system| repository.uses(*system));
+    by_file.unwrap_or_else(|| match repository.host() {
+        Some("github.com") => System::Github,
+        Some("bitbucket.org") => System::Bitbucket,
+        Some(host) if host.starts_with("gitlab.") => System::Gitlab,
+        _ => System::Shell,
+    })
+}
+
 /// Where each part of a template belongs in a file that has a line that builds.
 fn additions(
     system: System,
@@ -79,25 +91,24 @@ fn additions(
     let builds = build.map_or("what builds the image".to_owned(), |line| {
         format!("line {}: {}", line.number, line.text)
     });
-    let mut found = Vec::new();
-    let mut offer = |place: String, lines: String| found.push(Addition { place, lines });
-    offer(
-        "to the job that builds".to_owned(),
-        template.section("variables"),
-    );
-    offer(format!("above {builds}"), template.section("before"));
-    if system.runs_commands() {
-        offer(
-            format!(
-                "instead of {builds} (what else uses the image goes into the same `larder run`: -- sh -c '…')"
-            ),
-            template.section("build"),
+    let last = if system.runs_commands() {
+        let place = format!(
+            "instead of {builds} (what else uses the image goes into the same `larder run`: -- sh -c '…')"
         );
+        (place, "build")
     } else {
-        offer("at the job's end".to_owned(), template.section("after"));
-    }
-    found.retain(|addition| !addition.lines.is_empty());
-    found
+        ("at the job's end".to_owned(), "after")
+    };
+    let places = [
+        ("to the job that builds".to_owned(), "variables"),
+        (format!("above {builds}"), "before"),
+        last,
+    ];
+    let all = places.into_iter().map(|(place, section)| Addition {
+        place,
+        lines: template.section(section),
+    });
+    all.filter(|addition| !addition.lines.is_empty()).collect()
 }
 
 /// The door, the store and the scope; what else is worth a thought comes after them.
@@ -154,22 +165,34 @@ mod tests {
         for (files, expected) in [
             (&[("Dockerfile", "")][..], "docker build -t image ."),
             (
-                &[("web/Dockerfile", ""), ("web/node_modules/x/Dockerfile", "")],
+                &[
+                    ("web/Dockerfile", ""),
+                    ("web/node_modules/x/Dockerfile", ""),
+                ],
                 "docker build -t image -f web/Dockerfile web",
             ),
             (
-                &[("Dockerfile", ""), ("compose.yaml", "services:\n  a:\n    build: .\n")],
+                &[
+                    ("Dockerfile", ""),
+                    ("compose.yaml", "services:\n  a:\n    build: .\n"),
+                ],
                 "docker compose build",
             ),
             (
-                &[("Dockerfile", ""), ("compose.yaml", "services:\n  a:\n    image: b\n")],
+                &[
+                    ("Dockerfile", ""),
+                    ("compose.yaml", "services:\n  a:\n    image: b\n"),
+                ],
                 "docker build -t image .",
             ),
             (&[("docker-bake.hcl", "")], "docker buildx bake"),
             (&[("a b/Dockerfile", "")], "docker build -t image ."),
         ] {
             let text = proposed(files).text;
-            assert!(text.contains(&format!("-- {expected}\n")), "{files:?}: {text}");
+            assert!(
+                text.contains(&format!("-- {expected}\n")),
+                "{files:?}: {text}"
+            );
         }
     }
 
@@ -182,13 +205,20 @@ mod tests {
         ]);
         assert!(found.exists);
         assert_eq!(found.file, Path::new(".github/workflows/image.yml"));
-        let places: Vec<&str> = found.additions.iter().map(|one| one.place.as_str()).collect();
+        let places: Vec<&str> = found
+            .additions
+            .iter()
+            .map(|one| one.place.as_str())
+            .collect();
         assert_eq!(places[1], "above line 4: - run: docker build -t web .");
         assert_eq!(places.len(), 3, "{places:?}");
         assert!(found.additions[1].lines.contains("larder up"));
         assert!(found.additions[2].lines.contains("larder down"));
         let other = proposed(&[(".github/workflows/a-lint.yml", "jobs: {}\n")]);
-        assert!(!other.exists, "a workflow that builds no image is not the place");
+        assert!(
+            !other.exists,
+            "a workflow that builds no image is not the place"
+        );
         assert_eq!(other.file, Path::new(".github/workflows/larder.yml"));
     }
 

@@ -96,16 +96,24 @@ impl Repository {
     fn there(&self, path: PathBuf) -> There {
         let text = self.text(&path);
         There {
-            build: text.lines().enumerate().find_map(|(at, line)| builds(at, line)),
+            build: text
+                .lines()
+                .enumerate()
+                .find_map(|(at, line)| builds(at, line)),
             path,
         }
     }
 
     fn workflows(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.root.join(WORKFLOWS)).into_iter().flatten();
+        let entries = fs::read_dir(self.root.join(WORKFLOWS))
+            .into_iter()
+            .flatten();
         let names = entries.flatten().map(|entry| entry.file_name());
         let mut paths: Vec<PathBuf> = names.map(|name| Path::new(WORKFLOWS).join(name)).collect();
-        paths.retain(|path| path.extension().is_some_and(|end| end == "yml" || end == "yaml"));
+        paths.retain(|path| {
+            path.extension()
+                .is_some_and(|end| end == "yml" || end == "yaml")
+        });
         paths.sort();
         paths
     }
@@ -120,7 +128,8 @@ impl Repository {
         let composed = COMPOSE.iter().find(|name| self.root.join(name).exists());
         let builds = composed.is_some_and(|name| {
             let text = self.text(Path::new(name));
-            text.lines().any(|line| line.trim_start().starts_with("build:"))
+            text.lines()
+                .any(|line| line.trim_start().starts_with("build:"))
         });
         if BAKE.iter().any(|name| self.root.join(name).exists()) {
             "docker buildx bake".to_owned()
@@ -133,7 +142,10 @@ impl Repository {
 
     /// The arguments of docker, or of larder, that build the nearest Dockerfile.
     pub(super) fn build_of_dockerfile(&self) -> String {
-        let plain = self.dockerfiles.iter().find_map(|path| Some((path, path.to_str()?)));
+        let plain = self
+            .dockerfiles
+            .iter()
+            .find_map(|path| Some((path, path.to_str()?)));
         match plain {
             None | Some((_, "Dockerfile")) => "build -t image .".to_owned(),
             Some((path, file)) => {
@@ -190,10 +202,14 @@ fn gather(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) {
         };
         let path = folder.join(name);
         // Links are not followed: they may lead round in circles.
-        let Ok(kind) = entry.file_type() else { continue };
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
         if kind.is_file() && is_dockerfile(name) {
             found.push(path);
-        } else if kind.is_dir() && !NOT_OURS.contains(&name) && path.components().count() <= DEPTH_MAX
+        } else if kind.is_dir()
+            && !NOT_OURS.contains(&name)
+            && path.components().count() <= DEPTH_MAX
         {
             gather(root, &path, found);
         }
@@ -201,8 +217,10 @@ fn gather(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn is_plain(name: &str) -> bool {
-    let usual = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !name.starts_with(['.', '-']) && name.chars().all(usual)
+    let mut odd = name
+        .chars()
+        .filter(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c));
+    !name.starts_with(['.', '-']) && odd.next().is_none()
 }
 
 fn is_dockerfile(name: &str) -> bool {

@@ -43,28 +43,24 @@ impl Store {
         }
         let all = list(names);
         match system {
-            System::Github => handed_on(
-                names,
-                "# Secrets of the repository.",
-                |name| format!("{name}: ${{{{ secrets.{name} }}}}"),
-            ),
-            System::Azure => handed_on(
-                names,
-                "# Variables of the pipeline.",
-                |name| format!("{name}: $({name})"),
-            ),
+            System::Github => handed_on(names, "# Secrets of the repository.", |name| {
+                format!("{name}: ${{{{ secrets.{name} }}}}")
+            }),
+            System::Azure => handed_on(names, "# Variables of the pipeline.", |name| {
+                format!("{name}: $({name})")
+            }),
             System::Jenkins => handed_on(
                 names,
                 "// Credentials of Jenkins, of the kind \"Secret text\".",
                 |name| format!("{name} = credentials('{name}')"),
             ),
-            System::Gitlab => vec![format!("# {all} are CI/CD variables of the project.")],
-            System::Circleci => vec![format!("# {all} are environment variables of the project.")],
-            System::Bitbucket => vec![format!("# {all} are repository variables.")],
+            System::Gitlab => vec![format!("# CI/CD variables of the project: {all}.")],
+            System::Circleci => vec![format!("# Environment variables of the project: {all}.")],
+            System::Bitbucket => vec![format!("# Repository variables: {all}.")],
             System::Buildkite => vec![format!(
-                "# {all} come from the agent's environment hook or a secret."
+                "# From the agent's environment hook or a secret: {all}."
             )],
-            System::Shell => vec![format!("# {all} come from the CI system's secrets.")],
+            System::Shell => vec![format!("# From the CI system's secrets: {all}.")],
         }
     }
 }

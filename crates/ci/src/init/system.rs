@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::repository::Repository;
-
 /// A CI system, or a shell script for any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,17 +37,6 @@ impl System {
         Self::Bitbucket,
         Self::Shell,
     ];
-
-    /// The system whose file a repository has, else the one of the host that it comes from.
-    pub(super) fn of(repository: &Repository) -> Self {
-        let by_file = Self::ALL.into_iter().find(|system| repository.uses(*system));
-        by_file.unwrap_or_else(|| match repository.host() {
-            Some("github.com") => Self::Github,
-            Some("bitbucket.org") => Self::Bitbucket,
-            Some(host) if host.starts_with("gitlab.") => Self::Gitlab,
-            _ => Self::Shell,
-        })
-    }
 
     /// Its name as it is typed.
     pub fn name(self) -> &'static str {
@@ -127,7 +114,9 @@ impl System {
             Self::Gitlab => {
                 "as GitLab says: branch/NAME, or pull/N of a merge request, which starts from its target"
             }
-            _ => "as the CI system says: branch/NAME, or pull/N, which starts from the branch it goes to",
+            _ => {
+                "as the CI system says: branch/NAME, or pull/N, which starts from the branch it goes to"
+            }
         }
     }
 }

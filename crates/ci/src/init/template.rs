@@ -33,12 +33,15 @@ impl Template {
     }
 
     pub(super) fn whole(&self) -> String {
-        let lines = self.0.iter().map(|(_, line)| format!("{line}\n"));
-        lines.collect()
+        text(self.0.iter())
     }
 
     pub(super) fn section(&self, name: &str) -> String {
-        let lines = self.0.iter().filter(|(section, _)| *section == name);
-        lines.map(|(_, line)| format!("{line}\n")).collect()
+        text(self.0.iter().filter(|(section, _)| *section == name))
     }
+}
+
+fn text<'a>(lines: impl Iterator<Item = &'a (&'static str, String)>) -> String {
+    let each = lines.flat_map(|(_, line)| [line, "\n"]);
+    each.collect()
 }

@@ -11,7 +11,11 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 fn the_action_and_the_orb_are_what_vendors_accept() {
     let Some(checker) = checker() else { return };
     let root = Path::new(ROOT);
-    check(&checker, "vendor.github-actions", &[root.join("action.yml")]);
+    check(
+        &checker,
+        "vendor.github-actions",
+        &[root.join("action.yml")],
+    );
     let orb = root.join("integrations/circleci/orb.yml");
     check(&checker, "vendor.circle-ci", &[orb]);
 }

@@ -44,14 +44,12 @@ pub(crate) fn run(verb: &Init, report: &Report) -> Done {
 }
 
 fn additions(proposal: &Proposal) -> String {
-    let mut text = format!(
-        "{} is there and stays as it is (--force replaces it). Add:\n",
-        proposal.file.display()
-    );
-    for addition in &proposal.additions {
-        text.push_str(&format!("\n{}\n\n{}", addition.place, addition.lines));
-    }
-    text
+    let file = proposal.file.display();
+    let first = format!("{file} is there and stays as it is (--force replaces it). Add:\n");
+    let each = proposal.additions.iter();
+    let each = each.map(|addition| format!("{}\n\n{}", addition.place, addition.lines));
+    let parts: Vec<String> = [first].into_iter().chain(each).collect();
+    parts.join("\n")
 }
 
 fn write(proposal: &Proposal, file: &Path) -> Done<()> {

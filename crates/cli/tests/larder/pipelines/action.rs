@@ -81,7 +81,11 @@ fn two_jobs_of_an_action_and_the_second_hits() {
         let restored = player.file("GITHUB_OUTPUT");
         assert_eq!(restored == "restored=\n", is_first, "{restored}");
         // The job fails; what it did is saved all the same.
-        let build = player.run(&["bash", "-ec"], "docker build --progress plain . ; exit 1", false);
+        let build = player.run(
+            &["bash", "-ec"],
+            "docker build --progress plain . ; exit 1",
+            false,
+        );
         assert_eq!(build.contains(" CACHED\n"), !is_first, "{build}");
         let said = player.part("post", true);
         assert!(said.contains("saved "), "{said}");
@@ -92,9 +96,15 @@ fn two_jobs_of_an_action_and_the_second_hits() {
 #[test]
 fn an_action_that_cannot_start_says_so_and_saves_nothing() {
     let store = Store::new();
-    let mut player = runner(&store, &[("store", "ftp://nowhere"), ("keep-volumes", "maybe")]);
+    let mut player = runner(
+        &store,
+        &[("store", "ftp://nowhere"), ("keep-volumes", "maybe")],
+    );
     let said = player.part("main", false);
-    assert!(said.contains("::error::keep-volumes: \"maybe\" is neither"), "{said}");
+    assert!(
+        said.contains("::error::keep-volumes: \"maybe\" is neither"),
+        "{said}"
+    );
     player.input("keep-volumes", "false");
     let said = player.part("main", false);
     assert!(said.contains("::error::larder up ended with 2"), "{said}");
@@ -122,8 +132,12 @@ fn the_inputs_are_the_options_of_up() {
     let action = fs::read_to_string(format!("{ACTION}/action.yml")).expect("read");
     let (_, inputs) = action.split_once("\ninputs:\n").expect("inputs");
     let (inputs, _) = inputs.split_once("\noutputs:\n").expect("outputs");
-    let names = inputs.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let names = inputs
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
     let of_the_action = ["optional", "save", "url"];
-    let inputs = names.filter(|name| !of_the_action.contains(name)).map(str::to_owned);
+    let inputs = names
+        .filter(|name| !of_the_action.contains(name))
+        .map(str::to_owned);
     assert_eq!(inputs.collect::<std::collections::BTreeSet<_>>(), options);
 }

@@ -63,7 +63,10 @@ impl Player {
         let mut environment: BTreeMap<String, String> = pairs.collect();
         let install = concat!(env!("CARGO_MANIFEST_DIR"), "/../../install.sh");
         for (name, value) in [
-            ("PATH", format!("/usr/local/bin:{}:{path}", programs.display())),
+            (
+                "PATH",
+                format!("/usr/local/bin:{}:{path}", programs.display()),
+            ),
             ("HOME", machine.path("home").display().to_string()),
             ("LARDER_STATE", machine.state().display().to_string()),
             ("LARDER_URL", release.display().to_string()),
@@ -94,13 +97,22 @@ impl Player {
         let mut command = self.machine.command("env");
         let output = command
             .arg(format!("--chdir={}", self.checkout.display()))
-            .args(self.environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .args(
+                self.environment
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
             .args(shell)
             .arg(script)
             .stdin(Stdio::null())
             .output();
         let output = output.expect("it starts");
-        assert_eq!(output.status.success(), succeeds, "{script}: {}", text(&output));
+        assert_eq!(
+            output.status.success(),
+            succeeds,
+            "{script}: {}",
+            text(&output)
+        );
         text(&output)
     }
 
@@ -146,7 +158,10 @@ fn release(machine: &Machine) -> PathBuf {
     let script = format!("#!/bin/sh\nexec {} \"$@\"\n", built.display());
     program(&folder.join("larder"), &script);
     let line = "tar -czf larder-$(uname -m)-linux.tar.gz ./larder; sha256sum larder-* > SHA256SUMS";
-    let made = Command::new("sh").current_dir(&folder).args(["-ec", line]).status();
+    let made = Command::new("sh")
+        .current_dir(&folder)
+        .args(["-ec", line])
+        .status();
     assert!(made.expect("sh starts").success());
     folder
 }
@@ -156,7 +171,10 @@ pub(crate) fn yaml(file: &Path) -> Value {
     let checker = std::env::var_os("LARDER_TEST_SCHEMAS").map(PathBuf::from);
     let checker = checker.expect("LARDER_TEST_SCHEMAS is not set; run `cargo xtask test`");
     let python = checker.with_file_name("python");
-    let output = Command::new(python).args(["-c", AS_JSON]).arg(file).output();
+    let output = Command::new(python)
+        .args(["-c", AS_JSON])
+        .arg(file)
+        .output();
     let output = output.expect("python starts");
     assert!(output.status.success(), "{}", text(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")

@@ -45,7 +45,10 @@ fn a_plugin_gives_a_step_an_engine_and_saves_after_it_failed() {
     }
     player.hook("pre-command");
     let build = player.run(&["bash", "-ec"], "docker build . ; exit 1", false);
-    assert!(build.contains("writing image") || build.contains("naming to"), "{build}");
+    assert!(
+        build.contains("writing image") || build.contains("naming to"),
+        "{build}"
+    );
     let said = player.hook("pre-exit");
     assert!(said.contains("saved ") && said.contains("/image"), "{said}");
     // Nothing was started for this one.

@@ -57,9 +57,15 @@ fn two_jobs(
         }
         let configuration = player.init(system, file);
         let said = steps(&mut player, configuration.pointer(job).expect("the job"));
-        let cached = said.lines().filter(|line| line.ends_with(" CACHED")).count();
+        let cached = said
+            .lines()
+            .filter(|line| line.ends_with(" CACHED"))
+            .count();
         assert_eq!(cached, if is_first { 0 } else { 3 }, "{said}");
-        assert!(said.contains("saved ") && said.contains("branch/main"), "{said}");
+        assert!(
+            said.contains("saved ") && said.contains("branch/main"),
+            "{said}"
+        );
         player.ends_clean();
     }
 }
@@ -72,5 +78,5 @@ fn github_runs_what_is_proposed() {
 
 #[test]
 fn gitlab_runs_what_is_proposed() {
-    two_jobs(GITLAB, "gitlab", ".gitlab-ci.yml", "/image", gitlab);
+    two_jobs(GITLAB, "gitlab", ".gitlab-ci.yml", "/build-image", gitlab);
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Release;
-use crate::process;
+use xtask_tools::process;
 
 /// Writes it, with all files that are there so far.
 pub(super) fn write(release: &Release) -> Result<()> {

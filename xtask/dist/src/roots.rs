@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::Unpack;
 use super::names::{self, SERVER};
-use crate::{engine, process, say};
+use xtask_tools::say;
 
 /// Roots: the Debian suite whose C library and resolver's modules it has.
 const ROOTS: [(&str, Option<&str>); 3] = [
@@ -26,7 +27,12 @@ const ROOTS: [(&str, Option<&str>); 3] = [
     ("no C library", None),
 ];
 /// The library, and modules that distributions name in `nsswitch.conf`.
-const LIBRARIES: [&str; 4] = ["libc6", "libnss-resolve", "libnss-myhostname", "libnss-mdns"];
+const LIBRARIES: [&str; 4] = [
+    "libc6",
+    "libnss-resolve",
+    "libnss-myhostname",
+    "libnss-mdns",
+];
 /// As Ubuntu's desktop and Fedora have it.
 const SWITCH: &str = "passwd: files systemd\nhosts: files myhostname mdns4_minimal [NOTFOUND=return] resolve [!UNAVAIL=return] dns\n";
 /// A name that the root's `hosts` has, and one that only the name server has.
@@ -35,14 +41,14 @@ const NAMES: [&str; 2] = ["by-hosts.example", names::KNOWN];
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Runs the program in each root.
-pub(super) fn check(program: &Path) -> Result<()> {
+pub(super) fn check(program: &Path, unpack: Unpack) -> Result<()> {
     names::serve()?;
     let registry = Registry::start()?;
     for (what, suite) in ROOTS {
         say::timed(&format!("runs with {what}"), || {
             let work = tempfile::tempdir()?;
             let root = match suite {
-                Some(suite) => engine::unpack(suite, &LIBRARIES, work.path())?,
+                Some(suite) => unpack(suite, &LIBRARIES, work.path())?,
                 None => work.path().join("root"),
             };
             lay_out(&root, program)?;
@@ -99,7 +105,8 @@ impl Registry {
                 let mut head = [0; 1024];
                 let Ok(mut stream) = stream else { continue };
                 let read = stream.read(&mut head).unwrap_or_default();
-                let refused = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let refused =
+                    b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
                 // Whoever asked may have gone.
                 let _ = stream.write_all(refused);
                 let text = String::from_utf8_lossy(&head[..read]).into_owned();
@@ -119,7 +126,8 @@ impl Registry {
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         let head = self.asked.recv_timeout(ANSWER_MAX);
-        let head = head.with_context(|| format!("nobody asked {host}: {} {said}", output.status))?;
+        let head =
+            head.with_context(|| format!("nobody asked {host}: {} {said}", output.status))?;
         ensure!(head.contains(name), "{host} was not asked: {head}");
         while self.asked.try_recv().is_ok() {}
         Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::Release;
 use super::pages::SHELLS;
-use crate::process;
+use xtask_tools::process;
 
 /// Where Debian looks for completions, in the order of [`SHELLS`].
 const COMPLETIONS: [&str; 3] = [
@@ -29,14 +29,22 @@ pub(super) fn package(release: &Release, tree: &Path) -> Result<()> {
     copy(&tree.join("README.md"), &documents.join("README.md"))?;
     copy(&tree.join("CHANGELOG.md"), &documents.join("changelog"))?;
     fs::write(documents.join("copyright"), copyright(tree)?)?;
-    process::run(Command::new("gzip").args(["-9", "-n"]).arg(documents.join("changelog")))?;
+    process::run(
+        Command::new("gzip")
+            .args(["-9", "-n"])
+            .arg(documents.join("changelog")),
+    )?;
     for page in fs::read_dir(tree.join("man"))? {
         let page = page?;
         let to = root.join("usr/share/man/man1").join(page.file_name());
         copy(&page.path(), &to)?;
         process::run(Command::new("gzip").args(["-9", "-n"]).arg(&to))?;
     }
-    let size = process::read(Command::new("du").args(["-sk", "--apparent-size"]).arg(&root))?;
+    let size = process::read(
+        Command::new("du")
+            .args(["-sk", "--apparent-size"])
+            .arg(&root),
+    )?;
     let kibibytes = size.split_whitespace().next().unwrap_or_default();
     fs::create_dir_all(root.join("DEBIAN"))?;
     fs::write(root.join("DEBIAN/control"), control(release, kibibytes)?)?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Release;
-use crate::{cargo, process};
+use xtask_tools::{cargo, process};
 
 /// Writes it.
 pub(super) fn write(release: &Release, program: &Path) -> Result<()> {
@@ -24,7 +24,10 @@ pub(super) fn write(release: &Release, program: &Path) -> Result<()> {
     };
     let bill = tree.bill(release, &super::sha256(program)?)?;
     let file = release.folder.join(format!("{}.cdx.json", release.name()));
-    Ok(fs::write(file, serde_json::to_string_pretty(&bill)? + "\n")?)
+    Ok(fs::write(
+        file,
+        serde_json::to_string_pretty(&bill)? + "\n",
+    )?)
 }
 
 /// The checksums of `Cargo.lock`, by name and version.
@@ -55,10 +58,12 @@ impl Tree {
             .context("the program is no package of the workspace")?;
         let own = text(&own["id"]);
         let reached = self.reached_from(own)?;
-        let of_others = packages
+        let of_others = packages.iter().filter(|package| {
+            text(&package["id"]) != own && reached.contains_key(text(&package["id"]))
+        });
+        let dependencies = reached
             .iter()
-            .filter(|package| text(&package["id"]) != own && reached.contains_key(text(&package["id"])));
-        let dependencies = reached.iter().map(|(id, on)| json!({ "ref": id, "dependsOn": on }));
+            .map(|(id, on)| json!({ "ref": id, "dependsOn": on }));
         Ok(json!({
             "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
             "bomFormat": "CycloneDX",
@@ -144,9 +149,8 @@ mod tests {
 
     #[test]
     fn what_tests_alone_need_is_no_part() {
-        let dependency = |name: &str, kind: Value| {
-            json!({ "pkg": name, "dep_kinds": [{ "kind": kind }] })
-        };
+        let dependency =
+            |name: &str, kind: Value| json!({ "pkg": name, "dep_kinds": [{ "kind": kind }] });
         let node = |id: &str, deps: Value| json!({ "id": id, "deps": deps });
         let tree = Tree {
             metadata: json!({

@@ -15,11 +15,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{process, say};
+use xtask_tools::{process, say};
 
 /// Make what is released: program, archive, Debian package, checksums, SBOM, provenance
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Where to put it; what is there is replaced [default: target/release-files]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     #[arg(long)]
     check: bool,
 }
+
+/// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
+pub type Unpack = fn(&str, &[&str], &Path) -> Result<PathBuf>;
 
 /// What is released, and from what.
 struct Release {
@@ -44,7 +47,7 @@ struct Release {
 }
 
 /// Runs the task.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, unpack: Unpack) -> Result<()> {
     let release = Release::look(args)?;
     if release.folder.exists() {
         fs::remove_dir_all(&release.folder)?;
@@ -73,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         say::line(format!("  {bytes:>9} B  {file}"));
     }
     if args.check {
-        roots::check(&program)?;
+        roots::check(&program, unpack)?;
     }
     Ok(())
 }
@@ -176,7 +179,7 @@ fn git(arguments: &[&str]) -> Result<String> {
 }
 
 fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 #[cfg(test)]

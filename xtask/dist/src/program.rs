@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::Release;
-use crate::{cargo, process, say};
+use xtask_tools::{cargo, process, say};
 
 /// A larger download would be felt at the beginning of each job.
 const SIZE_MAX_BYTES: u64 = 15_000_000;
@@ -45,8 +45,11 @@ fn flags(root: &Path) -> Result<Vec<String>> {
     let home = std::env::var("HOME").context("HOME is not set")?;
     let cargo = std::env::var("CARGO_HOME").unwrap_or(format!("{home}/.cargo"));
     let linked = ["-C", "target-feature=+crt-static"].map(str::to_owned);
-    let paths = [(cargo.as_str(), "/cargo"), (&root.to_string_lossy(), "/larder")]
-        .map(|(from, to)| format!("--remap-path-prefix={from}={to}"));
+    let paths = [
+        (cargo.as_str(), "/cargo"),
+        (&root.to_string_lossy(), "/larder"),
+    ]
+    .map(|(from, to)| format!("--remap-path-prefix={from}={to}"));
     Ok(linked.into_iter().chain(paths).collect())
 }
 

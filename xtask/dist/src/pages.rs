@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::Release;
-use crate::process;
+use xtask_tools::process;
 
 /// Shells, and what their completions' files are called.
 pub(super) const SHELLS: [(&str, &str); 3] = [
