@@ -229,6 +229,9 @@ mod tests {
             for store in ["s3://b/p", "gs://b/p", "az://c/p", "file:///srv/larder"] {
                 let found = propose(folder.path(), Some(system), Some(store));
                 assert!(found.text.contains(store), "{}", found.text);
+                let needs = !store.starts_with("file:");
+                let names = ["AWS_", "GOOGLE_", "AZURE_"].map(|name| found.text.contains(name));
+                assert_eq!(names.contains(&true), needs, "{}", found.text);
                 for line in found.text.lines() {
                     assert_eq!(line, line.trim_end());
                     let rest = line.replace("checkout@v5", "");

@@ -14,12 +14,12 @@ impl Template {
         let mut lines = Vec::new();
         let mut section = "";
         for line in system.template().lines() {
-            if let Some(name) = line.strip_prefix('@').and_then(|it| it.strip_suffix('@')) {
-                section = name;
-            } else if line.trim() == "@CREDENTIALS@" {
+            if line.trim() == "@CREDENTIALS@" {
                 let indent = &line[..line.len() - line.trim_start().len()];
                 let each = credentials.iter();
                 lines.extend(each.map(|text| (section, format!("{indent}{text}"))));
+            } else if let Some(name) = line.strip_prefix('@').and_then(|it| it.strip_suffix('@')) {
+                section = name;
             } else {
                 let filled = line
                     .replace("@STORE@", store.url())
