@@ -50,7 +50,10 @@ fn a_plugin_gives_a_step_an_engine_and_saves_after_it_failed() {
         "{build}"
     );
     let said = player.hook("pre-exit");
-    assert!(said.contains("saved ") && said.contains("/ image @ branch/main"), "{said}");
+    assert!(
+        said.contains("saved ") && said.contains("/ image @ branch/main"),
+        "{said}"
+    );
     // Nothing was started for this one.
     player.environment.remove("LARDER_PLUGIN_IS_UP");
     assert_eq!(player.hook("pre-exit"), "");
