@@ -59,8 +59,9 @@ async fn engines_of_both_versions_come_to_rest() {
             records.iter().all(|record| record.used_ms > 0),
             "{records:?}"
         );
-        let drop = api.drop_build_cache(&["nothing".to_owned(), ids[0][1..].to_owned()]);
-        assert_eq!(drop.await.expect("asked"), 0, "{name}");
+        let others = ["nothing".to_owned(), ids[0][1..].to_owned()];
+        let dropped = api.drop_build_cache(&others).await;
+        assert_eq!(dropped.expect("asked"), 0, "{name}");
         assert_eq!(cached(&machine, &engine), 2, "{name}");
         // What an image holds is not the cache's to free.
         let images = api.images(true).await.expect("listed");
