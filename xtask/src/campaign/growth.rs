@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::room;
 use super::store::{Kind, Stores};
-use crate::bench::{circumstances, megabytes, verdict};
+use crate::bench::{circumstances, verdict};
 use crate::job::larder::{self, Store};
 use crate::{engine, say, workplace};
 
@@ -187,7 +187,7 @@ impl<'a> Growth<'a> {
             self.args.size,
             self.args.keep,
             self.args.layer,
-            megabytes_of(most),
+            megabytes(most),
         );
         let _ = writeln!(text, "{}", row(&format!("first {SPAN}"), &first));
         let _ = writeln!(text, "{}", row(&format!("last {SPAN}"), &last));
@@ -206,19 +206,19 @@ const HEAD: &str = "\
 fn row(name: &str, cost: &Cost) -> String {
     format!(
         "| {name} | {:.0} | {:.2} | {:.2} | {:.2} | {:.3} | {:.0} | {:.1} | {:.1} |",
-        megabytes_of(cost.used_bytes),
+        megabytes(cost.used_bytes),
         cost.up,
         cost.build,
         cost.down,
         cost.collect,
         cost.requests,
-        megabytes_of(cost.fetched),
-        megabytes_of(cost.stored),
+        megabytes(cost.fetched),
+        megabytes(cost.stored),
     )
 }
 
-fn megabytes_of(bytes: f64) -> f64 {
-    megabytes(bytes as u64)
+fn megabytes(bytes: f64) -> f64 {
+    bytes / 1e6
 }
 
 fn ratios(first: &Cost, last: &Cost) -> [(&'static str, f64); 5] {

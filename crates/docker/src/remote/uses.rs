@@ -112,7 +112,7 @@ mod tests {
             "Actor":{"ID":"sha256:1","Attributes":{"name":"app:1"}},"scope":"local","time":1}"#;
         let created = br#"{"Type":"container","Action":"create","Actor":{"ID":"c","Attributes":{"image":"app:1"}}}"#;
         let other = br#"{"Type":"network","Action":"create","Actor":{"ID":"n","Attributes":{}}}"#;
-        let said = [&tagged[..], created, other, b"\n"].map(|line| use_of(line));
+        let said = [&tagged[..], created, other, b"\n"].map(use_of);
         let used = |image: &str, by_container| {
             let image = image.to_owned();
             Some(ImageUse {

@@ -106,7 +106,7 @@ impl Collector {
         match timeout(bound.deadline, collecting).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                done.warning = Some(format!("not all that could be was dropped: {error}"))
+                done.warning = Some(format!("not all that could be was dropped: {error}"));
             }
             Err(_) => tracing::info!(?bound, "the rest is dropped by the next job"),
         }

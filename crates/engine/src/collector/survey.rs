@@ -92,7 +92,7 @@ impl Survey {
         let unnoted = images
             .iter()
             .filter(|image| !self.noted.contains(&image.id));
-        let (mut used, mut old) = (Vec::new(), Vec::new());
+        let (mut at_work, mut old) = (Vec::new(), Vec::new());
         for image in unnoted {
             let is_new = match (uses.last(&image.id), self.had_record) {
                 (Some(_), _) => false,
@@ -102,7 +102,7 @@ impl Survey {
             };
             let is_base = image.tags.iter().any(|tag| bases.contains(&in_full(tag)));
             if is_new || is_base || heard.contains(&image.id) {
-                used.push(image);
+                at_work.push(image);
             } else if uses.last(&image.id).is_none() {
                 old.push(image);
             }
@@ -111,7 +111,7 @@ impl Survey {
         for (image, layers) in layers_of(remote, &old).await? {
             uses.note_old(&image.id, &layers, made_ms(image));
         }
-        for (image, layers) in layers_of(remote, &used).await? {
+        for (image, layers) in layers_of(remote, &at_work).await? {
             uses.note(&image.id, &layers, self.began_ms);
             self.noted.insert(image.id.clone());
         }

@@ -61,18 +61,18 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let mut timer = Timer::start();
     let (objects, cannot_save) = open_store(&settings, events);
     let looked = look(&settings, &place, events).await?;
-    let (program, choice) = (looked.program, looked.choice);
+    let program = looked.program;
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let reader = settings.project.reader();
-    let search = search(&settings, &objects, &reader, &program, events);
-    let Search { found, trouble } = search.await;
+    let searched = search(&settings, &objects, &reader, &program, events).await;
+    let Search { found, trouble } = searched;
     timer.phase("find");
-    let before = known_before(found.as_ref());
-    let mut planning = Planning::begin(&settings.project, &objects, builds, before);
+    let known = known_before(found.as_ref());
+    let mut planning = Planning::begin(&settings.project, &objects, builds, known);
     let start = Start {
         plan: Plan {
-            choice,
+            choice: looked.choice,
             program,
             image_store,
             prefetch: settings.prefetch(objects.is_near()),
@@ -94,13 +94,12 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         trouble,
     } = trouble::telling(&objects, events, coming).await?;
     let cannot_save = cannot_save.or(trouble.map(not_for_others));
-    let upkeep = Arc::new(Upkeep::new(&mut parts, &settings).await);
-    upkeep.before_job(events, &mut timer).await;
     if cannot_save.is_none() && settings.stores_early(objects.is_near()) {
         parts.store_early();
     }
     let warnings = events.take_warnings();
     parts.tell_warnings(events);
+    let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
     if restored.is_some() && settings.project.freshness != Freshness::Never {
@@ -114,7 +113,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         place,
         parts,
         objects,
-        upkeep,
+        upkeep: Arc::new(upkeep),
         cannot_save,
         planning,
         turn: looked.turn,

@@ -31,31 +31,33 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// For an engine that nobody uses yet.
-    pub(super) async fn new(parts: &mut Parts, settings: &Settings) -> Self {
-        Self {
+    /// For an engine that nobody uses yet. Makes room on a volume that came nearly full.
+    pub(super) async fn begin(
+        parts: &mut Parts,
+        settings: &Settings,
+        events: &Events,
+        timer: &mut Timer,
+    ) -> Self {
+        let upkeep = Self {
             collector: parts.collector().await,
             keep_bytes: settings.keep_bytes,
             scrub: ScrubOptions {
                 keep_volumes: settings.keep_volumes,
             },
-        }
-    }
-
-    /// Makes room on a volume that came nearly full.
-    pub(super) async fn before_job(&self, events: &Events, timer: &mut Timer) {
-        let space = self.space().await;
+        };
+        let space = upkeep.space().await;
         if space.is_some_and(|space| space.is_filling()) {
-            self.make_room(events).await;
+            upkeep.make_room(events).await;
             timer.phase("collect");
         }
+        upkeep
     }
 
     /// Does some work, and makes room when the volume fills up meanwhile.
     pub(super) async fn beside<T>(&self, voice: &dyn Voice, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
-            never = self.watch(voice) => match never {},
+            never = Box::pin(self.watch(voice)) => match never {},
         }
     }
 
