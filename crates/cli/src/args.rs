@@ -332,6 +332,12 @@ pub(crate) struct Up {
     /// variables that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// Stay in front until a signal comes, and then do what `down` does: for the main process of a container
+    #[arg(long)]
+    pub foreground: bool,
+    /// How long ending may take with --foreground; what is not stored by then is not published [default: 10s]
+    #[arg(long, value_name = "PERIOD", requires = "foreground")]
+    pub grace: Option<String>,
     /// Do not make and select the docker context `larder`.
     #[arg(long)]
     pub no_context: bool,

@@ -82,6 +82,7 @@ fn ask(
 ) -> Done<Found> {
     let request = Request::Down {
         discard: verb.discard,
+        within: None,
         of: of.cloned(),
     };
     let mut waits = false;

@@ -125,7 +125,16 @@ fn the_inputs_are_the_options_of_up() {
         })?;
         words.split([' ', '.']).next().map(str::to_owned)
     });
-    let of_the_steps = ["env-file", "no-context", "json", "quiet", "verbose", "help"];
+    let of_the_steps = [
+        "env-file",
+        "no-context",
+        "json",
+        "foreground",
+        "grace",
+        "quiet",
+        "verbose",
+        "help",
+    ];
     let options: std::collections::BTreeSet<String> = words
         .filter(|word| !of_the_steps.contains(&word.as_str()))
         .collect();
