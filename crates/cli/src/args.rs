@@ -316,6 +316,9 @@ pub(crate) struct Run {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     /// The command. It gets DOCKER_HOST, and no variable that belongs to another engine: DOCKER_CONTEXT,
     /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
@@ -361,6 +364,9 @@ pub(crate) struct Down {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     #[command(flatten)]
     pub which: Where,
 }

@@ -82,7 +82,7 @@ fn serve(folder: PathBuf) -> String {
 fn answer(mut stream: TcpStream, folder: &Path) {
     let mut lines = BufReader::new(stream.try_clone().expect("shared")).lines();
     let first = lines.next().expect("a request").expect("read");
-    while lines.next().expect("a head").expect("read") != "" {}
+    while !lines.next().expect("a head").expect("read").is_empty() {}
     let name = first
         .split(' ')
         .nth(1)

@@ -46,6 +46,9 @@ const MAX_BYTES: u64 = 1 << 30;
 /// the first of its containers'.
 const MAX_LOOKED_AT_BYTES: usize = 4 << 20;
 
+/// What is read of a database for the values of one bucket: the records of some thousand builds.
+const MAX_VALUES_BYTES: usize = 32 << 20;
+
 /// Clears the unused pages of a database that nobody has open.
 pub(super) fn zero_unused_pages(path: &Path) -> Result<()> {
     let failed = || EngineError::io("cannot scrub the database", path);
@@ -171,21 +174,8 @@ fn children(page: &[u8], found: &mut Vec<u64>) -> Option<()> {
 /// `v1/<namespace>/containers` (containerd `metadata/buckets.go`). Only the pages on the way are read. If
 /// they lead nowhere there may be one; a file that is no database has none.
 pub(super) fn has_containers(path: &Path) -> Result<bool> {
-    let failed = || EngineError::io("cannot read", path);
-    let file = File::open(path).map_err(failed())?;
-    let length = file.metadata().map_err(failed())?.len();
-    let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
-    file.read_exact_at(&mut start, 0).map_err(failed())?;
-    let Some(Database {
-        page_bytes, root, ..
-    }) = newest_meta(&start)
-    else {
+    let Some((mut tree, root)) = Tree::open(path, MAX_LOOKED_AT_BYTES)? else {
         return Ok(false);
-    };
-    let mut tree = Tree {
-        file,
-        page_bytes,
-        left: MAX_LOOKED_AT_BYTES,
     };
     let found = tree.page(root).and_then(|root| {
         tree.any(&root, &mut |tree, version| {
@@ -194,6 +184,24 @@ pub(super) fn has_containers(path: &Path) -> Result<bool> {
         })
     });
     Ok(found.unwrap_or(true))
+}
+
+/// The values in a bucket of the root; `None` if the file is no sound database, or has none that is looked at.
+pub(super) fn values_in(path: &Path, bucket: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut tree, root) = Tree::open(path, MAX_VALUES_BYTES).ok()??;
+    let root = tree.page(root)?;
+    let mut values = Vec::new();
+    tree.any(&root, &mut |tree, element| {
+        let is_it = element.key == bucket;
+        Some(
+            is_it
+                && tree.any_in(element, &mut |_, value| {
+                    values.push(value.value.to_vec());
+                    Some(false)
+                })?,
+        )
+    })?;
+    Some(values)
 }
 
 /// A database's file, read page by page.
@@ -215,6 +223,24 @@ struct Element<'a> {
 type Is<'a> = &'a mut dyn FnMut(&mut Tree, &Element<'_>) -> Option<bool>;
 
 impl Tree {
+    /// Opens a database to look at so many bytes of it, and says which page is the root; `None` if it is none.
+    fn open(path: &Path, left: usize) -> Result<Option<(Self, u64)>> {
+        let failed = || EngineError::io("cannot read", path);
+        let file = File::open(path).map_err(failed())?;
+        let length = file.metadata().map_err(failed())?.len();
+        let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
+        file.read_exact_at(&mut start, 0).map_err(failed())?;
+        let found = newest_meta(&start).map(|database| (database.page_bytes, database.root));
+        Ok(found.map(|(page_bytes, root)| {
+            let tree = Self {
+                file,
+                page_bytes,
+                left,
+            };
+            (tree, root)
+        }))
+    }
+
     fn has_container(&mut self, namespace: &Element<'_>) -> Option<bool> {
         self.any_in(namespace, &mut |tree, bucket| {
             let is_known = bucket.key == b"containers";

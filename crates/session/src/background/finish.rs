@@ -216,14 +216,17 @@ async fn quiesce(live: &mut Live, events: &Events) {
 }
 
 /// Removes what belongs to this machine or job alone; says why nothing may be saved, if so.
-async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
+async fn scrub_volume(live: &mut Live, events: &Events) -> Option<NotSaved> {
     let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
     let scrubbed = live.parts.in_room(move || scrub(&mount, store, options));
     match scrubbed.await {
-        Ok(Scrubbed::Fit { warning, .. }) => {
+        Ok(Scrubbed::Fit {
+            warning, builds, ..
+        }) => {
+            live.job.builds = builds;
             if let Some(warning) = warning {
                 events.warning(&warning);
             }
@@ -343,6 +346,7 @@ impl Save<'_> {
             engine: EngineRecord::docker(&job.engine.facts.version, job.engine.facts.image_store),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics,
+            cold_build_ms: job.cold_build_ms(),
             plan,
         }
     }

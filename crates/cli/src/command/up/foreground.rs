@@ -14,7 +14,8 @@ use crate::args::Up;
 use crate::command::guard;
 use crate::exit::{Done, strictly};
 use crate::report::Report;
-use crate::settings::period;
+use crate::report::summary::Summary;
+use crate::settings::{period, summary_file};
 use crate::signals::Signals;
 
 /// As long as `docker stop` waits before it kills.
@@ -72,6 +73,8 @@ impl Foreground<'_> {
         docker_context::remove(place, self.docker);
         leftovers::sweep_after(place, self.main);
         self.report.down(job);
+        let file = summary_file(None);
+        self.report.summary(&Summary::of(job), file.as_deref());
         self.report.write_json(self.verb.json.as_deref(), job)?;
         strictly(self.strict, job.trouble())?;
         Ok(ExitCode::SUCCESS)

@@ -89,6 +89,16 @@ fn two_jobs_of_an_action_and_the_second_hits() {
         assert_eq!(build.contains(" CACHED\n"), !is_first, "{build}");
         let said = player.part("post", true);
         assert!(said.contains("saved "), "{said}");
+        let summary = player.file("GITHUB_STEP_SUMMARY");
+        let (builds, net) = if is_first {
+            ("| builds | 0 of ", "| net | nothing saved yet")
+        } else {
+            ("| builds | 3 of ", " on an empty engine the builds took ")
+        };
+        assert!(
+            summary.contains(builds) && summary.contains(net),
+            "{summary}"
+        );
         player.ends_clean();
     }
 }
