@@ -46,9 +46,6 @@ const MAX_BYTES: u64 = 1 << 30;
 /// the first of its containers'.
 const MAX_LOOKED_AT_BYTES: usize = 4 << 20;
 
-/// What is read of a database for the values of one bucket: the records of some thousand builds.
-const MAX_VALUES_BYTES: usize = 32 << 20;
-
 /// Clears the unused pages of a database that nobody has open.
 pub(super) fn zero_unused_pages(path: &Path) -> Result<()> {
     let failed = || EngineError::io("cannot scrub the database", path);
@@ -186,26 +183,8 @@ pub(super) fn has_containers(path: &Path) -> Result<bool> {
     Ok(found.unwrap_or(true))
 }
 
-/// The values in a bucket of the root; `None` if the file is no sound database, or has none that is looked at.
-pub(super) fn values_in(path: &Path, bucket: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let (mut tree, root) = Tree::open(path, MAX_VALUES_BYTES).ok()??;
-    let root = tree.page(root)?;
-    let mut values = Vec::new();
-    tree.any(&root, &mut |tree, element| {
-        let is_it = element.key == bucket;
-        Some(
-            is_it
-                && tree.any_in(element, &mut |_, value| {
-                    values.push(value.value.to_vec());
-                    Some(false)
-                })?,
-        )
-    })?;
-    Some(values)
-}
-
 /// A database's file, read page by page.
-struct Tree {
+pub(super) struct Tree {
     file: File,
     page_bytes: usize,
     /// Bytes that may still be looked at.
@@ -213,18 +192,18 @@ struct Tree {
 }
 
 /// A bucket or a value, by its key.
-struct Element<'a> {
+pub(super) struct Element<'a> {
     is_bucket: bool,
-    key: &'a [u8],
-    value: &'a [u8],
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
 }
 
 /// Says whether an element is what is looked for; `None` if it cannot be told.
-type Is<'a> = &'a mut dyn FnMut(&mut Tree, &Element<'_>) -> Option<bool>;
+pub(super) type Is<'a> = &'a mut dyn FnMut(&mut Tree, &Element<'_>) -> Option<bool>;
 
 impl Tree {
     /// Opens a database to look at so many bytes of it, and says which page is the root; `None` if it is none.
-    fn open(path: &Path, left: usize) -> Result<Option<(Self, u64)>> {
+    pub(super) fn open(path: &Path, left: usize) -> Result<Option<(Self, u64)>> {
         let failed = || EngineError::io("cannot read", path);
         let file = File::open(path).map_err(failed())?;
         let length = file.metadata().map_err(failed())?.len();
@@ -249,7 +228,7 @@ impl Tree {
     }
 
     /// Whether any element of a bucket is what is looked for. A value has none.
-    fn any_in(&mut self, bucket: &Element<'_>, is: Is<'_>) -> Option<bool> {
+    pub(super) fn any_in(&mut self, bucket: &Element<'_>, is: Is<'_>) -> Option<bool> {
         if !bucket.is_bucket {
             return Some(false);
         }
@@ -263,7 +242,7 @@ impl Tree {
     }
 
     /// Whether any element of the leaves below a page is.
-    fn any(&mut self, page: &[u8], is: Is<'_>) -> Option<bool> {
+    pub(super) fn any(&mut self, page: &[u8], is: Is<'_>) -> Option<bool> {
         let (flags, count) = (u16_at(page, 8)?, u16_at(page, 10)?);
         for n in 0..usize::from(count) {
             self.left = self.left.checked_sub(ELEMENT_BYTES)?;
@@ -294,7 +273,7 @@ impl Tree {
     }
 
     /// A page with what overflows from it.
-    fn page(&mut self, id: u64) -> Option<Vec<u8>> {
+    pub(super) fn page(&mut self, id: u64) -> Option<Vec<u8>> {
         let offset = id.checked_mul(self.page_bytes as u64)?;
         let mut header = [0; HEADER_BYTES];
         self.file.read_exact_at(&mut header, offset).ok()?;

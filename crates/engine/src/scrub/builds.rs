@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::bolt;
+use super::bolt::Tree;
 use super::paths::{file, names_in};
 
 const RECORDS: &[u8] = b"_records";
@@ -19,6 +19,9 @@ const CREATED: u64 = 6;
 const COMPLETED: u64 = 7;
 const CACHED_STEPS: u64 = 15;
 const STEPS: u64 = 16;
+
+/// What is read of a database: the records of some thousand builds.
+const MAX_LOOKED_AT_BYTES: usize = 32 << 20;
 
 /// A build that ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +43,26 @@ pub(super) fn recorded(data_root: &Path) -> Vec<Build> {
         name.starts_with("history") && name.ends_with(".db")
     });
     let paths = databases.filter_map(|name| file(data_root, &folder.join(name)).ok()?);
-    let records = paths.flat_map(|path| bolt::values_in(&path, RECORDS).unwrap_or_default());
+    let records = paths.flat_map(|path| values_in(&path, RECORDS).unwrap_or_default());
     records.filter_map(|record| build(&record)).collect()
+}
+
+/// The values in a bucket of the root; `None` if the file is no sound database, or has none that is looked at.
+fn values_in(path: &Path, bucket: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut tree, root) = Tree::open(path, MAX_LOOKED_AT_BYTES).ok()??;
+    let root = tree.page(root)?;
+    let mut values = Vec::new();
+    tree.any(&root, &mut |tree, element| {
+        let is_it = element.key == bucket;
+        Some(
+            is_it
+                && tree.any_in(element, &mut |_, value| {
+                    values.push(value.value.to_vec());
+                    Some(false)
+                })?,
+        )
+    })?;
+    Some(values)
 }
 
 fn build(record: &[u8]) -> Option<Build> {
