@@ -5,9 +5,9 @@ mod apt;
 mod base;
 mod distribution;
 mod moto;
-mod older;
 mod packages;
 mod programs;
+mod unpacked;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Only show what is there; change nothing
     #[arg(long)]
     print: bool,
+    /// Docker 28 of Debian forky too, with which some tests are run once more
+    #[arg(long)]
+    newer: bool,
 }
 
 /// What the other tasks need to know of a ready machine.
@@ -34,6 +37,8 @@ pub(crate) struct Machine {
     pub moto_server: PathBuf,
     /// Docker 20.10.24, unpacked: `usr/sbin/dockerd` and so on below.
     pub older_engine: PathBuf,
+    /// Docker 28, unpacked, to be laid over `/usr`; it may be missing.
+    pub newer_engine: PathBuf,
     /// The demo's base image as a root file system in a tar file, for `docker import`.
     pub base_tar: PathBuf,
     /// Where things that can be made again are kept.
@@ -43,10 +48,14 @@ pub(crate) struct Machine {
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.print {
-        print()
-    } else {
-        ready().map(drop)
+        return print();
     }
+    let machine = ready()?;
+    if args.newer {
+        let _alone = lock(&machine.cache.join("lock"), FlockOperation::LockExclusive)?;
+        unpacked::NEWER.ready(&Distribution::detect()?, &machine.cache)?;
+    }
+    Ok(())
 }
 
 /// Makes the machine ready: says one line for each thing made, nothing when all is there.
@@ -61,11 +70,12 @@ pub(crate) fn ready() -> Result<Machine> {
     let distribution = Distribution::detect()?;
     apt::install_missing(&distribution, &cache)?;
     let moto_server = moto::ready(&cache)?;
-    let older_engine = older::ready(&distribution, &cache)?;
+    let older_engine = unpacked::OLDER.ready(&distribution, &cache)?;
     let base_tar = base::ready(&distribution, &cache)?;
     Ok(Machine {
         moto_server,
         older_engine,
+        newer_engine: unpacked::NEWER.folder(&cache),
         base_tar,
         cache,
     })
@@ -83,7 +93,8 @@ fn print() -> Result<()> {
     }
     for (name, path) in [
         ("S3 server", moto::program(&cache)),
-        ("older engine", older::folder(&cache)),
+        ("older engine", unpacked::OLDER.folder(&cache)),
+        ("newer engine", unpacked::NEWER.folder(&cache)),
         ("base image", base::tar_path(&distribution, &cache)?),
     ] {
         let note = if path.exists() { "" } else { " (missing)" };
