@@ -167,14 +167,15 @@ fn a_host_that_was_no_router_becomes_none() {
     let inside = Ipv4Addr::from_bits(host.to_bits() + 1);
     let listener = room.run(move || TcpListener::bind((inside, 0)).expect("bound"));
     let address = listener.local_addr().expect("it is bound");
-    let reaches = move || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+    let reaches = move |limit| TcpStream::connect_timeout(&address, limit).is_ok();
     let route = format!("route add {inside}/32 via {HOST}");
     machine.world.run(move || {
         let words: Vec<&str> = route.split(' ').collect();
         assert!(run("ip", &words).status.success());
     });
-    assert!(machine.host.run(reaches));
-    assert!(!machine.world.run(reaches));
+    assert!(machine.host.run(move || reaches(DEADLINE)));
+    let moment = Duration::from_secs(1);
+    assert!(!machine.world.run(move || reaches(moment)));
     end(&machine, "closed");
 }
 
