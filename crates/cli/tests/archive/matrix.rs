@@ -2,11 +2,12 @@
 //! that built first, over four machines.
 
 use std::fs;
+use std::process::Command;
 
 use larder_docker::ImageStore;
 
 use crate::engines::{Version, must};
-use crate::kit::Work;
+use crate::kit::{Site, Work};
 
 /// Steps of the classic builder that are not FROM; those that `BuildKit` runs.
 const CLASSIC_STEPS: u64 = 14;
@@ -112,7 +113,33 @@ fn three_lines(version: Version) {
         let left = fs::read_dir(work.machine.path(&format!("{name}.state/archives")));
         let left: Vec<_> = left.into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
+        if cached > 0 {
+            // A save that comes later, for example after the push.
+            work.change_source("later");
+            site.run(site.build_command(true, &["--no-save"], &[]))
+                .done();
+            site.run(site.larder("save")).done().says("saved shop");
+            refused(&site);
+        }
     }
+}
+
+/// A machine that has no dockerd, but an engine by `DOCKER_HOST`.
+fn refused(site: &Site<'_>) {
+    let larder = site.larder("run");
+    let mut command = Command::new("unshare");
+    for (name, value) in larder.get_envs() {
+        command.env(name, value.expect("it is set"));
+    }
+    let hide = "mount --bind /dev/null /usr/sbin/dockerd; exec \"$@\"";
+    command.args(["--mount", "sh", "-c", hide, "sh"]);
+    command
+        .arg(larder.get_program())
+        .args(["run", "--", "true"]);
+    let said = site.run(command);
+    assert_eq!(said.code, 3, "{said:?}");
+    said.says("dockerd")
+        .says("; `larder build` works with the engine at unix://");
 }
 
 #[test]
