@@ -51,7 +51,8 @@ pub(super) fn apt_sources(distribution: &Distribution, suite: &str) -> Result<St
     if suite == UNRELEASED {
         return Ok(text);
     }
-    text += &format!("deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n");
+    let updates = format!("deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n");
+    text.push_str(&updates);
     if let Some(security) = &distribution.security_mirror {
         let line = format!("deb [signed-by={KEYRING}] {security} {suite}-security main\n");
         text.push_str(&line);

@@ -79,7 +79,8 @@ async fn refused(mut failure: Failure, docker: &Environment) -> Failure {
         let answer = timeout(ANSWER_LIMIT, job::connect(docker)).await;
         if let Ok(Ok(engine)) = answer {
             let there = engine.endpoint();
-            failure.message += &format!("; `{other_way}` works with the engine at {there}");
+            let hint = format!("; `{other_way}` works with the engine at {there}");
+            failure.message.push_str(&hint);
         }
     }
     failure

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-const ROOT: &str = "/sys/fs/cgroup";
+/// Where the machine has them.
+pub const ROOT: &str = "/sys/fs/cgroup";
 /// Without this hierarchy of version 1 runc starts no container (runc `libcontainer/cgroups/fs/devices.go`).
 const DEVICES: &str = "/sys/fs/cgroup/devices";
 /// The group that processes are moved to, by the name that the image `docker:dind` gives it (moby `hack/dind`).
@@ -26,13 +27,12 @@ pub(super) fn probe() -> io::Result<()> {
 /// Makes room for containers with limits. In the control groups that a container sees the root is an ordinary group,
 /// and one that has processes hands no controller down. So these are moved to a group of their own, as the
 /// image `docker:dind` does. Answers a warning if they cannot be.
-pub fn make_room() -> Option<String> {
-    let root = Path::new(ROOT);
-    let made = make_room_in(root);
-    let error = made.err()?;
+pub fn make_room(root: &Path) -> Option<String> {
+    let error = make_room_in(root).err()?;
     Some(format!(
-        "containers with limits of memory or processors will not start: no controller of {ROOT} can be handed \
-         down ({error})"
+        "containers with limits of memory or processors will not start: no controller of {} can be handed down \
+         ({error})",
+        root.display()
     ))
 }
 
@@ -81,68 +81,4 @@ fn words(path: &Path) -> io::Result<Vec<String>> {
     let text = fs::read_to_string(path)?;
     let words = text.split_whitespace().filter(|word| *word != "0");
     Ok(words.map(str::to_owned).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::{Child, Command};
-
-    use super::*;
-
-    /// A group in the machine's own unified hierarchy, if there is one.
-    struct Group(PathBuf, Child);
-
-    impl Group {
-        fn with_a_process() -> Option<Self> {
-            let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
-            let mut mounts = mounts
-                .lines()
-                .map(|line| line.split(' ').collect::<Vec<_>>());
-            let mount = mounts.find(|mount| mount[2] == "cgroup2")?;
-            let group = Path::new(mount[1]).join(format!("larder-test-{}", std::process::id()));
-            fs::create_dir(&group).ok()?;
-            let sleep = Command::new("sleep").arg("600").spawn().expect("it starts");
-            fs::write(processes(&group), sleep.id().to_string()).expect("moved");
-            Some(Self(group, sleep))
-        }
-    }
-
-    impl Drop for Group {
-        fn drop(&mut self) {
-            let ended = self.1.kill().and_then(|()| self.1.wait());
-            let removed = [self.0.join(LEAF), self.0.clone()].map(fs::remove_dir);
-            assert!(ended.is_ok() && removed[1].is_ok(), "{removed:?}");
-        }
-    }
-
-    #[test]
-    fn processes_make_room_for_containers_with_limits() {
-        let Some(group) = Group::with_a_process() else {
-            println!("skipped: there is no unified hierarchy of control groups to write to");
-            return;
-        };
-        let (root, process) = (&group.0, group.1.id().to_string());
-        for _ in 0..2 {
-            make_room_in(root).expect("room");
-            let controllers = words(&root.join("cgroup.controllers")).expect("listed");
-            assert_eq!(
-                words(&root.join("cgroup.subtree_control")).expect("listed"),
-                controllers
-            );
-            if !controllers.is_empty() {
-                assert_eq!(
-                    words(&processes(&root.join(LEAF))).expect("listed"),
-                    [process.as_str()]
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_machines_own_root_is_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("cgroup.controllers"), "memory").expect("written");
-        make_room_in(folder.path()).expect("nothing to do");
-        assert!(!folder.path().join(LEAF).exists());
-    }
 }

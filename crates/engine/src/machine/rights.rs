@@ -35,12 +35,11 @@ pub fn check(path: &[PathBuf]) -> Result<()> {
         error => error,
     })?;
     let opened = OpenOptions::new().write(true).open(FORWARDING);
-    opened.map_err(|error| forbidden("/proc/sys cannot be written", error))?;
+    opened.map_err(|error| forbidden("/proc/sys cannot be written", error.to_string()))?;
     let made = cgroups::probe();
-    made.map_err(|error| forbidden("control groups cannot be made", error))
+    made.map_err(|error| forbidden("control groups cannot be made", error.to_string()))
 }
 
-fn forbidden(what: &'static str, why: impl ToString) -> EngineError {
-    let why = why.to_string();
+fn forbidden(what: &'static str, why: String) -> EngineError {
     EngineError::Forbidden { what, why }
 }

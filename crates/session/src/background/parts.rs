@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +124,8 @@ impl Parts {
         let private = shape == Shape::Private;
         let room = Arc::new(Room::new(private)?);
         self.room = Some(Arc::clone(&room));
-        self.warnings.extend(cgroups::make_room());
+        let groups = Path::new(cgroups::ROOT);
+        self.warnings.extend(cgroups::make_room(groups));
         if private {
             self.set_up_network(room).await
         } else {
