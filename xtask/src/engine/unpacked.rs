@@ -66,26 +66,7 @@ impl Unpacked {
 
     fn unpack(&self, distribution: &Distribution, cache: &Path, folder: &Path) -> Result<()> {
         let work = tempfile::tempdir_in(cache)?;
-        let options = apt_options(distribution, self.suite, work.path())?;
-        let apt = |arguments: &[&str]| {
-            let mut command = Command::new("apt-get");
-            command.current_dir(work.path()).arg("-qq").args(&options);
-            command.args(super::apt::RETRIES);
-            process::run(command.args(arguments))
-        };
-        apt(&["update"])?;
-        let download: Vec<&str> = ["download"]
-            .into_iter()
-            .chain(self.packages.iter().copied())
-            .collect();
-        apt(&download)?;
-        let root = work.path().join("root");
-        for entry in fs::read_dir(work.path())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
-                process::run(Command::new("dpkg").arg("--extract").arg(&path).arg(&root))?;
-            }
-        }
+        let root = super::apt::unpack(distribution, self.suite, self.packages, work.path())?;
         let said = process::read(dockerd(&root)?.arg("--version"))?;
         ensure!(
             said.contains(&format!(" {}", self.version)),
@@ -119,29 +100,4 @@ fn libraries(root: &Path) -> Result<OsString> {
         .iter()
         .flat_map(|name| ["lib", "usr/lib"].map(|lib| root.join(lib).join(name)));
     std::env::join_paths(folders).context("the cache folder's path holds a colon")
-}
-
-/// apt with the sources of that suite alone, and with no idea of what is installed: it would not
-/// download something older than that.
-fn apt_options(distribution: &Distribution, suite: &str, folder: &Path) -> Result<Vec<String>> {
-    let [sources, lists, status] = ["sources", "lists", "status"].map(|name| folder.join(name));
-    fs::create_dir_all(&lists)?;
-    fs::create_dir_all(&sources)?;
-    fs::write(
-        sources.join("debian.list"),
-        super::base::apt_sources(distribution, suite)?,
-    )?;
-    fs::write(&status, "")?;
-    let options = [
-        ("Dir::Etc::SourceList", Path::new("/dev/null")),
-        ("Dir::Etc::SourceParts", &sources),
-        ("Dir::State::Lists", &lists),
-        ("Dir::State::status", &status),
-        // Not the machine's own, which another installation may be writing.
-        ("Dir::Cache", folder),
-        // apt's own user cannot read a home folder.
-        ("APT::Sandbox::User", Path::new("root")),
-    ];
-    let options = options.map(|(name, path)| format!("-o{name}={}", path.display()));
-    Ok(options.into())
 }

@@ -42,6 +42,7 @@ impl Environment {
                 "LARDER_TEST_NEWER_ENGINE",
                 machine.newer_engine.clone().into(),
             ),
+            ("LARDER_TEST_SCHEMAS", machine.schema_checker.clone().into()),
             ("LARDER_TEST_BASE", machine.base_tar.clone().into()),
         ])
     }

@@ -32,6 +32,9 @@ use crate::exit::{Done, Failure};
 use descent::Doubt;
 use file::File;
 
+/// The commit that the program is built from. CI systems and `cargo xtask dist` name it in a build's environment.
+pub(crate) const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
+
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
