@@ -15,7 +15,7 @@ use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
-pub(crate) use setup::{Init, Version};
+pub(crate) use setup::{Init, Keygen, Version};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -99,6 +99,8 @@ pub(crate) enum Verb {
     Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
+    /// Make a key to sign snapshots and archives with, and print its public half for --trust
+    Keygen(Keygen),
     /// Print the manual page
     Man(Man),
     /// The background process; its settings come on standard input.
@@ -140,6 +142,18 @@ pub(crate) struct Where {
     /// empty name for none [default: the pull request's target, the default branch]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
+    /// Sign what is saved with this Ed25519 key: a file, or env:NAME for a variable that holds it. LARDER_SIGN_KEY may
+    /// hold the key itself [default: what is saved is not signed]
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = filled())]
+    pub sign_key: Option<String>,
+    /// Restore only what one of these public keys signed, and heed only its marks; SCOPE=KEY for one scope, KIND/=KEY
+    /// for a kind of them, such as pull/ [default: everything]
+    #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = filled())]
+    pub trust: Vec<String>,
+    /// Restore nothing older than this, such as 14d: who may delete from a store can bring an old snapshot
+    /// back [default: any age]
+    #[arg(long, value_name = "PERIOD", value_parser = filled())]
+    pub max_snapshot_age: Option<String>,
 }
 
 /// Options of the engine and its volume.

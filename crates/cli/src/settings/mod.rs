@@ -6,6 +6,7 @@ mod descent;
 mod docker;
 mod file;
 mod fresh;
+mod keys;
 mod log;
 mod registries;
 mod size;
@@ -266,7 +267,7 @@ impl Choices {
         let variables = self.environment.keys();
         larder_builds::Surroundings {
             withheld: variables
-                .filter(|name| is_credential(name))
+                .filter(|name| is_credential(name) || self.holds_sign_key(which, name))
                 .cloned()
                 .collect(),
             path,
@@ -287,7 +288,11 @@ impl Choices {
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: Access::new(self.store(chosen)?, self.cloud_settings()),
+            store: Access::new(
+                self.store(chosen)?,
+                self.cloud_settings(),
+                self.keys(which)?,
+            ),
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,
