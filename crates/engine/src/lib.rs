@@ -40,6 +40,6 @@ pub use daemon::{
 pub use error::EngineError;
 pub use instance::InstanceId;
 pub use machine::settings::MachineSettings;
-pub use machine::{holders, process, system, takeover};
+pub use machine::{cgroups, holders, process, rights, system, takeover};
 pub use room::InRoom;
 pub use shape::{Asked, Choice, Shape};
