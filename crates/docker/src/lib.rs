@@ -31,6 +31,6 @@ pub use error::{ApiError, BoxError, Pieces, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use larder_model::version::Version;
 pub use remote::{
-    About, ApiVersion, CacheLimit, Chains, Image, ImageSummary, Remote, Selection, Step, Store,
-    running_containers,
+    About, ApiVersion, CacheLimit, Chains, ContainerEvent, ContainerEvents, Image, ImageSummary,
+    Remote, Selection, Step, Store, running_containers,
 };

@@ -20,12 +20,14 @@
 //! thread is the *room*, which also must live as long as the engine (see [`Engine::spawn`]). What talks
 //! to the engine is async and may run anywhere, because a unix socket is found by path.
 
+pub mod builders;
 mod daemon;
 mod error;
 mod instance;
 mod layout;
 mod machine;
 pub mod network;
+mod paths;
 pub mod program;
 pub mod scrub;
 mod shape;

@@ -15,6 +15,7 @@
 )]
 
 mod beside;
+mod builders;
 mod builds;
 mod commands;
 mod crash;

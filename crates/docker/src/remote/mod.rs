@@ -3,6 +3,7 @@
 
 mod about;
 mod containers;
+mod events;
 mod handle;
 mod images;
 mod prune;
@@ -11,6 +12,7 @@ mod transfer;
 
 pub use self::about::{About, ApiVersion, Store};
 pub use self::containers::running_containers;
+pub use self::events::{ContainerEvent, ContainerEvents};
 pub use self::handle::Remote;
 pub use self::images::{Image, ImageSummary, Step};
 pub use self::prune::CacheLimit;

@@ -10,6 +10,10 @@ use larder_docker::{ApiError, CacheLimit, Remote};
 use tokio::time::timeout;
 
 use super::engine::Engine;
+use crate::builders;
+
+/// What buildx itself gives a builder to end.
+const BUILDER_GRACE: Duration = Duration::from_secs(10);
 
 /// How far the build cache is cut back. BuildKit's own collector is off, so without one of these
 /// the cache only grows.
@@ -57,6 +61,7 @@ impl Engine {
 }
 
 async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
+    stop_builders(remote, done).await;
     remove_containers(remote, done).await;
     if options.networks {
         let pruned = remote.prune_networks().await;
@@ -67,6 +72,20 @@ async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
     for limit in age.into_iter().chain(bytes.map(CacheLimit::Bytes)) {
         let pruned = remote.prune_build_cache(limit).await;
         done.note("the build cache was not cut back", pruned);
+    }
+}
+
+/// Removing a container kills it, and a killed `BuildKit` may leave torn databases.
+async fn stop_builders(remote: &Remote, done: &mut Quiesced) {
+    let ids = match remote.running_named(builders::PREFIX).await {
+        Ok(ids) => ids,
+        Err(error) => return done.note("builders could not be listed", Err(error)),
+    };
+    let stops = ids
+        .iter()
+        .map(|id| remote.stop_container(id, BUILDER_GRACE));
+    for (id, stopped) in ids.iter().zip(join_all(stops).await) {
+        done.note(&format!("builder {id:.12} was not stopped"), stopped);
     }
 }
 

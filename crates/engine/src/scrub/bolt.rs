@@ -24,8 +24,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::paths::read;
 use crate::error::{EngineError, Result};
+use crate::paths::read;
 
 const HEADER_BYTES: usize = 16;
 const META_BYTES: usize = 64;
@@ -171,29 +171,37 @@ fn children(page: &[u8], found: &mut Vec<u64>) -> Option<()> {
 /// `v1/<namespace>/containers` (containerd `metadata/buckets.go`). Only the pages on the way are read. If
 /// they lead nowhere there may be one; a file that is no database has none.
 pub(super) fn has_containers(path: &Path) -> Result<bool> {
-    let failed = || EngineError::io("cannot read", path);
-    let file = File::open(path).map_err(failed())?;
-    let length = file.metadata().map_err(failed())?.len();
-    let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
-    file.read_exact_at(&mut start, 0).map_err(failed())?;
-    let Some(Database {
-        page_bytes, root, ..
-    }) = newest_meta(&start)
-    else {
+    let (file, start) = open(path)?;
+    let Some(meta) = newest_meta(&start) else {
         return Ok(false);
     };
     let mut tree = Tree {
         file,
-        page_bytes,
+        page_bytes: meta.page_bytes,
         left: MAX_LOOKED_AT_BYTES,
     };
-    let found = tree.page(root).and_then(|root| {
+    let found = tree.page(meta.root).and_then(|root| {
         tree.any(&root, &mut |tree, version| {
             let is_known = version.key == b"v1";
             Some(is_known && tree.any_in(version, &mut Tree::has_container)?)
         })
     });
     Ok(found.unwrap_or(true))
+}
+
+/// Whether a file begins as a database does that was closed in order.
+pub(super) fn is_sound(path: &Path) -> Result<bool> {
+    Ok(newest_meta(&open(path)?.1).is_some())
+}
+
+/// A database's file, and what holds its metas.
+fn open(path: &Path) -> Result<(File, Vec<u8>)> {
+    let failed = || EngineError::io("cannot read", path);
+    let file = File::open(path).map_err(failed())?;
+    let length = file.metadata().map_err(failed())?.len();
+    let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
+    file.read_exact_at(&mut start, 0).map_err(failed())?;
+    Ok((file, start))
 }
 
 /// A database's file, read page by page.
@@ -299,7 +307,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use super::*;
@@ -329,6 +337,11 @@ mod tests {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend(fnv1a(&bytes).to_le_bytes());
         page(id, 4, 0, 0, &bytes)
+    }
+
+    /// A database with nothing in it.
+    pub(crate) fn empty() -> Vec<u8> {
+        [meta(0, 1, 2, 3), meta(1, 0, 2, 3), page(2, LEAF, 0, 0, &[])].concat()
     }
 
     fn leaf_of_bucket(bucket: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@
 //! | `buildkit/executor/` | the host's `resolv.conf` and `hosts`, run state |
 //! | `buildkit/history*.db` | build records: arguments, logs (and blobs that they name, see `history.rs`) |
 //! | `plugins/` | programs that dockerd starts with itself |
-//! | `volumes/*` | what jobs wrote, unless it is to be kept; volumes with options always: their content lies elsewhere |
+//! | `volumes/*` | what jobs wrote, unless it is to be kept; volumes with options always: their content lies elsewhere. Those of builders are caches (see `builders.rs`) |
 //!
 //! What is removed here must not come back from a snapshot that somebody else made: `admit.rs` looks.
 //!
@@ -29,17 +29,19 @@
 
 mod admit;
 mod bolt;
+mod builders;
 mod history;
-mod paths;
 
 use std::path::{Path, PathBuf};
 
 use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
-use self::paths::{file, folder, names_in, remove};
+pub use self::builders::scrub_builders;
+use crate::builders::is_state_volume;
 use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
+use crate::paths::{file, folder, names_in, remove};
 
 /// containerd's database, in its root (containerd `metadata/plugin`).
 const CONTAINERD_DATABASE: &str = "io.containerd.metadata.v1.bolt/meta.db";
@@ -86,10 +88,10 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
     let mut removed = scrub_data_root(&data_root, options)?;
     // Which of the two holds the records' blobs depends on the image store.
     let contents = [
-        (&*data_root, "buildkit/content/blobs/sha256"),
-        (&*containerd, CONTAINERD_BLOBS),
+        (&*data_root, Path::new("buildkit/content/blobs/sha256")),
+        (&*containerd, Path::new(CONTAINERD_BLOBS)),
     ];
-    history::remove_records(&data_root, &contents, &mut removed)?;
+    history::remove_records(&data_root, Path::new(BUILDKIT), &contents, &mut removed)?;
     let cleared = match store {
         ImageStore::Overlay2 => remove(volume, Path::new("containerd"), &mut Vec::new()),
         ImageStore::Containerd => scrub_containerd(&containerd),
@@ -106,6 +108,9 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
 
 /// Directories of dockerd's root that go. dockerd makes them anew.
 const REMOVED: [&str; 5] = ["network", "tmp", "swarm", "plugins", "buildkit/executor"];
+
+/// Where the engine's own `BuildKit` works.
+const BUILDKIT: &str = "buildkit";
 
 /// The one that stays, empty.
 const EMPTIED: &str = "containers";
@@ -126,7 +131,8 @@ fn scrub_data_root(data_root: &Path, options: ScrubOptions) -> Result<Vec<PathBu
     for name in names_in(data_root, Path::new(VOLUMES))? {
         let volume = Path::new(VOLUMES).join(&name);
         // With the directories goes `metadata.db`, which dockerd makes anew.
-        let keeps = options.keep_volumes && is_whole(data_root, &volume)?;
+        let keeps =
+            (options.keep_volumes || is_state_volume(&name)) && is_whole(data_root, &volume)?;
         if name != QUOTA_DEVICE && !keeps {
             remove(data_root, &volume, &mut removed)?;
         }

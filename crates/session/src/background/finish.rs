@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder_engine::Shape;
+use larder_engine::builders::{Bounds, Seen};
 use larder_engine::quiesce::{CacheBound, QuiesceOptions};
-use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
+use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub, scrub_builders};
+use larder_engine::{EngineError, Shape};
 use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
 use larder_model::clock;
@@ -107,6 +108,7 @@ async fn close(
     timer.phase("quiesce");
     live.parts.tell_warnings(events);
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
+    let builders = live.parts.take_builders().await;
     if !stopped.is_clean() {
         doubt.get_or_insert(because(format_args!(
             "the engine did not stop cleanly (dockerd: {:?}, containerd: {:?})",
@@ -122,7 +124,7 @@ async fn close(
         )));
     }
     if doubt.is_none() {
-        *doubt = scrub_volume(live, events).await;
+        *doubt = scrub_volume(live, builders, events).await;
     }
     timer.phase("scrub");
     if doubt.is_some() {
@@ -185,20 +187,28 @@ async fn quiesce(live: &mut Live, events: &Events) {
 }
 
 /// Removes what belongs to this machine or job alone; says why nothing may be saved, if so.
-async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
+async fn scrub_volume(live: &Live, builders: Vec<Seen>, events: &Events) -> Option<NotSaved> {
     let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    let scrubbed = live.parts.in_room(move || scrub(&mount, store, options));
+    let bounds = Bounds {
+        now_ms: now_ms(),
+        unused_for: CACHE_UNUSED,
+        bytes: live.settings.keep_bytes,
+    };
+    let scrubbed = live.parts.in_room(move || {
+        let notices = scrub_builders(&mount, &builders, bounds)?;
+        Ok::<_, EngineError>((scrub(&mount, store, options)?, notices))
+    });
     match scrubbed.await {
-        Ok(Scrubbed::Fit { warning, .. }) => {
-            if let Some(warning) = warning {
+        Ok((Scrubbed::Fit { warning, .. }, notices)) => {
+            for warning in notices.into_iter().chain(warning) {
                 events.warning(&warning);
             }
             None
         }
-        Ok(Scrubbed::Refused(why)) => Some(NotSaved::Because(why)),
+        Ok((Scrubbed::Refused(why), _)) => Some(NotSaved::Because(why)),
         Err(error) => Some(because(format_args!(
             "the volume could not be scrubbed: {error}"
         ))),

@@ -3,12 +3,14 @@
 //! way.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use larder_docker::{ImageStore, USUAL_SOCKET};
+use larder_engine::builders::{Builders, Seen};
 use larder_engine::network::{Forwards, HostNetwork, InRoom, PrivateNet};
 use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
@@ -67,6 +69,8 @@ pub(super) struct Parts {
     record: Record,
     volume: Option<Volume>,
     engine: Option<Engine>,
+    /// The builders that buildx makes in containers of the engine.
+    builders: Option<Builders>,
     /// A private engine's network.
     net: Option<PrivateNet>,
     forwards: Option<Forwards>,
@@ -87,6 +91,7 @@ impl Parts {
             record: plan.record.clone(),
             volume: None,
             engine: None,
+            builders: None,
             net: None,
             forwards: None,
             warnings: Vec::new(),
@@ -200,8 +205,19 @@ impl Parts {
         self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
         self.engine().ready(READY_LIMIT).await?;
         self.volume().note_start();
+        self.watch_builders().await?;
         self.forward().await;
         timer.phase("engine");
+        Ok(())
+    }
+
+    async fn watch_builders(&mut self) -> Result<()> {
+        let mount = self.place.volume().mount;
+        let path = mount.clone();
+        let volume = self.in_room(move || File::open(path)).await;
+        let volume = volume.map_err(SessionError::path("open", &mount))?;
+        let watching = Builders::watch(volume, self.engine().remote());
+        self.builders = Some(watching.await);
         Ok(())
     }
 
@@ -266,6 +282,14 @@ impl Parts {
         engine.expect("it runs until it is taken").end().await;
     }
 
+    /// The builders that there were, of an engine that has ended.
+    pub(super) async fn take_builders(&mut self) -> Vec<Seen> {
+        match self.builders.take() {
+            Some(builders) => builders.end().await,
+            None => Vec::new(),
+        }
+    }
+
     /// The engine, to be ended. Nobody comes through to it any more.
     pub(super) fn take_engine(&mut self) -> Engine {
         self.forwards = None;
@@ -284,6 +308,7 @@ impl Parts {
     pub(super) async fn abandon(mut self) {
         self.forwards = None;
         drop(self.engine.take());
+        self.take_builders().await;
         if let Some(volume) = self.volume.take() {
             let stuck = end_holders(&volume).await;
             if !stuck.is_empty() {
