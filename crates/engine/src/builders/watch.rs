@@ -6,7 +6,6 @@
 //! removes what is in it (Go's `os.RemoveAll`), and waits until it may.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
@@ -19,17 +18,16 @@ use nix::sys::fanotify::{
     EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response,
 };
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, RawDir, fstat, renameat};
+use rustix::fs::{CWD, RawDir, fstat};
 use rustix::io::retry_on_intr;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pipe::PipeFlags;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::choice::choose;
 use super::shelf::{Shelf, is_builder};
-use crate::error::Result;
-
-/// Time for the last events of an engine that has ended.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
+use crate::error::{EngineError, Result};
 
 /// A builder of this session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +84,18 @@ pub struct Builders {
 }
 
 impl Builders {
-    /// Begins to follow them. `volume` is the root of the volume, opened where that is mounted.
-    pub async fn watch(volume: File, engine: &Remote) -> Self {
+    /// The root of a volume, for [`Builders::watch`]. Call it where the volume is mounted.
+    ///
+    /// dockerd mounts its root over itself (moby `daemon/daemon_linux.go`), and nothing is renamed from one
+    /// mount to another. So this is a mount of its own, with nothing mounted in it.
+    pub fn open(volume: &Path) -> Result<OwnedFd> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        open_tree(CWD, volume, flags)
+            .map_err(|errno| EngineError::io("cannot open", volume)(errno.into()))
+    }
+
+    /// Begins to follow them. `volume` is the root of the volume, from [`Builders::open`].
+    pub async fn watch(volume: OwnedFd, engine: &Remote) -> Self {
         let guard = Guard::new();
         let guard = guard.inspect_err(
             |error| tracing::warn!(%error, "a builder that is removed before `down` is not remembered"),
@@ -99,6 +107,7 @@ impl Builders {
             },
             _volume: volume,
             seen: Mutex::default(),
+            heard: Notify::new(),
             guard: guard.ok(),
         });
         let (following, answering) = match answer(&watcher) {
@@ -119,14 +128,20 @@ impl Builders {
         }
     }
 
-    /// Those that there were, once the engine has ended. Nothing of the volume is open after this.
-    pub async fn end(mut self) -> Vec<Seen> {
-        let last = tokio::time::timeout(LAST_EVENTS, &mut self.following);
-        if last.await.is_err() {
-            self.following.abort();
-            // It was ended just now, or ended by itself: both are its end.
-            let _ = (&mut self.following).await;
+    /// Those that there were. Call it when all are stopped and before the engine is, which waits for whoever
+    /// hears its events. The last of these may take `patience`. Nothing of the volume is open after this.
+    pub async fn end(mut self, patience: Duration) -> Vec<Seen> {
+        let rested = async {
+            while self.watcher.seen().iter().any(|it| it.end == End::Running) {
+                self.watcher.heard.notified().await;
+            }
+        };
+        if tokio::time::timeout(patience, rested).await.is_err() {
+            tracing::info!("builders still run");
         }
+        self.following.abort();
+        // It was ended just now, or ended by itself: both are its end.
+        let _ = (&mut self.following).await;
         if let Some((open, thread)) = self.answering.take() {
             drop(open);
             let joined = tokio::task::spawn_blocking(|| thread.join()).await;
@@ -164,8 +179,10 @@ fn answer(watcher: &Arc<Watcher>) -> std::io::Result<(OwnedFd, std::thread::Join
 struct Watcher {
     shelf: Shelf,
     /// Keeps the path to it good.
-    _volume: File,
+    _volume: OwnedFd,
     seen: Mutex<Vec<Seen>>,
+    /// Told of every event.
+    heard: Notify,
     guard: Option<Guard>,
 }
 
@@ -184,6 +201,7 @@ impl Watcher {
         };
         while let Some(event) = events.next().await {
             tokio::task::block_in_place(|| self.hear(&event));
+            self.heard.notify_one();
         }
     }
 
@@ -269,22 +287,22 @@ impl Watcher {
             let data = self.shelf.data(&builder.name).ok()??;
             let is_it = is_same(directory, &data)?;
             let container = self.shelf.root.join("docker/containers").join(&builder.id);
-            (is_it && !container.exists()).then(|| self.move_to_shelf(directory, &builder.name))
+            let goes = is_it && !container.exists();
+            goes.then(|| self.move_to_shelf(directory, &data, &builder.name))
         });
         if let Some(Err(error)) = taken {
             tracing::warn!(%error, "the state of a builder is lost");
         }
     }
 
-    fn move_to_shelf(&self, directory: BorrowedFd<'_>, name: &str) -> Result<()> {
+    /// `directory` is that of `data`, on another mount.
+    fn move_to_shelf(&self, directory: BorrowedFd<'_>, data: &Path, name: &str) -> Result<()> {
         let Some(room) = self.shelf.make_room_for(name)? else {
             return Ok(());
         };
-        let failed = |errno: rustix::io::Errno| {
-            crate::EngineError::io("cannot move a builder's state to", &room)(errno.into())
-        };
-        for entry in names_of(directory).map_err(failed)? {
-            renameat(directory, &entry, CWD, room.join(&entry)).map_err(failed)?;
+        let failed = || EngineError::io("cannot move a builder's state to", &room);
+        for entry in names_of(directory).map_err(|errno| failed()(errno.into()))? {
+            std::fs::rename(data.join(&entry), room.join(&entry)).map_err(failed())?;
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
+/// Time for what the engine tells of containers that have ended.
+const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Build cache that nobody used for this long is dropped first when there is too much of it.
 const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -107,8 +109,9 @@ async fn close(
     }
     timer.phase("quiesce");
     live.parts.tell_warnings(events);
+    let patience = doubt.as_ref().map_or(EVENTS_LIMIT, |_| Duration::ZERO);
+    let builders = live.parts.take_builders(patience).await;
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
-    let builders = live.parts.take_builders().await;
     if !stopped.is_clean() {
         doubt.get_or_insert(because(format_args!(
             "the engine did not stop cleanly (dockerd: {:?}, containerd: {:?})",

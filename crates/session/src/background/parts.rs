@@ -3,7 +3,6 @@
 //! way.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -205,20 +204,21 @@ impl Parts {
         self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
         self.engine().ready(READY_LIMIT).await?;
         self.volume().note_start();
-        self.watch_builders().await?;
+        self.watch_builders().await;
         self.forward().await;
         timer.phase("engine");
         Ok(())
     }
 
-    async fn watch_builders(&mut self) -> Result<()> {
+    async fn watch_builders(&mut self) {
         let mount = self.place.volume().mount;
-        let path = mount.clone();
-        let volume = self.in_room(move || File::open(path)).await;
-        let volume = volume.map_err(SessionError::path("open", &mount))?;
-        let watching = Builders::watch(volume, self.engine().remote());
-        self.builders = Some(watching.await);
-        Ok(())
+        match self.in_room(move || Builders::open(&mount)).await {
+            Ok(volume) => {
+                let watching = Builders::watch(volume, self.engine().remote());
+                self.builders = Some(watching.await);
+            }
+            Err(error) => tracing::warn!(%error, "no builder is remembered"),
+        }
     }
 
     /// Joins a private engine's localhost and the host's.
@@ -282,10 +282,10 @@ impl Parts {
         engine.expect("it runs until it is taken").end().await;
     }
 
-    /// The builders that there were, of an engine that has ended.
-    pub(super) async fn take_builders(&mut self) -> Vec<Seen> {
+    /// The builders that there were, the last of whose events may take `patience`.
+    pub(super) async fn take_builders(&mut self, patience: Duration) -> Vec<Seen> {
         match self.builders.take() {
-            Some(builders) => builders.end().await,
+            Some(builders) => builders.end(patience).await,
             None => Vec::new(),
         }
     }
@@ -307,8 +307,8 @@ impl Parts {
     /// Takes down what is up, to save nothing.
     pub(super) async fn abandon(mut self) {
         self.forwards = None;
+        self.take_builders(Duration::ZERO).await;
         drop(self.engine.take());
-        self.take_builders().await;
         if let Some(volume) = self.volume.take() {
             let stuck = end_holders(&volume).await;
             if !stuck.is_empty() {
