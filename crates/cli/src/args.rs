@@ -5,6 +5,7 @@
 
 mod archive;
 mod look;
+mod setup;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub(crate) use setup::{Init, Version};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -91,6 +93,10 @@ pub(crate) enum Verb {
     Key(KeyVerb),
     /// Explain what the next build will rebuild, and why
     Explain(Explain),
+    /// Write a configuration for a CI system, or show what to add to one
+    Init(Init),
+    /// Show the version, and what was built
+    Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual page

@@ -1,13 +1,13 @@
 //! `cargo xtask engine`: makes a bare Debian or Ubuntu machine ready for the tests, the demo and
-//! the benchmarks: packages, a Docker engine and an older one, an S3 server and the demo's base image.
+//! the benchmarks: packages, a Docker engine and an older one, an S3 server, schemas and the demo's base image.
 
 mod apt;
 mod base;
 mod distribution;
-mod moto;
 mod older;
 mod packages;
 mod programs;
+mod python;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use crate::{process, say};
 pub(crate) use apt::versions;
 use distribution::Distribution;
 pub(crate) use programs::link as link_programs;
+use python::{MOTO, SCHEMAS};
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)
 #[derive(clap::Args)]
@@ -32,6 +33,8 @@ pub(crate) struct Args {
 pub(crate) struct Machine {
     /// The S3 server program.
     pub moto_server: PathBuf,
+    /// Checks files against the schemas that CI systems' vendors publish.
+    pub schema_checker: PathBuf,
     /// Docker 20.10.24, unpacked: `usr/sbin/dockerd` and so on below.
     pub older_engine: PathBuf,
     /// The demo's base image as a root file system in a tar file, for `docker import`.
@@ -60,15 +63,22 @@ pub(crate) fn ready() -> Result<Machine> {
     let _alone = lock(&cache.join("lock"), FlockOperation::LockExclusive)?;
     let distribution = Distribution::detect()?;
     apt::install_missing(&distribution, &cache)?;
-    let moto_server = moto::ready(&cache)?;
+    let moto_server = MOTO.ready(&cache)?;
+    let schema_checker = SCHEMAS.ready(&cache)?;
     let older_engine = older::ready(&distribution, &cache)?;
     let base_tar = base::ready(&distribution, &cache)?;
     Ok(Machine {
         moto_server,
+        schema_checker,
         older_engine,
         base_tar,
         cache,
     })
+}
+
+/// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
+pub(crate) fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<PathBuf> {
+    apt::unpack(&Distribution::detect()?, suite, packages, work)
 }
 
 fn print() -> Result<()> {
@@ -82,7 +92,8 @@ fn print() -> Result<()> {
         ));
     }
     for (name, path) in [
-        ("S3 server", moto::program(&cache)),
+        ("S3 server", MOTO.program(&cache)),
+        ("schemas", SCHEMAS.program(&cache)),
         ("older engine", older::folder(&cache)),
         ("base image", base::tar_path(&distribution, &cache)?),
     ] {

@@ -36,23 +36,7 @@ pub(super) fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf
 
 fn unpack(distribution: &Distribution, cache: &Path, folder: &Path) -> Result<()> {
     let work = tempfile::tempdir_in(cache)?;
-    let options = apt_options(distribution, work.path())?;
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.current_dir(work.path()).arg("-qq").args(&options);
-        command.args(super::apt::RETRIES);
-        process::run(command.args(arguments))
-    };
-    apt(&["update"])?;
-    let download: Vec<&str> = ["download"].into_iter().chain(PACKAGES).collect();
-    apt(&download)?;
-    let root = work.path().join("root");
-    for entry in fs::read_dir(work.path())? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            process::run(Command::new("dpkg").arg("--extract").arg(&path).arg(&root))?;
-        }
-    }
+    let root = super::apt::unpack(distribution, SUITE, &PACKAGES, work.path())?;
     let said = process::read(
         Command::new(root.join("usr/sbin/dockerd"))
             .arg("--version")
@@ -69,29 +53,4 @@ fn unpack(distribution: &Distribution, cache: &Path, folder: &Path) -> Result<()
 fn libraries(root: &Path) -> Result<OsString> {
     let folders = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(|name| root.join("lib").join(name));
     std::env::join_paths(folders).context("the cache folder's path holds a colon")
-}
-
-/// apt with the sources of that suite alone, and with no idea of what is installed: it would not
-/// download something older than that.
-fn apt_options(distribution: &Distribution, folder: &Path) -> Result<Vec<String>> {
-    let [sources, lists, status] = ["sources", "lists", "status"].map(|name| folder.join(name));
-    fs::create_dir_all(&lists)?;
-    fs::create_dir_all(&sources)?;
-    fs::write(
-        sources.join("debian.list"),
-        super::base::apt_sources(distribution, SUITE)?,
-    )?;
-    fs::write(&status, "")?;
-    let options = [
-        ("Dir::Etc::SourceList", Path::new("/dev/null")),
-        ("Dir::Etc::SourceParts", &sources),
-        ("Dir::State::Lists", &lists),
-        ("Dir::State::status", &status),
-        // Not the machine's own, which another installation may be writing.
-        ("Dir::Cache", folder),
-        // apt's own user cannot read a home folder.
-        ("APT::Sandbox::User", Path::new("root")),
-    ];
-    let options = options.map(|(name, path)| format!("-o{name}={}", path.display()));
-    Ok(options.into())
 }

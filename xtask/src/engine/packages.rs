@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 22] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -77,6 +77,8 @@ const PACKAGES: [Package; 21] = [
     both("python3", &["python3"]),
     // It has no program of its own.
     both("python3-venv", &["/var/lib/dpkg/info/python3-venv.list"]),
+    // It runs actions of GitHub's.
+    both("nodejs", &["node"]),
     both("debootstrap", &["debootstrap"]),
     both("debian-archive-keyring", &[super::base::KEYRING]),
 ];

@@ -1,6 +1,5 @@
 //! One verb, one file: each reads as what the verb does.
 
-pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod explain;
@@ -9,9 +8,9 @@ pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod key;
 pub(crate) mod ls;
-pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod run;
+pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod up;
 

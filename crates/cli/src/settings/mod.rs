@@ -2,21 +2,19 @@
 //!
 //! This is the only part of the program that reads the environment.
 
-mod ci;
 mod descent;
 mod docker;
 mod file;
 mod fresh;
-mod git;
 mod log;
 mod registries;
 mod size;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
+use larder_ci::Environment;
 use larder_engine::Asked;
 use larder_local::checkout::Checkout;
 use larder_local::own::{OwnFolder, owner_of};
@@ -33,6 +31,9 @@ use crate::args::{EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use descent::Doubt;
 use file::File;
+
+/// The commit that the program is built from. CI systems and `cargo xtask dist` name it in a build's environment.
+pub(crate) const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
@@ -58,9 +59,6 @@ pub(crate) struct Settings {
     /// Why a guessed scope is not that of a branch.
     scope_doubt: Option<Doubt>,
 }
-
-/// The environment, read once.
-pub(crate) type Environment = BTreeMap<String, String>;
 
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
@@ -222,7 +220,7 @@ impl Choices {
         let (descent, scope_doubt) = self.descent(which);
         Ok(Settings {
             scope_is_told: self.told_scope(which).is_some()
-                || ci::detect(&self.environment).scope.is_some(),
+                || larder_ci::detect(&self.environment).scope.is_some(),
             scope_doubt,
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),

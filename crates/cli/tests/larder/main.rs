@@ -26,6 +26,7 @@ mod fresh;
 mod kit;
 mod machine;
 mod memory;
+mod pipelines;
 mod requirements;
 mod s3;
 mod session;

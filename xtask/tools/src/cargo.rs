@@ -8,11 +8,11 @@ use std::process::Command;
 const OF_THE_CALLER: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// The cargo that runs this task, for this workspace.
-pub(crate) fn command(subcommand: &str) -> Command {
+pub fn command(subcommand: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .arg(subcommand)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         if OF_THE_CALLER.iter().any(|start| told.starts_with(start)) {
