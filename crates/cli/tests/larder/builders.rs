@@ -7,8 +7,8 @@ use crate::machine::Machine;
 
 /// Makes the root of a builder's image in `$1`: programs of this machine with their libraries.
 ///
-/// No image of BuildKit can be had without a registry. But dockerd has BuildKit in it, which it serves at
-/// `/grpc` (moby `api/server/router/grpc`). So this `buildkitd` is a dockerd whose directory for BuildKit is
+/// No image of `BuildKit` can be had without a registry. But dockerd has `BuildKit` in it, which it serves at
+/// `/grpc` (moby `api/server/router/grpc`). So this `buildkitd` is a dockerd whose directory for `BuildKit` is
 /// the state's root, and this `buildctl` joins its input and output to that API.
 const IMAGE: &str = r#"set -e
 mkdir -p "$1/bin" "$1/tmp" "$1/run" "$1/etc/docker" "$1/var/lib/docker"

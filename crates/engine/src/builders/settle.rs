@@ -34,15 +34,15 @@ pub(crate) struct Settled {
 
 /// Decides which states are kept, and removes the others.
 pub(crate) fn settle(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<Settled> {
-    let shelf = Shelf {
+    let kept = Shelf {
         root: volume.to_owned(),
     };
     let mut settled = Settled::default();
     for builder in seen {
-        settled.add(&shelf, builder, bounds.now_ms)?;
+        settled.add(&kept, builder, bounds.now_ms)?;
     }
     let used: Vec<&str> = settled.changed.iter().map(|(name, _)| &**name).collect();
-    let mut unused = shelf.records()?;
+    let mut unused = kept.records()?;
     unused.retain(|record| !used.contains(&&*record.name));
     unused.sort_by_key(|record| record.used_ms);
     let oldest_ms = bounds
@@ -50,13 +50,13 @@ pub(crate) fn settle(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<Set
         .saturating_sub(bounds.unused_for.as_millis() as u64);
     for record in unused {
         if record.used_ms < oldest_ms || used_bytes(volume)? > bounds.bytes {
-            shelf.drop_state(&record.name)?;
+            kept.drop_state(&record.name)?;
         }
     }
     if used_bytes(volume)? > bounds.bytes {
-        settled.drop_large(&shelf, bounds.bytes)?;
+        settled.drop_large(&kept, bounds.bytes)?;
     }
-    settled.add_unknown(&shelf, bounds.now_ms)?;
+    settled.add_unknown(&kept, bounds.now_ms)?;
     Ok(settled)
 }
 
@@ -68,22 +68,22 @@ pub(crate) fn forget(volume: &Path, name: &str) -> Result<()> {
 
 impl Settled {
     /// Settles what a builder of this session leaves.
-    fn add(&mut self, shelf: &Shelf, builder: &Seen, now_ms: u64) -> Result<()> {
+    fn add(&mut self, kept: &Shelf, builder: &Seen, now_ms: u64) -> Result<()> {
         let name = &builder.name;
         if builder.end == End::Elsewhere {
             self.notices.push(elsewhere(name));
             return Ok(());
         }
         if let Some(from) = builder.given.as_ref().filter(|from| *from != name) {
-            if shelf.place_of(from)?.is_some() {
+            if kept.place_of(from)?.is_some() {
                 self.lose(
                     name,
                     "it started before the cache of an earlier job was in its place",
                 );
             }
-            shelf.drop_state(from)?;
+            kept.drop_state(from)?;
         }
-        let place = shelf.place_of(name)?;
+        let place = kept.place_of(name)?;
         match (builder.end, place) {
             (End::Running, _) => self.lose(name, "its BuildKit still ran when the engine stopped"),
             (End::Exited(code), _) if !builder.end.is_clean() => self.lose(
@@ -94,7 +94,7 @@ impl Settled {
                 ),
             ),
             (_, Some(place)) => {
-                shelf.write(&Record {
+                kept.write(&Record {
                     name: name.clone(),
                     image: builder.image.clone(),
                     ordinal: builder.ordinal,
@@ -103,7 +103,7 @@ impl Settled {
                 self.changed.push((name.clone(), place));
                 return Ok(());
             }
-            (End::Exited(_), None) if shelf.data(name)?.is_some() => self.lose(
+            (End::Exited(_), None) if kept.data(name)?.is_some() => self.lose(
                 name,
                 "it keeps none in /var/lib/buildkit; use an image whose BuildKit runs as root",
             ),
@@ -114,7 +114,7 @@ impl Settled {
             ),
             (End::Unused | End::Elsewhere, None) => {}
         }
-        shelf.drop_state(name)
+        kept.drop_state(name)
     }
 
     fn lose(&mut self, name: &str, why: &str) {
@@ -124,14 +124,14 @@ impl Settled {
         ));
     }
 
-    fn drop_large(&mut self, shelf: &Shelf, max_bytes: u64) -> Result<()> {
+    fn drop_large(&mut self, kept: &Shelf, max_bytes: u64) -> Result<()> {
         for (name, place) in std::mem::take(&mut self.changed) {
-            if bytes_below(&shelf.root, &place)? > max_bytes {
+            if bytes_below(&kept.root, &place)? > max_bytes {
                 self.lose(
                     &name,
                     "it is larger than --keep; choose more, or a larger --size",
                 );
-                shelf.drop_state(&name)?;
+                kept.drop_state(&name)?;
             } else {
                 self.changed.push((name, place));
             }
@@ -141,17 +141,17 @@ impl Settled {
 
     /// Volumes of builders that this session did not use: those that are empty go, and what is kept without
     /// a record gets one, so that it goes some day.
-    fn add_unknown(&mut self, shelf: &Shelf, now_ms: u64) -> Result<()> {
-        let known: Vec<String> = shelf.records()?.into_iter().map(|it| it.name).collect();
-        for volume in names_in(&shelf.root, Path::new("docker/volumes"))? {
+    fn add_unknown(&mut self, kept: &Shelf, now_ms: u64) -> Result<()> {
+        let known: Vec<String> = kept.records()?.into_iter().map(|it| it.name).collect();
+        for volume in names_in(&kept.root, Path::new("docker/volumes"))? {
             let Some(name) = builder_of(&volume) else {
                 continue;
             };
-            match shelf.place_of(&name)? {
-                None => shelf.drop_state(&name)?,
+            match kept.place_of(&name)? {
+                None => kept.drop_state(&name)?,
                 Some(_) if known.contains(&name) => {}
                 Some(place) => {
-                    shelf.write(&Record {
+                    kept.write(&Record {
                         name: name.clone(),
                         image: String::new(),
                         ordinal: usize::MAX,
@@ -262,8 +262,8 @@ mod tests {
         let settled = settle(root, &builders, bounds()).expect("settled");
         assert_eq!(settled.notices, [""; 0]);
         assert_eq!(settled.changed.len(), 2);
-        let shelf = Shelf { root: root.into() };
-        assert_eq!(shelf.records().expect("read").len(), 3);
+        let kept = Shelf { root: root.into() };
+        assert_eq!(kept.records().expect("read").len(), 3);
         assert!(
             !root
                 .join("docker/volumes/buildx_buildkit_gone0_state")
@@ -320,14 +320,14 @@ mod tests {
         shelve(root, "buildx_buildkit_old0", 1);
         fs::create_dir_all(root.join("docker/volumes/buildx_buildkit_new0_state/_data"))
             .expect("made");
-        let shelf = Shelf { root: root.into() };
-        assert!(shelf.awaits_state("buildx_buildkit_new0").expect("looked"));
-        let handed = shelf.hand_over("buildx_buildkit_old0", "buildx_buildkit_new0");
+        let kept = Shelf { root: root.into() };
+        assert!(kept.awaits_state("buildx_buildkit_new0").expect("looked"));
+        let handed = kept.hand_over("buildx_buildkit_old0", "buildx_buildkit_new0");
         assert!(handed.expect("handed over"));
         let builder = seen("new0", Some("buildx_buildkit_old0"), End::Exited(1));
         let settled = settle(root, &[builder], bounds()).expect("settled");
         assert_eq!(settled.notices, [""; 0]);
-        let records = shelf.records().expect("read");
+        let records = kept.records().expect("read");
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].name, "buildx_buildkit_new0");
         assert!(!root.join("larder/builders/buildx_buildkit_old0").exists());
@@ -340,9 +340,9 @@ mod tests {
         shelve(root, "buildx_buildkit_stale0", 15);
         shelve(root, "buildx_buildkit_fresh0", 13);
         settle(root, &[], bounds()).expect("settled");
-        let shelf = Shelf { root: root.into() };
-        let names = |shelf: &Shelf| shelf.records().expect("read").len();
-        assert_eq!(names(&shelf), 1);
+        let kept = Shelf { root: root.into() };
+        let names = |kept: &Shelf| kept.records().expect("read").len();
+        assert_eq!(names(&kept), 1);
         write(
             root,
             "larder/builders/buildx_buildkit_used0/cache.db",
@@ -354,7 +354,7 @@ mod tests {
         };
         let used = [seen("used0", None, End::Exited(1))];
         let settled = settle(root, &used, bounds).expect("settled");
-        assert_eq!(names(&shelf), 0);
+        assert_eq!(names(&kept), 0);
         assert!(settled.notices[0].contains("--keep"), "{settled:?}");
     }
 }

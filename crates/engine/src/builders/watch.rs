@@ -207,11 +207,7 @@ impl Watcher {
 
     fn hear(&self, event: &ContainerEvent) {
         match (event.action.as_str(), event.exit_code) {
-            ("create", _) if !is_builder(&event.name) => {
-                if is_buildkit(&event.image) {
-                    self.seen().push(Seen::new(event, 0, End::Elsewhere));
-                }
-            }
+            ("create", _) if !is_builder(&event.name) => self.note_elsewhere(event),
             ("create", _) => {
                 let created = self.created(event);
                 if let Err(error) = created {
@@ -221,6 +217,12 @@ impl Watcher {
             ("start", _) => self.note(event, End::Running),
             ("die", code) => self.note(event, End::Exited(code.unwrap_or(-1))),
             _ => {}
+        }
+    }
+
+    fn note_elsewhere(&self, event: &ContainerEvent) {
+        if is_buildkit(&event.image) {
+            self.seen().push(Seen::new(event, 0, End::Elsewhere));
         }
     }
 
