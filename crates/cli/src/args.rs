@@ -15,7 +15,7 @@ use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
-pub(crate) use setup::{Init, Version};
+pub(crate) use setup::{Init, Keygen, Version};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -99,6 +99,8 @@ pub(crate) enum Verb {
     Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
+    /// Make a key to sign snapshots and archives with, and print its public half for --trust
+    Keygen(Keygen),
     /// Print the manual page
     Man(Man),
     /// The background process; its settings come on standard input.
@@ -140,6 +142,18 @@ pub(crate) struct Where {
     /// empty name for none [default: the pull request's target, the default branch]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
+    /// Sign what is saved with this Ed25519 key: a file, or env:NAME for a variable that holds it. LARDER_SIGN_KEY may
+    /// hold the key itself [default: what is saved is not signed]
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = filled())]
+    pub sign_key: Option<String>,
+    /// Restore only what one of these public keys signed, and heed only its marks; SCOPE=KEY for one scope, KIND/=KEY
+    /// for a kind of them, such as pull/ [default: everything]
+    #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = filled())]
+    pub trust: Vec<String>,
+    /// Restore nothing older than this, such as 14d: who may delete from a store can bring an old snapshot
+    /// back [default: any age]
+    #[arg(long, value_name = "PERIOD", value_parser = filled())]
+    pub max_snapshot_age: Option<String>,
 }
 
 /// Options of the engine and its volume.
@@ -316,6 +330,9 @@ pub(crate) struct Run {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     /// The command. It gets DOCKER_HOST, and no variable that belongs to another engine: DOCKER_CONTEXT,
     /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
@@ -332,6 +349,12 @@ pub(crate) struct Up {
     /// variables that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// Stay in front until a signal comes, and then do what `down` does: for the main process of a container
+    #[arg(long)]
+    pub foreground: bool,
+    /// How long ending may take with --foreground; what is not stored by then is not published [default: 10s]
+    #[arg(long, value_name = "PERIOD", requires = "foreground")]
+    pub grace: Option<String>,
     /// Do not make and select the docker context `larder`.
     #[arg(long)]
     pub no_context: bool,
@@ -355,6 +378,9 @@ pub(crate) struct Down {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     #[command(flatten)]
     pub which: Where,
 }

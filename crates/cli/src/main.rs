@@ -66,6 +66,7 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Init(verb) => command::setup::init::run(&verb, report),
         Verb::Version(verb) => Ok(command::setup::version::run(&verb, report)),
         Verb::Completions(verb) => Ok(command::setup::completions::run(&verb, report)),
+        Verb::Keygen(verb) => command::setup::keygen::run(&verb, report),
         Verb::Man(verb) => command::setup::man::run(&verb, report),
         Verb::Serve => {
             // The background process tells the command that started it how it went.

@@ -5,8 +5,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`location`] | the URL of a store, opened |
-//! | `access` | a location with what its cloud asks for |
+//! | [`location`] | the URL of a store, opened; with what its cloud asks for, and with keys |
+//! | `keys` | what we sign with, and whose signatures we believe |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
 //! | [`objects`] | put, get, list: with limits and deadlines |
@@ -16,7 +16,6 @@
 //! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
 //! | [`images`] | what a project's machines remember together of images |
 
-mod access;
 mod answer;
 pub mod archive;
 pub mod catalog;
@@ -24,6 +23,7 @@ mod codec;
 pub mod error;
 mod fetch;
 pub mod images;
+mod keys;
 pub mod location;
 pub mod objects;
 pub mod packer;
@@ -31,12 +31,12 @@ mod request;
 pub mod source;
 mod uploads;
 
-pub use access::Access;
 pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
-pub use location::Location;
+pub use keys::{KeyError, Keys, SignKey};
+pub use location::{Access, Location};
 pub use objects::Objects;
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;

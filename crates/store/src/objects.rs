@@ -13,6 +13,7 @@ use object_store::{
 };
 
 use crate::error::StoreError;
+use crate::keys::Keys;
 use crate::request::{Names, Patience, What, collect};
 
 /// The objects of one store.
@@ -21,6 +22,7 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     names: Names,
     patience: Arc<Patience>,
+    keys: Arc<Keys>,
 }
 
 /// An answer that says nothing of the object.
@@ -38,7 +40,22 @@ impl Objects {
             store: Arc::new(PrefixStore::new(store, prefix)),
             names,
             patience: Arc::default(),
+            keys: Arc::default(),
         }
+    }
+
+    /// The same, signed and believed by these keys.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            ..self
+        }
+    }
+
+    /// How documents are signed and believed.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// How long the store is waited for, by this and all its clones.

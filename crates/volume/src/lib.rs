@@ -24,7 +24,7 @@ pub mod volume;
 
 pub use alarm::Hearing;
 pub use blocks::Fault;
-pub use device::devices_over;
+pub use device::{devices_over, probe};
 pub use error::VolumeError;
 pub use prefetch::Prefetch;
 pub use room::Room;

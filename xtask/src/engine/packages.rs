@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 22] = [
+const PACKAGES: [Package; 23] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -59,6 +59,7 @@ const PACKAGES: [Package; 22] = [
         "iptables",
         &["iptables", "iptables-save", "iptables-restore"],
     ),
+    both("nftables", &["nft"]),
     both("e2fsprogs", &["mkfs.ext4"]),
     both("mount", &["losetup", "mount", "umount"]),
     both(

@@ -1,5 +1,7 @@
 //! What can be typed to set Larder up.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use larder_ci::init::System;
 
@@ -35,4 +37,13 @@ pub(crate) struct Version {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// File for the private key (PKCS #8 in PEM), which must not be there yet.
+    pub file: PathBuf,
+    /// Make nothing; print the public half of the key in FILE.
+    #[arg(long)]
+    pub public: bool,
 }

@@ -16,7 +16,8 @@ use crate::address::Address;
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
 use crate::report::Report;
-use crate::settings::Settings;
+use crate::report::summary::Summary;
+use crate::settings::{Settings, summary_file};
 use crate::signals::Signals;
 
 /// As shells do: the command was found and could not be run.
@@ -27,8 +28,9 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
+    super::check_folder("--summary", verb.summary.as_deref())?;
     let (settings, again) = Settings::for_run(verb, report)?;
-    let api_version = settings.docker.api_version.clone();
+    let docker = settings.docker.clone();
     let place = settings.place();
     let request = settings.job_request(report)?;
     let (main, running) = match start(&request, place, report) {
@@ -38,12 +40,12 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(super::wait_for(super::refused(failure, &docker))?),
     };
     let mut job = Use {
         verb,
         request,
-        api_version,
+        api_version: docker.api_version,
         main,
         report,
     };
@@ -130,6 +132,8 @@ impl Use<'_> {
                 leftovers::sweep_after(&place, &self.main);
                 ended.add_command(command);
                 report.down(&ended);
+                let file = summary_file(self.verb.summary.as_deref());
+                report.summary(&Summary::of(&ended), file.as_deref());
                 ran.unsaved = ended.trouble().map(str::to_owned);
                 ran.lost.clone_from(&ended.lost);
                 ran.job = Some(*ended);
@@ -151,7 +155,7 @@ impl Use<'_> {
 
 /// The place that was asked for, and the session, which may be beside it.
 fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
-    machine::check(&request.settings.path)?;
+    machine::check(&request.settings.path, &request.settings.state)?;
     let place = place?;
     let running = client::up(request, &place, report)?;
     Ok((place, running))

@@ -6,6 +6,7 @@ mod descent;
 mod docker;
 mod file;
 mod fresh;
+mod keys;
 mod log;
 mod registries;
 mod size;
@@ -151,6 +152,13 @@ fn current_folder() -> Done<PathBuf> {
         .map_err(|error| Failure::input(format!("the current directory cannot be read: {error}")))
 }
 
+/// The file that a job's summary is added to: as it was named, else the one that GitHub shows ("Workflow commands",
+/// "Adding a job summary").
+pub(crate) fn summary_file(named: Option<&Path>) -> Option<PathBuf> {
+    let of_github = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
+    named.map(Path::to_owned).or(of_github.map(PathBuf::from))
+}
+
 fn search_path() -> Vec<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }
@@ -266,7 +274,7 @@ impl Choices {
         let variables = self.environment.keys();
         larder_builds::Surroundings {
             withheld: variables
-                .filter(|name| is_credential(name))
+                .filter(|name| is_credential(name) || self.holds_sign_key(which, name))
                 .cloned()
                 .collect(),
             path,
@@ -287,7 +295,11 @@ impl Choices {
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: Access::new(self.store(chosen)?, self.cloud_settings()),
+            store: Access::new(
+                self.store(chosen)?,
+                self.cloud_settings(),
+                self.keys(which)?,
+            ),
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,

@@ -15,7 +15,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{bolt, history};
+use super::bolt::Tree;
+use super::builds::{self, Build};
+use super::history;
 use crate::builders::{Bounds, Seen, forget, settle};
 use crate::error::Result;
 use crate::paths::{file, folder, names_in, remove};
@@ -23,21 +25,34 @@ use crate::paths::{file, folder, names_in, remove};
 const EXECUTOR: &str = "executor";
 const BLOBS: &str = "content/blobs/sha256";
 
+/// What is told of the builders of a session.
+#[derive(Debug, Default)]
+pub struct ScrubbedBuilders {
+    /// What is not kept, one sentence each.
+    pub notices: Vec<String>,
+    /// Their builds.
+    pub builds: Vec<Build>,
+}
+
 /// Settles which states of builders stay on the volume of a stopped engine, and scrubs those that changed.
-/// Answers what is not kept, one sentence each.
-pub fn scrub_builders(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<Vec<String>> {
+pub fn scrub_builders(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<ScrubbedBuilders> {
     let settled = settle(volume, seen, bounds)?;
-    let mut notices = settled.notices;
+    let mut done = ScrubbedBuilders {
+        notices: settled.notices,
+        builds: Vec::new(),
+    };
     for (name, place) in settled.changed {
-        if let Some(database) = scrub_state(&volume.join(&place))? {
-            notices.push(format!(
+        let state = volume.join(place);
+        done.builds.extend(builds::recorded(&state, Path::new("")));
+        if let Some(database) = scrub_state(&state)? {
+            done.notices.push(format!(
                 "the cache of the builder {name} is not kept: {} in it is damaged",
                 database.display()
             ));
             forget(volume, &name)?;
         }
     }
-    Ok(notices)
+    Ok(done)
 }
 
 /// Answers a database that is none.
@@ -53,7 +68,7 @@ fn scrub_state(state: &Path) -> Result<Option<PathBuf>> {
             let path = place.join(&name);
             if path.extension() == Some(OsStr::new("db"))
                 && let Some(database) = file(state, &path)?
-                && !bolt::is_sound(&database)?
+                && Tree::open(&database, 0)?.is_none()
             {
                 return Ok(Some(path));
             }
@@ -97,7 +112,7 @@ mod tests {
         // A history that is no database is found out first.
         let unsound = scrub_state(state.path()).expect("looked");
         assert_eq!(unsound.as_deref(), Some(Path::new("history.db")));
-        let sound = [&bolt::tests::empty(), database.as_bytes()].concat();
+        let sound = [&crate::scrub::bolt::tests::empty(), database.as_bytes()].concat();
         fs::write(state.path().join("history.db"), sound).expect("written");
         assert_eq!(scrub_state(state.path()).expect("scrubbed"), None);
         for gone in ["history.db", "runc-overlayfs/executor", &record] {

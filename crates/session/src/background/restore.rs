@@ -131,6 +131,7 @@ mod tests {
             version,
             containerd: "/containerd".into(),
             containerd_version: version,
+            nftables: false,
         };
         open(&objects, Found { id, document }, &program).await
     }
@@ -153,6 +154,7 @@ mod tests {
             engine: EngineRecord::docker("26.1.5", "overlay2"),
             larder: "0".into(),
             statistics: Statistics::default(),
+            cold_build_ms: None,
             plan: None,
         }
     }

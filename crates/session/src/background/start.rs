@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
 use larder_docker::USUAL_SOCKET;
-use larder_engine::program::{self, EngineProgram};
+use larder_engine::program::EngineProgram;
 use larder_engine::system::{self, SystemEngine};
 use larder_engine::{Asked, Choice, Shape, TakenOver};
 use larder_local::clock::now_ms;
@@ -157,7 +157,7 @@ struct Looked {
 /// Looks at the programs and at the machine's engine, at the same time.
 async fn look(settings: &Settings, place: &Place, events: &Events) -> Result<Looked> {
     let path = settings.path.clone();
-    let probe = tokio::task::spawn_blocking(move || program::probe(&path));
+    let probe = tokio::task::spawn_blocking(move || machine::engine(&path));
     let set = tokio::task::spawn_blocking(machine::settings);
     let chosen = choose(settings.engine, place);
     let (program, set, chosen) = tokio::join!(probe, set, chosen);
@@ -264,6 +264,7 @@ impl Start<'_> {
             not_saved: None,
             lost: None,
             moved: Vec::new(),
+            builds: Vec::new(),
             fetched: facts::Fetched::default(),
             phases: Vec::new(),
             warnings: Vec::new(),
@@ -330,6 +331,7 @@ fn restored(found: &Restorable) -> Restored {
         created_ms: snapshot.created_ms,
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        cold_build_ms: snapshot.cold_build_ms,
         sibling: snapshot.sibling,
     }
 }

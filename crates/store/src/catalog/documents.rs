@@ -116,8 +116,8 @@ pub async fn head<D: Document>(
     Ok(candidates.into_iter().next())
 }
 
-/// Reads a document and verifies that it is the one its name promises, and where it says that it is: what
-/// another lineage's jobs wrote stays theirs, wherever somebody copied it to.
+/// Reads a document and verifies that it is the one its name promises, where it says that it is, and signed by
+/// somebody who is trusted: what another lineage's jobs wrote stays theirs, wherever somebody copied it to.
 pub async fn read<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
@@ -134,9 +134,10 @@ async fn read_counted<D: Document>(
     let read = || objects.get(&candidate.path, D::MAX_BYTES);
     let decode = |bytes: Bytes| async move {
         let document = D::decode(id, &bytes).map_err(StoreError::format(&candidate.path))?;
-        Ok((document, bytes.len()))
+        Ok((document, bytes))
     };
-    let (document, bytes) = verified_whole(read, decode, || objects.size(&candidate.path)).await?;
+    let (document, bytes): (D, Bytes) =
+        verified_whole(read, decode, || objects.size(&candidate.path)).await?;
     if document.path(id) != candidate.path {
         return Err(StoreError::Contradiction {
             path: candidate.path.clone(),
@@ -146,13 +147,17 @@ async fn read_counted<D: Document>(
             ),
         });
     }
-    Ok((Found { id, document }, bytes))
+    let scope = &document.lineage().scope;
+    let keys = objects.keys();
+    keys.check(D::OBJECT, &candidate.path, scope, &bytes)?;
+    Ok((Found { id, document }, bytes.len()))
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
-/// it is durable and any job may find it.
+/// it is durable and any job may find it. It is signed, if we have a key.
 pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::Id, StoreError> {
-    let (id, bytes) = document.encode();
+    let bytes = objects.keys().signed(D::OBJECT, document.encode().1);
+    let id = D::id_of(&bytes);
     objects.put(&document.path(id), bytes).await?;
     Ok(id)
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod completions;
 pub(crate) mod init;
+pub(crate) mod keygen;
 pub(crate) mod man;
 pub(crate) mod version;

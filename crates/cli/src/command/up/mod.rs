@@ -1,8 +1,11 @@
 //! `larder up`: start an engine that remembers, in the background.
 
+mod foreground;
+
 use std::path::Path;
 use std::process::ExitCode;
 
+use larder_docker::Environment;
 use larder_local::files;
 use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
@@ -14,16 +17,25 @@ use crate::args::Up;
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::settings::Settings;
+use foreground::Foreground;
 
 /// Starts a session, or attaches to the one that runs.
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
+    let grace = foreground::grace(verb)?;
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
     let docker = settings.docker.clone();
+    match start(verb, settings, &docker, report) {
+        Err(failure) => Err(super::wait_for(super::refused(failure, &docker))?),
+        started => started,
+    }
+}
+
+fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -> Done {
     let place = settings.place();
     let request = settings.job_request(report)?;
-    machine::check(&request.settings.path)?;
+    machine::check(&request.settings.path, &request.settings.state)?;
     let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();
@@ -47,6 +59,17 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     }
     report.write_json(verb.json.as_deref(), &running.job)?;
     report.answer(&address.for_a_shell());
+    if verb.foreground {
+        let foreground = Foreground {
+            verb,
+            grace,
+            main: &place,
+            docker: docker.config.as_deref(),
+            strict: request.settings.strict,
+            report,
+        };
+        return foreground.stay(running);
+    }
     // Until here the session is used only as long as this process lives.
     running.keep()?;
     Ok(ExitCode::SUCCESS)

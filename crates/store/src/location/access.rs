@@ -1,26 +1,32 @@
-//! A store with what lets us in.
+//! A store with what lets us in, and with whom we believe there.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Location;
 use crate::error::StoreError;
-use crate::location::Location;
+use crate::keys::Keys;
 use crate::objects::Objects;
 
-/// Where a store is, and the settings of its cloud. Another process can be given it; shown, it says
+/// Where a store is, the settings of its cloud, and keys. Another process can be given it; shown, it says
 /// the location alone, because secrets are among the settings.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Access {
     location: Location,
     /// Names and values, as the cloud's own tools read them in the environment.
     settings: Vec<(String, String)>,
+    keys: Keys,
 }
 
 impl Access {
     /// A store, and settings of clouds. Those that mean nothing to this one are not used.
-    pub fn new(location: Location, settings: Vec<(String, String)>) -> Self {
-        Self { location, settings }
+    pub fn new(location: Location, settings: Vec<(String, String)>, keys: Keys) -> Self {
+        Self {
+            location,
+            settings,
+            keys,
+        }
     }
 
     /// Where it is.
@@ -30,7 +36,8 @@ impl Access {
 
     /// Opens the store; see [`Location::open`].
     pub fn open(&self) -> Result<Objects, StoreError> {
-        self.location.open(&self.settings)
+        let objects = self.location.open(&self.settings)?;
+        Ok(objects.with_keys(self.keys.clone()))
     }
 }
 
