@@ -1,5 +1,7 @@
 //! What the people who wait for a job are told on the way, and who can mend what went wrong.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Takes the notes, warnings and progress of a long job. The program prints them; a background process
@@ -51,4 +53,64 @@ pub enum Blame {
     Input,
     /// Whoever sets the machine up: it lacks something.
     Machine,
+}
+
+/// A time for people, from milliseconds.
+pub fn seconds(ms: f64) -> String {
+    format!("{:.1} s", ms / 1000.0)
+}
+
+/// The same of whole milliseconds.
+pub fn seconds_of(ms: u64) -> String {
+    seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
+}
+
+/// An age for people, from milliseconds: its largest unit.
+pub fn age(ms: u64) -> String {
+    let seconds = Duration::from_millis(ms).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A size for people.
+#[allow(clippy::cast_precision_loss)] // two digits are shown
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut scaled = bytes as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if scaled < 1024.0 {
+            break;
+        }
+        scaled /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{scaled:.2} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_largest_unit() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.50 KiB"),
+            (5 << 30, "5.00 GiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+        assert_eq!(age(7_200_000), "2 h");
+        assert_eq!(seconds_of(1_250), "1.2 s");
+    }
 }
