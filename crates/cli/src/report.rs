@@ -18,6 +18,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use larder_local::files;
 use larder_local::people::{Progress, Voice};
+pub(crate) use larder_local::people::{age, seconds, seconds_of};
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_session::client::Running;
@@ -353,27 +354,6 @@ fn saved_text(job: &Job, saved: &Saved) -> String {
 
 fn phases_ms(job: &Job) -> f64 {
     job.phases.iter().map(|phase| phase.ms).sum()
-}
-
-/// A time for people, from milliseconds.
-pub(crate) fn seconds(ms: f64) -> String {
-    format!("{:.1} s", ms / 1000.0)
-}
-
-/// The same of whole milliseconds.
-pub(crate) fn seconds_of(ms: u64) -> String {
-    seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
-}
-
-/// An age for people, from milliseconds: its largest unit.
-pub(crate) fn age(ms: u64) -> String {
-    let seconds = Duration::from_millis(ms).as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,6 @@ pub use error::{ApiError, BoxError, Pieces, Result, UnknownValue};
 pub use image_store::ImageStore;
 pub use larder_model::version::Version;
 pub use remote::{
-    About, ApiVersion, CacheRecord, Chains, Image, ImageSummary, ImageUse, ImageUses, Remote,
-    Selection, Step, Store, running_containers,
+    About, ApiVersion, CacheRecord, Chains, ContainerEvent, ContainerEvents, Image, ImageSummary,
+    ImageUse, ImageUses, Remote, Selection, Step, Store, running_containers,
 };

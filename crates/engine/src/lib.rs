@@ -20,6 +20,7 @@
 //! thread is the *room*, which also must live as long as the engine (see [`Engine::spawn`]). What talks
 //! to the engine is async and may run anywhere, because a unix socket is found by path.
 
+pub mod builders;
 pub mod collector;
 mod daemon;
 mod error;
@@ -27,6 +28,7 @@ mod instance;
 mod layout;
 mod machine;
 pub mod network;
+mod paths;
 pub mod program;
 mod room;
 pub mod scrub;

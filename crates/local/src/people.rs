@@ -1,6 +1,6 @@
 //! What the people who wait for a job are told on the way, and who can mend what went wrong.
 
-use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,21 +55,44 @@ pub enum Blame {
     Machine,
 }
 
-/// A number of bytes as people read it: `1.2 GiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub u64);
+/// A time for people, from milliseconds.
+pub fn seconds(ms: f64) -> String {
+    format!("{:.1} s", ms / 1000.0)
+}
 
-impl fmt::Display for Size {
-    #[allow(clippy::cast_precision_loss)] // of digits that are not shown
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-        let (mut number, mut unit) = (self.0 as f64, 0);
-        while number >= 999.95 && unit + 1 < UNITS.len() {
-            number /= 1024.0;
-            unit += 1;
+/// The same of whole milliseconds.
+pub fn seconds_of(ms: u64) -> String {
+    seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
+}
+
+/// An age for people, from milliseconds: its largest unit.
+pub fn age(ms: u64) -> String {
+    let seconds = Duration::from_millis(ms).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A size for people.
+#[allow(clippy::cast_precision_loss)] // two digits are shown
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut scaled = bytes as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if scaled < 1024.0 {
+            break;
         }
-        let decimals = usize::from(unit > 0);
-        write!(f, "{number:.decimals$} {}", UNITS[unit])
+        scaled /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{scaled:.2} {unit}")
     }
 }
 
@@ -78,18 +101,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_by_people() {
-        let sizes = [0, 999, 1000, 1 << 20, 1_288_490_189, 64 << 30, u64::MAX];
-        let shown = sizes.map(|bytes| Size(bytes).to_string());
-        let expected = [
-            "0 B",
-            "999 B",
-            "1.0 KiB",
-            "1.0 MiB",
-            "1.2 GiB",
-            "64.0 GiB",
-            "16777216.0 TiB",
-        ];
-        assert_eq!(shown, expected);
+    fn numbers_have_their_largest_unit() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.50 KiB"),
+            (5 << 30, "5.00 GiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+        assert_eq!(age(7_200_000), "2 h");
+        assert_eq!(seconds_of(1_250), "1.2 s");
     }
 }

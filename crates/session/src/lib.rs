@@ -16,6 +16,7 @@ pub mod place;
 pub mod protocol;
 mod retry;
 mod settings;
+mod summary;
 
 pub use background::serve;
 pub use error::SessionError;

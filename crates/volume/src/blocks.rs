@@ -269,8 +269,8 @@ impl Blocks {
     /// Makes a range zero and gives its space back. The range must be writable, unless the volume
     /// is being trimmed. A trim names free space, which nobody reads again, just before the local
     /// file is thrown away: so it gives no space back (punching a hole waits for the disk, some
-    /// milliseconds each), and it leaves blocks that it cuts as they are, but for what this job
-    /// wrote there, which must not be saved.
+    /// milliseconds each), and it leaves blocks that it cuts as they are: their free pages are cleared
+    /// later, if they are stored at all ([`Blocks::clear_pages`]).
     pub(crate) fn discard(&self, range: Range<u64>) -> io::Result<()> {
         let size = REGION_BYTES;
         for region in range.start / size..range.end.div_ceil(size) {
@@ -307,9 +307,7 @@ impl Blocks {
         for part in self.parts(range.clone()) {
             if part.within.len() == BLOCK_BYTES {
                 self.discard_block(part.place);
-            } else if trimming {
-                self.clear_written_pages(&part)?;
-            } else {
+            } else if !trimming {
                 self.change(&part, || self.punch(part.range()))?;
             }
         }
@@ -336,19 +334,43 @@ impl Blocks {
         region.set_local(at, WHOLE);
     }
 
-    fn clear_written_pages(&self, part: &Part) -> io::Result<()> {
-        let Place { region, at, .. } = part.place;
-        // What the job did not write there is the snapshot's, which the next one has anyway.
-        if !region.dirty.get(at) || region.zeroed.get(at) {
+    /// The blocks that are to be stored.
+    pub(crate) fn written(&self) -> Vec<u64> {
+        let Changed { written, early, .. } = self.changed();
+        [written, early].concat()
+    }
+
+    /// Reads a range for us alone; whether all of it is here.
+    pub(crate) fn read_if_local(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        let is_here = self.is_local(offset..offset + buffer.len() as u64);
+        if is_here {
+            self.wrote(self.file.read_exact_at(buffer, offset))?;
+        }
+        Ok(is_here)
+    }
+
+    /// Makes pages of a block zero that nobody uses, whatever the store has in them.
+    pub(crate) fn clear_pages(&self, block: u64, pages: u16) -> io::Result<()> {
+        let place = self.place(block);
+        let Place { region, at, .. } = place;
+        if pages == WHOLE {
+            self.discard_block(place);
             return Ok(());
         }
         let _filling = region.filling.lock();
-        let pages = region.local(at) & part.pages() & !part.cut_pages();
-        for page in (0..PAGES_PER_BLOCK as u64).filter(|page| pages & 1 << page != 0) {
-            let offset = part.place.offset() + page * PAGE_BYTES as u64;
-            self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
+        let here = pages & region.local(at);
+        let mut content = [0; PAGE_BYTES];
+        for page in (0..PAGES_PER_BLOCK as u64).filter(|page| here & 1 << page != 0) {
+            let offset = place.offset() + page * PAGE_BYTES as u64;
+            self.wrote(self.file.read_exact_at(&mut content, offset))?;
+            // What is stored already, and is zero there, need not be stored again.
+            if content.iter().any(|byte| *byte != 0) {
+                self.wrote(self.file.write_all_at(&[0; PAGE_BYTES], offset))?;
+                region.note_change(at);
+            }
         }
-        region.note_change(at);
+        // Where a page is absent the local file has a hole.
+        region.set_local(at, pages);
         Ok(())
     }
 

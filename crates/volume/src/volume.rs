@@ -200,6 +200,10 @@ impl Volume {
             return Err(VolumeError::Fault(fault));
         }
         filesystem::check_clean(&self.blocks).await?;
+        let blocks = Arc::clone(&self.blocks);
+        let clearing = tokio::task::spawn_blocking(move || filesystem::clear_free_pages(&blocks));
+        let cleared = clearing.await.expect("clearing does not panic");
+        cleared.map_err(VolumeError::io("clear free pages of", &self.options.folder))?;
         // Its task has ended, or does so at its next step.
         let early = std::mem::take(&mut *self.early.lock().await);
         Ok(Seal {

@@ -4,6 +4,7 @@
 //! names the rules, docs/ARCHITECTURE.md their reasons.
 
 mod arrows;
+mod documents;
 mod doors;
 mod figures;
 mod floors;

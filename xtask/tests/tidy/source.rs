@@ -12,6 +12,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A text file of the repository.
+#[derive(Clone)]
 pub(crate) struct Text {
     /// Its path from the repository's root.
     pub path: String,

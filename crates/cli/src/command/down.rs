@@ -135,7 +135,7 @@ fn ended(
             leftovers::sweep_after(place, main);
             report.down(&job);
             let file = summary_file(verb.summary.as_deref());
-            report.summary(&Summary::of(&job), file.as_deref());
+            report.summary(&Summary::new(job.summary()), file.as_deref());
             report.write_json(verb.json.as_deref(), &job)?;
             if let Some(lost) = &job.lost {
                 return Err(Failure::failed(format!(

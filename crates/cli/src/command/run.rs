@@ -133,7 +133,7 @@ impl Use<'_> {
                 ended.add_command(command);
                 report.down(&ended);
                 let file = summary_file(self.verb.summary.as_deref());
-                report.summary(&Summary::of(&ended), file.as_deref());
+                report.summary(&Summary::new(ended.summary()), file.as_deref());
                 ran.unsaved = ended.trouble().map(str::to_owned);
                 ran.lost.clone_from(&ended.lost);
                 ran.job = Some(*ended);

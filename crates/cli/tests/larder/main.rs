@@ -16,6 +16,7 @@
 
 mod beside;
 mod bound;
+mod builders;
 mod builds;
 mod commands;
 mod crash;

@@ -41,6 +41,21 @@ impl Remote {
         self.client.stream(&request, empty()).await
     }
 
+    /// The ids of the containers that run and whose names begin with `prefix`, a word without signs.
+    pub async fn running_named(&self, prefix: &str) -> Result<Vec<String>> {
+        let filters = encoded(&format!(r#"{{"name":["^/?{prefix}"]}}"#));
+        let target = format!("/containers/json?filters={filters}");
+        let running: Vec<ContainerAnswer> = self.get("list containers", &target).await?;
+        Ok(running.into_iter().map(|container| container.id).collect())
+    }
+
+    /// Asks a container to end, and kills it after `grace`.
+    pub async fn stop_container(&self, id: &str, grace: Duration) -> Result<()> {
+        let target = format!("/containers/{}/stop?t={}", encoded(id), grace.as_secs());
+        self.command(Method::POST, format!("stop container {id:.12}"), &target)
+            .await
+    }
+
     /// Kills and removes a container, and with it the volumes without a name, which are its own alone.
     /// Whether it was still there: `docker run --rm` may have been quicker, or be about to (409,
     /// "removal of container … is already in progress").

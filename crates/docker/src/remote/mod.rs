@@ -4,6 +4,7 @@
 mod about;
 mod build_cache;
 mod containers;
+mod events;
 mod handle;
 mod images;
 mod networks;
@@ -14,6 +15,7 @@ mod uses;
 pub use self::about::{About, ApiVersion, Store};
 pub use self::build_cache::CacheRecord;
 pub use self::containers::running_containers;
+pub use self::events::{ContainerEvent, ContainerEvents};
 pub use self::handle::Remote;
 pub use self::images::{Image, ImageSummary, Step};
 pub use self::selection::{Chains, Selection};

@@ -10,6 +10,10 @@ use larder_docker::{ApiError, Remote};
 use tokio::time::timeout;
 
 use super::engine::Engine;
+use crate::builders;
+
+/// What buildx itself gives a builder to end.
+const BUILDER_GRACE: Duration = Duration::from_secs(10);
 
 /// What to do before stopping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,10 +48,24 @@ impl Engine {
 }
 
 async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
+    stop_builders(remote, done).await;
     remove_containers(remote, done).await;
     if options.networks {
         let pruned = remote.prune_networks().await;
         done.note("networks were not removed", pruned);
+    }
+}
+
+/// Removing a container kills it, and a killed `BuildKit` may leave torn databases.
+async fn stop_builders(remote: &Remote, done: &mut Quiesced) {
+    // An engine that does not answer this does not answer what is asked next, which is told.
+    let ids = remote.running_named(builders::PREFIX).await;
+    let ids = ids.unwrap_or_default();
+    let stops = ids
+        .iter()
+        .map(|id| remote.stop_container(id, BUILDER_GRACE));
+    for (id, stopped) in ids.iter().zip(join_all(stops).await) {
+        done.note(&format!("builder {id:.12} was not stopped"), stopped);
     }
 }
 

@@ -14,10 +14,10 @@ use std::path::Path;
 use larder_docker::ImageStore;
 
 use super::bolt;
-use super::paths::{entries, file, folder, names_in};
 use super::{CONTAINERD_DATABASE, EMPTIED, QUOTA_DEVICE, REMOVED, TASKS, VOLUMES, is_whole};
 use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
+use crate::paths::{entries, file, folder, names_in};
 
 /// Directories of dockerd's root whose entries are directories and files. Those of single layers are many,
 /// and links in them are the layers' own.
@@ -37,6 +37,7 @@ pub(crate) fn admit(volume: &Path, store: ImageStore) -> Result<()> {
     for root in ["docker", "containerd"] {
         folder(volume, Path::new(root))?;
     }
+    must_be_plain(volume, crate::builders::FOLDER)?;
     admit_data_root(&data_root(volume))?;
     let containerd = containerd_root(volume);
     match store {

@@ -24,8 +24,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::paths::read;
 use crate::error::{EngineError, Result};
+use crate::paths::read;
 
 pub(super) const HEADER_BYTES: usize = 16;
 const META_BYTES: usize = 64;
@@ -307,7 +307,7 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use super::*;
@@ -337,6 +337,11 @@ mod tests {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend(checksum(&bytes).to_le_bytes());
         page(id, 4, 0, 0, &bytes)
+    }
+
+    /// A database with nothing in it.
+    pub(crate) fn empty() -> Vec<u8> {
+        [meta(0, 1, 2, 3), meta(1, 0, 2, 3), page(2, LEAF, 0, 0, &[])].concat()
     }
 
     fn leaf_of_bucket(bucket: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::bolt::Tree;
-use super::paths::{file, names_in};
+use crate::paths::{file, names_in};
 
 const RECORDS: &[u8] = b"_records";
 const CREATED: u64 = 6;
@@ -34,15 +34,14 @@ pub struct Build {
     pub ms: u64,
 }
 
-/// The builds that are recorded below an engine's root. Records that cannot be read are of no builds.
-pub(super) fn recorded(data_root: &Path) -> Vec<Build> {
-    let folder = Path::new("buildkit");
-    let names = names_in(data_root, folder).unwrap_or_default();
+/// The builds that are recorded in a folder below a root. Records that cannot be read are of no builds.
+pub(super) fn recorded(root: &Path, folder: &Path) -> Vec<Build> {
+    let names = names_in(root, folder).unwrap_or_default();
     let databases = names.iter().filter(|name| {
         let name = name.to_string_lossy();
         name.starts_with("history") && name.ends_with(".db")
     });
-    let paths = databases.filter_map(|name| file(data_root, &folder.join(name)).ok()?);
+    let paths = databases.filter_map(|name| file(root, &folder.join(name)).ok()?);
     let records = paths.flat_map(|path| values_in(&path, RECORDS).unwrap_or_default());
     records.filter_map(|record| build(&record)).collect()
 }

@@ -19,8 +19,9 @@ use super::bolt::{
     BRANCH, BUCKET, BUCKET_BYTES, Database, ELEMENT_BYTES, HEADER_BYTES, LEAF, MAX_PAGE_BYTES,
     NO_PAGE, checksum, database, u16_at, u32_at, u64_at,
 };
-use super::paths::read;
+
 use crate::error::{EngineError, Result, if_there};
+use crate::paths::read;
 
 /// A smaller file is one or two blocks of a volume, however much of it is free.
 const PAGES_MIN: usize = 64;

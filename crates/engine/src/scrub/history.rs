@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::paths::{file, folder, names_in, read, remove};
 use crate::error::{EngineError, Result};
+use crate::paths::{file, folder, names_in, read, remove};
 
 const DIGEST_PREFIX: &[u8] = b"sha256:";
 const DIGEST_HEX: usize = 64;
@@ -29,26 +29,25 @@ const IMAGE_KEYS: [&str; 4] = ["schemaVersion", "rootfs", "architecture", "_type
 /// gzip's and zstd's first bytes: a layer.
 const COMPRESSED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
 
-/// Removes the records below `data_root` and the blobs in `contents` (a root, and below it a directory of
-/// blobs named by digest) that only they describe.
+/// Removes the records in `databases`, a directory below `root`, and the blobs in `contents` (a root, and
+/// below it a directory of blobs named by digest) that only they describe.
 pub(super) fn remove_records(
-    data_root: &Path,
-    contents: &[(&Path, &str)],
+    root: &Path,
+    databases: &Path,
+    contents: &[(&Path, &Path)],
     removed: &mut Vec<PathBuf>,
 ) -> Result<()> {
-    let blobs = contents
-        .iter()
-        .map(|(root, at)| folder(root, Path::new(at)));
+    let blobs = contents.iter().map(|(root, at)| folder(root, at));
     let blobs: Vec<Option<PathBuf>> = blobs.collect::<Result<_>>()?;
-    for name in names_in(data_root, Path::new("buildkit"))? {
+    for name in names_in(root, databases)? {
         let text = name.to_string_lossy();
         // `history_c8d.db` is the containerd store's (moby `builder/builder-next/controller.go`); a
         // `.bak` is what BuildKit made of a broken one.
         if !(text.starts_with("history") && text.contains(".db")) {
             continue;
         }
-        let database = Path::new("buildkit").join(&name);
-        let Some(path) = file(data_root, &database)? else {
+        let database = databases.join(&name);
+        let Some(path) = file(root, &database)? else {
             continue;
         };
         let bytes = read(&path, MAX_DATABASE_BYTES).map_err(EngineError::io("cannot read", &path));
@@ -61,7 +60,7 @@ pub(super) fn remove_records(
                 }
             }
         }
-        remove(data_root, &database, removed)?;
+        remove(root, &database, removed)?;
     }
     Ok(())
 }
@@ -126,7 +125,9 @@ mod tests {
         fs::write(contents.join("a".repeat(DIGEST_HEX)), "named by nobody").expect("written");
         fs::write(root.path().join("buildkit/history.db"), database).expect("written");
         let mut removed = Vec::new();
-        remove_records(root.path(), &[(root.path(), "blobs")], &mut removed).expect("removes");
+        let contents_in = [(root.path(), Path::new("blobs"))];
+        let databases = Path::new("buildkit");
+        remove_records(root.path(), databases, &contents_in, &mut removed).expect("removes");
         assert_eq!(removed, [Path::new("buildkit/history.db")]);
         for (digit, _, stays) in blobs {
             assert_eq!(

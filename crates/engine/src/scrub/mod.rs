@@ -12,7 +12,7 @@
 //! | `buildkit/executor/` | the host's `resolv.conf` and `hosts`, run state |
 //! | `buildkit/history*.db` | build records: arguments, logs (and blobs that they name, see `history.rs`) |
 //! | `plugins/` | programs that dockerd starts with itself |
-//! | `volumes/*` | what jobs wrote, unless it is to be kept; volumes with options always: their content lies elsewhere |
+//! | `volumes/*` | what jobs wrote, unless it is to be kept; volumes with options always: their content lies elsewhere. Those of builders are caches (see `builders.rs`) |
 //!
 //! What is removed here must not come back from a snapshot that somebody else made: `admit.rs` looks.
 //!
@@ -29,21 +29,23 @@
 
 mod admit;
 mod bolt;
+mod builders;
 mod builds;
 mod compact;
 mod history;
-mod paths;
 
 use std::path::{Path, PathBuf};
 
 use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
+pub use self::builders::{ScrubbedBuilders, scrub_builders};
 pub use self::builds::Build;
 use self::compact::{Holds, compact};
-use self::paths::{bytes_in, file, folder, names_in, remove};
+use crate::builders::is_state_volume;
 use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
+use crate::paths::{bytes_in, file, folder, names_in, remove};
 
 /// containerd's database, in its root (containerd `metadata/plugin`).
 const CONTAINERD_DATABASE: &str = "io.containerd.metadata.v1.bolt/meta.db";
@@ -89,14 +91,14 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
         ));
     }
     let containerd = containerd_root(volume);
-    let builds = builds::recorded(&data_root);
+    let builds = builds::recorded(&data_root, Path::new(BUILDKIT));
     let mut removed = scrub_data_root(&data_root, options)?;
     // Which of the two holds the records' blobs depends on the image store.
     let contents = [
-        (&*data_root, "buildkit/content/blobs/sha256"),
-        (&*containerd, CONTAINERD_BLOBS),
+        (&*data_root, Path::new("buildkit/content/blobs/sha256")),
+        (&*containerd, Path::new(CONTAINERD_BLOBS)),
     ];
-    history::remove_records(&data_root, &contents, &mut removed)?;
+    history::remove_records(&data_root, Path::new(BUILDKIT), &contents, &mut removed)?;
     let cleared = match store {
         ImageStore::Overlay2 => remove(volume, Path::new("containerd"), &mut Vec::new()),
         ImageStore::Containerd => scrub_containerd(&containerd),
@@ -150,6 +152,9 @@ fn databases<'a>(data_root: &'a Path, containerd: &'a Path) -> [Database<'a>; 7]
 /// Directories of dockerd's root that go. dockerd makes them anew.
 const REMOVED: [&str; 5] = ["network", "tmp", "swarm", "plugins", "buildkit/executor"];
 
+/// Where the engine's own `BuildKit` works.
+const BUILDKIT: &str = "buildkit";
+
 /// The one that stays, empty.
 const EMPTIED: &str = "containers";
 
@@ -191,7 +196,8 @@ pub(crate) fn passing_bytes(volume: &Path, options: ScrubOptions) -> Result<u64>
 
 /// Whether a named volume is saved.
 fn keeps(data_root: &Path, volume: &Path, options: ScrubOptions) -> Result<bool> {
-    Ok(options.keep_volumes && is_whole(data_root, volume)?)
+    let is_wanted = options.keep_volumes || volume.file_name().is_some_and(is_state_volume);
+    Ok(is_wanted && is_whole(data_root, volume)?)
 }
 
 /// Whether a named volume holds its content itself. One with options (moby `volume/local/local.go`) is a

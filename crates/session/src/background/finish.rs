@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder_engine::Shape;
+use larder_engine::builders::{Bounds, Seen};
 use larder_engine::quiesce::QuiesceOptions;
-use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
+use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub, scrub_builders};
+use larder_engine::{EngineError, Shape};
 use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice as _};
 use larder_model::clock;
@@ -34,7 +35,11 @@ use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
+/// Time for what the engine tells of containers that have ended.
+const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// A builder's cache that nobody used for this long is dropped.
+const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Ends a session. It always returns the job's report, which says what went wrong.
@@ -118,6 +123,8 @@ async fn close(
     live.upkeep.end();
     timer.phase("collect");
     live.parts.tell_warnings(events);
+    let patience = doubt.as_ref().map_or(EVENTS_LIMIT, |_| Duration::ZERO);
+    let builders = live.parts.take_builders(patience).await;
     let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
     if !stopped.is_clean() {
         doubt.get_or_insert(because(format_args!(
@@ -134,7 +141,7 @@ async fn close(
         )));
     }
     if doubt.is_none() {
-        *doubt = scrub_volume(live, events).await;
+        *doubt = scrub_volume(live, builders, events).await;
     }
     if doubt.is_none() {
         *doubt = live.upkeep.refusal().await.map(NotSaved::Because);
@@ -212,23 +219,34 @@ async fn quiesce(live: &mut Live, events: &Events) {
 }
 
 /// Removes what belongs to this machine or job alone; says why nothing may be saved, if so.
-async fn scrub_volume(live: &mut Live, events: &Events) -> Option<NotSaved> {
+async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> Option<NotSaved> {
     let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
-    let scrubbed = live.parts.in_room(move || scrub(&mount, store, options));
+    let bounds = Bounds {
+        now_ms: now_ms(),
+        unused_for: CACHE_UNUSED,
+        bytes: live.settings.keep_bytes,
+    };
+    let scrubbed = live.parts.in_room(move || {
+        let of_builders = scrub_builders(&mount, &builders, bounds)?;
+        Ok::<_, EngineError>((scrub(&mount, store, options)?, of_builders))
+    });
     match scrubbed.await {
-        Ok(Scrubbed::Fit {
-            warning, builds, ..
-        }) => {
-            live.job.builds = builds;
-            if let Some(warning) = warning {
+        Ok((
+            Scrubbed::Fit {
+                warning, builds, ..
+            },
+            of_builders,
+        )) => {
+            live.job.builds = [builds, of_builders.builds].concat();
+            for warning in of_builders.notices.into_iter().chain(warning) {
                 events.warning(&warning);
             }
             None
         }
-        Ok(Scrubbed::Refused(why)) => Some(NotSaved::Because(why)),
+        Ok((Scrubbed::Refused(why), _)) => Some(NotSaved::Because(why)),
         Err(error) => Some(because(format_args!(
             "the volume could not be scrubbed: {error}"
         ))),

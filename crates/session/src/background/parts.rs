@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_docker::{ImageStore, USUAL_SOCKET};
+use larder_engine::builders::{Builders, Seen};
 use larder_engine::collector::{self, Collector};
 use larder_engine::network::{Forwards, HostNetwork, PrivateNet};
 use larder_engine::process::Identity;
@@ -72,6 +73,8 @@ pub(super) struct Parts {
     record: Record,
     volume: Option<Volume>,
     engine: Option<Engine>,
+    /// The builders that buildx makes in containers of the engine.
+    builders: Option<Builders>,
     /// A private engine's network.
     net: Option<PrivateNet>,
     forwards: Option<Forwards>,
@@ -92,6 +95,7 @@ impl Parts {
             record: plan.record.clone(),
             volume: None,
             engine: None,
+            builders: None,
             net: None,
             forwards: None,
             warnings: Vec::new(),
@@ -209,6 +213,7 @@ impl Parts {
         self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
         self.engine().ready(READY_LIMIT).await?;
         self.volume().note_start();
+        self.watch_builders().await;
         self.forward().await;
         timer.phase("engine");
         Ok(())
@@ -222,6 +227,17 @@ impl Parts {
         let mount = self.place.volume().mount;
         let space = self.in_room(move || collector::space(&mount)).await;
         space.is_ok_and(|space| space.is_full())
+    }
+
+    async fn watch_builders(&mut self) {
+        let mount = self.place.volume().mount;
+        match self.in_room(move || Builders::open(&mount)).await {
+            Ok(volume) => {
+                let watching = Builders::watch(volume, self.engine().remote());
+                self.builders = Some(watching.await);
+            }
+            Err(error) => tracing::warn!(%error, "no builder is remembered"),
+        }
     }
 
     /// Joins a private engine's localhost and the host's.
@@ -295,6 +311,14 @@ impl Parts {
         engine.expect("it runs until it is taken").end().await;
     }
 
+    /// The builders that there were, the last of whose events may take `patience`.
+    pub(super) async fn take_builders(&mut self, patience: Duration) -> Vec<Seen> {
+        match self.builders.take() {
+            Some(builders) => builders.end(patience).await,
+            None => Vec::new(),
+        }
+    }
+
     /// The engine, to be ended. Nobody comes through to it any more.
     pub(super) fn take_engine(&mut self) -> Engine {
         self.forwards = None;
@@ -312,6 +336,7 @@ impl Parts {
     /// Takes down what is up, to save nothing.
     pub(super) async fn abandon(mut self) {
         self.forwards = None;
+        self.take_builders(Duration::ZERO).await;
         drop(self.engine.take());
         if let Some(volume) = self.volume.take() {
             let stuck = end_holders(&volume).await;

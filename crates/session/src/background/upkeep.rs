@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder_engine::collector::{Bound, Collected, Collector};
 use larder_engine::scrub::ScrubOptions;
-use larder_local::people::{Size, Voice};
+use larder_local::people::{Voice, size};
 use larder_model::volume::space::Space;
 
 use super::events::Events;
@@ -78,8 +78,8 @@ impl Upkeep {
             events.note(&format!(
                 "dropped {}: {} are in use, of {} to keep",
                 what(&collected),
-                Size(collected.used_bytes),
-                Size(self.keep_bytes)
+                size(collected.used_bytes),
+                size(self.keep_bytes)
             ));
         }
         Some(dropped)
@@ -164,7 +164,7 @@ fn what(collected: &Collected) -> String {
     let counts: Vec<String> = counts
         .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
         .collect();
-    format!("{} ({})", counts.join(", "), Size(collected.freed_bytes))
+    format!("{} ({})", counts.join(", "), size(collected.freed_bytes))
 }
 
 /// `7.3 GiB of 8.0 GiB are in use`; of files where these run out first.
@@ -174,6 +174,6 @@ fn fullness(space: &Space) -> String {
     if by_files > u128::from(space.used_bytes()) * u128::from(space.files) {
         return format!("{used_files} of {} files are in use", space.files);
     }
-    let (used, all) = (Size(space.used_bytes()), Size(space.bytes));
+    let (used, all) = (size(space.used_bytes()), size(space.bytes));
     format!("{used} of {all} are in use")
 }

@@ -3,6 +3,7 @@
 // In a test, what `unwrap` prints (the error and the line) is what one wants to know.
 #![allow(clippy::unwrap_used)]
 
+mod deleted;
 mod faults;
 mod kit;
 mod round_trip;

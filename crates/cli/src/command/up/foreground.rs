@@ -74,7 +74,8 @@ impl Foreground<'_> {
         leftovers::sweep_after(place, self.main);
         self.report.down(job);
         let file = summary_file(None);
-        self.report.summary(&Summary::of(job), file.as_deref());
+        self.report
+            .summary(&Summary::new(job.summary()), file.as_deref());
         self.report.write_json(self.verb.json.as_deref(), job)?;
         strictly(self.strict, job.trouble())?;
         Ok(ExitCode::SUCCESS)

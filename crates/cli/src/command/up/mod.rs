@@ -4,6 +4,7 @@ mod foreground;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use larder_docker::Environment;
 use larder_local::files;
@@ -21,18 +22,24 @@ use foreground::Foreground;
 
 /// Starts a session, or attaches to the one that runs.
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
-    foreground::grace(verb)?;
+    let grace = foreground::grace(verb)?;
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
     let docker = settings.docker.clone();
-    match start(verb, settings, &docker, report) {
+    match start(verb, grace, settings, &docker, report) {
         Err(failure) => Err(super::wait_for(super::refused(failure, &docker))?),
         started => started,
     }
 }
 
-fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -> Done {
+fn start(
+    verb: &Up,
+    grace: Duration,
+    settings: Settings,
+    docker: &Environment,
+    report: &Report,
+) -> Done {
     let place = settings.place();
     let request = settings.job_request(report)?;
     machine::check(&request.settings.path, &request.settings.state)?;
@@ -62,7 +69,7 @@ fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -
     if verb.foreground {
         let foreground = Foreground {
             verb,
-            grace: foreground::grace(verb)?,
+            grace,
             main: &place,
             docker: docker.config.as_deref(),
             strict: request.settings.strict,

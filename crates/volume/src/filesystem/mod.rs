@@ -15,6 +15,8 @@
 //!
 //! The size is chosen once and never changed: growing touches every group descriptor.
 
+mod free;
+
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -30,6 +32,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::blocks::Blocks;
 use crate::error::VolumeError;
+pub(crate) use free::clear as clear_free_pages;
 
 /// `_IOWR('X', 121, struct fstrim_range)` of `include/uapi/linux/fs.h`.
 const FITRIM: Opcode = 0xC018_5879;

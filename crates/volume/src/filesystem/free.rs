@@ -1,0 +1,148 @@
+//! Zeroing what ext4 calls free in the blocks that are to be stored.
+//!
+//! A trim frees whole blocks of 64 KiB; a deleted file of a page or two leaves its content between pages that
+//! are in use, and a block is stored whole. So once the file system is unmounted its own bitmaps say which
+//! pages of the written blocks are free. By then it has also given back what it held for small files
+//! (`fs/ext4/mballoc.c`, locality groups), which a trim counts as used. Nothing is fetched for this: where
+//! the job allocated or freed anything, the kernel has read the bitmap.
+//!
+//! What else may outlive a file, the kernel clears itself: the rest of a file's last page when it writes or
+//! cuts it, a directory's entry when it is removed (since Linux 5.13). There is no journal.
+//!
+//! The crates that know ext4 read files and no bitmaps (`ext4-view`); `dumpe2fs` would read the bitmaps of
+//! the whole volume, most of which are not here.
+//!
+//! # Data format (Linux, `Documentation/filesystems/ext4`), numbers little-endian
+//!
+//! ```text
+//! "Super Block", at byte 1024:
+//!     0x04 blocks u32 · 0x14 first data block u32 · 0x18 block size as a power of two of KiB u32
+//!     0x20 blocks in a group u32 · 0x60 incompatible features u32 · 0x64 read-only features u32
+//!     0xFE bytes of a descriptor u16 (with 64bit) · 0x150 upper half of blocks u32 (with 64bit)
+//! "Block Group Descriptors", one after the other from the block behind the superblock's:
+//!     0x00 the block bitmap's block u32 · 0x0C free blocks u16 · 0x12 flags u16
+//!     0x20 upper half of 0x00 u32 · 0x2C upper half of 0x0C u16 (with 64bit)
+//! "Block and Inode Bitmaps": a bit for each block of the group, the lowest first; set: in use
+//! ```
+
+use std::collections::HashMap;
+use std::io;
+
+use larder_model::limits::{PAGE_BYTES, PAGES_PER_BLOCK};
+
+use super::{SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET};
+use crate::blocks::Blocks;
+
+const INCOMPAT_64BIT: u32 = 0x80;
+/// Those that change nothing of the above: entries with types, extents, 64 bits, metadata of many groups in
+/// one place, a seed for checksums, large attributes, large directories, small files in their inodes.
+const INCOMPAT_KNOWN: u32 = 0x2 | 0x40 | INCOMPAT_64BIT | 0x200 | 0x2000 | 0x400 | 0x4000 | 0x8000;
+/// Bits that stand for several blocks.
+const RO_COMPAT_BIGALLOC: u32 = 0x200;
+/// The group's bitmap was never written. Nothing was ever allocated in it either.
+const BLOCK_UNINIT: u16 = 2;
+
+/// Zeroes the free pages of the blocks that are to be stored.
+pub(crate) fn clear(blocks: &Blocks) -> io::Result<()> {
+    let read = |offset, buffer: &mut [u8]| blocks.read_if_local(offset, buffer);
+    let Some(mut free) = FreePages::of(read)? else {
+        tracing::warn!("the file system is of an unknown form: pages of deleted files are stored");
+        return Ok(());
+    };
+    for block in blocks.written() {
+        match free.of_block(block)? {
+            0 => {}
+            pages => blocks.clear_pages(block, pages)?,
+        }
+    }
+    Ok(())
+}
+
+/// Which pages a file system does not use.
+struct FreePages<R> {
+    /// Fills a buffer from the volume, or says that it is not all here.
+    read: R,
+    pages: u64,
+    pages_in_group: u64,
+    descriptor_bytes: u64,
+    /// The bitmaps that were looked at; nothing for a group of which it is not known what is free.
+    bitmaps: HashMap<u64, Option<Vec<u8>>>,
+}
+
+impl<R: Fn(u64, &mut [u8]) -> io::Result<bool>> FreePages<R> {
+    fn of(read: R) -> io::Result<Option<Self>> {
+        let mut bytes = [0; SUPERBLOCK_BYTES];
+        if !read(SUPERBLOCK_OFFSET, &mut bytes)? {
+            return Ok(None);
+        }
+        let (incompatible, read_only) = (u32_at(&bytes, 0x60), u32_at(&bytes, 0x64));
+        let has_64_bits = incompatible & INCOMPAT_64BIT != 0;
+        let [upper, descriptor_bytes] = if has_64_bits {
+            [u32_at(&bytes, 0x150), u16_at(&bytes, 0xFE).into()]
+        } else {
+            [0, 32]
+        };
+        let pages_in_group = u64::from(u32_at(&bytes, 0x20));
+        let is_known = incompatible & !INCOMPAT_KNOWN == 0
+            && read_only & RO_COMPAT_BIGALLOC == 0
+            && (32..=1024).contains(&descriptor_bytes)
+            && 1024_u64.checked_shl(u32_at(&bytes, 0x18)) == Some(PAGE_BYTES as u64)
+            && u32_at(&bytes, 0x14) == 0
+            && (1..=8 * PAGE_BYTES as u64).contains(&pages_in_group)
+            && pages_in_group.is_multiple_of(PAGES_PER_BLOCK as u64);
+        Ok(is_known.then_some(Self {
+            read,
+            pages: u64::from(upper) << 32 | u64::from(u32_at(&bytes, 4)),
+            pages_in_group,
+            descriptor_bytes: descriptor_bytes.into(),
+            bitmaps: HashMap::new(),
+        }))
+    }
+
+    /// The free pages of a block of the volume, one bit each.
+    fn of_block(&mut self, block: u64) -> io::Result<u16> {
+        let page = block * PAGES_PER_BLOCK as u64;
+        let (group, within) = (page / self.pages_in_group, page % self.pages_in_group);
+        if !self.bitmaps.contains_key(&group) {
+            let bitmap = self.bitmap(group)?;
+            self.bitmaps.insert(group, bitmap);
+        }
+        let bitmap = self.bitmaps[&group].as_deref();
+        Ok(bitmap.map_or(0, |bitmap| !u16_at(bitmap, within as usize / 8)))
+    }
+
+    fn bitmap(&self, group: u64) -> io::Result<Option<Vec<u8>>> {
+        let first = group * self.pages_in_group;
+        let mut descriptor = vec![0; self.descriptor_bytes as usize];
+        let offset = PAGE_BYTES as u64 + group * self.descriptor_bytes;
+        if first >= self.pages || !(self.read)(offset, &mut descriptor)? {
+            return Ok(None);
+        }
+        let mut place = u64::from(u32_at(&descriptor, 0));
+        let mut free = u32::from(u16_at(&descriptor, 0x0C));
+        if descriptor.len() >= 64 {
+            place |= u64::from(u32_at(&descriptor, 0x20)) << 32;
+            free |= u32::from(u16_at(&descriptor, 0x2C)) << 16;
+        }
+        let mut bitmap = vec![0; PAGE_BYTES];
+        if u16_at(&descriptor, 0x12) & BLOCK_UNINIT != 0
+            || place >= self.pages
+            || !(self.read)(place * PAGE_BYTES as u64, &mut bitmap)?
+        {
+            return Ok(None);
+        }
+        // A bitmap that was misread would clear what is in use: it must agree with its descriptor.
+        let pages = self.pages_in_group.min(self.pages - first) as usize;
+        bitmap[pages.div_ceil(8)..].fill(u8::MAX);
+        let unused: u32 = bitmap.iter().map(|byte| byte.count_zeros()).sum();
+        Ok((unused == free).then_some(bitmap))
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
