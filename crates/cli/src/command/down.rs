@@ -10,11 +10,13 @@ use super::guard;
 use crate::args::Down;
 use crate::exit::{Done, Failure, strictly};
 use crate::report::Report;
-use crate::settings::Settings;
+use crate::report::summary::Summary;
+use crate::settings::{Settings, summary_file};
 
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
+    super::check_folder("--summary", verb.summary.as_deref())?;
     let settings = Settings::decide(&verb.which, None, report)?;
     let main = settings.place()?;
     let mut found = Found::Nothing;
@@ -82,6 +84,7 @@ fn ask(
 ) -> Done<Found> {
     let request = Request::Down {
         discard: verb.discard,
+        within: None,
         of: of.cloned(),
     };
     let mut waits = false;
@@ -131,6 +134,8 @@ fn ended(
             docker_context::remove(place, settings.docker.config.as_deref());
             leftovers::sweep_after(place, main);
             report.down(&job);
+            let file = summary_file(verb.summary.as_deref());
+            report.summary(&Summary::of(&job), file.as_deref());
             report.write_json(verb.json.as_deref(), &job)?;
             if let Some(lost) = &job.lost {
                 return Err(Failure::failed(format!(

@@ -158,6 +158,7 @@ fn assert_scrubbed(room: &Room, config: &EngineConfig) {
         let Scrubbed::Fit {
             removed,
             warning: None,
+            ..
         } = &scrubbed
         else {
             panic!("{scrubbed:?}")

@@ -264,6 +264,7 @@ impl Start<'_> {
             not_saved: None,
             lost: None,
             moved: Vec::new(),
+            builds: Vec::new(),
             fetched: facts::Fetched::default(),
             phases: Vec::new(),
             warnings: Vec::new(),
@@ -330,6 +331,7 @@ fn restored(found: &Restorable) -> Restored {
         created_ms: snapshot.created_ms,
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        cold_build_ms: snapshot.cold_build_ms,
         sibling: snapshot.sibling,
     }
 }
