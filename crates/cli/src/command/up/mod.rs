@@ -21,7 +21,6 @@ use foreground::Foreground;
 
 /// Starts a session, or attaches to the one that runs.
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
-    let grace = foreground::grace(verb)?;
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
@@ -33,6 +32,7 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
 }
 
 fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -> Done {
+    let grace = foreground::grace(verb)?;
     let place = settings.place();
     let request = settings.job_request(report)?;
     machine::check(&request.settings.path, &request.settings.state)?;
