@@ -5,21 +5,21 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`location`] | the URL of a store, opened |
-//! | `access` | a location with what its cloud asks for |
+//! | [`location`] | the URL of a store with what its cloud asks for, opened |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
-//! | [`objects`] | put, get, list: with limits and deadlines |
+//! | [`objects`] | put, get, list, delete: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks; long ranges of packs before anybody asks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
-//! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
+//! | [`catalog`] | publishing snapshots and archives beside collections, and finding the newest by ladder |
+//! | [`closure`] | what documents name, all the way down |
 //! | [`images`] | what a project's machines remember together of images |
 
-mod access;
 mod answer;
 pub mod archive;
 pub mod catalog;
+pub mod closure;
 mod codec;
 pub mod error;
 mod fetch;
@@ -31,13 +31,12 @@ mod request;
 pub mod source;
 mod uploads;
 
-pub use access::Access;
 pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
-pub use location::Location;
-pub use objects::Objects;
+pub use location::{Access, Location};
+pub use objects::{Entry, Objects};
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;
 pub use source::{Ahead, Source};

@@ -3,13 +3,15 @@
 //! `wire` reads and writes numbers and headers, `limits` bounds everything. Blocks and chunks rest in
 //! `frame`s of a `pack`; a `map` says where the blocks of a volume are, an `archive` how blobs are
 //! rebuilt. `snapshot` and [`Archive`](archive::Archive) are the `document`s that jobs find by their
-//! `address`, unless a `mark` says not to; `hot` and `images` are lists beside them.
+//! `address`, unless a `mark` says not to; `hot` and `images` are lists beside them, `garbage` what a collection
+//! writes down.
 
 pub mod address;
 pub mod archive;
 pub mod clock;
 pub mod document;
 pub mod frame;
+pub mod garbage;
 pub mod hot;
 pub mod images;
 pub mod limits;

@@ -9,6 +9,7 @@ use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
 
+use super::sweeps;
 use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::request::verified_whole;
@@ -150,11 +151,22 @@ async fn read_counted<D: Document>(
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
-/// it is durable and any job may find it.
+/// it is durable and any job may find it. Nothing is published that names what a collection is about to
+/// remove (`sweeps`).
 pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::Id, StoreError> {
     let (id, bytes) = document.encode();
-    objects.put(&document.path(id), bytes).await?;
+    publish_as_it_is(objects, &document.path(id), bytes.into()).await?;
     Ok(id)
+}
+
+/// Publishes a document of another store, byte for byte.
+pub async fn publish_as_it_is(
+    objects: &Objects,
+    path: &str,
+    bytes: Bytes,
+) -> Result<(), StoreError> {
+    sweeps::outlast(objects).await?;
+    objects.put(path, bytes).await
 }
 
 /// Every document of a kind in a store, newest first, with the faults of those that cannot be read.

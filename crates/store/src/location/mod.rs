@@ -5,6 +5,7 @@
 //! use in the environment (`AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
 //! `AZURE_STORAGE_ACCOUNT_NAME`, …); this crate never looks at the environment itself.
 
+mod access;
 mod bundle;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, RetryConfig};
 use serde::{Deserialize, Serialize};
 
+pub use self::access::Access;
 use self::bundle::Bundle;
 use crate::answer::without_secrets;
 use crate::error::StoreError;

@@ -286,7 +286,7 @@ impl Source {
     }
 }
 
-async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
+pub(crate) async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
     let path = &address::map(map);
     let reading = verified_whole(
         || fetcher.whole(path, MAP_MAX_BYTES),
@@ -303,7 +303,7 @@ async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError>
 }
 
 /// The bytes of a hot list.
-async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError> {
+pub(crate) async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError> {
     let path = address::hot(id);
     let bytes = fetcher.whole(&path, HOT_LIST_MAX_BYTES).await?;
     if HotListId::of(&bytes) == id {
@@ -314,7 +314,7 @@ async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError
     }
 }
 
-fn decode_leaf(place: &LeafRef, bytes: &[u8]) -> Result<Arc<Leaf>, StoreError> {
+pub(crate) fn decode_leaf(place: &LeafRef, bytes: &[u8]) -> Result<Arc<Leaf>, StoreError> {
     let path = address::leaves(place.object);
     if LeafId::of(bytes) != place.id {
         let why = "a leaf does not have the digest in the map";

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::location::Location;
+use super::Location;
 use crate::objects::Objects;
 
 /// Where a store is, and the settings of its cloud. Another process can be given it; shown, it says

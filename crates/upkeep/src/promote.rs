@@ -1,0 +1,105 @@
+//! Making a document of one scope the head of another: a new document that names the same objects.
+
+use larder_model::address::Kind;
+use larder_model::archive::Archive;
+use larder_model::clock;
+use larder_model::document::Document;
+use larder_model::ladder::Rung;
+use larder_model::lineage::Lineage;
+use larder_model::snapshot::Snapshot;
+use larder_store::catalog::{Found, Reader, Walk};
+use larder_store::{Objects, StoreError, catalog};
+use serde::Serialize;
+
+use crate::documents::Listed;
+use crate::reach;
+
+/// A document that became another scope's head.
+#[derive(Debug, Serialize)]
+pub struct Promoted {
+    /// The id of the document that it was.
+    pub from: String,
+    /// The id of the new one.
+    pub to: String,
+    /// Its lineage.
+    pub lineage: Lineage,
+}
+
+/// Makes the newest usable document of the lineage of `of` the head of the same lineage in `scope`; nothing if
+/// none of them can be used. With `dry_run` nothing is written.
+pub async fn promote(
+    objects: &Objects,
+    of: &Listed,
+    scope: &str,
+    reader: &Reader,
+    dry_run: bool,
+) -> Result<Option<Promoted>, StoreError> {
+    match of.place().kind {
+        Kind::Snapshot => newest::<Snapshot>(objects, of, scope, reader, dry_run).await,
+        Kind::Archive => newest::<Archive>(objects, of, scope, reader, dry_run).await,
+    }
+}
+
+/// A document that can be another scope's.
+trait Movable: Document {
+    /// The same in another lineage, as a child of itself.
+    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self;
+}
+
+impl Movable for Snapshot {
+    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self {
+        Self {
+            lineage,
+            created_ms,
+            parent: Some(found.id),
+            sibling: false,
+            ..found.document.clone()
+        }
+    }
+}
+
+impl Movable for Archive {
+    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self {
+        Self {
+            lineage,
+            created_ms,
+            parent: Some(found.id),
+            sibling: false,
+            ..found.document.clone()
+        }
+    }
+}
+
+async fn newest<D: Movable>(
+    objects: &Objects,
+    of: &Listed,
+    scope: &str,
+    reader: &Reader,
+    dry_run: bool,
+) -> Result<Option<Promoted>, StoreError> {
+    let Some(first) = reach::document::<D>(objects, of).await? else {
+        return Ok(None);
+    };
+    let rung = Rung::Lineage(first.lineage().clone());
+    let walked = Walk::<D>::new(objects, vec![rung], reader)
+        .first(async |found| Ok(found))
+        .await;
+    let Some(found) = walked.outcome? else {
+        return Ok(None);
+    };
+    let lineage = Lineage {
+        scope: scope.to_owned(),
+        ..found.document.lineage().clone()
+    };
+    let head = catalog::head::<D>(objects, &lineage, reader.now_ms).await?;
+    let head_ms = head.map(|head| head.created_ms);
+    let parent_ms = Some(found.document.created_ms());
+    let created_ms = clock::successor(reader.now_ms, parent_ms, head_ms);
+    let document = D::moved(&found, lineage.clone(), created_ms);
+    let to = match dry_run {
+        true => document.encode().0,
+        false => catalog::publish(objects, &document).await?,
+    };
+    let (from, to) = (found.id.to_string(), to.to_string());
+    Ok(Some(Promoted { from, to, lineage }))
+}
