@@ -1,4 +1,4 @@
-//! Runs the tests, one lane per core: what a lane takes next is what nobody has begun yet.
+//! Runs the tests in a few lanes: what a lane takes next is what nobody has begun yet.
 //!
 //! Tests that start engines stand on machines of their own (namespaces for mounts and network), so two of
 //! them may run at once. Each has a process of its own, as in cargo-nextest: one that dies takes no other
@@ -20,6 +20,10 @@ use super::binaries::{self, Binary};
 use super::outcome::Outcome;
 use crate::engine::Machine;
 use crate::say;
+
+/// Tests of engines wait for daemons, mounts and servers more than they compute: with one lane per core
+/// the processor rests for half of the time.
+const LANES_PER_CORE: usize = 2;
 
 /// What tests find in their environment.
 pub(super) struct Environment(Vec<(&'static str, OsString)>);
@@ -56,7 +60,7 @@ pub(super) fn run(
     environment: &Environment,
 ) -> Result<Vec<Outcome>> {
     let waiting = Mutex::new(jobs(binaries, args, environment)?);
-    let lanes = thread::available_parallelism().map_or(1, usize::from);
+    let lanes = LANES_PER_CORE * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         let lanes: Vec<_> = (0..lanes)
             .map(|_| scope.spawn(|| lane(&waiting, args, environment)))

@@ -10,6 +10,7 @@ pub(crate) const FLOORS: [(&str, u8); 15] = [
     ("secrets", 1),
     ("local", 1),
     ("tls", 1),
+    ("ci", 2),
     ("docker", 2),
     ("builds", 2),
     ("store", 2),

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use larder_ci::git::{self, Repository};
+use larder_ci::{Ci, detect};
 use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::lineage::Scope;
 
-use super::ci::{self, Ci};
-use super::git::{self, Repository};
 use super::{Choices, Settings};
 use crate::args::Where;
 use crate::exit::{Done, Failure};
@@ -53,7 +53,7 @@ impl Settings {
 impl Choices {
     /// Which lineages the job continues: by the settings, else as the CI system or git says.
     pub(super) fn descent(&self, which: &Where) -> (Descent, Option<Doubt>) {
-        let ci = ci::detect(&self.environment);
+        let ci = detect(&self.environment);
         let repository = git::find(&self.folder).unwrap_or_default();
         let fallback = self.fallback(which).map(|names| {
             let meant = names.iter().flat_map(|name| Scope::meant_by(name));

@@ -2,21 +2,19 @@
 //!
 //! This is the only part of the program that reads the environment.
 
-mod ci;
 mod descent;
 mod docker;
 mod file;
 mod fresh;
-mod git;
 mod log;
 mod registries;
 mod size;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
+use larder_ci::Environment;
 use larder_engine::Asked;
 use larder_local::checkout::Checkout;
 use larder_local::own::{OwnFolder, owner_of};
@@ -58,9 +56,6 @@ pub(crate) struct Settings {
     /// Why a guessed scope is not that of a branch.
     scope_doubt: Option<Doubt>,
 }
-
-/// The environment, read once.
-pub(crate) type Environment = BTreeMap<String, String>;
 
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
@@ -222,7 +217,7 @@ impl Choices {
         let (descent, scope_doubt) = self.descent(which);
         Ok(Settings {
             scope_is_told: self.told_scope(which).is_some()
-                || ci::detect(&self.environment).scope.is_some(),
+                || larder_ci::detect(&self.environment).scope.is_some(),
             scope_doubt,
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),

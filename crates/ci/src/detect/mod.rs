@@ -3,28 +3,34 @@
 //! A scope decides what later jobs start from, so it is taken only from variables that say without doubt on whose
 //! behalf the job runs. A pull request's job gets the scope `pull/N`, never the name of a branch: a fork's branch
 //! may be called `main` too, and some systems give the branch that the request wants to go to. Where a system
-//! says nothing, or is not known, there is no scope: [`super`] finds one that no trusted branch reads. Sources:
+//! says nothing, or is not known, there is no scope: the caller finds one that no trusted branch reads. Sources:
 //! each system's page of predefined variables.
 
 mod github;
 mod systems;
 mod table;
 
+use std::collections::BTreeMap;
+
 use larder_model::lineage::Scope;
 
-use super::{Environment, variable};
+/// The environment of a job.
+pub type Environment = BTreeMap<String, String>;
 
 /// What a CI system says. Everything may be absent.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Ci {
+pub struct Ci {
     /// Whether the job runs on a CI system at all, known or not.
     pub is_there: bool,
+    /// The project, as forges call it: host and path.
     pub project: Option<String>,
     /// The job, with all that tells the legs of one job apart.
     pub job: Option<String>,
+    /// Whose changes the job runs on.
     pub scope: Option<Scope>,
     /// The branch that a pull request wants to go to.
     pub target: Option<String>,
+    /// The branch that clones get.
     pub default_branch: Option<String>,
 }
 
@@ -41,7 +47,8 @@ const MARKS: [&str; 9] = [
     "RUN_ID",
 ];
 
-pub(super) fn detect(environment: &Environment) -> Ci {
+/// What the CI system of this job says.
+pub fn detect(environment: &Environment) -> Ci {
     let of = Variables(environment);
     // Runners of other systems may carry out GitHub's jobs, and then have their own variables too.
     if of.get("GITHUB_ACTIONS").is_some() {
@@ -61,8 +68,10 @@ pub(super) fn detect(environment: &Environment) -> Ci {
 struct Variables<'a>(&'a Environment);
 
 impl Variables<'_> {
+    /// A variable; an empty one says nothing.
     fn get(self, name: &str) -> Option<String> {
-        variable(self.0, name)
+        let value = self.0.get(name);
+        value.filter(|value| !value.is_empty()).cloned()
     }
 
     /// The first of these variables that says something.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A checkout.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Repository {
+pub struct Repository {
     /// Host and path of the remote `origin`, without credentials.
     pub project: Option<String>,
     /// The branch that is checked out; `None` on a detached head.
@@ -16,7 +16,8 @@ pub(super) struct Repository {
     pub default_branch: Option<String>,
 }
 
-pub(super) fn find(folder: &Path) -> Option<Repository> {
+/// The checkout that a folder is in.
+pub fn find(folder: &Path) -> Option<Repository> {
     let root = folder
         .ancestors()
         .find(|folder| folder.join(".git").exists())?;
