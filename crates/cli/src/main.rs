@@ -57,13 +57,19 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Save(verb) => command::images::save::run(&verb, report),
         Verb::Build(verb) => command::images::build::run(&verb, report),
         Verb::Doctor(verb) => command::doctor::run(&verb, report),
-        Verb::Ls(verb) => command::ls::run(&verb, report),
+        Verb::Ls(verb) => command::store::ls::run(&verb, report),
+        Verb::Gc(verb) => command::store::gc::run(&verb, report),
+        Verb::Verify(verb) => command::store::verify::run(&verb, report),
+        Verb::Rm(verb) => command::store::rm::run(&verb, report),
+        Verb::Promote(verb) => command::store::promote::run(&verb, report),
+        Verb::Cp(verb) => command::store::cp::run(&verb, report),
         Verb::Image(verb) => command::image::run(&verb, report),
         Verb::Plan(verb) => command::plan::run(&verb, report),
         Verb::Key(verb) => command::key::run(&verb, report),
         Verb::Explain(verb) => command::explain::run(&verb, report),
         Verb::Completions(verb) => Ok(command::completions::run(&verb, report)),
         Verb::Man(verb) => command::man::run(&verb, report),
+        Verb::Collect => command::store::collect::run(),
         Verb::Serve => {
             // The background process tells the command that started it how it went.
             larder_session::serve();

@@ -4,20 +4,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_local::clock::now_ms;
 use larder_local::people::{Progress, Voice};
 use larder_model::address;
-use larder_model::garbage::{Brief, GARBAGE_MAX_BYTES, Garbage};
+use larder_model::retention::REUSE_MS;
 use larder_store::{Objects, StoreError, catalog, closure};
 use serde::Serialize;
 
-use crate::documents::Listed;
+use crate::documents::{self, DOCUMENT_MAX_BYTES, Listed};
 use crate::gc::Amount;
 use crate::reach::Reach;
 
 /// Objects that are copied at once: each is in memory.
 const COPIES: usize = 4;
-/// Most bytes of a document.
-const DOCUMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What was copied.
 #[derive(Debug, Default, Serialize)]
@@ -43,7 +42,7 @@ pub async fn copy(
     let doing = format!("reading {} documents", documents.len());
     voice.progress(Progress::Begun(doing));
     let reach = Reach::of(from, documents).await?;
-    let there = There::look(to).await?;
+    let there = There::look(to, documents).await?;
     let mut copied = Copied::default();
     let copy = Copy {
         from,
@@ -115,39 +114,32 @@ impl Copy<'_> {
     }
 }
 
-/// What a store holds and will go on to hold: what is garbage there may be removed at any time.
-struct There {
-    sizes: HashMap<String, u64>,
-    garbage: HashSet<Brief>,
-}
+/// What a store holds and will go on to hold for some time: what is named there by documents of the same
+/// lineages, and what it has got of late. All else may be garbage, which is removed at any time.
+struct There(HashMap<String, u64>);
 
 impl There {
-    /// Looks at the lists of garbage before at what is there.
-    async fn look(objects: &Objects) -> Result<Self, StoreError> {
-        let mut garbage = HashSet::new();
-        for folder in [address::garbage(), address::sweeps()] {
-            for entry in objects.entries(&folder).await? {
-                match objects.get(&entry.path, GARBAGE_MAX_BYTES).await {
-                    Ok(bytes) => garbage.extend(Garbage::decode(&bytes).unwrap_or_default().iter()),
-                    Err(error) if error.is_damage() => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
+    async fn look(objects: &Objects, copied: &[&Listed]) -> Result<Self, StoreError> {
+        let documents = documents::list(objects).await?;
+        let lineages: HashSet<&str> = copied.iter().map(|one| one.place().lineage).collect();
+        let same = documents.iter().filter(|one| lineages.contains(one.place().lineage));
+        let same: Vec<&Listed> = same.collect();
+        let reach = Reach::of(objects, &same).await?;
         let listings = address::CONTENT.map(|folder| async move {
             objects.entries(&format!("{}/{folder}", address::FORMAT)).await
         });
         let listed = try_join_all(listings).await?;
-        let sizes = listed.into_iter().flatten().map(|entry| (entry.path, entry.bytes));
-        Ok(Self {
-            sizes: sizes.collect(),
-            garbage,
-        })
+        let now_ms = now_ms();
+        let stays = listed.into_iter().flatten().filter(|entry| {
+            let brief = address::parse_content(&entry.path);
+            let is_named = brief.is_some_and(|brief| reach.number(brief).is_some());
+            // Clocks may differ, and this one has half of the grace to be wrong by.
+            is_named || now_ms.saturating_sub(entry.modified_ms) < REUSE_MS / 2
+        });
+        Ok(Self(stays.map(|entry| (entry.path, entry.bytes)).collect()))
     }
 
     fn holds(&self, path: &str) -> Option<u64> {
-        let brief = address::parse_content(path)?;
-        let stays = !self.garbage.contains(&brief);
-        stays.then(|| self.sizes.get(path).copied()).flatten()
+        self.0.get(path).copied()
     }
 }

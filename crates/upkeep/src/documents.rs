@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address::{self, Kind, Place, segment};
 use larder_model::clock;
 use larder_store::{Entry, Objects, StoreError};
 use serde::{Serialize, Serializer};
 
+/// Documents that are copied at once.
+const COPIES: usize = 16;
+/// Most bytes of a document.
+pub(crate) const DOCUMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The shortest beginning of an id that names a document.
 pub(crate) const ID_MIN_CHARS: usize = 6;
 
@@ -14,12 +19,20 @@ pub(crate) const ID_MIN_CHARS: usize = 6;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     entry: Entry,
+    /// Where it was before it was removed, if it was.
+    before: Option<String>,
 }
 
 impl Listed {
     /// What its path says.
     pub fn place(&self) -> Place<'_> {
-        Place::parse(&self.entry.path).expect("nothing else is listed")
+        let path = self.before.as_ref().unwrap_or(&self.entry.path);
+        Place::parse(path).expect("nothing else is listed")
+    }
+
+    /// Whether it was removed, and only holds back what it names.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.before.is_some()
     }
 
     /// Its path.
@@ -66,8 +79,26 @@ pub(crate) fn readable(segment: &str) -> String {
 
 /// A document, if it has the name of one.
 pub(crate) fn listed(entry: Entry) -> Option<Listed> {
-    Place::parse(&entry.path)?;
-    Some(Listed { entry })
+    let before = address::before_retired(&entry.path);
+    Place::parse(before.as_ref().unwrap_or(&entry.path))?;
+    Some(Listed { entry, before })
+}
+
+/// Takes documents from where jobs find them. What they name stays for as long as jobs may need it that have
+/// read them: a copy says since when.
+pub(crate) async fn retire(objects: &Objects, documents: &[&Listed]) -> Result<(), StoreError> {
+    let paths: Vec<String> = documents.iter().map(|one| one.path().to_owned()).collect();
+    let copies = paths.iter().cloned().map(|path| async move {
+        match objects.get(&path, DOCUMENT_MAX_BYTES).await {
+            Ok(bytes) => objects.put(&address::retired(&path), bytes).await,
+            // It is gone, or was never read by a job.
+            Err(error) if error.is_damage() => Ok(()),
+            Err(error) => Err(error),
+        }
+    });
+    let mut copies = futures_util::stream::iter(copies).buffer_unordered(COPIES);
+    while copies.try_next().await?.is_some() {}
+    objects.delete(&paths).await
 }
 
 /// All documents of a store. What has another name than a document is none, for jobs too.
@@ -188,7 +219,11 @@ pub(crate) mod tests {
             bytes: 1,
             modified_ms: created_ms,
         };
-        Listed { entry }
+        listed_of(entry)
+    }
+
+    fn listed_of(entry: Entry) -> Listed {
+        super::listed(entry).expect("a document")
     }
 
     #[test]

@@ -118,11 +118,6 @@ impl Reach {
         Ok(reach)
     }
 
-    /// How many documents were looked at.
-    pub(crate) fn count(&self) -> usize {
-        self.documents.len()
-    }
-
     /// Tells the number of each object that a document names, and whether it is needed, or advice. The same
     /// may be told again.
     pub(crate) fn each(&self, document: usize, mut tell: impl FnMut(u32, bool)) {
@@ -367,13 +362,16 @@ async fn read(objects: &Objects, listed: &Listed) -> Result<Read, StoreError> {
 /// A document; nothing if it is gone.
 pub(crate) async fn document<D: Document>(objects: &Objects, listed: &Listed) -> Result<Option<D>, StoreError> {
     let place = listed.place();
-    let candidate = Candidate::<D> {
-        path: listed.path().to_owned(),
-        created_ms: place.created_ms,
-        id: place.id.parse().expect("a path of a document has an id"),
+    let (path, created_ms) = (listed.path().to_owned(), place.created_ms);
+    let id = place.id.parse().expect("a path of a document has an id");
+    let read = if listed.is_retired() {
+        catalog::read_at::<D>(objects, &path, id).await.map(|(document, _)| document)
+    } else {
+        let candidate = Candidate::<D> { path, created_ms, id };
+        catalog::read(objects, &candidate).await.map(|found| found.document)
     };
-    match catalog::read(objects, &candidate).await {
-        Ok(found) => Ok(Some(found.document)),
+    match read {
+        Ok(document) => Ok(Some(document)),
         Err(StoreError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -69,9 +69,9 @@ pub async fn verify(objects: &Objects, data: bool, voice: &dyn Voice) -> Result<
 /// Removes the documents that are lost. What they named and nobody else does is garbage then; what is damaged
 /// of it is written anew by the next save that has the same content.
 pub async fn repair(objects: &Objects, checked: &mut Checked) -> Result<(), StoreError> {
-    let paths: Vec<String> = checked.lost.iter().map(|lost| lost.document.path().to_owned()).collect();
-    objects.delete(&paths).await?;
-    checked.repaired = !paths.is_empty();
+    let lost: Vec<&Listed> = checked.lost.iter().map(|lost| &lost.document).collect();
+    documents::retire(objects, &lost).await?;
+    checked.repaired = !lost.is_empty();
     Ok(())
 }
 

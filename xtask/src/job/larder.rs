@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::Job;
 use super::report::Report;
@@ -32,18 +31,7 @@ pub(crate) fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
 }
 
 fn cargo_build() -> Result<PathBuf> {
-    let messages = process::read(cargo::command("build").args([
-        "--release",
-        "--bin",
-        "larder",
-        "--message-format=json",
-    ]))?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "larder")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo built no program named larder")
+    cargo::executable("larder", &["--release", "--bin", "larder"])
 }
 
 /// Where snapshots are kept, and how the program gets there.

@@ -7,6 +7,7 @@ use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
 
 use super::guard;
+use super::store::collect;
 use crate::args::Down;
 use crate::exit::{Done, Failure, strictly};
 use crate::report::Report;
@@ -16,6 +17,7 @@ use crate::settings::Settings;
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::decide(&verb.which, None, report)?;
+    settings.collects(&verb.care)?;
     let main = settings.place()?;
     let mut found = Found::Nothing;
     for (place, of) in places(&settings, &main) {
@@ -132,6 +134,8 @@ fn ended(
             leftovers::sweep_after(place, main);
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
+            let saved = job.saved.as_ref().map(|saved| saved.snapshot);
+            collect::after(settings.collects(&verb.care)?.as_ref(), saved.as_ref(), report);
             if let Some(lost) = &job.lost {
                 return Err(Failure::failed(format!(
                     "{}; what the job made after that may be wrong: run it again",

@@ -8,11 +8,11 @@ mod guard;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod key;
-pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod up;
 
 use std::path::Path;

@@ -8,7 +8,7 @@
 //! v1/images/<project>/<time>-<id>  what a project's machines remember of images
 //! v1/recipes/5c/5c…          the new recipe parts of one archive
 //! v1/marks/<document id>/<scope>/<time>-<fault>-<machine>.json  a mark of a document
-//! v1/garbage/<time>-<id>     objects that a collection found unnamed
+//! v1/retired/snapshots/…     a document that was removed: what it names stays for some time
 //! v1/sweeps/<time>-<id>      objects that a collection is about to remove; with .done: that it has
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! v1/archives/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
@@ -95,7 +95,7 @@ pub fn marks(document: impl Display, scope: &str) -> String {
 pub const CONTENT: [&str; 5] = ["packs", "leaves", "maps", "hot", "recipes"];
 
 /// The folders that this version knows beside them.
-pub const OTHERS: [&str; 6] = ["snapshots", "archives", "images", "marks", "garbage", "sweeps"];
+pub const OTHERS: [&str; 6] = ["snapshots", "archives", "images", "marks", "retired", "sweeps"];
 
 /// What an object's name says of its content; nothing if the path is not one of those.
 pub fn parse_content(path: &str) -> Option<Brief> {
@@ -111,9 +111,16 @@ pub fn parse_content(path: &str) -> Option<Brief> {
     hex::decode(digits).as_ref().map(Brief::of)
 }
 
-/// The folder of lists of garbage.
-pub fn garbage() -> String {
-    format!("{FORMAT}/garbage")
+/// Where a document goes when it is removed: no job finds it there.
+pub fn retired(document: &str) -> String {
+    let path = document.strip_prefix(FORMAT).unwrap_or(document);
+    format!("{FORMAT}/retired{path}")
+}
+
+/// Where a document was before it was removed.
+pub fn before_retired(path: &str) -> Option<String> {
+    let path = path.strip_prefix(FORMAT)?.strip_prefix("/retired")?;
+    Some(format!("{FORMAT}{path}"))
 }
 
 /// The folder of lists of what is being removed.
@@ -121,9 +128,9 @@ pub fn sweeps() -> String {
     format!("{FORMAT}/sweeps")
 }
 
-/// A list in one of these folders.
-pub fn list_in(folder: &str, created_ms: u64, id: GarbageId) -> String {
-    format!("{folder}/{}", timed(created_ms, id))
+/// A list of what is being removed.
+pub fn sweep(created_ms: u64, id: GarbageId) -> String {
+    format!("{}/{}", sweeps(), timed(created_ms, id))
 }
 
 /// Says that a sweep is over.
@@ -339,6 +346,10 @@ mod tests {
             let place = Place::parse(&path).expect("a document");
             assert_eq!((place.is_brief(), place.is_by_hand()), (brief, by_hand), "{scope}");
         }
+        let gone = retired(&path);
+        assert_eq!(gone, path.replace("v1/", "v1/retired/"));
+        assert_eq!(before_retired(&gone), Some(path.clone()));
+        assert_eq!((before_retired(&path), Place::parse(&gone)), (None, None));
         for other in ["", "v1/snapshots/a/b/c/d/e.json", &path[1..], &path[..path.len() - 5]] {
             assert_eq!(Place::parse(other), None, "{other}");
         }

@@ -1,4 +1,4 @@
-//! Lists of garbage: objects that a collection found unnamed, or that one is about to remove.
+//! Lists of garbage: objects that a collection is about to remove.
 //!
 //! # Data format
 //!
@@ -8,8 +8,8 @@
 //! per object, ascending:  the first 8 bytes of its id
 //! ```
 //!
-//! The nonce makes two lists of the same objects two objects. Stored at `garbage/<time>-<id>` and
-//! `sweeps/<time>-<id>`, where the id is the BLAKE3 digest of the bytes.
+//! The nonce makes two lists of the same objects two objects. Stored at `sweeps/<time>-<id>`, where the id is
+//! the BLAKE3 digest of the bytes.
 
 use crate::digest::GarbageId;
 use crate::format::limits::GARBAGE_MAX;

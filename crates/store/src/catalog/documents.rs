@@ -132,12 +132,7 @@ async fn read_counted<D: Document>(
     candidate: &Candidate<D>,
 ) -> Result<(Found<D>, usize), StoreError> {
     let id = candidate.id;
-    let read = || objects.get(&candidate.path, D::MAX_BYTES);
-    let decode = |bytes: Bytes| async move {
-        let document = D::decode(id, &bytes).map_err(StoreError::format(&candidate.path))?;
-        Ok((document, bytes.len()))
-    };
-    let (document, bytes) = verified_whole(read, decode, || objects.size(&candidate.path)).await?;
+    let (document, bytes) = read_at::<D>(objects, &candidate.path, id).await?;
     if document.path(id) != candidate.path {
         return Err(StoreError::Contradiction {
             path: candidate.path.clone(),
@@ -148,6 +143,20 @@ async fn read_counted<D: Document>(
         });
     }
     Ok((Found { id, document }, bytes))
+}
+
+/// Reads a document wherever it is; the bytes that it has.
+pub async fn read_at<D: Document>(
+    objects: &Objects,
+    path: &str,
+    id: D::Id,
+) -> Result<(D, usize), StoreError> {
+    let read = || objects.get(path, D::MAX_BYTES);
+    let decode = |bytes: Bytes| async move {
+        let document = D::decode(id, &bytes).map_err(StoreError::format(path))?;
+        Ok((document, bytes.len()))
+    };
+    verified_whole(read, decode, || objects.size(path)).await
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,

@@ -23,6 +23,12 @@ impl Access {
         Self { location, settings }
     }
 
+    /// Another store, with the same settings.
+    #[must_use]
+    pub fn of(&self, location: Location) -> Self {
+        Self::new(location, self.settings.clone())
+    }
+
     /// Where it is.
     pub fn location(&self) -> &Location {
         &self.location

@@ -3,22 +3,38 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
-use larder_model::address::{self, Place};
+use larder_model::address;
 use larder_model::garbage::Brief;
 use larder_model::mark::COUNTS_MAX_MS;
 use larder_store::{Entry, Objects, StoreError};
 
-use super::Plan;
-use super::lists::Lists;
+use super::sweeps::Sweeps;
+use super::{Known, Plan};
 use crate::documents::{self, Listed};
 use crate::reach::Reach;
 
 /// Folders of one version that are looked at: many more than there are.
 const FOLDERS_MAX: usize = 64;
 
+/// Where jobs find documents.
+const LIVE: [&str; 2] = ["snapshots", "archives"];
+
+/// Lists folders, side by side.
+async fn list(
+    objects: &Objects,
+    folders: impl Iterator<Item = &'static str>,
+) -> Result<Vec<Entry>, StoreError> {
+    let paths: Vec<String> = folders.map(|folder| format!("{}/{folder}", address::FORMAT)).collect();
+    let listings = paths.iter().map(|path| objects.entries(path));
+    let listings = try_join_all(listings).await?;
+    Ok(listings.into_iter().flatten().collect())
+}
+
 /// The objects of a store, by kinds.
 pub(super) struct Inventory {
     pub(super) documents: Vec<Listed>,
+    /// Documents that were removed.
+    pub(super) retired: Vec<Listed>,
     /// What documents name.
     pub(super) content: HashMap<Brief, Entry>,
     /// Lists of images, by the folder of their project.
@@ -33,30 +49,35 @@ pub(super) struct Inventory {
 impl Inventory {
     /// Lists a store.
     pub(super) async fn of(objects: &Objects) -> Result<Self, StoreError> {
-        let known: Vec<&str> = address::CONTENT.into_iter().chain(address::OTHERS).collect();
+        let known: Vec<&'static str> = address::CONTENT.into_iter().chain(address::OTHERS).collect();
         let folders = objects.folders(address::FORMAT, FOLDERS_MAX).await?;
         let unknown = folders.into_iter().find(|folder| !known.contains(&folder.as_str()));
-        let listings = known.iter().map(|folder| async move {
-            objects.entries(&format!("{}/{folder}", address::FORMAT)).await
-        });
-        let listings = try_join_all(listings).await?;
+        // A document is copied to where it goes before it goes: whoever looks in this order sees it.
+        let others = known.into_iter().filter(|folder| !LIVE.contains(folder));
+        let mut listings = list(objects, LIVE.into_iter()).await?;
+        listings.extend(list(objects, others).await?);
         let mut inventory = Self {
             documents: Vec::new(),
+            retired: Vec::new(),
             content: HashMap::new(),
             images: BTreeMap::new(),
             marks: Vec::new(),
             halves: Vec::new(),
             unknown: unknown.map(|folder| format!("{}/{folder}", address::FORMAT)),
         };
-        listings.into_iter().flatten().for_each(|entry| inventory.take(entry));
+        listings.into_iter().for_each(|entry| inventory.take(entry));
         Ok(inventory)
     }
 
     fn take(&mut self, entry: Entry) {
         if let Some(brief) = address::parse_content(&entry.path) {
             self.content.insert(brief, entry);
-        } else if Place::parse(&entry.path).is_some() {
-            self.documents.extend(documents::listed(entry));
+        } else if let Some(document) = documents::listed(entry.clone()) {
+            let of_its_kind = match document.is_retired() {
+                true => &mut self.retired,
+                false => &mut self.documents,
+            };
+            of_its_kind.push(document);
         } else if is_half(&entry.path) {
             self.halves.push(entry);
         } else if let Some((folder, name)) = entry.path.rsplit_once('/') {
@@ -79,26 +100,27 @@ impl Inventory {
 
     /// What nobody looks at any more, and no document names: halves of objects, all lists of images but the
     /// newest of each project, marks that do not count or are of documents that are gone.
-    pub(super) fn useless(&self, lists: &Lists, plan: &Plan, stays: &[&Listed]) -> Vec<&Entry> {
-        let ids: HashSet<&str> = stays.iter().map(|one| one.place().id).collect();
-        let projects: HashSet<&str> = stays.iter().map(|one| one.place().project).collect();
-        let age_ms = |entry: &Entry| lists.age_ms(entry.modified_ms);
+    pub(super) fn useless(&self, sweeps: &Sweeps, plan: &Plan, known: &Known<'_>) -> Vec<Entry> {
+        let documents = (0..).zip(&known.documents).filter(|(at, _)| known.stays[*at]);
+        let places = documents.map(|(_, one)| one.place());
+        let (ids, projects): (HashSet<&str>, HashSet<&str>) =
+            places.map(|place| (place.id, place.project)).unzip();
+        let age_ms = |entry: &Entry| sweeps.age_ms(entry.modified_ms);
         let mut useless: Vec<&Entry> = self.halves.iter().collect();
         useless.extend(self.marks.iter().filter(|entry| {
             let of = entry.path.split('/').nth(2);
             age_ms(entry) >= COUNTS_MAX_MS || of.is_none_or(|id| !ids.contains(id))
         }));
         for (folder, images) in &self.images {
-            let newest = newest(images, lists.now_ms);
+            let newest = newest(images, sweeps.now_ms);
             let is_live = folder.rsplit('/').next().is_some_and(|project| projects.contains(project));
             let is_old = |entry| plan.rules.older_than_ms.is_some_and(|max| age_ms(entry) >= max);
             useless.extend(images.iter().filter(|entry| {
                 newest.is_none_or(|newest| newest.path != entry.path) || !is_live && is_old(entry)
             }));
         }
-        let grace_ms = plan.grace.as_millis() as u64;
-        useless.retain(|entry| age_ms(entry) >= grace_ms);
-        useless
+        useless.retain(|entry| sweeps.is_past_grace(entry.modified_ms));
+        useless.into_iter().cloned().collect()
     }
 }
 

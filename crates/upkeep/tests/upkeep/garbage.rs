@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use larder_model::address;
 use larder_model::snapshot::Snapshot;
-use larder_store::{StoreError, catalog};
-use larder_upkeep::gc::{self, Plan};
+use larder_store::{Objects, StoreError, catalog};
+use larder_upkeep::gc::{self, Collected, Plan};
 use larder_upkeep::verify::verify;
 
-use crate::kit::{Machine, Random, Silent, collect, keeping, open};
+use crate::kit::{Machine, Random, Silent, keeping, open};
 
 const AT_ONCE: Duration = Duration::ZERO;
 const GRACE: Duration = Duration::from_millis(1_200);
+
+pub(crate) async fn collect(objects: &Objects, plan: &Plan) -> Collected {
+    gc::collect(objects, plan, &Silent).await.expect("collected")
+}
 
 /// All files of a store.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
@@ -87,6 +91,26 @@ async fn what_is_named_again_stays() {
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_has_read_what_was_just_removed_can_still_save() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = Machine::new(folder.path(), "main");
+    let saved = machine.job(&mut Random::new(4), AT_ONCE).await.expect("saved");
+    // Everything is old, and collections have seen it while nothing named it yet, for all they know.
+    for _ in 0..2 {
+        collect(&machine.objects, &keeping(9, GRACE)).await;
+        tokio::time::sleep(GRACE).await;
+    }
+    let documents = larder_upkeep::list(&machine.objects).await.expect("listed");
+    let all: Vec<_> = documents.iter().collect();
+    larder_upkeep::remove::remove(&machine.objects, &all).await.expect("removed");
+    let collected = collect(&machine.objects, &keeping(9, GRACE)).await;
+    assert_eq!((collected.removed.objects, collected.documents), (0, 0), "{collected:?}");
+    catalog::publish(&machine.objects, &saved.document).await.expect("published");
+    let checked = verify(&machine.objects, true, &Silent).await.expect("verified");
+    assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
+}
+
 #[tokio::test]
 async fn what_was_written_again_of_late_stays() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -113,7 +137,7 @@ async fn nothing_is_published_that_a_sweep_may_have_removed() {
     let path = address::map(saved.document.map);
     let list: larder_model::garbage::Garbage = address::parse_content(&path).into_iter().collect();
     let (id, bytes) = list.encode(1);
-    let sweep = address::list_in(&address::sweeps(), 1, id);
+    let sweep = address::sweep(1, id);
     let put = |path: String, bytes: Vec<u8>| fs::write(folder.path().join(path), bytes).expect("written");
     fs::create_dir_all(folder.path().join(address::sweeps())).expect("a folder");
     put(sweep.clone(), bytes);

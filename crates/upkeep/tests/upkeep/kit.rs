@@ -15,7 +15,7 @@ use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
 use larder_store::catalog::Found;
 use larder_store::packer::{self, Changed, Job};
 use larder_store::{Location, Objects, Source, StoreError, catalog};
-use larder_upkeep::gc::{self, Collected, Plan};
+use larder_upkeep::gc::Plan;
 
 pub(crate) const VOLUME_BYTES: u64 = 256 << 20;
 const BLOCKS: u64 = VOLUME_BYTES / BLOCK_BYTES as u64;
@@ -162,8 +162,4 @@ pub(crate) fn keeping(last: usize, grace: Duration) -> Plan {
         dry_run: false,
         documents_max: None,
     }
-}
-
-pub(crate) async fn collect(objects: &Objects, plan: &Plan) -> Collected {
-    gc::collect(objects, plan, &Silent).await.expect("collected")
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use larder_upkeep::gc;
 use larder_upkeep::verify::verify;
 
-use crate::garbage::files;
-use crate::kit::{Machine, Random, Silent, collect, keeping, open};
+use crate::garbage::{collect, files};
+use crate::kit::{Machine, Random, Silent, keeping, open};
 
 /// A job lasts less than half of it.
 const GRACE: Duration = Duration::from_millis(1_500);

@@ -1,8 +1,11 @@
 //! `larder ls`: the snapshots and archives of a store.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table};
+use futures_util::StreamExt as _;
 use indicatif::HumanBytes;
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
@@ -11,23 +14,29 @@ use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark::{Fault, Mark};
 use larder_model::snapshot::Snapshot;
-use larder_store::{Found, catalog};
+use larder_store::{Candidate, Found, Objects, StoreError, catalog};
+use larder_upkeep::{Listed, Selection};
 use serde::Serialize;
 
 use crate::args::Ls;
-use crate::exit::Done;
+use crate::command::block_on;
+use crate::exit::{Done, Failure};
 use crate::report::{self, Report, age, table};
 use crate::settings::Settings;
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;
+/// Documents that are listed if nobody says how many.
+const LIMIT: usize = 50;
+/// Documents that are read at once.
+const READS: usize = 16;
 /// Characters of a mark's reason that are shown.
 const WHY_CHARS: usize = 200;
 
 #[derive(Serialize)]
 struct Line<'a, D> {
     id: String,
-    marks: Vec<&'a Mark>,
+    marks: &'a [Mark],
     #[serde(flatten)]
     document: &'a D,
 }
@@ -62,45 +71,108 @@ fn show<D: Document + Serialize>(
 ) -> Done {
     let project = settings.project();
     let objects = project.store.open()?;
-    let (mut found, faults) = super::block_on(catalog::list::<D>(&objects))??;
-    found.retain(|one| verb.all || one.document.lineage().project == project.descent.project);
-    for fault in faults {
+    let listed = block_on(list::<D>(&objects, verb, settings))??;
+    for fault in &listed.faults {
         report.warning(&fault.to_string());
     }
-    let marks = super::block_on(catalog::marks(&objects))??;
     if verb.json {
-        let lines = found.iter().map(|one| {
-            let id = one.id.to_string();
-            Line {
-                marks: marks_of(&marks, &id).collect(),
-                id,
-                document: &one.document,
-            }
+        let lines = listed.found.iter().map(|(one, marks)| Line {
+            id: one.id.to_string(),
+            marks,
+            document: &one.document,
         });
         report.json(&lines.collect::<Vec<_>>());
-    } else if found.is_empty() {
+    } else if listed.total == 0 {
         report.note(&format!(
             "no {what} of {} in {}",
             project.descent.project, project.store
         ));
     } else {
-        let rows = found
-            .iter()
-            .map(|one| row(one, verb.all, &facts(&one.document)));
-        report.answer(&table::text(&listed(one, size, rows)));
-        for one in &found {
+        let rows = listed.found.iter();
+        let rows = rows.map(|(one, _)| row(one, verb.all, &facts(&one.document)));
+        report.answer(&table::text(&table_of(one, size, rows)));
+        for (one, marks) in &listed.found {
             let id = one.id.to_string();
-            for mark in marks_of(&marks, &id) {
-                report.answer(&marked(&id, mark));
-            }
+            marks.iter().for_each(|mark| report.answer(&marked(&id, mark)));
+        }
+        let Listing { total, lineages, found, .. } = &listed;
+        if found.len() < *total {
+            report.note(&format!(
+                "{} of {total} {what} in {lineages} lineages; --limit 0 lists all, --lineage, --job and --scope fewer",
+                found.len()
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn marks_of<'a>(marks: &'a [Mark], id: &str) -> impl Iterator<Item = &'a Mark> {
-    let id = id.to_owned();
-    marks.iter().filter(move |mark| mark.document == id)
+/// What is listed, and how much there is.
+struct Listing<D: Document> {
+    found: Vec<(Found<D>, Vec<Mark>)>,
+    faults: Vec<StoreError>,
+    total: usize,
+    lineages: usize,
+}
+
+/// Finds the documents by their names alone, and reads those that are shown.
+async fn list<D: Document>(objects: &Objects, verb: &Ls, settings: &Settings) -> Done<Listing<D>> {
+    let documents = larder_upkeep::list(objects).await?;
+    let mut meant = which(verb, settings).of(&documents).map_err(Failure::input)?;
+    meant.retain(|one| one.place().kind == D::KIND);
+    meant.sort_by_key(|one| Reverse((one.place().created_ms, one.place().id)));
+    let lineages: HashSet<&str> = meant.iter().map(|one| one.place().lineage).collect();
+    let mut listing = Listing {
+        found: Vec::new(),
+        faults: Vec::new(),
+        total: meant.len(),
+        lineages: lineages.len(),
+    };
+    let limit = match verb.limit {
+        Some(0) => usize::MAX,
+        None if verb.json => usize::MAX,
+        limit => limit.unwrap_or(LIMIT),
+    };
+    meant.truncate(limit);
+    let mut marks = catalog::marks(objects).await?;
+    let reads = meant.iter().map(|one| candidate::<D>(one)).collect::<Vec<_>>();
+    let reads = reads.into_iter().map(|one| async move { catalog::read(objects, &one).await });
+    let mut reads = futures_util::stream::iter(reads).buffered(READS);
+    while let Some(read) = reads.next().await {
+        match read {
+            Ok(found) => {
+                let id = found.id.to_string();
+                let own = marks.extract_if(.., |mark| mark.document == id).collect();
+                listing.found.push((found, own));
+            }
+            // Removed meanwhile.
+            Err(StoreError::Missing { .. }) => {}
+            Err(error) => listing.faults.push(error),
+        }
+    }
+    Ok(listing)
+}
+
+fn candidate<D: Document>(one: &Listed) -> Candidate<D> {
+    let place = one.place();
+    Candidate {
+        path: one.path().to_owned(),
+        created_ms: place.created_ms,
+        id: place.id.parse().expect("a path of a document has an id"),
+    }
+}
+
+/// Which documents: what was typed, or this job's own.
+fn which(verb: &Ls, settings: &Settings) -> Selection {
+    let typed = super::selection(&verb.which, settings, &[], verb.all);
+    if !verb.lineage {
+        return typed;
+    }
+    let descent = &settings.project().descent;
+    Selection {
+        scopes: typed.scopes.or_else(|| Some(vec![descent.scope.to_string()])),
+        job: Some(descent.job.clone()),
+        ..typed
+    }
 }
 
 /// A mark as a line below the table. What a machine said of itself may be many lines.
@@ -143,7 +215,7 @@ fn of_snapshot(snapshot: &Snapshot) -> Facts {
     }
 }
 
-fn listed(what: &str, size: &str, rows: impl Iterator<Item = [String; 8]>) -> Table {
+fn table_of(what: &str, size: &str, rows: impl Iterator<Item = [String; 8]>) -> Table {
     let mut table = table::plain();
     table.set_header([
         what, "LINEAGE", "ENGINE", "AGE", size, "NEW", "STORED", "PARENT",
