@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
-pub(crate) use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub(crate) use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
 ///

@@ -55,14 +55,20 @@ pub async fn leaves(
         let (group, others) = rest.split_at(near.max(1));
         rest = others;
         let end = group.iter().map(|place| place.range().end).max();
-        let read = || objects.get_range(&path, start..end.expect("it holds the first"));
-        let leaves = verified(read, |bytes| async move {
-            let leaves = group.iter().map(|place| {
-                let at = (place.range().start - start) as usize;
-                Ok((*place, decode_leaf(place, &bytes[at..at + place.bytes as usize])?))
-            });
-            leaves.collect::<Result<Vec<_>, StoreError>>()
-        });
+        let range = start..end.expect("it holds the first");
+        let leaves = verified(
+            || objects.get_range(&path, range.clone()),
+            |bytes| async move {
+                let leaves = group.iter().map(|place| {
+                    let at = (place.range().start - start) as usize;
+                    Ok((
+                        *place,
+                        decode_leaf(place, &bytes[at..at + place.bytes as usize])?,
+                    ))
+                });
+                leaves.collect::<Result<Vec<_>, StoreError>>()
+            },
+        );
         found.extend(leaves.await?);
     }
     Ok(found)
@@ -72,9 +78,8 @@ pub async fn leaves(
 /// each block or chunk.
 pub async fn whole(objects: &Objects, path: &str) -> Result<Bytes, StoreError> {
     // The largest objects are those of leaves.
-    let read = || objects.get(path, LEAVES_MAX_BYTES);
     let checked = verified_whole(
-        read,
+        || objects.get(path, LEAVES_MAX_BYTES),
         |bytes| async move {
             let (own, content) = (path.to_owned(), bytes.clone());
             let looking = tokio::task::spawn_blocking(move || fault(&own, &content));

@@ -87,11 +87,23 @@ impl Line {
         Ok(blocks)
     }
 
-    async fn save(&mut self, save: u64, created_ms: u64, blocks: &[BlockRef]) -> Result<(), StoreError> {
+    async fn save(
+        &mut self,
+        save: u64,
+        created_ms: u64,
+        blocks: &[BlockRef],
+    ) -> Result<(), StoreError> {
         let index = (save % LEAVES) as u32;
         let place = |at: usize| (save / LEAVES) as usize * blocks.len() + at;
-        let changes = blocks.iter().enumerate().map(|(at, block)| (place(at), Some(*block)));
-        let leaf = self.leaves.entry(index).or_default().edited(&changes.collect());
+        let changes = blocks
+            .iter()
+            .enumerate()
+            .map(|(at, block)| (place(at), Some(*block)));
+        let leaf = self
+            .leaves
+            .entry(index)
+            .or_default()
+            .edited(&changes.collect());
         let (id, bytes) = leaf.encode();
         self.leaves.insert(index, leaf);
         let object = LeavesId::of(&bytes);
@@ -129,7 +141,12 @@ impl Line {
         };
         let (id, document) = snapshot.encode();
         let path = snapshot.path(id);
-        let paths = [address::leaves(object), address::map(map), address::hot(hot), path];
+        let paths = [
+            address::leaves(object),
+            address::map(map),
+            address::hot(hot),
+            path,
+        ];
         tokio::try_join!(
             self.objects.put(&paths[0], bytes),
             self.objects.put(&paths[1], root),

@@ -19,9 +19,9 @@ use larder_upkeep::verify::verify;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words[..] {
+    let typed: Vec<String> = std::env::args().skip(1).collect();
+    let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+    match typed[..] {
         ["write", store, seed, clock_ms, works_ms] => {
             let mut machine = Machine::new(Path::new(store), "main");
             machine.clock_ms = clock_ms.parse()?;
@@ -45,7 +45,11 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
         },
         "check" => {
             let checked = verify(&objects, true, &Silent).await?;
-            println!("{} {}", checked.documents, checked.lost.len() + checked.damaged.len());
+            println!(
+                "{} {}",
+                checked.documents,
+                checked.lost.len() + checked.damaged.len()
+            );
         }
         "settle" => {
             for _ in 0..4 {
@@ -55,7 +59,10 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
             let last = gc::collect(&objects, plan, &Silent).await?;
             let sweeps = objects.entries("v1/sweeps").await?.len();
             let all = objects.entries("v1").await?.len();
-            println!("{}", all - sweeps - last.documents - usize::try_from(last.kept.objects)?);
+            println!(
+                "{}",
+                all - sweeps - last.documents - usize::try_from(last.kept.objects)?
+            );
         }
         _ => return Err("collect, check or settle".into()),
     }

@@ -55,7 +55,9 @@ pub async fn copy(
         match copy.document(at, document, &mut copied).await {
             Ok(()) => copied.documents.push((*document).clone()),
             Err(error) if error.may_pass() => return Err(error),
-            Err(error) => copied.left_out.push(((*document).clone(), error.to_string())),
+            Err(error) => copied
+                .left_out
+                .push(((*document).clone(), error.to_string())),
         }
     }
     voice.progress(Progress::Over);
@@ -71,19 +73,27 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    async fn document(&self, at: usize, document: &Listed, copied: &mut Copied) -> Result<(), StoreError> {
+    async fn document(
+        &self,
+        at: usize,
+        document: &Listed,
+        copied: &mut Copied,
+    ) -> Result<(), StoreError> {
         if let Some(fault) = self.reach.unreadable.get(&at) {
             return Err(fault.clone());
         }
         let mut named: BTreeMap<u32, bool> = BTreeMap::new();
-        self.reach.each(at, |object, is_needed| *named.entry(object).or_default() |= is_needed);
+        self.reach.each(at, |object, is_needed| {
+            *named.entry(object).or_default() |= is_needed;
+        });
         let mut objects = futures_util::stream::iter(named)
             .map(|(object, is_needed)| self.object(object, is_needed))
             .buffer_unordered(COPIES);
         while let Some((is_new, bytes)) = objects.try_next().await? {
-            match is_new {
-                true => copied.copied.add(bytes),
-                false => copied.there.add(bytes),
+            if is_new {
+                copied.copied.add(bytes);
+            } else {
+                copied.there.add(bytes);
             }
             self.voice.progress(Progress::Moved {
                 doing: "copying".to_owned(),
@@ -122,11 +132,15 @@ impl There {
     async fn look(objects: &Objects, copied: &[&Listed]) -> Result<Self, StoreError> {
         let documents = documents::list(objects).await?;
         let lineages: HashSet<&str> = copied.iter().map(|one| one.place().lineage).collect();
-        let same = documents.iter().filter(|one| lineages.contains(one.place().lineage));
+        let same = documents
+            .iter()
+            .filter(|one| lineages.contains(one.place().lineage));
         let same: Vec<&Listed> = same.collect();
         let reach = Reach::of(objects, &same).await?;
         let listings = address::CONTENT.map(|folder| async move {
-            objects.entries(&format!("{}/{folder}", address::FORMAT)).await
+            objects
+                .entries(&format!("{}/{folder}", address::FORMAT))
+                .await
         });
         let listed = try_join_all(listings).await?;
         let now_ms = now_ms();

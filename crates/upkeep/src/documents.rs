@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address::{self, Kind, Place, segment};
 use larder_model::clock;
+use larder_model::lineage::Scope;
 use larder_store::{Entry, Objects, StoreError};
 use serde::{Serialize, Serializer};
 
@@ -65,7 +66,9 @@ pub(crate) fn readable(segment: &str) -> String {
     let mut rest = segment;
     while let Some((plain, after)) = rest.split_once('=') {
         bytes.extend_from_slice(plain.as_bytes());
-        let byte = after.get(..2).and_then(|two| u8::from_str_radix(two, 16).ok());
+        let byte = after
+            .get(..2)
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
         let Some(byte) = byte else {
             rest = after;
             continue;
@@ -110,6 +113,11 @@ pub async fn list(objects: &Objects) -> Result<Vec<Listed>, StoreError> {
     Ok(entries.filter_map(listed).collect())
 }
 
+/// The scopes that a name may mean.
+pub fn scopes_meant_by(name: &str) -> Vec<String> {
+    Scope::meant_by(name).iter().map(Scope::to_string).collect()
+}
+
 /// Which documents are meant.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
@@ -139,7 +147,10 @@ impl std::fmt::Display for NotSelected {
                 f,
                 "{id:?} is the id of no document; `larder ls` shows them (at least {ID_MIN_CHARS} digits)"
             ),
-            Self::Several(id) => write!(f, "several documents have ids that begin with {id:?}; write more of it"),
+            Self::Several(id) => write!(
+                f,
+                "several documents have ids that begin with {id:?}; write more of it"
+            ),
         }
     }
 }
@@ -150,25 +161,38 @@ impl Selection {
         let project = self.project.as_deref().map(segment);
         let ours = documents.iter().filter(|one| {
             let place = one.place();
-            project.as_ref().is_none_or(|project| place.project == project)
+            project
+                .as_ref()
+                .is_none_or(|project| place.project == project)
         });
         if !self.ids.is_empty() {
             let ours: Vec<_> = ours.collect();
             return self.ids.iter().map(|id| one_of(&ours, id)).collect();
         }
         let scopes = self.scopes.as_ref();
-        let scopes = scopes.map(|scopes| scopes.iter().map(|scope| segment(scope)).collect::<Vec<_>>());
+        let scopes = scopes.map(|scopes| {
+            scopes
+                .iter()
+                .map(|scope| segment(scope))
+                .collect::<Vec<_>>()
+        });
         let job = self.job.as_deref().map(segment);
         let meant = ours.filter(|one| {
             let place = one.place();
-            scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|scope| scope == place.scope))
+            scopes
+                .as_ref()
+                .is_none_or(|scopes| scopes.iter().any(|scope| scope == place.scope))
                 && job.as_ref().is_none_or(|job| place.job == job)
         });
         Ok(meant.collect())
     }
 
     /// The newest of each lineage that is meant; of ids, just those.
-    pub fn newest<'a>(&self, documents: &'a [Listed], now_ms: u64) -> Result<Vec<&'a Listed>, NotSelected> {
+    pub fn newest<'a>(
+        &self,
+        documents: &'a [Listed],
+        now_ms: u64,
+    ) -> Result<Vec<&'a Listed>, NotSelected> {
         let meant = self.of(documents)?;
         if !self.ids.is_empty() {
             return Ok(meant);
@@ -176,8 +200,8 @@ impl Selection {
         let mut heads: HashMap<&str, &Listed> = HashMap::new();
         for one in meant {
             let head = heads.entry(one.place().lineage).or_insert(one);
-            let preference = |one: &Listed| clock::preference(one.place().created_ms, now_ms);
-            if preference(one) < preference(head) {
+            let [new, old] = [one, head].map(|one| one.place().created_ms);
+            if clock::preference(new, now_ms) < clock::preference(old, now_ms) {
                 *head = one;
             }
         }

@@ -7,6 +7,7 @@
 //! | `reach` | what documents name, all the way down |
 //! | [`gc`] | removing what is too old, and what nothing names |
 //! | [`verify`] | finding what is damaged, and dropping what cannot be read |
+//! | [`shelf`] | documents as people look at them |
 //! | [`remove`], [`promote`], [`copy`] | single documents: removed, made another scope's head, copied to another store |
 
 pub mod copy;
@@ -15,6 +16,7 @@ pub mod gc;
 pub mod promote;
 mod reach;
 pub mod remove;
+pub mod shelf;
 pub mod verify;
 
-pub use documents::{Listed, Selection, list};
+pub use documents::{Listed, Selection, list, scopes_meant_by};

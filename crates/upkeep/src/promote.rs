@@ -1,6 +1,6 @@
 //! Making a document of one scope the head of another: a new document that names the same objects.
 
-use larder_model::address::Kind;
+use larder_model::address::{Kind, segment};
 use larder_model::archive::Archive;
 use larder_model::clock;
 use larder_model::document::Document;
@@ -11,7 +11,7 @@ use larder_store::catalog::{Found, Reader, Walk};
 use larder_store::{Objects, StoreError, catalog};
 use serde::Serialize;
 
-use crate::documents::Listed;
+use crate::documents::{Listed, scopes_meant_by};
 use crate::reach;
 
 /// A document that became another scope's head.
@@ -23,6 +23,16 @@ pub struct Promoted {
     pub to: String,
     /// Its lineage.
     pub lineage: Lineage,
+}
+
+/// The scope that a name means: one that has something, else the branch.
+pub fn target(name: &str, documents: &[Listed]) -> String {
+    let mut meant = scopes_meant_by(name);
+    let found = meant.iter().position(|scope| {
+        let scope = segment(scope);
+        documents.iter().any(|one| one.place().scope == scope)
+    });
+    meant.swap_remove(found.unwrap_or(meant.len() - 1))
 }
 
 /// Makes the newest usable document of the lineage of `of` the head of the same lineage in `scope`; nothing if
@@ -96,9 +106,10 @@ async fn newest<D: Movable>(
     let parent_ms = Some(found.document.created_ms());
     let created_ms = clock::successor(reader.now_ms, parent_ms, head_ms);
     let document = D::moved(&found, lineage.clone(), created_ms);
-    let to = match dry_run {
-        true => document.encode().0,
-        false => catalog::publish(objects, &document).await?,
+    let to = if dry_run {
+        document.encode().0
+    } else {
+        catalog::publish(objects, &document).await?
     };
     let (from, to) = (found.id.to_string(), to.to_string());
     Ok(Some(Promoted { from, to, lineage }))

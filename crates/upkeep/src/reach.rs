@@ -62,7 +62,10 @@ struct Said {
 
 /// A document's content.
 enum Read {
-    Snapshot { map: MapId, hot: Option<HotListId> },
+    Snapshot {
+        map: MapId,
+        hot: Option<HotListId>,
+    },
     Archive(Vec<PartRef>),
     /// It was removed meanwhile.
     Nothing,
@@ -104,16 +107,23 @@ impl Reach {
     pub(crate) async fn of(objects: &Objects, documents: &[&Listed]) -> Result<Self, StoreError> {
         let mut reach = Self::default();
         let mut wanted = Wanted::default();
-        reach.read_documents(objects, documents, &mut wanted).await?;
+        reach
+            .read_documents(objects, documents, &mut wanted)
+            .await?;
         let sizes = reach.read_roots(objects, &mut wanted).await?;
-        reach.packs.resize(wanted.leaves.0.len() + wanted.parts.0.len(), Box::default());
+        reach
+            .packs
+            .resize(wanted.leaves.0.len() + wanted.parts.0.len(), Box::default());
         let first_part = wanted.leaves.0.len() as u32;
         reach.read_leaves(objects, wanted.leaves).await?;
         reach.read_parts(objects, wanted.parts, first_part).await?;
         reach.read_hot(objects, wanted.hot, &sizes).await?;
         // Parts are numbered behind the leaves.
         for said in &mut reach.documents {
-            said.parts.packs.iter_mut().for_each(|part| *part += first_part);
+            said.parts
+                .packs
+                .iter_mut()
+                .for_each(|part| *part += first_part);
         }
         Ok(reach)
     }
@@ -129,7 +139,10 @@ impl Reach {
         }
         for branch in branches {
             branch.objects.iter().for_each(|object| tell(*object, true));
-            let packs = branch.packs.iter().flat_map(|one| &self.packs[*one as usize]);
+            let packs = branch
+                .packs
+                .iter()
+                .flat_map(|one| &self.packs[*one as usize]);
             packs.for_each(|pack| tell(*pack, true));
         }
         if let Some((object, hot)) = said.hot {
@@ -145,7 +158,10 @@ impl Reach {
 
     fn named(&mut self, path: String, min_bytes: u64) -> u32 {
         let brief = address::parse_content(&path).expect("it is named by its content");
-        let number = *self.numbers.entry(brief).or_insert(self.objects.len() as u32);
+        let number = *self
+            .numbers
+            .entry(brief)
+            .or_insert(self.objects.len() as u32);
         if number as usize == self.objects.len() {
             self.objects.push(Named { path, min_bytes });
         }
@@ -200,7 +216,11 @@ impl Reach {
     }
 
     /// Each root's leaves; the sizes of the volumes, for their hot lists.
-    async fn read_roots(&mut self, objects: &Objects, wanted: &mut Wanted) -> Result<HashMap<usize, u64>, StoreError> {
+    async fn read_roots(
+        &mut self,
+        objects: &Objects,
+        wanted: &mut Wanted,
+    ) -> Result<HashMap<usize, u64>, StoreError> {
         let ids = std::mem::take(&mut wanted.roots).in_order();
         self.roots = vec![Branches::default(); ids.len()];
         let mut sizes = HashMap::new();
@@ -225,14 +245,18 @@ impl Reach {
         Ok(sizes)
     }
 
-    async fn read_leaves(&mut self, objects: &Objects, wanted: Numbered<LeafRef>) -> Result<(), StoreError> {
+    async fn read_leaves(
+        &mut self,
+        objects: &Objects,
+        wanted: Numbered<LeafRef>,
+    ) -> Result<(), StoreError> {
         let mut by_object: BTreeMap<LeavesId, Vec<LeafRef>> = BTreeMap::new();
         for place in wanted.0.keys() {
             by_object.entry(place.object).or_default().push(*place);
         }
-        let reads = by_object
-            .into_iter()
-            .map(|(object, places)| async move { (object, closure::leaves(objects, object, places).await) });
+        let reads = by_object.into_iter().map(|(object, places)| async move {
+            (object, closure::leaves(objects, object, places).await)
+        });
         let mut reads = futures_util::stream::iter(reads).buffer_unordered(READS);
         while let Some((object, leaves)) = reads.next().await {
             let leaves = self.or_fault(&address::leaves(object), leaves)?;
@@ -253,7 +277,8 @@ impl Reach {
     ) -> Result<(), StoreError> {
         let places = wanted.in_order();
         let reads = places.into_iter().enumerate();
-        let reads = reads.map(|(at, place)| async move { (at, place, closure::part(objects, place).await) });
+        let reads = reads
+            .map(|(at, place)| async move { (at, place, closure::part(objects, place).await) });
         let mut reads = futures_util::stream::iter(reads).buffer_unordered(READS);
         while let Some((at, place, part)) = reads.next().await {
             if let Some(part) = self.or_fault(&address::recipes(place.object), part)? {
@@ -274,7 +299,9 @@ impl Reach {
         let mut blocks: HashMap<usize, u64> = HashMap::new();
         for said in &self.documents {
             if let (Some((_, root)), Some((_, hot))) = (said.root, said.hot) {
-                blocks.entry(hot).or_insert_with(|| sizes.get(&root).copied().unwrap_or(u64::MAX));
+                blocks
+                    .entry(hot)
+                    .or_insert_with(|| sizes.get(&root).copied().unwrap_or(u64::MAX));
             }
         }
         let ids = wanted.in_order();
@@ -321,7 +348,11 @@ impl Reach {
     }
 
     /// What was read; nothing if the object is at fault, which is noted.
-    fn or_fault<T>(&mut self, path: &str, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    fn or_fault<T>(
+        &mut self,
+        path: &str,
+        read: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
         match read {
             Ok(read) => Ok(Some(read)),
             Err(error) if error.may_pass() => Err(error),
@@ -360,15 +391,26 @@ async fn read(objects: &Objects, listed: &Listed) -> Result<Read, StoreError> {
 }
 
 /// A document; nothing if it is gone.
-pub(crate) async fn document<D: Document>(objects: &Objects, listed: &Listed) -> Result<Option<D>, StoreError> {
+pub(crate) async fn document<D: Document>(
+    objects: &Objects,
+    listed: &Listed,
+) -> Result<Option<D>, StoreError> {
     let place = listed.place();
     let (path, created_ms) = (listed.path().to_owned(), place.created_ms);
     let id = place.id.parse().expect("a path of a document has an id");
     let read = if listed.is_retired() {
-        catalog::read_at::<D>(objects, &path, id).await.map(|(document, _)| document)
+        catalog::read_at::<D>(objects, &path, id)
+            .await
+            .map(|(document, _)| document)
     } else {
-        let candidate = Candidate::<D> { path, created_ms, id };
-        catalog::read(objects, &candidate).await.map(|found| found.document)
+        let candidate = Candidate::<D> {
+            path,
+            created_ms,
+            id,
+        };
+        catalog::read(objects, &candidate)
+            .await
+            .map(|found| found.document)
     };
     match read {
         Ok(document) => Ok(Some(document)),

@@ -47,10 +47,17 @@ pub struct Lost {
 
 /// Looks whether all that documents name is there, and long enough; with `data`, also whether every byte is
 /// what it should be.
-pub async fn verify(objects: &Objects, data: bool, voice: &dyn Voice) -> Result<Checked, StoreError> {
+pub async fn verify(
+    objects: &Objects,
+    data: bool,
+    voice: &dyn Voice,
+) -> Result<Checked, StoreError> {
     voice.progress(Progress::Begun("listing the store".to_owned()));
     let documents = documents::list(objects).await?;
-    voice.progress(Progress::Begun(format!("reading {} documents", documents.len())));
+    voice.progress(Progress::Begun(format!(
+        "reading {} documents",
+        documents.len()
+    )));
     let all: Vec<&Listed> = documents.iter().collect();
     let mut reach = Reach::of(objects, &all).await?;
     let mut checked = Checked {
@@ -81,7 +88,9 @@ async fn compare_sizes(
     checked: &mut Checked,
 ) -> Result<(), StoreError> {
     let listings = address::CONTENT.map(|folder| async move {
-        objects.entries(&format!("{}/{folder}", address::FORMAT)).await
+        objects
+            .entries(&format!("{}/{folder}", address::FORMAT))
+            .await
     });
     let mut sizes = HashMap::new();
     for entry in try_join_all(listings).await?.into_iter().flatten() {
@@ -92,7 +101,10 @@ async fn compare_sizes(
         let fault = match sizes.get(&named.path) {
             Some(bytes) => {
                 checked.named.add(*bytes);
-                let why = format!("it is cut short: {bytes} of at least {} bytes", named.min_bytes);
+                let why = format!(
+                    "it is cut short: {bytes} of at least {} bytes",
+                    named.min_bytes
+                );
                 let path = named.path.clone();
                 (*bytes < named.min_bytes).then_some(StoreError::Damaged { path, why })
             }

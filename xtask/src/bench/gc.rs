@@ -39,8 +39,14 @@ pub(super) struct Args {
 /// What is run one after the other: nothing to remove; half of the documents go; what they named goes; a listing.
 const STEPS: [(&str, &[&str]); 4] = [
     ("look at everything", &["gc", "--keep-last", "1000000"]),
-    ("half of the documents go", &["gc", "--keep-last", "50", "--grace", "0s"]),
-    ("what they named goes", &["gc", "--keep-last", "50", "--grace", "0s"]),
+    (
+        "half of the documents go",
+        &["gc", "--keep-last", "50", "--grace", "0s"],
+    ),
+    (
+        "what they named goes",
+        &["gc", "--keep-last", "50", "--grace", "0s"],
+    ),
     ("`larder ls`", &["ls"]),
 ];
 
@@ -55,11 +61,18 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
     let program = larder::ready(&args.larder, folder.path())?;
-    let fill = cargo::executable("fill", &["--release", "-p", "larder-upkeep", "--example", "fill"])?;
+    let fill = cargo::executable(
+        "fill",
+        &["--release", "-p", "larder-upkeep", "--example", "fill"],
+    )?;
     let server = Server::start(&machine.moto_server, folder.path())?;
     let stores = [
         ("folder", Store::folder(&folder.path().join("store")), None),
-        ("S3", s3::store("gc", server.port), Some(folder.path().join("s3.log"))),
+        (
+            "S3",
+            s3::store("gc", server.port),
+            Some(folder.path().join("s3.log")),
+        ),
     ];
     let mut rows = String::new();
     for (name, store, log) in stores {
@@ -82,7 +95,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 fn filled(program: &Path, store: &Store, args: &Args) -> Result<()> {
     let mut fill = Command::new(program);
-    fill.arg(&store.url).args([args.documents, args.packs].map(|count| count.to_string()));
+    fill.arg(&store.url)
+        .args([args.documents, args.packs].map(|count| count.to_string()));
     process::run(fill.envs(store.environment.iter().cloned()))
 }
 
@@ -91,8 +105,14 @@ fn measure(program: &Path, store: &Store, words: &[&str], log: Option<&Path>) ->
     let begun = Instant::now();
     let mut larder = Command::new(program);
     larder.args(words).args(["--all", "--store", &store.url]);
-    larder.envs(store.environment.iter().cloned()).current_dir("/");
-    let mut child = larder.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start larder")?;
+    larder
+        .envs(store.environment.iter().cloned())
+        .current_dir("/");
+    let mut child = larder
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start larder")?;
     let kilobytes = until_ended(&mut child)?;
     let seconds = begun.elapsed().as_secs_f64();
     let after = log.map(lines).transpose()?;
@@ -123,11 +143,18 @@ fn until_ended(child: &mut Child) -> Result<u64> {
 /// The requests in the server's log.
 fn lines(log: &Path) -> Result<usize> {
     let text = fs::read_to_string(log).context("the S3 server's log")?;
-    Ok(text.lines().filter(|line| line.contains("HTTP/1.1\"")).count())
+    Ok(text
+        .lines()
+        .filter(|line| line.contains("HTTP/1.1\""))
+        .count())
 }
 
 fn row(rows: &mut String, store: &str, what: &str, measured: &Measured) -> Result<()> {
-    let Measured { seconds, megabytes, requests } = measured;
+    let Measured {
+        seconds,
+        megabytes,
+        requests,
+    } = measured;
     let requests = requests.map_or_else(|| "-".to_owned(), |count| count.to_string());
     let holds = *seconds <= SECONDS_BOUND && *megabytes <= MEGABYTES_BOUND;
     writeln!(

@@ -66,7 +66,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for round in 1..=args.rounds {
         campaign.round(&mut random, &mut tally)?;
         if round % 20 == 0 {
-            say::line(format!("round {round}: {} saved, {} killed, {} damaged", tally.saved, tally.killed, tally.damaged));
+            say::line(format!(
+                "round {round}: {} saved, {} killed, {} damaged",
+                tally.saved, tally.killed, tally.damaged
+            ));
         }
     }
     let left_over = campaign.say("settle")?;
@@ -76,7 +79,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let content = format!("{table}\n{}", circumstances()?);
         publish_in("RELIABILITY.md", "writers", &content)?;
     }
-    ensure!(tally.damaged == 0 && left_over == "0", "a document is damaged, or something is left over");
+    ensure!(
+        tally.damaged == 0 && left_over == "0",
+        "a document is damaged, or something is left over"
+    );
     Ok(())
 }
 
@@ -92,7 +98,8 @@ struct Campaign {
 
 impl Campaign {
     fn round(&self, random: &mut Random, tally: &mut Tally) -> Result<()> {
-        let collections = (0..COLLECTIONS).map(|_| self.start(&["collect"], &[&self.grace_ms, KEEP]));
+        let collections =
+            (0..COLLECTIONS).map(|_| self.start(&["collect"], &[&self.grace_ms, KEEP]));
         let mut collections: Vec<Child> = collections.collect::<Result<_>>()?;
         let begun = Instant::now();
         let mut writers = Vec::new();
@@ -130,7 +137,10 @@ impl Campaign {
 
     fn start(&self, before: &[&str], after: &[&str]) -> Result<Child> {
         let mut command = self.command(before, after);
-        command.stderr(Stdio::null()).spawn().context("cannot start a machine")
+        command
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start a machine")
     }
 
     fn command(&self, before: &[&str], after: &[&str]) -> Command {
@@ -168,4 +178,3 @@ fn table(args: &Args, tally: &Tally, left_over: &str, took: Duration) -> String 
         took.as_secs()
     )
 }
-

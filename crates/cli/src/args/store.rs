@@ -16,6 +16,7 @@ pub(crate) struct Care {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is an option
 pub(crate) struct Ls {
     /// List archives of images (`larder save`) instead of snapshots.
     #[arg(long)]
@@ -39,7 +40,6 @@ pub(crate) struct Ls {
 /// The rules decide which snapshots and archives of this project stay. What nothing names any more is removed a
 /// day later, whatever project it was of. It may run beside any number of jobs.
 #[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools)] // each is an option
 pub(crate) struct Gc {
     /// Keep so many of each lineage, the newest [default: 8]
     #[arg(long, value_name = "N")]

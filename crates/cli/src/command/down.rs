@@ -135,7 +135,11 @@ fn ended(
             report.down(&job);
             report.write_json(verb.json.as_deref(), &job)?;
             let saved = job.saved.as_ref().map(|saved| saved.snapshot);
-            collect::after(settings.collects(&verb.care)?.as_ref(), saved.as_ref(), report);
+            collect::after(
+                settings.collects(&verb.care)?.as_ref(),
+                saved.as_ref(),
+                report,
+            );
             if let Some(lost) = &job.lost {
                 return Err(Failure::failed(format!(
                     "{}; what the job made after that may be wrong: run it again",

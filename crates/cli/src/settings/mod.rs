@@ -25,8 +25,8 @@ use larder_session::{JobRequest, Place, Prefetch, RetryEmpty};
 use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
-pub(crate) use size::parse as size;
 pub(crate) use log::log_filter;
+pub(crate) use size::parse as size;
 
 use crate::args::{Care, EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};

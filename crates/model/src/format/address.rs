@@ -21,9 +21,7 @@
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
-use crate::digest::{
-    BlockId, GarbageId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId,
-};
+use crate::digest::{BlockId, GarbageId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
 use crate::format::clock::AHEAD_MAX_MS;
 use crate::format::garbage::Brief;
 use crate::format::limits::NAME_MAX_BYTES;
@@ -32,6 +30,8 @@ use crate::lineage::Lineage;
 
 /// Version of the whole tree.
 pub const FORMAT: &str = "v1";
+
+const DONE: &str = ".done";
 
 /// The path of a pack.
 pub fn pack(id: PackId) -> String {
@@ -95,11 +95,21 @@ pub fn marks(document: impl Display, scope: &str) -> String {
 pub const CONTENT: [&str; 5] = ["packs", "leaves", "maps", "hot", "recipes"];
 
 /// The folders that this version knows beside them.
-pub const OTHERS: [&str; 6] = ["snapshots", "archives", "images", "marks", "retired", "sweeps"];
+pub const OTHERS: [&str; 6] = [
+    "snapshots",
+    "archives",
+    "images",
+    "marks",
+    "retired",
+    "sweeps",
+];
 
 /// What an object's name says of its content; nothing if the path is not one of those.
 pub fn parse_content(path: &str) -> Option<Brief> {
-    let (folder, name) = path.strip_prefix(FORMAT)?.strip_prefix('/')?.split_once('/')?;
+    let (folder, name) = path
+        .strip_prefix(FORMAT)?
+        .strip_prefix('/')?
+        .split_once('/')?;
     let digits = match folder {
         "maps" | "hot" => name,
         "packs" | "leaves" | "recipes" => {
@@ -135,7 +145,12 @@ pub fn sweep(created_ms: u64, id: GarbageId) -> String {
 
 /// Says that a sweep is over.
 pub fn done(sweep: &str) -> String {
-    format!("{sweep}.done")
+    format!("{sweep}{DONE}")
+}
+
+/// Whether this says that a sweep is over, and is none itself.
+pub fn is_done(path: &str) -> bool {
+    path.strip_suffix(DONE).is_some()
 }
 
 /// Where a document is, as its path says it. The names are as they stand in paths, see [`segment`].
@@ -181,7 +196,9 @@ impl<'a> Place<'a> {
     /// Whether the scope is of a kind that ends: a pull request, a tag, a commit or an event.
     pub fn is_brief(&self) -> bool {
         let kinds = ["pull/", "tag/", "commit/", "event/"];
-        kinds.iter().any(|kind| self.scope.starts_with(&segment(kind)))
+        kinds
+            .iter()
+            .any(|kind| self.scope.starts_with(&segment(kind)))
     }
 
     /// Whether the scope was named by hand, so that nobody can tell whether it is still there.
@@ -332,9 +349,15 @@ mod tests {
         let path = document(Kind::Archive, &of("pull/7"), 1_001, id);
         let place = Place::parse(&path).expect("a document");
         assert_eq!((place.kind, place.created_ms), (Kind::Archive, 1_001));
-        assert_eq!((place.project, place.job), (&*segment("github.com/shop/web"), "build"));
+        assert_eq!(
+            (place.project, place.job),
+            (&*segment("github.com/shop/web"), "build")
+        );
         assert_eq!(place.lineage, lineage(Kind::Archive, &of("pull/7")));
-        assert_eq!((place.scope, place.id), (&*segment("pull/7"), &*id.to_string()));
+        assert_eq!(
+            (place.scope, place.id),
+            (&*segment("pull/7"), &*id.to_string())
+        );
         for (scope, brief, by_hand) in [
             ("pull/7", true, false),
             ("commit/3f", true, false),
@@ -344,13 +367,22 @@ mod tests {
         ] {
             let path = document(Kind::Snapshot, &of(scope), 1, id);
             let place = Place::parse(&path).expect("a document");
-            assert_eq!((place.is_brief(), place.is_by_hand()), (brief, by_hand), "{scope}");
+            assert_eq!(
+                (place.is_brief(), place.is_by_hand()),
+                (brief, by_hand),
+                "{scope}"
+            );
         }
         let gone = retired(&path);
         assert_eq!(gone, path.replace("v1/", "v1/retired/"));
         assert_eq!(before_retired(&gone), Some(path.clone()));
         assert_eq!((before_retired(&path), Place::parse(&gone)), (None, None));
-        for other in ["", "v1/snapshots/a/b/c/d/e.json", &path[1..], &path[..path.len() - 5]] {
+        for other in [
+            "",
+            "v1/snapshots/a/b/c/d/e.json",
+            &path[1..],
+            &path[..path.len() - 5],
+        ] {
             assert_eq!(Place::parse(other), None, "{other}");
         }
     }

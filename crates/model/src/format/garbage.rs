@@ -112,7 +112,11 @@ mod tests {
         let (_, bytes) = list(&[1, 9]).encode(7);
         for len in 0..bytes.len() {
             let whole = len == EMPTY_BYTES || len == EMPTY_BYTES + 8;
-            assert_eq!(Garbage::decode(&bytes[..len]).is_ok(), whole, "cut at {len}");
+            assert_eq!(
+                Garbage::decode(&bytes[..len]).is_ok(),
+                whole,
+                "cut at {len}"
+            );
         }
         let mut other = bytes;
         other[20] = 10;

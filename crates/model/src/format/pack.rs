@@ -189,14 +189,25 @@ pub fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
 
 fn read_entry(index: &mut Reader<'_>, of_chunks: bool) -> Result<IndexedFrame, FormatError> {
     let (offset, stored_bytes) = (index.u32("frame offset")?, index.u32("frame length")?);
-    let content_bytes = match of_chunks {
-        true => Some(index.u32("frame content length")?),
-        false => None,
+    let content_bytes = if of_chunks {
+        Some(index.u32("frame content length")?)
+    } else {
+        None
     };
     let holds = index.u8("frame pieces")?;
     let fault = match content_bytes {
-        Some(holds) => Slot { offset, stored_bytes, holds }.fault(),
-        None => Slot { offset, stored_bytes, holds }.fault(),
+        Some(holds) => Slot {
+            offset,
+            stored_bytes,
+            holds,
+        }
+        .fault(),
+        None => Slot {
+            offset,
+            stored_bytes,
+            holds,
+        }
+        .fault(),
     };
     if let Some(fault) = fault {
         return Err(index.invalid(fault));
@@ -204,9 +215,10 @@ fn read_entry(index: &mut Reader<'_>, of_chunks: bool) -> Result<IndexedFrame, F
     let mut pieces = Vec::new();
     for _ in 0..holds {
         let id = index.digest("digest")?;
-        let bytes = match of_chunks {
-            true => index.u32("chunk length")?,
-            false => BLOCK_BYTES as u32,
+        let bytes = if of_chunks {
+            index.u32("chunk length")?
+        } else {
+            BLOCK_BYTES as u32
         };
         pieces.push((id, bytes));
     }
@@ -214,7 +226,11 @@ fn read_entry(index: &mut Reader<'_>, of_chunks: bool) -> Result<IndexedFrame, F
     if content_bytes.is_some_and(|content_bytes| u64::from(content_bytes) != held) {
         return Err(index.invalid("a frame's chunks are not its content"));
     }
-    Ok(IndexedFrame { offset, stored_bytes, pieces })
+    Ok(IndexedFrame {
+        offset,
+        stored_bytes,
+        pieces,
+    })
 }
 
 #[cfg(test)]
@@ -247,7 +263,10 @@ mod tests {
         assert_eq!(index.len(), 2);
         assert_eq!(index[1].pieces, [(*BlockId::of(b"c").as_bytes(), 65_536)]);
         let start = index[1].offset as usize;
-        assert_eq!(&bytes[start..start + index[1].stored_bytes as usize], b"second");
+        assert_eq!(
+            &bytes[start..start + index[1].stored_bytes as usize],
+            b"second"
+        );
     }
 
     #[test]

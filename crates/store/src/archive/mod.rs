@@ -15,6 +15,6 @@ mod recipes;
 mod scratch;
 mod writer;
 
-pub(crate) use recipes::read as read_part;
 pub use reader::{ArchiveReader, BlobStream};
+pub(crate) use recipes::read as read_part;
 pub use writer::{ArchiveFacts, ArchiveWriter};

@@ -33,7 +33,10 @@ pub(super) async fn outlast(objects: &Objects) -> Result<(), StoreError> {
         if all_done {
             return check(objects, &doubtful).await;
         }
-        tracing::info!(first, "a collection may remove what was just stored; waiting");
+        tracing::info!(
+            first,
+            "a collection may remove what was just stored; waiting"
+        );
         sleep(LOOK).await;
     }
     let path = address::sweeps();
@@ -44,10 +47,10 @@ pub(super) async fn outlast(objects: &Objects) -> Result<(), StoreError> {
 /// over.
 async fn doubtful(objects: &Objects) -> Result<(Vec<String>, bool), StoreError> {
     let folder = address::sweeps();
-    let names = objects.first_names(&folder, "", LISTS_MAX).await?;
-    let all: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let listed = objects.first_names(&folder, "", LISTS_MAX).await?;
+    let all: HashSet<&str> = listed.iter().map(String::as_str).collect();
     let (mut doubtful, mut all_done) = (Vec::new(), true);
-    for name in names.iter().filter(|name| !name.ends_with(".done")) {
+    for name in listed.iter().filter(|name| !address::is_done(name)) {
         let list = read(objects, &format!("{folder}/{name}")).await?;
         let named = match &list {
             Listed::Gone => Vec::new(),

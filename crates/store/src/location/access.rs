@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::StoreError;
 use super::Location;
+use crate::error::StoreError;
 use crate::objects::Objects;
 
 /// Where a store is, and the settings of its cloud. Another process can be given it; shown, it says

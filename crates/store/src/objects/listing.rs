@@ -45,7 +45,11 @@ impl Objects {
             let entries = objects.map_ok(|object| Entry {
                 path: object.location.to_string(),
                 bytes: object.size,
-                modified_ms: object.last_modified.timestamp_millis().max(0).cast_unsigned(),
+                modified_ms: object
+                    .last_modified
+                    .timestamp_millis()
+                    .max(0)
+                    .cast_unsigned(),
             });
             entries.try_collect().await
         };
@@ -67,7 +71,9 @@ impl Objects {
         for paths in paths.chunks(DELETED_TOGETHER) {
             let remove = || async {
                 let parsed: Vec<_> = paths.iter().map(|path| Ok(Path::from(&**path))).collect();
-                let removed = self.store.delete_stream(futures_util::stream::iter(parsed).boxed());
+                let removed = self
+                    .store
+                    .delete_stream(futures_util::stream::iter(parsed).boxed());
                 let removed: Vec<_> = removed.collect().await;
                 let mut faults = removed.into_iter().filter_map(Result::err);
                 let is_gone = |error: &_| matches!(error, object_store::Error::NotFound { .. });
@@ -148,7 +154,9 @@ fn remove_empty(folder: &Folder, unused_for: Duration) {
         }
         remove_empty(&path, unused_for);
         let modified = path.metadata().and_then(|metadata| metadata.modified());
-        let since = modified.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let since = modified
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
         if since.is_some_and(|since| since >= unused_for) && fs::remove_dir(&path).is_ok() {
             tracing::debug!(folder = %path.display(), "removed, empty");
         }

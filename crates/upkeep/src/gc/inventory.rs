@@ -24,7 +24,9 @@ async fn list(
     objects: &Objects,
     folders: impl Iterator<Item = &'static str>,
 ) -> Result<Vec<Entry>, StoreError> {
-    let paths: Vec<String> = folders.map(|folder| format!("{}/{folder}", address::FORMAT)).collect();
+    let paths: Vec<String> = folders
+        .map(|folder| format!("{}/{folder}", address::FORMAT))
+        .collect();
     let listings = paths.iter().map(|path| objects.entries(path));
     let listings = try_join_all(listings).await?;
     Ok(listings.into_iter().flatten().collect())
@@ -49,9 +51,14 @@ pub(super) struct Inventory {
 impl Inventory {
     /// Lists a store.
     pub(super) async fn of(objects: &Objects) -> Result<Self, StoreError> {
-        let known: Vec<&'static str> = address::CONTENT.into_iter().chain(address::OTHERS).collect();
+        let known: Vec<&'static str> = address::CONTENT
+            .into_iter()
+            .chain(address::OTHERS)
+            .collect();
         let folders = objects.folders(address::FORMAT, FOLDERS_MAX).await?;
-        let unknown = folders.into_iter().find(|folder| !known.contains(&folder.as_str()));
+        let unknown = folders
+            .into_iter()
+            .find(|folder| !known.contains(&folder.as_str()));
         // A document is copied to where it goes before it goes: whoever looks in this order sees it.
         let others = known.into_iter().filter(|folder| !LIVE.contains(folder));
         let mut listings = list(objects, LIVE.into_iter()).await?;
@@ -65,7 +72,9 @@ impl Inventory {
             halves: Vec::new(),
             unknown: unknown.map(|folder| format!("{}/{folder}", address::FORMAT)),
         };
-        listings.into_iter().for_each(|entry| inventory.take(entry));
+        for entry in listings {
+            inventory.take(entry);
+        }
         Ok(inventory)
     }
 
@@ -73,18 +82,23 @@ impl Inventory {
         if let Some(brief) = address::parse_content(&entry.path) {
             self.content.insert(brief, entry);
         } else if let Some(document) = documents::listed(entry.clone()) {
-            let of_its_kind = match document.is_retired() {
-                true => &mut self.retired,
-                false => &mut self.documents,
-            };
-            of_its_kind.push(document);
+            if document.is_retired() {
+                self.retired.push(document);
+            } else {
+                self.documents.push(document);
+            }
         } else if is_half(&entry.path) {
             self.halves.push(entry);
         } else if let Some((folder, name)) = entry.path.rsplit_once('/') {
             if entry.path.starts_with(&address::all_marks()) {
                 self.marks.push(entry);
-            } else if folder.starts_with(&address::all_images()) && address::parse_images(name).is_some() {
-                self.images.entry(folder.to_owned()).or_default().push(entry);
+            } else if folder.starts_with(&address::all_images())
+                && address::parse_images(name).is_some()
+            {
+                self.images
+                    .entry(folder.to_owned())
+                    .or_default()
+                    .push(entry);
             }
         }
     }
@@ -92,7 +106,8 @@ impl Inventory {
     /// The sizes of what documents name, by number; what is not there has none.
     pub(super) fn sizes(&self, reach: &Reach) -> Vec<u64> {
         let sizes = reach.objects.iter().map(|named| {
-            let entry = address::parse_content(&named.path).and_then(|brief| self.content.get(&brief));
+            let entry =
+                address::parse_content(&named.path).and_then(|brief| self.content.get(&brief));
             entry.map_or(0, |entry| entry.bytes)
         });
         sizes.collect()
@@ -101,7 +116,9 @@ impl Inventory {
     /// What nobody looks at any more, and no document names: halves of objects, all lists of images but the
     /// newest of each project, marks that do not count or are of documents that are gone.
     pub(super) fn useless(&self, sweeps: &Sweeps, plan: &Plan, known: &Known<'_>) -> Vec<Entry> {
-        let documents = (0..).zip(&known.documents).filter(|(at, _)| known.stays[*at]);
+        let documents = (0..)
+            .zip(&known.documents)
+            .filter(|(at, _)| known.stays[*at]);
         let places = documents.map(|(_, one)| one.place());
         let (ids, projects): (HashSet<&str>, HashSet<&str>) =
             places.map(|place| (place.id, place.project)).unzip();
@@ -113,8 +130,15 @@ impl Inventory {
         }));
         for (folder, images) in &self.images {
             let newest = newest(images, sweeps.now_ms);
-            let is_live = folder.rsplit('/').next().is_some_and(|project| projects.contains(project));
-            let is_old = |entry| plan.rules.older_than_ms.is_some_and(|max| age_ms(entry) >= max);
+            let is_live = folder
+                .rsplit('/')
+                .next()
+                .is_some_and(|project| projects.contains(project));
+            let is_old = |entry| {
+                plan.rules
+                    .older_than_ms
+                    .is_some_and(|max| age_ms(entry) >= max)
+            };
             useless.extend(images.iter().filter(|entry| {
                 newest.is_none_or(|newest| newest.path != entry.path) || !is_live && is_old(entry)
             }));

@@ -106,6 +106,12 @@ impl Amount {
         self.objects += 1;
         self.bytes += bytes;
     }
+
+    fn add_all(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.add(entry.bytes);
+        }
+    }
 }
 
 /// What a collection did; of a dry run, what it would have done.
@@ -128,7 +134,11 @@ pub struct Collected {
 }
 
 /// Collects. Nothing that could be needed is removed, whatever happens on the way.
-pub async fn collect(objects: &Objects, plan: &Plan, voice: &dyn Voice) -> Result<Collected, StoreError> {
+pub async fn collect(
+    objects: &Objects,
+    plan: &Plan,
+    voice: &dyn Voice,
+) -> Result<Collected, StoreError> {
     let sweeps = Sweeps::begin(objects, plan.grace, plan.dry_run).await?;
     voice.progress(Progress::Begun("listing the store".to_owned()));
     let inventory = Inventory::of(objects).await?;
@@ -207,21 +217,27 @@ impl Run<'_> {
             ..Collected::default()
         };
         let live = std::mem::take(&mut self.inventory.documents);
-        let (retired, over): (Vec<Listed>, Vec<Listed>) = std::mem::take(&mut self.inventory.retired)
-            .into_iter()
-            .partition(|one| !self.sweeps.is_past_grace(one.modified_ms()));
+        let (retired, over): (Vec<Listed>, Vec<Listed>) =
+            std::mem::take(&mut self.inventory.retired)
+                .into_iter()
+                .partition(|one| !self.sweeps.is_past_grace(one.modified_ms()));
         let documents: Vec<&Listed> = live.iter().chain(&retired).collect();
         if let Some(max) = self.plan.documents_max.filter(|max| documents.len() > *max) {
             collected.held_back = Some(format!("the store has more than {max} documents"));
             self.sweeps.end(self.objects).await?;
             return Ok(collected);
         }
-        voice.progress(Progress::Begun(format!("reading {} documents", documents.len())));
+        voice.progress(Progress::Begun(format!(
+            "reading {} documents",
+            documents.len()
+        )));
         let reach = Reach::of(self.objects, &documents).await?;
         let mut stays = vec![false; documents.len()];
         for ((at, document), why) in live.iter().enumerate().zip(self.judge(&live)) {
             stays[at] = why.is_none();
-            why.into_iter().for_each(|why| collected.goes(document, why));
+            if let Some(why) = why {
+                collected.goes(document, why);
+            }
         }
         let mut known = Known {
             documents,
@@ -252,7 +268,9 @@ impl Run<'_> {
             .map(|(one, _)| self.aged(one, alive.as_ref()))
             .collect();
         let mut judged = judge(&aged, &self.plan.rules).into_iter();
-        let judged = ours.iter().map(|ours| if *ours { judged.next().flatten() } else { None });
+        let judged = ours
+            .iter()
+            .map(|ours| if *ours { judged.next().flatten() } else { None });
         judged.collect()
     }
 
@@ -289,8 +307,13 @@ impl Run<'_> {
             return;
         };
         let sizes = self.inventory.sizes(&known.reach);
-        let staying: Vec<usize> = (0..known.stays.len()).filter(|at| known.stays[*at]).collect();
-        let aged: Vec<Aged<'_>> = staying.iter().map(|at| self.aged(known.documents[*at], None)).collect();
+        let staying: Vec<usize> = (0..known.stays.len())
+            .filter(|at| known.stays[*at])
+            .collect();
+        let aged: Vec<Aged<'_>> = staying
+            .iter()
+            .map(|at| self.aged(known.documents[*at], None))
+            .collect();
         let mut order: Vec<usize> = by_worth(&aged).into_iter().map(|at| staying[at]).collect();
         // Those of others stay in any case.
         order.sort_by_key(|at| self.is_ours(known.documents[*at]));
@@ -308,7 +331,9 @@ impl Run<'_> {
                 total += bytes;
                 continue;
             }
-            new.iter().for_each(|object| is_counted[*object as usize] = false);
+            for object in new {
+                is_counted[object as usize] = false;
+            }
             known.stays[at] = false;
             collected.goes(known.documents[at], Why::Large);
         }
@@ -328,7 +353,10 @@ impl Run<'_> {
             }
         }
         let mut seen = HashSet::new();
-        let live = documents.iter().enumerate().filter(|(_, one)| !one.is_retired());
+        let live = documents
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| !one.is_retired());
         for (at, _) in live.filter(|_| !reach.faults.is_empty()) {
             reach.each(at, |object, is_needed| {
                 let Some(error) = reach.faults.get(&object).filter(|_| seen.insert(object)) else {
@@ -344,14 +372,23 @@ impl Run<'_> {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        let told = faults.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
+        let told = faults
+            .iter()
+            .take(TOLD_MAX)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("; ");
         (!faults.is_empty()).then(|| {
             format!("what is needed cannot be told ({told}{more}); `larder verify --repair` drops what cannot be read")
         })
     }
 
     /// Removes what nothing names: says what that is, looks again, and removes what is still so.
-    async fn remove_objects(mut self, known: &Known<'_>, collected: &mut Collected) -> Result<(), StoreError> {
+    async fn remove_objects(
+        mut self,
+        known: &Known<'_>,
+        collected: &mut Collected,
+    ) -> Result<(), StoreError> {
         let kept = known.named(|at| known.stays[at]);
         let mut candidates = Vec::new();
         for (brief, entry) in &self.inventory.content {
@@ -367,8 +404,12 @@ impl Run<'_> {
         }
         let mut doomed = self.inventory.useless(&self.sweeps, self.plan, known);
         if self.plan.dry_run {
-            doomed.extend(candidates.iter().map(|brief| self.inventory.content[brief].clone()));
-            doomed.iter().for_each(|entry| collected.removed.add(entry.bytes));
+            doomed.extend(
+                candidates
+                    .iter()
+                    .map(|brief| self.inventory.content[brief].clone()),
+            );
+            collected.removed.add_all(&doomed);
             return Ok(());
         }
         if !candidates.is_empty() {
@@ -382,17 +423,23 @@ impl Run<'_> {
             }
             let paths: Vec<String> = batch.iter().map(|entry| entry.path.clone()).collect();
             self.objects.delete(&paths).await?;
-            batch.iter().for_each(|entry| collected.removed.add(entry.bytes));
+            collected.removed.add_all(batch);
         }
         self.sweeps.end(self.objects).await?;
         let version = larder_model::address::FORMAT;
-        self.objects.remove_empty_folders(version, self.plan.grace / 4).await;
+        self.objects
+            .remove_empty_folders(version, self.plan.grace / 4)
+            .await;
         Ok(())
     }
 
     /// Those of these objects that are still old, and that no document names which came meanwhile. If one of
     /// those cannot be read, nothing.
-    async fn look_again(&self, candidates: &[Brief], known: &Known<'_>) -> Result<Vec<Entry>, StoreError> {
+    async fn look_again(
+        &self,
+        candidates: &[Brief],
+        known: &Known<'_>,
+    ) -> Result<Vec<Entry>, StoreError> {
         let mut now = Inventory::of(self.objects).await?;
         let seen: HashSet<&str> = known.documents.iter().map(|one| one.place().id).collect();
         let new = now.documents.iter().chain(&now.retired);
@@ -403,7 +450,10 @@ impl Run<'_> {
             return Ok(Vec::new());
         }
         let mut doomed = Vec::new();
-        for brief in candidates.iter().filter(|brief| reach.number(**brief).is_none()) {
+        for brief in candidates
+            .iter()
+            .filter(|brief| reach.number(**brief).is_none())
+        {
             let entry = now.content.remove(brief);
             doomed.extend(entry.filter(|entry| self.sweeps.is_past_grace(entry.modified_ms)));
         }
@@ -416,7 +466,8 @@ impl Known<'_> {
     fn named(&self, by: impl Fn(usize) -> bool) -> Vec<bool> {
         let mut named = vec![false; self.reach.objects.len()];
         for at in (0..self.documents.len()).filter(|at| by(*at)) {
-            self.reach.each(at, |object, _| named[object as usize] = true);
+            self.reach
+                .each(at, |object, _| named[object as usize] = true);
         }
         named
     }

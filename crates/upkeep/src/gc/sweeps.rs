@@ -27,7 +27,11 @@ pub(super) struct Sweeps {
 
 impl Sweeps {
     /// Asks the store what time it is, by writing an object: it says, too, that a collection was here.
-    pub(super) async fn begin(objects: &Objects, grace: Duration, dry_run: bool) -> Result<Self, StoreError> {
+    pub(super) async fn begin(
+        objects: &Objects,
+        grace: Duration,
+        dry_run: bool,
+    ) -> Result<Self, StoreError> {
         let mut sweeps = Self {
             now_ms: now_ms(),
             grace,
@@ -54,9 +58,12 @@ impl Sweeps {
     fn sort(&mut self, listed: &[Entry], own: &str) {
         let names: HashSet<&str> = listed.iter().map(|entry| &*entry.path).collect();
         let grace_ms = self.grace.as_millis() as u64;
-        for Entry { path, modified_ms, .. } in listed.iter().filter(|entry| entry.path != own) {
+        for Entry {
+            path, modified_ms, ..
+        } in listed.iter().filter(|entry| entry.path != own)
+        {
             let age_ms = self.age_ms(*modified_ms);
-            let is_over = path.ends_with(".done") || names.contains(&*address::done(path));
+            let is_over = address::is_done(path) || names.contains(&*address::done(path));
             if age_ms >= grace_ms {
                 self.stale.push(path.clone());
             } else if !is_over && age_ms >= grace_ms / 2 && !path.contains('#') {
@@ -76,7 +83,11 @@ impl Sweeps {
     }
 
     /// Says what may be removed from now on.
-    pub(super) async fn announce(&mut self, objects: &Objects, may_go: &[Brief]) -> Result<(), StoreError> {
+    pub(super) async fn announce(
+        &mut self,
+        objects: &Objects,
+        may_go: &[Brief],
+    ) -> Result<(), StoreError> {
         self.announced = Instant::now();
         for part in may_go.chunks(GARBAGE_MAX) {
             let (path, bytes) = list(part);

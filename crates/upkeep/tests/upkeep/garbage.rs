@@ -16,7 +16,9 @@ const AT_ONCE: Duration = Duration::ZERO;
 const GRACE: Duration = Duration::from_millis(1_200);
 
 pub(crate) async fn collect(objects: &Objects, plan: &Plan) -> Collected {
-    gc::collect(objects, plan, &Silent).await.expect("collected")
+    gc::collect(objects, plan, &Silent)
+        .await
+        .expect("collected")
 }
 
 /// All files of a store.
@@ -57,14 +59,23 @@ async fn nothing_is_left_but_what_the_documents_name() {
     assert_eq!((first.removed.objects, first.held_back), (0, None));
     let waiting = first.waiting;
     let again = collect(&machine.objects, &plan).await;
-    assert_eq!((again.removed.objects, again.waiting), (0, waiting), "within the grace");
+    assert_eq!(
+        (again.removed.objects, again.waiting),
+        (0, waiting),
+        "within the grace"
+    );
     tokio::time::sleep(GRACE).await;
     let last = collect(&machine.objects, &plan).await;
     assert_eq!(last.removed.objects, waiting.objects + 1, "{last:?}");
     assert_eq!(last.waiting.objects, 0);
     assert_eq!(held(folder.path()) as u64, last.kept.objects + 2);
-    let checked = verify(&machine.objects, true, &Silent).await.expect("verified");
-    assert!(checked.is_sound() && checked.damaged.is_empty(), "{checked:?}");
+    let checked = verify(&machine.objects, true, &Silent)
+        .await
+        .expect("verified");
+    assert!(
+        checked.is_sound() && checked.damaged.is_empty(),
+        "{checked:?}"
+    );
     assert_eq!(checked.named, last.kept);
 }
 
@@ -73,7 +84,9 @@ async fn what_is_named_again_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let machine = Machine::new(folder.path(), "main");
     jobs(&machine, 2, 1).await;
-    let (found, _) = catalog::list::<Snapshot>(&machine.objects).await.expect("listed");
+    let (found, _) = catalog::list::<Snapshot>(&machine.objects)
+        .await
+        .expect("listed");
     let all = Plan {
         rules: larder_model::retention::Rules {
             older_than_ms: Some(0),
@@ -84,10 +97,14 @@ async fn what_is_named_again_stays() {
     collect(&machine.objects, &all).await;
     tokio::time::sleep(GRACE).await;
     // A job that had started from it saves: the same objects, and a document of its own.
-    catalog::publish(&machine.objects, &found[0].document).await.expect("published");
+    catalog::publish(&machine.objects, &found[0].document)
+        .await
+        .expect("published");
     let collected = collect(&machine.objects, &keeping(9, GRACE)).await;
     assert!(collected.removed.objects > 0, "{collected:?}");
-    let checked = verify(&machine.objects, true, &Silent).await.expect("verified");
+    let checked = verify(&machine.objects, true, &Silent)
+        .await
+        .expect("verified");
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
 }
 
@@ -95,7 +112,10 @@ async fn what_is_named_again_stays() {
 async fn a_job_that_has_read_what_was_just_removed_can_still_save() {
     let folder = tempfile::tempdir().expect("a folder");
     let machine = Machine::new(folder.path(), "main");
-    let saved = machine.job(&mut Random::new(4), AT_ONCE).await.expect("saved");
+    let saved = machine
+        .job(&mut Random::new(4), AT_ONCE)
+        .await
+        .expect("saved");
     // Everything is old, and collections have seen it while nothing named it yet, for all they know.
     for _ in 0..2 {
         collect(&machine.objects, &keeping(9, GRACE)).await;
@@ -103,11 +123,21 @@ async fn a_job_that_has_read_what_was_just_removed_can_still_save() {
     }
     let documents = larder_upkeep::list(&machine.objects).await.expect("listed");
     let all: Vec<_> = documents.iter().collect();
-    larder_upkeep::remove::remove(&machine.objects, &all).await.expect("removed");
+    larder_upkeep::remove::remove(&machine.objects, &all)
+        .await
+        .expect("removed");
     let collected = collect(&machine.objects, &keeping(9, GRACE)).await;
-    assert_eq!((collected.removed.objects, collected.documents), (0, 0), "{collected:?}");
-    catalog::publish(&machine.objects, &saved.document).await.expect("published");
-    let checked = verify(&machine.objects, true, &Silent).await.expect("verified");
+    assert_eq!(
+        (collected.removed.objects, collected.documents),
+        (0, 0),
+        "{collected:?}"
+    );
+    catalog::publish(&machine.objects, &saved.document)
+        .await
+        .expect("published");
+    let checked = verify(&machine.objects, true, &Silent)
+        .await
+        .expect("verified");
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
 }
 
@@ -115,7 +145,9 @@ async fn a_job_that_has_read_what_was_just_removed_can_still_save() {
 async fn what_was_written_again_of_late_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = open(folder.path());
-    let (map, bytes) = larder_model::map::MapRoot::empty(1 << 20).expect("a size").encode();
+    let (map, bytes) = larder_model::map::MapRoot::empty(1 << 20)
+        .expect("a size")
+        .encode();
     let path = address::map(map);
     objects.put(&path, bytes.clone()).await.expect("stored");
     let plan = keeping(1, GRACE);
@@ -138,14 +170,17 @@ async fn nothing_is_published_that_a_sweep_may_have_removed() {
     let list: larder_model::garbage::Garbage = address::parse_content(&path).into_iter().collect();
     let (id, bytes) = list.encode(1);
     let sweep = address::sweep(1, id);
-    let put = |path: String, bytes: Vec<u8>| fs::write(folder.path().join(path), bytes).expect("written");
+    let put =
+        |path: String, bytes: Vec<u8>| fs::write(folder.path().join(path), bytes).expect("written");
     fs::create_dir_all(folder.path().join(address::sweeps())).expect("a folder");
     put(sweep.clone(), bytes);
     put(address::done(&sweep), Vec::new());
     let again = catalog::publish(&machine.objects, &saved.document).await;
     again.expect("it is there still");
     fs::remove_file(folder.path().join(&path)).expect("removed");
-    let error = catalog::publish(&machine.objects, &saved.document).await.expect_err("gone");
+    let error = catalog::publish(&machine.objects, &saved.document)
+        .await
+        .expect_err("gone");
     assert!(matches!(error, StoreError::Collected { .. }), "{error}");
     // Whoever did not write it is not concerned.
     let other = Machine::new(folder.path(), "other");
@@ -157,19 +192,32 @@ async fn a_document_that_cannot_be_read_holds_everything_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let machine = Machine::new(folder.path(), "main");
     jobs(&machine, 3, 1).await;
-    let (found, _) = catalog::list::<Snapshot>(&machine.objects).await.expect("listed");
+    let (found, _) = catalog::list::<Snapshot>(&machine.objects)
+        .await
+        .expect("listed");
     let newest = found[0].clone();
-    fs::write(folder.path().join(address::map(newest.document.map)), b"rubbish").expect("written");
+    fs::write(
+        folder.path().join(address::map(newest.document.map)),
+        b"rubbish",
+    )
+    .expect("written");
     let plan = keeping(1, AT_ONCE);
     let before = held(folder.path());
     let collected = collect(&machine.objects, &plan).await;
     let why = collected.held_back.clone().expect("it is said");
-    assert!(why.contains("v1/maps/") && why.contains("--repair"), "{why}");
+    assert!(
+        why.contains("v1/maps/") && why.contains("--repair"),
+        "{why}"
+    );
     collect(&machine.objects, &plan).await;
     assert_eq!(held(folder.path()), before - 2, "two documents went");
     fs::create_dir(folder.path().join("v1/bundles")).expect("a folder");
     let collected = collect(&machine.objects, &plan).await;
-    assert!(collected.held_back.is_some_and(|why| why.contains("v1/bundles")));
+    assert!(
+        collected
+            .held_back
+            .is_some_and(|why| why.contains("v1/bundles"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,10 +245,16 @@ async fn rules_of_scopes_and_bytes_and_a_dry_run() {
     assert_eq!((done.documents, done.gone.len()), (2, 6));
     plan.max_bytes = Some(done.kept.bytes - 1);
     let smaller = collect(&objects, &plan).await;
-    assert_eq!((smaller.documents, smaller.gone.len()), (1, 1), "{smaller:?}");
+    assert_eq!(
+        (smaller.documents, smaller.gone.len()),
+        (1, 1),
+        "{smaller:?}"
+    );
     assert!(smaller.kept.bytes < done.kept.bytes);
     plan.documents_max = Some(0);
-    let bounded = gc::collect(&objects, &plan, &Silent).await.expect("collected");
+    let bounded = gc::collect(&objects, &plan, &Silent)
+        .await
+        .expect("collected");
     assert!(bounded.held_back.is_some(), "{bounded:?}");
 }
 
@@ -214,7 +268,9 @@ async fn lists_of_images_and_marks_that_nobody_looks_at_go() {
         let published = larder_store::images::publish(&machine.objects, "shop/web", now - ago, &[]);
         published.await.expect("published");
     }
-    let (found, _) = catalog::list::<Snapshot>(&machine.objects).await.expect("listed");
+    let (found, _) = catalog::list::<Snapshot>(&machine.objects)
+        .await
+        .expect("listed");
     let reader = larder_store::catalog::Reader {
         machine: larder_model::mark::MachineId::of(b"here"),
         scope: "main".to_owned(),
@@ -228,7 +284,10 @@ async fn lists_of_images_and_marks_that_nobody_looks_at_go() {
     }
     let hour = Duration::from_secs(3_600);
     let collected = collect(&machine.objects, &keeping(1, hour)).await;
-    assert_eq!(collected.removed.objects, 0, "within the grace: {collected:?}");
+    assert_eq!(
+        collected.removed.objects, 0,
+        "within the grace: {collected:?}"
+    );
     let collected = collect(&machine.objects, &keeping(1, AT_ONCE)).await;
     assert_eq!(collected.removed.objects, 3, "{collected:?}");
     assert_eq!(files(&folder.path().join("v1/images")).len(), 1);

@@ -96,10 +96,17 @@ impl Machine {
 
     /// A job: starts from the head, works for some time, writes some blocks of which many are like others',
     /// and saves.
-    pub(crate) async fn job(&self, random: &mut Random, works: Duration) -> Result<Found, StoreError> {
+    pub(crate) async fn job(
+        &self,
+        random: &mut Random,
+        works: Duration,
+    ) -> Result<Found, StoreError> {
         let (parent, source) = match self.head().await? {
             Some((found, source)) => (Some(found), source),
-            None => (None, Arc::new(Source::empty(self.objects.clone(), VOLUME_BYTES)?)),
+            None => (
+                None,
+                Arc::new(Source::empty(self.objects.clone(), VOLUME_BYTES)?),
+            ),
         };
         tokio::time::sleep(works).await;
         let mut changed = Changed::default();
@@ -122,7 +129,11 @@ impl Machine {
         let read = move |block: u64, buffer: &mut [u8]| {
             let seed = seeds.get(&block).copied().unwrap_or_default();
             for (at, byte) in buffer.iter_mut().enumerate() {
-                *byte = if seed == 0 { 0 } else { (at / 7) as u8 ^ seed as u8 };
+                *byte = if seed == 0 {
+                    0
+                } else {
+                    (at / 7) as u8 ^ seed as u8
+                };
             }
             Ok(())
         };

@@ -21,9 +21,10 @@ async fn every_document_verifies_and_nothing_else_is_left() {
             let mut machine = Machine::new(folder.path(), "main");
             machine.clock_ms = random.below(2 * HOUR_MS).cast_signed() - HOUR_MS.cast_signed();
             let (seed, works) = (round * 100 + at, Duration::from_millis(random.below(250)));
-            let job = tokio::spawn(async move {
-                machine.job(&mut Random::new(seed), works).await.map(drop)
-            });
+            let job =
+                tokio::spawn(
+                    async move { machine.job(&mut Random::new(seed), works).await.map(drop) },
+                );
             (job, Duration::from_millis(random.below(500)))
         });
         let writers: Vec<_> = writers.collect();
@@ -32,7 +33,9 @@ async fn every_document_verifies_and_nothing_else_is_left() {
             let plan = keeping(3, GRACE);
             tokio::spawn(async move {
                 loop {
-                    gc::collect(&objects, &plan, &Silent).await.expect("collected");
+                    gc::collect(&objects, &plan, &Silent)
+                        .await
+                        .expect("collected");
                 }
             })
         });
@@ -45,7 +48,9 @@ async fn every_document_verifies_and_nothing_else_is_left() {
         }
         tokio::time::sleep(Duration::from_millis(random.below(200))).await;
         collections.iter().for_each(tokio::task::JoinHandle::abort);
-        let checked = verify(&open(folder.path()), true, &Silent).await.expect("verified");
+        let checked = verify(&open(folder.path()), true, &Silent)
+            .await
+            .expect("verified");
         assert!(checked.is_sound(), "{checked:?}");
     }
     let objects = open(folder.path());
@@ -55,7 +60,14 @@ async fn every_document_verifies_and_nothing_else_is_left() {
     }
     let last = collect(&objects, &keeping(3, GRACE)).await;
     let left = files(folder.path());
-    let sweeps = left.iter().filter(|path| path.to_string_lossy().contains("/sweeps/")).count();
-    assert_eq!(left.len() - sweeps, last.kept.objects as usize + last.documents, "{last:?}");
+    let sweeps = left
+        .iter()
+        .filter(|path| path.to_string_lossy().contains("/sweeps/"))
+        .count();
+    assert_eq!(
+        left.len() - sweeps,
+        last.kept.objects as usize + last.documents,
+        "{last:?}"
+    );
     assert!(sweeps <= 4, "{sweeps}");
 }

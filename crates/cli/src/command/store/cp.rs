@@ -22,7 +22,9 @@ pub(crate) fn run(verb: &Cp, report: &Report) -> Done {
     let copied = block_on(async {
         let documents = larder_upkeep::list(&from).await?;
         let selection = selection(&verb.which, &settings, &verb.ids, verb.all);
-        let meant = selection.newest(&documents, now_ms()).map_err(Failure::input)?;
+        let meant = selection
+            .newest(&documents, now_ms())
+            .map_err(Failure::input)?;
         Ok::<_, Failure>(copy(&from, &to, &meant, report).await?)
     })??;
     for (document, why) in &copied.left_out {

@@ -1,5 +1,6 @@
 //! `larder gc`: what is too old goes, and what nothing needs.
 
+use std::fmt::Display;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,59 +41,88 @@ pub(crate) fn run(verb: &Gc, report: &Report) -> Done {
 
 fn plan(verb: &Gc, settings: &Settings) -> Done<Plan> {
     let usual = Plan::usual();
-    let period = |option: &str, text: &Option<String>| {
-        let text = text.as_ref();
-        text.map(|text| settings::period(option, text)).transpose()
-    };
-    let in_ms = |period: Duration| u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
-    let older_than_ms = period("--older-than", &verb.older_than)?.map(in_ms);
-    let closed_after_ms = period("--closed-after", &verb.closed_after)?.map(in_ms);
+    let older_than = period("--older-than", verb.older_than.as_ref())?;
+    let closed_after = period("--closed-after", verb.closed_after.as_ref())?;
     let max_bytes = verb.max_bytes.as_ref();
     Ok(Plan {
         rules: Rules {
             keep_last: verb.keep_last.or(usual.rules.keep_last),
-            older_than_ms: older_than_ms.or(usual.rules.older_than_ms),
-            closed_after_ms: closed_after_ms.or(usual.rules.closed_after_ms),
+            older_than_ms: older_than.map_or(usual.rules.older_than_ms, in_ms),
+            closed_after_ms: closed_after.map_or(usual.rules.closed_after_ms, in_ms),
         },
-        max_bytes: max_bytes.map(|text| settings::size("--max-bytes", text)).transpose()?,
+        max_bytes: max_bytes
+            .map(|text| settings::size("--max-bytes", text))
+            .transpose()?,
         project: (!verb.all).then(|| settings.project().descent.project.clone()),
         alive: verb.scopes_alive.as_deref().map(alive).transpose()?,
-        grace: period("--grace", &verb.grace)?.unwrap_or(usual.grace),
+        grace: period("--grace", verb.grace.as_ref())?.unwrap_or(usual.grace),
         dry_run: verb.dry_run,
         ..usual
     })
 }
 
+fn period(option: &str, text: Option<&String>) -> Done<Option<Duration>> {
+    text.map(|text| settings::period(option, text)).transpose()
+}
+
+fn in_ms(period: Duration) -> Option<u64> {
+    u64::try_from(period.as_millis()).ok()
+}
+
 /// The scopes of a file. One that names none would have all removed.
 fn alive(file: &Path) -> Done<Vec<String>> {
-    let refused = |why: &str| Failure::input(format!("--scopes-alive {}: {why}", file.display()));
-    let mut text = String::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().take(SCOPES_MAX_BYTES).read_to_string(&mut text)
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin().take(SCOPES_MAX_BYTES))
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(SCOPES_MAX_BYTES).read_to_string(&mut text))
+        std::fs::read_to_string(file)
     };
-    read.map_err(|error| refused(&error.to_string()))?;
+    let refused =
+        |why: &dyn Display| Failure::input(format!("--scopes-alive {}: {why}", file.display()));
+    let text = text.map_err(|error| refused(&error))?;
     let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let names: Vec<String> = names.map(str::to_owned).collect();
     if names.is_empty() {
-        return Err(refused("it names no scope; write one a line, such as branch/main"));
+        return Err(refused(
+            &"it names no scope; write one a line, such as branch/main",
+        ));
     }
     Ok(names)
 }
 
 fn text(collected: &Collected) -> String {
-    let (would, is) = if collected.dry_run { ("would be ", "would be") } else { ("", "is") };
+    let (would, is) = if collected.dry_run {
+        ("would be ", "would be")
+    } else {
+        ("", "is")
+    };
     let gone = collected.gone.iter().take(TOLD_MAX);
-    let mut lines: Vec<String> = gone.map(|one| format!("{would}removed {}: {}", one.document.name(), one.why)).collect();
+    let mut lines: Vec<String> = gone
+        .map(|one| format!("{would}removed {}: {}", one.document.name(), one.why))
+        .collect();
     if collected.gone.len() > TOLD_MAX {
         lines.push(format!("and {} more", collected.gone.len() - TOLD_MAX));
     }
-    let Collected { kept, removed, waiting, .. } = collected;
-    lines.push(format!("{would}removed {} documents and {}", collected.gone.len(), amount(removed)));
-    lines.push(format!("{} documents stay, which name {}", collected.documents, amount(kept)));
+    let Collected {
+        kept,
+        removed,
+        waiting,
+        ..
+    } = collected;
+    lines.push(format!(
+        "{would}removed {} documents and {}",
+        collected.gone.len(),
+        amount(removed)
+    ));
+    lines.push(format!(
+        "{} documents stay, which name {}",
+        collected.documents,
+        amount(kept)
+    ));
     if waiting.objects > 0 {
-        lines.push(format!("nothing names {}; it {is} removed when the grace is over", amount(waiting)));
+        lines.push(format!(
+            "nothing names {}; it {is} removed when the grace is over",
+            amount(waiting)
+        ));
     }
     lines.join("\n")
 }

@@ -1,11 +1,8 @@
 //! `larder ls`: the snapshots and archives of a store.
 
-use std::cmp::Reverse;
-use std::collections::HashSet;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table};
-use futures_util::StreamExt as _;
 use indicatif::HumanBytes;
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
@@ -14,8 +11,9 @@ use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark::{Fault, Mark};
 use larder_model::snapshot::Snapshot;
-use larder_store::{Candidate, Found, Objects, StoreError, catalog};
-use larder_upkeep::{Listed, Selection};
+use larder_store::Found;
+use larder_upkeep::Selection;
+use larder_upkeep::shelf::{self, Shelf};
 use serde::Serialize;
 
 use crate::args::Ls;
@@ -28,8 +26,6 @@ use crate::settings::Settings;
 const SHORT_ID: usize = 12;
 /// Documents that are listed if nobody says how many.
 const LIMIT: usize = 50;
-/// Documents that are read at once.
-const READS: usize = 16;
 /// Characters of a mark's reason that are shown.
 const WHY_CHARS: usize = 200;
 
@@ -71,7 +67,17 @@ fn show<D: Document + Serialize>(
 ) -> Done {
     let project = settings.project();
     let objects = project.store.open()?;
-    let listed = block_on(list::<D>(&objects, verb, settings))??;
+    let limit = match verb.limit {
+        Some(0) => usize::MAX,
+        None if verb.json => usize::MAX,
+        limit => limit.unwrap_or(LIMIT),
+    };
+    let which = which(verb, settings);
+    let listed = block_on(async {
+        let documents = larder_upkeep::list(&objects).await?;
+        let meant = which.of(&documents).map_err(Failure::input)?;
+        Ok::<_, Failure>(shelf::read::<D>(&objects, meant, limit).await?)
+    })??;
     for fault in &listed.faults {
         report.warning(&fault.to_string());
     }
@@ -93,9 +99,16 @@ fn show<D: Document + Serialize>(
         report.answer(&table::text(&table_of(one, size, rows)));
         for (one, marks) in &listed.found {
             let id = one.id.to_string();
-            marks.iter().for_each(|mark| report.answer(&marked(&id, mark)));
+            for mark in marks {
+                report.answer(&marked(&id, mark));
+            }
         }
-        let Listing { total, lineages, found, .. } = &listed;
+        let Shelf {
+            total,
+            lineages,
+            found,
+            ..
+        } = &listed;
         if found.len() < *total {
             report.note(&format!(
                 "{} of {total} {what} in {lineages} lineages; --limit 0 lists all, --lineage, --job and --scope fewer",
@@ -106,61 +119,6 @@ fn show<D: Document + Serialize>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is listed, and how much there is.
-struct Listing<D: Document> {
-    found: Vec<(Found<D>, Vec<Mark>)>,
-    faults: Vec<StoreError>,
-    total: usize,
-    lineages: usize,
-}
-
-/// Finds the documents by their names alone, and reads those that are shown.
-async fn list<D: Document>(objects: &Objects, verb: &Ls, settings: &Settings) -> Done<Listing<D>> {
-    let documents = larder_upkeep::list(objects).await?;
-    let mut meant = which(verb, settings).of(&documents).map_err(Failure::input)?;
-    meant.retain(|one| one.place().kind == D::KIND);
-    meant.sort_by_key(|one| Reverse((one.place().created_ms, one.place().id)));
-    let lineages: HashSet<&str> = meant.iter().map(|one| one.place().lineage).collect();
-    let mut listing = Listing {
-        found: Vec::new(),
-        faults: Vec::new(),
-        total: meant.len(),
-        lineages: lineages.len(),
-    };
-    let limit = match verb.limit {
-        Some(0) => usize::MAX,
-        None if verb.json => usize::MAX,
-        limit => limit.unwrap_or(LIMIT),
-    };
-    meant.truncate(limit);
-    let mut marks = catalog::marks(objects).await?;
-    let reads = meant.iter().map(|one| candidate::<D>(one)).collect::<Vec<_>>();
-    let reads = reads.into_iter().map(|one| async move { catalog::read(objects, &one).await });
-    let mut reads = futures_util::stream::iter(reads).buffered(READS);
-    while let Some(read) = reads.next().await {
-        match read {
-            Ok(found) => {
-                let id = found.id.to_string();
-                let own = marks.extract_if(.., |mark| mark.document == id).collect();
-                listing.found.push((found, own));
-            }
-            // Removed meanwhile.
-            Err(StoreError::Missing { .. }) => {}
-            Err(error) => listing.faults.push(error),
-        }
-    }
-    Ok(listing)
-}
-
-fn candidate<D: Document>(one: &Listed) -> Candidate<D> {
-    let place = one.place();
-    Candidate {
-        path: one.path().to_owned(),
-        created_ms: place.created_ms,
-        id: place.id.parse().expect("a path of a document has an id"),
-    }
-}
-
 /// Which documents: what was typed, or this job's own.
 fn which(verb: &Ls, settings: &Settings) -> Selection {
     let typed = super::selection(&verb.which, settings, &[], verb.all);
@@ -169,7 +127,9 @@ fn which(verb: &Ls, settings: &Settings) -> Selection {
     }
     let descent = &settings.project().descent;
     Selection {
-        scopes: typed.scopes.or_else(|| Some(vec![descent.scope.to_string()])),
+        scopes: typed
+            .scopes
+            .or_else(|| Some(vec![descent.scope.to_string()])),
         job: Some(descent.job.clone()),
         ..typed
     }

@@ -8,8 +8,7 @@ pub(crate) mod promote;
 pub(crate) mod rm;
 pub(crate) mod verify;
 
-use larder_model::lineage::Scope;
-use larder_upkeep::Selection;
+use larder_upkeep::{Selection, scopes_meant_by};
 
 use crate::args::Where;
 use crate::settings::Settings;
@@ -17,12 +16,11 @@ use crate::settings::Settings;
 /// Which documents are meant: by their ids, or by what was typed. Variables and files say which job this is, not
 /// which documents.
 fn selection(which: &Where, settings: &Settings, ids: &[String], all: bool) -> Selection {
-    let scopes = which.scope.as_deref().map(Scope::meant_by);
     let project = &settings.project().descent.project;
     Selection {
         ids: ids.to_vec(),
         project: (!all).then(|| project.clone()),
-        scopes: scopes.map(|scopes| scopes.iter().map(Scope::to_string).collect()),
+        scopes: which.scope.as_deref().map(scopes_meant_by),
         job: which.job.clone(),
     }
 }

@@ -3,10 +3,8 @@
 use std::process::ExitCode;
 
 use larder_local::clock::now_ms;
-use larder_model::address::segment;
-use larder_model::lineage::Scope;
-use larder_upkeep::promote::promote;
-use larder_upkeep::{Listed, Selection};
+use larder_upkeep::promote::{promote, target};
+use larder_upkeep::{Selection, scopes_meant_by};
 
 use super::selection;
 use crate::args::Promote;
@@ -27,13 +25,16 @@ pub(crate) fn run(verb: &Promote, report: &Report) -> Done {
     let promoted = block_on(async {
         let documents = larder_upkeep::list(&objects).await?;
         let from = Selection {
-            scopes: Some(meant(&verb.from)),
+            scopes: Some(scopes_meant_by(&verb.from)),
             ..selection(&verb.which, &settings, &[], false)
         };
         let newest = from.newest(&documents, now_ms()).map_err(Failure::input)?;
         if newest.is_empty() {
             let project = &project.descent.project;
-            let why = format!("{project} has nothing of {:?}; `larder ls` shows what there is", verb.from);
+            let why = format!(
+                "{project} has nothing of {:?}; `larder ls` shows what there is",
+                verb.from
+            );
             return Err(Failure::input(why));
         }
         let to = target(&verb.to, &documents);
@@ -55,22 +56,10 @@ pub(crate) fn run(verb: &Promote, report: &Report) -> Done {
         }
     }
     if promoted.is_empty() {
-        return Err(Failure::failed(format!("nothing of {:?} can be used; `larder verify` says why", verb.from)));
+        return Err(Failure::failed(format!(
+            "nothing of {:?} can be used; `larder verify` says why",
+            verb.from
+        )));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn meant(name: &str) -> Vec<String> {
-    Scope::meant_by(name).iter().map(Scope::to_string).collect()
-}
-
-/// The scope of this name: one that has something, else the branch.
-fn target(name: &str, documents: &[Listed]) -> String {
-    let meant = meant(name);
-    let is_there = |scope: &&String| {
-        let scope = segment(scope);
-        documents.iter().any(|one| one.place().scope == scope)
-    };
-    let found = meant.iter().find(is_there).or(meant.last());
-    found.cloned().unwrap_or_else(|| name.to_owned())
 }

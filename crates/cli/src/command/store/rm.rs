@@ -32,9 +32,14 @@ pub(crate) fn run(verb: &Rm, report: &Report) -> Done {
     if verb.json {
         report.json(&json!({ "dry_run": verb.dry_run, "removed": meant }));
     } else {
-        let lines = meant.iter().map(|one: &&Listed| format!("{would}removed {}", one.name()));
+        let lines = meant
+            .iter()
+            .map(|one: &&Listed| format!("{would}removed {}", one.name()));
         lines.for_each(|line| report.answer(&line));
-        report.note(&format!("{} documents {would}removed; `larder gc` removes what they named", meant.len()));
+        report.note(&format!(
+            "{} documents {would}removed; `larder gc` removes what they named",
+            meant.len()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -42,20 +42,35 @@ fn text(checked: &Checked, data: bool) -> String {
     let damaged = checked.damaged.values().take(TOLD_MAX);
     let mut lines: Vec<String> = damaged.cloned().collect();
     if checked.damaged.len() > TOLD_MAX {
-        lines.push(format!("and {} objects more", checked.damaged.len() - TOLD_MAX));
+        lines.push(format!(
+            "and {} objects more",
+            checked.damaged.len() - TOLD_MAX
+        ));
     }
-    let verb = if checked.repaired { "lost and removed" } else { "lost" };
+    let verb = if checked.repaired {
+        "lost and removed"
+    } else {
+        "lost"
+    };
     let lost = checked.lost.iter();
     lines.extend(lost.map(|lost| format!("{verb}: {}: {}", lost.document.name(), lost.why)));
     let slower = checked.slower.iter();
     lines.extend(slower.map(|one| format!("starts slower: {}", one.name())));
     let unknown = checked.unknown.iter();
-    lines.extend(unknown.map(|one| format!("not looked at, a newer Larder wrote it: {}", one.name())));
-    let read = match data {
-        true => format!("{} compared with their digests", HumanBytes(checked.compared_bytes)),
-        false => "sizes compared".to_owned(),
+    lines.extend(
+        unknown.map(|one| format!("not looked at, a newer Larder wrote it: {}", one.name())),
+    );
+    let compared = HumanBytes(checked.compared_bytes);
+    let read = if data {
+        format!("{compared} compared with their digests")
+    } else {
+        "sizes compared".to_owned()
     };
-    let sound = if checked.is_sound() { "sound" } else { "damaged" };
+    let sound = if checked.is_sound() {
+        "sound"
+    } else {
+        "damaged"
+    };
     lines.push(format!(
         "{sound}: {} documents, {}, {read}",
         checked.documents,
