@@ -1,23 +1,20 @@
-//! What contributors and CI run: `cargo xtask engine`, `demo`, `test`, `fresh`, `bench` and `campaign`.
+//! What contributors and CI run: `cargo xtask engine`, `demo`, `test`, `fresh`, `dist`, `bench` and `campaign`.
 
 mod bench;
 mod campaign;
-mod cargo;
 mod demo;
 mod dockerd;
 mod engine;
-mod figures;
 mod fresh;
 mod job;
 mod mirrors;
-mod process;
-mod say;
 mod test;
 mod workplace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask_tools::{cargo, process, say};
 
 /// Tasks of the Larder project.
 #[derive(Parser)]
@@ -33,9 +30,10 @@ enum Task {
     Demo(demo::Args),
     Test(test::Args),
     Fresh(fresh::Args),
+    Dist(xtask_dist::Args),
     Bench(bench::Args),
     Campaign(campaign::Args),
-    Figures(figures::Args),
+    Figures(test::figures::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,9 +42,10 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Fresh(args) => fresh::run(&args),
+        Task::Dist(args) => xtask_dist::run(&args, engine::unpack),
         Task::Bench(args) => bench::run(&args),
         Task::Campaign(args) => campaign::run(&args),
-        Task::Figures(args) => figures::run(&args),
+        Task::Figures(args) => test::figures::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
-use larder_local::files::{check_public, make_private_folder, write_public};
+use larder_local::files::{check_public, make_folder_of_user, write_public};
 use larder_model::hex;
 use larder_store::{ArchiveReader, ArchiveWriter};
 use serde_json::Value;
@@ -59,7 +59,8 @@ pub(crate) async fn restore(
     folder: &Path,
 ) -> Result<u64> {
     let blobs = folder.join("blobs/sha256");
-    make_private_folder(&blobs).map_err(ArchiveError::cache(&blobs))?;
+    // Who builds may be the user on whose behalf root restores.
+    make_folder_of_user(&blobs, 0o700).map_err(ArchiveError::cache(&blobs))?;
     let mut bytes = 0;
     for digest in &kept.blobs {
         let path = file(folder, digest);

@@ -46,6 +46,9 @@ pub enum ArchiveError {
     /// A folder or file that nobody can mean by a build cache, and what it is instead.
     #[error("the build cache: {} {}", .0.display(), .1)]
     NoCache(PathBuf, String),
+    /// There can be no folder of ours for `BuildKit`'s cache.
+    #[error("no directory for BuildKit's cache ({0}); name one with --cache")]
+    NoFolder(String),
     /// The archive does not hold a blob that it names.
     #[error("the archive lacks the blob {0}")]
     Lacking(String),

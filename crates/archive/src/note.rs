@@ -2,8 +2,12 @@
 //!
 //! A save works without it: it then compares with the newest archive, and measures nothing.
 
+use std::fs;
 use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use larder_local::clock::now_ms;
 use larder_local::files;
 use larder_local::own::OwnFolder;
 use larder_local::people::Voice;
@@ -12,6 +16,12 @@ use larder_model::lineage::Lineage;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Sources;
+use crate::{ArchiveError, Result};
+
+/// How the names of folders with a build cache begin.
+const CACHE: &str = "cache-";
+/// No job lasts longer.
+const LEFT_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A longer file is not ours.
 const NOTE_MAX_BYTES: u64 = 1 << 20;
@@ -43,6 +53,16 @@ pub struct JobNote {
     pub plan: Option<serde_json::Value>,
     /// What `larder build` made, for a save that names no images.
     pub built: Option<Sources>,
+    /// The folder of [`Note::cache_folder`] that the job's builds write `BuildKit`'s cache to.
+    pub cache: Option<PathBuf>,
+}
+
+impl JobNote {
+    /// That folder, if a build has written to it.
+    pub fn written_cache(&self) -> Option<&Path> {
+        let cache = self.cache.as_deref();
+        cache.filter(|folder| folder.join("index.json").exists())
+    }
 }
 
 impl Note {
@@ -81,10 +101,46 @@ impl Note {
         files::write_private(&folder.join(&self.name), &text)
     }
 
-    /// Takes the note away: the job is over.
-    pub(crate) fn remove(&self) {
-        if let Err(error) = std::fs::remove_file(self.folder.named().join(&self.name)) {
+    /// A new folder for `BuildKit`'s cache, until the save of this job. Whoever builds must be able to write
+    /// to it, and its path stands between the words of a command line.
+    pub fn cache_folder(&self) -> Result<PathBuf> {
+        let notes = self.folder.make_of_user();
+        let notes = notes.map_err(|why| ArchiveError::NoFolder(why.to_string()))?;
+        remove_left(notes);
+        let name = format!("{CACHE}{}-{}", now_ms(), std::process::id());
+        let folder = notes.join(name);
+        let text = folder.to_string_lossy();
+        if text.contains(|c: char| !c.is_ascii_alphanumeric() && !"/._-+@".contains(c)) {
+            let why = format!("{text:?} is not one plain word of a command line");
+            return Err(ArchiveError::NoFolder(why));
+        }
+        let made = files::make_folder_of_user(&folder, 0o700);
+        made.map_err(ArchiveError::cache(&folder))?;
+        Ok(folder)
+    }
+
+    /// Takes the note away, and the folder that it names: the job is over.
+    pub(crate) fn remove(&self, note: &JobNote) {
+        if let Err(error) = fs::remove_file(self.folder.named().join(&self.name)) {
             tracing::debug!(%error, "no note to remove");
+        }
+        let own = note.cache.as_ref();
+        if let Some(folder) = own.filter(|folder| folder.starts_with(self.folder.named())) {
+            let removed = fs::remove_dir_all(folder);
+            tracing::debug!(?removed, ?folder, "the build cache is saved");
+        }
+    }
+}
+
+/// Removes the folders of jobs that never saved.
+fn remove_left(notes: &Path) {
+    for entry in fs::read_dir(notes).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let made = entry.metadata().and_then(|meta| meta.modified());
+        let age = made.ok().and_then(|made| made.elapsed().ok());
+        if name.starts_with(CACHE) && age.is_some_and(|age| age > LEFT_AFTER) {
+            let removed = fs::remove_dir_all(entry.path());
+            tracing::debug!(?removed, name, "a build cache that nobody saved");
         }
     }
 }
@@ -93,15 +149,18 @@ impl Note {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_note_is_for_one_engine_and_one_lineage() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let lineage = |job: &str| Lineage {
+    fn lineage(job: &str) -> Lineage {
+        Lineage {
             project: "shop".into(),
             compatibility: "linux-x86_64-overlay2-docker26".into(),
             scope: "main".into(),
             job: job.into(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_note_is_for_one_engine_and_one_lineage() {
+        let folder = tempfile::tempdir().expect("a folder");
         let notes = OwnFolder::new(folder.path().join("notes"), None);
         let note = Note::of(notes.clone(), &lineage("build"));
         let said = JobNote {
@@ -114,7 +173,37 @@ mod tests {
         assert_eq!(note.read("EFGH"), JobNote::default());
         let other = Note::of(notes, &lineage("test"));
         assert_eq!(other.read("ABCD"), JobNote::default());
-        std::fs::write(folder.path().join("notes").join(&note.name), "{").expect("written");
+        fs::write(folder.path().join("notes").join(&note.name), "{").expect("written");
         assert_eq!(note.read("ABCD"), JobNote::default());
+    }
+
+    #[test]
+    fn a_cache_has_a_folder_until_it_is_saved() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let notes = OwnFolder::new(folder.path().join("notes"), None);
+        let note = Note::of(notes, &lineage("build"));
+        let old = folder.path().join("notes/cache-0-0");
+        fs::create_dir_all(&old).expect("made");
+        let long_ago = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+        let opened = fs::File::open(&old).expect("opened");
+        opened.set_times(long_ago).expect("set");
+        let cache = note.cache_folder().expect("made");
+        assert!(cache.exists() && !old.exists());
+        let mut said = JobNote {
+            cache: Some(cache.clone()),
+            ..JobNote::default()
+        };
+        assert_eq!(said.written_cache(), None);
+        fs::write(cache.join("index.json"), "{}").expect("written");
+        assert_eq!(said.written_cache(), Some(cache.as_path()));
+        note.remove(&said);
+        assert!(!cache.exists());
+        // One that is the user's own is not ours to remove.
+        said.cache = Some(folder.path().to_owned());
+        note.remove(&said);
+        assert!(folder.path().exists());
+        let spaced = OwnFolder::new(folder.path().join("a b"), None);
+        let refused = Note::of(spaced, &lineage("build")).cache_folder();
+        assert!(refused.is_err(), "{refused:?}");
     }
 }

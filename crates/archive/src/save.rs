@@ -225,7 +225,7 @@ pub async fn save(
         saved.statistics = published.document.statistics;
     }
     saved.ms = ms_since(started);
-    job.note.remove();
+    job.note.remove(note);
     Ok(saved)
 }
 

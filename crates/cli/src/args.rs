@@ -5,6 +5,7 @@
 
 mod archive;
 mod look;
+mod setup;
 mod store;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub(crate) use setup::{Init, Keygen, Version};
 pub(crate) use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
@@ -103,8 +105,14 @@ pub(crate) enum Verb {
     Key(KeyVerb),
     /// Explain what the next build will rebuild, and why
     Explain(Explain),
+    /// Write a configuration for a CI system, or show what to add to one
+    Init(Init),
+    /// Show the version, and what was built
+    Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
+    /// Make a key to sign snapshots and archives with, and print its public half for --trust
+    Keygen(Keygen),
     /// Print the manual page
     Man(Man),
     /// The background process; its settings come on standard input.
@@ -149,6 +157,18 @@ pub(crate) struct Where {
     /// empty name for none [default: the pull request's target, the default branch]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub fallback: Option<Vec<String>>,
+    /// Sign what is saved with this Ed25519 key: a file, or env:NAME for a variable that holds it. LARDER_SIGN_KEY may
+    /// hold the key itself [default: what is saved is not signed]
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = filled())]
+    pub sign_key: Option<String>,
+    /// Restore only what one of these public keys signed, and heed only its marks; SCOPE=KEY for one scope, KIND/=KEY
+    /// for a kind of them, such as pull/ [default: everything]
+    #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = filled())]
+    pub trust: Vec<String>,
+    /// Restore nothing older than this, such as 14d: who may delete from a store can bring an old snapshot
+    /// back [default: any age]
+    #[arg(long, value_name = "PERIOD", value_parser = filled())]
+    pub max_snapshot_age: Option<String>,
 }
 
 /// Options of the engine and its volume.

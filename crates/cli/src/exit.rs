@@ -21,6 +21,9 @@ use larder_session::protocol::Failed;
 use larder_store::StoreError;
 use rustix::process::Signal;
 
+/// The exit code of a machine that lacks something.
+pub(crate) const LACKING: u8 = 3;
+
 /// A failure that ends a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -55,7 +58,7 @@ impl Failure {
             code: match blame {
                 Blame::Ours => 1,
                 Blame::Input => 2,
-                Blame::Machine => 3,
+                Blame::Machine => LACKING,
             },
             message: message.to_string(),
         }

@@ -24,6 +24,7 @@ use crate::exit::{Done, Failure};
 use crate::report::Report;
 
 fn main() -> ExitCode {
+    larder_local::names::find_ourselves();
     let arguments = Arguments::parse().settled();
     let report = Report::new(arguments.quiet);
     let done = begin_log(&arguments).and_then(|()| run(arguments.verb, &report));
@@ -67,8 +68,11 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Plan(verb) => command::plan::run(&verb, report),
         Verb::Key(verb) => command::key::run(&verb, report),
         Verb::Explain(verb) => command::explain::run(&verb, report),
-        Verb::Completions(verb) => Ok(command::completions::run(&verb, report)),
-        Verb::Man(verb) => command::man::run(&verb, report),
+        Verb::Init(verb) => command::setup::init::run(&verb, report),
+        Verb::Version(verb) => Ok(command::setup::version::run(&verb, report)),
+        Verb::Completions(verb) => Ok(command::setup::completions::run(&verb, report)),
+        Verb::Keygen(verb) => command::setup::keygen::run(&verb, report),
+        Verb::Man(verb) => command::setup::man::run(&verb, report),
         Verb::Collect => command::store::collect::run(),
         Verb::Serve => {
             // The background process tells the command that started it how it went.

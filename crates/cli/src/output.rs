@@ -49,6 +49,28 @@ fn is_cached_step(line: &str) -> bool {
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether a build of `BuildKit` ran a step, by its plain progress: `#7 [deps 3/4] RUN make`, `#7 DONE 1.2s`.
+pub(crate) fn ran_a_step(progress: &[u8]) -> bool {
+    let progress = String::from_utf8_lossy(progress);
+    let mut steps = Vec::new();
+    for line in progress.lines() {
+        let Some((number, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let instruction = rest.split_once("] ").map_or("", |(_, it)| it);
+        if rest.starts_with('[')
+            && ["RUN ", "COPY ", "ADD "]
+                .iter()
+                .any(|it| instruction.starts_with(it))
+        {
+            steps.push(number);
+        } else if rest.starts_with("DONE ") && steps.contains(&number) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Runs a build, which gets the signals that come. What it prints on a terminal is left alone, unless it is needed.
 pub(crate) async fn run(
     mut command: Command,
@@ -132,5 +154,15 @@ mod tests {
              #6 0.2 it is CACHED\n#6 DONE 0.3s\n";
         text.lines().for_each(|line| said.line(line));
         assert_eq!(said.cached, 1);
+    }
+
+    #[test]
+    fn a_step_that_ran_is_told_from_one_that_was_found() {
+        let found = "#4 [deps 1/3] FROM docker.io/library/base:1\n#4 DONE 0.0s\n#5 [internal] load build context\n\
+            #5 DONE 0.1s\n#6 [deps 2/3] COPY a /\n#6 CACHED\n#7 [deps 3/3] RUN make\n#7 CACHED\n\
+            #8 exporting to image\n#8 DONE 0.1s\n";
+        assert!(!ran_a_step(found.as_bytes()));
+        let ran = found.replace("#7 CACHED", "#7 0.3 #6 DONE\n#7 DONE 0.4s");
+        assert!(ran_a_step(ran.as_bytes()));
     }
 }

@@ -27,6 +27,14 @@ pub enum EngineError {
         /// What it wrote to standard error.
         message: String,
     },
+    /// The machine, as a rule a container, does not let us do what an engine must.
+    #[error("{what} ({why}): start this container with --privileged")]
+    Forbidden {
+        /// What cannot be done.
+        what: &'static str,
+        /// The system's answer.
+        why: String,
+    },
     /// A program gave no answer, and was killed.
     #[error("`{command}`: {why}; is what it waits for in order on this machine?")]
     ToolHangs {

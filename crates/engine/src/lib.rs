@@ -38,5 +38,5 @@ pub use daemon::{
 pub use error::EngineError;
 pub use instance::InstanceId;
 pub use machine::settings::MachineSettings;
-pub use machine::{holders, process, system, takeover};
+pub use machine::{cgroups, holders, process, rights, system, takeover};
 pub use shape::{Asked, Choice, Shape};

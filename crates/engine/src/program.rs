@@ -13,7 +13,10 @@ use larder_model::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
-use crate::tool::{IP, IPTABLES_SAVE};
+use crate::tool::{IP, IPTABLES_SAVE, NFT};
+
+/// The first version of dockerd that can do without iptables (`firewall-backend`).
+const NFTABLES_SINCE_MAJOR: u32 = 29;
 
 /// The programs that will be started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,8 @@ pub struct EngineProgram {
     pub containerd: PathBuf,
     /// Its version.
     pub containerd_version: Version,
+    /// Whether its firewall is nftables because the machine has no iptables.
+    pub nftables: bool,
 }
 
 /// Finds dockerd and containerd in `search` (the caller's `PATH`), then in the usual directories,
@@ -47,20 +52,16 @@ pub fn probe(search: &[PathBuf]) -> Result<EngineProgram> {
         let other = other.join();
         (own, other.expect("asking for a version does not panic"))
     });
+    let version = version?;
     Ok(EngineProgram {
-        version: version?,
+        version,
         containerd_version: containerd_version?,
+        nftables: version.major >= NFTABLES_SINCE_MAJOR
+            && programs::find(IPTABLES_SAVE.program, search).is_none()
+            && programs::find(NFT.program, search).is_some(),
         dockerd,
         containerd,
     })
-}
-
-/// Checks that the programs are there by which an engine gets its network.
-pub fn check_network_tools(search: &[PathBuf]) -> Result<()> {
-    for tool in [IP, IPTABLES_SAVE] {
-        find(tool.program, tool.package, search)?;
-    }
-    Ok(())
 }
 
 fn find(program: &'static str, package: &'static str, search: &[PathBuf]) -> Result<PathBuf> {
@@ -90,6 +91,15 @@ fn version_in(answer: &str) -> Option<Version> {
 }
 
 impl EngineProgram {
+    /// Checks that the programs are there by which an engine gets its network.
+    pub fn check_network_tools(&self, search: &[PathBuf]) -> Result<()> {
+        find(IP.program, IP.package, search)?;
+        if !self.nftables {
+            find(IPTABLES_SAVE.program, IPTABLES_SAVE.package, search)?;
+        }
+        Ok(())
+    }
+
     /// What must be equal for this machine's engine to continue another's volume.
     pub fn compatibility(&self, image_store: ImageStore) -> String {
         let key = Compatibility {

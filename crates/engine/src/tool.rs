@@ -1,4 +1,4 @@
-//! Running the small programs that administer a machine: `ip`, `iptables`, `systemctl`.
+//! Running the small programs that administer a machine: `ip`, `iptables`, `nft`, `systemctl`.
 
 use std::io;
 use std::path::Path;
@@ -26,6 +26,7 @@ pub(crate) const IPTABLES_SAVE: Tool = Tool::new("iptables-save", "iptables");
 pub(crate) const IPTABLES_RESTORE: Tool = Tool::new("iptables-restore", "iptables");
 pub(crate) const IP6TABLES_SAVE: Tool = Tool::new("ip6tables-save", "iptables");
 pub(crate) const IP6TABLES_RESTORE: Tool = Tool::new("ip6tables-restore", "iptables");
+pub(crate) const NFT: Tool = Tool::new("nft", "nftables");
 pub(crate) const SYSTEMCTL: Tool = Tool::new("systemctl", "systemd");
 /// systemctl, waiting for a unit to start or stop.
 pub(crate) const SYSTEMCTL_UNITS: Tool = Tool {
@@ -66,18 +67,20 @@ impl Tool {
     /// Runs the program to its end, whatever it answers.
     pub(crate) fn output(self, arguments: &[&str], input: &str) -> Result<Output> {
         self.ask(arguments, input).map_err(|why| match why {
-            NoAnswer::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-                EngineError::ProgramMissing {
-                    program: self.program,
-                    package: self.package,
-                }
-            }
+            NoAnswer::Io(error) if error.kind() == io::ErrorKind::NotFound => self.missing(),
             NoAnswer::Io(error) => EngineError::io("cannot run", Path::new(self.program))(error),
             why => EngineError::ToolHangs {
                 command: self.line(arguments),
                 why: why.to_string(),
             },
         })
+    }
+
+    pub(crate) fn missing(self) -> EngineError {
+        EngineError::ProgramMissing {
+            program: self.program,
+            package: self.package,
+        }
     }
 
     /// Asks the program that this process's `PATH` finds; else, because `sudo` and CI agents often

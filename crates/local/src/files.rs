@@ -51,6 +51,12 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// The same for a file that must not be there yet, such as a key.
+pub fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_beside(path, content)?.persist_noclobber(path)?;
+    Ok(())
+}
+
 /// Opens a private file for reading, if it is a file and we may take its content for ours: what another user
 /// put there, or a link, is not followed. In a user's directory that is ours (see [`crate::own::OwnFolder`])
 /// the files are that user's.

@@ -8,6 +8,7 @@ pub mod child;
 pub mod clock;
 pub mod files;
 pub mod machine;
+pub mod names;
 pub mod own;
 pub mod people;
 pub mod programs;

@@ -25,7 +25,7 @@ pub use line::{ladder, lineage, retention};
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
     address, archive, clock, document, frame, garbage, hot, images, limits, map, mark, pack,
-    snapshot, wire,
+    signature, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

@@ -39,6 +39,9 @@ pub enum SessionError {
     /// The program that makes file systems.
     #[error("mkfs.ext4 was not found: install the package e2fsprogs")]
     NoMkfs,
+    /// A folder is where nobody can write.
+    #[error("{} is on a read-only file system: mount a volume or a tmpfs there", .0.display())]
+    ReadOnly(PathBuf),
     /// The state directory cannot be made.
     #[error(
         "cannot make the directory {}: {}; name another one with --state or LARDER_STATE",
@@ -132,9 +135,11 @@ impl SessionError {
             | Self::BelongsToRoot
             | Self::Device(..)
             | Self::NoMkfs
+            | Self::ReadOnly(_)
             | Self::Volume(VolumeError::Missing { .. })
             | Self::Engine(
                 EngineError::ProgramMissing { .. }
+                | EngineError::Forbidden { .. }
                 | EngineError::TakeoverRefused { .. }
                 | EngineError::SettingRefused { .. },
             ) => Blame::Machine,

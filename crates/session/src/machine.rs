@@ -4,17 +4,24 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use larder_docker::USUAL_SOCKET;
-use larder_engine::MachineSettings;
+use larder_engine::program::{self, EngineProgram};
+use larder_engine::{MachineSettings, rights};
+use larder_local::own::OwnFolder;
 use larder_local::programs;
+use larder_volume::Room;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
+use crate::place::{MOUNT, RUN};
 use crate::{Result, SessionError};
 
 /// The settings of the machine's engine.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
-/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, the network's programs, and whether
-/// an engine of ours may stand beside the machine's at all. Programs are looked for in `path`.
-pub fn check(path: &[PathBuf]) -> Result<()> {
+/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, what an engine must be allowed to do, and
+/// whether one of ours may stand beside the machine's at all. Programs are looked for in `path`. What is not
+/// checked here is [`engine`].
+pub fn check(path: &[PathBuf], state: &OwnFolder) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(SessionError::NeedsRoot);
     }
@@ -23,8 +30,20 @@ pub fn check(path: &[PathBuf]) -> Result<()> {
     if programs::find("mkfs.ext4", path).is_none() {
         return Err(SessionError::NoMkfs);
     }
-    larder_engine::program::check_network_tools(path)?;
+    rights::check(path)?;
+    drop(Room::new(false)?);
+    larder_volume::probe()?;
+    for folder in [state.named(), Path::new(RUN), Path::new(MOUNT)] {
+        check_writable(folder)?;
+    }
     Ok(larder_engine::check_settings(&settings()?)?)
+}
+
+/// The programs of an engine, with all that their versions need.
+pub fn engine(path: &[PathBuf]) -> Result<EngineProgram> {
+    let program = program::probe(path)?;
+    program.check_network_tools(path)?;
+    Ok(program)
 }
 
 /// What the administrator has set for the machine's engine.
@@ -39,4 +58,13 @@ fn check_device(device: &'static str, module: &'static str) -> Result<()> {
     let opened = OpenOptions::new().read(true).write(true).open(device);
     opened.map_err(|error| SessionError::Device(device, module, error))?;
     Ok(())
+}
+
+/// Whether the folder, or the one that it will be made in, is on a file system that can be written.
+fn check_writable(folder: &Path) -> Result<()> {
+    let above = folder.ancestors().find(|above| above.exists());
+    match above.map(|above| access(above, Access::WRITE_OK)) {
+        Some(Err(Errno::ROFS)) => Err(SessionError::ReadOnly(folder.to_owned())),
+        _ => Ok(()),
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) const RUN: &str = "/run/larder";
 const BESIDE: &str = "beside";
 /// Where the volume is mounted inside the session's mount namespace. It is the same on every machine,
 /// because engines write absolute paths into their state.
-const MOUNT: &str = "/var/lib/larder/volume";
+pub(crate) const MOUNT: &str = "/var/lib/larder/volume";
 
 /// The paths of the session that belongs to one state directory.
 #[derive(Debug, Clone)]

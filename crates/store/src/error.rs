@@ -60,6 +60,14 @@ pub enum StoreError {
         /// What does not agree.
         why: String,
     },
+    /// A document that nobody whom this job trusts has signed. It is never marked: others may trust its writer.
+    #[error("{path} is not trusted: {why}")]
+    Untrusted {
+        /// Path of the object in the store.
+        path: String,
+        /// What is wrong with its signature.
+        why: String,
+    },
     /// An object is of a format that this version of Larder does not know. Nothing is wrong with it.
     #[error("{path} cannot be used: {why}")]
     Version {

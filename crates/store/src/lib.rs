@@ -5,7 +5,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`location`] | the URL of a store with what its cloud asks for, opened |
+//! | [`location`] | the URL of a store, opened; with what its cloud asks for, and with keys |
+//! | `keys` | what we sign with, and whose signatures we believe |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
 //! | [`objects`] | put, get, list, delete: with limits and deadlines |
@@ -24,6 +25,7 @@ mod codec;
 pub mod error;
 mod fetch;
 pub mod images;
+mod keys;
 pub mod location;
 pub mod objects;
 pub mod packer;
@@ -35,6 +37,7 @@ pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
+pub use keys::{KeyError, Keys, SignKey};
 pub use location::{Access, Location};
 pub use objects::{Entry, Objects};
 pub use packer::{PackProgress, Packed};

@@ -19,8 +19,8 @@ use crate::reach;
 pub struct Promoted {
     /// The id of the document that it was.
     pub from: String,
-    /// The id of the new one.
-    pub to: String,
+    /// The id of the new one, unless nothing was written.
+    pub to: Option<String>,
     /// Its lineage.
     pub lineage: Lineage,
 }
@@ -107,10 +107,10 @@ async fn newest<D: Movable>(
     let created_ms = clock::successor(reader.now_ms, parent_ms, head_ms);
     let document = D::moved(&found, lineage.clone(), created_ms);
     let to = if dry_run {
-        document.encode().0
+        None
     } else {
-        catalog::publish(objects, &document).await?
+        Some(catalog::publish(objects, &document).await?.to_string())
     };
-    let (from, to) = (found.id.to_string(), to.to_string());
+    let from = found.id.to_string();
     Ok(Some(Promoted { from, to, lineage }))
 }

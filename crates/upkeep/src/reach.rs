@@ -12,7 +12,7 @@ use larder_model::document::Document;
 use larder_model::garbage::Brief;
 use larder_model::map::LeafRef;
 use larder_model::snapshot::Snapshot;
-use larder_store::{Candidate, Objects, StoreError, catalog, closure};
+use larder_store::{Objects, StoreError, catalog, closure};
 
 use crate::documents::Listed;
 
@@ -390,31 +390,27 @@ async fn read(objects: &Objects, listed: &Listed) -> Result<Read, StoreError> {
     }
 }
 
-/// A document; nothing if it is gone.
+/// A document, whoever signed it; nothing if it is gone.
 pub(crate) async fn document<D: Document>(
     objects: &Objects,
     listed: &Listed,
 ) -> Result<Option<D>, StoreError> {
-    let place = listed.place();
-    let (path, created_ms) = (listed.path().to_owned(), place.created_ms);
-    let id = place.id.parse().expect("a path of a document has an id");
-    let read = if listed.is_retired() {
-        catalog::read_at::<D>(objects, &path, id)
-            .await
-            .map(|(document, _)| document)
-    } else {
-        let candidate = Candidate::<D> {
-            path,
-            created_ms,
-            id,
-        };
-        catalog::read(objects, &candidate)
-            .await
-            .map(|found| found.document)
+    let path = listed.path();
+    let id = listed
+        .place()
+        .id
+        .parse()
+        .expect("a path of a document has an id");
+    let document = match catalog::read_at::<D>(objects, path, id).await {
+        Ok((document, _)) => document,
+        Err(StoreError::Missing { .. }) => return Ok(None),
+        Err(error) => return Err(error),
     };
-    match read {
-        Ok(document) => Ok(Some(document)),
-        Err(StoreError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
+    if document.path(id) == path || listed.is_retired() {
+        return Ok(Some(document));
     }
+    Err(StoreError::Contradiction {
+        path: path.to_owned(),
+        why: format!("it was made for {}", document.lineage()),
+    })
 }

@@ -108,34 +108,19 @@ pub(crate) struct LoopDevice {
 impl LoopDevice {
     /// Puts a loop device over `file`, with direct I/O where the file allows it.
     pub(crate) fn attach(file: &Path) -> Result<Self, VolumeError> {
-        let control = File::open("/dev/loop-control").map_err(|error| VolumeError::Missing {
-            what: format!("/dev/loop-control cannot be opened ({error})"),
-            cure: "load the loop module (modprobe loop), or give the container --privileged",
-        })?;
+        let control = control()?;
         let backing = open(file)?;
         for _ in 0..ATTEMPTS {
-            // SAFETY: GetFree describes LOOP_CTL_GET_FREE correctly (see its implementation).
-            #[allow(unsafe_code)]
-            let number = unsafe { ioctl(&control, GetFree) };
-            let number = number.map_err(VolumeError::io(
-                "find a free device in",
-                "/dev/loop-control",
-            ))?;
-            if let Some(device) = Self::configure(number.cast_unsigned(), &backing)? {
+            if let Some(device) = Self::configure(free(&control)?, &backing)? {
                 return Ok(device);
             }
         }
-        Err(VolumeError::Missing {
-            what: "no loop device is free".into(),
-            cure: "detach unused ones (losetup -a, losetup -d)",
-        })
+        Err(none_free("others take them all"))
     }
 
     /// `None` if somebody else was faster.
     fn configure(number: u32, backing: &File) -> Result<Option<Self>, VolumeError> {
-        let path = PathBuf::from(format!("/dev/loop{number}"));
-        make_node(&path, number).map_err(VolumeError::io("make the device node", &path))?;
-        let device = open(&path)?;
+        let (path, device) = open_free(number)?;
         for flags in [LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO, LO_FLAGS_AUTOCLEAR] {
             let config = LoopConfig {
                 fd: u32::try_from(backing.as_raw_fd()).expect("descriptors are not negative"),
@@ -182,6 +167,50 @@ impl LoopDevice {
         let cleared = unsafe { ioctl(&self.device, NoArg::<LOOP_CLR_FD>::new()) };
         cleared.map_err(VolumeError::io("detach", &self.path))
     }
+}
+
+/// Opens a free loop device, as [`Volume::open`](crate::Volume::open) will, and does nothing with it.
+pub fn probe() -> Result<(), VolumeError> {
+    let number = free(&control()?)?;
+    open_free(number).map(drop)
+}
+
+fn control() -> Result<File, VolumeError> {
+    File::open("/dev/loop-control").map_err(|error| VolumeError::Missing {
+        what: format!("/dev/loop-control cannot be opened ({error})"),
+        cure: "load the loop module (modprobe loop), or start this container with --privileged",
+    })
+}
+
+/// The number of a device that nobody uses.
+fn free(control: &File) -> Result<u32, VolumeError> {
+    // SAFETY: GetFree describes LOOP_CTL_GET_FREE correctly (see its implementation).
+    #[allow(unsafe_code)]
+    let number = unsafe { ioctl(control, GetFree) };
+    let number = number.map_err(|error| none_free(&error.to_string()))?;
+    Ok(number.cast_unsigned())
+}
+
+fn none_free(why: &str) -> VolumeError {
+    VolumeError::Missing {
+        what: format!("no loop device is free ({why})"),
+        cure: "detach unused ones (losetup -a, losetup -d)",
+    }
+}
+
+/// Where a container's rules forbid loop devices, the first to fail is this.
+fn open_free(number: u32) -> Result<(PathBuf, File), VolumeError> {
+    let path = PathBuf::from(format!("/dev/loop{number}"));
+    let made = make_node(&path, number);
+    let opened = made.and_then(|()| File::options().read(true).write(true).open(&path));
+    let device = opened.map_err(|error| VolumeError::Missing {
+        what: format!(
+            "the loop device {} cannot be opened ({error})",
+            path.display()
+        ),
+        cure: "start this container with --privileged",
+    })?;
+    Ok((path, device))
 }
 
 fn open(path: &Path) -> Result<File, VolumeError> {

@@ -5,7 +5,7 @@
 //! the device ([`filesystem`]). All of them live in a mount namespace of their own ([`room`]), so
 //! that whatever happens to this process, the mounts end with the engine's last process.
 //!
-//! This is the only crate with `unsafe` code: the system calls that no library wraps safely.
+//! `unsafe` code is here alone, but for one call in `local`: the system calls that no library wraps safely.
 
 mod alarm;
 mod blocks;
@@ -24,7 +24,7 @@ pub mod volume;
 
 pub use alarm::Hearing;
 pub use blocks::Fault;
-pub use device::devices_over;
+pub use device::{devices_over, probe};
 pub use error::VolumeError;
 pub use prefetch::Prefetch;
 pub use room::Room;

@@ -9,6 +9,7 @@
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::UnshareFlags;
 
@@ -51,10 +52,7 @@ impl Room {
             })
             .map_err(VolumeError::io("start a thread for", "/proc/self/ns/mnt"))?;
         let entered = entered.recv().expect("the room answers before it ends");
-        let thread_id = entered.map_err(VolumeError::io(
-            "make a namespace beside",
-            "/proc/self/ns/mnt",
-        ))?;
+        let thread_id = entered.map_err(forbidden)?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -91,6 +89,19 @@ impl Drop for Room {
             // A panic in it was already reported by whoever waited for the job.
             let _ = thread.join();
         }
+    }
+}
+
+fn forbidden(error: Errno) -> VolumeError {
+    VolumeError::Missing {
+        what: format!("mounts cannot be kept apart from the machine's ({error})"),
+        cure: match error {
+            // The root is no mount point (mount(2)).
+            Errno::INVAL => {
+                "make the root of this chroot a mount point (mount --bind DIR DIR) before you enter it"
+            }
+            _ => "start this container with --privileged",
+        },
     }
 }
 

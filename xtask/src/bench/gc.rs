@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::table::{circumstances, publish, verdict};
 use crate::job::larder::{self, Store};
 use crate::job::s3::{self, Server};
-use crate::{cargo, engine, process, say, workplace};
+use crate::{engine, process, say, workplace};
 
 /// What Larder promises.
 const SECONDS_BOUND: f64 = 60.0;
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
     let program = larder::ready(&args.larder, folder.path())?;
-    let fill = cargo::executable(
+    let fill = larder::executable(
         "fill",
         &["--release", "-p", "larder-upkeep", "--example", "fill"],
     )?;

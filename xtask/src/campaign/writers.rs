@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::random::Random;
 use crate::bench::{circumstances, publish_in};
-use crate::{cargo, engine, process, say, workplace};
+use crate::job::larder;
+use crate::{engine, process, say, workplace};
 
 const WRITERS: usize = 8;
 const COLLECTIONS: usize = 2;
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn example() -> Result<PathBuf> {
-    cargo::executable("writers", &["-p", "larder-upkeep", "--example", "writers"])
+    larder::executable("writers", &["-p", "larder-upkeep", "--example", "writers"])
 }
 
 struct Campaign {

@@ -84,6 +84,54 @@ impl Apt {
     }
 }
 
+/// Unpacks packages of a suite, without what they depend on: the folder that stands for the root.
+pub(super) fn unpack(
+    distribution: &Distribution,
+    suite: &str,
+    packages: &[&str],
+    work: &Path,
+) -> Result<PathBuf> {
+    let options = sources_alone(distribution, suite, work)?;
+    for arguments in [&["update"][..], &[&["download"], packages].concat()] {
+        let mut command = Command::new("apt-get");
+        command.current_dir(work).arg("-qq").args(&options);
+        process::run(command.args(RETRIES).args(arguments))?;
+    }
+    let root = work.join("root");
+    for entry in fs::read_dir(work)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            process::run(Command::new("dpkg").arg("--extract").arg(&path).arg(&root))?;
+        }
+    }
+    Ok(root)
+}
+
+/// apt with the sources of a suite alone, and with no idea of what is installed: it would not
+/// download something older than that.
+fn sources_alone(distribution: &Distribution, suite: &str, folder: &Path) -> Result<Vec<String>> {
+    let [sources, lists, status] = ["sources", "lists", "status"].map(|name| folder.join(name));
+    fs::create_dir_all(&lists)?;
+    fs::create_dir_all(&sources)?;
+    fs::write(
+        sources.join("debian.list"),
+        super::base::apt_sources(distribution, suite)?,
+    )?;
+    fs::write(&status, "")?;
+    let options = [
+        ("Dir::Etc::SourceList", Path::new("/dev/null")),
+        ("Dir::Etc::SourceParts", &sources),
+        ("Dir::State::Lists", &lists),
+        ("Dir::State::status", &status),
+        // Not the machine's own, which another installation may be writing.
+        ("Dir::Cache", folder),
+        // apt's own user cannot read a home folder.
+        ("APT::Sandbox::User", Path::new("root")),
+    ];
+    let options = options.map(|(name, path)| format!("-o{name}={}", path.display()));
+    Ok(options.into())
+}
+
 /// Writes the private sources and pins, and returns the options that make apt use only them.
 fn private_sources(
     distribution: &Distribution,

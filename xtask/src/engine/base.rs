@@ -12,6 +12,8 @@ use crate::{process, say};
 
 /// One suite on every machine, so that the benchmark builds the same image everywhere.
 const SUITE: &str = "bookworm";
+/// One that has no updates yet.
+const UNRELEASED: &str = "forky";
 /// What signs Debian's package lists.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -45,10 +47,12 @@ pub(super) fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf
 /// this machine says where they come from.
 pub(super) fn apt_sources(distribution: &Distribution, suite: &str) -> Result<String> {
     let mirror = distribution.mirror()?;
-    let mut text = format!(
-        "deb [signed-by={KEYRING}] {mirror} {suite} main\n\
-         deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n"
-    );
+    let mut text = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+    if suite == UNRELEASED {
+        return Ok(text);
+    }
+    let updates = format!("deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n");
+    text.push_str(&updates);
     if let Some(security) = &distribution.security_mirror {
         let line = format!("deb [signed-by={KEYRING}] {security} {suite}-security main\n");
         text.push_str(&line);

@@ -1,13 +1,14 @@
 //! `cargo xtask engine`: makes a bare Debian or Ubuntu machine ready for the tests, the demo and
-//! the benchmarks: packages, a Docker engine and an older one, an S3 server and the demo's base image.
+//! the benchmarks: packages, a Docker engine, an older and a newer one, an S3 server, schemas and the demo's base
+//! image.
 
 mod apt;
 mod base;
 mod distribution;
-mod moto;
-mod older;
 mod packages;
 mod programs;
+mod python;
+mod unpacked;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::{process, say};
 pub(crate) use apt::versions;
 use distribution::Distribution;
 pub(crate) use programs::link as link_programs;
+use python::{MOTO, SCHEMAS};
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)
 #[derive(clap::Args)]
@@ -32,8 +34,12 @@ pub(crate) struct Args {
 pub(crate) struct Machine {
     /// The S3 server program.
     pub moto_server: PathBuf,
+    /// Checks files against the schemas that CI systems' vendors publish.
+    pub schema_checker: PathBuf,
     /// Docker 20.10.24, unpacked: `usr/sbin/dockerd` and so on below.
     pub older_engine: PathBuf,
+    /// Docker 28, unpacked, to be laid over `/usr`; it may be missing.
+    pub newer_engine: PathBuf,
     /// The demo's base image as a root file system in a tar file, for `docker import`.
     pub base_tar: PathBuf,
     /// Where things that can be made again are kept.
@@ -60,15 +66,29 @@ pub(crate) fn ready() -> Result<Machine> {
     let _alone = lock(&cache.join("lock"), FlockOperation::LockExclusive)?;
     let distribution = Distribution::detect()?;
     apt::install_missing(&distribution, &cache)?;
-    let moto_server = moto::ready(&cache)?;
-    let older_engine = older::ready(&distribution, &cache)?;
+    let moto_server = MOTO.ready(&cache)?;
+    let schema_checker = SCHEMAS.ready(&cache)?;
+    let older_engine = unpacked::OLDER.ready(&distribution, &cache)?;
+    // What is not released yet may be away for a day.
+    if let Err(error) = unpacked::NEWER.ready(&distribution, &cache) {
+        say::line(format!(
+            "warning: no test is run on the newer engine: {error:#}"
+        ));
+    }
     let base_tar = base::ready(&distribution, &cache)?;
     Ok(Machine {
         moto_server,
+        schema_checker,
         older_engine,
+        newer_engine: unpacked::NEWER.folder(&cache),
         base_tar,
         cache,
     })
+}
+
+/// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
+pub(crate) fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<PathBuf> {
+    apt::unpack(&Distribution::detect()?, suite, packages, work)
 }
 
 fn print() -> Result<()> {
@@ -82,8 +102,10 @@ fn print() -> Result<()> {
         ));
     }
     for (name, path) in [
-        ("S3 server", moto::program(&cache)),
-        ("older engine", older::folder(&cache)),
+        ("S3 server", MOTO.program(&cache)),
+        ("schemas", SCHEMAS.program(&cache)),
+        ("older engine", unpacked::OLDER.folder(&cache)),
+        ("newer engine", unpacked::NEWER.folder(&cache)),
         ("base image", base::tar_path(&distribution, &cache)?),
     ] {
         let note = if path.exists() { "" } else { " (missing)" };

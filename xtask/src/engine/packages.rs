@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 23] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -59,6 +59,7 @@ const PACKAGES: [Package; 21] = [
         "iptables",
         &["iptables", "iptables-save", "iptables-restore"],
     ),
+    both("nftables", &["nft"]),
     both("e2fsprogs", &["mkfs.ext4"]),
     both("mount", &["losetup", "mount", "umount"]),
     both(
@@ -77,6 +78,8 @@ const PACKAGES: [Package; 21] = [
     both("python3", &["python3"]),
     // It has no program of its own.
     both("python3-venv", &["/var/lib/dpkg/info/python3-venv.list"]),
+    // It runs actions of GitHub's.
+    both("nodejs", &["node"]),
     both("debootstrap", &["debootstrap"]),
     both("debian-archive-keyring", &[super::base::KEYRING]),
 ];

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::Job;
 use super::report::Report;
@@ -31,7 +32,19 @@ pub(crate) fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
 }
 
 fn cargo_build() -> Result<PathBuf> {
-    cargo::executable("larder", &["--release", "--bin", "larder"])
+    executable("larder", &["--release", "--bin", "larder"])
+}
+
+/// Builds a program, and says where it is.
+pub(crate) fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo::command("build");
+    let messages = process::read(build.args(arguments).arg("--message-format=json"))?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no program named {name}"))
 }
 
 /// Where snapshots are kept, and how the program gets there.

@@ -11,8 +11,8 @@ use crate::{cargo, process};
 
 /// Crates whose tests are quick and need no engine, mount or network of their own. Each of their programs
 /// runs whole; of the others each test has a process of its own.
-const QUICK: [&str; 9] = [
-    "bases", "builds", "docker", "local", "model", "registry", "secrets", "store", "xtask",
+const QUICK: [&str; 10] = [
+    "bases", "builds", "ci", "docker", "local", "model", "registry", "secrets", "store", "xtask",
 ];
 
 /// One test program.

@@ -38,6 +38,11 @@ impl Environment {
                 "LARDER_TEST_OLDER_ENGINE",
                 machine.older_engine.clone().into(),
             ),
+            (
+                "LARDER_TEST_NEWER_ENGINE",
+                machine.newer_engine.clone().into(),
+            ),
+            ("LARDER_TEST_SCHEMAS", machine.schema_checker.clone().into()),
             ("LARDER_TEST_BASE", machine.base_tar.clone().into()),
         ])
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: formatting, lints, documentation and every test against real engines and servers.
 
 mod binaries;
+pub(crate) mod figures;
 mod lanes;
 mod outcome;
 

@@ -10,6 +10,8 @@ const FUNCTION_LINES_MEDIAN_MAX: usize = 9;
 /// Of a crate without its tests; `model` may have more, because it is values and rules only.
 const CRATE_LINES_MAX: usize = 8000;
 const CLI_LINES_MAX: usize = 5500;
+/// The crates that only contributors use.
+const TOOLS: [&str; 3] = ["xtask", "xtask/dist", "xtask/tools"];
 /// Files and folders of one folder.
 const SIBLINGS_MAX: usize = 15;
 /// A closure that is used once stands where it is used, and a step that has a name is a function.
@@ -104,7 +106,8 @@ impl Figures {
         let crates = crates
             .iter()
             .map(|name| Self::of(name, &format!("crates/{name}/src")));
-        crates.chain([Self::of("xtask", "xtask/src")]).collect()
+        let tools = TOOLS.map(|folder| Self::of(folder, &format!("{folder}/src")));
+        crates.chain(tools).collect()
     }
 
     #[allow(clippy::cast_precision_loss)] // of some thousand lines
@@ -194,7 +197,7 @@ fn folders_are_small() {
         .into_iter()
         .map(|name| format!("crates/{name}/src"));
     let all = sources
-        .chain(["xtask/src".to_owned()])
+        .chain(TOOLS.map(|folder| format!("{folder}/src")))
         .flat_map(|folder| folders(&folder));
     let full = all.filter(|folder| entries(folder).len() > SIBLINGS_MAX);
     let full = full.map(|folder| format!("{}: {}", below_root(&folder), entries(&folder).len()));

@@ -90,6 +90,8 @@ pub enum Strategy {
     InlineCache,
     /// `BuildKit`'s cache in a directory of the client.
     CacheFolder,
+    /// Not at all.
+    Nothing,
 }
 
 impl Strategy {
@@ -100,7 +102,7 @@ impl Strategy {
         let folder = folder.map(|it| format!("--cache-from=type=local,src={}", it.display()));
         let images = sources.images.iter().filter(|image| is_image(image));
         let images = images.filter(|image| match self {
-            Self::Parents | Self::CacheFolder => false,
+            Self::Parents | Self::CacheFolder | Self::Nothing => false,
             Self::StageImages => true,
             // BuildKit takes names alone: an id would be asked for in a registry.
             Self::InlineCache => !image.starts_with("sha256:"),
@@ -120,7 +122,7 @@ impl Strategy {
     /// What `larder build` adds to the arguments of `docker build`.
     pub fn adds(self) -> &'static str {
         match self {
-            Self::Parents => "nothing",
+            Self::Parents | Self::Nothing => "nothing",
             Self::StageImages => "--cache-from ID for each",
             Self::InlineCache => {
                 "--build-arg BUILDKIT_INLINE_CACHE=1, --cache-from NAME for each, and a build with \
@@ -157,6 +159,7 @@ impl fmt::Display for Strategy {
             Self::StageImages => "--cache-from with the image of every stage",
             Self::InlineCache => "an inline cache in an image of every stage",
             Self::CacheFolder => "BuildKit's cache in a directory (type=local, mode=max)",
+            Self::Nothing => "nothing",
         })
     }
 }

@@ -6,7 +6,6 @@ use comfy_table::Table;
 use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::{ArchiveError, job};
 use larder_docker::About;
-use larder_engine::program;
 use larder_local::clock::now_ms;
 use larder_model::snapshot::Snapshot;
 use larder_session::machine;
@@ -109,8 +108,12 @@ async fn look(settings: &Settings) -> Findings {
             trusts_loaded_parents: about.trusts_loaded_parents(),
         }
     });
+    let volume = match volume(settings) {
+        Err(failure) => Err(super::refused(failure, &settings.docker).await),
+        found => found,
+    };
     Findings {
-        volume: volume(settings).into(),
+        volume: volume.into(),
         engine: engine.into(),
         docker: docker.into(),
         build,
@@ -130,8 +133,8 @@ fn build(settings: &Settings, docker: &Docker, about: &About) -> Result<Build, A
 
 fn volume(settings: &Settings) -> Done<Volume> {
     let settings = &settings.session;
-    machine::check(&settings.path)?;
-    let program = program::probe(&settings.path)?;
+    machine::check(&settings.path, &settings.state)?;
+    let program = machine::engine(&settings.path)?;
     Ok(Volume {
         dockerd: program.version.to_string(),
         containerd: program.containerd_version.to_string(),

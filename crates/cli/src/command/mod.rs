@@ -1,6 +1,5 @@
 //! One verb, one file: each reads as what the verb does.
 
-pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod explain;
@@ -8,24 +7,31 @@ mod guard;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod key;
-pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod run;
+pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod up;
 
 use std::path::Path;
+use std::time::Duration;
 
+use larder_archive::job;
+use larder_docker::Environment;
 use larder_local::files;
 use serde_json::json;
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use crate::args::{EngineKind, Look};
-use crate::exit::{Done, Failure};
+use crate::exit::{Done, Failure, LACKING};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::survey::Survey;
+
+/// How long an engine that a message would name may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Refuses a file that cannot be written, because its directory is missing or a link in the checkout leads out of
 /// it: before the work, not after it.
@@ -61,6 +67,22 @@ fn wait_for<T>(work: impl Future<Output = T>) -> Done<T> {
 fn run_on<T>(threads: &mut Builder, work: impl Future<Output = T>) -> Done<T> {
     let runtime = threads.enable_all().build().map_err(Failure::failed)?;
     Ok(runtime.block_on(work))
+}
+
+/// What a session could not be started for. Where the machine lacks something, and the engine that `DOCKER_HOST`
+/// names answers, the way that is left is named.
+async fn refused(mut failure: Failure, docker: &Environment) -> Failure {
+    let other_way = "larder build";
+    let lacks = failure.code == LACKING && !failure.message.contains(other_way);
+    if lacks && docker.host.is_some() {
+        let answer = timeout(ANSWER_LIMIT, job::connect(docker)).await;
+        if let Ok(Ok(engine)) = answer {
+            let there = engine.endpoint();
+            let hint = format!("; `{other_way}` works with the engine at {there}");
+            failure.message.push_str(&hint);
+        }
+    }
+    failure
 }
 
 /// What a verb compares with the last snapshot. What is wrong with a build's files is told to programs, too.

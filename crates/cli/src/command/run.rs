@@ -29,7 +29,7 @@ const NOT_FOUND: u8 = 127;
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let (settings, again) = Settings::for_run(verb, report)?;
-    let api_version = settings.docker.api_version.clone();
+    let docker = settings.docker.clone();
     let collects = settings.collects(&verb.care)?;
     let place = settings.place();
     let request = settings.job_request(report)?;
@@ -40,12 +40,12 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(super::wait_for(super::refused(failure, &docker))?),
     };
     let mut job = Use {
         verb,
         request,
-        api_version,
+        api_version: docker.api_version,
         main,
         report,
     };
@@ -155,7 +155,7 @@ impl Use<'_> {
 
 /// The place that was asked for, and the session, which may be beside it.
 fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
-    machine::check(&request.settings.path)?;
+    machine::check(&request.settings.path, &request.settings.state)?;
     let place = place?;
     let running = client::up(request, &place, report)?;
     Ok((place, running))

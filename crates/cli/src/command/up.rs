@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use larder_docker::Environment;
 use larder_local::files;
 use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
@@ -21,9 +22,16 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
     let docker = settings.docker.clone();
+    match start(verb, settings, &docker, report) {
+        Err(failure) => Err(super::wait_for(super::refused(failure, &docker))?),
+        started => started,
+    }
+}
+
+fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -> Done {
     let place = settings.place();
     let request = settings.job_request(report)?;
-    machine::check(&request.settings.path)?;
+    machine::check(&request.settings.path, &request.settings.state)?;
     let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();

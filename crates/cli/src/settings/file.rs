@@ -68,6 +68,10 @@ keys! {
     anybody prefetch_budget: String,
     // When it is stored, not what or where.
     anybody background_upload: String,
+    // Who is believed.
+    owner sign_key: String,
+    owner trust: Vec<String>,
+    owner max_snapshot_age: String,
     anybody strict: bool,
     // The command is the job's own.
     anybody retry_empty: String,
@@ -148,7 +152,11 @@ impl File {
 
     /// Makes relative paths those below the file's folder, from wherever it is read.
     fn begin_at(&mut self, home: &Path) {
-        for path in self.store.iter_mut().chain(&mut self.state) {
+        let key = self
+            .sign_key
+            .iter_mut()
+            .filter(|key| !key.starts_with("env:"));
+        for path in self.store.iter_mut().chain(&mut self.state).chain(key) {
             if !path.is_empty() && !path.contains("://") {
                 *path = home.join(&*path).to_string_lossy().into_owned();
             }

@@ -6,6 +6,7 @@ mod descent;
 mod docker;
 mod file;
 mod fresh;
+mod keys;
 mod log;
 mod registries;
 mod size;
@@ -32,6 +33,9 @@ use crate::args::{Care, EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use descent::Doubt;
 use file::File;
+
+/// The commit that the program is built from. CI systems and `cargo xtask dist` name it in a build's environment.
+pub(crate) const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
@@ -287,7 +291,7 @@ impl Choices {
         let variables = self.environment.keys();
         larder_builds::Surroundings {
             withheld: variables
-                .filter(|name| is_credential(name))
+                .filter(|name| is_credential(name) || self.holds_sign_key(which, name))
                 .cloned()
                 .collect(),
             path,
@@ -308,7 +312,11 @@ impl Choices {
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: Access::new(self.store(chosen)?, self.cloud_settings()),
+            store: Access::new(
+                self.store(chosen)?,
+                self.cloud_settings(),
+                self.keys(which)?,
+            ),
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,

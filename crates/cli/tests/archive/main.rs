@@ -1,6 +1,8 @@
 //! The archive door on real engines of two versions: what one machine builds and saves, a fresh one
 //! restores and finds. Root is needed.
 
+#![allow(clippy::print_stdout)] // a test that is skipped says why
+
 #[path = "../../../docker/tests/docker/application.rs"]
 mod application;
 #[path = "../../../registry/tests/registry/distribution.rs"]

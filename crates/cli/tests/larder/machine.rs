@@ -1,6 +1,7 @@
 //! A machine: namespaces of its own, a state folder, and nothing of it left when it is dropped.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -26,6 +27,7 @@ pub(crate) const ADDRESS: &str = "203.0.113.1";
 const INIT: &str = "set -e
 awk '$5 != \"/\" && (/ - overlay / || / - nsfs / || / - [^ ]+ \\/dev\\/loop/) { print $5 }' \\
     /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l || true
+[ -z \"$2\" ] || mount -t overlay engine -o lowerdir=\"$2/usr\":/usr /usr
 mount -t tmpfs run /run
 mkdir -p /etc/docker
 mount --bind \"$1\" /etc/docker
@@ -38,6 +40,16 @@ echo 0 > /proc/sys/net/ipv4/ip_forward
 trap 'exit 0' TERM
 echo ready
 while :; do sleep 1000 & wait; done";
+
+/// Docker 28, which `cargo xtask engine` has unpacked, if it could.
+pub(crate) fn newer_engine() -> Option<PathBuf> {
+    let told = std::env::var_os("LARDER_TEST_NEWER_ENGINE").map(PathBuf::from);
+    let folder = told.or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(Path::new(&home).join(".cache/larder-dev/docker-28"))
+    });
+    folder.filter(|folder| folder.exists())
+}
 
 /// How the command line of [`INIT`]'s sleep begins.
 const SLEEP: &str = "sleep 1000";
@@ -54,6 +66,12 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
+        Self::with_engine(std::env::var_os("LARDER_TEST_ENGINE").unwrap_or_default())
+    }
+
+    /// The same with the engine of a folder, whose `usr` is laid over the machine's; without a name it has
+    /// the machine's own.
+    pub(crate) fn with_engine(engine: OsString) -> Self {
         // Short: sockets live in it.
         let folder = tempfile::Builder::new().prefix("lm").tempdir_in("/tmp");
         let folder = folder.expect("a folder");
@@ -83,6 +101,7 @@ impl Machine {
                 "init",
             ])
             .arg(&etc)
+            .arg(engine)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

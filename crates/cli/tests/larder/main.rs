@@ -4,7 +4,7 @@
 //! processes, so tests neither meet each other nor what else runs here. Root is needed.
 
 // Tests print what they saw of a machine that failed, and hand servers to guards that end them.
-#![allow(clippy::print_stderr, clippy::zombie_processes)]
+#![allow(clippy::print_stderr, clippy::print_stdout, clippy::zombie_processes)]
 // Style that reads better where a test tells a story.
 #![allow(
     clippy::type_complexity,
@@ -25,6 +25,7 @@ mod fresh;
 mod kit;
 mod machine;
 mod memory;
+mod pipelines;
 mod requirements;
 mod s3;
 mod session;

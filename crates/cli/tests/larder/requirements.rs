@@ -12,6 +12,24 @@ fn only_devices(nodes: &str) -> String {
     )
 }
 
+const PRIVILEGED: &str = "start this container with --privileged";
+
+fn read_only(folder: &str) -> String {
+    format!("mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}")
+}
+
+/// Root without capabilities that containers lack.
+const NO_NET_ADMIN: [&str; 3] = [
+    "setpriv",
+    "--bounding-set=-net_admin",
+    "--inh-caps=-net_admin",
+];
+const NO_SYS_ADMIN: [&str; 3] = [
+    "setpriv",
+    "--bounding-set=-sys_admin",
+    "--inh-caps=-sys_admin",
+];
+
 /// Runs larder in a mount namespace where `before` was done; `wrapper` comes before its name.
 fn lacking(machine: &Machine, before: &str, wrapper: &[&str], options: &[&str]) -> Command {
     let store = Store::new();
@@ -33,6 +51,20 @@ fn lacking(machine: &Machine, before: &str, wrapper: &[&str], options: &[&str]) 
         "-c",
         "echo the command ran on ${DOCKER_HOST:-the plain engine}",
     ]);
+    command
+}
+
+/// The doctor in the same place.
+fn doctor(machine: &Machine, before: &str, wrapper: &[&str]) -> Command {
+    let mut command = machine.command("unshare");
+    let line = format!("{before}; exec \"$@\"");
+    command
+        .args(["--mount", "sh", "-c", &line, "sh"])
+        .args(wrapper);
+    command
+        .arg(machine.path("larder"))
+        .args(["doctor", "--state"])
+        .arg(machine.state());
     command
 }
 
@@ -77,10 +109,49 @@ fn lacks() -> Vec<(String, Vec<&'static str>, [&'static str; 2])> {
     ]
 }
 
+/// What containers with some privileges may not do.
+fn forbidden() -> Vec<(String, Vec<&'static str>, [&'static str; 2])> {
+    vec![
+        (":".to_owned(), NO_NET_ADMIN.to_vec(), ["the firewall cannot be read", PRIVILEGED]),
+        (":".to_owned(), NO_SYS_ADMIN.to_vec(), ["mounts cannot be kept apart", PRIVILEGED]),
+        (
+            only_devices(
+                "mknod fuse c 10 229 && mknod loop-control c 10 237 && \
+                 for n in $(seq 0 400); do mkdir loop$n; done",
+            ),
+            vec![],
+            ["the loop device /dev/loop", PRIVILEGED],
+        ),
+        (
+            read_only("/proc/sys"),
+            vec![],
+            ["/proc/sys cannot be written", PRIVILEGED],
+        ),
+        (
+            "for m in $(awk '/ cgroup2? / { print $2 }' /proc/mounts); do mount -o remount,ro,bind $m; done".to_owned(),
+            vec![],
+            ["control groups cannot be made", PRIVILEGED],
+        ),
+        (
+            read_only("/var/lib"),
+            vec![],
+            ["/var/lib/larder/volume is on a read-only", "mount a volume"],
+        ),
+        (
+            "mount -t tmpfs run /run && mkdir /run/c && for d in dev etc proc root sys tmp usr var; do \
+             mkdir /run/c/$d && mount --rbind /$d /run/c/$d; done && mkdir /run/c/run && \
+             for l in bin lib lib64 sbin; do ln -s usr/$l /run/c/$l; done"
+                .to_owned(),
+            vec!["chroot", "/run/c"],
+            ["this chroot a mount point", "mount --bind"],
+        ),
+    ]
+}
+
 #[test]
 fn each_lack_has_its_line_and_its_cure() {
     let machine = Machine::new();
-    for (before, wrapper, words) in lacks() {
+    for (before, wrapper, words) in lacks().into_iter().chain(forbidden()) {
         let output = lacking(&machine, &before, &wrapper, &[])
             .output()
             .expect("it starts");
@@ -91,6 +162,14 @@ fn each_lack_has_its_line_and_its_cure() {
             "{before}: {said}"
         );
         assert_eq!(said.lines().count(), 1, "{before}: {said}");
+        let mut doctor = doctor(&machine, &before, &wrapper);
+        let found = text(&doctor.output().expect("it starts"));
+        let volume = found.lines().find(|line| line.contains(" volume "));
+        let volume = volume.expect("a line about the volume");
+        assert!(
+            volume.starts_with(" no ") && words.iter().all(|word| volume.contains(word)),
+            "{before}: {volume}"
+        );
     }
     machine.assert_untouched();
 }
@@ -98,7 +177,7 @@ fn each_lack_has_its_line_and_its_cure() {
 #[test]
 fn an_optional_larder_runs_the_command_on_the_plain_engine() {
     let machine = Machine::new();
-    for (before, wrapper, words) in lacks() {
+    for (before, wrapper, words) in lacks().into_iter().chain(forbidden()) {
         let output = lacking(&machine, &before, &wrapper, &["--optional"]).output();
         let output = output.expect("it starts");
         let said = text(&output);

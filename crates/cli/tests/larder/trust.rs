@@ -76,3 +76,31 @@ fn legs_of_one_name_are_told_to_have_names_of_their_own() {
     assert!(!named.said.contains("$LEG"), "{}", named.said);
     machine.assert_untouched();
 }
+
+/// Who may write to the store and has no key can neither forge a snapshot nor hide one.
+#[test]
+fn only_what_is_signed_is_restored() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let larder = machine.path("larder").display().to_string();
+    let key = machine.path("larder.key").display().to_string();
+    let made = machine.run(&larder, &["keygen", &key]);
+    let public = machine.run(&larder, &["keygen", "--public", &key]);
+    assert_eq!(made, public);
+    let mut again = machine.command(&larder);
+    let again = again.args(["keygen", &key]).output().expect("it starts");
+    assert_eq!(again.status.code(), Some(2), "a key is never overwritten");
+
+    let trusting = ["--trust", public.trim()];
+    let signing = ["--trust", public.trim(), "--sign-key", &key];
+    let honest = machine.job(&store.url(), &signing, "true").saved();
+    let forged = machine.job(&store.url(), &[], "true").restored(&honest);
+    let next = machine
+        .job(&store.url(), &trusting, "true")
+        .restored(&honest);
+    assert!(
+        forged.report["saved"]["snapshot"].is_string() && next.said.contains("it is not signed"),
+        "{}",
+        next.said
+    );
+    machine.assert_untouched();
+}

@@ -1,4 +1,4 @@
-//! Plain engines of two versions, each in a room of its own: no bridge, no firewall, no way out; what
+//! Plain engines of three versions, each in a room of its own: no bridge, no firewall, no way out; what
 //! the docker commands of both versions and the API client are tried against.
 
 use std::fs;
@@ -13,25 +13,30 @@ use larder_docker::{Endpoint, Remote};
 use crate::machine::{DEADLINE, Machine, run, stdout};
 use crate::room::Room;
 
-/// Which of the two.
+/// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     /// 20.10.24, unpacked by `cargo xtask engine`.
     Older,
     /// The machine's own.
     Current,
+    /// Docker 28 of Debian forky, laid over `/usr` in the engine's room; see [`Version::newer`].
+    #[allow(dead_code)] // used by tests that share this file
+    Newer,
 }
 
 impl Version {
+    /// The newer one's folder, if it is there.
+    pub(crate) fn newer() -> Option<PathBuf> {
+        let folder = unpacked("LARDER_TEST_NEWER_ENGINE", "docker-28");
+        folder.exists().then_some(folder)
+    }
+
     fn folder(self) -> PathBuf {
-        if self == Self::Current {
+        if self != Self::Older {
             return PathBuf::from("/");
         }
-        let told = std::env::var_os("LARDER_TEST_OLDER_ENGINE").map(PathBuf::from);
-        let folder = told.unwrap_or_else(|| {
-            let home = std::env::var_os("HOME").expect("a home folder");
-            Path::new(&home).join(".cache/larder-dev/docker-20.10.24")
-        });
+        let folder = unpacked("LARDER_TEST_OLDER_ENGINE", "docker-20.10.24");
         assert!(
             folder.join("usr/sbin/dockerd").exists(),
             "{} is missing; `cargo xtask engine` unpacks it",
@@ -61,6 +66,15 @@ impl Version {
         command.env("PATH", path);
         command
     }
+}
+
+/// Where `cargo xtask engine` has unpacked an engine.
+fn unpacked(variable: &str, name: &str) -> PathBuf {
+    let told = std::env::var_os(variable).map(PathBuf::from);
+    told.unwrap_or_else(|| {
+        let home = std::env::var_os("HOME").expect("a home folder");
+        Path::new(&home).join(".cache/larder-dev").join(name)
+    })
 }
 
 /// An engine that listens on a unix socket.
@@ -100,7 +114,10 @@ impl Plain {
             .args(options)
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log);
-        let room = Room::new(true);
+        let room = match version {
+            Version::Newer => Room::with_engine(true, Version::newer()),
+            _ => Room::new(true),
+        };
         let data = folder.join("root");
         let child = room.run(move || {
             assert!(run("ip", &["link", "set", "lo", "up"]).status.success());

@@ -2,12 +2,18 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::Pid;
 use rustix::thread::{UnshareFlags, gettid};
+
+/// Names a folder whose `usr` holds another engine than the machine's, to run all of these tests on: its programs,
+/// and their libraries if they need newer ones.
+const ENGINE: &str = "LARDER_TEST_ENGINE";
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -21,6 +27,11 @@ pub(crate) struct Room {
 impl Room {
     /// A thread with a mount namespace, and with a network namespace if `net`.
     pub(crate) fn new(net: bool) -> Self {
+        Self::with_engine(net, std::env::var_os(ENGINE).map(PathBuf::from))
+    }
+
+    /// The same with another engine's folder laid over `/usr`.
+    pub(crate) fn with_engine(net: bool, engine: Option<PathBuf>) -> Self {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, tid) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -34,6 +45,9 @@ impl Room {
                 MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
             )
             .expect("mounts become slaves");
+            if let Some(engine) = engine {
+                lay_over_usr(&engine);
+            }
             ready.send(gettid()).expect("the maker waits");
             for job in inbox {
                 job();
@@ -79,6 +93,15 @@ impl Drop for Room {
             thread.join().expect("jobs' panics are caught");
         }
     }
+}
+
+/// The engine's programs and libraries are found before the machine's.
+fn lay_over_usr(engine: &Path) {
+    let layers = format!("lowerdir={}:/usr", engine.join("usr").display());
+    let mounted = Command::new("mount")
+        .args(["-t", "overlay", "engine", "-o", &layers, "/usr"])
+        .status();
+    assert!(mounted.expect("mount starts").success(), "{layers}");
 }
 
 #[expect(

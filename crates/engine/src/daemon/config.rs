@@ -63,7 +63,8 @@ fn quoted(path: &Path) -> Value {
 }
 
 /// dockerd's configuration: what must hold for every engine on a volume, over what is taken over from
-/// the machine's own. `host_gateway` is the host's address, if that is not the default bridge's.
+/// the machine's own. `host_gateway` is the host's address, if that is not the default bridge's; `nftables`:
+/// there is no iptables.
 ///
 /// - `builder.gc` off: BuildKit collects one second after start (`control/control.go`), which
 ///   would read the whole cache's metadata off a lazy disk.
@@ -74,6 +75,7 @@ pub(crate) fn daemon_json(
     store: ImageStore,
     taken_over: &TakenOver,
     host_gateway: Option<Ipv4Addr>,
+    nftables: bool,
 ) -> Value {
     let mut config = Value::Object(taken_over.settings.clone());
     config["features"]["containerd-snapshotter"] = (store == ImageStore::Containerd).into();
@@ -83,6 +85,9 @@ pub(crate) fn daemon_json(
     };
     config["builder"]["gc"] = json!({ "enabled": false });
     config["live-restore"] = false.into();
+    if nftables && taken_over.firewall_backend().is_none() {
+        config["firewall-backend"] = "nftables".into();
+    }
     if let Some(address) = host_gateway.filter(|_| !taken_over.names_host_gateway()) {
         config["host-gateway-ip"] = address.to_string().into();
     }
@@ -150,8 +155,9 @@ mod tests {
         let theirs = json!({ "bip": "10.9.0.1/24", "features": { "cdi": true }, "builder": { "entitlements": {} } });
         taken_over.settings = theirs.as_object().expect("an object").clone();
         let gateway = Some(Ipv4Addr::new(10, 213, 0, 1));
-        let config = daemon_json(ImageStore::Overlay2, &taken_over, gateway);
+        let config = daemon_json(ImageStore::Overlay2, &taken_over, gateway, true);
         assert_eq!(config["bip"], "10.9.0.1/24");
+        assert_eq!(config["firewall-backend"], "nftables");
         let features = json!({ "cdi": true, "containerd-snapshotter": false });
         assert_eq!(config["features"], features);
         assert_eq!(config["storage-driver"], "overlay2");
@@ -159,9 +165,9 @@ mod tests {
         let builder = json!({ "entitlements": {}, "gc": { "enabled": false } });
         assert_eq!(config["builder"], builder);
         assert_eq!(config["host-gateway-ip"], "10.213.0.1");
-        let theirs = json!({ "host-gateway-ips": ["192.0.2.1"] });
+        let theirs = json!({ "host-gateway-ips": ["192.0.2.1"], "firewall-backend": "iptables" });
         taken_over.settings = theirs.as_object().expect("an object").clone();
-        let config = daemon_json(ImageStore::Overlay2, &taken_over, gateway);
+        let config = daemon_json(ImageStore::Overlay2, &taken_over, gateway, false);
         assert_eq!(config.get("host-gateway-ip"), None);
     }
 

@@ -28,7 +28,7 @@ use super::config::{containerd_toml, daemon_json};
 use super::taken_over::TakenOver;
 use crate::error::{EngineError, Result, if_there};
 use crate::layout::{containerd_root, containerd_socket, data_root};
-use crate::network::require_own;
+use crate::network::{require_own, write_forwarding};
 use crate::program::EngineProgram;
 use crate::scrub::admit;
 
@@ -151,12 +151,18 @@ impl Engine {
     pub fn spawn(config: &EngineConfig) -> Result<Self> {
         admit(&config.volume, config.image_store)?;
         prepare(config)?;
+        forward_packets(config)?;
         let containerd_config = config.run_dir.join("containerd.toml");
         let state = config.run_dir.join("containerd");
         let socket = containerd_socket(&config.run_dir);
         let toml = containerd_toml(&containerd_root(&config.volume), &state, &socket);
         write(&containerd_config, &toml)?;
-        let settings = daemon_json(config.image_store, &config.taken_over, config.host_gateway);
+        let settings = daemon_json(
+            config.image_store,
+            &config.taken_over,
+            config.host_gateway,
+            config.program.nftables,
+        );
         let path = config.run_dir.join("daemon.json");
         write(&path, &format!("{settings:#}\n"))?;
 
@@ -327,6 +333,18 @@ fn prepare(config: &EngineConfig) -> Result<()> {
     if_there(fs::remove_file(&socket))
         .map(drop)
         .map_err(EngineError::io("cannot remove the old socket", &socket))
+}
+
+/// With nftables dockerd does not switch packet forwarding on, and makes no network without it. In a network
+/// namespace of its own nobody else does.
+fn forward_packets(config: &EngineConfig) -> Result<()> {
+    let asked = config.taken_over.firewall_backend();
+    let nftables = asked.map_or(config.program.nftables, |backend| backend == "nftables");
+    if nftables && config.host_gateway.is_some() {
+        require_own("net")?;
+        write_forwarding(true)?;
+    }
+    Ok(())
 }
 
 /// Mounts folders of the engine's own over [`SHARED_FOLDERS`], in the room.

@@ -4,6 +4,7 @@
 //! service. So the service manager is asked first, and the socket only if it says that the service
 //! runs or knows nothing.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,6 +14,7 @@ use larder_docker::{ApiError, Endpoint, running_containers};
 
 use super::takeover::Units;
 use crate::error::{EngineError, Result};
+use crate::network::HostNetwork;
 use crate::shape::{Asked, Choice, Shape};
 
 /// An engine that has not answered by then is taken for hung: an idle one answers in milliseconds.
@@ -39,6 +41,11 @@ pub enum SystemEngine {
     },
     /// It takes connections and does not answer, or systemd does not.
     Hung,
+    /// One that neither this socket nor a service leads to works in this network: a container's, or one of
+    /// the machine that a container does not see.
+    Unseen,
+    /// Nothing of that kind works, but what one made is in this network.
+    Traces,
     /// Another Larder is in its place, or on its way there.
     Taken,
 }
@@ -54,7 +61,7 @@ pub async fn observe(socket: &Path) -> Result<SystemEngine> {
         units => units?,
     };
     if service != Some(true) && listening == Some(true) {
-        return Ok(SystemEngine::Stopped);
+        return stopped();
     }
     match UnixStream::connect(socket) {
         Ok(_) => {}
@@ -65,11 +72,11 @@ pub async fn observe(socket: &Path) -> Result<SystemEngine> {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused
             ) =>
         {
-            return Ok(match service {
-                Some(true) => SystemEngine::Hung,
-                Some(false) => SystemEngine::Stopped,
-                None => SystemEngine::Absent,
-            });
+            return match service {
+                Some(true) => Ok(SystemEngine::Hung),
+                Some(false) => stopped(),
+                None => absent(),
+            };
         }
         Err(error) => return Err(EngineError::io("cannot connect to", socket)(error)),
     }
@@ -84,6 +91,45 @@ pub async fn observe(socket: &Path) -> Result<SystemEngine> {
         (Some(true), containers) => SystemEngine::Busy { containers },
         _ => SystemEngine::Unmanaged { containers },
     })
+}
+
+fn stopped() -> Result<SystemEngine> {
+    Ok(if works_unseen()? {
+        SystemEngine::Unseen
+    } else {
+        SystemEngine::Stopped
+    })
+}
+
+fn absent() -> Result<SystemEngine> {
+    Ok(if works_unseen()? {
+        SystemEngine::Unseen
+    } else if HostNetwork::observe()?.has_traces() {
+        SystemEngine::Traces
+    } else {
+        SystemEngine::Absent
+    })
+}
+
+/// Whether an engine works in this network namespace, wherever its files and processes are. A second one would
+/// empty its chains. Each listens on a socket in a folder of its exec-root (moby
+/// `daemon/libnetwork/sandbox_externalkey_unix.go`, `startExternalKeyListener`), and the kernel lists
+/// sockets by network namespace (proc(5), `/proc/net/unix`).
+fn works_unseen() -> Result<bool> {
+    let path = Path::new("/proc/thread-self/net/unix");
+    let sockets = fs::read_to_string(path).map_err(EngineError::io("cannot read", path))?;
+    Ok(sockets.lines().any(is_of_an_engine))
+}
+
+/// `0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/docker/libnetwork/0f3c….sock`: the fourth word
+/// says that it listens (Linux `include/linux/net.h`, `__SO_ACCEPTCON`).
+fn is_of_an_engine(socket: &str) -> bool {
+    let words: Vec<&str> = socket.split_whitespace().collect();
+    let [_, _, _, "00010000", _, _, _, path] = words[..] else {
+        return false;
+    };
+    let folder = Path::new(path).parent();
+    folder.is_some_and(|folder| folder.ends_with("libnetwork"))
 }
 
 /// Which shape ours takes, and why. Refuses a takeover that would end somebody's containers.
@@ -103,6 +149,16 @@ pub fn choose(asked: Asked, system: &SystemEngine) -> Result<Choice> {
             "{} on an engine that is not a systemd service",
             running(*containers)
         )),
+        SystemEngine::Unseen => Err(
+            "an engine that is not seen from here works in this network, and would lose its rules"
+                .to_owned(),
+        ),
+        // Who knows that they are nobody's may say so.
+        SystemEngine::Traces if asked == Asked::Takeover => Ok("asked for"),
+        SystemEngine::Traces => Err(
+            "bridges or rules of an engine that is not seen from here are in this network"
+                .to_owned(),
+        ),
         SystemEngine::Taken => {
             Err("another session is in the place of the machine's engine".to_owned())
         }
@@ -141,6 +197,7 @@ mod tests {
             SystemEngine::Busy { containers: 2 },
             SystemEngine::Unmanaged { containers: 0 },
             SystemEngine::Hung,
+            SystemEngine::Unseen,
             SystemEngine::Taken,
         ];
         for system in &taken {
@@ -163,7 +220,25 @@ mod tests {
                 .to_string();
             assert!(refused.contains("--engine private"), "{refused}");
         }
+        let traces = |asked| choose(asked, &SystemEngine::Traces).expect("chosen").shape;
+        assert_eq!(traces(Asked::Auto), Shape::Private);
+        assert_eq!(traces(Asked::Takeover), Shape::Takeover);
         let busy = choose(Asked::Auto, &left[0]).expect("chosen");
         assert_eq!(busy.reason, "2 containers run on the machine's engine");
+    }
+
+    #[test]
+    fn only_a_listening_engine_counts() {
+        let listens =
+            "0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/d/libnetwork/0f.sock";
+        assert!(is_of_an_engine(listens));
+        for other in [
+            "0000000000000000: 00000003 00000000 00000000 0001 03 4711 /run/d/libnetwork/0f.sock",
+            "0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/docker.sock",
+            "0000000000000000: 00000002 00000000 00010000 0001 01 4711",
+            "Num       RefCount Protocol Flags    Type St Inode Path",
+        ] {
+            assert!(!is_of_an_engine(other), "{other}");
+        }
     }
 }

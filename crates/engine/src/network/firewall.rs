@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ipnet::Ipv4Net;
 
 use super::namespace::write_forwarding;
+use super::nftables;
 use crate::error::{EngineError, Result};
 use crate::instance::InstanceId;
 use crate::tool::{IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
@@ -28,7 +29,9 @@ pub(super) fn allow(id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bo
 }
 
 fn allow_once(id: &InstanceId, interface: &str, pair: Ipv4Net, was_off: bool) -> Result<()> {
-    let saved = save()?;
+    let Some(saved) = save()? else {
+        return nftables::allow(id, interface, pair, was_off);
+    };
     // Inherited from an engine still here, or the last to go would not know.
     let was_off = was_off || saved.iter().any(Rule::says_forwarding_was_off);
     restore(
@@ -70,13 +73,18 @@ fn first_place(saved: &[Rule]) -> usize {
 
 /// Whether packets are forwarded for private engines of ours alone, as far as they know.
 pub(super) fn forwarding_was_off() -> Result<bool> {
-    Ok(save()?.iter().any(Rule::says_forwarding_was_off))
+    match save()? {
+        Some(saved) => Ok(saved.iter().any(Rule::says_forwarding_was_off)),
+        None => nftables::forwarding_was_off(),
+    }
 }
 
 /// Tells the private engines of ours that are there that packet forwarding was off before them, if they could not
 /// know: the last to go switches it off. Whether there is one.
 pub(super) fn hand_on_forwarding() -> Result<bool> {
-    let saved = save()?;
+    let Some(saved) = save()? else {
+        return nftables::hand_on_forwarding();
+    };
     let marks = marks(&saved);
     if !marks.is_empty() {
         restore(IPTABLES_RESTORE, &marks)?;
@@ -122,7 +130,9 @@ pub(super) fn remove(id: &InstanceId) -> Result<()> {
 }
 
 fn remove_once(id: &InstanceId) -> Result<()> {
-    let rules = save()?;
+    let Some(rules) = save()? else {
+        return nftables::remove(id);
+    };
     let (own, others): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.is_of(id));
     if own.is_empty() {
         return Ok(());
@@ -182,8 +192,13 @@ impl Rule {
     }
 }
 
-fn save() -> Result<Vec<Rule>> {
-    Ok(parse(&IPTABLES_SAVE.run(&[])?))
+/// `None` on a machine without iptables.
+fn save() -> Result<Option<Vec<Rule>>> {
+    match IPTABLES_SAVE.run(&[]) {
+        Ok(text) => Ok(Some(parse(&text))),
+        Err(EngineError::ProgramMissing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn parse(text: &str) -> Vec<Rule> {

@@ -15,6 +15,7 @@ use super::links;
 use super::namespace::{
     read_forwarding, read_forwarding_ipv6, stop_forwarding_ipv6, write_forwarding,
 };
+use super::nftables;
 use crate::error::{EngineError, Result};
 use crate::tool::{IP6TABLES_RESTORE, IP6TABLES_SAVE, IPTABLES_RESTORE, IPTABLES_SAVE, Tool};
 
@@ -38,6 +39,9 @@ pub struct HostNetwork {
     pairs: BTreeSet<String>,
     ipv4: Option<Traces>,
     ipv6: Option<Traces>,
+    /// Of an engine with `firewall-backend` nftables.
+    #[serde(default)]
+    tables: BTreeSet<String>,
 }
 
 impl HostNetwork {
@@ -55,36 +59,61 @@ impl HostNetwork {
                 tracing::debug!(%error, "no IPv6 firewall");
                 None
             }),
+            tables: nftables::of_engines()?,
         })
     }
 
-    /// Removes what came since, after the engine has ended. Doing it again is fine.
+    /// Removes what came since, after the engine has ended. Doing it again is fine. What cannot be removed
+    /// keeps nothing else from being, and is told.
     pub fn take_back(&self) -> Result<()> {
         let now = Self::observe()?;
-        let bridges = now.bridges.difference(&self.bridges);
-        for link in bridges.chain(now.pairs.difference(&self.pairs)) {
-            links::delete(link)?;
-        }
+        let links = now.bridges.difference(&self.bridges);
+        let links = links.chain(now.pairs.difference(&self.pairs));
+        let tables = now.tables.difference(&self.tables);
+        let mut done: Vec<Result<()>> = links.map(|link| links::delete(link)).collect();
+        done.extend(tables.map(|table| nftables::delete(table)));
         let families = [
-            (IPTABLES_RESTORE, &self.ipv4, &now.ipv4),
-            (IP6TABLES_RESTORE, &self.ipv6, &now.ipv6),
+            (IPTABLES_SAVE, IPTABLES_RESTORE, &self.ipv4, &now.ipv4),
+            (IP6TABLES_SAVE, IP6TABLES_RESTORE, &self.ipv6, &now.ipv6),
         ];
-        for (restore, before, now) in families {
+        for (save, restore, before, now) in families {
             if let (Some(before), Some(now)) = (before, now) {
-                let removal = now.removal(before);
-                if !removal.is_empty() {
-                    firewall::restore(restore, &removal)?;
-                }
+                let removed = now.remove(before, restore);
+                // A rule that others removed meanwhile fails, and all with it.
+                done.push(removed.or_else(|error| {
+                    tracing::debug!(%error, "removing what is left of the rules");
+                    let now = Traces::read(save)?.unwrap_or_default();
+                    now.remove(before, restore)
+                }));
             }
+        }
+        done.push(self.stop_forwarding(&now));
+        let mut failures = done.into_iter().filter_map(Result::err);
+        let first = failures.next();
+        for error in failures {
+            tracing::warn!(%error, "not taken back");
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    fn stop_forwarding(&self, now: &Self) -> Result<()> {
+        if (now.forwarding_ipv6, self.forwarding_ipv6) == (Some(true), Some(false)) {
+            stop_forwarding_ipv6()?;
         }
         // A private engine that came meanwhile found it on, and needs it: it is told to switch it off.
         if now.forwarding && !self.forwarding && !firewall::hand_on_forwarding()? {
             write_forwarding(false)?;
         }
-        if (now.forwarding_ipv6, self.forwarding_ipv6) == (Some(true), Some(false)) {
-            stop_forwarding_ipv6()?;
-        }
         Ok(())
+    }
+
+    /// Whether there is anything that an engine makes, and may still use.
+    pub(crate) fn has_traces(&self) -> bool {
+        let rules = [&self.ipv4, &self.ipv6];
+        let mut rules = rules.into_iter().flatten();
+        !self.bridges.is_empty()
+            || !self.tables.is_empty()
+            || rules.any(|traces| !traces.rules.is_empty())
     }
 }
 
@@ -152,6 +181,14 @@ impl Traces {
             traces.drops |= table == "filter" && line.starts_with(DROP);
         }
         traces
+    }
+
+    /// Removes what is here and was not there `before`.
+    fn remove(&self, before: &Self, restore: Tool) -> Result<()> {
+        match self.removal(before).as_str() {
+            "" => Ok(()),
+            removal => firewall::restore(restore, removal),
+        }
     }
 
     /// The input of iptables-restore that removes what is here and was not there `before`.

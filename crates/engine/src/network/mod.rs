@@ -21,6 +21,7 @@ mod forward;
 mod host;
 mod links;
 mod namespace;
+mod nftables;
 mod resolver;
 
 use std::fmt::Write as _;
@@ -34,8 +35,8 @@ use rustix::process::Pid;
 use self::addresses::{Host, RANGES_TEXT, of_host, of_room};
 pub use self::forward::{Forwards, InRoom};
 pub use self::host::HostNetwork;
-pub(crate) use self::namespace::require_own;
-use self::namespace::{read_forwarding, write_forwarding};
+use self::namespace::read_forwarding;
+pub(crate) use self::namespace::{require_own, write_forwarding};
 use crate::error::{EngineError, Result};
 use crate::instance::InstanceId;
 use crate::tool::IP;

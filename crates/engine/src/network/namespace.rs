@@ -16,7 +16,8 @@ pub(super) fn read_forwarding() -> Result<bool> {
     Ok(text.trim_ascii() != b"0")
 }
 
-pub(super) fn write_forwarding(on: bool) -> Result<()> {
+/// Switches it on or off.
+pub(crate) fn write_forwarding(on: bool) -> Result<()> {
     fs::write(FORWARDING, if on { "1" } else { "0" })
         .map_err(EngineError::io("cannot write", Path::new(FORWARDING)))
 }

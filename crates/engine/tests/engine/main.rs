@@ -4,7 +4,9 @@
 //! run side by side and none can touch the real host's firewall, interfaces or engine.
 
 #![allow(unreachable_pub)] // several test binaries share these modules
+#![allow(clippy::print_stdout)] // a test that is skipped says why
 
+mod cgroups;
 mod faults;
 #[path = "../../../docker/tests/docker/machine.rs"]
 mod machine;

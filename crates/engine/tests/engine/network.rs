@@ -1,6 +1,7 @@
 //! A private engine beside the machine's: reaches the world, leaves no trace.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -166,14 +167,15 @@ fn a_host_that_was_no_router_becomes_none() {
     let inside = Ipv4Addr::from_bits(host.to_bits() + 1);
     let listener = room.run(move || TcpListener::bind((inside, 0)).expect("bound"));
     let address = listener.local_addr().expect("it is bound");
-    let reaches = move || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+    let reaches = move |limit| TcpStream::connect_timeout(&address, limit).is_ok();
     let route = format!("route add {inside}/32 via {HOST}");
     machine.world.run(move || {
         let words: Vec<&str> = route.split(' ').collect();
         assert!(run("ip", &words).status.success());
     });
-    assert!(machine.host.run(reaches));
-    assert!(!machine.world.run(reaches));
+    assert!(machine.host.run(move || reaches(DEADLINE)));
+    let moment = Duration::from_secs(1);
+    assert!(!machine.world.run(move || reaches(moment)));
     end(&machine, "closed");
 }
 
@@ -198,4 +200,169 @@ fn a_thread_that_is_no_room_is_refused() {
         .expect_err("this is the test's own thread");
     assert!(refused.to_string().contains("net namespace"), "{refused}");
     end(&machine, "strict");
+}
+
+/// What Docker 28.5.2 leaves with a container that has a published port: chains that lead to chains.
+const CHAINS: &str = "*raw
+-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP
+COMMIT
+*filter
+:FORWARD DROP [0:0]
+:DOCKER - [0:0]
+:DOCKER-BRIDGE - [0:0]
+:DOCKER-CT - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER ! -i docker0 -o docker0 -j DROP
+-A DOCKER-BRIDGE -o docker0 -j DOCKER
+-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-FORWARD -j DOCKER-CT
+-A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A DOCKER-FORWARD -j DOCKER-BRIDGE
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+COMMIT
+*nat
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+";
+const CHAINS_IPV6: &str = "*filter
+:DOCKER-CT - [0:0]
+:DOCKER-FORWARD - [0:0]
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER-FORWARD -j DOCKER-CT
+COMMIT
+";
+
+fn shell(machine: &Machine, line: &str) -> String {
+    let line = line.to_owned();
+    let output = machine.host.run(move || run("sh", &["-ec", &line]));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    said
+}
+
+/// An engine in the machine's place has come and gone; `meanwhile` is done before its traces are taken back.
+fn taken_back(meanwhile: &str) -> (Machine, Result<(), String>) {
+    let machine = Machine::new();
+    // Both programs read their own names.
+    shell(&machine, meanwhile);
+    set_forwarding(&machine, "0");
+    let before = machine.host.run(HostNetwork::observe).expect("observed");
+    for (program, rules) in [("iptables", CHAINS), ("ip6tables", CHAINS_IPV6)] {
+        fs::write(machine.path("rules"), rules).expect("written");
+        let path = machine.path("rules").display().to_string();
+        shell(&machine, &format!("{program}-restore --noflush {path}"));
+    }
+    shell(
+        &machine,
+        "ip link add docker0 type bridge; nft add table ip docker-bridges",
+    );
+    set_forwarding(&machine, "1");
+    let taken = machine.host.run(move || before.take_back());
+    (machine, taken.map_err(|error| error.to_string()))
+}
+
+#[test]
+fn chains_that_lead_to_chains_are_taken_back_whole() {
+    let legacy = "mount --bind /usr/sbin/xtables-legacy-multi /usr/sbin/xtables-nft-multi";
+    for program in [":", legacy] {
+        let (machine, taken) = taken_back(program);
+        taken.expect("taken back");
+        let left = shell(
+            &machine,
+            "iptables-save; ip6tables-save; ip link; nft list tables",
+        );
+        assert!(
+            !left.to_lowercase().contains("docker") && !left.contains("FORWARD DROP"),
+            "{program}: {left}"
+        );
+        assert_eq!(forwarding(&machine), "0");
+    }
+}
+
+/// What is left of one kind of rules keeps nothing else.
+#[test]
+fn all_is_taken_back_that_can_be() {
+    let machine = Machine::new();
+    set_forwarding(&machine, "0");
+    let before = machine.host.run(HostNetwork::observe).expect("observed");
+    fs::write(machine.path("rules"), CHAINS_IPV6).expect("written");
+    let fake = machine.path("fake").display().to_string();
+    let rules = machine.path("rules").display().to_string();
+    // A program that stands before the other one in `PATH`.
+    shell(
+        &machine,
+        &format!(
+            "iptables -N DOCKER-CT; ip6tables-restore --noflush {rules}; ip link add docker0 type bridge; \
+             mkdir {fake}; printf '#!/bin/sh\\nexit 4\\n' > {fake}/iptables-restore; chmod +x {fake}/*; \
+             first=${{PATH%%:*}}; mount -t overlay fake -o lowerdir={fake}:$first $first"
+        ),
+    );
+    set_forwarding(&machine, "1");
+    let failed = machine.host.run(move || before.take_back());
+    let why = failed.expect_err("it cannot be removed").to_string();
+    assert!(why.contains("iptables-restore"), "{why}");
+    let left = shell(&machine, "ip6tables-save; ip link");
+    assert!(!left.to_lowercase().contains("docker"), "{left}");
+    assert_eq!(forwarding(&machine), "0");
+}
+
+/// A machine that has nft(8) alone.
+#[test]
+fn a_machine_without_iptables_gets_by_with_nftables() {
+    let machine = Machine::new();
+    let upper = machine.path("upper").display().to_string();
+    shell(
+        &machine,
+        &format!(
+            "mkdir -p {upper}; mount -t tmpfs none {upper}; mkdir {upper}/u {upper}/w; \
+             mount -t overlay none -o lowerdir=/usr/sbin,upperdir={upper}/u,workdir={upper}/w /usr/sbin; \
+             rm /usr/sbin/iptables* /usr/sbin/ip6tables*"
+        ),
+    );
+    set_forwarding(&machine, "0");
+    let before = machine.host.run(HostNetwork::observe).expect("observed");
+    let (room, net) = set_up(&machine, "first");
+    let (other, _) = set_up(&machine, "other");
+    let directory = machine.directory.path().to_owned();
+    room.run(move || net.enter(&directory)).expect("entered");
+    let server = machine.world_server();
+    let said = room.run(move || {
+        let mut stream = TcpStream::connect_timeout(&server, DEADLINE).expect("a way out");
+        let mut said = String::new();
+        stream.read_to_string(&mut said).expect("it answers");
+        said
+    });
+    assert_eq!(said, format!("hello {HOST}\n"));
+    let tables = "nft list tables; nft list chains ip";
+    let said = shell(&machine, tables);
+    assert_eq!(
+        said.matches("chain forwarding_was_off").count(),
+        2,
+        "{said}"
+    );
+    end(&machine, "first");
+    assert_eq!(forwarding(&machine), "1", "the other still needs it");
+    // One in the machine's place has come and gone meanwhile.
+    machine
+        .host
+        .run(move || before.take_back())
+        .expect("taken back");
+    end(&machine, "other");
+    end(&machine, "other");
+    assert_eq!(forwarding(&machine), "0");
+    let said = shell(&machine, tables);
+    assert!(!said.contains("larder"), "{said}");
+    drop(other);
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use larder_docker::ImageStore;
@@ -84,16 +84,15 @@ impl Served {
 
     fn observe(&self) -> SystemEngine {
         let socket = self.socket.clone();
-        self.machine.host.run(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime
-                .block_on(observe(&socket))
-                .expect("it can be looked at")
-        })
+        self.machine.host.run(move || looked_at(&socket))
     }
+}
+
+fn looked_at(socket: &Path) -> SystemEngine {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().expect("a runtime");
+    let looked = runtime.block_on(observe(socket));
+    looked.expect("it can be looked at")
 }
 
 impl Drop for Served {
@@ -211,11 +210,15 @@ async fn a_stopped_engine_stays_stopped() {
 #[tokio::test]
 async fn engines_without_a_service_are_told_apart() {
     let machine = Machine::new();
-    assert_eq!(
-        observe(&machine.path("no.sock")).await.expect("looked at"),
-        SystemEngine::Absent
-    );
+    let nowhere = machine.path("no.sock");
+    let look = || {
+        let nowhere = nowhere.clone();
+        machine.host.run(move || looked_at(&nowhere))
+    };
+    assert_eq!(look(), SystemEngine::Absent);
     let system = machine.system_engine();
+    // From a container on this network, which does not see its socket.
+    assert_eq!(look(), SystemEngine::Unseen);
     let unmanaged = observe(&system.socket).await.expect("looked at");
     assert_eq!(unmanaged, SystemEngine::Unmanaged { containers: 0 });
     assert!(choose(Asked::Takeover, &unmanaged).is_err());
@@ -224,4 +227,10 @@ async fn engines_without_a_service_are_told_apart() {
     let hung = observe(&system.socket).await;
     assert!(run("kill", &["-CONT", pid.trim()]).status.success());
     assert_eq!(hung.expect("looked at"), SystemEngine::Hung);
+    drop(system);
+    assert_eq!(
+        look(),
+        SystemEngine::Traces,
+        "its bridge and its rules stay"
+    );
 }

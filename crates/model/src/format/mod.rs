@@ -3,8 +3,8 @@
 //! `wire` reads and writes numbers and headers, `limits` bounds everything. Blocks and chunks rest in
 //! `frame`s of a `pack`; a `map` says where the blocks of a volume are, an `archive` how blobs are
 //! rebuilt. `snapshot` and [`Archive`](archive::Archive) are the `document`s that jobs find by their
-//! `address`, unless a `mark` says not to; `hot` and `images` are lists beside them, `garbage` what a collection
-//! writes down.
+//! `address`, unless a `mark` says not to; a `signature` says who vouches for either. `hot` and `images` are
+//! lists beside them, `garbage` what a collection is about to remove.
 
 pub mod address;
 pub mod archive;
@@ -18,5 +18,6 @@ pub mod limits;
 pub mod map;
 pub mod mark;
 pub mod pack;
+pub mod signature;
 pub mod snapshot;
 pub mod wire;

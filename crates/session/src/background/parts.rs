@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use larder_engine::network::{Forwards, HostNetwork, InRoom, PrivateNet};
 use larder_engine::process::Identity;
 use larder_engine::program::EngineProgram;
 use larder_engine::takeover::Taken;
-use larder_engine::{Choice, Engine, EngineConfig, EngineError, Shape, TakenOver, holders};
+use larder_engine::{
+    Choice, Engine, EngineConfig, EngineError, Shape, TakenOver, cgroups, holders,
+};
 use larder_local::people::Voice as _;
 use larder_store::Source;
 use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
@@ -122,6 +124,8 @@ impl Parts {
         let private = shape == Shape::Private;
         let room = Arc::new(Room::new(private)?);
         self.room = Some(Arc::clone(&room));
+        let groups = Path::new(cgroups::ROOT);
+        self.warnings.extend(cgroups::make_room(groups));
         if private {
             self.set_up_network(room).await
         } else {

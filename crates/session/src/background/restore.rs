@@ -131,6 +131,7 @@ mod tests {
             version,
             containerd: "/containerd".into(),
             containerd_version: version,
+            nftables: false,
         };
         open(&objects, Found { id, document }, &program).await
     }

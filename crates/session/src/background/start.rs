@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
 use larder_docker::USUAL_SOCKET;
-use larder_engine::program::{self, EngineProgram};
+use larder_engine::program::EngineProgram;
 use larder_engine::system::{self, SystemEngine};
 use larder_engine::{Asked, Choice, Shape, TakenOver};
 use larder_local::clock::{now_ms, uptime_ms};
@@ -157,7 +157,7 @@ struct Looked {
 /// Looks at the programs and at the machine's engine, at the same time.
 async fn look(settings: &Settings, place: &Place, events: &Events) -> Result<Looked> {
     let path = settings.path.clone();
-    let probe = tokio::task::spawn_blocking(move || program::probe(&path));
+    let probe = tokio::task::spawn_blocking(move || machine::engine(&path));
     let set = tokio::task::spawn_blocking(machine::settings);
     let chosen = choose(settings.engine, place);
     let (program, set, chosen) = tokio::join!(probe, set, chosen);

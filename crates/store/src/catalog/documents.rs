@@ -117,8 +117,8 @@ pub async fn head<D: Document>(
     Ok(candidates.into_iter().next())
 }
 
-/// Reads a document and verifies that it is the one its name promises, and where it says that it is: what
-/// another lineage's jobs wrote stays theirs, wherever somebody copied it to.
+/// Reads a document and verifies that it is the one its name promises, where it says that it is, and signed by
+/// somebody who is trusted: what another lineage's jobs wrote stays theirs, wherever somebody copied it to.
 pub async fn read<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
@@ -142,28 +142,32 @@ async fn read_counted<D: Document>(
             ),
         });
     }
-    Ok((Found { id, document }, bytes))
+    let scope = &document.lineage().scope;
+    let keys = objects.keys();
+    keys.check(D::OBJECT, &candidate.path, scope, &bytes)?;
+    Ok((Found { id, document }, bytes.len()))
 }
 
-/// Reads a document wherever it is; the bytes that it has.
+/// Reads a document wherever it is, whoever signed it; its bytes.
 pub async fn read_at<D: Document>(
     objects: &Objects,
     path: &str,
     id: D::Id,
-) -> Result<(D, usize), StoreError> {
+) -> Result<(D, Bytes), StoreError> {
     let read = || objects.get(path, D::MAX_BYTES);
     let decode = |bytes: Bytes| async move {
         let document = D::decode(id, &bytes).map_err(StoreError::format(path))?;
-        Ok((document, bytes.len()))
+        Ok((document, bytes))
     };
     verified_whole(read, decode, || objects.size(path)).await
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
-/// it is durable and any job may find it. Nothing is published that names what a collection is about to
-/// remove (`sweeps`).
+/// it is durable and any job may find it. It is signed, if we have a key. Nothing is published that names what a
+/// collection is about to remove (`sweeps`).
 pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::Id, StoreError> {
-    let (id, bytes) = document.encode();
+    let bytes = objects.keys().signed(D::OBJECT, document.encode().1);
+    let id = D::id_of(&bytes);
     publish_as_it_is(objects, &document.path(id), bytes.into()).await?;
     Ok(id)
 }

@@ -38,8 +38,10 @@ const ID_SHOWN_CHARS: usize = 12;
 /// - one that was removed between the listing and the reading is passed over too;
 /// - one that is damaged ([`StoreError::is_damage`]), by its own bytes or by what the rule found when
 ///   it opened it, is marked and refused;
-/// - one that contradicts its place ([`StoreError::Contradiction`]), that the store cannot give for another
-///   reason, or that the rule finds unfit, is refused and not marked: that says nothing about its bytes.
+/// - one that contradicts its place ([`StoreError::Contradiction`]), that nobody who is trusted signed, that the
+///   store cannot give for another reason, or that the rule finds unfit, is refused and not marked: that says nothing about its bytes.
+///
+/// What is older than [`Keys`](crate::Keys) allow is not offered, with a word for the newest of a rung.
 ///
 /// A listing that fails ends the walk: the other rungs would only wait as long again.
 #[derive(Debug, Clone)]
@@ -111,9 +113,13 @@ pub enum Refusal {
     /// It is left for last.
     #[error("it says that it was made {} hours from now; is a machine's clock wrong? Others come first", .0 / HOUR_MS)]
     Ahead(u64),
+    /// It is older than what may be restored.
+    #[error("it is {0} days old, older than --max-snapshot-age allows")]
+    TooOld(u64),
 }
 
 const HOUR_MS: u64 = 3600 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 
 impl<'a, D: Document> Walk<'a, D> {
     /// A walk of this ladder.
@@ -172,6 +178,7 @@ impl<'a, D: Document> Walk<'a, D> {
         for step in steps.await {
             let mut step = step?;
             step.retain(|candidate| seen.insert(candidate.path.clone()));
+            walked.refused.extend(self.drop_old(&mut step));
             walked.refused.extend(self.left_for_last(&step));
             let accepted = self.try_all(&step, accept, walked).await;
             if accepted.is_some() {
@@ -179,6 +186,20 @@ impl<'a, D: Document> Walk<'a, D> {
             }
         }
         Ok(None)
+    }
+
+    /// Leaves out the candidates that are too old, with a word for the newest of them.
+    fn drop_old(&self, step: &mut Vec<Candidate<D>>) -> Option<Refused<D>> {
+        let now_ms = self.reader.now_ms;
+        let is_old = |candidate: &Candidate<D>| {
+            let keys = self.objects.keys();
+            keys.is_too_old(candidate.created_ms, now_ms)
+        };
+        let newest = step.iter().find(|candidate| is_old(candidate)).cloned();
+        step.retain(|candidate| !is_old(candidate));
+        let Candidate { id, created_ms, .. } = newest.filter(|_| self.only.is_none())?;
+        let why = Refusal::TooOld(now_ms.saturating_sub(created_ms) / DAY_MS);
+        Some(Refused { id, why })
     }
 
     /// A word for the first candidate that is ahead of its time, if there are any.
@@ -306,9 +327,14 @@ impl Refusal {
     /// Whether the store failed or its data is damaged, and it is not the document that is of no use.
     fn is_fault(&self) -> bool {
         match self {
-            Self::Store(StoreError::Version { .. } | StoreError::Contradiction { .. })
+            Self::Store(
+                StoreError::Version { .. }
+                | StoreError::Contradiction { .. }
+                | StoreError::Untrusted { .. },
+            )
             | Self::Unfit(_)
-            | Self::Ahead(_) => false,
+            | Self::Ahead(_)
+            | Self::TooOld(_) => false,
             Self::Store(_) => true,
         }
     }

@@ -1,4 +1,4 @@
-//! A store with what lets us in.
+//! A store with what lets us in, and with whom we believe there.
 
 use std::fmt;
 
@@ -6,27 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use super::Location;
 use crate::error::StoreError;
+use crate::keys::Keys;
 use crate::objects::Objects;
 
-/// Where a store is, and the settings of its cloud. Another process can be given it; shown, it says
+/// Where a store is, the settings of its cloud, and keys. Another process can be given it; shown, it says
 /// the location alone, because secrets are among the settings.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Access {
     location: Location,
     /// Names and values, as the cloud's own tools read them in the environment.
     settings: Vec<(String, String)>,
+    keys: Keys,
 }
 
 impl Access {
     /// A store, and settings of clouds. Those that mean nothing to this one are not used.
-    pub fn new(location: Location, settings: Vec<(String, String)>) -> Self {
-        Self { location, settings }
+    pub fn new(location: Location, settings: Vec<(String, String)>, keys: Keys) -> Self {
+        Self {
+            location,
+            settings,
+            keys,
+        }
     }
 
     /// Another store, with the same settings.
     #[must_use]
     pub fn of(&self, location: Location) -> Self {
-        Self::new(location, self.settings.clone())
+        Self::new(location, self.settings.clone(), self.keys.clone())
     }
 
     /// Where it is.
@@ -36,7 +42,8 @@ impl Access {
 
     /// Opens the store; see [`Location::open`].
     pub fn open(&self) -> Result<Objects, StoreError> {
-        self.location.open(&self.settings)
+        let objects = self.location.open(&self.settings)?;
+        Ok(objects.with_keys(self.keys.clone()))
     }
 }
 

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 pub use self::listing::Entry;
 use crate::error::StoreError;
+use crate::keys::Keys;
 use crate::request::{Names, Patience, What, collect};
 
 /// The objects of one store.
@@ -30,6 +31,7 @@ pub struct Objects {
     /// What this process put there under a name that says the content: a collection may be about to remove
     /// just that, see [`crate::catalog::publish`].
     written: Arc<Mutex<HashMap<Brief, String>>>,
+    keys: Arc<Keys>,
 }
 
 /// An answer that says nothing of the object.
@@ -48,7 +50,22 @@ impl Objects {
             names,
             patience: Arc::default(),
             written: Arc::default(),
+            keys: Arc::default(),
         }
+    }
+
+    /// The same, signed and believed by these keys.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            ..self
+        }
+    }
+
+    /// How documents are signed and believed.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// How long the store is waited for, by this and all its clones.

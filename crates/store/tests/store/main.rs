@@ -10,4 +10,5 @@ mod early;
 mod format;
 mod hostile;
 mod packing;
+mod signed;
 mod trouble;

@@ -1,7 +1,7 @@
 //! `larder build`: restore, build as `docker build` does, save.
 
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus, Output};
 use std::time::Instant;
 
 use clap::CommandFactory as _;
@@ -64,12 +64,23 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             choice.builder = Some(builder.to_owned());
         }
         let builder = builder::find(&choice, job.engine.about(), &docker)?;
-        let strategy = builder::strategy(&builder, job.engine.about(), &docker)?;
-        report.note(&format!("{builder}, remembered by {strategy}"));
-        let folder = cache_folder(strategy)?;
+        let strict = settings.session.strict;
+        let strategy = builder::strategy(&builder, job.engine.about(), &docker);
+        let strategy = report.or_miss("building without a cache", strict, strategy)?;
+        let strategy = strategy.unwrap_or(Strategy::Nothing);
+        if strategy != Strategy::Nothing {
+            report.note(&format!("{builder}, remembered by {strategy}"));
+        }
+        let has_cache = strategy == Strategy::CacheFolder;
+        let passing = (has_cache && !verb.no_save).then(passing_folder);
+        let passing = passing.transpose()?;
+        // One that is there for a later save.
+        let noted = (has_cache && verb.no_save).then(|| job.note.cache_folder());
+        let cache = passing.as_ref().map(|it| it.path().join("cache"));
+        let cache = cache.or(noted.transpose()?);
         let build = Build {
             verb,
-            strict: settings.session.strict,
+            strict,
             report,
             arguments,
             drafts,
@@ -77,7 +88,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             builder,
             strategy,
             job,
-            cache: folder.as_ref().map(|folder| folder.path().join("cache")),
+            cache,
         };
         let came = build.run().await?;
         report.write_json(verb.manner.json.as_deref(), &came)?;
@@ -121,10 +132,10 @@ fn drafts(arguments: &Arguments, settings: &Settings, report: &Report) -> Vec<Dr
     found.unwrap_or_default()
 }
 
-fn cache_folder(strategy: Strategy) -> Done<Option<TempDir>> {
-    let wanted = strategy == Strategy::CacheFolder;
-    let made = wanted.then(|| tempfile::Builder::new().prefix("larder-cache-").tempdir());
-    made.transpose().map_err(|error| {
+/// A folder for `BuildKit`'s cache, which is gone when the build is saved.
+fn passing_folder() -> Done<TempDir> {
+    let made = tempfile::Builder::new().prefix("larder-cache-").tempdir();
+    made.map_err(|error| {
         Failure::failed(format!(
             "cannot make a directory for the build cache: {error}"
         ))
@@ -168,6 +179,9 @@ impl Build<'_> {
             self.report.note("the build failed; nothing saved");
             return Ok(came);
         }
+        if self.strategy == Strategy::Nothing {
+            return Ok(came);
+        }
         note.build_ms = Some(came.build_ms);
         let save = Box::pin(self.save(&mut came, note, &said, &sources));
         signals.end(save).await?;
@@ -191,6 +205,7 @@ impl Build<'_> {
         leaks::tell(&came.leaks, self.verb.deny_secrets, self.report)?;
         if self.verb.no_save {
             note.built = Some(what.sources);
+            note.cache.clone_from(&self.cache);
             self.job.note.leave(&note, self.report);
             return Ok(());
         }
@@ -218,7 +233,9 @@ impl Build<'_> {
             always: self.verb.worth.always,
             cache: self.cache.as_deref(),
         };
-        let none = self.verb.no_restore || self.arguments.is_on("--no-cache");
+        let none = self.verb.no_restore
+            || self.arguments.is_on("--no-cache")
+            || self.strategy == Strategy::Nothing;
         let wanted = (!none).then_some(&wanted);
         super::restored(&self.job, wanted, self.strict, self.report).await
     }
@@ -241,7 +258,7 @@ impl Build<'_> {
             Strategy::CacheFolder => {
                 command.args(self.cache.as_deref().map(Strategy::cache_to));
             }
-            Strategy::Parents | Strategy::StageImages => {}
+            Strategy::Parents | Strategy::StageImages | Strategy::Nothing => {}
         }
         command.args(&self.verb.arguments);
         // The ids of the stages' images are in what the classic builder prints.
@@ -282,7 +299,7 @@ impl Build<'_> {
     async fn what(&self, said: &Said, sources: &Sources) -> Result<What, ArchiveError> {
         let tags = self.arguments.values("--tag").map(str::to_owned);
         let mut names: Vec<String> = match self.strategy {
-            Strategy::CacheFolder => return Ok(What::default()),
+            Strategy::CacheFolder | Strategy::Nothing => return Ok(What::default()),
             Strategy::InlineCache => self.build_stages(sources).await?,
             Strategy::Parents | Strategy::StageImages => tags.collect(),
         };
@@ -308,27 +325,48 @@ impl Build<'_> {
             names.push(built.name);
         }
         for stage in stages {
-            let mut command = self.command();
-            command
-                .args(self.sources(sources))
-                .args(stages::INLINE)
-                .args(["--quiet", "--tag", &stage.name])
-                .args(stage.target.iter().flat_map(|target| ["--target", target]))
-                .args(&common)
-                .args(&self.arguments.context)
-                .kill_on_drop(true);
-            let output = command.output().await.map_err(ArchiveError::RunDocker)?;
-            if output.status.success() {
-                names.push(stage.name);
-            } else {
+            let former = self.job.engine.inspect(&stage.name).await?;
+            let output = self.build_stage(&stage, sources, &common).await?;
+            if !output.status.success() {
                 let why = String::from_utf8_lossy(&output.stderr);
                 let why = why.trim().lines().last().unwrap_or_default().to_owned();
                 self.report.warning(&format!(
                     "the next job will not find the steps of {} in the cache: {why}",
                     stage.target.as_deref().unwrap_or("the last stage")
                 ));
+                continue;
             }
+            if let Some(former) = former.filter(|_| output::ran_a_step(&output.stderr)) {
+                // BuildKit has not found what the build before found, and this image has other layers than that
+                // one used: the image that both were to go on from is as good as ever.
+                let mut tag = Command::new(&self.docker.program);
+                tag.args(["tag", &former.id, &stage.name]);
+                let tagged = tag.output().await.map_err(ArchiveError::RunDocker)?;
+                if !tagged.status.success() {
+                    self.report
+                        .warning(&format!("cannot tag {} again", stage.name));
+                }
+            }
+            names.push(stage.name);
         }
         Ok(names)
+    }
+
+    async fn build_stage(
+        &self,
+        stage: &StageImage,
+        sources: &Sources,
+        common: &[String],
+    ) -> Result<Output, ArchiveError> {
+        let mut command = self.command();
+        command
+            .args(self.sources(sources))
+            .args(stages::INLINE)
+            .args(["--progress=plain", "--tag", &stage.name])
+            .args(stage.target.iter().flat_map(|target| ["--target", target]))
+            .args(common)
+            .args(&self.arguments.context)
+            .kill_on_drop(true);
+        command.output().await.map_err(ArchiveError::RunDocker)
     }
 }

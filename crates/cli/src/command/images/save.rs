@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use larder_archive::save::{self, What};
 use larder_archive::{Job, leaks};
+use larder_local::people::Voice as _;
 
 use crate::args::Save;
 use crate::command::store::collect;
@@ -27,15 +28,22 @@ pub(crate) fn run(verb: &Save, report: &Report) -> Done {
             Some(_) => Vec::new(),
             None => planned(&settings, report),
         };
+        let cache = verb.cache.as_deref().or(note.written_cache());
+        if note.cache.is_some() && cache.is_none() {
+            report.warning(
+                "no build has written BuildKit's cache; give docker build the options that `larder restore --flags` \
+                 prints",
+            );
+        }
         let mut what = match (&verb.images[..], &note.built) {
             ([], Some(built)) => What::named(&job, &built.images).await?,
-            ([], None) if verb.cache.is_none() => {
+            ([], None) if cache.is_none() => {
                 What::everything(&job, &save::bases(&drafts, &note)).await?
             }
             ([], None) => What::default(),
             (names, _) => What::named(&job, names).await?,
         };
-        what.use_cache(verb.cache.as_deref());
+        what.use_cache(cache);
         let plan = save::plan(&job, &drafts, &note, report).await;
         let found = leaks::of_images(&job.engine, &what).await?;
         leaks::tell(&found, verb.deny_secrets, report)?;

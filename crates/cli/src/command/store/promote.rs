@@ -51,8 +51,8 @@ pub(crate) fn run(verb: &Promote, report: &Report) -> Done {
         let would = if verb.dry_run { "would be " } else { "" };
         for one in &promoted {
             let lineage = report::name(&one.lineage.to_string());
-            let (from, to) = (&one.from[..SHORT_ID], &one.to[..SHORT_ID]);
-            report.answer(&format!("{from} {would}promoted to {lineage} ({to})"));
+            let from = &one.from[..SHORT_ID];
+            report.answer(&format!("{from} {would}promoted to {lineage}"));
         }
     }
     if promoted.is_empty() {

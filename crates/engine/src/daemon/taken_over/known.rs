@@ -30,7 +30,7 @@ pub(super) const TAKEN_OVER: &[Setting] = &[
     ("dns-search", "dns-search", 0),
     ("exec-opts", "exec-opt", 0),
     ("experimental", "experimental", 0),
-    ("firewall-backend", "firewall-backend", 29),
+    (FIREWALL, FIREWALL, 29),
     ("fixed-cidr", "fixed-cidr", 0),
     ("fixed-cidr-v6", "fixed-cidr-v6", 0),
     (HOST_GATEWAY, HOST_GATEWAY, 0),
@@ -137,6 +137,7 @@ pub(super) const REFUSED: [(&str, &str, &str); 2] = [
     ),
 ];
 
+pub(super) const FIREWALL: &str = "firewall-backend";
 pub(super) const HOST_GATEWAY: &str = "host-gateway-ip";
 pub(super) const LOG_DRIVER: &str = "log-driver";
 

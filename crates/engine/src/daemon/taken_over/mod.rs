@@ -16,7 +16,7 @@ use larder_model::version::Version;
 use serde_json::{Map, Value, json};
 
 use self::known::{
-    FEATURES, HOST_GATEWAY, LOG_DRIVER, LOG_DRIVERS, OF_DOCKERD, OF_THE_HOSTS_NETWORK,
+    FEATURES, FIREWALL, HOST_GATEWAY, LOG_DRIVER, LOG_DRIVERS, OF_DOCKERD, OF_THE_HOSTS_NETWORK,
     OUR_FEATURES, OURS, PROXIES, REFUSED, Setting, TAKEN_OVER,
 };
 use crate::error::{EngineError, Result};
@@ -130,6 +130,14 @@ impl TakenOver {
             .keys()
             .any(|key| key.starts_with(HOST_GATEWAY))
             || self.options.iter().any(|it| it.starts_with(&option))
+    }
+
+    /// Whose rules the administrator wants: `iptables` or `nftables`.
+    pub(super) fn firewall_backend(&self) -> Option<&str> {
+        let key = self.settings.get(FIREWALL).and_then(Value::as_str);
+        let option = format!("--{FIREWALL}=");
+        let mut options = self.options.iter();
+        key.or_else(|| options.find_map(|it| it.strip_prefix(&option)))
     }
 
     /// The environment of our daemons: what our starter has for them, and the administrator's. Proxies

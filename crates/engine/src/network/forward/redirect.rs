@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::ways::Ways;
-use crate::network::firewall;
+use crate::error::EngineError;
+use crate::network::{firewall, nftables};
 use crate::tool::IPTABLES_RESTORE;
 
 /// The room's own chain.
@@ -61,8 +62,15 @@ impl Redirect {
             None => self.listen(ways).await?,
         };
         let rules = rules(&places, port, !self.leads);
-        let restored =
-            ways.run(move || firewall::restore(IPTABLES_RESTORE, &rules).map_err(io::Error::other));
+        let table = table(&places, port);
+        let restored = ways.run(move || {
+            let restored = firewall::restore(IPTABLES_RESTORE, &rules);
+            let restored = restored.or_else(|error| match error {
+                EngineError::ProgramMissing { .. } => nftables::load(&table),
+                error => Err(error),
+            });
+            restored.map_err(io::Error::other)
+        });
         restored.await?;
         self.leads = true;
         self.places.send_replace(places);
@@ -115,6 +123,23 @@ fn rules(places: &Places, port: u16, is_first: bool) -> String {
         .expect("writing to a string");
     }
     rules + "COMMIT\n"
+}
+
+/// The same as a table of nft(8), in place of the one before.
+fn table(places: &Places, port: u16) -> String {
+    let table = "larder_localhost";
+    let mut rules = format!(
+        "add table ip {table}\ndelete table ip {table}\nadd table ip {table}\n\
+         add chain ip {table} output {{ type nat hook output priority dstnat; }}\n"
+    );
+    for (part, to) in places {
+        writeln!(
+            rules,
+            "add rule ip {table} output oifname \"lo\" ip daddr {part} tcp dport {to} redirect to :{port}"
+        )
+        .expect("writing to a string");
+    }
+    rules
 }
 
 #[cfg(test)]

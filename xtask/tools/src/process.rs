@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail};
 const QUOTED_LINES: usize = 30;
 
 /// Runs a program quietly; its output is shown only when it fails.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     finish(command).map(drop)
 }
 
 /// Runs a program and returns what it wrote to standard output, without the last newline.
-pub(crate) fn read(command: &mut Command) -> Result<String> {
+pub fn read(command: &mut Command) -> Result<String> {
     let output = finish(command)?;
     Ok(String::from_utf8_lossy(&output.stdout)
         .trim_end()
@@ -22,7 +22,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 }
 
 /// Where a program stands in `PATH`, or in the folders that a user's `PATH` often lacks.
-pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
+pub fn which(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(["/usr/sbin", "/sbin", "/usr/bin"])

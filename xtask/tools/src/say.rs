@@ -6,17 +6,17 @@ use std::time::Instant;
 use anyhow::Result;
 
 /// Prints one line (or a ready block of lines).
-pub(crate) fn line(text: impl AsRef<str>) {
+pub fn line(text: impl AsRef<str>) {
     println!("{}", text.as_ref());
 }
 
 /// Prints an error with its causes.
-pub(crate) fn error(error: &anyhow::Error) {
+pub fn error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }
 
 /// Does one thing and says how long it took.
-pub(crate) fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let made = work()?;
     line(format!("{what} ({:.1} s)", start.elapsed().as_secs_f64()));

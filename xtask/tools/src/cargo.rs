@@ -1,12 +1,6 @@
 //! Cargo, called by a program that cargo runs.
 
-use std::path::PathBuf;
 use std::process::Command;
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
-use crate::process;
 
 /// What cargo tells a program that it runs about that program's own package ("Environment variables Cargo sets",
 /// the Cargo book). Build scripts depend on some of it: those of ring, and all that stands on it, would be
@@ -14,11 +8,11 @@ use crate::process;
 const OF_THE_CALLER: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// The cargo that runs this task, for this workspace.
-pub(crate) fn command(subcommand: &str) -> Command {
+pub fn command(subcommand: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .arg(subcommand)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         if OF_THE_CALLER.iter().any(|start| told.starts_with(start)) {
@@ -26,16 +20,4 @@ pub(crate) fn command(subcommand: &str) -> Command {
         }
     }
     command
-}
-
-/// Builds a program, and says where it is.
-pub(crate) fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let mut build = command("build");
-    let messages = process::read(build.args(arguments).arg("--message-format=json"))?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .with_context(|| format!("cargo built no program named {name}"))
 }

@@ -1,0 +1,49 @@
+//! What can be typed to set Larder up.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use larder_ci::init::System;
+
+use super::filled;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  larder init                      the CI system that the repository is built by
+  larder init gitlab --print --store s3://ci-cache/larder
+A file that is there is never changed: what to add to it is printed, and where.")]
+pub(crate) struct Init {
+    /// CI system: github, gitlab, circleci, buildkite, jenkins, azure, bitbucket, or shell for a script
+    /// [default: the one whose file the repository has, else that of its remote's host, else shell]
+    pub system: Option<System>,
+    /// Print the configuration; write nothing.
+    #[arg(long)]
+    pub print: bool,
+    /// Write the whole file, also in place of one that is there.
+    #[arg(long)]
+    pub force: bool,
+    /// Print JSON; write nothing.
+    #[arg(long)]
+    pub json: bool,
+    /// Store for the configuration: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
+    /// [default: LARDER_STORE, else an example]
+    #[arg(long, value_name = "URL", value_parser = filled())]
+    pub store: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Version {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// File for the private key (PKCS #8 in PEM), which must not be there yet.
+    pub file: PathBuf,
+    /// Make nothing; print the public half of the key in FILE.
+    #[arg(long)]
+    pub public: bool,
+}

@@ -1,0 +1,34 @@
+//! `larder version`: which program this is.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::args::Version;
+use crate::report::Report;
+use crate::settings::BUILT_FROM;
+
+#[derive(Serialize)]
+struct About {
+    version: &'static str,
+    /// The commit that it was built from, where whoever built it said so.
+    commit: Option<&'static str>,
+    arch: &'static str,
+    /// Whether it needs no library of the machine.
+    is_static: bool,
+}
+
+pub(crate) fn run(verb: &Version, report: &Report) -> ExitCode {
+    let about = About {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: BUILT_FROM,
+        arch: std::env::consts::ARCH,
+        is_static: cfg!(target_feature = "crt-static"),
+    };
+    if verb.json {
+        report.json(&about);
+    } else {
+        report.answer(&format!("larder {}", about.version));
+    }
+    ExitCode::SUCCESS
+}

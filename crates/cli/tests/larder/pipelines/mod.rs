@@ -1,0 +1,6 @@
+//! What CI systems do with configurations of ours: two jobs on two machines, of which the second hits.
+
+mod action;
+mod player;
+mod plugin;
+mod proposed;
