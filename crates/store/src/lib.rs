@@ -14,13 +14,11 @@
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
 //! | [`catalog`] | publishing snapshots and archives beside collections, and finding the newest by ladder |
-//! | [`closure`] | what documents name, all the way down |
 //! | [`images`] | what a project's machines remember together of images |
 
 mod answer;
 pub mod archive;
 pub mod catalog;
-pub mod closure;
 mod codec;
 pub mod error;
 mod fetch;
@@ -42,4 +40,4 @@ pub use location::{Access, Location};
 pub use objects::{Entry, Objects};
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;
-pub use source::{Ahead, Source};
+pub use source::{Ahead, Source, closure};

@@ -23,8 +23,8 @@ use std::str::FromStr;
 
 use crate::digest::{BlockId, GarbageId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
 use crate::format::clock::AHEAD_MAX_MS;
-use crate::format::garbage::Brief;
 use crate::format::limits::NAME_MAX_BYTES;
+use crate::format::lists::garbage::Brief;
 use crate::hex;
 use crate::lineage::Lineage;
 

@@ -11,13 +11,13 @@ pub mod archive;
 pub mod clock;
 pub mod document;
 pub mod frame;
-pub mod garbage;
-pub mod hot;
-pub mod images;
 pub mod limits;
+mod lists;
 pub mod map;
 pub mod mark;
 pub mod pack;
 pub mod signature;
 pub mod snapshot;
 pub mod wire;
+
+pub use lists::{garbage, hot, images};

@@ -154,12 +154,15 @@ pub async fn read_at<D: Document>(
     path: &str,
     id: D::Id,
 ) -> Result<(D, Bytes), StoreError> {
-    let read = || objects.get(path, D::MAX_BYTES);
-    let decode = |bytes: Bytes| async move {
-        let document = D::decode(id, &bytes).map_err(StoreError::format(path))?;
-        Ok((document, bytes))
-    };
-    verified_whole(read, decode, || objects.size(path)).await
+    let read = verified_whole(
+        || objects.get(path, D::MAX_BYTES),
+        |bytes| async move {
+            let document = D::decode(id, &bytes).map_err(StoreError::format(path))?;
+            Ok((document, bytes))
+        },
+        || objects.size(path),
+    );
+    read.await
 }
 
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,

@@ -6,6 +6,7 @@ use std::path::{Path as Folder, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::Objects;
@@ -26,6 +27,21 @@ pub struct Entry {
     pub modified_ms: u64,
 }
 
+impl Entry {
+    #[allow(clippy::needless_pass_by_value)] // as `map_ok` hands it over
+    fn of(object: ObjectMeta) -> Self {
+        Self {
+            path: object.location.to_string(),
+            bytes: object.size,
+            modified_ms: object
+                .last_modified
+                .timestamp_millis()
+                .max(0)
+                .cast_unsigned(),
+        }
+    }
+}
+
 impl Objects {
     /// All objects anywhere below a folder, in no order; of a folder also what writers that were killed left
     /// there half-way. It costs a request for each 1,000.
@@ -40,20 +56,11 @@ impl Objects {
             return found.map_err(|error| failed("list", folder, &error));
         }
         let at = &Path::from(folder);
-        let list = || async move {
+        let listed = self.patience.ask("list", folder, || async move {
             let objects = self.store.list(Some(at));
-            let entries = objects.map_ok(|object| Entry {
-                path: object.location.to_string(),
-                bytes: object.size,
-                modified_ms: object
-                    .last_modified
-                    .timestamp_millis()
-                    .max(0)
-                    .cast_unsigned(),
-            });
-            entries.try_collect().await
-        };
-        match self.patience.ask("list", folder, list).await {
+            objects.map_ok(Entry::of).try_collect().await
+        });
+        match listed.await {
             Err(StoreError::Missing { .. }) => Ok(Vec::new()),
             other => other,
         }
@@ -69,18 +76,26 @@ impl Objects {
             return removed.map_err(|error| failed("remove", &paths.join(", "), &error));
         }
         for paths in paths.chunks(DELETED_TOGETHER) {
-            let remove = || async {
-                let parsed: Vec<_> = paths.iter().map(|path| Ok(Path::from(&**path))).collect();
-                let removed = self
-                    .store
-                    .delete_stream(futures_util::stream::iter(parsed).boxed());
-                let removed: Vec<_> = removed.collect().await;
-                let mut faults = removed.into_iter().filter_map(Result::err);
-                let is_gone = |error: &_| matches!(error, object_store::Error::NotFound { .. });
-                faults.find(|error| !is_gone(error)).map_or(Ok(()), Err)
-            };
             let first = paths.first().map_or("", String::as_str);
-            self.patience.ask("remove", first, remove).await?;
+            let removed = self
+                .patience
+                .ask("remove", first, || self.delete_some(paths));
+            removed.await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_some(&self, paths: &[String]) -> object_store::Result<()> {
+        let parsed: Vec<_> = paths.iter().map(|path| Ok(Path::from(&**path))).collect();
+        let removed = self
+            .store
+            .delete_stream(futures_util::stream::iter(parsed).boxed());
+        let removed: Vec<_> = removed.collect().await;
+        for result in removed {
+            match result {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

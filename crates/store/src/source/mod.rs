@@ -5,6 +5,7 @@
 //! to be needed soon is read ahead.
 
 mod ahead;
+pub mod closure;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -286,7 +287,7 @@ impl Source {
     }
 }
 
-pub(crate) async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
+async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
     let path = &address::map(map);
     let reading = verified_whole(
         || fetcher.whole(path, MAP_MAX_BYTES),
@@ -303,7 +304,7 @@ pub(crate) async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, 
 }
 
 /// The bytes of a hot list.
-pub(crate) async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError> {
+async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError> {
     let path = address::hot(id);
     let bytes = fetcher.whole(&path, HOT_LIST_MAX_BYTES).await?;
     if HotListId::of(&bytes) == id {
@@ -314,7 +315,7 @@ pub(crate) async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes,
     }
 }
 
-pub(crate) fn decode_leaf(place: &LeafRef, bytes: &[u8]) -> Result<Arc<Leaf>, StoreError> {
+fn decode_leaf(place: &LeafRef, bytes: &[u8]) -> Result<Arc<Leaf>, StoreError> {
     let path = address::leaves(place.object);
     if LeafId::of(bytes) != place.id {
         let why = "a leaf does not have the digest in the map";

@@ -1,5 +1,5 @@
 //! What documents name, all the way down, each object read and verified. For whoever looks at a whole store:
-//! jobs read lazily ([`crate::source`], [`crate::archive`]).
+//! jobs read lazily ([`Source`](super::Source), [`crate::archive`]).
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use larder_model::limits::LEAVES_MAX_BYTES;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
 use larder_model::pack;
 
+use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
 use crate::codec;
 use crate::error::StoreError;
 use crate::fetch::Fetcher;
 use crate::objects::Objects;
 use crate::request::{verified, verified_whole};
-use crate::source::{decode_leaf, read_list, read_root};
 
 /// Leaves of one object that lie within so many bytes are read with one request.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
