@@ -345,6 +345,9 @@ pub(crate) struct Run {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     /// The command. It gets DOCKER_HOST, and no variable that belongs to another engine: DOCKER_CONTEXT,
     /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
@@ -363,6 +366,12 @@ pub(crate) struct Up {
     /// variables that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// Stay in front until a signal comes, and then do what `down` does: for the main process of a container
+    #[arg(long)]
+    pub foreground: bool,
+    /// How long ending may take with --foreground; what is not stored by then is not published [default: 10s]
+    #[arg(long, value_name = "PERIOD", requires = "foreground")]
+    pub grace: Option<String>,
     /// Do not make and select the docker context `larder`.
     #[arg(long)]
     pub no_context: bool,
@@ -386,6 +395,9 @@ pub(crate) struct Down {
     /// Write a report of the whole job to a file; - is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     #[command(flatten)]
     pub care: Care,
     #[command(flatten)]

@@ -6,6 +6,7 @@
 mod archive;
 pub(crate) mod logs;
 mod plain;
+pub(crate) mod summary;
 pub(crate) mod table;
 
 use std::fmt::Display;

@@ -46,12 +46,22 @@ impl Running {
     }
 
     /// Ends the use.
-    pub fn down(mut self, voice: &dyn Voice) -> Result<Event> {
+    pub fn down(self, voice: &dyn Voice) -> Result<Event> {
+        self.end(None, voice)
+    }
+
+    /// Ends the use within a time: what is not stored by then is not published.
+    pub fn down_within(self, time: Duration, voice: &dyn Voice) -> Result<Event> {
+        self.end(Some(time), voice)
+    }
+
+    fn end(mut self, within: Option<Duration>, voice: &dyn Voice) -> Result<Event> {
         let stream = self.link.reader.get_ref();
         let blocking = stream.set_nonblocking(false);
         blocking.map_err(SessionError::io("listen to the session"))?;
         self.link.send(&Request::Down {
             discard: false,
+            within,
             of: None,
         })?;
         let answer = self.link.answer(voice)?;

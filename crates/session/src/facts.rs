@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use larder_engine::scrub::Build;
 use larder_engine::{Choice, EngineFacts};
 use larder_model::digest::SnapshotId;
 use larder_model::lineage::Lineage;
@@ -33,6 +34,8 @@ pub struct Job {
     pub lost: Option<Lost>,
     /// The base images that moved; the engine was made to forget what they were.
     pub moved: Vec<Moved>,
+    /// The builds of the job, as `BuildKit` recorded them.
+    pub builds: Vec<Build>,
     /// What was fetched from the store.
     pub fetched: Fetched,
     /// What took how long, in order.
@@ -66,6 +69,16 @@ impl Job {
         };
         self.phases.insert(down.unwrap_or(self.phases.len()), phase);
         self.command = Some(command);
+    }
+
+    /// How long the builds take on an empty engine, as far as that is known: as they did in this job, if it found
+    /// nothing, else as in the one that began its line.
+    pub fn cold_build_ms(&self) -> Option<u64> {
+        let found_nothing = self.builds.iter().all(|build| build.cached_steps == 0);
+        let own: u64 = self.builds.iter().map(|build| build.ms).sum();
+        let restored = self.restored.as_ref();
+        let is_cold = !self.builds.is_empty() && (restored.is_none() || found_nothing);
+        is_cold.then_some(own).or_else(|| restored?.cold_build_ms)
     }
 
     /// What went wrong with saving, unless nobody wanted it saved.
@@ -126,6 +139,8 @@ pub struct Restored {
     pub age_ms: u64,
     /// How much of the volume was in use.
     pub used_bytes: u64,
+    /// How long its builds take on an empty engine, where that was recorded.
+    pub cold_build_ms: Option<u64>,
     /// Whether it was saved beside another of its line, by a job that ran at the same time.
     pub sibling: bool,
 }

@@ -6,6 +6,8 @@
 //! session has such a connection from the first moment: it is the background process's standard input, on
 //! which the [`JobRequest`](crate::JobRequest) stands before everything else.
 
+use std::time::Duration;
+
 use larder_local::people::{Blame, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,8 @@ pub enum Request {
     Down {
         /// Save nothing.
         discard: bool,
+        /// How long ending may take; what is not stored by then is not published.
+        within: Option<Duration>,
         /// What the session must be for. Without it any will do.
         of: Option<Wanted>,
     },

@@ -94,6 +94,9 @@ pub(crate) struct BuildVerb {
     /// Do not save if a step or a build argument seems to hold a secret
     #[arg(long)]
     pub deny_secrets: bool,
+    /// Add what the job came to to a file, as Markdown [default: the file that GITHUB_STEP_SUMMARY names]
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     /// Arguments of docker build: options, then the context. Larder's own options go before them
     #[arg(
         required = true,

@@ -11,11 +11,13 @@ use super::store::collect;
 use crate::args::Down;
 use crate::exit::{Done, Failure, strictly};
 use crate::report::Report;
-use crate::settings::Settings;
+use crate::report::summary::Summary;
+use crate::settings::{Settings, summary_file};
 
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
+    super::check_folder("--summary", verb.summary.as_deref())?;
     let settings = Settings::decide(&verb.which, None, report)?;
     settings.collects(&verb.care)?;
     let main = settings.place()?;
@@ -84,6 +86,7 @@ fn ask(
 ) -> Done<Found> {
     let request = Request::Down {
         discard: verb.discard,
+        within: None,
         of: of.cloned(),
     };
     let mut waits = false;
@@ -133,6 +136,8 @@ fn ended(
             docker_context::remove(place, settings.docker.config.as_deref());
             leftovers::sweep_after(place, main);
             report.down(&job);
+            let file = summary_file(verb.summary.as_deref());
+            report.summary(&Summary::of(&job), file.as_deref());
             report.write_json(verb.json.as_deref(), &job)?;
             let saved = job.saved.as_ref().map(|saved| saved.snapshot);
             collect::after(

@@ -27,13 +27,7 @@ pub(super) async fn end_if_broken(
     session: Option<&Running>,
     report: &Report,
 ) -> Infallible {
-    let told = session.and_then(|running| {
-        let heard = running.connection().ok()?;
-        // Not for itself alone: `Running` listens again when the command has ended.
-        heard.set_nonblocking(true).ok()?;
-        tokio::net::UnixStream::from_std(heard).ok()
-    });
-    if let (Some(told), Some(pid)) = (told, command)
+    if let (Some(told), Some(pid)) = (session.and_then(told_by), command)
         && is_broken(told, report).await
     {
         for (grace, signal) in [(BY_ITSELF, Signal::TERM), (TO_END, Signal::KILL)] {
@@ -45,6 +39,21 @@ pub(super) async fn end_if_broken(
         }
     }
     std::future::pending().await
+}
+
+/// Passes on what the session tells, until it cannot go on or is gone.
+pub(super) async fn broken(session: &Running, report: &Report) {
+    match told_by(session) {
+        Some(told) => drop(is_broken(told, report).await),
+        None => std::future::pending().await,
+    }
+}
+
+/// What a session tells. Not for this reader alone: `Running` listens again later.
+fn told_by(session: &Running) -> Option<tokio::net::UnixStream> {
+    let heard = session.connection().ok()?;
+    heard.set_nonblocking(true).ok()?;
+    tokio::net::UnixStream::from_std(heard).ok()
 }
 
 /// Tells what the session says, until it is broken, which is true, or gone.

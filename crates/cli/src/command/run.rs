@@ -17,7 +17,8 @@ use crate::address::Address;
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
 use crate::report::Report;
-use crate::settings::Settings;
+use crate::report::summary::Summary;
+use crate::settings::{Settings, summary_file};
 use crate::signals::Signals;
 
 /// As shells do: the command was found and could not be run.
@@ -28,6 +29,7 @@ const NOT_FOUND: u8 = 127;
 /// Runs the command; its exit code is ours.
 pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
+    super::check_folder("--summary", verb.summary.as_deref())?;
     let (settings, again) = Settings::for_run(verb, report)?;
     let docker = settings.docker.clone();
     let collects = settings.collects(&verb.care)?;
@@ -134,6 +136,8 @@ impl Use<'_> {
                 leftovers::sweep_after(&place, &self.main);
                 ended.add_command(command);
                 report.down(&ended);
+                let file = summary_file(self.verb.summary.as_deref());
+                report.summary(&Summary::of(&ended), file.as_deref());
                 ran.unsaved = ended.trouble().map(str::to_owned);
                 ran.lost.clone_from(&ended.lost);
                 ran.job = Some(*ended);

@@ -175,6 +175,13 @@ fn current_folder() -> Done<PathBuf> {
         .map_err(|error| Failure::input(format!("the current directory cannot be read: {error}")))
 }
 
+/// The file that a job's summary is added to: as it was named, else the one that GitHub shows ("Workflow commands",
+/// "Adding a job summary").
+pub(crate) fn summary_file(named: Option<&Path>) -> Option<PathBuf> {
+    let of_github = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
+    named.map(Path::to_owned).or(of_github.map(PathBuf::from))
+}
+
 fn search_path() -> Vec<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }

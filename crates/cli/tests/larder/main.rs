@@ -20,6 +20,7 @@ mod commands;
 mod crash;
 mod damage;
 mod far;
+mod foreground;
 mod forged;
 mod fresh;
 mod kit;

@@ -171,21 +171,8 @@ fn children(page: &[u8], found: &mut Vec<u64>) -> Option<()> {
 /// `v1/<namespace>/containers` (containerd `metadata/buckets.go`). Only the pages on the way are read. If
 /// they lead nowhere there may be one; a file that is no database has none.
 pub(super) fn has_containers(path: &Path) -> Result<bool> {
-    let failed = || EngineError::io("cannot read", path);
-    let file = File::open(path).map_err(failed())?;
-    let length = file.metadata().map_err(failed())?.len();
-    let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
-    file.read_exact_at(&mut start, 0).map_err(failed())?;
-    let Some(Database {
-        page_bytes, root, ..
-    }) = newest_meta(&start)
-    else {
+    let Some((mut tree, root)) = Tree::open(path, MAX_LOOKED_AT_BYTES)? else {
         return Ok(false);
-    };
-    let mut tree = Tree {
-        file,
-        page_bytes,
-        left: MAX_LOOKED_AT_BYTES,
     };
     let found = tree.page(root).and_then(|root| {
         tree.any(&root, &mut |tree, version| {
@@ -197,7 +184,7 @@ pub(super) fn has_containers(path: &Path) -> Result<bool> {
 }
 
 /// A database's file, read page by page.
-struct Tree {
+pub(super) struct Tree {
     file: File,
     page_bytes: usize,
     /// Bytes that may still be looked at.
@@ -205,16 +192,34 @@ struct Tree {
 }
 
 /// A bucket or a value, by its key.
-struct Element<'a> {
+pub(super) struct Element<'a> {
     is_bucket: bool,
-    key: &'a [u8],
-    value: &'a [u8],
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
 }
 
 /// Says whether an element is what is looked for; `None` if it cannot be told.
-type Is<'a> = &'a mut dyn FnMut(&mut Tree, &Element<'_>) -> Option<bool>;
+pub(super) type Is<'a> = &'a mut dyn FnMut(&mut Tree, &Element<'_>) -> Option<bool>;
 
 impl Tree {
+    /// Opens a database to look at so many bytes of it, and says which page is the root; `None` if it is none.
+    pub(super) fn open(path: &Path, left: usize) -> Result<Option<(Self, u64)>> {
+        let failed = || EngineError::io("cannot read", path);
+        let file = File::open(path).map_err(failed())?;
+        let length = file.metadata().map_err(failed())?.len();
+        let mut start = vec![0; length.min(2 * MAX_PAGE_BYTES as u64) as usize];
+        file.read_exact_at(&mut start, 0).map_err(failed())?;
+        let found = newest_meta(&start).map(|database| (database.page_bytes, database.root));
+        Ok(found.map(|(page_bytes, root)| {
+            let tree = Self {
+                file,
+                page_bytes,
+                left,
+            };
+            (tree, root)
+        }))
+    }
+
     fn has_container(&mut self, namespace: &Element<'_>) -> Option<bool> {
         self.any_in(namespace, &mut |tree, bucket| {
             let is_known = bucket.key == b"containers";
@@ -223,7 +228,7 @@ impl Tree {
     }
 
     /// Whether any element of a bucket is what is looked for. A value has none.
-    fn any_in(&mut self, bucket: &Element<'_>, is: Is<'_>) -> Option<bool> {
+    pub(super) fn any_in(&mut self, bucket: &Element<'_>, is: Is<'_>) -> Option<bool> {
         if !bucket.is_bucket {
             return Some(false);
         }
@@ -237,7 +242,7 @@ impl Tree {
     }
 
     /// Whether any element of the leaves below a page is.
-    fn any(&mut self, page: &[u8], is: Is<'_>) -> Option<bool> {
+    pub(super) fn any(&mut self, page: &[u8], is: Is<'_>) -> Option<bool> {
         let (flags, count) = (u16_at(page, 8)?, u16_at(page, 10)?);
         for n in 0..usize::from(count) {
             self.left = self.left.checked_sub(ELEMENT_BYTES)?;
@@ -268,7 +273,7 @@ impl Tree {
     }
 
     /// A page with what overflows from it.
-    fn page(&mut self, id: u64) -> Option<Vec<u8>> {
+    pub(super) fn page(&mut self, id: u64) -> Option<Vec<u8>> {
         let offset = id.checked_mul(self.page_bytes as u64)?;
         let mut header = [0; HEADER_BYTES];
         self.file.read_exact_at(&mut header, offset).ok()?;

@@ -29,6 +29,7 @@
 
 mod admit;
 mod bolt;
+mod builds;
 mod history;
 mod paths;
 
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
+pub use self::builds::Build;
 use self::paths::{file, folder, names_in, remove};
 use crate::error::{EngineError, Result};
 use crate::layout::{containerd_root, data_root};
@@ -64,6 +66,8 @@ pub enum Scrubbed {
         /// What could not be cleared and is published with the rest. It is no reason not to
         /// publish: a format that we do not understand would then end all saving, for good.
         warning: Option<String>,
+        /// The builds that had been recorded.
+        builds: Vec<Build>,
     },
     /// Not to be published, for this reason. Nothing was removed.
     Refused(String),
@@ -83,6 +87,7 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
         ));
     }
     let containerd = containerd_root(volume);
+    let builds = builds::recorded(&data_root);
     let mut removed = scrub_data_root(&data_root, options)?;
     // Which of the two holds the records' blobs depends on the image store.
     let contents = [
@@ -101,7 +106,11 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
             "environments of removed containers may be saved: {error}"
         )),
     };
-    Ok(Scrubbed::Fit { removed, warning })
+    Ok(Scrubbed::Fit {
+        removed,
+        warning,
+        builds,
+    })
 }
 
 /// Directories of dockerd's root that go. dockerd makes them anew.
@@ -270,7 +279,7 @@ mod tests {
             ScrubOptions::default(),
         );
         assert!(
-            matches!(scrubbed, Ok(Scrubbed::Fit { warning: Some(_), removed }) if removed.len() == 1)
+            matches!(scrubbed, Ok(Scrubbed::Fit { warning: Some(_), removed, .. }) if removed.len() == 1)
         );
     }
 }

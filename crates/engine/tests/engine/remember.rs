@@ -156,6 +156,7 @@ fn assert_scrubbed(room: &Room, config: &EngineConfig) {
         let Scrubbed::Fit {
             removed,
             warning: None,
+            ..
         } = &scrubbed
         else {
             panic!("{scrubbed:?}")

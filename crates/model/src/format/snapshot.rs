@@ -41,6 +41,9 @@ pub struct Snapshot {
     pub larder: String,
     /// What the save cost.
     pub statistics: Statistics,
+    /// How long the builds take on an empty engine, where that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_build_ms: Option<u64>,
     /// What the job's builds depended on, where it was known; its own format is the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<serde_json::Value>,
@@ -106,6 +109,7 @@ mod tests {
             },
             larder: "0.1.0".into(),
             statistics: Statistics::default(),
+            cold_build_ms: None,
             plan: None,
         }
     }

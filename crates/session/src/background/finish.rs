@@ -5,6 +5,7 @@
 //! published, with one printed reason. There is no file system check and no look into the engine's
 //! databases: elsewhere such checks have lost more snapshots than they saved.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
 use larder_volume::{Seal, filesystem};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::events::Events;
 use super::parts::end_holders;
@@ -40,8 +42,15 @@ const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Ends a session. It always returns the job's report, which says what went wrong.
-pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Job {
+pub(crate) async fn finish(
+    mut live: Live,
+    discard: bool,
+    within: Option<Duration>,
+    events: &Events,
+) -> Job {
     let mut timer = Timer::start();
+    // One that comes while the volume is closed counts too.
+    let hurry = Hurry::listen(within);
     let mut doubt = discard.then_some(NotSaved::Asked);
     doubt = doubt.or_else(|| live.job.lost.as_ref().map(|lost| because(&lost.why)));
     doubt = doubt.or(live.cannot_save.take());
@@ -64,7 +73,7 @@ pub(crate) async fn finish(mut live: Live, discard: bool, events: &Events) -> Jo
                 let saved = trouble::telling(objects, events, saved);
                 tokio::select! {
                     saved = saved => saved,
-                    () = ended_by_signal() => Err(because("a signal ended the save")),
+                    why = hurry.asked() => Err(because(why)),
                 }
             }
         }
@@ -150,19 +159,41 @@ async fn close(
     }
 }
 
-/// A signal that asks this process to end.
-async fn ended_by_signal() {
-    let signals = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// What ends a save early: signals, from the moment on when somebody listens, and the time that was allowed.
+struct Hurry {
+    signals: [io::Result<Signal>; 2],
+    until: Option<Instant>,
+}
+
+impl Hurry {
+    fn listen(within: Option<Duration>) -> Self {
+        Self {
+            signals: [SignalKind::terminate(), SignalKind::interrupt()].map(signal),
+            until: within.and_then(|time| Instant::now().checked_add(time)),
         }
-    } else {
-        std::future::pending::<()>().await;
+    }
+
+    /// Waits for any of them, and says which it was.
+    async fn asked(self) -> &'static str {
+        let time_is_up = async {
+            match self.until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let [terminate, interrupt] = self.signals;
+        tokio::select! {
+            () = heard(terminate) => "a signal ended the save",
+            () = heard(interrupt) => "a signal ended the save",
+            () = time_is_up => "ending took longer than --grace allows",
+        }
+    }
+}
+
+async fn heard(signals: io::Result<Signal>) {
+    match signals {
+        Ok(mut signals) => drop(signals.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -187,14 +218,17 @@ async fn quiesce(live: &mut Live, events: &Events) {
 }
 
 /// Removes what belongs to this machine or job alone; says why nothing may be saved, if so.
-async fn scrub_volume(live: &Live, events: &Events) -> Option<NotSaved> {
+async fn scrub_volume(live: &mut Live, events: &Events) -> Option<NotSaved> {
     let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
     let scrubbed = live.parts.in_room(move || scrub(&mount, store, options));
     match scrubbed.await {
-        Ok(Scrubbed::Fit { warning, .. }) => {
+        Ok(Scrubbed::Fit {
+            warning, builds, ..
+        }) => {
+            live.job.builds = builds;
             if let Some(warning) = warning {
                 events.warning(&warning);
             }
@@ -331,6 +365,7 @@ impl Save<'_> {
             engine: EngineRecord::docker(&job.engine.facts.version, job.engine.facts.image_store),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics,
+            cold_build_ms: job.cold_build_ms(),
             plan,
         }
     }

@@ -154,6 +154,7 @@ mod tests {
             engine: EngineRecord::docker("26.1.5", "overlay2"),
             larder: "0".into(),
             statistics: Statistics::default(),
+            cold_build_ms: None,
             plan: None,
         }
     }

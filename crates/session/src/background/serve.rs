@@ -149,14 +149,14 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     let (strict, control) = (begun.request.settings.strict, begun.place.control());
     let mut live = start(begun, events).await?;
     if let (true, Some(warning)) = (strict, live.job.warnings.first().cloned()) {
-        Box::pin(finish(live, true, events)).await;
+        Box::pin(finish(live, true, None, events)).await;
         return Err(SessionError::Strict(warning));
     }
     live.job.warnings.extend(events.take_warnings());
     let listener = listen(&control).map_err(SessionError::path("listen on", &control))?;
     if !events.emit(&Event::Running(Box::new(live.job.clone()))) {
         tracing::warn!("the command that asked for this session is gone; ending it");
-        Box::pin(finish(live, true, events)).await;
+        Box::pin(finish(live, true, None, events)).await;
         return Ok(());
     }
     let objects = live.objects.clone();
@@ -171,11 +171,15 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     if let Err(error) = std::fs::remove_file(&control) {
         tracing::warn!(%error, "the control socket stays");
     }
-    let (discard, events) = match last {
-        Last::Down { discard, from } => (discard, Events::to(from)),
-        Last::Gone => (false, Events::to(std::io::sink())),
+    let ((discard, within), events) = match last {
+        Last::Down {
+            discard,
+            within,
+            from,
+        } => ((discard, within), Events::to(from)),
+        Last::Gone => ((false, None), Events::to(std::io::sink())),
     };
-    let job = Box::pin(finish(live, discard, &events)).await;
+    let job = Box::pin(finish(live, discard, within, &events)).await;
     events.emit(&Event::Ended(Box::new(job)));
     Ok(())
 }
@@ -188,7 +192,11 @@ fn listen(control: &Path) -> io::Result<UnixListener> {
 }
 
 enum Last {
-    Down { discard: bool, from: UnixStream },
+    Down {
+        discard: bool,
+        within: Option<Duration>,
+        from: UnixStream,
+    },
     Gone,
 }
 
@@ -252,8 +260,14 @@ fn answer(live: &Live, users: &mut Users, request: Request, from: UnixStream) ->
         Request::Down { of: Some(of), .. } | Request::Attach(of) if !job.is_for(&of) => {
             (Event::Other(job), from)
         }
-        Request::Down { discard, .. } if users.end_any() => {
-            return Some(Last::Down { discard, from });
+        Request::Down {
+            discard, within, ..
+        } if users.end_any() => {
+            return Some(Last::Down {
+                discard,
+                within,
+                from,
+            });
         }
         Request::Down { .. } => (users.stays_up(), from),
         Request::Status | Request::Attach(_) | Request::Keep => (Event::Running(job), from),
@@ -270,7 +284,13 @@ fn answer_user(users: &mut Users, request: &Request, from: UnixStream) -> Option
     }
     users.release();
     match request {
-        &Request::Down { discard, .. } if users.are_none() => Some(Last::Down { discard, from }),
+        &Request::Down {
+            discard, within, ..
+        } if users.are_none() => Some(Last::Down {
+            discard,
+            within,
+            from,
+        }),
         Request::Down { .. } => {
             Events::to(from).emit(&users.stays_up());
             None

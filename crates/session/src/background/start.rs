@@ -264,6 +264,7 @@ impl Start<'_> {
             not_saved: None,
             lost: None,
             moved: Vec::new(),
+            builds: Vec::new(),
             fetched: facts::Fetched::default(),
             phases: Vec::new(),
             warnings: Vec::new(),
@@ -331,6 +332,7 @@ fn restored(found: &Restorable) -> Restored {
         read_uptime_ms: uptime_ms(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        cold_build_ms: snapshot.cold_build_ms,
         sibling: snapshot.sibling,
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn snapshot(lineage: Lineage, created_ms: u64) -> Snapshot {
         },
         larder: "0".into(),
         statistics: Statistics::default(),
+        cold_build_ms: None,
         plan: None,
     }
 }

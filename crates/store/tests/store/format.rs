@@ -78,6 +78,7 @@ async fn save(objects: &Objects) {
             new_blocks: packed.new_blocks,
             stored_bytes: packed.stored_bytes,
         },
+        cold_build_ms: None,
         plan: None,
     };
     catalog::publish(objects, &snapshot)

@@ -5,6 +5,7 @@ use std::process::{ExitCode, ExitStatus, Output};
 use std::time::Instant;
 
 use clap::CommandFactory as _;
+use indicatif::HumanBytes;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -27,8 +28,9 @@ use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
 use crate::exit::{Done, Failure, code_of};
 use crate::output::{self, Said};
-use crate::report::Report;
-use crate::settings::Settings;
+use crate::report::summary::Summary;
+use crate::report::{Report, age, seconds_of};
+use crate::settings::{Settings, summary_file};
 use crate::signals::Signals;
 
 /// What a build with its restore and its save came to.
@@ -47,9 +49,51 @@ struct Came {
     saved: Option<Saved>,
 }
 
+impl Came {
+    /// What it came to, at a glance.
+    fn summary(&self) -> Summary {
+        let restored = self.restored.as_ref().filter(|it| it.archive.is_some());
+        let saved = self.saved.as_ref();
+        Summary::new([
+            (
+                "restored",
+                Some(match restored {
+                    None => "nothing".to_owned(),
+                    Some(restored) => format!(
+                        "{} images, {} old, in {}",
+                        restored.images,
+                        age(restored.age_ms),
+                        seconds_of(restored.ms)
+                    ),
+                }),
+            ),
+            (
+                "build",
+                Some(format!(
+                    "{} steps cached, {}",
+                    self.cached_steps,
+                    seconds_of(self.build_ms)
+                )),
+            ),
+            (
+                "fetched",
+                restored.map(|it| HumanBytes(it.fetched_bytes).to_string()),
+            ),
+            (
+                "stored",
+                saved.map(|it| {
+                    let stored = HumanBytes(it.statistics.stored_bytes);
+                    format!("{stored} in {}", seconds_of(it.ms))
+                }),
+            ),
+        ])
+    }
+}
+
 /// Restores, builds, saves. The exit code is that of `docker build`.
 pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
+    check_folder("--summary", verb.summary.as_deref())?;
     let how = Planned::default().how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how), report)?;
     let collects = settings.collects(&verb.care)?;
@@ -91,6 +135,8 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             cache,
         };
         let came = build.run().await?;
+        let file = summary_file(verb.summary.as_deref());
+        report.summary(&came.summary(), file.as_deref());
         report.write_json(verb.manner.json.as_deref(), &came)?;
         let archive = came.saved.as_ref().and_then(|saved| saved.archive);
         collect::after(collects.as_ref(), archive.as_ref(), report);

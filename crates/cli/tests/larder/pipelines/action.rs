@@ -89,6 +89,16 @@ fn two_jobs_of_an_action_and_the_second_hits() {
         assert_eq!(build.contains(" CACHED\n"), !is_first, "{build}");
         let said = player.part("post", true);
         assert!(said.contains("saved "), "{said}");
+        let summary = player.file("GITHUB_STEP_SUMMARY");
+        let (builds, net) = if is_first {
+            ("| builds | 0 of ", "| net | nothing saved yet")
+        } else {
+            ("| builds | 3 of ", " on an empty engine the builds took ")
+        };
+        assert!(
+            summary.contains(builds) && summary.contains(net),
+            "{summary}"
+        );
         player.ends_clean();
     }
 }
@@ -125,7 +135,16 @@ fn the_inputs_are_the_options_of_up() {
         })?;
         words.split([' ', '.']).next().map(str::to_owned)
     });
-    let of_the_steps = ["env-file", "no-context", "json", "quiet", "verbose", "help"];
+    let of_the_steps = [
+        "env-file",
+        "no-context",
+        "json",
+        "foreground",
+        "grace",
+        "quiet",
+        "verbose",
+        "help",
+    ];
     let options: std::collections::BTreeSet<String> = words
         .filter(|word| !of_the_steps.contains(&word.as_str()))
         .collect();

@@ -1,5 +1,7 @@
 //! `larder up`: start an engine that remembers, in the background.
 
+mod foreground;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,9 +17,11 @@ use crate::args::Up;
 use crate::exit::{Done, Failure};
 use crate::report::Report;
 use crate::settings::Settings;
+use foreground::Foreground;
 
 /// Starts a session, or attaches to the one that runs.
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
+    let grace = foreground::grace(verb)?;
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
@@ -55,6 +59,17 @@ fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -
     }
     report.write_json(verb.json.as_deref(), &running.job)?;
     report.answer(&address.for_a_shell());
+    if verb.foreground {
+        let foreground = Foreground {
+            verb,
+            grace,
+            main: &place,
+            docker: docker.config.as_deref(),
+            strict: request.settings.strict,
+            report,
+        };
+        return foreground.stay(running);
+    }
     // Until here the session is used only as long as this process lives.
     running.keep()?;
     Ok(ExitCode::SUCCESS)
