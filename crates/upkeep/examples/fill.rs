@@ -137,6 +137,7 @@ impl Line {
             engine: EngineRecord::docker("26.1.5", "overlay2"),
             larder: "0".into(),
             statistics: Statistics::default(),
+            cold_build_ms: None,
             plan: None,
         };
         let (id, document) = snapshot.encode();

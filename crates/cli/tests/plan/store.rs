@@ -43,6 +43,7 @@ fn project() -> (Project, PathBuf) {
                 engine: EngineRecord::docker("26.1.5", "overlay2"),
                 larder: "0".into(),
                 statistics: Statistics::default(),
+                cold_build_ms: None,
                 plan: None,
             };
             catalog::publish(&objects, &document)

@@ -152,6 +152,7 @@ impl Machine {
             engine: EngineRecord::docker("26.1.5", "overlay2"),
             larder: random.below(1 << 31).to_string(),
             statistics: Statistics::default(),
+            cold_build_ms: None,
             plan: None,
         };
         let id = catalog::publish(&self.objects, &document).await?;

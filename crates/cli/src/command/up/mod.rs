@@ -26,13 +26,19 @@ pub(crate) fn run(verb: &Up, report: &Report) -> Done {
     super::check_folder("--env-file", verb.env_file.as_deref())?;
     let settings = Settings::decide(&verb.which, Some(&verb.how), report)?;
     let docker = settings.docker.clone();
-    match start(verb, settings, &docker, report) {
+    match start(verb, settings, &docker, grace, report) {
         Err(failure) => Err(super::wait_for(super::refused(failure, &docker))?),
         started => started,
     }
 }
 
-fn start(verb: &Up, settings: Settings, docker: &Environment, report: &Report) -> Done {
+fn start(
+    verb: &Up,
+    settings: Settings,
+    docker: &Environment,
+    grace: std::time::Duration,
+    report: &Report,
+) -> Done {
     let place = settings.place();
     let request = settings.job_request(report)?;
     machine::check(&request.settings.path, &request.settings.state)?;
