@@ -14,18 +14,18 @@ pub mod go;
 pub mod habit;
 pub mod hex;
 pub mod identity;
-pub mod ladder;
-pub mod lineage;
+mod line;
 pub mod oci;
 pub mod plan;
 pub mod reference;
 
 pub use compatibility::version;
+pub use line::{ladder, lineage, retention};
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
-    address, archive, clock, document, frame, hot, images, limits, map, mark, pack, signature,
-    snapshot, wire,
+    address, archive, clock, document, frame, garbage, hot, images, limits, map, mark, pack,
+    signature, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

@@ -10,6 +10,7 @@ mod random;
 mod room;
 mod store;
 mod traces;
+mod writers;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -25,6 +26,7 @@ pub(crate) struct Args {
 enum Campaign {
     Kills(kills::Args),
     Faults(faults::Args),
+    Writers(writers::Args),
 }
 
 /// Runs the campaign that was asked for.
@@ -32,5 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.campaign {
         Campaign::Kills(args) => kills::run(args),
         Campaign::Faults(args) => faults::run(args),
+        Campaign::Writers(args) => writers::run(args),
     }
 }
