@@ -6,6 +6,7 @@
 mod archive;
 mod look;
 mod setup;
+mod store;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
 pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
 pub(crate) use setup::{Init, Keygen, Version};
+pub(crate) use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -54,7 +56,7 @@ Examples:
 
 Settings come from options, then LARDER_* variables, then larder.toml. A larder.toml that was not named
 with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, engine, image-store,
-strict, fresh and plan.
+strict, fresh, gc and plan.
 A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
 logged there and by -v, in the syntax of tracing's EnvFilter: debug, or larder_registry=debug.
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something. `run` and `build`
@@ -85,6 +87,16 @@ pub(crate) enum Verb {
     Doctor(Doctor),
     /// List the snapshots of the store, or its archives of images
     Ls(Ls),
+    /// Remove from the store what is too old, and what nothing needs any more
+    Gc(Gc),
+    /// Find what is damaged in the store
+    Verify(Verify),
+    /// Remove snapshots and archives
+    Rm(Rm),
+    /// Make what one scope saved last the head of another scope, without copying
+    Promote(Promote),
+    /// Copy what was saved last to another store
+    Cp(Cp),
     /// Show what tags are in their registries now
     Image(Image),
     /// Show what a build depends on, and what has moved since the last job
@@ -106,6 +118,9 @@ pub(crate) enum Verb {
     /// The background process; its settings come on standard input.
     #[command(name = "__serve", hide = true)]
     Serve,
+    /// The collection after a save; what it needs comes on standard input.
+    #[command(name = "__collect", hide = true)]
+    Collect,
 }
 
 /// Which state is meant. Each option has a LARDER_* variable, and all but --config have a key in
@@ -339,6 +354,8 @@ pub(crate) struct Run {
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
     #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
     pub which: Where,
     #[command(flatten)]
     pub how: How,
@@ -383,26 +400,13 @@ pub(crate) struct Down {
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
     #[command(flatten)]
-    pub which: Where,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    pub care: Care,
     #[command(flatten)]
     pub which: Where,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Ls {
-    /// List archives of images (`larder save`) instead of snapshots.
-    #[arg(long)]
-    pub archives: bool,
-    /// List those of every project, not only of this one.
-    #[arg(long, short)]
-    pub all: bool,
+pub(crate) struct Status {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

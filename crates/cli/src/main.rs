@@ -58,7 +58,12 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Save(verb) => command::images::save::run(&verb, report),
         Verb::Build(verb) => command::images::build::run(&verb, report),
         Verb::Doctor(verb) => command::doctor::run(&verb, report),
-        Verb::Ls(verb) => command::ls::run(&verb, report),
+        Verb::Ls(verb) => command::store::ls::run(&verb, report),
+        Verb::Gc(verb) => command::store::gc::run(&verb, report),
+        Verb::Verify(verb) => command::store::verify::run(&verb, report),
+        Verb::Rm(verb) => command::store::rm::run(&verb, report),
+        Verb::Promote(verb) => command::store::promote::run(&verb, report),
+        Verb::Cp(verb) => command::store::cp::run(&verb, report),
         Verb::Image(verb) => command::image::run(&verb, report),
         Verb::Plan(verb) => command::plan::run(&verb, report),
         Verb::Key(verb) => command::key::run(&verb, report),
@@ -68,6 +73,7 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Completions(verb) => Ok(command::setup::completions::run(&verb, report)),
         Verb::Keygen(verb) => command::setup::keygen::run(&verb, report),
         Verb::Man(verb) => command::setup::man::run(&verb, report),
+        Verb::Collect => command::store::collect::run(),
         Verb::Serve => {
             // The background process tells the command that started it how it went.
             larder_session::serve();

@@ -119,6 +119,8 @@ id_types! {
     RecipesId
     /// Names an archive by the bytes of its object.
     ArchiveId
+    /// Names a list of garbage by its encoded bytes.
+    GarbageId
 }
 
 #[cfg(test)]

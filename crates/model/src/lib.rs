@@ -13,20 +13,20 @@ mod format;
 pub mod go;
 pub mod hex;
 pub mod identity;
-pub mod ladder;
-pub mod lineage;
+mod line;
 pub mod oci;
 pub mod plan;
 pub mod reference;
 pub mod volume;
 
 pub use compatibility::version;
+pub use line::{ladder, lineage, retention};
 pub use volume::habit;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
-    address, archive, clock, document, frame, hot, images, limits, map, mark, pack, signature,
-    snapshot, wire,
+    address, archive, clock, document, frame, garbage, hot, images, limits, map, mark, pack,
+    signature, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

@@ -134,6 +134,9 @@ pub struct Restored {
     /// When it was made: Unix time in milliseconds.
     #[serde(skip)]
     pub created_ms: u64,
+    /// When it was read, by the machine's uptime.
+    #[serde(skip)]
+    pub(crate) read_uptime_ms: u64,
     /// How old it was when the job started.
     pub age_ms: u64,
     /// How much of the volume was in use.

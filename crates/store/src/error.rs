@@ -76,6 +76,12 @@ pub enum StoreError {
         /// What it has, and what is known.
         why: String,
     },
+    /// A collection has removed what a save found in the store, or is about to.
+    #[error("{path} was collected as garbage meanwhile; nothing is lost but this save")]
+    Collected {
+        /// Path of the object in the store.
+        path: String,
+    },
     /// A blob that was to be stored could not be read, or is not what was announced.
     #[error("cannot save {name:?}: {why}")]
     Content {

@@ -9,11 +9,11 @@
 //! | `keys` | what we sign with, and whose signatures we believe |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
-//! | [`objects`] | put, get, list: with limits and deadlines |
+//! | [`objects`] | put, get, list, delete: with limits and deadlines |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks; long ranges of packs before anybody asks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
-//! | [`catalog`] | publishing snapshots and archives, and finding the newest by ladder |
+//! | [`catalog`] | publishing snapshots and archives beside collections, and finding the newest by ladder |
 //! | [`images`] | what a project's machines remember together of images |
 
 mod answer;
@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
 pub use keys::{KeyError, Keys, SignKey};
 pub use location::{Access, Location};
-pub use objects::Objects;
+pub use objects::{Entry, Objects};
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;
-pub use source::{Ahead, Source};
+pub use source::{Ahead, Source, closure};

@@ -26,6 +26,9 @@ pub struct Args {
     /// Run the program in roots with an old, a new and no C library too (root)
     #[arg(long)]
     check: bool,
+    /// A program that was built before, instead of building one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
@@ -53,7 +56,11 @@ pub fn run(args: &Args, unpack: Unpack) -> Result<()> {
         fs::remove_dir_all(&release.folder)?;
     }
     fs::create_dir_all(&release.folder)?;
-    let program = program::build(&release)?;
+    let program = match &args.program {
+        Some(program) => std::path::absolute(program)?,
+        None => program::build(&release)?,
+    };
+    program::check(&program)?;
     let tree = pages::lay_out(&release, &program)?;
     release.archive(&tree)?;
     debian::package(&release, &tree)?;

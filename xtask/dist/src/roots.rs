@@ -1,4 +1,4 @@
-//! The program in roots with an old C library, a new one, and none: it starts and finds names in each.
+//! The program in roots with an older C library, a newer one, and none: it starts and finds names in each.
 //!
 //! A static program with glibc's resolver would load what `nsswitch.conf` names from the root's own
 //! library, which may be of another version and then crash it. So the roots name what usual distributions
@@ -22,8 +22,8 @@ use xtask_tools::say;
 
 /// Roots: the Debian suite whose C library and resolver's modules it has.
 const ROOTS: [(&str, Option<&str>); 3] = [
-    ("an old C library (Debian 11)", Some("bullseye")),
-    ("a new C library (Debian 14)", Some("forky")),
+    ("the C library of Debian 12", Some("bookworm")),
+    ("a newer C library (Debian 13)", Some("trixie")),
     ("no C library", None),
 ];
 /// The library, and modules that distributions name in `nsswitch.conf`.

@@ -4,6 +4,7 @@ mod archive;
 mod disk;
 mod distribution;
 mod first_save;
+mod gc;
 mod kept;
 mod lane;
 mod larder;
@@ -33,6 +34,7 @@ enum Bench {
     Volume(volume::Args),
     Archive(archive::Args),
     Plan(plan::Args),
+    Gc(gc::Args),
 }
 
 /// Runs the benchmark that was asked for.
@@ -43,5 +45,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Bench::Volume(args) => volume::run(args),
         Bench::Archive(args) => archive::run(args),
         Bench::Plan(args) => plan::run(args),
+        Bench::Gc(args) => gc::run(args),
     }
 }

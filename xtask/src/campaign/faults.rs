@@ -12,10 +12,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::lane::{Jobs, Outcome, STORE};
-use super::proxy::Fault;
 use crate::bench::{circumstances, publish_in};
 use crate::job::{larder, s3};
 use crate::{cargo, engine, process, say, workplace};
+use xtask_tools::proxy::Fault;
 
 /// Faults of a store at random requests of whole jobs
 #[derive(clap::Args)]

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::job::{Job, Part, Setting, Times};
-use super::random::Random;
 use super::room::{self, Process, processes};
 use super::store::{Kind, Stores};
 use super::traces::Traces;
 use crate::job::larder;
 use crate::{engine, say, workplace};
+use xtask_tools::random::Random;
 
 /// A job that has not ended by then hangs.
 const HANG: Duration = Duration::from_secs(60);

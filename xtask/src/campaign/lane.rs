@@ -13,10 +13,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::machine::{Machine, STATE};
-use super::proxy::{Chaos, Fault};
-use super::random::Random;
 use crate::job::s3;
 use crate::{process, say};
+use xtask_tools::proxy::{Chaos, Fault};
+use xtask_tools::random::Random;
 
 /// The name of the campaign's store.
 pub(super) const STORE: &str = "cache";

@@ -6,11 +6,10 @@ mod job;
 mod kills;
 mod lane;
 mod machine;
-mod proxy;
-mod random;
 mod room;
 mod store;
 mod traces;
+mod writers;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -27,6 +26,7 @@ enum Campaign {
     Kills(kills::Args),
     Faults(faults::Args),
     Growth(growth::Args),
+    Writers(writers::Args),
 }
 
 /// Runs the campaign that was asked for.
@@ -35,5 +35,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Campaign::Kills(args) => kills::run(args),
         Campaign::Faults(args) => faults::run(args),
         Campaign::Growth(args) => growth::run(args),
+        Campaign::Writers(args) => writers::run(args),
     }
 }

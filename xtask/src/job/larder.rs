@@ -32,18 +32,19 @@ pub(crate) fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
 }
 
 fn cargo_build() -> Result<PathBuf> {
-    let messages = process::read(cargo::command("build").args([
-        "--release",
-        "--bin",
-        "larder",
-        "--message-format=json",
-    ]))?;
+    executable("larder", &["--release", "--bin", "larder"])
+}
+
+/// Builds a program, and says where it is.
+pub(crate) fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo::command("build");
+    let messages = process::read(build.args(arguments).arg("--message-format=json"))?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "larder")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo built no program named larder")
+        .with_context(|| format!("cargo built no program named {name}"))
 }
 
 /// Where snapshots are kept, and how the program gets there.

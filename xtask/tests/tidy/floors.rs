@@ -5,7 +5,7 @@ use std::fs;
 use crate::source::{Text, none, root, rust_files};
 
 /// Each crate's floor; one may depend only on those of lower floors.
-pub(crate) const FLOORS: [(&str, u8); 15] = [
+pub(crate) const FLOORS: [(&str, u8); 16] = [
     ("model", 1),
     ("secrets", 1),
     ("local", 1),
@@ -18,6 +18,7 @@ pub(crate) const FLOORS: [(&str, u8); 15] = [
     ("volume", 3),
     ("engine", 3),
     ("bases", 3),
+    ("upkeep", 3),
     ("session", 4),
     ("archive", 4),
     ("cli", 5),

@@ -1,5 +1,8 @@
-//! What contributors' tasks are made of: programs that are run to their end, cargo, and what is said.
+//! What contributors' tasks are made of: programs that are run to their end, cargo, what is said, random numbers
+//! that come again, and a proxy that does to requests what bad days do.
 
 pub mod cargo;
 pub mod process;
+pub mod proxy;
+pub mod random;
 pub mod say;

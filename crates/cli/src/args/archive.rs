@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{How, Planned, Where};
+use super::{Care, How, Planned, Where};
 
 /// Options that `build`, `restore` and `save` share.
 #[derive(Debug, Clone, Default, Args)]
@@ -72,6 +72,8 @@ pub(crate) struct Save {
     #[arg(long)]
     pub deny_secrets: bool,
     #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
     pub which: Where,
     #[command(flatten)]
     pub planned: Planned,
@@ -103,6 +105,8 @@ pub(crate) struct BuildVerb {
         value_name = "DOCKER-BUILD-ARGUMENT"
     )]
     pub arguments: Vec<String>,
+    #[command(flatten)]
+    pub care: Care,
     #[command(flatten)]
     pub which: Where,
     #[command(flatten)]

@@ -7,6 +7,7 @@ use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
 
 use super::guard;
+use super::store::collect;
 use crate::args::Down;
 use crate::exit::{Done, Failure, strictly};
 use crate::report::Report;
@@ -18,6 +19,7 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     super::check_folder("--summary", verb.summary.as_deref())?;
     let settings = Settings::decide(&verb.which, None, report)?;
+    settings.collects(&verb.care)?;
     let main = settings.place()?;
     let mut found = Found::Nothing;
     for (place, of) in places(&settings, &main) {
@@ -137,6 +139,12 @@ fn ended(
             let file = summary_file(verb.summary.as_deref());
             report.summary(&Summary::new(job.summary()), file.as_deref());
             report.write_json(verb.json.as_deref(), &job)?;
+            let saved = job.saved.as_ref().map(|saved| saved.snapshot);
+            collect::after(
+                settings.collects(&verb.care)?.as_ref(),
+                saved.as_ref(),
+                report,
+            );
             if let Some(lost) = &job.lost {
                 return Err(Failure::failed(format!(
                     "{}; what the job made after that may be wrong: run it again",

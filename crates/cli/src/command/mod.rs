@@ -7,11 +7,11 @@ mod guard;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod key;
-pub(crate) mod ls;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod up;
 
 use std::path::Path;

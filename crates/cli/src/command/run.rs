@@ -12,6 +12,7 @@ use larder_session::protocol::Event;
 use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, machine};
 
 use super::guard;
+use super::store::collect;
 use crate::address::Address;
 use crate::args::Run;
 use crate::exit::{Done, Failure, code_of, strictly};
@@ -31,6 +32,7 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     super::check_folder("--summary", verb.summary.as_deref())?;
     let (settings, again) = Settings::for_run(verb, report)?;
     let docker = settings.docker.clone();
+    let collects = settings.collects(&verb.care)?;
     let place = settings.place();
     let request = settings.job_request(report)?;
     let (main, running) = match start(&request, place, report) {
@@ -62,6 +64,8 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     }
     if let Some(report_of) = &ran.job {
         write_report(verb, report_of, report);
+        let saved = report_of.saved.as_ref().map(|saved| saved.snapshot);
+        collect::after(collects.as_ref(), saved.as_ref(), report);
     }
     if let Some(lost) = &ran.lost {
         return Err(ran.failure(lost));

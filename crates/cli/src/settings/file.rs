@@ -76,6 +76,8 @@ keys! {
     // The command is the job's own.
     anybody retry_empty: String,
     anybody fresh: String,
+    // By the usual rules, or not at all.
+    anybody gc: String,
     // Below the checkout.
     anybody plan: Vec<PathBuf>,
     owner insecure_registries: Vec<String>,

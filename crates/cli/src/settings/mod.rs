@@ -27,8 +27,9 @@ use larder_store::{Access, Location};
 
 pub(crate) use fresh::period;
 pub(crate) use log::log_filter;
+pub(crate) use size::parse as size;
 
-use crate::args::{EngineKind, How, Planned, Reach, Run, Where};
+use crate::args::{Care, EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use descent::Doubt;
 use file::File;
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub docker: larder_docker::Environment,
     /// The variables by which it chooses a builder.
     pub build_choice: BuildChoice,
+    /// What was said about collecting garbage after a save, but by an option.
+    gc: Option<String>,
     /// Why a guessed scope is not that of a branch.
     scope_doubt: Option<Doubt>,
 }
@@ -124,6 +127,26 @@ impl Settings {
     /// The builds that the job will run: those that were named, or those of the current folder.
     pub(crate) fn request(&self) -> larder_builds::Request {
         larder_builds::Request::new(&self.plan_paths, self.around.clone())
+    }
+
+    /// Whose garbage is collected after a save, now and then; nothing if that was forbidden.
+    pub(crate) fn collects(&self, care: &Care) -> Done<Option<Project>> {
+        match care.gc.as_ref().or(self.gc.as_ref()).map(String::as_str) {
+            None | Some("auto" | "") => Ok(Some(self.project().clone())),
+            Some("off") => Ok(None),
+            Some(other) => Err(Failure::input(format!(
+                "--gc {other:?} is unknown; use auto or off"
+            ))),
+        }
+    }
+
+    /// A store that was typed, which the same variables open.
+    pub(crate) fn other_store(&self, url: &str) -> Done<Access> {
+        let location = match url {
+            url if url.contains("://") => Location::parse(url)?,
+            path => Location::folder(&self.around.folder.join(path)),
+        };
+        Ok(self.project().store.of(location))
     }
 
     pub(crate) fn project(&self) -> &Project {
@@ -230,6 +253,7 @@ impl Choices {
             scope_is_told: self.told_scope(which).is_some()
                 || larder_ci::detect(&self.environment).scope.is_some(),
             scope_doubt,
+            gc: self.text(None, "LARDER_GC", &self.file.gc),
             notes: self.own_folder(state.as_deref(), "archives"),
             plan_paths: self.plan_paths(how),
             around: self.around(which, path.clone()),

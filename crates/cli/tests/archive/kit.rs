@@ -140,6 +140,7 @@ impl Site<'_> {
             .env("LARDER_PROJECT", "shop")
             .env("LARDER_SCOPE", "main")
             .env("LARDER_FRESH", "never")
+            .env("LARDER_GC", "off")
             .arg(verb);
         command
     }

@@ -152,6 +152,8 @@ impl Machine {
         let path = std::env::var_os("PATH").expect("a path");
         let home = self.path("home");
         command.env("PATH", path).env("HOME", home);
+        // Nothing goes on after a command.
+        command.env("LARDER_GC", "off");
         command
     }
 

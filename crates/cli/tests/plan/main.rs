@@ -10,4 +10,5 @@ mod kit;
 mod onbuild;
 mod registry;
 mod shared;
+mod store;
 mod trouble;

@@ -13,7 +13,7 @@ impl Machine {
     /// A volume (a tmpfs) mounted in `room`, and a configuration for an engine on it.
     pub fn engine_config(&self, room: &Room, name: &str, image_store: ImageStore) -> EngineConfig {
         let config = EngineConfig {
-            program: program(),
+            program: room.run(program),
             image_store,
             volume: self.path(&format!("{name}.volume")),
             run_dir: self.path(name),

@@ -54,7 +54,9 @@ async fn remembers(store: ImageStore) {
         "{facts:?}"
     );
     assert!(
-        facts.version.starts_with(&program().version.to_string()),
+        facts
+            .version
+            .starts_with(&config.program.version.to_string()),
         "{facts:?}"
     );
     let docker = machine.docker(engine.socket());

@@ -8,6 +8,8 @@
 //! v1/images/<project>/<time>-<id>  what a project's machines remember of images
 //! v1/recipes/5c/5c…          the new recipe parts of one archive
 //! v1/marks/<document id>/<scope>/<time>-<fault>-<machine>.json  a mark of a document
+//! v1/retired/snapshots/…     a document that was removed: what it names stays for some time
+//! v1/sweeps/<time>-<id>      objects that a collection is about to remove; with .done: that it has
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! v1/archives/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! ```
@@ -19,13 +21,17 @@
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
-use crate::digest::{BlockId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
+use crate::digest::{BlockId, GarbageId, HotListId, ImagesId, LeavesId, MapId, PackId, RecipesId};
 use crate::format::clock::AHEAD_MAX_MS;
 use crate::format::limits::NAME_MAX_BYTES;
+use crate::format::lists::garbage::Brief;
+use crate::hex;
 use crate::lineage::Lineage;
 
 /// Version of the whole tree.
 pub const FORMAT: &str = "v1";
+
+const DONE: &str = ".done";
 
 /// The path of a pack.
 pub fn pack(id: PackId) -> String {
@@ -55,9 +61,14 @@ pub fn recipes(id: RecipesId) -> String {
     format!("{FORMAT}/recipes/{}/{id}", &id[..2])
 }
 
+/// The folder of all lists of images.
+pub fn all_images() -> String {
+    format!("{FORMAT}/images")
+}
+
 /// The folder of what a project's machines remember of images.
 pub fn images(project: &str) -> String {
-    format!("{FORMAT}/images/{}", segment(project))
+    format!("{}/{}", all_images(), segment(project))
 }
 
 /// The path of what a project's machines remember of images since `created_ms`.
@@ -80,6 +91,122 @@ pub fn marks(document: impl Display, scope: &str) -> String {
     format!("{}/{document}/{}", all_marks(), segment(scope))
 }
 
+/// The folders of objects that are named by their content alone, and found through documents.
+pub const CONTENT: [&str; 5] = ["packs", "leaves", "maps", "hot", "recipes"];
+
+/// The folders that this version knows beside them.
+pub const OTHERS: [&str; 6] = [
+    "snapshots",
+    "archives",
+    "images",
+    "marks",
+    "retired",
+    "sweeps",
+];
+
+/// What an object's name says of its content; nothing if the path is not one of those.
+pub fn parse_content(path: &str) -> Option<Brief> {
+    let (folder, name) = path
+        .strip_prefix(FORMAT)?
+        .strip_prefix('/')?
+        .split_once('/')?;
+    let digits = match folder {
+        "maps" | "hot" => name,
+        "packs" | "leaves" | "recipes" => {
+            let (first, digits) = name.split_once('/')?;
+            digits.starts_with(first).then_some(digits)?
+        }
+        _ => return None,
+    };
+    hex::decode(digits).as_ref().map(Brief::of)
+}
+
+/// Where a document goes when it is removed: no job finds it there.
+pub fn retired(document: &str) -> String {
+    let path = document.strip_prefix(FORMAT).unwrap_or(document);
+    format!("{FORMAT}/retired{path}")
+}
+
+/// Where a document was before it was removed.
+pub fn before_retired(path: &str) -> Option<String> {
+    let path = path.strip_prefix(FORMAT)?.strip_prefix("/retired")?;
+    Some(format!("{FORMAT}{path}"))
+}
+
+/// The folder of lists of what is being removed.
+pub fn sweeps() -> String {
+    format!("{FORMAT}/sweeps")
+}
+
+/// A list of what is being removed.
+pub fn sweep(created_ms: u64, id: GarbageId) -> String {
+    format!("{}/{}", sweeps(), timed(created_ms, id))
+}
+
+/// Says that a sweep is over.
+pub fn done(sweep: &str) -> String {
+    format!("{sweep}{DONE}")
+}
+
+/// Whether this says that a sweep is over, and is none itself.
+pub fn is_done(path: &str) -> bool {
+    path.strip_suffix(DONE).is_some()
+}
+
+/// Where a document is, as its path says it. The names are as they stand in paths, see [`segment`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Which of the trees it is in.
+    pub kind: Kind,
+    /// The folder of its lineage.
+    pub lineage: &'a str,
+    /// Its project.
+    pub project: &'a str,
+    /// Its scope.
+    pub scope: &'a str,
+    /// Its job.
+    pub job: &'a str,
+    /// When it was made.
+    pub created_ms: u64,
+    /// Its id.
+    pub id: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Reads the path of a document.
+    pub fn parse(path: &'a str) -> Option<Self> {
+        let (lineage, name) = path.rsplit_once('/')?;
+        let parts: Vec<&str> = lineage.split('/').collect();
+        let [FORMAT, kind, project, _compatibility, scope, job] = parts[..] else {
+            return None;
+        };
+        let (created_ms, _id) = parse_document::<BlockId>(name)?;
+        let (_, id) = name.strip_suffix(".json")?.split_once('-')?;
+        Some(Self {
+            kind: Kind::ALL.into_iter().find(|one| one.folder() == kind)?,
+            lineage,
+            project,
+            scope,
+            job,
+            created_ms,
+            id,
+        })
+    }
+
+    /// Whether the scope is of a kind that ends: a pull request, a tag, a commit or an event.
+    pub fn is_brief(&self) -> bool {
+        let kinds = ["pull/", "tag/", "commit/", "event/"];
+        kinds
+            .iter()
+            .any(|kind| self.scope.starts_with(&segment(kind)))
+    }
+
+    /// Whether the scope was named by hand, so that nobody can tell whether it is still there.
+    pub fn is_by_hand(&self) -> bool {
+        !self.is_brief() && !self.scope.starts_with(&segment("branch/"))
+    }
+}
+
 /// The documents that jobs find by lineage, each kind in a tree of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -89,13 +216,21 @@ pub enum Kind {
     Archive,
 }
 
+impl Kind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Snapshot, Self::Archive];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshots",
+            Self::Archive => "archives",
+        }
+    }
+}
+
 /// The folder of all documents of a kind.
 pub fn folder(kind: Kind) -> String {
-    let name = match kind {
-        Kind::Snapshot => "snapshots",
-        Kind::Archive => "archives",
-    };
-    format!("{FORMAT}/{name}")
+    format!("{FORMAT}/{}", kind.folder())
 }
 
 /// The folder that holds a folder for each compatibility of a project.
@@ -158,7 +293,7 @@ pub(crate) fn parse_time(time: &str) -> Option<u64> {
 /// A name as one segment of a path: letters, digits, `.`, `-` and `_` stand for themselves, every
 /// other byte is `=` and two hexadecimal digits; a name of dots only is escaped too. A long name is
 /// cut and ends in `=` and the first 16 digits of its digest.
-fn segment(name: &str) -> String {
+pub fn segment(name: &str) -> String {
     let dots_only = name.bytes().all(|byte| byte == b'.');
     let mut out = String::new();
     for byte in name.bytes() {
@@ -206,6 +341,68 @@ mod tests {
         let (_, name) = new.rsplit_once('/').expect("a path");
         assert_eq!(parse_document(name), Some((1_001, id)));
         assert_eq!(parse_document::<SnapshotId>("x-y.json"), None);
+    }
+
+    #[test]
+    fn a_path_says_whose_document_it_is() {
+        let id = SnapshotId::of(b"x");
+        let path = document(Kind::Archive, &of("pull/7"), 1_001, id);
+        let place = Place::parse(&path).expect("a document");
+        assert_eq!((place.kind, place.created_ms), (Kind::Archive, 1_001));
+        assert_eq!(
+            (place.project, place.job),
+            (&*segment("github.com/shop/web"), "build")
+        );
+        assert_eq!(place.lineage, lineage(Kind::Archive, &of("pull/7")));
+        assert_eq!(
+            (place.scope, place.id),
+            (&*segment("pull/7"), &*id.to_string())
+        );
+        for (scope, brief, by_hand) in [
+            ("pull/7", true, false),
+            ("commit/3f", true, false),
+            ("branch/main", false, false),
+            ("branch/pull/7", false, false),
+            ("main", false, true),
+        ] {
+            let path = document(Kind::Snapshot, &of(scope), 1, id);
+            let place = Place::parse(&path).expect("a document");
+            assert_eq!(
+                (place.is_brief(), place.is_by_hand()),
+                (brief, by_hand),
+                "{scope}"
+            );
+        }
+        let gone = retired(&path);
+        assert_eq!(gone, path.replace("v1/", "v1/retired/"));
+        assert_eq!(before_retired(&gone), Some(path.clone()));
+        assert_eq!((before_retired(&path), Place::parse(&gone)), (None, None));
+        for other in [
+            "",
+            "v1/snapshots/a/b/c/d/e.json",
+            &path[1..],
+            &path[..path.len() - 5],
+        ] {
+            assert_eq!(Place::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn content_is_told_by_its_path() {
+        let own = pack(PackId::of(b"x"));
+        let brief = Brief::of(PackId::of(b"x").as_bytes());
+        assert_eq!(parse_content(&own), Some(brief));
+        assert_eq!(parse_content(&map(MapId::of(b"x"))), Some(brief));
+        let (folder, digits) = own.rsplit_once('/').expect("a path");
+        for other in [
+            &*format!("v1/packs/xx/{digits}"),
+            &*format!("{folder}/{digits}#1"),
+            &*format!("v1/packs/{digits}"),
+            &*format!("v2/maps/{digits}"),
+            &*format!("v1/marks/{digits}"),
+        ] {
+            assert_eq!(parse_content(other), None, "{other}");
+        }
     }
 
     #[test]

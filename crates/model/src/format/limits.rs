@@ -38,7 +38,7 @@ pub const PACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most bytes of a pack that is read as a whole (verification): one frame and its index may come
 /// on top of [`PACK_BYTES`].
-pub(crate) const PACK_MAX_BYTES: usize = PACK_BYTES + 2 * FRAME_STORED_MAX_BYTES;
+pub const PACK_MAX_BYTES: usize = PACK_BYTES + 2 * FRAME_STORED_MAX_BYTES;
 
 /// Blocks that one leaf of the map covers (64 MiB of volume): a save rewrites 40 KB of map for
 /// each 64 MiB region that it touched.
@@ -133,3 +133,6 @@ pub const IMAGES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Most bytes of a name (project, job, scope) before it is shortened to a digest in a path:
 /// object stores allow 1024 bytes for the whole key.
 pub const NAME_MAX_BYTES: usize = 120;
+
+/// Most objects that one list of garbage names: 512 KiB, which whoever saves may have to read.
+pub const GARBAGE_MAX: usize = 64 * 1024;

@@ -23,6 +23,8 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// A mark of damage counts for so long; then somebody may have mended it, and it is read again.
 const DAMAGE_COUNTS_MS: u64 = 30 * DAY_MS;
+/// No mark counts for longer.
+pub const COUNTS_MAX_MS: u64 = DAMAGE_COUNTS_MS;
 /// A mark of a failed start counts for so long.
 const START_COUNTS_MS: u64 = 7 * DAY_MS;
 /// On the machine that made it alone, for so long: it does not try again at each job.

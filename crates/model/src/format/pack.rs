@@ -24,13 +24,16 @@ use std::marker::PhantomData;
 
 use crate::digest::{BlockId, ChunkId, PackId};
 use crate::format::frame::{ChunkSlot, FrameSlot, Slot};
-use crate::format::limits::PACK_MAX_BYTES;
-use crate::format::wire::write_header;
+use crate::format::limits::{BLOCK_BYTES, PACK_MAX_BYTES};
+use crate::format::wire::{FormatError, Reader, write_header};
 
 const MAGIC: [u8; 8] = *b"LARDERPK";
 const VERSION: u16 = 1;
 /// Version of a pack of chunks.
 const CHUNKS_VERSION: u16 = 2;
+const HEADER_BYTES: usize = 12;
+const TRAILER_BYTES: usize = 20;
+const OBJECT: &str = "pack";
 
 /// Fills one pack, frame by frame: with blocks, or with chunks.
 #[derive(Debug)]
@@ -137,124 +140,102 @@ impl PackBuilder<ChunkId> {
     }
 }
 
+/// A frame as its pack's own index describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedFrame {
+    /// Where in the pack it begins.
+    pub offset: u32,
+    /// How many bytes it has there.
+    pub stored_bytes: u32,
+    /// Digest and length of each block or chunk that it holds, in order.
+    pub pieces: Vec<([u8; 32], u32)>,
+}
+
+impl IndexedFrame {
+    /// Bytes of its content.
+    pub fn content_bytes(&self) -> usize {
+        self.pieces.iter().map(|(_, bytes)| *bytes as usize).sum()
+    }
+}
+
+/// Reads the index of a whole pack, of blocks or of chunks.
+pub fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
+    let of_chunks = bytes.get(8..10) == Some(&CHUNKS_VERSION.to_le_bytes());
+    let version = if of_chunks { CHUNKS_VERSION } else { VERSION };
+    Reader::open(OBJECT, bytes, PACK_MAX_BYTES, MAGIC, version)?;
+    let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
+    let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
+    let frames = trailer.u32("frame count")?;
+    let offset = trailer.u32("index offset")? as usize;
+    let len = trailer.u32("index length")? as usize;
+    if trailer.take("closing magic", 8)? != MAGIC {
+        return Err(trailer.invalid("it does not end with its magic bytes"));
+    }
+    if offset < HEADER_BYTES || offset + len != trailer_at {
+        return Err(trailer.invalid("its index is not where the trailer says"));
+    }
+    let mut index = Reader::new(OBJECT, &bytes[offset..trailer_at]);
+    let mut list = Vec::new();
+    for _ in 0..frames {
+        let frame = read_entry(&mut index, of_chunks)?;
+        if frame.offset as usize + frame.stored_bytes as usize > offset {
+            return Err(index.invalid("a frame runs into the index"));
+        }
+        list.push(frame);
+    }
+    index.end()?;
+    Ok(list)
+}
+
+fn read_entry(index: &mut Reader<'_>, of_chunks: bool) -> Result<IndexedFrame, FormatError> {
+    let (offset, stored_bytes) = (index.u32("frame offset")?, index.u32("frame length")?);
+    let content_bytes = if of_chunks {
+        Some(index.u32("frame content length")?)
+    } else {
+        None
+    };
+    let holds = index.u8("frame pieces")?;
+    let fault = match content_bytes {
+        Some(holds) => Slot {
+            offset,
+            stored_bytes,
+            holds,
+        }
+        .fault(),
+        None => Slot {
+            offset,
+            stored_bytes,
+            holds,
+        }
+        .fault(),
+    };
+    if let Some(fault) = fault {
+        return Err(index.invalid(fault));
+    }
+    let mut pieces = Vec::new();
+    for _ in 0..holds {
+        let id = index.digest("digest")?;
+        let bytes = if of_chunks {
+            index.u32("chunk length")?
+        } else {
+            BLOCK_BYTES as u32
+        };
+        pieces.push((id, bytes));
+    }
+    let held: u64 = pieces.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
+    if content_bytes.is_some_and(|content_bytes| u64::from(content_bytes) != held) {
+        return Err(index.invalid("a frame's chunks are not its content"));
+    }
+    Ok(IndexedFrame {
+        offset,
+        stored_bytes,
+        pieces,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::frame::FrameRef;
-    use crate::format::wire::{FormatError, Reader};
-
-    const HEADER_BYTES: usize = 12;
-    const TRAILER_BYTES: usize = 20;
-    const OBJECT: &str = "pack";
-
-    // No program reads an index yet. These readers show that it says enough to find every frame, and
-    // that a cut is noticed.
-
-    /// A frame as a pack's own index describes it.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    struct IndexedFrame {
-        /// Where it is.
-        slot: FrameSlot,
-        /// The digests of its blocks, in order.
-        blocks: Vec<BlockId>,
-    }
-
-    /// A frame of chunks as a pack's own index describes it.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    struct IndexedChunks {
-        /// Where it is.
-        slot: ChunkSlot,
-        /// Its chunks' digests and lengths, in order.
-        chunks: Vec<(ChunkId, u32)>,
-    }
-
-    /// Reads the index of a whole pack of blocks.
-    fn read_index(bytes: &[u8]) -> Result<Vec<IndexedFrame>, FormatError> {
-        read_entries(bytes, VERSION, read_indexed_frame)
-    }
-
-    /// Reads the index of a whole pack of chunks.
-    fn read_chunk_index(bytes: &[u8]) -> Result<Vec<IndexedChunks>, FormatError> {
-        read_entries(bytes, CHUNKS_VERSION, read_indexed_chunks)
-    }
-
-    fn read_entries<T>(
-        bytes: &[u8],
-        version: u16,
-        read: impl Fn(&mut Reader<'_>, usize) -> Result<T, FormatError>,
-    ) -> Result<Vec<T>, FormatError> {
-        if bytes.len() > PACK_MAX_BYTES {
-            return Err(FormatError::invalid(
-                OBJECT,
-                format!("it has {} bytes", bytes.len()),
-            ));
-        }
-        Reader::open(OBJECT, bytes, PACK_MAX_BYTES, MAGIC, version)?;
-        let trailer_at = bytes.len().saturating_sub(TRAILER_BYTES);
-        let mut trailer = Reader::new(OBJECT, &bytes[trailer_at..]);
-        let frames = trailer.u32("frame count")?;
-        let offset = trailer.u32("index offset")? as usize;
-        let len = trailer.u32("index length")? as usize;
-        if trailer.take("closing magic", 8)? != MAGIC {
-            return Err(trailer.invalid("it does not end with its magic bytes"));
-        }
-        if offset < HEADER_BYTES || offset + len != trailer_at {
-            return Err(trailer.invalid("its index is not where the trailer says"));
-        }
-        let mut index = Reader::new(OBJECT, &bytes[offset..trailer_at]);
-        let mut list = Vec::new();
-        for _ in 0..frames {
-            list.push(read(&mut index, offset)?);
-        }
-        index.end()?;
-        Ok(list)
-    }
-
-    fn read_indexed_frame(index: &mut Reader<'_>, end: usize) -> Result<IndexedFrame, FormatError> {
-        let slot = FrameSlot {
-            offset: index.u32("frame offset")?,
-            stored_bytes: index.u32("frame length")?,
-            holds: index.u8("block count")?,
-        };
-        if let Some(fault) = slot.fault() {
-            return Err(index.invalid(fault));
-        }
-        if slot.offset as usize + slot.stored_bytes as usize > end {
-            return Err(index.invalid("a frame runs into the index"));
-        }
-        let blocks = (0..slot.holds)
-            .map(|_| index.digest("block digest").map(BlockId::from_bytes))
-            .collect::<Result<_, _>>()?;
-        Ok(IndexedFrame { slot, blocks })
-    }
-
-    fn read_indexed_chunks(
-        index: &mut Reader<'_>,
-        end: usize,
-    ) -> Result<IndexedChunks, FormatError> {
-        let slot = ChunkSlot {
-            offset: index.u32("frame offset")?,
-            stored_bytes: index.u32("frame length")?,
-            holds: index.u32("frame content length")?,
-        };
-        if let Some(fault) = slot.fault() {
-            return Err(index.invalid(fault));
-        }
-        if slot.offset as usize + slot.stored_bytes as usize > end {
-            return Err(index.invalid("a frame runs into the index"));
-        }
-        let count = index.u8("chunk count")?;
-        let mut chunks = Vec::new();
-        for _ in 0..count {
-            let id = ChunkId::from_bytes(index.digest("chunk digest")?);
-            chunks.push((id, index.u32("chunk length")?));
-        }
-        let held: u64 = chunks.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
-        if held != u64::from(slot.holds) {
-            return Err(index.invalid("a frame's chunks are not its content"));
-        }
-        Ok(IndexedChunks { slot, chunks })
-    }
 
     fn small() -> (PackId, Vec<u8>) {
         let mut pack = PackBuilder::<BlockId>::default();
@@ -280,10 +261,12 @@ mod tests {
         let (_, bytes) = small();
         let index = read_index(&bytes).expect("a pack just written");
         assert_eq!(index.len(), 2);
-        assert_eq!(index[1].blocks, [BlockId::of(b"c")]);
-        let (pack, slot) = (PackId::of(&bytes), index[1].slot);
-        let range = FrameRef { pack, slot }.range();
-        assert_eq!(&bytes[range.start as usize..range.end as usize], b"second");
+        assert_eq!(index[1].pieces, [(*BlockId::of(b"c").as_bytes(), 65_536)]);
+        let start = index[1].offset as usize;
+        assert_eq!(
+            &bytes[start..start + index[1].stored_bytes as usize],
+            b"second"
+        );
     }
 
     #[test]
@@ -319,12 +302,11 @@ mod tests {
     #[test]
     fn the_index_of_chunks_reads_back_and_any_cut_is_refused() {
         let (_, bytes) = small_of_chunks();
-        let index = read_chunk_index(&bytes).expect("a pack just written");
-        assert_eq!(index[0].slot.holds, 310);
-        assert_eq!(index[1].chunks, [(ChunkId::of(b"c"), 7)]);
-        assert!(read_index(&bytes).is_err(), "it is no pack of blocks");
+        let index = read_index(&bytes).expect("a pack just written");
+        assert_eq!(index[0].content_bytes(), 310);
+        assert_eq!(index[1].pieces, [(*ChunkId::of(b"c").as_bytes(), 7)]);
         for len in 0..bytes.len() {
-            assert!(read_chunk_index(&bytes[..len]).is_err(), "cut at {len}");
+            assert!(read_index(&bytes[..len]).is_err(), "cut at {len}");
         }
     }
 }

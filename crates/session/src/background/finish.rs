@@ -14,11 +14,13 @@ use larder_engine::builders::{Bounds, Seen};
 use larder_engine::quiesce::QuiesceOptions;
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub, scrub_builders};
 use larder_engine::{EngineError, Shape};
-use larder_local::clock::now_ms;
+use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Progress, Voice as _};
+use larder_model::address::{self, Kind};
 use larder_model::clock;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark;
+use larder_model::retention::REUSE_MS;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
@@ -31,7 +33,7 @@ use super::parts::end_holders;
 use super::start::Live;
 use super::trouble;
 use super::turn::Turn;
-use crate::facts::{Fetched, Job, NotSaved, Saved, Timer};
+use crate::facts::{Fetched, Job, NotSaved, Restored, Saved, Timer};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
@@ -320,8 +322,25 @@ impl Save<'_> {
                 "snapshot {}, from which this job started, was marked as broken meanwhile",
                 id.short()
             ))),
-            Ok(false) => Ok(()),
+            Ok(false) => self.check_that_it_stays(parent).await,
             Err(error) => Err(because(error)),
+        }
+    }
+
+    /// What a snapshot names is collected some time after it was removed. A short job is over by then.
+    async fn check_that_it_stays(&self, parent: &Restored) -> Result<(), NotSaved> {
+        if uptime_ms().saturating_sub(parent.read_uptime_ms) < REUSE_MS {
+            return Ok(());
+        }
+        let (lineage, id) = (&parent.lineage, parent.snapshot);
+        let path = address::document(Kind::Snapshot, lineage, parent.created_ms, id);
+        match self.objects.size(&path).await {
+            Some(_) => Ok(()),
+            None => Err(because(format_args!(
+                "snapshot {}, from which this job started hours ago, was removed meanwhile, and a collection may \
+                 have removed what it names",
+                id.short()
+            ))),
         }
     }
 

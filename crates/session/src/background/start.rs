@@ -8,7 +8,7 @@ use larder_docker::USUAL_SOCKET;
 use larder_engine::program::EngineProgram;
 use larder_engine::system::{self, SystemEngine};
 use larder_engine::{Asked, Choice, Shape, TakenOver};
-use larder_local::clock::now_ms;
+use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::Voice as _;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
@@ -335,6 +335,7 @@ fn restored(found: &Restorable) -> Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
         created_ms: snapshot.created_ms,
+        read_uptime_ms: uptime_ms(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
         cold_build_ms: snapshot.cold_build_ms,

@@ -16,4 +16,5 @@ mod scratch;
 mod writer;
 
 pub use reader::{ArchiveReader, BlobStream};
+pub(crate) use recipes::read as read_part;
 pub use writer::{ArchiveFacts, ArchiveWriter};

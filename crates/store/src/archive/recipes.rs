@@ -85,7 +85,7 @@ impl Recipes {
 }
 
 /// Reads a part and verifies it.
-pub(super) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, StoreError> {
+pub(crate) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, StoreError> {
     let path = &address::recipes(place.object);
     let read = || fetcher.range(path, place.range());
     let part = verified(read, |stored| async move {

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use larder_local::clock::uptime_ms;
 use larder_model::archive::document::FORMAT;
 use larder_model::archive::{Archive, Blob, Measured, Place, Statistics};
 use larder_model::clock;
@@ -13,6 +14,7 @@ use larder_model::limits::{
     ARCHIVE_BLOBS_MAX, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES,
 };
 use larder_model::lineage::Lineage;
+use larder_model::retention::REUSE_MS;
 
 use super::pipeline::Pipeline;
 use crate::catalog::{self, Found};
@@ -55,6 +57,8 @@ pub struct ArchiveWriter {
     statistics: Statistics,
     /// A blob was begun and has not ended: it failed, or its future was dropped.
     broken: bool,
+    /// When the parent was read, about, by the machine's uptime.
+    begun_ms: u64,
 }
 
 impl ArchiveWriter {
@@ -69,6 +73,7 @@ impl ArchiveWriter {
             inline_bytes: 0,
             statistics: Statistics::default(),
             broken: false,
+            begun_ms: uptime_ms(),
         }
     }
 
@@ -157,6 +162,18 @@ impl ArchiveWriter {
         Ok(())
     }
 
+    /// What the parent names may be collected if it was removed long ago.
+    async fn check_parent(&self) -> Result<(), StoreError> {
+        let Some(parent) = &self.parent else {
+            return Ok(());
+        };
+        let path = parent.document.path(parent.id);
+        match self.objects.size(&path).await {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Collected { path }),
+        }
+    }
+
     fn usable(&self) -> Result<(), StoreError> {
         if self.broken {
             return Err(refused(
@@ -198,6 +215,9 @@ impl ArchiveWriter {
                 let blob = self.blobs.get_mut(name).expect("every blob has an entry");
                 blob.place = Place::Recipe(parts);
             }
+        }
+        if uptime_ms().saturating_sub(self.begun_ms) > REUSE_MS {
+            self.check_parent().await?;
         }
         let parent_ms = self.parent.as_ref().map(|it| it.document.created_ms);
         let parent = self.parent.map(|parent| parent.id);

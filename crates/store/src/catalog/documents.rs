@@ -9,6 +9,7 @@ use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
 
+use super::sweeps;
 use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::request::verified_whole;
@@ -131,13 +132,7 @@ async fn read_counted<D: Document>(
     candidate: &Candidate<D>,
 ) -> Result<(Found<D>, usize), StoreError> {
     let id = candidate.id;
-    let read = || objects.get(&candidate.path, D::MAX_BYTES);
-    let decode = |bytes: Bytes| async move {
-        let document = D::decode(id, &bytes).map_err(StoreError::format(&candidate.path))?;
-        Ok((document, bytes))
-    };
-    let (document, bytes): (D, Bytes) =
-        verified_whole(read, decode, || objects.size(&candidate.path)).await?;
+    let (document, bytes) = read_at::<D>(objects, &candidate.path, id).await?;
     if document.path(id) != candidate.path {
         return Err(StoreError::Contradiction {
             path: candidate.path.clone(),
@@ -153,13 +148,41 @@ async fn read_counted<D: Document>(
     Ok((Found { id, document }, bytes.len()))
 }
 
+/// Reads a document wherever it is, whoever signed it; its bytes.
+pub async fn read_at<D: Document>(
+    objects: &Objects,
+    path: &str,
+    id: D::Id,
+) -> Result<(D, Bytes), StoreError> {
+    let read = verified_whole(
+        || objects.get(path, D::MAX_BYTES),
+        |bytes| async move {
+            let document = D::decode(id, &bytes).map_err(StoreError::format(path))?;
+            Ok((document, bytes))
+        },
+        || objects.size(path),
+    );
+    read.await
+}
+
 /// Publishes a document. Everything that it refers to must be stored already; once this returns,
-/// it is durable and any job may find it. It is signed, if we have a key.
+/// it is durable and any job may find it. It is signed, if we have a key. Nothing is published that names what a
+/// collection is about to remove (`sweeps`).
 pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::Id, StoreError> {
     let bytes = objects.keys().signed(D::OBJECT, document.encode().1);
     let id = D::id_of(&bytes);
-    objects.put(&document.path(id), bytes).await?;
+    publish_as_it_is(objects, &document.path(id), bytes.into()).await?;
     Ok(id)
+}
+
+/// Publishes a document of another store, byte for byte.
+pub async fn publish_as_it_is(
+    objects: &Objects,
+    path: &str,
+    bytes: Bytes,
+) -> Result<(), StoreError> {
+    sweeps::outlast(objects).await?;
+    objects.put(path, bytes).await
 }
 
 /// Every document of a kind in a store, newest first, with the faults of those that cannot be read.

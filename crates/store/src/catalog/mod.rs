@@ -6,8 +6,11 @@
 
 mod documents;
 mod marks;
+mod sweeps;
 mod walk;
 
-pub use documents::{Candidate, Found, candidates, head, list, publish, read};
+pub use documents::{
+    Candidate, Found, candidates, head, list, publish, publish_as_it_is, read, read_at,
+};
 pub use marks::{Reader, marks};
 pub use walk::{Refusal, Refused, Walk, Walked};

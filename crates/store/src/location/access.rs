@@ -29,6 +29,12 @@ impl Access {
         }
     }
 
+    /// Another store, with the same settings.
+    #[must_use]
+    pub fn of(&self, location: Location) -> Self {
+        Self::new(location, self.settings.clone(), self.keys.clone())
+    }
+
     /// Where it is.
     pub fn location(&self) -> &Location {
         &self.location

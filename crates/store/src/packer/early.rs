@@ -8,7 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use larder_local::clock::uptime_ms;
 use larder_model::map::leaf_of;
+use larder_model::retention::REUSE_MS;
 
 use super::classify::Workers;
 use super::{Assembled, Changed, Changes, PackProgress, finish, store_changed};
@@ -23,6 +25,8 @@ pub struct Early {
     changes: Changes,
     new_blocks: u64,
     progress: Arc<PackProgress>,
+    /// When the first of it was stored, by the machine's uptime.
+    since_ms: Option<u64>,
 }
 
 impl Early {
@@ -36,6 +40,7 @@ impl Early {
     where
         R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
     {
+        self.since_ms.get_or_insert_with(uptime_ms);
         // What was stored of them before is of another content.
         self.done
             .retain(|block| blocks.binary_search(block).is_err());
@@ -60,7 +65,14 @@ impl Early {
 
     /// What is still good of it, as the start of a save. Of the blocks that are said to be as they were, those
     /// that were not stored become written ones.
-    pub(super) fn begin(self, changed: &mut Changed) -> Assembled {
+    pub(super) fn begin(mut self, changed: &mut Changed) -> Assembled {
+        // Nothing names it yet, so a collection may have removed it by now.
+        if self
+            .since_ms
+            .is_some_and(|since_ms| uptime_ms().saturating_sub(since_ms) > REUSE_MS)
+        {
+            self.done.clear();
+        }
         let (good, lost): (HashSet<u64>, Vec<u64>) = (
             changed
                 .early

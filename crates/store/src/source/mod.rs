@@ -5,6 +5,7 @@
 //! to be needed soon is read ahead.
 
 mod ahead;
+pub mod closure;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

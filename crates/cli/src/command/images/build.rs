@@ -24,6 +24,7 @@ use larder_local::clock::ms_since;
 use larder_local::people::Voice as _;
 
 use crate::args::{BuildVerb, Planned};
+use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
 use crate::exit::{Done, Failure, code_of};
 use crate::output::{self, Said};
@@ -95,6 +96,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
     check_folder("--summary", verb.summary.as_deref())?;
     let how = Planned::default().how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how), report)?;
+    let collects = settings.collects(&verb.care)?;
     refuse_own_options(&verb.arguments)?;
     let arguments = Arguments::read(&verb.arguments)?;
     let drafts = drafts(&arguments, &settings, report);
@@ -136,6 +138,8 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
         let file = summary_file(verb.summary.as_deref());
         report.summary(&came.summary(), file.as_deref());
         report.write_json(verb.manner.json.as_deref(), &came)?;
+        let archive = came.saved.as_ref().and_then(|saved| saved.archive);
+        collect::after(collects.as_ref(), archive.as_ref(), report);
         Ok(ExitCode::from(came.exit_code))
     })?
 }

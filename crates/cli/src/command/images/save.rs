@@ -7,6 +7,7 @@ use larder_archive::{Job, leaks};
 use larder_local::people::Voice as _;
 
 use crate::args::Save;
+use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
 use crate::exit::Done;
 use crate::report::Report;
@@ -18,6 +19,7 @@ pub(crate) fn run(verb: &Save, report: &Report) -> Done {
     check_folder("--json", verb.manner.json.as_deref())?;
     let how = verb.planned.how(&verb.manner);
     let settings = Settings::decide(&verb.which, Some(&how), report)?;
+    let collects = settings.collects(&verb.care)?;
     block_on(async {
         let job = Job::open(settings.archive(report)?).await?;
         let note = job.note.read(&job.engine.about().id);
@@ -48,6 +50,8 @@ pub(crate) fn run(verb: &Save, report: &Report) -> Done {
         let strict = settings.session.strict;
         let saved = super::saved(&job, &what, &note, plan, strict, report).await?;
         report.write_json(verb.manner.json.as_deref(), &saved)?;
+        let archive = saved.and_then(|saved| saved.archive);
+        collect::after(collects.as_ref(), archive.as_ref(), report);
         Ok(ExitCode::SUCCESS)
     })?
 }

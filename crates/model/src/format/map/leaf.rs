@@ -139,6 +139,14 @@ impl Leaf {
         places.zip(self.entries.iter().map(|entry| self.resolve(entry)))
     }
 
+    /// The frames that hold its blocks.
+    pub fn frames(&self) -> impl Iterator<Item = FrameRef> + '_ {
+        self.frames.iter().map(|LeafFrame { pack, slot }| FrameRef {
+            pack: self.packs[usize::from(*pack)],
+            slot: *slot,
+        })
+    }
+
     /// The bytes of the leaf, and its id.
     pub fn encode(&self) -> (LeafId, Vec<u8>) {
         let mut out = Vec::new();

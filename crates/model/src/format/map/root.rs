@@ -24,7 +24,7 @@ const VERSION: u16 = 1;
 const OBJECT: &str = "map";
 
 /// Where a leaf rests: a range of bytes of an object of leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeafRef {
     /// The digest of the leaf's bytes.
     pub id: LeafId,

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Longer than any client waits for a server that says nothing.
 const STALL: Duration = Duration::from_secs(40);
 
 /// What can be done to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The connection is reset instead of an answer.
     Reset,
     /// The request is done, and then the connection is reset.
@@ -44,7 +44,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// In words, for a table.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Reset => "connection reset, nothing done",
             Self::DoneAndReset => "done, connection reset instead of the answer",
@@ -78,19 +78,22 @@ const WEIGHTS: [(Fault, u64); 11] = [
 ];
 
 /// What the proxy does, and has done.
-pub(super) struct Chaos {
+pub struct Chaos {
     upstream: u16,
     /// Of 1000 requests, so many meet a fault.
     permille: AtomicU64,
     random: Mutex<Random>,
     away_until: Mutex<Option<Instant>>,
     done: Mutex<BTreeMap<Fault, u64>>,
-    pub(super) requests: AtomicU64,
-    pub(super) stopped: AtomicBool,
+    /// How many requests came.
+    pub requests: AtomicU64,
+    /// Whether it is to end.
+    pub stopped: AtomicBool,
 }
 
 impl Chaos {
-    pub(super) fn new(upstream: u16, seed: u64) -> Arc<Self> {
+    /// A proxy before the server at a port, whose random numbers begin at `seed`.
+    pub fn new(upstream: u16, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             upstream,
             permille: AtomicU64::new(0),
@@ -102,17 +105,19 @@ impl Chaos {
         })
     }
 
-    pub(super) fn set_permille(&self, permille: u64) {
+    /// From now on so many of 1000 requests meet a fault.
+    pub fn set_permille(&self, permille: u64) {
         self.permille.store(permille, Ordering::Relaxed);
     }
 
     /// The server is away from now on, for so long.
-    pub(super) fn go_away(&self, period: Duration) {
+    pub fn go_away(&self, period: Duration) {
         *lock(&self.away_until) = Some(Instant::now() + period);
         self.count(Fault::Away);
     }
 
-    pub(super) fn counts(&self) -> BTreeMap<Fault, u64> {
+    /// How often each fault was met.
+    pub fn counts(&self) -> BTreeMap<Fault, u64> {
         lock(&self.done).clone()
     }
 
@@ -139,7 +144,7 @@ impl Chaos {
     }
 
     /// Serves what connects to `listener`, until it is stopped.
-    pub(super) fn serve(self: &Arc<Self>, listener: TcpListener) {
+    pub fn serve(self: &Arc<Self>, listener: TcpListener) {
         let chaos = Arc::clone(self);
         thread::spawn(move || {
             for near in listener.incoming().flatten() {

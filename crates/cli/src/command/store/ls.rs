@@ -11,23 +11,28 @@ use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark::{Fault, Mark};
 use larder_model::snapshot::Snapshot;
-use larder_store::{Found, catalog};
+use larder_store::Found;
+use larder_upkeep::Selection;
+use larder_upkeep::shelf::{self, Shelf};
 use serde::Serialize;
 
 use crate::args::Ls;
-use crate::exit::Done;
+use crate::command::block_on;
+use crate::exit::{Done, Failure};
 use crate::report::{self, Report, age, table};
 use crate::settings::Settings;
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;
+/// Documents that are listed if nobody says how many.
+const LIMIT: usize = 50;
 /// Characters of a mark's reason that are shown.
 const WHY_CHARS: usize = 200;
 
 #[derive(Serialize)]
 struct Line<'a, D> {
     id: String,
-    marks: Vec<&'a Mark>,
+    marks: &'a [Mark],
     #[serde(flatten)]
     document: &'a D,
 }
@@ -62,45 +67,72 @@ fn show<D: Document + Serialize>(
 ) -> Done {
     let project = settings.project();
     let objects = project.store.open()?;
-    let (mut found, faults) = super::block_on(catalog::list::<D>(&objects))??;
-    found.retain(|one| verb.all || one.document.lineage().project == project.descent.project);
-    for fault in faults {
+    let limit = match verb.limit {
+        Some(0) => usize::MAX,
+        None if verb.json => usize::MAX,
+        limit => limit.unwrap_or(LIMIT),
+    };
+    let which = which(verb, settings);
+    let listed = block_on(async {
+        let documents = larder_upkeep::list(&objects).await?;
+        let meant = which.of(&documents).map_err(Failure::input)?;
+        Ok::<_, Failure>(shelf::read::<D>(&objects, meant, limit).await?)
+    })??;
+    for fault in &listed.faults {
         report.warning(&fault.to_string());
     }
-    let marks = super::block_on(catalog::marks(&objects))??;
     if verb.json {
-        let lines = found.iter().map(|one| {
-            let id = one.id.to_string();
-            Line {
-                marks: marks_of(&marks, &id).collect(),
-                id,
-                document: &one.document,
-            }
+        let lines = listed.found.iter().map(|(one, marks)| Line {
+            id: one.id.to_string(),
+            marks,
+            document: &one.document,
         });
         report.json(&lines.collect::<Vec<_>>());
-    } else if found.is_empty() {
+    } else if listed.total == 0 {
         report.note(&format!(
             "no {what} of {} in {}",
             project.descent.project, project.store
         ));
     } else {
-        let rows = found
-            .iter()
-            .map(|one| row(one, verb.all, &facts(&one.document)));
-        report.answer(&table::text(&listed(one, size, rows)));
-        for one in &found {
+        let rows = listed.found.iter();
+        let rows = rows.map(|(one, _)| row(one, verb.all, &facts(&one.document)));
+        report.answer(&table::text(&table_of(one, size, rows)));
+        for (one, marks) in &listed.found {
             let id = one.id.to_string();
-            for mark in marks_of(&marks, &id) {
+            for mark in marks {
                 report.answer(&marked(&id, mark));
             }
+        }
+        let Shelf {
+            total,
+            lineages,
+            found,
+            ..
+        } = &listed;
+        if found.len() < *total {
+            report.note(&format!(
+                "{} of {total} {what} in {lineages} lineages; --limit 0 lists all, --lineage, --job and --scope fewer",
+                found.len()
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn marks_of<'a>(marks: &'a [Mark], id: &str) -> impl Iterator<Item = &'a Mark> {
-    let id = id.to_owned();
-    marks.iter().filter(move |mark| mark.document == id)
+/// Which documents: what was typed, or this job's own.
+fn which(verb: &Ls, settings: &Settings) -> Selection {
+    let typed = super::selection(&verb.which, settings, &[], verb.all);
+    if !verb.lineage {
+        return typed;
+    }
+    let descent = &settings.project().descent;
+    Selection {
+        scopes: typed
+            .scopes
+            .or_else(|| Some(vec![descent.scope.to_string()])),
+        job: Some(descent.job.clone()),
+        ..typed
+    }
 }
 
 /// A mark as a line below the table. What a machine said of itself may be many lines.
@@ -143,7 +175,7 @@ fn of_snapshot(snapshot: &Snapshot) -> Facts {
     }
 }
 
-fn listed(what: &str, size: &str, rows: impl Iterator<Item = [String; 8]>) -> Table {
+fn table_of(what: &str, size: &str, rows: impl Iterator<Item = [String; 8]>) -> Table {
     let mut table = table::plain();
     table.set_header([
         what, "LINEAGE", "ENGINE", "AGE", size, "NEW", "STORED", "PARENT",

@@ -2,10 +2,11 @@
 //! xorshift generators, scrambled", 2016).
 
 /// A generator.
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The numbers of this seed.
+    pub fn new(seed: u64) -> Self {
         // Zero would stay zero.
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
@@ -18,18 +19,18 @@ impl Random {
     }
 
     /// From 0 to below `bound`, which is not 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         (self.next() >> 33) % bound
     }
 
     /// From 0 to below 1.
     #[allow(clippy::cast_precision_loss)] // of 53 bits, which a double has
-    pub(super) fn share(&mut self) -> f64 {
+    pub fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// One of these.
-    pub(super) fn one_of<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+    pub fn one_of<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         let count = u64::try_from(of.len()).ok().filter(|count| *count > 0)?;
         of.get(usize::try_from(self.next() % count).ok()?)
     }

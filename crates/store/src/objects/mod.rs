@@ -1,17 +1,23 @@
-//! Objects in a store: put, get and list, each bounded in bytes and in time.
+//! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
+mod listing;
+
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
+use larder_model::garbage::Brief;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
     GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult,
 };
+use parking_lot::Mutex;
 
+pub use self::listing::Entry;
 use crate::error::StoreError;
 use crate::keys::Keys;
 use crate::request::{Names, Patience, What, collect};
@@ -22,6 +28,9 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     names: Names,
     patience: Arc<Patience>,
+    /// What this process put there under a name that says the content: a collection may be about to remove
+    /// just that, see [`crate::catalog::publish`].
+    written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
 }
 
@@ -40,6 +49,7 @@ impl Objects {
             store: Arc::new(PrefixStore::new(store, prefix)),
             names,
             patience: Arc::default(),
+            written: Arc::default(),
             keys: Arc::default(),
         }
     }
@@ -84,29 +94,38 @@ impl Objects {
         tracing::debug!(?first, ?second, ?third, ?fourth, "connections to the store");
     }
 
-    /// Writes an object whose name says its content. What is there under that name already is read, and
-    /// written again unless it is just this: a store never holds two contents under one name, so what
-    /// differs was damaged, or put there for us to find.
+    /// Writes an object whose name says its content. What is there under that name already is written again,
+    /// which changes nothing of an honest object, mends a damaged one, and makes it young: a collection
+    /// removes nothing that the store has got of late.
     pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
         let at = &Path::from(path);
         let payload = &bytes.into();
+        if let Some(brief) = address::parse_content(path) {
+            self.written.lock().insert(brief, path.to_owned());
+        }
         let write = || async move {
             match self.create(at, payload).await {
-                Err(object_store::Error::AlreadyExists { .. }) => {
-                    if self.holds(at, payload).await {
-                        return Ok(());
-                    }
-                    tracing::warn!(path, "an object that is not what its name says is replaced");
-                    self.store.put(at, payload.clone()).await.map(drop)
-                }
                 // Stores without conditional writes: names are digests, so the content is equal.
-                Err(object_store::Error::NotImplemented { .. }) => {
-                    self.store.put(at, payload.clone()).await.map(drop)
-                }
+                Err(
+                    object_store::Error::AlreadyExists { .. }
+                    | object_store::Error::NotImplemented { .. },
+                ) => self.replace(at, payload).await,
                 other => other.map(drop),
             }
         };
         self.patience.ask("write", path, write).await
+    }
+
+    /// Writes what is there again. Credentials that may only create objects may find just what was to be
+    /// written.
+    async fn replace(&self, at: &Path, payload: &PutPayload) -> object_store::Result<()> {
+        match self.store.put(at, payload.clone()).await {
+            Err(error) if self.holds(at, payload).await => {
+                tracing::debug!(%error, "an object that is there cannot be written again");
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     async fn create(&self, at: &Path, payload: &PutPayload) -> object_store::Result<PutResult> {
@@ -188,8 +207,15 @@ impl Objects {
         Err(unreliable(format!("{came} of {wanted} bytes came")))
     }
 
-    /// The size of an object that could not be read, or not as it should be.
-    pub(crate) async fn size(&self, path: &str) -> Option<u64> {
+    /// What this process wrote of what a list names, or all.
+    pub(crate) fn written(&self, named: impl Fn(Brief) -> bool) -> Vec<String> {
+        let written = self.written.lock();
+        let named = written.iter().filter(|(brief, _)| named(**brief));
+        named.map(|(_, path)| path.clone()).collect()
+    }
+
+    /// The size of an object, if it is there and the store says so.
+    pub async fn size(&self, path: &str) -> Option<u64> {
         let at = Path::from(path);
         let asked = self.patience.ask("read", path, || self.store.head(&at));
         asked.await.ok().map(|meta| meta.size)

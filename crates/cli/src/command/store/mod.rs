@@ -1,0 +1,26 @@
+//! The commands that look after a store.
+
+pub(crate) mod collect;
+pub(crate) mod cp;
+pub(crate) mod gc;
+pub(crate) mod ls;
+pub(crate) mod promote;
+pub(crate) mod rm;
+pub(crate) mod verify;
+
+use larder_upkeep::{Selection, scopes_meant_by};
+
+use crate::args::Where;
+use crate::settings::Settings;
+
+/// Which documents are meant: by their ids, or by what was typed. Variables and files say which job this is, not
+/// which documents.
+fn selection(which: &Where, settings: &Settings, ids: &[String], all: bool) -> Selection {
+    let project = &settings.project().descent.project;
+    Selection {
+        ids: ids.to_vec(),
+        project: (!all).then(|| project.clone()),
+        scopes: which.scope.as_deref().map(scopes_meant_by),
+        job: which.job.clone(),
+    }
+}

@@ -1,0 +1,90 @@
+//! Saving beside a collection.
+//!
+//! A collection says what it may remove before it looks at what is named: a list in `sweeps`, which it leaves
+//! there long after. It removes nothing that the store has got of late. So what a save has put into the store
+//! before such a list appeared stays; what it has put there since may be removed from under it, if it is just
+//! what the list names. A save looks for that once, between its last object and its document.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use larder_model::address;
+use larder_model::garbage::{GARBAGE_MAX_BYTES, Garbage};
+use tokio::time::sleep;
+
+use crate::error::StoreError;
+use crate::objects::Objects;
+
+/// Lists that are looked at: a page. Each is there for a day.
+const LISTS_MAX: usize = 1_000;
+/// How long a collection is waited for that is about to remove what was just stored, and how often it is
+/// looked at.
+const WAIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Returns once nothing removes what this process has stored; an error if something of it is gone, or if a
+/// collection takes too long.
+pub(super) async fn outlast(objects: &Objects) -> Result<(), StoreError> {
+    for _ in 0..=WAIT.as_millis() / LOOK.as_millis() {
+        let (doubtful, all_done) = doubtful(objects).await?;
+        let Some(first) = doubtful.first() else {
+            return Ok(());
+        };
+        if all_done {
+            return check(objects, &doubtful).await;
+        }
+        tracing::info!(
+            first,
+            "a collection may remove what was just stored; waiting"
+        );
+        sleep(LOOK).await;
+    }
+    let path = address::sweeps();
+    Err(StoreError::Collected { path })
+}
+
+/// What this process has stored and a list names, and whether the collections that wrote these lists are
+/// over.
+async fn doubtful(objects: &Objects) -> Result<(Vec<String>, bool), StoreError> {
+    let folder = address::sweeps();
+    let listed = objects.first_names(&folder, "", LISTS_MAX).await?;
+    let all: HashSet<&str> = listed.iter().map(String::as_str).collect();
+    let (mut doubtful, mut all_done) = (Vec::new(), true);
+    for name in listed.iter().filter(|name| !address::is_done(name)) {
+        let list = read(objects, &format!("{folder}/{name}")).await?;
+        let named = match &list {
+            Listed::Gone => Vec::new(),
+            Listed::Names(list) => objects.written(|brief| list.names(brief)),
+            Listed::Unreadable => objects.written(|_| true),
+        };
+        all_done &= named.is_empty() || all.contains(&*address::done(name));
+        doubtful.extend(named);
+    }
+    Ok((doubtful, all_done))
+}
+
+enum Listed {
+    Names(Garbage),
+    /// It may name anything.
+    Unreadable,
+    Gone,
+}
+
+async fn read(objects: &Objects, path: &str) -> Result<Listed, StoreError> {
+    match objects.get(path, GARBAGE_MAX_BYTES).await {
+        Ok(bytes) => Ok(Garbage::decode(&bytes).map_or(Listed::Unreadable, Listed::Names)),
+        Err(StoreError::Missing { .. }) => Ok(Listed::Gone),
+        Err(error) if error.is_damage() => Ok(Listed::Unreadable),
+        Err(error) => Err(error),
+    }
+}
+
+async fn check(objects: &Objects, paths: &[String]) -> Result<(), StoreError> {
+    for path in paths {
+        if objects.size(path).await.is_none() {
+            let path = path.clone();
+            return Err(StoreError::Collected { path });
+        }
+    }
+    Ok(())
+}

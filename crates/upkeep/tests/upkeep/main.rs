@@ -1,0 +1,7 @@
+//! Care for a store that is a real folder, beside writers that are ended at any moment.
+
+mod copying;
+mod damage;
+mod garbage;
+mod kit;
+mod writers;
