@@ -1,16 +1,13 @@
 //! Larder: a Docker engine that remembers, for CI jobs on machines that forget.
 //!
-//! Each verb is one file in [`command`]. What was typed ([`args`]) becomes what it means
-//! ([`settings`]) once; [`survey`] knows what a command's builds depend on; only [`report`] prints. All
+//! Each verb is one file in [`command`]. What was typed ([`args`](larder_settings::args)) becomes what it means
+//! ([`larder_settings`]) once; [`survey`] knows what a command's builds depend on; only [`report`] prints. All
 //! else is done by the crates below.
 
 mod address;
-mod args;
 mod command;
-mod exit;
 mod output;
 mod report;
-mod settings;
 mod signals;
 mod survey;
 mod view;
@@ -19,9 +16,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Arguments, Verb};
-use crate::exit::{Done, Failure};
 use crate::report::Report;
+use larder_settings::args::{Arguments, Verb};
+use larder_settings::exit::{Done, Failure};
 
 fn main() -> ExitCode {
     larder_local::names::find_ourselves();
@@ -40,7 +37,7 @@ fn main() -> ExitCode {
 
 fn begin_log(arguments: &Arguments) -> Done<()> {
     let in_background = matches!(arguments.verb, Verb::Serve);
-    let filter = settings::log_filter(arguments.verbose, in_background);
+    let filter = larder_settings::log_filter(arguments.verbose, in_background);
     report::logs::begin(&filter, in_background).map_err(|error| {
         Failure::input(format!(
             "LARDER_LOG={filter:?}: {error}; write for example debug, or larder_registry=debug"

@@ -26,7 +26,7 @@ use larder_session::facts::{Job, Moved, NotSaved, Restored, Saved};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::exit::{Done, Failure};
+use larder_settings::exit::{Done, Failure};
 pub(crate) use plain::name;
 
 /// How often the progress line is drawn.

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::signal::unix::{self, SignalKind, signal};
 
-use crate::exit::{Done, Failure};
+use larder_settings::exit::{Done, Failure};
 
 /// Signals that end a job. Once caught they end this process no more by themselves.
 pub(crate) struct Signals {

@@ -12,9 +12,9 @@ use larder_model::plan::Plan;
 use larder_model::plan::diff::{Diff, diff};
 use larder_model::plan::key::Key;
 
-use crate::args;
 use crate::report::Report;
-use crate::settings::{Settings, period};
+use larder_settings::args;
+use larder_settings::{Settings, period};
 
 /// The most time that registries are given by a command.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

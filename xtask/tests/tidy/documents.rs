@@ -98,7 +98,7 @@ struct Known {
 
 impl Known {
     fn read() -> Self {
-        let arguments = Text::read("crates/cli/src/args.rs");
+        let arguments = Text::read("crates/settings/src/args.rs");
         let (_, verbs) = arguments
             .content
             .split_once("enum Verb {")
@@ -109,7 +109,7 @@ impl Known {
             name.chars().all(char::is_alphabetic).then(|| kebab(name))
         });
         let mut options: BTreeSet<String> = ["help", "version"].map(str::to_owned).into();
-        for file in rust_files("crates/cli/src/args")
+        for file in rust_files("crates/settings/src/args")
             .into_iter()
             .chain([arguments.clone()])
         {

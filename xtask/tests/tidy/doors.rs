@@ -39,7 +39,7 @@ fn only_settings_read_the_environment() {
         "arg(env",
         ", env =",
     ];
-    let named = named_outside(&["crates/cli/src/settings"], &words);
+    let named = named_outside(&["crates/settings/src"], &words);
     none("only settings read the environment", &named);
 }
 

@@ -16,7 +16,7 @@ fn variables(text: &str) -> BTreeSet<&str> {
 #[test]
 fn the_readme_names_all_settings() {
     let readme = Text::read("README.md").content;
-    let settings = rust_files("crates/cli/src/settings");
+    let settings = rust_files("crates/settings/src");
     let known: BTreeSet<_> = settings
         .iter()
         .flat_map(|file| variables(&file.content))
@@ -24,7 +24,7 @@ fn the_readme_names_all_settings() {
     let installer = Text::read("install.sh").content;
     let known = &known | &variables(&installer);
     assert_eq!(variables(&readme), known, "README.md and the settings");
-    let file = Text::read("crates/cli/src/settings/file.rs");
+    let file = Text::read("crates/settings/src/file.rs");
     let (_, keys) = file.content.split_once("\nkeys! {").expect("the keys");
     let keys = keys.lines().take_while(|line| *line != "}");
     let keys = keys.filter_map(|line| {

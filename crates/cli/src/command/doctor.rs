@@ -12,10 +12,10 @@ use larder_session::machine;
 use larder_store::catalog;
 use serde::Serialize;
 
-use crate::args::Doctor;
-use crate::exit::Done;
 use crate::report::{Report, table};
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Doctor;
+use larder_settings::exit::Done;
 
 /// What was found. What is missing says how to get it.
 #[derive(Debug, Serialize)]

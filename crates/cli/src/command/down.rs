@@ -8,11 +8,11 @@ use larder_session::{Place, SessionError, Wanted, client, docker_context, leftov
 
 use super::guard;
 use super::store::collect;
-use crate::args::Down;
-use crate::exit::{Done, Failure, strictly};
 use crate::report::Report;
 use crate::report::summary::Summary;
-use crate::settings::{Settings, summary_file};
+use larder_settings::args::Down;
+use larder_settings::exit::{Done, Failure, strictly};
+use larder_settings::{Settings, summary_file};
 
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use larder_builds::NamedPlan;
 use serde_json::{Value, json};
 
-use crate::args::Explain;
-use crate::exit::Done;
 use crate::report::{Report, age, name};
 use crate::survey::Survey;
 use crate::view::title;
+use larder_settings::args::Explain;
+use larder_settings::exit::Done;
 
 pub(crate) fn run(verb: &Explain, report: &Report) -> Done {
     let (_, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;

@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::oneshot;
 
-use crate::exit::Done;
 use crate::report::Report;
 use crate::signals::Signals;
+use larder_settings::exit::Done;
 
 /// How long a command may go on without its engine: most fail by themselves, and say more about it.
 const BY_ITSELF: Duration = Duration::from_secs(10);

@@ -9,11 +9,11 @@ use larder_model::reference::ImageReference;
 use larder_registry::{ImageRequest, Registry, RegistryError, Resolved, Target};
 use serde_json::{Value, json};
 
-use crate::args::{EngineKind, Image};
-use crate::exit::{Done, Failure};
 use crate::report::{Report, table};
-use crate::settings::Settings;
 use crate::survey::DEADLINE;
+use larder_settings::Settings;
+use larder_settings::args::{EngineKind, Image};
+use larder_settings::exit::{Done, Failure};
 
 /// Shows the images; fails if one of them is not known.
 pub(crate) fn run(verb: &Image, report: &Report) -> Done {

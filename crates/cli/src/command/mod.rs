@@ -24,11 +24,11 @@ use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use crate::args::{EngineKind, Look};
-use crate::exit::{Done, Failure, LACKING};
 use crate::report::Report;
-use crate::settings::Settings;
 use crate::survey::Survey;
+use larder_settings::Settings;
+use larder_settings::args::{EngineKind, Look};
+use larder_settings::exit::{Done, Failure, LACKING};
 
 /// How long an engine that a message would name may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use super::key::project;
-use crate::args::PlanVerb;
-use crate::exit::Done;
 use crate::report::Report;
 use crate::view;
+use larder_settings::args::PlanVerb;
+use larder_settings::exit::Done;
 
 pub(crate) fn run(verb: &PlanVerb, report: &Report) -> Done {
     let (settings, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;

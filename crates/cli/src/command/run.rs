@@ -14,12 +14,12 @@ use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, machine};
 use super::guard;
 use super::store::collect;
 use crate::address::Address;
-use crate::args::Run;
-use crate::exit::{Done, Failure, code_of, strictly};
 use crate::report::Report;
 use crate::report::summary::Summary;
-use crate::settings::{Settings, summary_file};
 use crate::signals::Signals;
+use larder_settings::args::Run;
+use larder_settings::exit::{Done, Failure, code_of, strictly};
+use larder_settings::{Settings, summary_file};
 
 /// As shells do: the command was found and could not be run.
 const CANNOT_RUN: u8 = 126;

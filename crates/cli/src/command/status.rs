@@ -6,10 +6,10 @@ use larder_session::facts::Job;
 use larder_session::protocol::{Event, Request};
 use larder_session::{SessionError, client};
 
-use crate::args::Status;
-use crate::exit::Done;
 use crate::report::Report;
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Status;
+use larder_settings::exit::Done;
 
 /// Exit code 0 if a session runs, 1 if none does.
 pub(crate) fn run(verb: &Status, report: &Report) -> Done {

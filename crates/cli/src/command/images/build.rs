@@ -23,15 +23,15 @@ use larder_builds::Draft;
 use larder_local::clock::ms_since;
 use larder_local::people::Voice as _;
 
-use crate::args::{BuildVerb, Planned};
 use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
-use crate::exit::{Done, Failure, code_of};
 use crate::output::{self, Said};
 use crate::report::summary::Summary;
 use crate::report::{Report, age, seconds_of};
-use crate::settings::{Settings, summary_file};
 use crate::signals::Signals;
+use larder_settings::args::{BuildVerb, Planned};
+use larder_settings::exit::{Done, Failure, code_of};
+use larder_settings::{Settings, summary_file};
 
 /// What a build with its restore and its save came to.
 #[derive(Debug, Default, Serialize)]
@@ -146,7 +146,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
 
 /// Refuses options of ours that stand after docker's first argument: they would be taken for docker's.
 fn refuse_own_options(typed: &[String]) -> Done<()> {
-    let command = crate::args::Arguments::command();
+    let command = larder_settings::args::Arguments::command();
     let verb = command.find_subcommand("build").expect("the verb is there");
     // Not its value, which may be a store's URL with a secret in it.
     let mut names = typed

@@ -8,12 +8,12 @@ use larder_archive::builder::{self, Docker, Strategy};
 use larder_archive::restore::{Restored, Wanted};
 use larder_local::people::Voice as _;
 
-use crate::args::Restore;
 use crate::command::{block_on, check_folder};
-use crate::exit::Done;
 use crate::report::Report;
-use crate::settings::Settings;
 use crate::survey::planned;
+use larder_settings::Settings;
+use larder_settings::args::Restore;
+use larder_settings::exit::Done;
 
 /// Restores; trouble with the cache is a warning.
 pub(crate) fn run(verb: &Restore, report: &Report) -> Done {

@@ -10,10 +10,10 @@ use larder_local::checkout::Checkout;
 use larder_local::files;
 use larder_local::people::Voice as _;
 
-use crate::args::{Init, Where};
-use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::{Init, Where};
+use larder_settings::exit::{Done, Failure};
 
 pub(crate) fn run(verb: &Init, report: &Report) -> Done {
     let which = Where {

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use larder_local::files;
 use larder_store::SignKey;
 
-use crate::args::Keygen;
-use crate::exit::{Done, Failure};
 use crate::report::Report;
+use larder_settings::args::Keygen;
+use larder_settings::exit::{Done, Failure};
 
 pub(crate) fn run(verb: &Keygen, report: &Report) -> Done {
     let key = if verb.public {

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::args::Version;
 use crate::report::Report;
-use crate::settings::BUILT_FROM;
+use larder_settings::BUILT_FROM;
+use larder_settings::args::Version;
 
 #[derive(Serialize)]
 struct About {

@@ -12,8 +12,8 @@ use larder_upkeep::gc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::wait_for;
-use crate::exit::{Done, Failure};
 use crate::report::Report;
+use larder_settings::exit::{Done, Failure};
 
 /// What is handed to the process, on its standard input: no process list shows the secrets in it.
 #[derive(Serialize, Deserialize)]

@@ -8,11 +8,11 @@ use larder_upkeep::copy::copy;
 
 use super::gc::amount;
 use super::selection;
-use crate::args::Cp;
 use crate::command::block_on;
-use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Cp;
+use larder_settings::exit::{Done, Failure};
 
 /// Copies; a document that cannot be copied is a warning, and the exit code is 1.
 pub(crate) fn run(verb: &Cp, report: &Report) -> Done {

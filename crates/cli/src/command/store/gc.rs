@@ -11,11 +11,11 @@ use larder_local::people::Voice as _;
 use larder_model::retention::Rules;
 use larder_upkeep::gc::{self, Amount, Collected, Plan};
 
-use crate::args::Gc;
 use crate::command::block_on;
-use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::settings::{self, Settings};
+use larder_settings::args::Gc;
+use larder_settings::exit::{Done, Failure};
+use larder_settings::{self, Settings};
 
 /// A list of scopes that is longer is none.
 const SCOPES_MAX_BYTES: u64 = 16 << 20;
@@ -51,7 +51,7 @@ fn plan(verb: &Gc, settings: &Settings) -> Done<Plan> {
             closed_after_ms: closed_after.map_or(usual.rules.closed_after_ms, in_ms),
         },
         max_bytes: max_bytes
-            .map(|text| settings::size("--max-bytes", text))
+            .map(|text| larder_settings::size("--max-bytes", text))
             .transpose()?,
         project: (!verb.all).then(|| settings.project().descent.project.clone()),
         alive: verb.scopes_alive.as_deref().map(alive).transpose()?,
@@ -62,7 +62,8 @@ fn plan(verb: &Gc, settings: &Settings) -> Done<Plan> {
 }
 
 fn period(option: &str, text: Option<&String>) -> Done<Option<Duration>> {
-    text.map(|text| settings::period(option, text)).transpose()
+    text.map(|text| larder_settings::period(option, text))
+        .transpose()
 }
 
 fn in_ms(period: Duration) -> Option<u64> {

@@ -16,11 +16,11 @@ use larder_upkeep::Selection;
 use larder_upkeep::shelf::{self, Shelf};
 use serde::Serialize;
 
-use crate::args::Ls;
 use crate::command::block_on;
-use crate::exit::{Done, Failure};
 use crate::report::{self, Report, age, table};
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Ls;
+use larder_settings::exit::{Done, Failure};
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;

@@ -10,8 +10,8 @@ pub(crate) mod verify;
 
 use larder_upkeep::{Selection, scopes_meant_by};
 
-use crate::args::Where;
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Where;
 
 /// Which documents are meant: by their ids, or by what was typed. Variables and files say which job this is, not
 /// which documents.

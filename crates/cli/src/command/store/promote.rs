@@ -7,11 +7,11 @@ use larder_upkeep::promote::{promote, target};
 use larder_upkeep::{Selection, scopes_meant_by};
 
 use super::selection;
-use crate::args::Promote;
 use crate::command::block_on;
-use crate::exit::{Done, Failure};
 use crate::report::{self, Report};
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Promote;
+use larder_settings::exit::{Done, Failure};
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;

@@ -8,11 +8,11 @@ use larder_upkeep::remove::remove;
 use serde_json::json;
 
 use super::selection;
-use crate::args::Rm;
 use crate::command::block_on;
-use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Rm;
+use larder_settings::exit::{Done, Failure};
 
 /// Removes documents.
 pub(crate) fn run(verb: &Rm, report: &Report) -> Done {

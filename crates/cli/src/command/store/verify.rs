@@ -7,11 +7,11 @@ use larder_local::people::Voice as _;
 use larder_upkeep::verify::{Checked, repair, verify};
 
 use super::gc::amount;
-use crate::args::Verify;
 use crate::command::block_on;
-use crate::exit::Done;
 use crate::report::Report;
-use crate::settings::Settings;
+use larder_settings::Settings;
+use larder_settings::args::Verify;
+use larder_settings::exit::Done;
 
 /// Objects that are told one by one.
 const TOLD_MAX: usize = 50;

@@ -14,11 +14,11 @@ use larder_session::docker_context::{self, Creating};
 use larder_session::{SessionError, machine};
 
 use crate::address::Address;
-use crate::args::Up;
-use crate::exit::{Done, Failure};
 use crate::report::Report;
-use crate::settings::Settings;
 use foreground::Foreground;
+use larder_settings::Settings;
+use larder_settings::args::Up;
+use larder_settings::exit::{Done, Failure};
 
 /// Starts a session, or attaches to the one that runs.
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {

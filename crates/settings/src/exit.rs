@@ -22,30 +22,34 @@ use larder_store::StoreError;
 use rustix::process::Signal;
 
 /// The exit code of a machine that lacks something.
-pub(crate) const LACKING: u8 = 3;
+pub const LACKING: u8 = 3;
 
 /// A failure that ends a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Failure {
+pub struct Failure {
+    /// The exit code.
     pub code: u8,
     /// What happened, with the value at fault and the cure.
     pub message: String,
 }
 
-pub(crate) type Done<T = ExitCode> = Result<T, Failure>;
+/// What a step of a command came to; of a whole command, its exit code.
+pub type Done<T = ExitCode> = Result<T, Failure>;
 
 impl Failure {
-    pub(crate) fn failed(message: impl ToString) -> Self {
+    /// Larder itself failed.
+    pub fn failed(message: impl ToString) -> Self {
         Self::new(Blame::Ours, message)
     }
 
-    pub(crate) fn input(message: impl ToString) -> Self {
+    /// The input is wrong.
+    pub fn input(message: impl ToString) -> Self {
         Self::new(Blame::Input, message)
     }
 
     /// A signal that ended the work.
-    pub(crate) fn interrupted(signal: Signal) -> Self {
+    pub fn interrupted(signal: Signal) -> Self {
         Self {
             code: u8::try_from(128 + signal.as_raw()).unwrap_or(1),
             message: "ended by a signal".to_owned(),
@@ -108,7 +112,7 @@ impl From<Fault> for Failure {
 }
 
 /// With `--strict`, a job that could not be saved has failed.
-pub(crate) fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
+pub fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
     match trouble {
         Some(why) if strict => Err(Failure::failed(format!("nothing saved: {why} (--strict)"))),
         _ => Ok(()),
@@ -116,7 +120,7 @@ pub(crate) fn strictly(strict: bool, trouble: Option<&str>) -> Done<()> {
 }
 
 /// A command's exit code, as a shell has it.
-pub(crate) fn code_of(status: ExitStatus) -> u8 {
+pub fn code_of(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

@@ -9,7 +9,7 @@ use super::{Where, filled};
 /// Whether the store is looked after by the way.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to restore and save")]
-pub(crate) struct Care {
+pub struct Care {
     /// Collect garbage after a save, now and then, in the background: auto, or off [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub gc: Option<String>,
@@ -17,7 +17,7 @@ pub(crate) struct Care {
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is an option
-pub(crate) struct Ls {
+pub struct Ls {
     /// List archives of images (`larder save`) instead of snapshots.
     #[arg(long)]
     pub archives: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Ls {
 /// The rules decide which snapshots and archives of this project stay. What nothing names any more is removed a
 /// day later, whatever project it was of. It may run beside any number of jobs.
 #[derive(Debug, Args)]
-pub(crate) struct Gc {
+pub struct Gc {
     /// Keep so many of each lineage, the newest [default: 8]
     #[arg(long, value_name = "N")]
     pub keep_last: Option<usize>,
@@ -77,7 +77,7 @@ pub(crate) struct Gc {
 
 /// Exit code 1 if something is damaged.
 #[derive(Debug, Args)]
-pub(crate) struct Verify {
+pub struct Verify {
     /// Read everything and compare every byte with its digests, instead of looking at sizes alone.
     #[arg(long)]
     pub data: bool,
@@ -93,7 +93,7 @@ pub(crate) struct Verify {
 
 /// Nothing is asked. Without ids, those of --scope or --job are removed, of this project.
 #[derive(Debug, Args)]
-pub(crate) struct Rm {
+pub struct Rm {
     /// Ids of snapshots or archives, as `larder ls` shows them
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
@@ -110,7 +110,7 @@ pub(crate) struct Rm {
 /// The newest snapshots and archives of a scope, of every job or of --job, become the heads of the same
 /// lineages of another scope.
 #[derive(Debug, Args)]
-pub(crate) struct Promote {
+pub struct Promote {
     /// Scope to take, such as pull/7
     #[arg(value_name = "FROM-SCOPE", value_parser = filled())]
     pub from: String,
@@ -130,7 +130,7 @@ pub(crate) struct Promote {
 /// Copies snapshots and archives with all that they name: the newest of each lineage of this project, of
 /// --scope and --job if they are given. Every byte is verified. A copy that was interrupted goes on where it was.
 #[derive(Debug, Args)]
-pub(crate) struct Cp {
+pub struct Cp {
     /// Store to copy to
     #[arg(value_name = "TO-URL", value_parser = filled())]
     pub to: String,

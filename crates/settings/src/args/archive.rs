@@ -9,7 +9,7 @@ use super::{Care, How, Planned, Where};
 /// Options that `build`, `restore` and `save` share.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Job")]
-pub(crate) struct Manner {
+pub struct Manner {
     /// Fail where Larder would warn and go on without the cache.
     #[arg(long)]
     pub strict: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Manner {
 
 impl Planned {
     /// As the settings of a job are decided from it.
-    pub(crate) fn how(&self, manner: &Manner) -> How {
+    pub fn how(&self, manner: &Manner) -> How {
         How {
             planned: self.clone(),
             strict: manner.strict,
@@ -31,7 +31,7 @@ impl Planned {
 
 /// Whether a restore must pay.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Worth {
+pub struct Worth {
     /// Do not restore if earlier jobs found that restoring took longer than it saved (the default)
     #[arg(long, overrides_with = "always")]
     if_worth: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Worth {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Restore {
+pub struct Restore {
     #[command(flatten)]
     pub worth: Worth,
     /// Directory to restore BuildKit's cache to, for docker build --cache-from type=local,src=DIR
@@ -60,7 +60,7 @@ pub(crate) struct Restore {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Save {
+pub struct Save {
     /// Images to save, by name or id [default: those that `larder build` made in this job, else
     /// every image of the engine but the base images]
     #[arg(value_name = "IMAGE")]
@@ -82,7 +82,7 @@ pub(crate) struct Save {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct BuildVerb {
+pub struct BuildVerb {
     #[command(flatten)]
     pub worth: Worth,
     /// Do not restore
@@ -114,7 +114,7 @@ pub(crate) struct BuildVerb {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Doctor {
+pub struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -2,7 +2,7 @@
 
 /// The filter of the log: `LARDER_LOG` if it is set, in the form of `tracing`'s `EnvFilter`, else as
 /// often as `-v` was typed. Targets are crates, so `larder` is all of ours.
-pub(crate) fn log_filter(verbose: u8, in_background: bool) -> String {
+pub fn log_filter(verbose: u8, in_background: bool) -> String {
     let variable = std::env::var("LARDER_LOG").ok();
     if let Some(filter) = variable.filter(|filter| !filter.is_empty()) {
         return filter;

@@ -8,7 +8,7 @@ use super::{Build, EngineKind, Reach, Where};
 
 /// Which builds a verb looks at, and how.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Look {
+pub struct Look {
     #[command(flatten)]
     pub build: Build,
     #[command(flatten)]
@@ -23,7 +23,7 @@ Example:
   larder image ruby:3.3 --platform linux/arm64
 Credentials are those of `docker login` and of DOCKER_AUTH_CONFIG. The exit code is 1 if
 a registry could not say what one of the images is.")]
-pub(crate) struct Image {
+pub struct Image {
     /// Images: ruby:3.3, ghcr.io/owner/name@sha256:…
     #[arg(required = true, value_name = "REF")]
     pub references: Vec<String>,
@@ -54,7 +54,7 @@ Compose and bake files are read by `docker compose` and `docker buildx`. If the 
 the exit code is 3.
 An image's line shows its identity (a hash of its layers and of the settings that a child image
 inherits), how long the tag has been that, and where it is used, as stage:line.")]
-pub(crate) struct PlanVerb {
+pub struct PlanVerb {
     /// Print JSON. A file that is refused is printed as an error with file and line.
     #[arg(long)]
     pub json: bool,
@@ -73,7 +73,7 @@ The key changes when the build could come out differently. Comments, formatting,
 the target does not use, and a base image rebuilt with the same layers and settings do not
 change it. The project is part of the key if it is named (--project, LARDER_PROJECT, a file
 that --config names); a guessed name would differ from machine to machine.")]
-pub(crate) struct KeyVerb {
+pub struct KeyVerb {
     /// Write the key to a file too, for CI systems that make their key of a file's checksum.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
@@ -94,7 +94,7 @@ Example:
 Compares today's plan with that of the snapshot that the next job would restore: which base
 image moved, what changed in the Dockerfile, the arguments or the extra files, and which stages
 are therefore rebuilt.")]
-pub(crate) struct Explain {
+pub struct Explain {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,9 @@
-//! What can be typed. Nothing here is looked up or checked: see [`crate::settings`].
+//! What can be typed. Nothing here is looked up or checked: see [`crate::Settings`].
 
 // These comments are the help text, for a terminal: no Markdown in them.
 #![allow(clippy::doc_markdown, clippy::doc_link_with_quotes)]
+// What has no text of its own says what it is by its name.
+#![allow(missing_docs)]
 
 mod archive;
 mod look;
@@ -14,10 +16,10 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use archive::{BuildVerb, Doctor, Restore, Save};
-pub(crate) use look::{Explain, Image, KeyVerb, Look, PlanVerb};
-pub(crate) use setup::{Init, Keygen, Version};
-pub(crate) use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
+pub use archive::{BuildVerb, Doctor, Restore, Save};
+pub use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub use setup::{Init, Keygen, Version};
+pub use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -25,8 +27,8 @@ pub(crate) use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
 /// mounts. The engine's disk is fetched lazily, block by block, from an object store. When the job
 /// ends, only the blocks that changed are uploaded.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+#[command(name = "larder", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Arguments {
     /// Print warnings and errors only. `build` hands it on: docker build then prints the image's id
     /// alone
     #[arg(long, short, global = true)]
@@ -41,7 +43,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// `docker build` has an option -q too. `larder build` stands in its place, so it is for both.
-    pub(crate) fn settled(mut self) -> Self {
+    #[must_use]
+    pub fn settled(mut self) -> Self {
         if let (true, Verb::Build(build)) = (self.quiet, &mut self.verb) {
             build.arguments.insert(0, "--quiet".to_owned());
         }
@@ -68,7 +71,7 @@ fn filled() -> NonEmptyStringValueParser {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
+pub enum Verb {
     /// Run a command with an engine that remembers: up, the command, down
     Run(Run),
     /// Start a session: an engine that remembers, in the background
@@ -127,7 +130,7 @@ pub(crate) enum Verb {
 /// larder.toml.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to restore and save")]
-pub(crate) struct Where {
+pub struct Where {
     /// Store for snapshots: file:///directory, s3://bucket/prefix, gs://bucket/prefix or
     /// az://container/prefix [default: `larder` in the user's cache directory]
     #[arg(long, value_name = "URL", value_parser = filled())]
@@ -174,7 +177,7 @@ pub(crate) struct Where {
 /// Options of the engine and its volume.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine and volume")]
-pub(crate) struct How {
+pub struct How {
     /// takeover: in place of the machine's engine, which is stopped meanwhile. private: beside it,
     /// with a network namespace and a socket of its own. auto: takeover if the machine's engine is
     /// absent or idle, else private [default: auto]
@@ -215,7 +218,7 @@ pub(crate) struct How {
 /// Options of what the job builds.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Builds and their base images")]
-pub(crate) struct Planned {
+pub struct Planned {
     /// A build of this job, whose base images are compared with their registries: a Dockerfile, a
     /// compose or bake file, or a directory with one [default: the current directory]
     #[arg(long, value_name = "PATH")]
@@ -231,7 +234,7 @@ pub(crate) struct Planned {
 /// What kind of engine a snapshot must be of.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Engine and volume")]
-pub(crate) struct EngineKind {
+pub struct EngineKind {
     /// Where the engine keeps images: overlay2 or containerd [default: what this version of Docker
     /// uses, which is overlay2 before 29]
     #[arg(long, value_name = "STORE")]
@@ -241,7 +244,7 @@ pub(crate) struct EngineKind {
 /// Options of registries.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Registries")]
-pub(crate) struct Reach {
+pub struct Reach {
     /// Registry that may be reached without a valid certificate or over plain HTTP: a host, or a
     /// range of addresses such as 10.0.0.0/8
     #[arg(long, value_name = "HOST")]
@@ -255,11 +258,7 @@ pub(crate) struct Reach {
 /// buildx bake` have them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Build")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names are the options of docker build"
-)]
-pub(crate) struct Build {
+pub struct Build {
     /// The build context, or - for a Dockerfile on standard input
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
@@ -314,7 +313,7 @@ pub(crate) struct Build {
 /// Options that the build's commands run with: a step depends on them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Build")]
-pub(crate) struct RunOptions {
+pub struct RunOptions {
     /// Network of the build's commands: none or host
     #[arg(long, value_name = "MODE")]
     pub network: Option<String>,
@@ -333,7 +332,7 @@ pub(crate) struct RunOptions {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Run {
+pub struct Run {
     /// If this machine lacks what Larder needs, run the command with the machine's own engine.
     #[arg(long)]
     pub optional: bool,
@@ -362,7 +361,7 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Up {
+pub struct Up {
     /// Append DOCKER_HOST=… to a file, as CI systems read it ($GITHUB_ENV, dotenv), and empty values for the
     /// variables that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
@@ -386,7 +385,7 @@ pub(crate) struct Up {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Down {
+pub struct Down {
     /// Save nothing.
     #[arg(long)]
     pub discard: bool,
@@ -406,7 +405,7 @@ pub(crate) struct Down {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Status {
+pub struct Status {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -415,13 +414,13 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Completions {
+pub struct Completions {
     /// Shell to complete for.
     pub shell: Shell,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Man {
+pub struct Man {
     /// Command to print the page of, instead of the overview.
     pub verb: Option<String>,
 }

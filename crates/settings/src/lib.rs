@@ -1,9 +1,12 @@
-//! What the options, the environment and larder.toml mean, decided once.
+//! What was typed ([`args`]), and what it means with the environment and larder.toml, decided once ([`Settings`]);
+//! failures with their exit codes ([`exit`]).
 //!
 //! This is the only part of the program that reads the environment.
 
+pub mod args;
 mod descent;
 mod docker;
+pub mod exit;
 mod file;
 mod fresh;
 mod keys;
@@ -25,9 +28,9 @@ use larder_model::limits::BLOCK_BYTES;
 use larder_session::{JobRequest, Place, Prefetch, RetryEmpty};
 use larder_store::{Access, Location};
 
-pub(crate) use fresh::period;
-pub(crate) use log::log_filter;
-pub(crate) use size::parse as size;
+pub use fresh::period;
+pub use log::log_filter;
+pub use size::parse as size;
 
 use crate::args::{Care, EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
@@ -35,15 +38,17 @@ use descent::Doubt;
 use file::File;
 
 /// The commit that the program is built from. CI systems and `cargo xtask dist` name it in a build's environment.
-pub(crate) const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
+pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
+
+/// All settings of a command.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Those of a session, which also name the project, its store and its lineages.
     pub session: larder_session::Settings,
     /// Whether an option, a variable, a file or the CI system names the scope, so that no other is meant.
@@ -66,21 +71,21 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Decides all settings. `how` is absent for verbs that start no engine.
-    pub(crate) fn decide(which: &Where, how: Option<&How>, voice: &dyn Voice) -> Done<Self> {
+    pub fn decide(which: &Where, how: Option<&How>, voice: &dyn Voice) -> Done<Self> {
         let default_how = How::default();
         let how = how.unwrap_or(&default_how);
         Choices::look(which, voice)?.settings(which, how)
     }
 
     /// Decides all settings of a `run`, and whether its command is run again when its disk has failed.
-    pub(crate) fn for_run(verb: &Run, voice: &dyn Voice) -> Done<(Self, RetryEmpty)> {
+    pub fn for_run(verb: &Run, voice: &dyn Voice) -> Done<(Self, RetryEmpty)> {
         let choices = Choices::look(&verb.which, voice)?;
         let again = choices.retry_empty(verb)?;
         Ok((choices.settings(&verb.which, &verb.how)?, again))
     }
 
     /// Decides the settings of a verb that looks at builds.
-    pub(crate) fn for_builds(
+    pub fn for_builds(
         which: &Where,
         reach: &Reach,
         kind: &EngineKind,
@@ -98,7 +103,7 @@ impl Settings {
     }
 
     /// What the background process of a session is given.
-    pub(crate) fn job_request(self, voice: &dyn Voice) -> Done<JobRequest> {
+    pub fn job_request(self, voice: &dyn Voice) -> Done<JobRequest> {
         self.doubt_scope(voice)?;
         Ok(JobRequest {
             builds: self.request(),
@@ -108,7 +113,7 @@ impl Settings {
 
     /// The session of the state directory. A commit could bring what is in one below its checkout, and builds
     /// would take it for their context.
-    pub(crate) fn place(&self) -> Done<Place> {
+    pub fn place(&self) -> Done<Place> {
         let state = &self.session.state;
         let named = state.named();
         let current = Checkout::above(&self.around.folder);
@@ -125,12 +130,12 @@ impl Settings {
     }
 
     /// The builds that the job will run: those that were named, or those of the current folder.
-    pub(crate) fn request(&self) -> larder_builds::Request {
+    pub fn request(&self) -> larder_builds::Request {
         larder_builds::Request::new(&self.plan_paths, self.around.clone())
     }
 
     /// Whose garbage is collected after a save, now and then; nothing if that was forbidden.
-    pub(crate) fn collects(&self, care: &Care) -> Done<Option<Project>> {
+    pub fn collects(&self, care: &Care) -> Done<Option<Project>> {
         match care.gc.as_ref().or(self.gc.as_ref()).map(String::as_str) {
             None | Some("auto" | "") => Ok(Some(self.project().clone())),
             Some("off") => Ok(None),
@@ -141,7 +146,7 @@ impl Settings {
     }
 
     /// A store that was typed, which the same variables open.
-    pub(crate) fn other_store(&self, url: &str) -> Done<Access> {
+    pub fn other_store(&self, url: &str) -> Done<Access> {
         let location = match url {
             url if url.contains("://") => Location::parse(url)?,
             path => Location::folder(&self.around.folder.join(path)),
@@ -149,12 +154,13 @@ impl Settings {
         Ok(self.project().store.of(location))
     }
 
-    pub(crate) fn project(&self) -> &Project {
+    /// The project, as its jobs share it.
+    pub fn project(&self) -> &Project {
         &self.session.project
     }
 
     /// The settings of a job whose engine is an API away.
-    pub(crate) fn archive(&self, voice: &dyn Voice) -> Done<larder_archive::Settings> {
+    pub fn archive(&self, voice: &dyn Voice) -> Done<larder_archive::Settings> {
         self.doubt_scope(voice)?;
         Ok(larder_archive::Settings {
             project: self.project().clone(),
@@ -177,7 +183,7 @@ fn current_folder() -> Done<PathBuf> {
 
 /// The file that a job's summary is added to: as it was named, else the one that GitHub shows ("Workflow commands",
 /// "Adding a job summary").
-pub(crate) fn summary_file(named: Option<&Path>) -> Option<PathBuf> {
+pub fn summary_file(named: Option<&Path>) -> Option<PathBuf> {
     let of_github = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
     named.map(Path::to_owned).or(of_github.map(PathBuf::from))
 }

@@ -4,7 +4,7 @@ use crate::exit::{Done, Failure};
 
 /// Reads `64GiB`, `20GB`, `500m`, `1048576`: units of 1024 with `i` or a single letter, of 1000
 /// with `B` alone.
-pub(crate) fn parse(option: &str, text: &str) -> Done<u64> {
+pub fn parse(option: &str, text: &str) -> Done<u64> {
     bytes(text).ok_or_else(|| {
         Failure::input(format!(
             "{option} {text:?} is not a size; write for example 64GiB or 20GB"

@@ -9,7 +9,7 @@ use crate::args::How;
 use crate::exit::{Done, Failure};
 
 /// Reads `90s`, `10m`, `12h`, `7d`, `2weeks`: all that `humantime` knows.
-pub(crate) fn period(option: &str, text: &str) -> Done<Duration> {
+pub fn period(option: &str, text: &str) -> Done<Duration> {
     humantime::parse_duration(text).map_err(|error| {
         Failure::input(format!(
             "{option} {text:?} is not a period ({error}); write for example 30m, 12h or 7d"

@@ -13,7 +13,7 @@ Examples:
   larder init                      the CI system that the repository is built by
   larder init gitlab --print --store s3://ci-cache/larder
 A file that is there is never changed: what to add to it is printed, and where.")]
-pub(crate) struct Init {
+pub struct Init {
     /// CI system: github, gitlab, circleci, buildkite, jenkins, azure, bitbucket, or shell for a script
     /// [default: the one whose file the repository has, else that of its remote's host, else shell]
     pub system: Option<System>,
@@ -33,14 +33,14 @@ pub(crate) struct Init {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Version {
+pub struct Version {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Keygen {
+pub struct Keygen {
     /// File for the private key (PKCS #8 in PEM), which must not be there yet.
     pub file: PathBuf,
     /// Make nothing; print the public half of the key in FILE.
