@@ -122,8 +122,8 @@ fn odd_files_are_the_same_on_the_next_machine() {
     let sums = "docker create --name sums odd x >/dev/null; docker export sums | tar -xO noise sparse | sha256sum; \
         docker rm sums >/dev/null";
     let line = format!("{make} && {LIST}; {sums}");
-    let before = first.job(&store.url(), &[], &line).saved();
-    let after = Machine::new().job(&store.url(), &[], &format!("{LIST}; {sums}"));
+    let before = first.job(&store.url(), &["-q"], &line).saved();
+    let after = Machine::new().job(&store.url(), &["-q"], &format!("{LIST}; {sums}"));
     let after = after.saved().restored(&before);
     let content = |said: &str| -> Vec<String> {
         let lines = said.lines().filter(|line| !line.starts_with("larder: "));

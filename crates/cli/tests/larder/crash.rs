@@ -133,8 +133,8 @@ fn the_engine_is_killed_in_a_build() {
         let job = shop.end(child);
         assert_ne!(job.code, 0, "{}", job.said);
         let why = format!("the engine's {program} was ended by signal 9");
-        // At once, and at the end.
-        assert_eq!(job.said.matches(&why).count(), 2, "{}", job.said);
+        // At once, at the end, and in the table.
+        assert_eq!(job.said.matches(&why).count(), 3, "{}", job.said);
         shop.machine.assert_untouched();
         shop.next_job_works();
     }
