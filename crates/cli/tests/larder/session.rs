@@ -297,8 +297,8 @@ fn the_report_holds_what_a_job_did() {
             .collect()
     };
     let expected = [
-        "find", "volume", "engine", "facts", "command", "quiesce", "stop", "scrub", "close",
-        "pack", "publish",
+        "find", "volume", "engine", "facts", "command", "quiesce", "collect", "stop", "scrub",
+        "close", "pack", "publish",
     ];
     assert_eq!(names(&first.report), expected);
     let stored = first.report["saved"]["stored_bytes"]
