@@ -56,29 +56,24 @@ trait Movable: Document {
     fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self;
 }
 
-impl Movable for Snapshot {
-    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self {
-        Self {
-            lineage,
-            created_ms,
-            parent: Some(found.id),
-            sibling: false,
-            ..found.document.clone()
+/// Both kinds of document have these fields, and no trait that sets them.
+macro_rules! movable {
+    ($($kind:ty),*) => {$(
+        impl Movable for $kind {
+            fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self {
+                Self {
+                    lineage,
+                    created_ms,
+                    parent: Some(found.id),
+                    sibling: false,
+                    ..found.document.clone()
+                }
+            }
         }
-    }
+    )*};
 }
 
-impl Movable for Archive {
-    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self {
-        Self {
-            lineage,
-            created_ms,
-            parent: Some(found.id),
-            sibling: false,
-            ..found.document.clone()
-        }
-    }
-}
+movable! { Snapshot, Archive }
 
 async fn newest<D: Movable>(
     objects: &Objects,
