@@ -15,10 +15,10 @@ mod view;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-
-use crate::report::Report;
 use larder_settings::args::{Arguments, Verb};
 use larder_settings::exit::{Done, Failure};
+
+use crate::report::Report;
 
 fn main() -> ExitCode {
     larder_local::names::find_ourselves();

@@ -11,10 +11,10 @@ use larder_local::people::Voice as _;
 use larder_model::plan::Plan;
 use larder_model::plan::diff::{Diff, diff};
 use larder_model::plan::key::Key;
-
-use crate::report::Report;
 use larder_settings::args;
 use larder_settings::{Settings, period};
+
+use crate::report::Report;
 
 /// The most time that registries are given by a command.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

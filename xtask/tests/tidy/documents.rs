@@ -1,7 +1,7 @@
 //! What documents refer to is there: files, headings, commands and their options.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::source::{Text, files, none, root, rust_files};
 
@@ -51,19 +51,6 @@ fn anchors(document: &Path) -> BTreeSet<String> {
     headings.map(|(_, line)| anchor(line)).collect()
 }
 
-/// A path without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            other => plain.push(other),
-        }
-    }
-    plain
-}
-
 /// Whether a link from a document leads to something in the repository.
 fn leads_somewhere(document: &str, target: &str) -> bool {
     let (file, heading) = target.split_once('#').unwrap_or((target, ""));
@@ -71,10 +58,12 @@ fn leads_somewhere(document: &str, target: &str) -> bool {
     let named = if file.is_empty() {
         PathBuf::from(document)
     } else {
-        plain(&folder.join(file))
+        folder.join(file)
     };
     let has_heading = heading.is_empty() || anchors(&named).contains(heading);
-    root().join(&named).exists() && has_heading
+    let real = root().join(&named).canonicalize();
+    let repository = root().canonicalize().expect("the repository");
+    real.is_ok_and(|real| real.starts_with(repository)) && has_heading
 }
 
 #[test]

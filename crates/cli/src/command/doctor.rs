@@ -9,13 +9,13 @@ use larder_docker::About;
 use larder_local::clock::now_ms;
 use larder_model::snapshot::Snapshot;
 use larder_session::machine;
+use larder_settings::Settings;
+use larder_settings::args::Doctor;
+use larder_settings::exit::Done;
 use larder_store::catalog;
 use serde::Serialize;
 
 use crate::report::{Report, table};
-use larder_settings::Settings;
-use larder_settings::args::Doctor;
-use larder_settings::exit::Done;
 
 /// What was found. What is missing says how to get it.
 #[derive(Debug, Serialize)]

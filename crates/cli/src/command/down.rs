@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
+use larder_settings::args::Down;
+use larder_settings::exit::{Done, Failure, strictly};
+use larder_settings::{Settings, summary_file};
 
 use super::guard;
 use super::store::collect;
 use crate::report::Report;
 use crate::report::summary::Summary;
-use larder_settings::args::Down;
-use larder_settings::exit::{Done, Failure, strictly};
-use larder_settings::{Settings, summary_file};
 
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {

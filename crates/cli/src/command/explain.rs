@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use larder_builds::NamedPlan;
+use larder_settings::args::Explain;
+use larder_settings::exit::Done;
 use serde_json::{Value, json};
 
 use crate::report::{Report, age, name};
 use crate::survey::Survey;
 use crate::view::title;
-use larder_settings::args::Explain;
-use larder_settings::exit::Done;
 
 pub(crate) fn run(verb: &Explain, report: &Report) -> Done {
     let (_, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use larder_local::people::Voice as _;
 use larder_session::client::Running;
 use larder_session::protocol::Event;
+use larder_settings::exit::Done;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::oneshot;
 
 use crate::report::Report;
 use crate::signals::Signals;
-use larder_settings::exit::Done;
 
 /// How long a command may go on without its engine: most fail by themselves, and say more about it.
 const BY_ITSELF: Duration = Duration::from_secs(10);

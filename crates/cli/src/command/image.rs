@@ -7,13 +7,13 @@ use larder_builds::{host_platform, platform};
 use larder_local::people::Voice as _;
 use larder_model::reference::ImageReference;
 use larder_registry::{ImageRequest, Registry, RegistryError, Resolved, Target};
+use larder_settings::Settings;
+use larder_settings::args::{EngineKind, Image};
+use larder_settings::exit::{Done, Failure};
 use serde_json::{Value, json};
 
 use crate::report::{Report, table};
 use crate::survey::DEADLINE;
-use larder_settings::Settings;
-use larder_settings::args::{EngineKind, Image};
-use larder_settings::exit::{Done, Failure};
 
 /// Shows the images; fails if one of them is not known.
 pub(crate) fn run(verb: &Image, report: &Report) -> Done {

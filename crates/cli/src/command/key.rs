@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use larder_local::files;
-
-use crate::report::Report;
-use crate::survey::Survey;
 use larder_settings::Settings;
 use larder_settings::args::{EngineKind, KeyVerb};
 use larder_settings::exit::{Done, Failure};
+
+use crate::report::Report;
+use crate::survey::Survey;
 
 /// Stands in a key for the project, if that was not named. A CI system's cache belongs to one repository
 /// anyway, and a name guessed from a directory would differ from machine to machine.

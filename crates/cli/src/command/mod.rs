@@ -20,15 +20,15 @@ use std::time::Duration;
 use larder_archive::job;
 use larder_docker::Environment;
 use larder_local::files;
+use larder_settings::Settings;
+use larder_settings::args::{EngineKind, Look};
+use larder_settings::exit::{Done, Failure, LACKING};
 use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::report::Report;
 use crate::survey::Survey;
-use larder_settings::Settings;
-use larder_settings::args::{EngineKind, Look};
-use larder_settings::exit::{Done, Failure, LACKING};
 
 /// How long an engine that a message would name may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

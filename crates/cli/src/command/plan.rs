@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use larder_settings::args::PlanVerb;
+use larder_settings::exit::Done;
+
 use super::key::project;
 use crate::report::Report;
 use crate::view;
-use larder_settings::args::PlanVerb;
-use larder_settings::exit::Done;
 
 pub(crate) fn run(verb: &PlanVerb, report: &Report) -> Done {
     let (settings, survey) = super::with_last(&verb.look, &verb.kind, verb.json, report)?;

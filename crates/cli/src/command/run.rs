@@ -10,6 +10,9 @@ use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
 use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, machine};
+use larder_settings::args::Run;
+use larder_settings::exit::{Done, Failure, code_of, strictly};
+use larder_settings::{Settings, summary_file};
 
 use super::guard;
 use super::store::collect;
@@ -17,9 +20,6 @@ use crate::address::Address;
 use crate::report::Report;
 use crate::report::summary::Summary;
 use crate::signals::Signals;
-use larder_settings::args::Run;
-use larder_settings::exit::{Done, Failure, code_of, strictly};
-use larder_settings::{Settings, summary_file};
 
 /// As shells do: the command was found and could not be run.
 const CANNOT_RUN: u8 = 126;

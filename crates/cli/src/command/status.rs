@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use larder_session::facts::Job;
 use larder_session::protocol::{Event, Request};
 use larder_session::{SessionError, client};
-
-use crate::report::Report;
 use larder_settings::Settings;
 use larder_settings::args::Status;
 use larder_settings::exit::Done;
+
+use crate::report::Report;
 
 /// Exit code 0 if a session runs, 1 if none does.
 pub(crate) fn run(verb: &Status, report: &Report) -> Done {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::handle::{Remote, encoded};
 use crate::connection::{AnswerStream, Client, Request, empty};
 use crate::endpoint::Endpoint;
-use crate::error::{ApiError, Result};
+use crate::error::Result;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -62,12 +62,6 @@ impl Remote {
     pub async fn remove_container(&self, id: &str) -> Result<bool> {
         let target = format!("/containers/{}?force=1&v=1", encoded(id));
         let what = format!("remove container {id:.12}");
-        match self.command(Method::DELETE, what, &target).await {
-            Ok(()) => Ok(true),
-            Err(ApiError::Refused {
-                status: 404 | 409, ..
-            }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.take_away(what, &target).await
     }
 }

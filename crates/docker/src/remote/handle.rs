@@ -103,6 +103,18 @@ impl Remote {
             .await
             .map(drop)
     }
+
+    /// Removes what a path names. Whether that was done: it may be gone already (404), or be in use or about to go
+    /// (409).
+    pub(super) async fn take_away(&self, what: impl Into<String>, target: &str) -> Result<bool> {
+        match self.command(Method::DELETE, what, target).await {
+            Ok(()) => Ok(true),
+            Err(ApiError::Refused {
+                status: 404 | 409, ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl fmt::Debug for Remote {

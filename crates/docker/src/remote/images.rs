@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::handle::{Remote, encoded};
-use crate::error::{ApiError, Result};
+use crate::error::Result;
 
 /// How the engine says that an image has no name.
 const NO_NAME: &str = "<none>:<none>";
@@ -146,13 +146,7 @@ impl Remote {
     pub async fn remove_whole(&self, id: &str) -> Result<bool> {
         let target = format!("/images/{}?force=1&noprune=1", encoded(id));
         let what = format!("remove image {id}");
-        match self.command(Method::DELETE, what, &target).await {
-            Ok(()) => Ok(true),
-            Err(ApiError::Refused {
-                status: 404 | 409, ..
-            }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.take_away(what, &target).await
     }
 
     /// Removes a name, and the image if nothing else names or needs it; its parents stay. One that is

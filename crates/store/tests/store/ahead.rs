@@ -119,6 +119,15 @@ impl Arrived {
         Ok(())
     }
 
+    fn assert_content_of(&self, store: &Store) {
+        for (block, bytes) in self.0.lock().iter() {
+            assert!(
+                *bytes == content(*block, store.blocks[block]),
+                "block {block}"
+            );
+        }
+    }
+
     fn has(&self, block: u64) -> bool {
         self.0.lock().contains_key(&block)
     }
@@ -135,12 +144,7 @@ async fn what_a_job_read_comes_to_the_next_in_few_requests() {
     let arrived = Arrived::default();
     while source.hot().read_next(|one| arrived.take(one)).await {}
     assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
-    for (block, bytes) in arrived.0.lock().iter() {
-        assert!(
-            *bytes == content(*block, store.blocks[block]),
-            "block {block}"
-        );
-    }
+    arrived.assert_content_of(&store);
     let traffic = source.traffic();
     let read = BLOCKS * SAVES * BLOCK_BYTES as u64;
     assert!(
@@ -243,11 +247,6 @@ async fn a_near_store_keeps_no_copies() {
         let arrived = Arrived::default();
         while source.hot().read_next(|one| arrived.take(one)).await {}
         assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
-        for (block, bytes) in arrived.0.lock().iter() {
-            assert!(
-                *bytes == content(*block, store.blocks[block]),
-                "block {block}"
-            );
-        }
+        arrived.assert_content_of(&store);
     }
 }

@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use clap::CommandFactory as _;
 use indicatif::HumanBytes;
+use larder_settings::args::{BuildVerb, Planned};
+use larder_settings::exit::{Done, Failure, code_of};
+use larder_settings::{Settings, summary_file};
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -29,9 +32,6 @@ use crate::output::{self, Said};
 use crate::report::summary::Summary;
 use crate::report::{Report, age, seconds_of};
 use crate::signals::Signals;
-use larder_settings::args::{BuildVerb, Planned};
-use larder_settings::exit::{Done, Failure, code_of};
-use larder_settings::{Settings, summary_file};
 
 /// What a build with its restore and its save came to.
 #[derive(Debug, Default, Serialize)]

@@ -8,10 +8,10 @@ use larder_archive::Job;
 use larder_archive::note::JobNote;
 use larder_archive::restore::{Outcome, Restored, Wanted};
 use larder_archive::save::{Saved, What};
+use larder_settings::exit::Done;
 use serde_json::Value;
 
 use crate::report::Report;
-use larder_settings::exit::Done;
 
 /// Restores what is wanted, says what that was, and notes it for a save in the same job.
 async fn restored(

@@ -7,13 +7,13 @@ use larder_archive::Job;
 use larder_archive::builder::{self, Docker, Strategy};
 use larder_archive::restore::{Restored, Wanted};
 use larder_local::people::Voice as _;
+use larder_settings::Settings;
+use larder_settings::args::Restore;
+use larder_settings::exit::Done;
 
 use crate::command::{block_on, check_folder};
 use crate::report::Report;
 use crate::survey::planned;
-use larder_settings::Settings;
-use larder_settings::args::Restore;
-use larder_settings::exit::Done;
 
 /// Restores; trouble with the cache is a warning.
 pub(crate) fn run(verb: &Restore, report: &Report) -> Done {

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use larder_archive::save::{self, What};
 use larder_archive::{Job, leaks};
 use larder_local::people::Voice as _;
+use larder_settings::Settings;
+use larder_settings::args::Save;
+use larder_settings::exit::Done;
 
 use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
 use crate::report::Report;
 use crate::survey::planned;
-use larder_settings::Settings;
-use larder_settings::args::Save;
-use larder_settings::exit::Done;
 
 /// Saves; trouble with the store is a warning.
 pub(crate) fn run(verb: &Save, report: &Report) -> Done {

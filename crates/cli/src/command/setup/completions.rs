@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use larder_settings::args::{Arguments, Completions};
 
 use crate::report::Report;
-use larder_settings::args::{Arguments, Completions};
 
 pub(crate) fn run(verb: &Completions, report: &Report) -> ExitCode {
     let mut script = Vec::new();

@@ -9,11 +9,11 @@ use larder_ci::init::{self, Proposal, System};
 use larder_local::checkout::Checkout;
 use larder_local::files;
 use larder_local::people::Voice as _;
-
-use crate::report::Report;
 use larder_settings::Settings;
 use larder_settings::args::{Init, Where};
 use larder_settings::exit::{Done, Failure};
+
+use crate::report::Report;
 
 pub(crate) fn run(verb: &Init, report: &Report) -> Done {
     let which = Where {

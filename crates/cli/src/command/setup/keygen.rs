@@ -4,11 +4,11 @@ use std::fs;
 use std::process::ExitCode;
 
 use larder_local::files;
+use larder_settings::args::Keygen;
+use larder_settings::exit::{Done, Failure};
 use larder_store::SignKey;
 
 use crate::report::Report;
-use larder_settings::args::Keygen;
-use larder_settings::exit::{Done, Failure};
 
 pub(crate) fn run(verb: &Keygen, report: &Report) -> Done {
     let key = if verb.public {

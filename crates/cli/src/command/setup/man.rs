@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-
-use crate::report::Report;
 use larder_settings::args::{Arguments, Man};
 use larder_settings::exit::{Done, Failure};
+
+use crate::report::Report;
 
 pub(crate) fn run(verb: &Man, report: &Report) -> Done {
     let mut command = Arguments::command();

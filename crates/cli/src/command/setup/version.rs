@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
+use larder_settings::BUILT_FROM;
+use larder_settings::args::Version;
 use serde::Serialize;
 
 use crate::report::Report;
-use larder_settings::BUILT_FROM;
-use larder_settings::args::Version;
 
 #[derive(Serialize)]
 struct About {

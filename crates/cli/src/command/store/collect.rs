@@ -7,13 +7,13 @@ use std::process::{Command, ExitCode, Stdio};
 
 use larder_bases::Project;
 use larder_local::people::Voice as _;
+use larder_settings::exit::{Done, Failure};
 use larder_store::Access;
 use larder_upkeep::gc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::wait_for;
 use crate::report::Report;
-use larder_settings::exit::{Done, Failure};
 
 /// What is handed to the process, on its standard input: no process list shows the secrets in it.
 #[derive(Serialize, Deserialize)]

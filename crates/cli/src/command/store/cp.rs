@@ -4,15 +4,15 @@ use std::process::ExitCode;
 
 use larder_local::clock::now_ms;
 use larder_local::people::Voice as _;
+use larder_settings::Settings;
+use larder_settings::args::Cp;
+use larder_settings::exit::{Done, Failure};
 use larder_upkeep::copy::copy;
 
 use super::gc::amount;
 use super::selection;
 use crate::command::block_on;
 use crate::report::Report;
-use larder_settings::Settings;
-use larder_settings::args::Cp;
-use larder_settings::exit::{Done, Failure};
 
 /// Copies; a document that cannot be copied is a warning, and the exit code is 1.
 pub(crate) fn run(verb: &Cp, report: &Report) -> Done {

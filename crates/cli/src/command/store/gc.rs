@@ -9,13 +9,13 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use larder_local::people::Voice as _;
 use larder_model::retention::Rules;
+use larder_settings::Settings;
+use larder_settings::args::Gc;
+use larder_settings::exit::{Done, Failure};
 use larder_upkeep::gc::{self, Amount, Collected, Plan};
 
 use crate::command::block_on;
 use crate::report::Report;
-use larder_settings::args::Gc;
-use larder_settings::exit::{Done, Failure};
-use larder_settings::{self, Settings};
 
 /// A list of scopes that is longer is none.
 const SCOPES_MAX_BYTES: u64 = 16 << 20;

@@ -11,6 +11,9 @@ use larder_model::document::Document;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark::{Fault, Mark};
 use larder_model::snapshot::Snapshot;
+use larder_settings::Settings;
+use larder_settings::args::Ls;
+use larder_settings::exit::{Done, Failure};
 use larder_store::Found;
 use larder_upkeep::Selection;
 use larder_upkeep::shelf::{self, Shelf};
@@ -18,9 +21,6 @@ use serde::Serialize;
 
 use crate::command::block_on;
 use crate::report::{self, Report, age, table};
-use larder_settings::Settings;
-use larder_settings::args::Ls;
-use larder_settings::exit::{Done, Failure};
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;

@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use larder_local::clock::now_ms;
+use larder_settings::Settings;
+use larder_settings::args::Promote;
+use larder_settings::exit::{Done, Failure};
 use larder_upkeep::promote::{promote, target};
 use larder_upkeep::{Selection, scopes_meant_by};
 
 use super::selection;
 use crate::command::block_on;
 use crate::report::{self, Report};
-use larder_settings::Settings;
-use larder_settings::args::Promote;
-use larder_settings::exit::{Done, Failure};
 
 /// Digits of an id that are shown, as elsewhere.
 const SHORT_ID: usize = 12;

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
+use larder_settings::Settings;
+use larder_settings::args::Rm;
+use larder_settings::exit::{Done, Failure};
 use larder_upkeep::Listed;
 use larder_upkeep::remove::remove;
 use serde_json::json;
@@ -10,9 +13,6 @@ use serde_json::json;
 use super::selection;
 use crate::command::block_on;
 use crate::report::Report;
-use larder_settings::Settings;
-use larder_settings::args::Rm;
-use larder_settings::exit::{Done, Failure};
 
 /// Removes documents.
 pub(crate) fn run(verb: &Rm, report: &Report) -> Done {

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use indicatif::HumanBytes;
 use larder_local::people::Voice as _;
+use larder_settings::Settings;
+use larder_settings::args::Verify;
+use larder_settings::exit::Done;
 use larder_upkeep::verify::{Checked, repair, verify};
 
 use super::gc::amount;
 use crate::command::block_on;
 use crate::report::Report;
-use larder_settings::Settings;
-use larder_settings::args::Verify;
-use larder_settings::exit::Done;
 
 /// Objects that are told one by one.
 const TOLD_MAX: usize = 50;

@@ -9,14 +9,14 @@ use larder_session::client::Running;
 use larder_session::facts::Job;
 use larder_session::protocol::Event;
 use larder_session::{Place, SessionError, docker_context, leftovers};
+use larder_settings::args::Up;
+use larder_settings::exit::{Done, strictly};
+use larder_settings::{period, summary_file};
 
 use crate::command::guard;
 use crate::report::Report;
 use crate::report::summary::Summary;
 use crate::signals::Signals;
-use larder_settings::args::Up;
-use larder_settings::exit::{Done, strictly};
-use larder_settings::{period, summary_file};
 
 /// As long as `docker stop` waits before it kills.
 const USUAL_GRACE: Duration = Duration::from_secs(10);

@@ -12,13 +12,13 @@ use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::docker_context::{self, Creating};
 use larder_session::{SessionError, machine};
+use larder_settings::Settings;
+use larder_settings::args::Up;
+use larder_settings::exit::{Done, Failure};
 
 use crate::address::Address;
 use crate::report::Report;
 use foreground::Foreground;
-use larder_settings::Settings;
-use larder_settings::args::Up;
-use larder_settings::exit::{Done, Failure};
 
 /// Starts a session, or attaches to the one that runs.
 pub(crate) fn run(verb: &Up, report: &Report) -> Done {
