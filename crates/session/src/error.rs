@@ -130,7 +130,7 @@ impl SessionError {
             Self::StateFolder(..)
             | Self::NotOurs(_)
             | Self::Engine(EngineError::UnknownValue { .. })
-            | Self::Store(StoreError::Location { .. }) => Blame::Input,
+            | Self::Store(StoreError::Location { .. } | StoreError::Locked { .. }) => Blame::Input,
             Self::NeedsRoot
             | Self::BelongsToRoot
             | Self::Device(..)

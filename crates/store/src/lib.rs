@@ -6,10 +6,10 @@
 //! | module | holds |
 //! |---|---|
 //! | [`location`] | the URL of a store, opened; with what its cloud asks for, and with keys |
-//! | `keys` | what we sign with, and whose signatures we believe |
+//! | `keys` | what we sign with, whose signatures we believe, what a store is sealed with |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
-//! | [`objects`] | put, get, list, delete: with limits and deadlines |
+//! | [`objects`] | put, get, list, delete: with limits and deadlines; here objects are sealed and opened |
 //! | [`source`] | reading a snapshot's volume: map, frames, blocks; long ranges of packs before anybody asks |
 //! | [`packer`] | writing changed blocks: frames, packs, leaves, root |
 //! | [`archive`] | writing and reading saved images: blobs, chunks, recipes |
@@ -35,7 +35,7 @@ pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
-pub use keys::{KeyError, Keys, SignKey};
+pub use keys::{EncryptKey, KeyError, Keys, SignKey};
 pub use location::{Access, Location};
 pub use objects::{Entry, Objects};
 pub use packer::{PackProgress, Packed};

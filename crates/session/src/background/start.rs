@@ -65,7 +65,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let image_store = settings.image_store(&program);
     let compatibility = program.compatibility(image_store);
     let reader = settings.project.reader();
-    let searched = search(&settings, &objects, &reader, &program, events).await;
+    let searched = search(&settings, &objects, &reader, &program, events).await?;
     let Search { found, trouble } = searched;
     timer.phase("find");
     let known = known_before(found.as_ref());
@@ -134,14 +134,14 @@ async fn search(
     reader: &Reader,
     program: &EngineProgram,
     events: &Events,
-) -> Search {
+) -> Result<Search> {
     if let Some(lost) = &settings.instead_of {
-        return Search::instead_of(lost);
+        return Ok(Search::instead_of(lost));
     }
     objects.patience().set(trouble::FINDING);
     let compatibility = program.compatibility(settings.image_store(program));
     let ladder = settings.project.descent.ladder(&compatibility);
-    restore::find(objects, ladder, reader, program, events).await
+    Ok(restore::find(objects, ladder, reader, program, events).await?)
 }
 
 /// What the restored snapshot's job knew of base images.
