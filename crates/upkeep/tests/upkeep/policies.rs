@@ -1,5 +1,6 @@
-//! Policies as a server enforces them. moto looks at actions and at names, not at conditions: that a listing stays in its
-//! folders, and that nothing is replaced, it cannot show.
+//! Policies as a server enforces them. moto looks at actions and at names, not at conditions, and lets nobody remove several
+//! objects at once who may not do so to the whole bucket: that a listing stays in its folders, that nothing is replaced and
+//! what may be removed, it cannot show.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -56,10 +57,14 @@ impl Server {
     /// Sends a request as the cloud's administrator.
     fn administer(&self, service: &str, line: &str, body: &str) -> String {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("it serves");
+        let kind = match service {
+            "iam" => "application/x-www-form-urlencoded",
+            _ => "text/plain",
+        };
         let request = format!(
             "{line} HTTP/1.0\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/\
-             {service}/aws4_request, SignedHeaders=host, Signature=x\r\nContent-Type: \
-             application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+             {service}/aws4_request, SignedHeaders=host, Signature=x\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         connection.write_all(request.as_bytes()).expect("sent");
@@ -190,12 +195,8 @@ async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
     ] {
         assert_denied(pull.put(path, "forged").await, path);
     }
-    for path in [&*main, pack, &*own] {
-        assert_denied(pull.delete(&[path.to_owned()]).await, path);
-    }
     for path in [&*main, pack, "v1/sweeps/0-1"] {
         trusted.put(path, "newer").await.expect(path);
-        trusted.delete(&[path.to_owned()]).await.expect(path);
     }
     assert_denied(
         trusted.put("v1-sealed/keys", "x").await,
