@@ -36,55 +36,79 @@ pub struct Whose<'a> {
     pub untrusted: Option<&'a str>,
 }
 
+/// Where things are in a bucket.
+struct Bucket<'a> {
+    objects: &'a Objects,
+    prefix: &'a str,
+}
+
+impl Bucket<'_> {
+    async fn folder(&self, path: &str) -> Result<String, StoreError> {
+        let stored = self.objects.stored_folder(path).await?;
+        Ok(format!("{}/", in_bucket(self.prefix, &stored)))
+    }
+}
+
 impl Grants {
     /// What a job of this kind needs in a store whose names in its bucket begin with `prefix`. An untrusted one may save
     /// for engines whose state the project has there.
     pub async fn of(objects: &Objects, prefix: &str, whose: Whose<'_>) -> Result<Self, StoreError> {
-        let place = async |path: &str| {
-            let stored = objects.stored_folder(path).await?;
-            Ok::<_, StoreError>(in_bucket(prefix, &stored))
-        };
+        let bucket = Bucket { objects, prefix };
         let keys = in_bucket(prefix, larder_model::sealed::RING);
-        let Some(scope) = whose.untrusted else {
-            let all = vec![format!("{}/", place(address::FORMAT).await?)];
-            let keys = (!keys.starts_with(&all[0])).then_some(keys);
-            return Ok(Self {
-                read: all.iter().cloned().chain(keys).collect(),
-                list: all.clone(),
-                create: Vec::new(),
-                change: all,
-            });
-        };
+        match whose.untrusted {
+            None => Self::trusted(&bucket, keys).await,
+            Some(scope) => Self::untrusted(&bucket, keys, whose.project, scope).await,
+        }
+    }
+
+    async fn trusted(bucket: &Bucket<'_>, keys: String) -> Result<Self, StoreError> {
+        let all = vec![bucket.folder(address::FORMAT).await?];
+        let keys = (!keys.starts_with(&all[0])).then_some(keys);
+        Ok(Self {
+            read: all.iter().cloned().chain(keys).collect(),
+            list: all.clone(),
+            create: Vec::new(),
+            change: all,
+        })
+    }
+
+    async fn untrusted(
+        bucket: &Bucket<'_>,
+        keys: String,
+        project: &str,
+        scope: &str,
+    ) -> Result<Self, StoreError> {
         let mut grants = Self {
             read: vec![keys],
             ..Self::default()
         };
         for kind in address::CONTENT {
-            let folder = place(&format!("{}/{kind}", address::FORMAT)).await?;
-            grants.read.push(format!("{folder}/"));
-            grants.create.push(format!("{folder}/"));
+            let folder = bucket
+                .folder(&format!("{}/{kind}", address::FORMAT))
+                .await?;
+            grants.read.push(folder.clone());
+            grants.create.push(folder);
         }
-        let project = segment(whose.project);
-        let seen = [
-            address::project(Kind::Snapshot, whose.project),
-            address::project(Kind::Archive, whose.project),
-            format!("{}/{project}", address::all_images()),
+        for folder in [
+            address::project(Kind::Snapshot, project),
+            address::project(Kind::Archive, project),
+            address::images(project),
             address::all_marks(),
             address::sweeps(),
-        ];
-        for folder in seen {
-            let folder = format!("{}/", place(&folder).await?);
+        ] {
+            let folder = bucket.folder(&folder).await?;
             grants.read.push(folder.clone());
             grants.list.push(folder);
         }
-        for folder in own_folders(objects, whose.project, scope).await? {
-            grants.create.push(format!("{}/", place(&folder).await?));
+        for folder in own_folders(bucket.objects, project, scope).await? {
+            grants.create.push(bucket.folder(&folder).await?);
         }
         // The folder of a document's marks is its id.
-        let own = place(&address::marks("id", scope)).await?;
-        let (_, own) = own.rsplit_once('/').expect("marks are in folders");
-        let marks = place(&address::all_marks()).await?;
-        grants.create.push(format!("{marks}/*/{own}/"));
+        let own = bucket.folder(&address::marks("id", scope)).await?;
+        let own = own.trim_end_matches('/').rsplit('/').next();
+        let marks = bucket.folder(&address::all_marks()).await?;
+        let own = own.expect("marks are in folders");
+        grants.create.push(format!("{marks}*/{own}/"));
         Ok(grants)
     }
 }
@@ -124,12 +148,6 @@ async fn own_folders(
 
 /// A policy of AWS, and of servers that speak its protocol ("Policies and permissions in Amazon S3").
 pub fn s3(grants: &Grants, bucket: &str) -> Value {
-    let arns = |names: &[String]| -> Vec<String> {
-        let names = names.iter().map(|name| with_star(name));
-        names
-            .map(|name| format!("arn:aws:s3:::{bucket}/{name}"))
-            .collect()
-    };
     let listed: Vec<String> = grants.list.iter().map(|name| with_star(name)).collect();
     let mut statements = vec![
         json!({
@@ -138,23 +156,29 @@ pub fn s3(grants: &Grants, bucket: &str) -> Value {
             "Condition": { "StringLike": { "s3:prefix": listed } },
         }),
         json!({
-            "Sid": "LarderRead", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": arns(&grants.read),
+            "Sid": "LarderRead", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": arns(bucket, &grants.read),
         }),
     ];
     if !grants.create.is_empty() {
         // "Enforce conditional writes on Amazon S3 buckets": nothing that is there is replaced.
         statements.push(json!({
-            "Sid": "LarderCreate", "Effect": "Allow", "Action": ["s3:PutObject"], "Resource": arns(&grants.create),
+            "Sid": "LarderCreate", "Effect": "Allow", "Action": ["s3:PutObject"], "Resource": arns(bucket, &grants.create),
             "Condition": { "Null": { "s3:if-none-match": "false" } },
         }));
     }
     if !grants.change.is_empty() {
         statements.push(json!({
             "Sid": "LarderChange", "Effect": "Allow", "Action": ["s3:PutObject", "s3:DeleteObject"],
-            "Resource": arns(&grants.change),
+            "Resource": arns(bucket, &grants.change),
         }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+fn arns(bucket: &str, names: &[String]) -> Vec<String> {
+    let names = names.iter().map(|name| with_star(name));
+    let arns = names.map(|name| format!("arn:aws:s3:::{bucket}/{name}"));
+    arns.collect()
 }
 
 /// A name that begins so; one that is no folder is a whole name.
@@ -167,79 +191,76 @@ fn with_star(name: &str) -> String {
 /// reference"): each has one beginning, as conditions may not be long. Who may only create does not replace, because
 /// that needs the permission to delete.
 pub fn gcs(grants: &Grants, bucket: &str) -> Value {
-    let objects = format!("projects/_/buckets/{bucket}/objects/");
-    let begins = |name: &str| match name.split_once("/*/") {
-        None if name.ends_with('/') => format!("resource.name.startsWith(\"{objects}{name}\")"),
-        None => format!("resource.name == \"{objects}{name}\""),
-        Some((before, after)) => format!(
-            "resource.name.startsWith(\"{objects}{before}/\") && \
-             resource.name.extract(\"{objects}{before}/{{folder}}/{after}\") != \"\""
-        ),
-    };
-    let binding = |role: &str, title: String, expression: String| {
-        json!({
-            "role": format!("roles/storage.{role}"), "members": ["PRINCIPAL"],
-            "condition": { "title": title, "expression": expression },
-        })
-    };
     let mut bindings = Vec::new();
     for (verb, role, names) in [
         ("read", "objectViewer", &grants.read),
         ("create", "objectCreator", &grants.create),
         ("change", "objectUser", &grants.change),
     ] {
-        bindings.extend(
-            names
-                .iter()
-                .map(|name| binding(role, format!("larder {verb} {name}"), begins(name))),
-        );
+        bindings.extend(names.iter().map(|name| {
+            let title = format!("larder {verb} {name}");
+            binding(role, &title, &begins(bucket, name))
+        }));
     }
-    let attribute = "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\")";
     bindings.extend(grants.list.iter().map(|name| {
+        let attribute = "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\")";
         let expression = format!("{attribute}.startsWith(\"{name}\")");
-        binding("objectViewer", format!("larder list {name}"), expression)
+        binding("objectViewer", &format!("larder list {name}"), &expression)
     }));
     json!({ "version": 3, "bindings": bindings })
+}
+
+fn binding(role: &str, title: &str, expression: &str) -> Value {
+    json!({
+        "role": format!("roles/storage.{role}"), "members": ["PRINCIPAL"],
+        "condition": { "title": title, "expression": expression },
+    })
+}
+
+fn begins(bucket: &str, name: &str) -> String {
+    let objects = format!("projects/_/buckets/{bucket}/objects/");
+    match name.split_once("/*/") {
+        None if name.ends_with('/') => format!("resource.name.startsWith(\"{objects}{name}\")"),
+        None => format!("resource.name == \"{objects}{name}\""),
+        Some((before, after)) => format!(
+            "resource.name.startsWith(\"{objects}{before}/\") && \
+             resource.name.extract(\"{objects}{before}/{{folder}}/{after}\") != \"\""
+        ),
+    }
 }
 
 /// Role assignments of a container of Azure's, each a role's actions on data and the condition of its assignment ("Azure
 /// role assignment condition format and syntax"). Who may only add does not replace.
 pub fn azure(grants: &Grants, container: &str) -> Value {
-    const BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
-    const NAME: &str = "Microsoft.Storage/storageAccounts/blobServices/containers:name";
-    let assignment = |what: &str, actions: &[&str], attribute: &str, names: &[String]| {
-        let actions: Vec<String> = actions
-            .iter()
-            .map(|action| format!("{BLOBS}/{action}"))
-            .collect();
-        let paths = names
-            .iter()
-            .map(|name| format!("@{attribute} StringLike '{}'", with_star(name)));
-        let paths = paths.collect::<Vec<_>>().join(" OR ");
-        json!({
-            "role": format!("larder {what}"), "dataActions": actions, "conditionVersion": "2.0",
-            "condition": format!("(@Resource[{NAME}] StringEquals '{container}' AND ({paths}))"),
-        })
-    };
     let path = format!("Resource[{BLOBS}:path]");
-    let mut assignments = vec![
-        assignment("read", &["read"], &path, &grants.read),
-        assignment(
-            "list",
-            &["read"],
-            &format!("Request[{BLOBS}:prefix]"),
-            &grants.list,
+    let prefix = format!("Request[{BLOBS}:prefix]");
+    let assignments = [
+        ("read", &["read"][..], &path, &grants.read),
+        ("list", &["read"], &prefix, &grants.list),
+        ("create", &["add/action"], &path, &grants.create),
+        (
+            "change",
+            &["add/action", "write", "delete"],
+            &path,
+            &grants.change,
         ),
     ];
-    if !grants.create.is_empty() {
-        assignments.push(assignment("create", &["add/action"], &path, &grants.create));
-    }
-    if !grants.change.is_empty() {
-        let actions = ["add/action", "write", "delete"];
-        assignments.push(assignment("change", &actions, &path, &grants.change));
-    }
-    json!({ "assignments": assignments })
+    let assignments = assignments.iter().filter(|(.., names)| !names.is_empty());
+    let assignments = assignments.map(|(what, actions, attribute, names)| {
+        let actions = actions.iter().map(|action| format!("{BLOBS}/{action}"));
+        let names = names.iter().map(|name| with_star(name));
+        let paths = names.map(|name| format!("@{attribute} StringLike '{name}'"));
+        let paths = paths.collect::<Vec<_>>().join(" OR ");
+        json!({
+            "role": format!("larder {what}"), "dataActions": actions.collect::<Vec<_>>(), "conditionVersion": "2.0",
+            "condition": format!("(@Resource[{CONTAINER}] StringEquals '{container}' AND ({paths}))"),
+        })
+    });
+    json!({ "assignments": assignments.collect::<Vec<_>>() })
 }
+
+const BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
+const CONTAINER: &str = "Microsoft.Storage/storageAccounts/blobServices/containers:name";
 
 #[cfg(test)]
 mod tests {
@@ -285,19 +306,26 @@ mod tests {
         })
     }
 
+    fn creates(grants: &Grants, path: &str) -> bool {
+        covers(&grants.create, &format!("ci/v1/{path}"))
+    }
+
     #[tokio::test]
     async fn an_untrusted_job_creates_in_its_own_scope_alone() {
         let (_folder, objects) = store(None).await;
         let own = grants(&objects, Some("pull/7")).await;
         assert!(own.change.is_empty());
-        let create = |path: &str| covers(&own.create, &format!("ci/v1/{path}"));
         let snapshots = "snapshots/shop=2fweb/linux-docker26";
-        assert!(create("packs/3f/3f00") && create("maps/3f00"));
-        assert!(create(&format!("{snapshots}/pull=2f7/build/0-1.json")));
-        assert!(create(
+        assert!(creates(&own, "packs/3f/3f00") && creates(&own, "maps/3f00"));
+        assert!(creates(
+            &own,
+            &format!("{snapshots}/pull=2f7/build/0-1.json")
+        ));
+        assert!(creates(
+            &own,
             "archives/shop=2fweb/linux-docker26/pull=2f7/build/0-1.json"
         ));
-        assert!(create("marks/3f/pull=2f7/0-damage-1.json"));
+        assert!(creates(&own, "marks/3f/pull=2f7/0-damage-1.json"));
         for other in [
             format!("{snapshots}/branch=2fmain/build/0-1.json"),
             // A job of another scope that is called as the scope is.
@@ -309,7 +337,7 @@ mod tests {
             "images/shop=2fweb/0-1".into(),
             "retired/snapshots/x".into(),
         ] {
-            assert!(!create(&other), "{other}");
+            assert!(!covers(&own.create, &format!("ci/v1/{other}")), "{other}");
         }
         assert!(
             covers(&own.read, "ci/v1/snapshots/shop=2fweb/x")
@@ -368,15 +396,18 @@ mod tests {
         );
         assert_eq!(s3["Statement"].as_array().map(Vec::len), Some(3));
         let gcs = gcs(&grants, "b");
-        let condition = |at: usize| gcs["bindings"][at]["condition"]["expression"].to_string();
-        assert!(condition(0).contains("== \\\"projects/_/buckets/b/objects/ci/v1-sealed/keys"));
-        assert!(condition(1).contains("startsWith(\\\"projects/_/buckets/b/objects/ci/v1/packs/"));
+        let bindings = gcs["bindings"].as_array().expect("bindings").iter();
+        let conditions: Vec<String> = bindings
+            .map(|binding| binding["condition"]["expression"].to_string())
+            .collect();
+        assert!(conditions[0].contains("== \\\"projects/_/buckets/b/objects/ci/v1-sealed/keys"));
+        assert!(conditions[1].contains("startsWith(\\\"projects/_/buckets/b/objects/ci/v1/packs/"));
         assert!(
-            condition(2).contains("{folder}/pull=2f7/"),
+            conditions[2].contains("{folder}/pull=2f7/"),
             "{}",
-            condition(2)
+            conditions[2]
         );
-        assert!(condition(3).contains("objectListPrefix"));
+        assert!(conditions[3].contains("objectListPrefix"));
         let azure = azure(&grants, "c");
         let condition = azure["assignments"][2]["condition"].to_string();
         assert!(

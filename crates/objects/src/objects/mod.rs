@@ -138,8 +138,8 @@ impl Objects {
         };
         let own = path.to_owned();
         let sealing = tokio::task::spawn_blocking(move || {
-            let sealed = sealer.seal(&own, &Bytes::from(plain));
-            (Path::from(sealer.object(&own)), sealed.into())
+            let bytes = sealer.seal(&own, &Bytes::from(plain));
+            (Path::from(sealer.object(&own)), bytes.into())
         });
         Ok(sealing.await.expect("sealing does not panic"))
     }
@@ -329,8 +329,8 @@ impl Objects {
     ) -> Result<Vec<String>, StoreError> {
         let sealer = self.sealer().await?;
         let at = at(sealer.as_deref(), folder);
-        let list = || self.names.first(What::Objects, &at, after, max);
-        let names = self.listed(folder, list).await?;
+        let names = self.listed(folder, || self.names.first(What::Objects, &at, after, max));
+        let names = names.await?;
         Ok(opened(sealer.as_deref(), names, |sealer, name| {
             sealer.open_object(folder, name)
         }))
@@ -340,8 +340,8 @@ impl Objects {
     pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
         let sealer = self.sealer().await?;
         let at = at(sealer.as_deref(), folder);
-        let list = || self.names.first(What::Folders, &at, "", max);
-        let names = self.listed(folder, list).await?;
+        let names = self.listed(folder, || self.names.first(What::Folders, &at, "", max));
+        let names = names.await?;
         Ok(opened(sealer.as_deref(), names, |sealer, name| {
             sealer.open_folder(folder, name)
         }))

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use larder_model::address;
 use larder_model::sealed::{self, KeyId, RING, RING_MAX_BYTES, Ring};
 use larder_model::wire::FormatError;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{Error, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions};
 use tokio::sync::Mutex;
 
 use super::Objects;
@@ -45,6 +46,7 @@ fn locked(why: impl Into<String>) -> StoreError {
     StoreError::Locked { why: why.into() }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over
 fn no_random(error: KeyError) -> StoreError {
     StoreError::Failed {
         what: "write",
@@ -83,7 +85,11 @@ impl Objects {
         let mut found = self.sealing.found.lock().await;
         if let (Found::Fresh(sealer, data), Some(key)) = (&*found, &self.sealing.key) {
             let slots = vec![key.wrap(data).map_err(no_random)?];
-            *found = if self.create_ring(&Ring { slots }).await? {
+            let bytes = Ring { slots }.encode();
+            let created = self
+                .patience
+                .ask("write", RING, || self.create_ring(bytes.clone()));
+            *found = if created.await? {
                 Found::Sealed(Arc::clone(sealer))
             } else {
                 // Another machine was first.
@@ -108,9 +114,10 @@ impl Objects {
             return Ok(Found::Sealed(Arc::new(Sealer::new(&data))));
         }
         let at = address::FORMAT;
-        let plain = || self.names.first(What::Folders, at, "", 1);
-        let plain = self.patience.ask("list", at, plain).await;
-        if plain.is_ok_and(|folders| !folders.is_empty()) {
+        let plain = self
+            .patience
+            .ask("list", at, || self.names.first(What::Folders, at, "", 1));
+        if plain.await.is_ok_and(|folders| !folders.is_empty()) {
             return Err(locked(
                 "what is in it is not encrypted; leave out --encrypt-key, or copy it to another store with \
                  `larder cp --to-encrypt-key`",
@@ -126,22 +133,11 @@ impl Objects {
         if let Names::Nowhere = self.names {
             return Ok(None);
         }
-        let (at, is_locked_out) = (&Path::from(RING), self.sealing.key.is_none());
-        let read = || async move {
-            match self.store.get_opts(at, GetOptions::new()).await {
-                Ok(found) => Ok(Some(
-                    collect(found, RING_MAX_BYTES).await?.unwrap_or_default(),
-                )),
-                Err(Error::NotFound { .. }) => Ok(None),
-                Err(Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
-                    if is_locked_out =>
-                {
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            }
-        };
-        let Some(bytes) = self.patience.ask("read", RING, read).await? else {
+        let is_locked_out = self.sealing.key.is_none();
+        let read = self
+            .patience
+            .ask("read", RING, || self.ring_bytes(is_locked_out));
+        let Some(bytes) = read.await? else {
             return Ok(None);
         };
         match Ring::decode(&bytes) {
@@ -157,22 +153,37 @@ impl Objects {
         }
     }
 
-    /// Writes the first list of keys; false if there is one.
-    async fn create_ring(&self, ring: &Ring) -> Result<bool, StoreError> {
-        let (at, bytes) = (&Path::from(RING), &ring.encode());
-        let create = || async move {
-            let options = PutOptions::from(PutMode::Create);
-            match self.store.put_opts(at, bytes.clone().into(), options).await {
-                Err(Error::AlreadyExists { .. }) => Ok(false),
-                // A store without conditional writes: whoever is last has the say, so what is there is read.
-                Err(Error::NotImplemented { .. }) => {
-                    let written = self.store.put(at, bytes.clone().into()).await;
-                    written.map(|_| false)
-                }
-                other => other.map(|_| true),
+    async fn ring_bytes(&self, is_locked_out: bool) -> object_store::Result<Option<Bytes>> {
+        match self.store.get(&Path::from(RING)).await {
+            Ok(found) => Ok(Some(
+                collect(found, RING_MAX_BYTES).await?.unwrap_or_default(),
+            )),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
+                if is_locked_out =>
+            {
+                Ok(None)
             }
-        };
-        self.patience.ask("write", RING, create).await
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the first list of keys; false if there is one.
+    async fn create_ring(&self, bytes: Vec<u8>) -> object_store::Result<bool> {
+        let (at, options) = (Path::from(RING), PutOptions::from(PutMode::Create));
+        match self
+            .store
+            .put_opts(&at, bytes.clone().into(), options)
+            .await
+        {
+            Err(Error::AlreadyExists { .. }) => Ok(false),
+            // A store without conditional writes: whoever is last has the say, so what is there is read.
+            Err(Error::NotImplemented { .. }) => {
+                let written = self.store.put(&at, bytes.into()).await;
+                written.map(|_| false)
+            }
+            other => other.map(|_| true),
+        }
     }
 
     /// Adds a key to those that open this store, or leaves ours alone in it; the ids of those that open it then.
@@ -202,8 +213,10 @@ impl Objects {
         }
         if ring != before {
             let (at, bytes) = (&Path::from(RING), &ring.encode());
-            let write = || self.store.put(at, bytes.clone().into());
-            self.patience.ask("write", RING, write).await?;
+            let written = self
+                .patience
+                .ask("write", RING, || self.store.put(at, bytes.clone().into()));
+            written.await?;
         }
         Ok(ring.slots.iter().map(|slot| slot.key).collect())
     }

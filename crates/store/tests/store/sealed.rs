@@ -161,7 +161,12 @@ async fn a_sealed_store_shows_neither_content_nor_names() {
             assert!(!is_in, "{shown} holds {word}");
         }
     }
-    // Saved again, nothing changes: names and bytes are the same for the same content.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_objects_are_sealed_to_equal_bytes_under_equal_names() {
+    let (sealed, key) = (tempfile::tempdir().expect("a folder"), key());
+    filled(sealed.path(), Some(&key)).await;
     let all = || -> Vec<_> {
         let files = files(sealed.path()).into_iter();
         files

@@ -166,9 +166,12 @@ async fn a_sealed_store_is_copied_to_verified_promoted_and_collected_like_any_ot
             .await
             .expect("saved");
     }
-    let plan = keeping(1, Duration::ZERO);
+    let only_heads = keeping(1, Duration::ZERO);
     let before = files(there.path()).len();
-    let gone = [collect(&sealed, &plan).await, collect(&sealed, &plan).await];
+    let gone = [
+        collect(&sealed, &only_heads).await,
+        collect(&sealed, &only_heads).await,
+    ];
     let checked = verify(&sealed, true, &Silent).await.expect("verified");
     assert!(checked.is_sound() && checked.documents == 2, "{checked:?}");
     assert!(files(there.path()).len() < before, "{gone:?}");

@@ -87,11 +87,11 @@ impl Server {
             self.administer("iam", "POST /", &body)
         };
         iam("CreateUser", "");
-        let document: String = policy
-            .to_string()
-            .bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
+        let mut document = String::new();
+        for byte in policy.to_string().bytes() {
+            document.push('%');
+            document.push_str(&larder_model::hex::encode(&[byte]));
+        }
         iam(
             "PutUserPolicy",
             &format!("&PolicyName=larder&PolicyDocument={document}"),
