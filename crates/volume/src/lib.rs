@@ -8,6 +8,7 @@
 //! `unsafe` code is here alone, but for one call in `local`: the system calls that no library wraps safely.
 
 mod alarm;
+pub mod attached;
 mod blocks;
 pub mod connection;
 mod device;

@@ -21,7 +21,7 @@ use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
-use crate::{early, filesystem};
+use crate::{attached, early, filesystem};
 
 /// Time for mounts to become free after the engine has ended.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);
@@ -151,6 +151,18 @@ impl Volume {
     /// The engine answers now: what was read so far is what every start reads.
     pub fn note_start(&self) {
         self.blocks.note_start();
+    }
+
+    /// Puts one of its directories, a path from its root, on an empty directory of this process's namespace, until
+    /// somebody [takes it away](attached::take_away).
+    pub async fn attach(&self, folder: PathBuf, place: File) -> Result<(), VolumeError> {
+        let (room, mount) = (Arc::clone(&self.room), self.options.mount.clone());
+        let named = mount.join(&folder);
+        let attaching = tokio::task::spawn_blocking(move || {
+            let tree = room.run(move || attached::clone_of(&mount, &folder))?;
+            attached::put(&tree, &place).map_err(VolumeError::io("attach", named))
+        });
+        attaching.await.expect("attaching does not panic")
     }
 
     /// Hears when a read of the kernel has failed, which is answered after that.

@@ -4,6 +4,7 @@ mod archive;
 mod disk;
 mod distribution;
 mod first_save;
+mod folder;
 mod gc;
 mod kept;
 mod lane;
@@ -35,6 +36,7 @@ enum Bench {
     Archive(archive::Args),
     Plan(plan::Args),
     Gc(gc::Args),
+    Folder(folder::Args),
 }
 
 /// Runs the benchmark that was asked for.
@@ -46,5 +48,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Bench::Archive(args) => archive::run(args),
         Bench::Plan(args) => plan::run(args),
         Bench::Gc(args) => gc::run(args),
+        Bench::Folder(args) => folder::run(args),
     }
 }

@@ -133,7 +133,7 @@ fn build(settings: &Settings, docker: &Docker, about: &About) -> Result<Build, A
 
 fn volume(settings: &Settings) -> Done<Volume> {
     let settings = &settings.session;
-    machine::check(&settings.path, &settings.state)?;
+    machine::check(settings)?;
     let program = machine::engine(&settings.path)?;
     Ok(Volume {
         dockerd: program.version.to_string(),

@@ -150,7 +150,7 @@ pub(crate) fn unmount_below(folder: &Path, limit: Duration) -> Result<(), Volume
 }
 
 /// `/proc/*/mountinfo` writes space, tab, newline and backslash in octal (proc(5)).
-fn unescape(path: &str) -> String {
+pub(crate) fn unescape(path: &str) -> String {
     ["040", "011", "012", "134"]
         .iter()
         .zip([" ", "\t", "\n", "\\"])
