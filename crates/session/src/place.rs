@@ -64,8 +64,11 @@ impl Place {
             tenant,
             ..
         } = wanted;
-        let folders = tenant.folders().iter().map(|folder| folder.to_string_lossy());
-        let line = [project, job, scope, store].map(|name| name.into());
+        let folders = tenant
+            .folders()
+            .iter()
+            .map(|folder| folder.to_string_lossy());
+        let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
         let name = serde_json::to_vec(&line.into_iter().chain(folders).collect::<Vec<Cow<str>>>());
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
         self.within(&digest[..InstanceId::MAX_BYTES])

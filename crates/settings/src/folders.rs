@@ -33,12 +33,7 @@ impl Settings {
 
 impl Choices {
     /// All settings of a session for directories. What is set for an engine does not count.
-    pub(super) fn of_folders(
-        &self,
-        which: &Where,
-        how: &How,
-        typed: &[PathBuf],
-    ) -> Done<Settings> {
+    pub(super) fn of_folders(&self, which: &Where, how: &How, typed: &[PathBuf]) -> Done<Settings> {
         let folders = self.folders(typed)?;
         let mut settings = self.settings(which, how)?;
         settings.session.tenant = Tenant::Folders(folders);
@@ -56,6 +51,9 @@ impl Choices {
             let Some(name) = folder.file_name() else {
                 return Err(refuse("this names no directory; end with its name"));
             };
+            if folder.to_str().is_none() {
+                return Err(refuse("the path is no UTF-8; rename the directory"));
+            }
             if folders.iter().any(|other| other.file_name() == Some(name)) {
                 return Err(refuse(
                     "another directory has the same last part, by which they are known on other machines; give \
@@ -117,7 +115,11 @@ mod tests {
             choices.folders(&typed).map_err(|failure| failure.message)
         };
         let good = found(&["./target", "a/b/cache", "/elsewhere/x"]).expect("good");
-        let expected = [repository.join("target"), repository.join("a/b/cache"), "/elsewhere/x".into()];
+        let expected = [
+            repository.join("target"),
+            repository.join("a/b/cache"),
+            "/elsewhere/x".into(),
+        ];
         assert_eq!(good, expected);
         for (typed, why) in [
             (&["target", "a/target"][..], "a/target: another directory"),

@@ -58,22 +58,21 @@ fn move_to(tree: &OwnedFd, place: impl AsFd) -> io::Result<()> {
 /// major:minor, root, mount point, options, optional fields, -, …
 fn is_shared(place: &File) -> io::Result<bool> {
     let stat = statx(place, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    let id = stat.stx_mnt_id.to_string();
+    let own = format!("{} ", stat.stx_mnt_id);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let mut of_place = mounts.lines().map(|line| line.split(' '));
-    let line = of_place.find(|line| line.clone().next() == Some(&id));
-    let mut optional = line.into_iter().flatten().skip(6);
-    Ok(optional
-        .by_ref()
-        .take_while(|field| *field != "-")
-        .any(|field| field.starts_with("shared:")))
+    let line = mounts.lines().find(|line| line.starts_with(&own));
+    let fields = line.into_iter().flat_map(|line| line.split(' ').skip(6));
+    let mut optional = fields.take_while(|field| *field != "-");
+    Ok(optional.any(|field| field.starts_with("shared:")))
 }
 
 /// How many mounts there are at a place of this process's namespace, one over the other.
 pub fn mounts_at(place: &Path) -> io::Result<usize> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-    Ok(points.filter(|point| Path::new(&unescape(point)) == place).count())
+    Ok(points
+        .filter(|point| Path::new(&unescape(point)) == place)
+        .count())
 }
 
 /// Takes away what was mounted at a place where `before` mounts had been, with all that is mounted below. While

@@ -50,6 +50,8 @@ pub struct Volume {
     prefetch: Background,
     early: Arc<Mutex<Early>>,
     storing: Option<Background>,
+    /// How long the end waits for the loop device to let go of the file.
+    detach_limit: Duration,
 }
 
 /// A task that ends with its owner.
@@ -123,6 +125,7 @@ impl Volume {
                 prefetch,
                 early: Arc::default(),
                 storing: None,
+                detach_limit: DETACH_LIMIT,
             }),
             Err(error) => Err(reason(&blocks, error)),
         }
@@ -146,6 +149,11 @@ impl Volume {
     pub fn store_early(&mut self) {
         let task = early::run(Arc::clone(&self.blocks), Arc::clone(&self.early));
         self.storing = Some(Background(tokio::spawn(task)));
+    }
+
+    /// Somebody holds it who is not to be waited for: it cannot be closed, and the attempt ends soon.
+    pub fn give_up(&mut self) {
+        self.detach_limit = Duration::ZERO;
     }
 
     /// The engine answers now: what was read so far is what every start reads.
@@ -191,7 +199,7 @@ impl Volume {
         let result = self.unmount().await;
         let device = self.device;
         let detached = result.and_then(|()| device.detach());
-        let closed = self.disk.until_closed(DETACH_LIMIT).await;
+        let closed = self.disk.until_closed(self.detach_limit).await;
         let fuse = self.options.fuse.clone();
         let room = Arc::clone(&self.room);
         let disk = self.disk;

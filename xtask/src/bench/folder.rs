@@ -142,7 +142,13 @@ impl Bench {
         let mut archive = Command::new("git");
         archive.args(["archive", "--output"]).arg(&tar).arg("HEAD");
         process::run(archive.current_dir(repository))?;
-        process::run(Command::new("tar").arg("-xf").arg(&tar).arg("-C").arg(&source))?;
+        process::run(
+            Command::new("tar")
+                .arg("-xf")
+                .arg(&tar)
+                .arg("-C")
+                .arg(&source),
+        )?;
         self.change()?;
         let warm = self.warm();
         let copied = format!("\"$@\" && cp --archive {TARGET} {}", warm.display());
@@ -151,16 +157,23 @@ impl Bench {
                 command.args(["sh", "-c", &copied, "sh"]);
             })
         })?;
-        say::timed("packed the archive", || self.pack(&self.warm(), &self.archive()))
+        say::timed("packed the archive", || pack(&self.warm(), &self.archive()))
     }
 
     /// Changes the crate: its text is another one.
     fn change(&mut self) -> Result<()> {
         self.revision += 1;
-        let path = self.source().join("crates").join(&self.changed).join("src/lib.rs");
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let line = format!("\n#[allow(dead_code)]\nconst REVISION_{}: u32 = 1;\n", self.revision);
+        let path = self
+            .source()
+            .join("crates")
+            .join(&self.changed)
+            .join("src/lib.rs");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let line = format!(
+            "\n#[allow(dead_code)]\nconst REVISION_{}: u32 = 1;\n",
+            self.revision
+        );
         fs::write(&path, text + &line)?;
         Ok(())
     }
@@ -192,7 +205,7 @@ impl Bench {
         let measure = Measure {
             restore: seconds(|| self.unpack())?,
             build: seconds(|| process::run(&mut self.build()))?,
-            save: seconds(|| self.pack(&self.target(), &saved))?,
+            save: seconds(|| pack(&self.target(), &saved))?,
             fetched: fs::metadata(self.archive())?.len(),
             stored: fs::metadata(&saved)?.len(),
         };
@@ -200,18 +213,16 @@ impl Bench {
         Ok(measure)
     }
 
-    /// As actions/cache does it (toolkit `packages/cache/src/internal/tar.ts`).
-    fn pack(&self, from: &Path, to: &Path) -> Result<()> {
-        let mut tar = Command::new("tar");
-        tar.args(["--posix", "--use-compress-program", "zstdmt --long=30"]);
-        process::run(tar.arg("-cf").arg(to).arg("-C").arg(from).arg("."))
-    }
-
     fn unpack(&self) -> Result<()> {
         fs::create_dir(self.target())?;
         let mut tar = Command::new("tar");
         tar.args(["--use-compress-program", "unzstd --long=30"]);
-        process::run(tar.arg("-xf").arg(self.archive()).arg("-C").arg(self.target()))
+        process::run(
+            tar.arg("-xf")
+                .arg(self.archive())
+                .arg("-C")
+                .arg(self.target()),
+        )
     }
 
     /// The build, which needs nothing but what cargo has fetched before.
@@ -219,7 +230,9 @@ impl Bench {
         let mut build = cargo::command("build");
         build.args(["--offline", "--quiet", "--bin", "larder"]);
         // As CI systems have it: what it makes is of use to the same checkout alone.
-        build.env("CARGO_INCREMENTAL", "0").env_remove("CARGO_TARGET_DIR");
+        build
+            .env("CARGO_INCREMENTAL", "0")
+            .env_remove("CARGO_TARGET_DIR");
         build.current_dir(self.source());
         build
     }
@@ -230,8 +243,17 @@ impl Bench {
         let build = self.build();
         let mut run = Command::new(&self.program);
         run.args(["run", "--dir", TARGET, "--gc", "off", "--store"]);
-        run.arg(self.folder.join("store")).arg("--state").arg(&state);
-        run.args(["--project", "larder", "--job", "build", "--fallback", "main"]);
+        run.arg(self.folder.join("store"))
+            .arg("--state")
+            .arg(&state);
+        run.args([
+            "--project",
+            "larder",
+            "--job",
+            "build",
+            "--fallback",
+            "main",
+        ]);
         run.args(["--scope", scope, "--json"]).arg(&json).arg("--");
         wrap(&mut run);
         run.arg(build.get_program()).args(build.get_args());
@@ -244,8 +266,13 @@ impl Bench {
         let all = seconds(|| process::run(run.current_dir(self.source())))?;
         let report = Report::read(&json)?;
         fs::remove_dir_all(state)?;
-        let build = report.seconds("command").context("the report has no command")?;
-        let up = report.phases.iter().take_while(|phase| phase.name != "command");
+        let build = report
+            .seconds("command")
+            .context("the report has no command")?;
+        let up = report
+            .phases
+            .iter()
+            .take_while(|phase| phase.name != "command");
         let restore = up.map(|phase| phase.ms / 1000.0).sum();
         Ok(Measure {
             restore,
@@ -255,6 +282,13 @@ impl Bench {
             stored: report.saved()?.stored_bytes,
         })
     }
+}
+
+/// As actions/cache does it (toolkit `packages/cache/src/internal/tar.ts`).
+fn pack(from: &Path, to: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--posix", "--use-compress-program", "zstdmt --long=30"]);
+    process::run(tar.arg("-cf").arg(to).arg("-C").arg(from).arg("."))
 }
 
 fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
@@ -292,7 +326,10 @@ fn table(args: &Args, bench: &Bench, rows: &[(Lane, Measure)]) -> Result<String>
         ("the archive", larder / archive, BOUND_ARCHIVE),
     ] {
         let verdict = verdict(ratio <= bound);
-        writeln!(text, "| total against {peer} | {ratio:.2} | {bound} | {verdict} |")?;
+        writeln!(
+            text,
+            "| total against {peer} | {ratio:.2} | {bound} | {verdict} |"
+        )?;
     }
     Ok(text)
 }

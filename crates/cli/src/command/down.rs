@@ -34,7 +34,12 @@ pub(crate) fn unmount(verb: &Unmount, report: &Report) -> Done {
     let settings = Settings::decide(&down.which, None, report)?;
     settings.collects(&down.care)?;
     let main = settings.place()?;
-    let path: PathBuf = settings.around.folder.join(&verb.what).components().collect();
+    let path: PathBuf = settings
+        .around
+        .folder
+        .join(&verb.what)
+        .components()
+        .collect();
     let all = [main.clone()].into_iter().chain(main.all_beside());
     let named = all.filter(|place| leftovers::is_of_folders(place, Some((&verb.what, &path))));
     let places: Vec<_> = named.map(|place| (place, None)).collect();
@@ -42,7 +47,10 @@ pub(crate) fn unmount(verb: &Unmount, report: &Report) -> Done {
         if !rustix::process::geteuid().is_root() {
             return Err(SessionError::BelongsToRoot.into());
         }
-        report.note(&format!("larder has mounted nothing of the name or path {}", verb.what));
+        report.note(&format!(
+            "larder has mounted nothing of the name or path {}",
+            verb.what
+        ));
         return Ok(ExitCode::SUCCESS);
     }
     end(down, &settings, &main, places, report)

@@ -40,7 +40,10 @@ fn text(settings: &Settings, job: Option<&Job>) -> String {
         None => "nothing".to_owned(),
     };
     let (lineage, store) = (&job.lineage, &job.store);
-    format!("{lineage}\n  started from {from}{}\n  store {store}", tenant(job))
+    format!(
+        "{lineage}\n  started from {from}{}\n  store {store}",
+        tenant(job)
+    )
 }
 
 fn tenant(job: &Job) -> String {

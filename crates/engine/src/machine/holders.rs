@@ -58,7 +58,11 @@ pub fn users(device: (u32, u32)) -> Vec<User> {
         let has_files = is_on(&process.join("exe"), device)
             || has_open_file(&process, device)
             || has_mapped_file(&process, device);
-        let stands = || ["cwd", "root"].iter().any(|link| is_on(&process.join(link), device));
+        let stands = || {
+            ["cwd", "root"]
+                .iter()
+                .any(|link| is_on(&process.join(link), device))
+        };
         if !has_files && !stands() {
             return None;
         }
@@ -90,7 +94,8 @@ fn holds(pid: i32, device: (u32, u32)) -> bool {
 }
 
 fn has_our_mounts(process: &Path) -> bool {
-    let [theirs, ours] = [process, Path::new("/proc/self")].map(|of| fs::read_link(of.join("ns/mnt")));
+    let [theirs, ours] =
+        [process, Path::new("/proc/self")].map(|of| fs::read_link(of.join("ns/mnt")));
     matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours)
 }
 
@@ -103,7 +108,8 @@ fn has_mapped_file(process: &Path, (major, minor): (u32, u32)) -> bool {
     let maps = fs::read(process.join("maps")).unwrap_or_default();
     let device = format!("{major:02x}:{minor:02x}");
     let maps = String::from_utf8_lossy(&maps);
-    maps.lines().any(|line| line.split(' ').nth(3) == Some(&device))
+    maps.lines()
+        .any(|line| line.split(' ').nth(3) == Some(&device))
 }
 
 fn has_open_file(process: &Path, device: (u32, u32)) -> bool {

@@ -122,7 +122,7 @@ async fn close(
     live.upkeep.end();
     timer.phase("collect");
     live.parts.tell_warnings(events);
-    let (living, volume) = (live.parts.take_living(), live.parts.take_volume());
+    let (living, mut volume) = (live.parts.take_living(), live.parts.take_volume());
     let Left {
         builders,
         doubt: left,
@@ -135,6 +135,7 @@ async fn close(
             "process {} still uses the volume and does not end",
             process.pid
         )));
+        volume.give_up();
     }
     if doubt.is_none() {
         *doubt = scrub_volume(live, builders, events).await;
@@ -375,9 +376,12 @@ impl Save<'_> {
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,
-            engine: job.engine.as_ref().map_or_else(EngineRecord::folder, |engine| {
-                EngineRecord::docker(&engine.facts.version, engine.facts.image_store)
-            }),
+            engine: job
+                .engine
+                .as_ref()
+                .map_or_else(EngineRecord::folder, |engine| {
+                    EngineRecord::docker(&engine.facts.version, engine.facts.image_store)
+                }),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics,
             cold_build_ms: job.cold_build_ms(),

@@ -176,12 +176,7 @@ impl Parts {
         Ok(taken.stop()?)
     }
 
-    async fn mount(
-        &mut self,
-        plan: &Plan,
-        source: Arc<Source>,
-        timer: &mut Timer,
-    ) -> Result<()> {
+    async fn mount(&mut self, plan: &Plan, source: Arc<Source>, timer: &mut Timer) -> Result<()> {
         let options = self.place.volume();
         let room = Arc::clone(self.room());
         let volume = Volume::open(options.clone(), room, source, plan.prefetch).await?;

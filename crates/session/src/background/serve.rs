@@ -166,13 +166,13 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     users.listen(listener);
     let listeners = users.listeners();
     let upkeep = Arc::clone(&live.upkeep);
-    let began = Instant::now();
+    let running_since = Instant::now();
     let last = until_down(&mut live, &mut users);
     let last = upkeep.beside(&*listeners, last);
     let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
     if live.job.engine.is_none() {
-        live.job.used_ms = u64::try_from(began.elapsed().as_millis()).ok();
+        live.job.used_ms = u64::try_from(running_since.elapsed().as_millis()).ok();
     }
     // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {
@@ -314,7 +314,11 @@ fn lose(live: &mut Live, users: &Users) {
     let fault = live.parts.volume().fault();
     let fault = fault.expect("the alarm comes after the fault");
     let engine = live.parts.engine();
-    let what = if engine.is_some() { "engine's disk" } else { "volume" };
+    let what = if engine.is_some() {
+        "engine's disk"
+    } else {
+        "volume"
+    };
     let lost = Lost {
         why: format!("the {what} failed: {}", fault.why),
         damage: fault.damage,

@@ -88,7 +88,14 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     }
     let warnings = events.take_warnings();
     parts.tell_warnings(events);
-    let upkeep = Upkeep::begin(&mut parts, place.volume().mount, &settings, events, &mut timer).await;
+    let upkeep = Upkeep::begin(
+        &mut parts,
+        place.volume().mount,
+        &settings,
+        events,
+        &mut timer,
+    )
+    .await;
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
     if restored.is_some()
@@ -134,7 +141,9 @@ async fn search(
     let ladder = settings.project.descent.ladder(&coming.compatibility());
     let mut search = restore::find(objects, ladder, reader, coming.version(), events).await;
     if matches!(coming, Coming::Folders(_))
-        && let Some(large) = search.found.take_if(|found| used_bytes(found) > settings.keep_bytes)
+        && let Some(large) = search
+            .found
+            .take_if(|found| used_bytes(found) > settings.keep_bytes)
     {
         events.note(&format!(
             "starting empty: snapshot {} holds {}, of {} to keep, and nobody knows what of it is still needed; \

@@ -145,7 +145,9 @@ impl Upkeep {
         let before = self.space().await.unwrap_or_default();
         let Some(collector) = &self.collector else {
             let before = fullness(&before);
-            voice.warning(&format!("the volume fills up, {before}; choose a larger --size"));
+            voice.warning(&format!(
+                "the volume fills up, {before}; choose a larger --size"
+            ));
             return;
         };
         let collected = collector.collect(self.bound(None, FILLING_LIMIT)).await;

@@ -119,7 +119,11 @@ impl EngineLiving {
     }
 
     pub(super) async fn leave(mut self, is_wanted: bool) -> Left {
-        let patience = if is_wanted { EVENTS_LIMIT } else { Duration::ZERO };
+        let patience = if is_wanted {
+            EVENTS_LIMIT
+        } else {
+            Duration::ZERO
+        };
         let builders = self.take_builders(patience).await;
         // Nobody comes through to it any more.
         self.forwards = None;

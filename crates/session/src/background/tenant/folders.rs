@@ -137,8 +137,8 @@ fn make_own(folder: &Path, mode: u32) -> Result<()> {
         Ok(meta) if meta.is_dir() => Ok(()),
         Ok(_) => Err(SessionError::Forged(folder.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let made = DirBuilder::new().mode(mode).create(folder);
-            made.map_err(SessionError::path("make the directory", folder))
+            let outcome = DirBuilder::new().mode(mode).create(folder);
+            outcome.map_err(SessionError::path("make the directory", folder))
         }
         Err(error) => Err(SessionError::path("look at", folder)(error)),
     }
@@ -177,19 +177,11 @@ impl FoldersLiving {
         is_wanted: bool,
         events: &Events,
     ) -> Option<String> {
-        let first = self.take_away(SOON).await;
-        if first.is_ok() {
-            return None;
+        let mut taken = self.take_away(SOON).await;
+        if taken.is_err() && is_wanted && ask_to_end(device, events).await {
+            taken = self.take_away(ASKED_LIMIT).await;
         }
-        let mut last = first;
-        if is_wanted {
-            for user in users(device).await.iter().filter(|user| user.has_files) {
-                events.note(&format!("asking process {} to end: it has files open", of(user)));
-                user.process.terminate();
-            }
-            last = self.take_away(ASKED_LIMIT).await;
-        }
-        let error = last.err()?;
+        let error = taken.err()?;
         let users = users(device).await;
         self.abandon().await;
         Some(match users.first() {
@@ -213,6 +205,20 @@ impl FoldersLiving {
         let tearing = spawn_blocking(move || self.mounted.iter().for_each(Mounted::tear_away));
         tearing.await.expect("unmounting does not panic");
     }
+}
+
+/// Asks those that have files open to end. Whoever stands in a directory alone may be somebody's shell.
+async fn ask_to_end(device: (u32, u32), events: &Events) -> bool {
+    let mut users = users(device).await;
+    users.retain(|user| user.has_files);
+    for user in &users {
+        let who = of(user);
+        events.note(&format!(
+            "asking process {who} to end: it has files open in a directory that is to be saved"
+        ));
+        user.process.terminate();
+    }
+    !users.is_empty()
 }
 
 async fn users(device: (u32, u32)) -> Vec<User> {
@@ -242,7 +248,10 @@ mod tests {
         assert_eq!((made.owner, made.mode), ((4242, 4243), 0o755));
         fs::write(new.join("file"), "x").expect("written");
         let full = site(&new).expect_err("it is not empty").to_string();
-        assert!(full.contains("a/target") && full.contains("not empty"), "{full}");
+        assert!(
+            full.contains("a/target") && full.contains("not empty"),
+            "{full}"
+        );
         assert!(site(&new.join("file")).is_err());
         let theirs = folder.path().join("theirs");
         fs::create_dir(&theirs).expect("made");
@@ -265,13 +274,20 @@ mod tests {
         symlink("/etc/passwd", own.join("link")).expect("linked");
         lchown(own.join("file"), Some(4242), Some(0)).expect("root may");
         lchown(own.join("link"), Some(4242), Some(4243)).expect("root may");
-        let second = Site { owner: (77, 78), mode: 0o700, ..first };
+        let second = Site {
+            owner: (77, 78),
+            mode: 0o700,
+            ..first
+        };
         second.settle(&volume).expect("settled");
         let owner = |name: &str| {
             let meta = own.join(name).symlink_metadata().expect("there");
             (meta.uid(), meta.gid())
         };
-        assert_eq!([owner(""), owner("file"), owner("link")], [(77, 78), (77, 0), (77, 78)]);
+        assert_eq!(
+            [owner(""), owner("file"), owner("link")],
+            [(77, 78), (77, 0), (77, 78)]
+        );
         assert_eq!(own.metadata().expect("there").mode() & 0o7777, 0o700);
     }
 
@@ -282,6 +298,9 @@ mod tests {
         fs::create_dir_all(volume.join(ALL)).expect("made");
         symlink("/etc", volume.join(ALL).join("target")).expect("linked");
         let target = site(&folder.path().join("target")).expect("made");
-        assert!(matches!(target.settle(&volume), Err(SessionError::Forged(_))));
+        assert!(matches!(
+            target.settle(&volume),
+            Err(SessionError::Forged(_))
+        ));
     }
 }

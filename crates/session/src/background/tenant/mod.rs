@@ -7,8 +7,8 @@ mod folders;
 use std::time::Duration;
 
 use larder_engine::builders::Seen;
-use larder_engine::process::Identity;
 use larder_engine::holders;
+use larder_engine::process::Identity;
 use larder_model::version::Version;
 use larder_volume::Volume;
 use tokio::task::spawn_blocking;
@@ -106,7 +106,9 @@ impl Living {
         match self {
             Self::Engine(engine) => engine.leave(is_wanted).await,
             Self::Folders(folders) => Left {
-                doubt: folders.leave(volume.opened().device, is_wanted, events).await,
+                doubt: folders
+                    .leave(volume.opened().device, is_wanted, events)
+                    .await,
                 ..Left::default()
             },
         }
