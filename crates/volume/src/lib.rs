@@ -8,7 +8,6 @@
 //! `unsafe` code is here alone, but for one call in `local`: the system calls that no library wraps safely.
 
 mod alarm;
-pub mod attached;
 mod blocks;
 pub mod connection;
 mod device;
@@ -27,6 +26,7 @@ pub use alarm::Hearing;
 pub use blocks::Fault;
 pub use device::{devices_over, probe};
 pub use error::VolumeError;
+pub use filesystem::attached;
 pub use prefetch::Prefetch;
 pub use room::Room;
 pub use volume::{Opened, Seal, Volume, VolumeOptions};

@@ -19,9 +19,10 @@ use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
+use crate::filesystem::attached;
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
-use crate::{attached, early, filesystem};
+use crate::{early, filesystem};
 
 /// Time for mounts to become free after the engine has ended.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(10);

@@ -11,18 +11,17 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 
-use super::lane::{copy_folder, drop_page_cache, word};
+use super::lane::{Measure, copy_folder, drop_page_cache};
 use super::table::{circumstances, median, megabytes, publish, verdict};
 use crate::job::larder;
 use crate::job::report::Report;
 use crate::{cargo, engine, process, say, workplace};
 
-/// What Larder promises: at most so many times as long as with a directory that is kept.
-const BOUND_KEPT: f64 = 1.3;
-/// At most this part of the time with an archive.
-const BOUND_ARCHIVE: f64 = 0.5;
+/// What Larder promises: at most so many times as long as with a directory that is kept, and as with an archive.
+const BOUNDS: [f64; 2] = [1.3, 0.5];
+/// Ways to keep the directory: on the disk, which is the ideal; with tar and zstd; with Larder.
+const LANES: [&str; 3] = ["kept", "archive", "larder"];
 const TARGET: &str = "target";
 
 /// A cargo workspace on a fresh machine after one crate has changed: kept directory, archive, Larder
@@ -33,73 +32,39 @@ pub(super) struct Args {
     /// Measured builds of each lane; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// The package that is built
+    #[arg(long, default_value = "larder")]
+    package: String,
     /// The crate that changes; all that depend on it are built again
     #[arg(long, default_value = "store")]
     changed: String,
-    /// Keeps the working folder
-    #[arg(long)]
-    keep: bool,
     /// Prints the table without writing docs/BENCHMARKS.md
     #[arg(long)]
     dry_run: bool,
 }
 
-/// A way to keep the directory.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Lane {
-    /// It stays on the disk: the ideal
-    Kept,
-    /// tar and zstd, as the caches of CI systems do it
-    Archive,
-    /// Larder
-    Larder,
-}
-
-const LANES: [Lane; 3] = [Lane::Kept, Lane::Archive, Lane::Larder];
-
-/// One build on one fresh machine, in seconds and bytes.
-#[derive(Default)]
-struct Measure {
-    restore: f64,
-    build: f64,
-    save: f64,
-    fetched: u64,
-    stored: u64,
-}
-
-impl Measure {
-    fn total(&self) -> f64 {
-        self.restore + self.build + self.save
-    }
-}
-
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
+    let folder = workplace::create(&engine::ready()?, false)?;
     let mut bench = Bench {
+        args,
         program: larder::ready(&args.larder, folder.path())?,
         folder: folder.path().to_owned(),
-        changed: args.changed.clone(),
         revision: 0,
     };
     bench.prepare()?;
     let mut rows = Vec::new();
     for round in 1..=args.rounds {
         for lane in LANES {
-            let measure = bench.measure(lane)?;
+            let row = bench.measure(lane)?;
+            let (restore, build, save) = (row.restore, row.build, row.save);
             say::line(format!(
-                "{round} {:<8} {:6.2} + {:6.2} + {:5.2} = {:6.2} s",
-                word(&lane),
-                measure.restore,
-                measure.build,
-                measure.save,
-                measure.total()
+                "{round} {lane:<8} {restore:6.2} + {build:6.2} + {save:5.2} s"
             ));
-            rows.push((lane, measure));
+            rows.push((lane, row));
         }
     }
-    let text = format!("{}\n{}", circumstances()?, table(args, &bench, &rows)?);
+    let text = format!("{}\n{}", circumstances()?, bench.table(&rows)?);
     say::line(&text);
     if args.dry_run {
         Ok(())
@@ -108,171 +73,110 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
 }
 
-struct Bench {
+struct Bench<'a> {
+    args: &'a Args,
     program: PathBuf,
     folder: PathBuf,
-    changed: String,
     /// How often the crate has changed.
     revision: u32,
 }
 
-impl Bench {
-    fn source(&self) -> PathBuf {
-        self.folder.join("source")
+impl Bench<'_> {
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     fn target(&self) -> PathBuf {
-        self.source().join(TARGET)
-    }
-
-    fn warm(&self) -> PathBuf {
-        self.folder.join("warm")
-    }
-
-    fn archive(&self) -> PathBuf {
-        self.folder.join("target.tar.zst")
+        self.at("source").join(TARGET)
     }
 
     /// What the job before left in each lane.
     fn prepare(&mut self) -> Result<()> {
-        let source = self.source();
+        let (source, tar) = (self.at("source"), self.at("source.tar"));
         fs::create_dir(&source)?;
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let tar = self.folder.join("source.tar");
         let mut archive = Command::new("git");
         archive.args(["archive", "--output"]).arg(&tar).arg("HEAD");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         process::run(archive.current_dir(repository))?;
         process::run(
             Command::new("tar")
                 .arg("-xf")
-                .arg(&tar)
+                .arg(tar)
                 .arg("-C")
-                .arg(&source),
+                .arg(source),
         )?;
-        self.change()?;
-        let warm = self.warm();
-        let copied = format!("\"$@\" && cp --archive {TARGET} {}", warm.display());
+        let copied = format!(r#""$@" && cp -a {TARGET} {}"#, self.at("warm").display());
         say::timed("built from nothing", || {
-            self.larder("main", |command| {
-                command.args(["sh", "-c", &copied, "sh"]);
-            })
+            self.larder("main", &["sh", "-c", &copied, "sh"])
         })?;
-        say::timed("packed the archive", || pack(&self.warm(), &self.archive()))
+        pack(&self.at("warm"), &self.at("warm.tar.zst"))
     }
 
-    /// Changes the crate: its text is another one.
-    fn change(&mut self) -> Result<()> {
-        self.revision += 1;
-        let path = self
-            .source()
-            .join("crates")
-            .join(&self.changed)
-            .join("src/lib.rs");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let line = format!(
-            "\n#[allow(dead_code)]\nconst REVISION_{}: u32 = 1;\n",
-            self.revision
-        );
-        fs::write(&path, text + &line)?;
-        Ok(())
-    }
-
-    fn measure(&mut self, lane: Lane) -> Result<Measure> {
+    /// A fresh machine after a change of the crate.
+    fn measure(&mut self, lane: &str) -> Result<Measure> {
         if self.target().exists() {
             fs::remove_dir_all(self.target())?;
         }
-        if lane == Lane::Kept {
-            copy_folder(&self.warm(), &self.target())?;
+        if lane == "kept" {
+            copy_folder(&self.at("warm"), &self.target())?;
         }
-        self.change()?;
+        self.revision += 1;
+        let crates = self.at("source/crates");
+        let changed = crates.join(&self.args.changed).join("src/lib.rs");
+        let text = fs::read_to_string(&changed)?;
+        let line = format!("\nconst _: u32 = {};\n", self.revision);
+        fs::write(&changed, text + &line)?;
         drop_page_cache()?;
         match lane {
-            Lane::Kept => Ok(Measure {
+            "larder" => self.larder(&format!("measured-{}", self.revision), &[]),
+            "archive" => self.with_archive(),
+            _ => Ok(Measure {
                 build: seconds(|| process::run(&mut self.build()))?,
                 ..Measure::default()
             }),
-            Lane::Archive => self.with_archive(),
-            Lane::Larder => {
-                let scope = format!("measured-{}", self.revision);
-                self.larder(&scope, |_| {})
-            }
         }
     }
 
     fn with_archive(&self) -> Result<Measure> {
-        let saved = self.folder.join("saved.tar.zst");
-        let measure = Measure {
-            restore: seconds(|| self.unpack())?,
+        let [warm, saved] = ["warm.tar.zst", "saved.tar.zst"].map(|name| self.at(name));
+        Ok(Measure {
+            restore: seconds(|| unpack(&warm, &self.target()))?,
             build: seconds(|| process::run(&mut self.build()))?,
             save: seconds(|| pack(&self.target(), &saved))?,
-            fetched: fs::metadata(self.archive())?.len(),
+            fetched: fs::metadata(&warm)?.len(),
             stored: fs::metadata(&saved)?.len(),
-        };
-        fs::remove_file(saved)?;
-        Ok(measure)
+            ..Measure::default()
+        })
     }
 
-    fn unpack(&self) -> Result<()> {
-        fs::create_dir(self.target())?;
-        let mut tar = Command::new("tar");
-        tar.args(["--use-compress-program", "unzstd --long=30"]);
-        process::run(
-            tar.arg("-xf")
-                .arg(self.archive())
-                .arg("-C")
-                .arg(self.target()),
-        )
-    }
-
-    /// The build, which needs nothing but what cargo has fetched before.
+    /// The build, which needs nothing but what cargo has fetched before. As CI systems have it, it makes nothing that
+    /// is of use to the same checkout alone.
     fn build(&self) -> Command {
         let mut build = cargo::command("build");
-        build.args(["--offline", "--quiet", "--bin", "larder"]);
-        // As CI systems have it: what it makes is of use to the same checkout alone.
-        build
-            .env("CARGO_INCREMENTAL", "0")
-            .env_remove("CARGO_TARGET_DIR");
-        build.current_dir(self.source());
+        build.args(["--offline", "--quiet", "--package", &self.args.package]);
+        build.env("CARGO_INCREMENTAL", "0");
+        build.env_remove("CARGO_TARGET_DIR");
+        build.current_dir(self.at("source"));
         build
     }
 
-    /// The build in a session on a machine that has never seen Larder; `wrap` puts something before it.
-    fn larder(&self, scope: &str, wrap: impl FnOnce(&mut Command)) -> Result<Measure> {
-        let (state, json) = (self.folder.join("state"), self.folder.join("report.json"));
-        let build = self.build();
+    /// The build, with something before it, in a session on a machine that has never seen Larder.
+    fn larder(&self, scope: &str, before: &[&str]) -> Result<Measure> {
+        let (state, json, build) = (self.at("state"), self.at("report.json"), self.build());
         let mut run = Command::new(&self.program);
         run.args(["run", "--dir", TARGET, "--gc", "off", "--store"]);
-        run.arg(self.folder.join("store"))
-            .arg("--state")
-            .arg(&state);
-        run.args([
-            "--project",
-            "larder",
-            "--job",
-            "build",
-            "--fallback",
-            "main",
-        ]);
-        run.args(["--scope", scope, "--json"]).arg(&json).arg("--");
-        wrap(&mut run);
-        run.arg(build.get_program()).args(build.get_args());
-        for (name, value) in build.get_envs() {
-            match value {
-                Some(value) => run.env(name, value),
-                None => run.env_remove(name),
-            };
-        }
-        let all = seconds(|| process::run(run.current_dir(self.source())))?;
-        let report = Report::read(&json)?;
+        run.arg(self.at("store")).arg("--state").arg(&state);
+        run.args(["--project", "larder", "--job", "build", "--scope", scope]);
+        run.args(["--fallback", "main", "--json"]).arg(&json);
+        run.arg("--").args(before).arg(build.get_program());
+        run.args(build.get_args()).env("CARGO_INCREMENTAL", "0");
+        run.env_remove("CARGO_TARGET_DIR");
+        let all = seconds(|| process::run(run.current_dir(self.at("source"))))?;
         fs::remove_dir_all(state)?;
-        let build = report
-            .seconds("command")
-            .context("the report has no command")?;
-        let up = report
-            .phases
-            .iter()
-            .take_while(|phase| phase.name != "command");
+        let report = Report::read(&json)?;
+        let build = report.seconds("command").context("no command")?;
+        let phases = report.phases.iter();
+        let up = phases.take_while(|phase| phase.name != "command");
         let restore = up.map(|phase| phase.ms / 1000.0).sum();
         Ok(Measure {
             restore,
@@ -280,7 +184,44 @@ impl Bench {
             save: all - restore - build,
             fetched: report.fetched.bytes,
             stored: report.saved()?.stored_bytes,
+            ..Measure::default()
         })
+    }
+
+    fn table(&self, rows: &[(&str, Measure)]) -> Result<String> {
+        let used = process::read(Command::new("du").arg("-sm").arg(self.at("warm")))?;
+        let used = used.split_whitespace().next().unwrap_or_default();
+        let mut text = format!(
+            "Medians of {} rounds, seconds: package `{}` after a change of the crate `{}`. The directory held {used} MiB.\n\n\
+             | lane | restore | build | save | total | fetched | stored |\n|---|--:|--:|--:|--:|--:|--:|\n",
+            self.args.rounds, self.args.package, self.args.changed
+        );
+        let middle = |lane: &str, value: fn(&Measure) -> f64| {
+            let of_lane = rows.iter().filter(|(of, _)| *of == lane);
+            median(of_lane.map(|(_, measure)| value(measure)))
+        };
+        for lane in LANES {
+            writeln!(
+                text,
+                "| {lane} | {:.2} | {:.2} | {:.2} | **{:.2}** | {:.1} MB | {:.1} MB |",
+                middle(lane, |m| m.restore),
+                middle(lane, |m| m.build),
+                middle(lane, |m| m.save),
+                middle(lane, Measure::total),
+                middle(lane, |m| megabytes(m.fetched)),
+                middle(lane, |m| megabytes(m.stored)),
+            )?;
+        }
+        text.push_str("\n| promise | measured | bound | |\n|---|--:|--:|---|\n");
+        for (peer, bound) in LANES.into_iter().zip(BOUNDS) {
+            let ratio = middle("larder", Measure::total) / middle(peer, Measure::total);
+            let verdict = verdict(ratio <= bound);
+            writeln!(
+                text,
+                "| total against {peer} | {ratio:.2} | {bound} | {verdict} |"
+            )?;
+        }
+        Ok(text)
     }
 }
 
@@ -291,50 +232,15 @@ fn pack(from: &Path, to: &Path) -> Result<()> {
     process::run(tar.arg("-cf").arg(to).arg("-C").arg(from).arg("."))
 }
 
-fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+fn unpack(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--use-compress-program", "unzstd --long=30"]);
+    process::run(tar.arg("-xf").arg(from).arg("-C").arg(to))
+}
+
+fn seconds<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
     let began = Instant::now();
     work()?;
     Ok(began.elapsed().as_secs_f64())
-}
-
-fn table(args: &Args, bench: &Bench, rows: &[(Lane, Measure)]) -> Result<String> {
-    let used = process::read(Command::new("du").args(["-sm"]).arg(bench.warm()))?;
-    let used = used.split_whitespace().next().unwrap_or_default();
-    let mut text = format!(
-        "Medians of {} rounds, seconds: `cargo build --bin larder` of this repository after a change of the crate \
-         `{}`, on which others depend. The directory held {used} MiB.\n\n\
-         | lane | restore | build | save | total | fetched | stored |\n|---|--:|--:|--:|--:|--:|--:|\n",
-        args.rounds, args.changed
-    );
-    for lane in LANES {
-        writeln!(
-            text,
-            "| {} | {:.2} | {:.2} | {:.2} | **{:.2}** | {:.1} MB | {:.1} MB |",
-            word(&lane),
-            middle(rows, lane, |m| m.restore),
-            middle(rows, lane, |m| m.build),
-            middle(rows, lane, |m| m.save),
-            middle(rows, lane, Measure::total),
-            middle(rows, lane, |m| megabytes(m.fetched)),
-            middle(rows, lane, |m| megabytes(m.stored)),
-        )?;
-    }
-    let [kept, archive, larder] = LANES.map(|lane| middle(rows, lane, Measure::total));
-    text.push_str("\n| promise | measured | bound | |\n|---|--:|--:|---|\n");
-    for (peer, ratio, bound) in [
-        ("the kept directory", larder / kept, BOUND_KEPT),
-        ("the archive", larder / archive, BOUND_ARCHIVE),
-    ] {
-        let verdict = verdict(ratio <= bound);
-        writeln!(
-            text,
-            "| total against {peer} | {ratio:.2} | {bound} | {verdict} |"
-        )?;
-    }
-    Ok(text)
-}
-
-fn middle(rows: &[(Lane, Measure)], lane: Lane, value: impl Fn(&Measure) -> f64) -> f64 {
-    let of_lane = rows.iter().filter(|(of, _)| *of == lane);
-    median(of_lane.map(|(_, measure)| value(measure)))
 }

@@ -14,7 +14,6 @@ mod registry;
 mod rolling;
 mod table;
 mod volume;
-mod wire;
 
 use anyhow::Result;
 use clap::Subcommand;

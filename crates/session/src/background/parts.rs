@@ -319,6 +319,11 @@ impl Parts {
         self.volume.as_ref().expect("it is open until it is taken")
     }
 
+    /// Where it is mounted in the room.
+    pub(super) fn mount_point(&self) -> PathBuf {
+        self.place.volume().mount
+    }
+
     /// From now on stores what the job has written while it runs.
     pub(super) fn store_early(&mut self) {
         let volume = self.volume.as_mut();

@@ -88,14 +88,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     }
     let warnings = events.take_warnings();
     parts.tell_warnings(events);
-    let upkeep = Upkeep::begin(
-        &mut parts,
-        place.volume().mount,
-        &settings,
-        events,
-        &mut timer,
-    )
-    .await;
+    let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
     if restored.is_some()

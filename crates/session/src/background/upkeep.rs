@@ -38,7 +38,6 @@ impl Upkeep {
     /// For a volume that nobody uses yet. Makes room on one that came nearly full.
     pub(super) async fn begin(
         parts: &mut Parts,
-        volume: PathBuf,
         settings: &Settings,
         events: &Events,
         timer: &mut Timer,
@@ -46,7 +45,7 @@ impl Upkeep {
         let upkeep = Self {
             collector: parts.collector().await,
             in_room: parts.runner(),
-            volume,
+            volume: parts.mount_point(),
             keep_bytes: settings.keep_bytes,
             scrub: ScrubOptions {
                 keep_volumes: settings.keep_volumes,

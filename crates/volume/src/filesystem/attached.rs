@@ -20,8 +20,8 @@ use rustix::mount::{
     mount_remount, move_mount, open_tree,
 };
 
+use super::mounts::{unescape, unmount, unmount_below};
 use crate::error::VolumeError;
-use crate::filesystem::{unescape, unmount, unmount_below};
 
 /// A clone of the mount at `mount`, of its directory `folder` alone. Call it in the room.
 pub(crate) fn clone_of(mount: &Path, folder: &Path) -> Result<OwnedFd, VolumeError> {
