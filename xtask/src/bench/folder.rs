@@ -169,8 +169,14 @@ impl Bench<'_> {
         run.args(["--project", "larder", "--job", "build", "--scope", scope]);
         run.args(["--fallback", "main", "--json"]).arg(&json);
         run.arg("--").args(before).arg(build.get_program());
-        run.args(build.get_args()).env("CARGO_INCREMENTAL", "0");
-        run.env_remove("CARGO_TARGET_DIR");
+        run.args(build.get_args());
+        for (name, value) in build.get_envs() {
+            // One without a value is removed.
+            match value {
+                Some(value) => run.env(name, value),
+                None => run.env_remove(name),
+            };
+        }
         let all = seconds(|| process::run(run.current_dir(self.at("source"))))?;
         fs::remove_dir_all(state)?;
         let report = Report::read(&json)?;
