@@ -124,8 +124,8 @@ impl Bench<'_> {
         let crates = self.at("source/crates");
         let changed = crates.join(&self.args.changed).join("src/lib.rs");
         let text = fs::read_to_string(&changed)?;
-        let line = format!("\nconst _: u32 = {};\n", self.revision);
-        fs::write(&changed, text + &line)?;
+        let more = format!("\nconst _: u32 = {};\n", self.revision);
+        fs::write(&changed, text + &more)?;
         drop_page_cache()?;
         match lane {
             "larder" => self.larder(&format!("measured-{}", self.revision), &[]),
