@@ -153,7 +153,7 @@ fn comes_back(store: &Store) {
     machine.assert_untouched();
     let job = run(
         &machine,
-        &store,
+        store,
         &["--keep", "100KiB"],
         "test ! -e ~/target/a",
     )
