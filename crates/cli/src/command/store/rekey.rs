@@ -26,7 +26,9 @@ pub(crate) fn run(verb: &Rekey, report: &Report) -> Done {
     if verb.json {
         report.json(&json!({ "keys": keys }));
     } else {
-        keys.iter().for_each(|key| report.answer(key));
+        for key in &keys {
+            report.answer(key);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
