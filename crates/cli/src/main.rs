@@ -63,6 +63,8 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Rm(verb) => command::store::rm::run(&verb, report),
         Verb::Promote(verb) => command::store::promote::run(&verb, report),
         Verb::Cp(verb) => command::store::cp::run(&verb, report),
+        Verb::Policy(verb) => command::store::policy::run(&verb, report),
+        Verb::Rekey(verb) => command::store::rekey::run(&verb, report),
         Verb::Image(verb) => command::image::run(&verb, report),
         Verb::Plan(verb) => command::plan::run(&verb, report),
         Verb::Key(verb) => command::key::run(&verb, report),

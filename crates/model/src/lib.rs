@@ -26,7 +26,7 @@ pub use volume::habit;
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
     address, archive, clock, document, frame, garbage, hot, images, limits, map, mark, pack,
-    signature, snapshot, wire,
+    sealed, signature, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

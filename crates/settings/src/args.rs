@@ -21,7 +21,7 @@ pub use archive::{BuildVerb, Doctor, Restore, Save};
 pub use folder::{Mount, Unmount};
 pub use look::{Explain, Image, KeyVerb, Look, PlanVerb};
 pub use setup::{Init, Keygen, Version};
-pub use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
+pub use store::{Care, Cloud, Cp, Gc, Ls, Policy, Promote, Rekey, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -121,8 +121,12 @@ pub enum Verb {
     Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
-    /// Make a key to sign snapshots and archives with, and print its public half for --trust
+    /// Make a key to sign snapshots and archives with, and print its public half for --trust; or to encrypt them with
     Keygen(Keygen),
+    /// Change the keys that open an encrypted store
+    Rekey(Rekey),
+    /// Print what a cloud must allow a job, and no more
+    Policy(Policy),
     /// Print the manual page
     Man(Man),
     /// The background process; its settings come on standard input.
@@ -175,6 +179,10 @@ pub struct Where {
     /// for a kind of them, such as pull/ [default: everything]
     #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = filled())]
     pub trust: Vec<String>,
+    /// Encrypt what is saved with this key, which `larder keygen --encrypt` makes: a file, or env:NAME for a variable that
+    /// holds it. LARDER_ENCRYPT_KEY may hold the key itself. All jobs of a store need it [default: nothing is encrypted]
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = filled())]
+    pub encrypt_key: Option<String>,
     /// Restore nothing older than this, such as 14d: who may delete from a store can bring an old snapshot
     /// back [default: any age]
     #[arg(long, value_name = "PERIOD", value_parser = filled())]

@@ -27,7 +27,7 @@ use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
 use larder_session::{JobRequest, Place, Prefetch, RetryEmpty, Tenant};
-use larder_store::{Access, Location};
+use larder_store::{Access, EncryptKey, Location};
 
 pub use fresh::period;
 pub use log::log_filter;
@@ -158,13 +158,26 @@ impl Settings {
         }
     }
 
-    /// A store that was typed, which the same variables open.
-    pub fn other_store(&self, url: &str) -> Done<Access> {
+    /// A key to encrypt with, as an option named it.
+    pub fn encryption(&self, option: &str, named: &str) -> Done<Option<EncryptKey>> {
+        let finder = keys::Finder {
+            environment: &self.around.environment,
+            folder: &self.around.folder,
+        };
+        finder.encryption(option, Some(named.to_owned()))
+    }
+
+    /// A store that was typed, which the same variables open, with a key of its own if one was typed, too.
+    pub fn other_store(&self, url: &str, key: Option<&str>) -> Done<Access> {
         let location = match url {
             url if url.contains("://") => Location::parse(url)?,
             path => Location::folder(&self.around.folder.join(path)),
         };
-        Ok(self.project().store.of(location))
+        let other = self.project().store.of(location);
+        Ok(match key {
+            None => other,
+            Some(named) => other.sealed_with(self.encryption("--to-encrypt-key", named)?),
+        })
     }
 
     /// The project, as its jobs share it.
@@ -319,7 +332,7 @@ impl Choices {
         let variables = self.environment.keys();
         larder_builds::Surroundings {
             withheld: variables
-                .filter(|name| is_credential(name) || self.holds_sign_key(which, name))
+                .filter(|name| is_credential(name) || self.holds_key(which, name))
                 .cloned()
                 .collect(),
             path,

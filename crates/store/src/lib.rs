@@ -24,7 +24,7 @@ pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use fetch::{FetchedBlock, Traffic};
 pub use larder_objects::{
-    Access, Entry, KeyError, Keys, Location, Objects, Patience, SignKey, StoreError,
+    Access, EncryptKey, Entry, KeyError, Keys, Location, Objects, Patience, SignKey, StoreError,
 };
 pub use packer::{PackProgress, Packed};
 pub use source::{Ahead, Source, closure};

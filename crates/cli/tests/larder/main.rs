@@ -32,6 +32,7 @@ mod memory;
 mod pipelines;
 mod requirements;
 mod s3;
+mod sealed;
 mod session;
 mod takeover;
 mod trust;

@@ -152,6 +152,12 @@ impl Location {
         (self.scheme == Scheme::File).then(|| PathBuf::from(&self.path))
     }
 
+    /// The scheme, the bucket or container, and the prefix in it, of a store in a cloud.
+    pub fn as_bucket(&self) -> Option<(&'static str, &str, &str)> {
+        let is_cloud = self.scheme != Scheme::File;
+        is_cloud.then(|| (self.scheme.name(), &*self.bucket, &*self.path))
+    }
+
     /// Opens the store. A folder is made when it is not there; nothing else is asked or written.
     pub fn open(&self, settings: &[(String, String)]) -> Result<Objects, StoreError> {
         Ok(match self.scheme {

@@ -59,7 +59,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (coming, turn) = Coming::look(&settings, &place, begun.oom_score, events).await?;
     let compatibility = coming.compatibility();
     let reader = settings.project.reader();
-    let searched = search(&settings, &objects, &reader, &coming, events).await;
+    let searched = search(&settings, &objects, &reader, &coming, events).await?;
     let Search { found, trouble } = searched;
     timer.phase("find");
     let known = known_before(found.as_ref());
@@ -126,13 +126,13 @@ async fn search(
     reader: &Reader,
     coming: &Coming,
     events: &Events,
-) -> Search {
+) -> Result<Search> {
     if let Some(lost) = &settings.instead_of {
-        return Search::instead_of(lost);
+        return Ok(Search::instead_of(lost));
     }
     objects.patience().set(trouble::FINDING);
     let ladder = settings.project.descent.ladder(&coming.compatibility());
-    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await;
+    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await?;
     if matches!(coming, Coming::Folders(_))
         && let Some(large) = search
             .found
@@ -146,7 +146,7 @@ async fn search(
             size(settings.keep_bytes)
         ));
     }
-    search
+    Ok(search)
 }
 
 fn used_bytes(found: &Restorable) -> u64 {

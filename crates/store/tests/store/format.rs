@@ -31,7 +31,7 @@ fn content(block: u64, buffer: &mut [u8]) {
     }
 }
 
-async fn save(objects: &Objects) {
+pub(super) async fn save(objects: &Objects) {
     let source = Source::empty(objects.clone(), VOLUME_BYTES).expect("a fair size");
     let changed = Changed {
         written: vec![0, 1, 3, 5],
@@ -107,7 +107,7 @@ async fn remember(objects: &Objects, snapshot: &Snapshot) {
     assert_eq!(found.expect("it is read"), [image]);
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut paths: Vec<_> = entries
         .map(|entry| entry.expect("an entry").path())

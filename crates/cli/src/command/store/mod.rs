@@ -4,7 +4,9 @@ pub(crate) mod collect;
 pub(crate) mod cp;
 pub(crate) mod gc;
 pub(crate) mod ls;
+pub(crate) mod policy;
 pub(crate) mod promote;
+pub(crate) mod rekey;
 pub(crate) mod rm;
 pub(crate) mod verify;
 
