@@ -1,6 +1,6 @@
 //! What a job came to, at a glance.
 
-use larder_local::people::{age, seconds, size};
+use larder_local::people::{self, age, net_of_first, seconds, size};
 
 use crate::facts::{Job, NotSaved, Phase};
 
@@ -116,26 +116,11 @@ fn net(job: &Job) -> Option<String> {
     let ours: f64 = ours.map(|phase| phase.ms).sum();
     let built = built_ms(job);
     let Some(restored) = &job.restored else {
-        return Some(format!(
-            "nothing saved yet: later jobs are compared with this one, whose builds took {}; Larder took {}",
-            seconds(built),
-            seconds(ours)
-        ));
+        return Some(net_of_first(built, ours));
     };
-    let Some(cold) = restored.cold_build_ms else {
-        return Some("not known: no job of this line built on an empty engine".to_owned());
-    };
-    let net = cold as f64 - built - ours;
-    let parts = format!(
-        "on an empty engine the builds took {}, now {}; Larder took {}",
-        seconds(cold as f64),
-        seconds(built),
-        seconds(ours)
-    );
-    Some(if net < 0.0 {
-        format!("{} lost: {parts}", seconds(-net))
-    } else {
-        format!("{} saved: {parts}", seconds(net))
+    Some(match restored.cold_build_ms {
+        Some(cold) => people::net(cold as f64, built, ours),
+        None => "not known: no job of this line built on an empty engine".to_owned(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! This is the only part of the program that reads the environment.
 
 pub mod args;
+mod ci;
 mod descent;
 mod docker;
 pub mod exit;
@@ -28,6 +29,7 @@ use larder_model::limits::BLOCK_BYTES;
 use larder_session::{JobRequest, Place, Prefetch, RetryEmpty};
 use larder_store::{Access, Location};
 
+pub use ci::Said;
 pub use fresh::period;
 pub use log::log_filter;
 pub use size::parse as size;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub session: larder_session::Settings,
     /// Whether an option, a variable, a file or the CI system names the scope, so that no other is meant.
     pub scope_is_told: bool,
+    /// What the environment says of the job.
+    pub said: Said,
     /// Directory for notes that the commands of one job leave for each other.
     pub notes: OwnFolder,
     /// The files of the builds that the job will run, as they were named.
@@ -255,9 +259,11 @@ impl Choices {
         let state = self.text(&typed, "LARDER_STATE", &self.file.state);
         let path = search_path();
         let (descent, scope_doubt) = self.descent(which);
+        let scope_is_told = self.told_scope(which).is_some()
+            || larder_ci::detect(&self.environment).scope.is_some();
         Ok(Settings {
-            scope_is_told: self.told_scope(which).is_some()
-                || larder_ci::detect(&self.environment).scope.is_some(),
+            scope_is_told,
+            said: self.said(scope_is_told),
             scope_doubt,
             gc: self.text(None, "LARDER_GC", &self.file.gc),
             notes: self.own_folder(state.as_deref(), "archives"),

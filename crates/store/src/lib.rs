@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
 pub use keys::{KeyError, Keys, SignKey};
 pub use location::{Access, Location};
-pub use objects::{Entry, Objects};
+pub use objects::{Ability, Entry, Objects, Tried};
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;
 pub use source::{Ahead, Source, closure};

@@ -5,7 +5,7 @@ use std::fs;
 use crate::source::{Text, none, root, rust_files};
 
 /// Each crate's floor; one may depend only on those of lower floors.
-pub(crate) const FLOORS: [(&str, u8); 17] = [
+pub(crate) const FLOORS: [(&str, u8); 18] = [
     ("model", 1),
     ("secrets", 1),
     ("local", 1),
@@ -21,6 +21,7 @@ pub(crate) const FLOORS: [(&str, u8); 17] = [
     ("upkeep", 3),
     ("session", 4),
     ("archive", 4),
+    ("page", 5),
     ("settings", 5),
     ("cli", 6),
 ];

@@ -24,9 +24,9 @@ use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
 use tokio::task::spawn_blocking;
 
+use super::course::Timer;
 use super::events::Events;
 use super::trouble;
-use crate::facts::Timer;
 use crate::leftovers::Record;
 use crate::lock;
 use crate::{Place, Result, SessionError};

@@ -1,6 +1,7 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
 mod listing;
+mod probe;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,6 +19,7 @@ use object_store::{
 use parking_lot::Mutex;
 
 pub use self::listing::Entry;
+pub use self::probe::{Ability, Tried};
 use crate::error::StoreError;
 use crate::keys::Keys;
 use crate::request::{Names, Patience, What, collect};

@@ -24,3 +24,16 @@ fn selection(which: &Where, settings: &Settings, ids: &[String], all: bool) -> S
         job: which.job.clone(),
     }
 }
+
+/// The line of this job, or what was typed of another.
+pub(super) fn own_line(which: &Where, settings: &Settings) -> Selection {
+    let typed = selection(which, settings, &[], false);
+    let descent = &settings.project().descent;
+    Selection {
+        scopes: typed
+            .scopes
+            .or_else(|| Some(vec![descent.scope.to_string()])),
+        job: Some(descent.job.clone()),
+        ..typed
+    }
+}
