@@ -22,8 +22,8 @@ fi
 # A key and a certificate of the authority, in $tls/$1, for the uses $2 and the names $3.
 certificate() {
     mkdir -p "$tls/$1"
-    openssl req -quiet -newkey rsa:2048 -nodes -subj "/CN=docker:dind $1" \
-        -keyout "$tls/$1/key.pem" -out "$tls/$1/csr.pem"
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=docker:dind $1" \
+        -keyout "$tls/$1/key.pem" -out "$tls/$1/csr.pem" 2>/dev/null
     {
         echo "extendedKeyUsage = $2"
         [ -z "$3" ] || echo "subjectAltName = $3"
@@ -45,8 +45,8 @@ names() {
 
 if [ -n "$tls" ]; then
     mkdir -p "$tls/ca"
-    [ -s "$tls/ca/key.pem" ] || openssl req -quiet -x509 -newkey rsa:2048 -nodes -days 825 -subj '/CN=docker:dind CA' \
-        -addext keyUsage=critical,digitalSignature,keyCertSign -keyout "$tls/ca/key.pem" -out "$tls/ca/cert.pem"
+    [ -s "$tls/ca/key.pem" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 825 -subj '/CN=docker:dind CA' \
+        -addext keyUsage=critical,digitalSignature,keyCertSign -keyout "$tls/ca/key.pem" -out "$tls/ca/cert.pem" 2>/dev/null
     certificate server serverAuth "$(names)"
     certificate client clientAuth ''
 fi

@@ -82,12 +82,13 @@ impl Job {
     }
 
     /// How long the builds take on an empty engine, as far as that is known: as they did in this job, if it found
-    /// nothing, else as in the one that began its line.
+    /// nothing and they did not fail, else as in the one that began its line.
     pub fn cold_build_ms(&self) -> Option<u64> {
         let found_nothing = self.builds.iter().all(|build| build.cached_steps == 0);
         let own: u64 = self.builds.iter().map(|build| build.ms).sum();
         let restored = self.restored.as_ref();
-        let is_cold = !self.builds.is_empty() && (restored.is_none() || found_nothing);
+        let whole = self.builds.iter().all(|build| !build.failed);
+        let is_cold = !self.builds.is_empty() && whole && (restored.is_none() || found_nothing);
         is_cold.then_some(own).or_else(|| restored?.cold_build_ms)
     }
 
@@ -226,7 +227,7 @@ pub struct Phase {
 }
 
 /// How many bytes had come and gone at some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// When, from the job's beginning on.
     pub at_ms: u64,

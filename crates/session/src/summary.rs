@@ -112,6 +112,9 @@ fn net(job: &Job) -> Option<String> {
     if job.builds.is_empty() {
         return None;
     }
+    if job.builds.iter().any(|build| build.failed) {
+        return Some("not known: a build failed".to_owned());
+    }
     let ours = job.phases.iter().filter(|phase| phase.name != COMMAND);
     let ours: f64 = ours.map(|phase| phase.ms).sum();
     let built = built_ms(job);
@@ -174,6 +177,11 @@ mod tests {
         let first = net("null", 1).expect("said");
         assert!(first.starts_with("nothing saved yet"), "{first}");
         assert_eq!(row(&job("null", "[]", 1), "net"), None);
+        let failed = WARM.replace("\"ms\"", "\"failed\": true, \"ms\"");
+        let failed = job(&restored("42000"), &failed, 1);
+        let net = row(&failed, "net").expect("said");
+        assert_eq!(net, "not known: a build failed");
+        assert_eq!(failed.cold_build_ms(), Some(42_000));
     }
 
     #[test]

@@ -213,11 +213,12 @@ fn a_cancelled_job_leaves_a_whole_snapshot_or_none() {
     use rustix::process::Signal;
     let shop = Shop::new();
     let (child, _) = shop.hanging_build();
+    // A shell that waits for a command heeds the second one first.
     machine::signal(&child, Signal::INT);
+    machine::signal(&child, Signal::TERM);
     wait_for("the end of the build", || {
         shop.machine.find("/bin/sleep 777").is_none().then_some(())
     });
-    machine::signal(&child, Signal::TERM);
     machine::signal(&child, Signal::KILL);
     shop.end(child);
     wait_for("the session's end", || {

@@ -4,8 +4,8 @@
 //!
 //! A bolt database whose bucket `_records` (buildkit `solver/llbsolver/history.go`, `recordsBucket`) has one
 //! protobuf message for each build, a `BuildHistoryRecord` (`api/services/control/control.proto`). Of it count
-//! `CreatedAt` (6) and `CompletedAt` (7), each of seconds (1) and nanoseconds (2), `logs` (8), which names a blob by
-//! its digest (2), `numCachedSteps` (15) and `numTotalSteps` (16).
+//! `error` (5), `CreatedAt` (6) and `CompletedAt` (7), each of seconds (1) and nanoseconds (2), `logs` (8), which names a
+//! blob by its digest (2), `numCachedSteps` (15) and `numTotalSteps` (16).
 //!
 //! The blob is what the build's progress was: messages `StatusResponse`, before each its length as four bytes
 //! little-endian (`HistoryQueue.ImportStatus`). Of one count the `vertexes` (1), which are steps: `digest` (1),
@@ -20,6 +20,7 @@ use super::bolt::Tree;
 use crate::paths::{file, names_in, read};
 
 const RECORDS: &[u8] = b"_records";
+const ERROR: u64 = 5;
 const CREATED: u64 = 6;
 const COMPLETED: u64 = 7;
 const LOGS: u64 = 8;
@@ -47,6 +48,9 @@ pub struct Build {
     /// When it began: Unix time in milliseconds.
     #[serde(default)]
     pub started_ms: u64,
+    /// Whether it failed, or was stopped.
+    #[serde(default)]
+    pub failed: bool,
     /// Its steps, in the order in which they began; of many those that took longest.
     #[serde(default)]
     pub course: Vec<Step>,
@@ -166,6 +170,7 @@ fn build(record: &[u8]) -> Option<(Build, Option<String>)> {
     let (mut created, mut completed, mut logs) = (None, None, None);
     for (field, value) in Fields(record) {
         match (field, value) {
+            (ERROR, Value::Bytes(_)) => build.failed = true,
             (CREATED, Value::Bytes(bytes)) => created = Some(ms(bytes)),
             (COMPLETED, Value::Bytes(bytes)) => completed = Some(ms(bytes)),
             (LOGS, Value::Bytes(bytes)) => logs = digest_of(bytes),
@@ -264,10 +269,18 @@ mod tests {
             cached_steps: 2,
             ms: 297_995,
             started_ms: 2005,
+            failed: false,
             course: Vec::new(),
         };
-        assert_eq!(build(&record), Some((expected, Some("s:1".to_owned()))));
-        assert_eq!(build(&record[..12]), None, "one that has not ended");
+        let logs = Some("s:1".to_owned());
+        assert_eq!(build(&record), Some((expected.clone(), logs.clone())));
+        let failed = Build {
+            failed: true,
+            ..expected
+        };
+        let record = [&b"\x2a\x02\x08\x02"[..], &record].concat();
+        assert_eq!(build(&record), Some((failed, logs)));
+        assert_eq!(build(&record[..16]), None, "one that has not ended");
         assert_eq!(build(b"\xff\xff"), None);
     }
 

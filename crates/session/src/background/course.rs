@@ -59,7 +59,9 @@ impl Course {
             source,
             saving: Arc::clone(&self.saving),
         };
-        let moments = Arc::new(Mutex::new(Moments::default()));
+        let mut moments = Moments::default();
+        moments.note(Moment::default());
+        let moments = Arc::new(Mutex::new(moments));
         let task = tokio::spawn(look.clone().follow(Arc::clone(&moments)));
         self.following = Some(Following {
             look,
@@ -150,7 +152,7 @@ impl Moments {
                 number += 1;
                 number % 2 == 1
             });
-            self.interval *= 2;
+            self.interval = self.interval.saturating_mul(2);
         }
         self.interval
     }
