@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Objects;
 use crate::error::StoreError;
-use crate::request::collect;
+use crate::request::{Names, collect};
 
 /// Large enough to tell a slow line, small enough for one.
 const PROBE_BYTES: usize = 1 << 20;
@@ -106,6 +106,10 @@ impl Objects {
             tried.push(told(Ability::Range, begun, probe.read_range().await));
             let begun = Instant::now();
             tried.push(told(Ability::Delete, begun, self.delete(&gone).await));
+        }
+        if let Names::Folder(root) = &self.names {
+            // What cannot be removed is not there, or holds the probe of another doctor.
+            let _ = std::fs::remove_dir(root.join(folder));
         }
         tried
     }
@@ -210,6 +214,7 @@ mod tests {
         assert!(tried.iter().all(|one| one.why.is_none()), "{tried:?}");
         let left = objects.entries("v1").await.expect("listed");
         assert_eq!(left, [], "{left:?}");
+        assert!(!folder.path().join("v1/doctor").exists());
     }
 
     #[tokio::test]

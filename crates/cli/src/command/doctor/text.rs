@@ -9,6 +9,10 @@ use crate::report::{name, table};
 
 /// Images that are named; of more their number is said.
 const IMAGES_MAX: usize = 6;
+/// Another part of the world.
+const FAR_MS: u64 = 150;
+/// A disk that is shared, or turns.
+const SLOW_BYTES: u64 = 30 << 20;
 
 pub(super) fn about(findings: &Findings) -> Table {
     let mut table = table::plain();
@@ -42,6 +46,7 @@ pub(super) fn about(findings: &Findings) -> Table {
             let what = of_lesser(one.tried.ability);
             ["--", "store", &format!("{}; {what}", one.trouble())].map(str::to_owned)
         }));
+        table.add_rows(is_far(store));
     }
     table.add_row(row("registries", &findings.registries, |found| {
         of_images(&found.images)
@@ -49,10 +54,18 @@ pub(super) fn about(findings: &Findings) -> Table {
     table.add_rows(of_job(&findings.job));
     table.add_row(row("disk", &findings.disk, |disk| {
         let speed = disk.write_bytes_per_second;
-        let speed = speed.map(|speed| format!(", which takes {} a second", size(speed)));
+        let speed = speed.map(|speed| format!(", written at {} a second", size(speed)));
         let (free, folder) = (size(disk.free_bytes), &disk.folder);
         format!("{free} are free for {folder}{}", speed.unwrap_or_default())
     }));
+    if let Finding::Ok(disk) = &findings.disk
+        && disk
+            .write_bytes_per_second
+            .is_some_and(|speed| speed < SLOW_BYTES)
+    {
+        let cure = "that is slow for an engine; name a directory on a faster disk with --state";
+        table.add_row(["--", "disk", cure]);
+    }
     table.add_row(row("door", &findings.door, |door| (*door).to_owned()));
     table
 }
@@ -63,6 +76,17 @@ fn row<T>(what: &str, finding: &Finding<T>, text: impl Fn(&T) -> String) -> [Str
         Finding::Missing(why) => ("no", why.clone()),
     };
     [is.to_owned(), what.to_owned(), name(&text)]
+}
+
+/// Each miss of a build waits for such a request.
+fn is_far(store: &Store) -> Option<[String; 3]> {
+    let mut tried = store.tried.iter().map(|one| &one.tried);
+    let range = tried.find(|one| one.ability == Ability::Range && one.ms > FAR_MS)?;
+    let text = format!(
+        "it is far: a part of an object takes {} ms; take a store near the machines",
+        range.ms
+    );
+    Some(["--", "store", &text].map(str::to_owned))
 }
 
 fn of_store(store: &Store) -> String {
