@@ -13,7 +13,7 @@ use larder_session::facts::Job;
 use larder_settings::Settings;
 use larder_settings::args::{ReportVerb, Where};
 use larder_settings::exit::{Done, Failure};
-use larder_store::Objects;
+use larder_store::{Access, Objects};
 use larder_upkeep::Selection;
 
 use crate::command::store::own_line;
@@ -35,7 +35,8 @@ pub(crate) fn run(verb: &ReportVerb, report: &Report) -> Done {
         );
     }
     let line = line(&verb.which, &settings, job.as_ref());
-    let past = block_on(past(&settings, &line, verb.html.is_some(), report))?;
+    let store = store(&settings, job.as_ref())?;
+    let past = block_on(past(&store, &line, verb.html.is_some(), report))?;
     // What the job came to is known without the store.
     let past = report.or_miss("no history", job.is_none(), past)?;
     let (rows, growth) = past.unwrap_or_default();
@@ -88,14 +89,23 @@ fn line(which: &Where, settings: &Settings, job: Option<&Job>) -> Selection {
     }
 }
 
+/// The store that is chosen, else that of the job.
+fn store(settings: &Settings, job: Option<&Job>) -> Done<Access> {
+    let project = settings.project();
+    match job {
+        Some(job) if !project.store_is_chosen => settings.other_store(&job.store),
+        _ => Ok(project.store.clone()),
+    }
+}
+
 /// The line's history, and for a page how the store grew.
 async fn past(
-    settings: &Settings,
+    store: &Access,
     line: &Selection,
     for_a_page: bool,
     report: &Report,
 ) -> Done<(Vec<Row>, Vec<Growth>)> {
-    let objects = settings.project().store.open()?;
+    let objects = store.open()?;
     let rows = super::snapshots(&objects, line, super::history::LIMIT, report).await?;
     let grown = if for_a_page {
         store_growth(&objects).await?

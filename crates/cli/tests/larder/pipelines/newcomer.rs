@@ -42,7 +42,7 @@ fn five_commands_lead_to_a_page_about_the_second_job() {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     // Both jobs are in the line's history, which terminals show too.
-    let history = run("larder history");
+    let history = run("larder history --store $STORE");
     assert_eq!(history.lines().count(), 3, "{history}");
     player.ends_clean();
 }
