@@ -147,8 +147,11 @@ impl Probe<'_> {
     async fn write(&self) -> Result<(), StoreError> {
         let at = &Path::from(&*self.path);
         let payload = &self.payload();
-        let write = || async move { self.objects.store.put(at, payload.clone()).await };
-        self.ask("write", write).await.map(drop)
+        self.ask("write", || async move {
+            self.objects.store.put(at, payload.clone()).await
+        })
+        .await
+        .map(drop)
     }
 
     /// What is there must be seen by a write of what is new.
@@ -176,12 +179,12 @@ impl Probe<'_> {
     async fn read_range(&self) -> Result<(), StoreError> {
         let at = &Path::from(&*self.path);
         let length = (RANGE.end - RANGE.start) as usize;
-        let read = || async move {
+        let read = self.ask("read a range of", || async move {
             let options = GetOptions::new().with_range(Some(RANGE));
             collect(self.objects.store.get_opts(at, options).await?, length).await
-        };
+        });
         let expected = &self.content[RANGE.start as usize..RANGE.end as usize];
-        match self.ask("read a range of", read).await? {
+        match read.await? {
             Some(bytes) if bytes == expected => Ok(()),
             _ => Err(self.wrong()),
         }
