@@ -72,25 +72,25 @@ pub fn seconds_of(ms: u64) -> String {
     seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
 }
 
-/// What a job gained or lost, with how that is found: what its builds take on an empty engine, less what they took,
-/// less all that Larder took.
-pub fn net(cold_ms: f64, built_ms: f64, ours_ms: f64) -> String {
-    let net = cold_ms - built_ms - ours_ms;
+/// What a job gained or lost, with how that is found: what it takes without a restore, less what it took, less all
+/// that Larder took. `cold` says what is compared, and where: `on an empty engine the builds`.
+pub fn net(cold: &str, [cold_ms, own_ms, ours_ms]: [f64; 3]) -> String {
+    let net = cold_ms - own_ms - ours_ms;
     let word = if net < 0.0 { "lost" } else { "saved" };
     format!(
-        "{} {word}: on an empty engine the builds took {}, now {}; Larder took {}",
+        "{} {word}: {cold} took {}, now {}; Larder took {}",
         seconds(net.abs()),
         seconds(cold_ms),
-        seconds(built_ms),
+        seconds(own_ms),
         seconds(ours_ms)
     )
 }
 
 /// The same of a job that found nothing.
-pub fn net_of_first(built_ms: f64, ours_ms: f64) -> String {
+pub fn net_of_first(what: &str, own_ms: f64, ours_ms: f64) -> String {
     format!(
-        "nothing saved yet: later jobs are compared with this one, whose builds took {}; Larder took {}",
-        seconds(built_ms),
+        "nothing saved yet: later jobs are compared with this one, where {what} took {}; Larder took {}",
+        seconds(own_ms),
         seconds(ours_ms)
     )
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Choices, is_of_cloud};
+use super::Choices;
 
 /// The variables that are read.
 const VARIABLES: &[&str] = &[
@@ -63,4 +63,16 @@ impl Choices {
             of_stores: of_stores.cloned().collect(),
         }
     }
+}
+
+/// Whether a cloud's own tools read a variable.
+pub(super) fn is_of_cloud(name: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a variable of a cloud holds a credential, and not a region or an address.
+pub(super) fn is_credential(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "SAS"];
+    is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }

@@ -10,7 +10,7 @@ use larder_local::clock::now_ms;
 use larder_local::disk;
 use larder_local::people::size;
 use larder_model::snapshot::Snapshot;
-use larder_session::machine;
+use larder_session::{Tenant, machine};
 use larder_settings::Settings;
 use larder_settings::exit::{Done, Failure};
 use larder_store::{Tried, catalog};
@@ -50,6 +50,7 @@ pub(super) async fn look(settings: &Settings) -> Findings {
     let (store, registries) = tokio::join!(store(settings), registries(settings));
     Findings {
         volume: volume.into(),
+        directories: directories(settings).into(),
         engine: engine.into(),
         docker: docker.into(),
         build,
@@ -73,13 +74,19 @@ fn build(settings: &Settings, docker: &Docker, about: &About) -> Result<Build, A
 
 fn volume(settings: &Settings) -> Done<Volume> {
     let settings = &settings.session;
-    machine::check(&settings.path, &settings.state)?;
+    machine::check(settings)?;
     let program = machine::engine(&settings.path)?;
     Ok(Volume {
         dockerd: program.version.to_string(),
         containerd: program.containerd_version.to_string(),
         image_store: settings.image_store(&program).to_string(),
     })
+}
+
+fn directories(settings: &Settings) -> Done<()> {
+    let mut settings = settings.session.clone();
+    settings.tenant = Tenant::Folders(Vec::new());
+    Ok(machine::check(&settings)?)
 }
 
 /// Whether snapshots can be found, and all that a job does with a store; what is needed and refused is why not.

@@ -21,6 +21,8 @@ use crate::report::{Report, table};
 struct Findings {
     /// Whether `larder up` and `run` can work here.
     volume: Finding<Volume>,
+    /// Whether `larder mount` can.
+    directories: Finding<()>,
     /// The engine that the docker command uses.
     engine: Finding<Engine>,
     docker: Finding<Docker>,

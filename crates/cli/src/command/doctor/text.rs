@@ -22,6 +22,9 @@ pub(super) fn about(findings: &Findings) -> Table {
             volume.dockerd, volume.containerd, volume.image_store
         )
     }));
+    table.add_row(row("directories", &findings.directories, |()| {
+        "larder mount and run --dir work here".to_owned()
+    }));
     table.add_row(row("engine", &findings.engine, |engine| {
         format!(
             "Docker {} ({}, {}, API {}) at {}",

@@ -101,8 +101,10 @@ impl Came {
         let (built, ours) = (self.build_ms as f64, ours as f64);
         let used = restored.filter(|it| it.archive.is_some() && it.skipped.is_none());
         Some(match used.map(|it| it.cold_build_ms) {
-            None => people::net_of_first(built, ours),
-            Some(Some(cold)) => people::net(cold as f64, built, ours),
+            None => people::net_of_first("the build", built, ours),
+            Some(Some(cold)) => {
+                people::net("without a restore the build", [cold as f64, built, ours])
+            }
             Some(None) => "not known: no job of this line built without a restore".to_owned(),
         })
     }

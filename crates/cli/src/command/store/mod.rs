@@ -4,6 +4,7 @@ pub(crate) mod collect;
 pub(crate) mod cp;
 pub(crate) mod gc;
 pub(crate) mod ls;
+pub(crate) mod past;
 pub(crate) mod promote;
 pub(crate) mod rm;
 pub(crate) mod verify;
@@ -26,7 +27,7 @@ fn selection(which: &Where, settings: &Settings, ids: &[String], all: bool) -> S
 }
 
 /// The line of this job, or what was typed of another.
-pub(super) fn own_line(which: &Where, settings: &Settings) -> Selection {
+fn own_line(which: &Where, settings: &Settings) -> Selection {
     let typed = selection(which, settings, &[], false);
     let descent = &settings.project().descent;
     Selection {
