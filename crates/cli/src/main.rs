@@ -57,6 +57,8 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Save(verb) => command::images::save::run(&verb, report),
         Verb::Build(verb) => command::images::build::run(&verb, report),
         Verb::Doctor(verb) => command::doctor::run(&verb, report),
+        Verb::Report(verb) => command::store::past::report::run(&verb, report),
+        Verb::History(verb) => command::store::past::history::run(&verb, report),
         Verb::Ls(verb) => command::store::ls::run(&verb, report),
         Verb::Gc(verb) => command::store::gc::run(&verb, report),
         Verb::Verify(verb) => command::store::verify::run(&verb, report),

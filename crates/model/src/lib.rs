@@ -20,7 +20,7 @@ pub mod reference;
 pub mod volume;
 
 pub use compatibility::version;
-pub use line::{ladder, lineage, retention};
+pub use line::{history, ladder, lineage, retention};
 pub use volume::habit;
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.

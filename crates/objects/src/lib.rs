@@ -21,5 +21,5 @@ mod request;
 pub use error::StoreError;
 pub use keys::{EncryptKey, KeyError, Keys, SignKey};
 pub use location::{Access, Location};
-pub use objects::{Entry, Objects};
+pub use objects::{Ability, Entry, Objects, Tried};
 pub use request::{Patience, verified, verified_whole};

@@ -1,19 +1,22 @@
 //! Where a session's files are.
 //!
-//! The state directory has a lock, the record of a running session and the sparse file of its volume. Sockets,
+//! The state directory has a lock, the record of a running session, the report of the last one, and the sparse
+//! file of its volume. Sockets,
 //! logs and mount points are in a directory below /run, because unix sockets need short paths. Its name is
 //! a hash of the state directory's path.
 
 use std::borrow::Cow;
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::InstanceId;
+use larder_local::files;
 use larder_local::own::{NotOurs, OwnFolder};
 use larder_volume::VolumeOptions;
 
+use crate::facts::Job;
 use crate::settings::Wanted;
 use crate::{Result, SessionError};
 
@@ -24,6 +27,9 @@ const BESIDE: &str = "beside";
 /// Where the volume is mounted inside the session's mount namespace. It is the same on every machine,
 /// because engines write absolute paths into their state.
 pub(crate) const MOUNT: &str = "/var/lib/larder/volume";
+
+/// A longer report is none.
+const REPORT_MAX_BYTES: u64 = 16 << 20;
 
 /// The paths of the session that belongs to one state directory.
 #[derive(Debug, Clone)]
@@ -149,6 +155,22 @@ impl Place {
     /// What has to be cleared if the background process dies.
     pub(crate) fn record(&self) -> PathBuf {
         self.state().join("session.json")
+    }
+
+    /// Keeps the report of a job that has ended, in place of the last one's: for `larder report`.
+    pub fn keep_report(&self, job: &Job) -> io::Result<()> {
+        let text = serde_json::to_vec(job)?;
+        files::write_private(&self.last(), &text)
+    }
+
+    /// The report of the last job that ended here, if there was one and we may read it.
+    pub fn last_report(&self) -> Option<Job> {
+        let file = files::open_private(&self.last()).ok()?;
+        serde_json::from_reader(file.take(REPORT_MAX_BYTES)).ok()
+    }
+
+    fn last(&self) -> PathBuf {
+        self.state().join("last.json")
     }
 
     pub(crate) fn volume(&self) -> VolumeOptions {

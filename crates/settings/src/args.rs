@@ -8,6 +8,7 @@
 mod archive;
 mod folder;
 mod look;
+mod past;
 mod setup;
 mod store;
 
@@ -17,9 +18,10 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use archive::{BuildVerb, Doctor, Restore, Save};
+pub use archive::{BuildVerb, Doctor, Door, Restore, Save};
 pub use folder::{Mount, Unmount};
 pub use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub use past::{History, ReportVerb};
 pub use setup::{Init, Keygen, Version};
 pub use store::{Care, Cloud, Cp, Gc, Ls, Policy, Promote, Rekey, Rm, Verify};
 
@@ -95,6 +97,10 @@ pub enum Verb {
     Build(BuildVerb),
     /// Show what this machine and its engine can do, and how to get what is missing
     Doctor(Doctor),
+    /// Show what the last job came to, or write it as a page with figures
+    Report(ReportVerb),
+    /// Show what the jobs of this line came to: hits, seconds and bytes
+    History(History),
     /// List the snapshots of the store, or its archives of images
     Ls(Ls),
     /// Remove from the store what is too old, and what nothing needs any more

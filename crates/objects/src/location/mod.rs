@@ -7,6 +7,7 @@
 
 mod access;
 mod bundle;
+mod permission;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
 mod listing;
+mod probe;
 mod sealing;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use object_store::{
 use parking_lot::Mutex;
 
 pub use self::listing::Entry;
+pub use self::probe::{Ability, Tried};
 use self::sealing::Sealing;
 use crate::error::StoreError;
 use crate::keys::{Keys, Sealer, has_last};

@@ -152,6 +152,8 @@ mod tests {
             larder: "0".into(),
             statistics: Statistics::default(),
             cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
             plan: None,
         }
     }

@@ -79,6 +79,8 @@ pub(super) async fn save(objects: &Objects) {
             stored_bytes: packed.stored_bytes,
         },
         cold_build_ms: None,
+        figures: None,
+        past: Vec::new(),
         plan: None,
     };
     catalog::publish(objects, &snapshot)

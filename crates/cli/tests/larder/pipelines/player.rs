@@ -82,6 +82,23 @@ impl Player {
         }
     }
 
+    /// Has the release on a server, and wget alone to fetch it with.
+    pub(crate) fn fetches_from_a_server(&mut self) {
+        let (release, programs) = (self.machine.path("release"), self.machine.path("programs"));
+        let install = Path::new(&self.environment["INSTALL_SH"]);
+        fs::copy(install, release.join("install.sh")).expect("copied");
+        fs::remove_file(programs.join("curl")).expect("removed");
+        program(
+            &programs.join("wget"),
+            "#!/bin/sh\nexec busybox wget \"$@\"\n",
+        );
+        let folder = release.display().to_string();
+        self.machine
+            .run("busybox", &["httpd", "-p", "127.0.0.1:8000", "-h", &folder]);
+        let url = "http://127.0.0.1:8000".to_owned();
+        self.environment.insert("LARDER_URL".to_owned(), url);
+    }
+
     /// The configuration that `larder init` writes, read as its CI system would.
     pub(crate) fn init(&self, system: &str, file: &str) -> Value {
         let larder = self.machine.path("larder").display().to_string();
