@@ -113,10 +113,14 @@ fn clear_failed_start(place: &Place) {
 fn lock(place: &Place) -> Result<Option<File>> {
     let started = Instant::now();
     loop {
-        place.make_state()?;
-        let taken = lock::take(place)?;
-        if taken.is_some() || started.elapsed() > LOCK_LIMIT {
-            return Ok(taken);
+        let taken = place.make_state().and_then(|()| lock::take(place));
+        let again = match &taken {
+            Ok(lock) => lock.is_none(),
+            // Who looked at it may have removed it between these two.
+            Err(_) => !place.exists(),
+        };
+        if !again || started.elapsed() > LOCK_LIMIT {
+            return taken;
         }
         std::thread::sleep(lock::PAUSE);
     }
