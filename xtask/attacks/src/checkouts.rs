@@ -61,9 +61,9 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
     for _ in 0..=random.below(3) {
         parts.push(bring(ground, random, &checkout)?);
     }
-    let mut words = one(random, &VERBS).to_vec();
+    let mut words: Vec<&str> = one::<&[&str]>(random, &VERBS).to_vec();
     if chance(random, 30) {
-        words.extend(["-f", one(random, &NAMES)]);
+        words.extend(["-f", *one(random, &NAMES)]);
         words.retain(|word| !["init", "--print", "ls", "status"].contains(word));
         if words.len() == 2 {
             words.splice(..0, ["plan", "--offline"]);

@@ -86,6 +86,8 @@ impl<'a> Ground<'a> {
     /// What is wrong with the machine after an attack, whose files are removed.
     pub(crate) fn end(&mut self) -> Result<Vec<String>> {
         let mut broken = self.victims.harm()?;
+        // By a program that goes wherever it can. With it goes what a session keeps of its own.
+        process::run(Command::new("rm").arg("-rf").arg(&self.folder))?;
         let left = self.before.left(&self.folder.join("state"))?;
         if !left.is_empty() {
             broken.extend(left);
@@ -99,8 +101,6 @@ impl<'a> Ground<'a> {
         for entry in fs::read_dir(self.plan.folder.join("etc"))? {
             fs::remove_file(entry?.path())?;
         }
-        // By a program that goes wherever it can.
-        process::run(Command::new("rm").arg("-rf").arg(&self.folder))?;
         Ok(broken)
     }
 

@@ -83,6 +83,13 @@ const VARIABLES: [&str; 30] = [
     "RUST_LOG",
 ];
 
+const VERBS: [&[&str]; 4] = [
+    &["doctor"],
+    &["doctor", "--json"],
+    &["status"],
+    &["plan", "--offline"],
+];
+
 pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Attack> {
     let mut parts = Vec::new();
     if chance(random, 70) {
@@ -94,16 +101,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
         let store = ground.folder.join("store");
         ground.job(&store)
     } else {
-        let verb: &[&str] = one(
-            random,
-            &[
-                &["doctor"][..],
-                &["doctor", "--json"],
-                &["status"],
-                &["plan", "--offline"],
-            ],
-        );
-        ground.larder(verb)
+        ground.larder(one::<&[&str]>(random, &VERBS))
     };
     for _ in 0..random.below(5) {
         let name = *one(random, &VARIABLES);

@@ -31,7 +31,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
         let store = ground.folder.join("store");
         ground.job(&store)
     } else {
-        let mut command = ground.larder(one(
+        let mut command = ground.larder(one::<&[&str]>(
             random,
             &[&["status"][..], &["down"], &["down", "--discard"]],
         ));

@@ -35,7 +35,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
             &["gc", "--dry-run"],
             &["promote", "--dry-run", "pull/7"],
         ];
-        let mut command = ground.larder(one(random, &verbs));
+        let mut command = ground.larder(one::<&[&str]>(random, &verbs));
         command.arg(format!("--store=file://{}", store.display()));
         command.args(["--project", "shop"]);
         command

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use xtask_attacks::{Kind, Plan};
 use xtask_tools::room;
 
+use crate::bench::{circumstances, publish_in};
 use crate::job::larder;
 use crate::{engine, say, workplace};
 
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Ends after so many minutes
     #[arg(long, default_value_t = 60)]
     minutes: u64,
+    /// Prints the table without writing docs/RELIABILITY.md
+    #[arg(long)]
+    dry_run: bool,
     /// The working directory, where this runs on a machine of its own
     #[arg(long, hide = true)]
     inside: Option<PathBuf>,
@@ -60,7 +64,11 @@ fn attack(args: &Args, folder: &std::path::Path) -> Result<()> {
         seed: args.seed,
         until: Instant::now() + Duration::from_secs(args.minutes * 60),
     })?;
-    say::line(table);
+    say::line(&table);
+    if !args.dry_run {
+        let text = format!("{}\n{table}", circumstances()?);
+        publish_in("RELIABILITY.md", "attacks", &text)?;
+    }
     ensure!(broken == 0, "{broken} attacks succeeded");
     Ok(())
 }

@@ -35,6 +35,7 @@ pub fn enter(more: &[&str]) -> Result<()> {
 /// A process of the machine.
 #[derive(Debug, Clone)]
 pub struct Process {
+    /// Its id.
     pub pid: i32,
     /// Its command line.
     pub words: Vec<String>,
@@ -53,6 +54,7 @@ impl Process {
         self.words.get(1).map_or("", String::as_str)
     }
 
+    /// Ends it at once.
     pub fn kill(&self) {
         if let Some(pid) = Pid::from_raw(self.pid) {
             // It may have ended just now.

@@ -35,5 +35,5 @@ fn faults() {
 
 #[test]
 fn attacks() {
-    campaign("attacks --attacks 30 --seed 7");
+    campaign("attacks --attacks 30 --seed 7 --dry-run");
 }
