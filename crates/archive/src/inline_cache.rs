@@ -93,7 +93,10 @@ pub(crate) async fn complete(
     (lineage, former): (&Lineage, Option<&Former<'_>>),
     writer: &mut ArchiveWriter,
 ) -> Result<()> {
-    let users = contents.images.iter().filter(|image| users_name(image).is_some());
+    let users = contents
+        .images
+        .iter()
+        .filter(|image| users_name(image).is_some());
     // Of several images of the user each needs a companion: they have records in common.
     let several = users.count() > 1;
     for at in 0..contents.images.len() {

@@ -298,7 +298,8 @@ mod tests {
                     fs::write(place.state().join(name), "").expect("its directory stays");
                 }
                 std::thread::yield_now();
-                let there = ["session.json", "volume"].map(|name| place.state().join(name).exists());
+                let there =
+                    ["session.json", "volume"].map(|name| place.state().join(name).exists());
                 begun += 1;
                 if there != [true, true] {
                     ended.store(true, Ordering::Relaxed);

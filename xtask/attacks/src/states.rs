@@ -90,7 +90,9 @@ fn state_folder(ground: &Ground<'_>, random: &mut Random, state: &Path) -> Resul
             ],
         );
         let path = state.join(name);
-        if fs::symlink_metadata(&path).is_ok() || path.parent().is_none_or(|it| !it.is_dir()) {
+        let is_there = |path: &Path| fs::symlink_metadata(path);
+        let parent = path.parent().map(is_there);
+        if is_there(&path).is_ok() || !parent.is_some_and(|it| it.is_ok_and(|it| it.is_dir())) {
             continue;
         }
         told.push(format!("{name}: {}", plant(ground, random, &path)?));

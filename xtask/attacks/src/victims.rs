@@ -72,6 +72,8 @@ impl Victims {
         }
         let gone = self.before.keys().filter(|path| !now.contains_key(*path));
         harm.extend(gone.map(|path| format!("{} is gone", path.display())));
+        // What has happened once is told once.
+        self.before = now;
         if self.bystander.try_wait()?.is_some() {
             harm.push("a process that has nothing to do with it was ended".to_owned());
         }

@@ -69,7 +69,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
                 let (program, met) = (&program, &met);
                 let folder = folder.join(format!("machine-{lane}"));
                 scope.spawn(move || {
-                    let mut jobs = Jobs::new(program, folder, server.port, lane, (args.seed, args.quick))?;
+                    let mut jobs =
+                        Jobs::new(program, folder, server.port, lane, (args.seed, args.quick))?;
                     while met.load(Ordering::Relaxed) < args.faults && Instant::now() < until {
                         jobs.run_one(met)?;
                     }
@@ -99,7 +100,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
         publish_in("RELIABILITY.md", "faults", &text)?;
     }
     let mut promises = rows.iter().filter(|(_, _, is_promise)| *is_promise);
-    ensure!(promises.all(|(_, count, _)| *count == 0), "a promise is broken");
+    ensure!(
+        promises.all(|(_, count, _)| *count == 0),
+        "a promise is broken"
+    );
     Ok(())
 }
 

@@ -11,7 +11,10 @@ fn campaign(words: &str) -> String {
     let larder = Path::new(env!("CARGO_BIN_EXE_larder"));
     let xtask = larder.with_file_name("xtask");
     if !xtask.exists() {
-        println!("skipped: there is no {}; run `cargo xtask test`", xtask.display());
+        println!(
+            "skipped: there is no {}; run `cargo xtask test`",
+            xtask.display()
+        );
         return String::new();
     }
     let mut command = Command::new(xtask);

@@ -380,7 +380,10 @@ mod tests {
         let configuration = configuration(layers, records);
         let told = told_apart(configuration.as_bytes(), image).expect("it has records");
         let told = String::from_utf8(told).expect("text");
-        assert_eq!(told.replacen(&field(&told), &field(&configuration), 1), configuration);
+        assert_eq!(
+            told.replacen(&field(&told), &field(&configuration), 1),
+            configuration
+        );
         let records = STANDARD.decode(field(&told)).expect("base64");
         serde_json::from_slice(&records).expect("JSON")
     }
@@ -425,13 +428,17 @@ mod tests {
     fn what_tells_records_apart_makes_no_two_steps_one() {
         let layers = ["base", "step"];
         let of = |base: &str, result: bool| {
-            let mut records = json!([{ "digest": base }, { "digest": "step", "inputs": [[{ "link": 0 }]] }]);
+            let mut records =
+                json!([{ "digest": base }, { "digest": "step", "inputs": [[{ "link": 0 }]] }]);
             if result {
                 records[1]["layers"] = at(1);
             }
             apart(&layers, &records, "app")
         };
-        assert_eq!(carried((&layers, &of("one", false)), (&layers, &of("two", true))), None);
+        assert_eq!(
+            carried((&layers, &of("one", false)), (&layers, &of("two", true))),
+            None
+        );
         let same = carried((&layers, &of("one", false)), (&layers, &of("one", true)));
         assert_eq!(same.expect("the same step")[1]["layers"], at(1));
     }

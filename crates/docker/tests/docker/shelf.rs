@@ -85,7 +85,8 @@ fn carry_on(
 ) {
     for at in 0..contents.images.len() {
         let image = &contents.images[at];
-        let (Some(own), Some(tag)) = (documents.get(&image.documents[0]), image.tags.first()) else {
+        let (Some(own), Some(tag)) = (documents.get(&image.documents[0]), image.tags.first())
+        else {
             continue;
         };
         let both = parent.and_then(|parent| {

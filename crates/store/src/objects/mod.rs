@@ -13,7 +13,8 @@ use larder_model::garbage::Brief;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult,
+    GetOptions, GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    PutResult,
 };
 use parking_lot::Mutex;
 
@@ -136,7 +137,8 @@ impl Objects {
     /// Whether an object has these bytes. One that cannot be read may not have them.
     async fn holds(&self, at: &Path, payload: &PutPayload) -> bool {
         let expected = Bytes::from(payload.clone());
-        let found = async { collect(self.store.get(at).await?, expected.len()).await };
+        let options = GetOptions::default();
+        let found = async { collect(self.find(at, options).await?, expected.len()).await };
         match found.await {
             Ok(found) => found.is_some_and(|found| found == expected),
             Err(error) => {
@@ -150,7 +152,7 @@ impl Objects {
     pub async fn get(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
         let at = &Path::from(path);
         let read = || async move {
-            let found = self.store.get(at).await?;
+            let found = self.find(at, GetOptions::default()).await?;
             let size = found.meta.size;
             Ok(collect(found, max_bytes).await?.ok_or(size))
         };
@@ -181,6 +183,17 @@ impl Objects {
         Err(StoreError::damaged(path, why))
     }
 
+    /// Asks for an object. In a folder anything may stand under its name.
+    async fn find(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        if self.names.is_no_file(at.as_ref()) {
+            return Err(object_store::Error::NotFound {
+                path: at.to_string(),
+                source: "it is no file".into(),
+            });
+        }
+        self.store.get_opts(at, options).await
+    }
+
     /// The bytes, or the size of the object if it ends before the range does.
     async fn read_range(
         &self,
@@ -189,7 +202,7 @@ impl Objects {
     ) -> object_store::Result<Result<Bytes, u64>> {
         let (end, wanted) = (range.end, range.end.saturating_sub(range.start));
         let options = GetOptions::new().with_range(Some(range));
-        let found = self.store.get_opts(at, options).await?;
+        let found = self.find(at, options).await?;
         let Some(bytes) = collect(found, wanted as usize).await? else {
             return Err(unreliable(format!(
                 "the store answers with more than the {wanted} bytes that it was asked for"
@@ -216,6 +229,9 @@ impl Objects {
 
     /// The size of an object, if it is there and the store says so.
     pub async fn size(&self, path: &str) -> Option<u64> {
+        if self.names.is_no_file(path) {
+            return None;
+        }
         let at = Path::from(path);
         let asked = self.patience.ask("read", path, || self.store.head(&at));
         asked.await.ok().map(|meta| meta.size)

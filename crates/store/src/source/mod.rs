@@ -17,9 +17,7 @@ use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, LeafId, LeavesId, MapId};
 use larder_model::frame::FrameRef;
 use larder_model::hot::{HotBlock, HotFrame, HotList};
-use larder_model::limits::{
-    BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES,
-};
+use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -208,7 +206,9 @@ impl Source {
                 }))
             });
             // Blocks are counted, not frames: a forged map may name one frame for all of them.
-            let blocks = read.flatten().take((max_bytes / BLOCK_BYTES as u64) as usize);
+            let blocks = read
+                .flatten()
+                .take((max_bytes / BLOCK_BYTES as u64) as usize);
             let mut places: HashMap<FrameRef, usize> = HashMap::new();
             let mut frames: Vec<HotFrame> = Vec::new();
             for (block, rests) in blocks {
@@ -222,7 +222,9 @@ impl Source {
                     frames.len() - 1
                 });
                 let id = rests.id;
-                frames[place].blocks.push((rests.slot, HotBlock { block, id }));
+                frames[place]
+                    .blocks
+                    .push((rests.slot, HotBlock { block, id }));
             }
             Ahead::of_frames(self.fetcher.clone(), frames)
         });

@@ -331,3 +331,31 @@ async fn a_map_of_countless_leaves_is_read_ahead_to_an_end() {
     {}
     assert_eq!(arrived.into_inner(), MOST);
 }
+
+/// A link leads elsewhere, and a pipe would be waited for.
+#[tokio::test]
+async fn what_is_no_file_is_no_object() {
+    const PATH: &str = "v1/maps/some";
+    let (folder, objects) = store();
+    let path = folder.path().join(PATH);
+    let link = |to: &str| std::os::unix::fs::symlink(to, &path).expect("made");
+    let pipe = || std::process::Command::new("mkfifo").arg(&path).status();
+    for number in 0..4 {
+        objects.put(PATH, "some").await.expect("stored");
+        fs::remove_file(&path).expect("removed");
+        match number {
+            0 => link("/etc/hostname"),
+            1 => link("/dev/zero"),
+            2 => assert!(pipe().expect("it starts").success()),
+            _ => fs::create_dir(&path).expect("made"),
+        }
+        let whole = objects.get(PATH, 1 << 20).await;
+        let part = objects.get_range(PATH, 0..4).await;
+        for read in [whole, part] {
+            assert!(
+                matches!(read, Err(StoreError::Missing { .. })),
+                "{number}: {read:?}"
+            );
+        }
+    }
+}

@@ -93,7 +93,10 @@ fn two_jobs_of_an_action_and_the_second_hits() {
         );
         assert_eq!(build.contains(" CACHED\n"), !is_first, "{build}");
         let said = player.part("post", true);
-        assert!(said.contains("saved ") && said.contains("/image/22 @ "), "{said}");
+        assert!(
+            said.contains("saved ") && said.contains("/image/22 @ "),
+            "{said}"
+        );
         let summary = player.file("GITHUB_STEP_SUMMARY");
         let (builds, net) = if is_first {
             ("| builds | 0 of ", "| net | nothing saved yet")

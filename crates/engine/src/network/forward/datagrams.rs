@@ -81,7 +81,10 @@ mod tests {
         let local = (Ipv4Addr::LOCALHOST, 0);
         let there = UdpSocket::bind(local).await.expect("bound");
         let near = UdpSocket::bind(local).await.expect("bound");
-        let (to, port) = (there.local_addr().expect("bound"), near.local_addr().expect("bound"));
+        let (to, port) = (
+            there.local_addr().expect("bound"),
+            near.local_addr().expect("bound"),
+        );
         let (_open, closed) = watch::channel(());
         // This machine is the room.
         let ways = Ways::new(Arc::new(|job| job()), closed);
@@ -90,7 +93,10 @@ mod tests {
             let mut datagram = [0; 100];
             loop {
                 let (length, from) = there.recv_from(&mut datagram).await.expect("heard");
-                there.send_to(&datagram[..length], from).await.expect("sent");
+                there
+                    .send_to(&datagram[..length], from)
+                    .await
+                    .expect("sent");
             }
         });
         let mut senders = Vec::new();

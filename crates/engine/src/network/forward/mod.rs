@@ -191,7 +191,10 @@ impl Watcher {
         };
         room.retain(|address| Some(address.port()) != self.redirect.port());
         self.publish(&room).await;
-        let own = self.shown.keys().filter(|(carrier, _)| *carrier == Carrier::Stream);
+        let own = self
+            .shown
+            .keys()
+            .filter(|(carrier, _)| *carrier == Carrier::Stream);
         let own = own.map(|(_, on)| *on).collect();
         let places = local(&host, &room, &own);
         if let Err(error) = self.redirect.set(places, &self.ways).await {
