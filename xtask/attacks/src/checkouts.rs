@@ -1,5 +1,6 @@
 //! The author of a commit: files and links in a checkout, in which root plans, asks for a key, or explains.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -136,7 +137,7 @@ fn toml(random: &mut Random, target: &Path) -> String {
             _ => format!("{:?}", one(random, &EVIL)),
         };
         if !text.contains(&format!("{key} =")) {
-            text += &format!("{key} = {value}\n");
+            let _ = writeln!(text, "{key} = {value}");
         }
     }
     text

@@ -40,7 +40,7 @@ type Heard = Arc<Mutex<Vec<(String, String)>>>;
 pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Attack> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let host = listener.local_addr()?.to_string();
-    let answers: Vec<Answer> = (0..1 + random.below(4))
+    let answers: Vec<Answer> = (0..=random.below(4))
         .map(|_| answer(random, &host))
         .collect();
     let parts = answers.iter().map(|answer| {
@@ -100,7 +100,6 @@ fn remember(ground: &Ground<'_>, random: &mut Random, host: &str) -> Result<()> 
 }
 
 fn answer(random: &mut Random, host: &str) -> Answer {
-    let evil = one(random, &EVIL).replace(['\r', '\n'], " ");
     let kind = *one(
         random,
         &[
@@ -109,8 +108,20 @@ fn answer(random: &mut Random, host: &str) -> Answer {
             "text/html",
         ],
     );
+    let (status, more, body) = said(random, host);
+    Answer {
+        head: format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}"),
+        endless: chance(random, 10),
+        slow: chance(random, 2),
+        body,
+    }
+}
+
+/// A status, headers and a body.
+fn said(random: &mut Random, host: &str) -> (&'static str, String, Vec<u8>) {
+    let evil = one(random, &EVIL).replace(['\r', '\n'], " ");
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
-    let (status, more, body) = match random.below(12) {
+    match random.below(12) {
         0 => ("200 OK", String::new(), noise(random)),
         1 => (
             "200 OK",
@@ -119,7 +130,7 @@ fn answer(random: &mut Random, host: &str) -> Answer {
         ),
         2 => (
             "302 Found",
-            format!("Location: http://{host}{ELSEWHERE}\r\n"),
+            format!("Location: {}{ELSEWHERE}\r\n", other_name(host)),
             Vec::new(),
         ),
         3 => (
@@ -167,12 +178,6 @@ fn answer(random: &mut Random, host: &str) -> Answer {
             String::new(),
             format!("{{\"token\":{evil:?}}}").into_bytes(),
         ),
-    };
-    Answer {
-        head: format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}"),
-        endless: chance(random, 10),
-        slow: chance(random, 2),
-        body,
     }
 }
 
@@ -185,6 +190,11 @@ fn index(random: &mut Random, digest: &str) -> Vec<u8> {
     );
     let many = vec![one; 1 + random.below(2000) as usize].join(",");
     format!("{{\"schemaVersion\":2,\"manifests\":[{many}]}}").into_bytes()
+}
+
+/// The same server by another name: whoever follows a redirect there has left the registry.
+fn other_name(host: &str) -> String {
+    format!("http://{}", host.replace("127.0.0.1", "localhost"))
 }
 
 fn serve(listener: TcpListener, answers: Vec<Answer>, heard: &Heard) {

@@ -139,7 +139,7 @@ fn daemon_json(ground: &Ground<'_>, random: &mut Random) -> Result<String> {
         _ => {}
     }
     let mut fields = Vec::new();
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..=random.below(4) {
         let key = one(random, &KEYS);
         fields.push(format!("{key:?}: {}", value(ground, random)));
     }

@@ -77,7 +77,7 @@ fn state_folder(ground: &Ground<'_>, random: &mut Random, state: &Path) -> Resul
     fs::create_dir(state)?;
     fs::set_permissions(state, Permissions::from_mode(0o700))?;
     let mut told = Vec::new();
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         let name = *one(
             random,
             &[
@@ -159,6 +159,8 @@ fn record(ground: &Ground<'_>, random: &mut Random) -> String {
 
 fn below_run(ground: &Ground<'_>, random: &mut Random, run: &Path) -> Result<String> {
     let victim = ground.victims.directory();
+    // Empty between two sessions.
+    let _ = fs::remove_dir(RUN);
     Ok(match random.below(6) {
         0 => {
             symlink(&victim, RUN)?;

@@ -14,6 +14,8 @@ use super::Attack;
 use super::checkouts::noise;
 use super::ground::{CODES, EVIL, Ground, WORD, chance, one};
 
+/// What was enlarged is left as it is.
+const MUCH_BYTES: u64 = 1 << 30;
 /// Documents that come by the thousand.
 const FLOOD: u64 = 2_000;
 
@@ -56,7 +58,7 @@ fn objects(folder: &Path) -> Result<Vec<PathBuf>> {
         let meta = fs::symlink_metadata(&path)?;
         if meta.is_dir() {
             found.extend(objects(&path)?);
-        } else if meta.is_file() {
+        } else if meta.is_file() && meta.len() < MUCH_BYTES {
             found.push(path);
         }
     }
@@ -81,57 +83,36 @@ fn harm(ground: &Ground<'_>, random: &mut Random, store: &Path) -> Result<String
         return Ok("nothing is left".to_owned());
     };
     let name = object.strip_prefix(store)?.display().to_string();
-    let what = match random.below(10) {
+    let what = match random.below(2) {
+        0 => spoil(random, &all, object)?,
+        _ => replace(ground, random, object)?,
+    };
+    Ok(format!("{name} {what}"))
+}
+
+/// Gives an object other bytes.
+fn spoil(random: &mut Random, all: &[PathBuf], object: &Path) -> Result<String> {
+    let mut bytes = fs::read(object)?;
+    Ok(match random.below(5) {
         0 => {
-            fs::remove_file(object)?;
-            "is gone".to_owned()
-        }
-        1 => {
-            let length = fs::metadata(object)?.len();
-            File::options()
-                .write(true)
-                .open(object)?
-                .set_len(length / 2)?;
+            fs::write(object, &bytes[..bytes.len() / 2])?;
             "is cut".to_owned()
         }
-        2 => {
-            File::options().write(true).open(object)?.set_len(1 << 40)?;
+        1 => {
+            let file = File::options().write(true).open(object)?;
+            file.set_len(1 << 40)?;
             "has a terabyte".to_owned()
         }
-        3 => {
+        2 => {
             fs::write(object, noise(random))?;
             "is noise".to_owned()
         }
-        4 => {
-            let other = random.one_of(&all).context("there is one")?;
-            fs::copy(other, object)
-                .or_else(|error| if other == object { Ok(0) } else { Err(error) })?;
+        3 => {
+            let other = random.one_of(all).context("there is one")?;
+            fs::write(object, fs::read(other)?)?;
             format!("is another: {}", other.display())
         }
-        5 => {
-            let target = one(random, &ground.victims.paths()).clone();
-            fs::remove_file(object)?;
-            symlink(&target, object)?;
-            "is a link out".to_owned()
-        }
-        6 => {
-            fs::remove_file(object)?;
-            let made = Command::new("mkfifo").arg(object).status()?;
-            ensure!(made.success(), "mkfifo");
-            "is a pipe".to_owned()
-        }
-        7 => {
-            fs::remove_file(object)?;
-            symlink("/dev/zero", object)?;
-            "never ends".to_owned()
-        }
-        8 => {
-            fs::remove_file(object)?;
-            fs::create_dir(object)?;
-            "is a directory".to_owned()
-        }
         _ => {
-            let mut bytes = fs::read(object)?;
             let at = random.below(bytes.len().max(1) as u64) as usize;
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << random.below(8);
@@ -139,8 +120,33 @@ fn harm(ground: &Ground<'_>, random: &mut Random, store: &Path) -> Result<String
             fs::write(object, bytes)?;
             "has another bit".to_owned()
         }
-    };
-    Ok(format!("{name} {what}"))
+    })
+}
+
+/// Puts something else in an object's place.
+fn replace(ground: &Ground<'_>, random: &mut Random, object: &Path) -> Result<String> {
+    fs::remove_file(object)?;
+    Ok(match random.below(5) {
+        0 => "is gone",
+        1 => {
+            symlink(one(random, &ground.victims.paths()), object)?;
+            "is a link out"
+        }
+        2 => {
+            let made = Command::new("mkfifo").arg(object).status()?;
+            ensure!(made.success(), "mkfifo");
+            "is a pipe"
+        }
+        3 => {
+            symlink("/dev/zero", object)?;
+            "never ends"
+        }
+        _ => {
+            fs::create_dir(object)?;
+            "is a directory"
+        }
+    }
+    .to_owned())
 }
 
 /// A document that says something else, under a name that is right: whoever writes one can name any bytes.

@@ -39,7 +39,7 @@ const FILES: [&str; 7] = [
 pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Attack> {
     let store = ground.store()?;
     let mut parts: Vec<String> = Vec::new();
-    for _ in 0..1 + random.below(2) {
+    for _ in 0..=random.below(2) {
         parts.push(line(ground, random));
     }
     let script = parts.join("\n");

@@ -22,20 +22,20 @@ struct ContainerAnswer {
 #[serde(rename_all = "PascalCase")]
 struct PortsAnswer {
     #[serde(default)]
-    ports: Vec<Port>,
+    ports: Vec<Mapping>,
 }
 
 /// One that is not published has no address.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Port {
+struct Mapping {
     #[serde(rename = "IP")]
     address: Option<IpAddr>,
     public_port: Option<u16>,
     r#type: String,
 }
 
-impl Port {
+impl Mapping {
     fn published(&self, protocol: &str) -> Option<SocketAddr> {
         let address = SocketAddr::new(self.address?, self.public_port?);
         (self.r#type == protocol).then_some(address)
