@@ -104,7 +104,9 @@ fn bring(ground: &Ground<'_>, random: &mut Random, checkout: &Path) -> Result<St
             "noise"
         }
         4 => {
-            symlink(&target, checkout.join("out"))?;
+            let out = checkout.join("out");
+            let _ = fs::remove_file(&out);
+            symlink(&target, out)?;
             "a link in the way of what is written"
         }
         5 => {

@@ -159,8 +159,8 @@ fn record(ground: &Ground<'_>, random: &mut Random) -> String {
 
 fn below_run(ground: &Ground<'_>, random: &mut Random, run: &Path) -> Result<String> {
     let victim = ground.victims.directory();
-    // Empty between two sessions.
-    let _ = fs::remove_dir(RUN);
+    // What sessions have left there is nobody's any more.
+    let _ = fs::remove_dir_all(RUN);
     Ok(match random.below(6) {
         0 => {
             symlink(&victim, RUN)?;
@@ -180,7 +180,8 @@ fn below_run(ground: &Ground<'_>, random: &mut Random, run: &Path) -> Result<Str
         3 => {
             fs::create_dir(RUN)?;
             symlink(&victim, run)?;
-            "the session's directory is a link"
+            lchown(run, Some(STRANGER), Some(STRANGER))?;
+            "the session's directory is a stranger's link"
         }
         4 => {
             fs::create_dir_all(run)?;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use larder_local::people::Voice as _;
 use larder_volume::flusher;
+use rustix::fs::OFlags;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -132,6 +133,7 @@ fn log_to(path: &Path) -> Result<()> {
         .create(true)
         .append(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path);
     log.and_then(|log| Ok(rustix::stdio::dup2_stderr(&log)?))
         .map_err(SessionError::path("write", path))
