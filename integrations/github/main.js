@@ -36,6 +36,8 @@ function install() {
 }
 
 function up() {
+  // Of the runner's variables none tells the legs of a matrix apart.
+  process.env.LARDER_LEG = input("leg");
   const report = path.join(process.env.RUNNER_TEMP, "larder-up.json");
   const lists = LISTS.flatMap((name) =>
     input(name).split("\n").map((line) => line.trim()).filter(Boolean).map((line) => `--${name}=${line}`));
@@ -56,6 +58,7 @@ function up() {
   const down = isSet("save") ? options(OF_DOWN) : [...options(OF_DOWN), "--discard"];
   tell("GITHUB_STATE", "down", JSON.stringify(isSet("strict") ? [...down, "--strict"] : down));
   tell("GITHUB_STATE", "path", process.env.PATH);
+  tell("GITHUB_STATE", "leg", JSON.stringify(input("leg")));
 }
 
 Failure.ends(() => {

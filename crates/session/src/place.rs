@@ -80,13 +80,19 @@ impl Place {
         self.within(&digest[..InstanceId::MAX_BYTES])
     }
 
-    /// All places beside this one where there is or was a session.
+    /// All places beside this one where there is or was a session. What is there is removed with all that is in it, so
+    /// it must be of our making: no link leads there, and nothing has another kind of name.
     pub fn all_beside(&self) -> Vec<Self> {
-        let entries = fs::read_dir(self.state().join(BESIDE))
-            .into_iter()
-            .flatten();
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.map(|name| self.within(&name)).collect()
+        let beside = self.state().join(BESIDE);
+        let is_ours = is_folder(&beside) && self.state.at(beside.clone()).existing().is_ok();
+        let entries = fs::read_dir(beside).ok().filter(|_| is_ours);
+        let entries = entries.into_iter().flatten().flatten();
+        let names = entries.filter(|entry| is_folder(&entry.path()));
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names
+            .filter(|name| is_place(name))
+            .map(|name| self.within(&name))
+            .collect()
     }
 
     /// A place beside this one. Its state directory is in ours, where nobody else makes one.
@@ -182,10 +188,56 @@ impl Place {
     }
 }
 
+/// A directory, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
+/// Whether a directory may have this name from [`Place::beside`].
+fn is_place(name: &str) -> bool {
+    name.len() == InstanceId::MAX_BYTES && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A directory that cannot be made is told as that: it may be on a disk that is full, or read-only.
 fn not_ours(why: NotOurs) -> SessionError {
     match why {
         NotOurs::Io { path, source } => SessionError::StateFolder(path, source),
         other => SessionError::NotOurs(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const NAME: &str = "0123456789ab";
+
+    fn beside(make: impl FnOnce(&Path)) -> usize {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        let elsewhere = folder.path().join("elsewhere");
+        for path in [&state, &elsewhere.join(NAME)] {
+            fs::create_dir_all(path).expect("made");
+        }
+        make(&state.join(BESIDE));
+        let place = Place::of(&OwnFolder::new(state, None)).expect("ours");
+        place.all_beside().len()
+    }
+
+    #[test]
+    fn only_what_a_session_made_is_beside_another() {
+        let made = |path: &Path| fs::create_dir_all(path).expect("made");
+        assert_eq!(beside(|_| ()), 0);
+        assert_eq!(beside(|beside| made(&beside.join(NAME))), 1);
+        assert_eq!(beside(|beside| made(&beside.join("home"))), 0);
+        let elsewhere = |beside: &Path| beside.with_file_name("../elsewhere");
+        assert_eq!(beside(|at| symlink(elsewhere(at), at).expect("made")), 0);
+        let within = |at: &Path| {
+            made(at);
+            symlink(elsewhere(at).join(NAME), at.join(NAME)).expect("made");
+        };
+        assert_eq!(beside(within), 0);
     }
 }

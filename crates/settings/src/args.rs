@@ -164,8 +164,9 @@ pub struct Where {
     /// remote, else the directory's name]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
-    /// Job; each has a lineage of snapshots of its own. Give the legs of a matrix names of their own
-    /// [default: the CI system's name of workflow, job and leg, else the word default]
+    /// Job; each has a lineage of snapshots of its own [default: the CI system's name of workflow, job and leg,
+    /// else the word default]. LARDER_LEG is added to it; GitHub's legs of a matrix differ in nothing else:
+    /// set LARDER_LEG: ${{ toJSON(matrix) }} there
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
     /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks. A name

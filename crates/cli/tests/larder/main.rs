@@ -18,6 +18,7 @@ mod beside;
 mod bound;
 mod builders;
 mod builds;
+mod campaigns;
 mod commands;
 mod crash;
 mod damage;

@@ -16,7 +16,8 @@ use larder_model::sealed::{Segments, plain_bytes, sealed_bytes};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult,
+    GetOptions, GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    PutResult,
 };
 use parking_lot::Mutex;
 
@@ -166,7 +167,8 @@ impl Objects {
     /// Whether an object has these bytes. One that cannot be read may not have them.
     async fn holds(&self, at: &Path, payload: &PutPayload) -> bool {
         let expected = Bytes::from(payload.clone());
-        let found = async { collect(self.store.get(at).await?, expected.len()).await };
+        let options = GetOptions::default();
+        let found = async { collect(self.find(at, options).await?, expected.len()).await };
         match found.await {
             Ok(found) => found.is_some_and(|found| found == expected),
             Err(error) => {
@@ -205,7 +207,7 @@ impl Objects {
         max_bytes: usize,
     ) -> Result<Bytes, StoreError> {
         let read = || async move {
-            let found = self.store.get(at).await?;
+            let found = self.find(at, GetOptions::default()).await?;
             let size = found.meta.size;
             Ok(collect(found, max_bytes).await?.ok_or(size))
         };
@@ -275,12 +277,23 @@ impl Objects {
         Err(StoreError::damaged(path, why))
     }
 
+    /// Asks for an object. In a folder anything may stand under its name.
+    async fn find(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        if self.names.is_no_file(at.as_ref()) {
+            return Err(object_store::Error::NotFound {
+                path: at.to_string(),
+                source: "it is no file".into(),
+            });
+        }
+        self.store.get_opts(at, options).await
+    }
+
     /// The bytes, or the size of the object if it ends before the range does.
     async fn read_range(&self, stored: &Stored) -> object_store::Result<Result<Bytes, u64>> {
         let (at, range) = (&stored.at, stored.range.clone());
         let wanted = range.end.saturating_sub(range.start);
         let options = GetOptions::new().with_range(Some(range));
-        let found = self.store.get_opts(at, options).await?;
+        let found = self.find(at, options).await?;
         let Some(bytes) = collect(found, wanted as usize).await? else {
             return Err(unreliable(format!(
                 "the store answers with more than the {wanted} bytes that it was asked for"
@@ -317,6 +330,9 @@ impl Objects {
     }
 
     async fn stored_bytes(&self, path: &str, at: &Path) -> Option<u64> {
+        if self.names.is_no_file(at.as_ref()) {
+            return None;
+        }
         let asked = self.patience.ask("read", path, || self.store.head(at));
         asked.await.ok().map(|meta| meta.size)
     }
