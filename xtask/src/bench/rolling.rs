@@ -145,9 +145,10 @@ impl Bench<'_> {
                 let folder = self.folder.join("registry");
                 Box::new(RegistryCache::new(folder, self.args.far))
             }
-            LaneName::Larder => {
+            LaneName::Larder | LaneName::NextDoor => {
                 let program = larder::ready(&self.args.larder, self.folder)?;
-                let (store, server) = match self.args.far {
+                let far = self.args.far.filter(|_| name == LaneName::Larder);
+                let (store, server) = match far {
                     Some(line) => {
                         let server = s3::Server::start(&self.machine.moto_server, self.folder)?;
                         (
@@ -155,9 +156,12 @@ impl Bench<'_> {
                             Some(server),
                         )
                     }
-                    None => (larder::Store::folder(&self.folder.join("store")), None),
+                    None => (
+                        larder::Store::folder(&self.folder.join(word(&name))),
+                        None,
+                    ),
                 };
-                Box::new(Larder::new(program, store, server))
+                Box::new(Larder::new(name, program, store, server))
             }
         })
     }

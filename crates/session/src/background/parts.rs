@@ -81,15 +81,29 @@ pub(super) struct Parts {
     warnings: Vec<String>,
 }
 
+/// Parts that have their place on the machine, or have failed to get it.
+pub(super) struct Placed {
+    parts: Parts,
+    outcome: Result<()>,
+}
+
+impl Placed {
+    /// What the parts need of the machine, whatever volume they get.
+    pub(super) async fn prepare(plan: &Plan, place: &Place) -> Self {
+        let mut parts = Parts::new(plan, place);
+        let shape = plan.choice.shape;
+        // A task of its own, because it waits for the machine without giving way.
+        let preparing = tokio::spawn(async move {
+            let outcome = parts.prepare(shape).await;
+            Self { parts, outcome }
+        });
+        preparing.await.expect("preparing does not panic")
+    }
+}
+
 impl Parts {
-    /// Brings everything up, or nothing.
-    pub(super) async fn bring_up(
-        plan: &Plan,
-        place: &Place,
-        source: Arc<Source>,
-        timer: &mut Timer,
-    ) -> Result<Self, Trouble> {
-        let mut parts = Self {
+    fn new(plan: &Plan, place: &Place) -> Self {
+        Self {
             room: None,
             place: place.clone(),
             record: plan.record.clone(),
@@ -99,9 +113,21 @@ impl Parts {
             net: None,
             forwards: None,
             warnings: Vec::new(),
-        };
+        }
+    }
+
+    /// Brings everything up, or nothing.
+    pub(super) async fn bring_up(
+        placed: Placed,
+        plan: &Plan,
+        source: Arc<Source>,
+        timer: &mut Timer,
+    ) -> Result<Self, Trouble> {
         let objects = source.objects().clone();
-        let mut up = parts.prepare(plan.choice.shape).await;
+        let Placed {
+            mut parts,
+            outcome: mut up,
+        } = placed;
         let spoils_any_volume = up.is_err();
         if up.is_ok() {
             up = parts.mount_and_start(plan, source, timer).await;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 pub use self::listing::Entry;
 use crate::error::StoreError;
 use crate::keys::Keys;
-use crate::request::{Names, Patience, What, collect};
+use crate::request::{Late, Names, Patience, What, collect};
 
 /// The objects of one store.
 #[derive(Debug, Clone)]
@@ -28,6 +28,7 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     names: Names,
     patience: Arc<Patience>,
+    late: Arc<Late>,
     /// What this process put there under a name that says the content: a collection may be about to remove
     /// just that, see [`crate::catalog::publish`].
     written: Arc<Mutex<HashMap<Brief, String>>>,
@@ -49,6 +50,7 @@ impl Objects {
             store: Arc::new(PrefixStore::new(store, prefix)),
             names,
             patience: Arc::default(),
+            late: Arc::default(),
             written: Arc::default(),
             keys: Arc::default(),
         }
@@ -76,6 +78,11 @@ impl Objects {
     /// Whether it is a folder of this machine, where a request takes no time.
     pub fn is_near(&self) -> bool {
         matches!(self.names, Names::Folder(_))
+    }
+
+    /// Reads that were asked for a second time, because they were late.
+    pub(crate) fn asked_again(&self) -> u64 {
+        self.late.asked_again()
     }
 
     /// A store that is empty and is gone with the process: for a job whose own store cannot be
@@ -167,7 +174,8 @@ impl Objects {
     /// Reads a range of an object: exactly as many bytes as asked for.
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let (at, end) = (&Path::from(path), range.end);
-        let read = || self.read_range(at, range.clone());
+        let bytes = end.saturating_sub(range.start);
+        let read = || self.late.read(bytes, || self.read_range(at, range.clone()));
         let size = match self.patience.ask("read", path, read).await {
             Ok(Ok(bytes)) => return Ok(bytes),
             Ok(Err(size)) => size,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use larder_model::address;
@@ -123,6 +124,11 @@ impl Source {
     /// What was fetched so far.
     pub fn traffic(&self) -> Traffic {
         self.fetcher.traffic()
+    }
+
+    /// What the fastest request of this job took: about a round trip.
+    pub fn nearest(&self) -> Duration {
+        self.fetcher.nearest()
     }
 
     /// A leaf of the map, or `None` where its whole region is zero.
