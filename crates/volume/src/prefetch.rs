@@ -46,10 +46,10 @@ where
     }
     let folder = Arc::new(folder);
     let source = blocks.source();
-    // A later miss then costs one request.
+    // A later miss then costs one request. The hot blocks come first, on the connections that are open.
     let leaves = source.read_leaves(LEAVES_BYTES);
     let hot = lanes(&blocks, &folder, |source| Some(source.hot()));
-    let (leaves, ()) = tokio::join!(leaves, hot);
+    let ((), leaves) = tokio::join!(biased; hot, leaves);
     if let Err(error) = leaves {
         tracing::warn!(%error, "reading the map ahead");
     }

@@ -70,7 +70,9 @@ pub fn gather(
     let written = worth_reading(written, &mut covered);
     let was_read: HashSet<u64> = read.iter().copied().collect();
     let mut kept = Vec::new();
-    let copies = before.iter().filter(|frame| frame.pack.is_some() && frame.idle != WRITTEN);
+    let copies = before
+        .iter()
+        .filter(|frame| frame.pack.is_some() && frame.idle != WRITTEN);
     for frame in copies {
         let mut frame = frame.clone();
         frame
@@ -216,7 +218,9 @@ mod tests {
 
     #[test]
     fn a_first_list_holds_the_start_and_gathers_the_rest() {
-        let gathered = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| Some(id(block)));
+        let gathered = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| {
+            Some(id(block))
+        });
         assert_eq!(numbers(&gathered.held), (0..10).collect::<Vec<_>>());
         assert_eq!(numbers(&gathered.together), (10..500).collect::<Vec<_>>());
         let zero = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| {
@@ -229,7 +233,9 @@ mod tests {
     #[test]
     fn a_job_that_reads_the_same_stores_nothing_again() {
         let before = frames(1, 16..512);
-        let gathered = gather(&before, Vec::new(), &reads(0..512, 16), HELD, |block| Some(id(block)));
+        let gathered = gather(&before, Vec::new(), &reads(0..512, 16), HELD, |block| {
+            Some(id(block))
+        });
         assert_eq!(gathered.kept, before);
         assert_eq!(numbers(&gathered.held), (0..16).collect::<Vec<_>>());
         assert!(gathered.together.is_empty());
@@ -255,10 +261,15 @@ mod tests {
     fn what_nobody_reads_goes_after_some_jobs_not_at_once() {
         let mut before = frames(1, 0..512);
         for _ in 0..IDLE_JOBS_MAX {
-            before = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| Some(id(block))).kept;
+            before = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| {
+                Some(id(block))
+            })
+            .kept;
             assert_eq!(before.len(), 32);
         }
-        let gathered = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| Some(id(block)));
+        let gathered = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| {
+            Some(id(block))
+        });
         assert!(gathered.kept.is_empty(), "{gathered:?}");
         assert_eq!(numbers(&gathered.held), (0..8).collect::<Vec<_>>());
     }
@@ -266,7 +277,9 @@ mod tests {
     #[test]
     fn small_packs_are_taken_in_and_large_ones_stay() {
         let before = [frames(1, 0..1024), frames(2, 1024..1056)].concat();
-        let gathered = gather(&before, Vec::new(), &reads(0..1200, 0), HELD, |block| Some(id(block)));
+        let gathered = gather(&before, Vec::new(), &reads(0..1200, 0), HELD, |block| {
+            Some(id(block))
+        });
         assert_eq!(gathered.kept, frames(1, 0..1024));
         assert_eq!(gathered.together.len(), 1200 - 1024);
     }
@@ -274,7 +287,9 @@ mod tests {
     #[test]
     fn what_a_job_wrote_is_read_once_where_it_lies() {
         let written = frames(2, 600..632);
-        let gathered = gather(&[], written, &reads(0..616, 10), 10, |block| Some(id(block)));
+        let gathered = gather(&[], written, &reads(0..616, 10), 10, |block| {
+            Some(id(block))
+        });
         assert_eq!(gathered.written.len(), 2);
         assert!(gathered.written.iter().all(|frame| frame.idle == WRITTEN));
         assert_eq!(numbers(&gathered.together), (10..600).collect::<Vec<_>>());
@@ -290,10 +305,18 @@ mod tests {
     fn what_is_written_in_masses_or_was_there_before_is_left() {
         let all = |block| Some(id(block));
         let masses = frames(2, 0..WRITTEN_MAX as u64 + 16);
-        assert!(gather(&[], masses, &reads(0..0, 0), HELD, all).written.is_empty());
+        assert!(
+            gather(&[], masses, &reads(0..0, 0), HELD, all)
+                .written
+                .is_empty()
+        );
         let mut older = frames(2, 0..16);
         older[0].blocks.truncate(4);
-        assert!(gather(&[], older, &reads(0..0, 0), HELD, all).written.is_empty());
+        assert!(
+            gather(&[], older, &reads(0..0, 0), HELD, all)
+                .written
+                .is_empty()
+        );
         let held = gather(&[], frames(2, 0..16), &reads(0..16, 16), HELD, all);
         assert!(held.written.is_empty(), "the list holds it all: {held:?}");
     }

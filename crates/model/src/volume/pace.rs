@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_line_is_full_and_nothing_stands_in_front_of_it() {
         let settled: Vec<usize> = [0, 5, 20, 50, 100, 10_000].map(settled).to_vec();
-        assert_eq!(settled, [2, 2, 3, 4, 6, 16]);
+        assert_eq!(settled, [2, 2, 3, 4, 7, 16]);
     }
 
     #[test]

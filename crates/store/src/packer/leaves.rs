@@ -53,7 +53,9 @@ pub(super) async fn write(
     let (id, bytes) = root.encode();
     last.push((address::map(id), bytes));
     // Side by side: whoever finds the root finds it through a snapshot, which comes after both.
-    let uploads = last.into_iter().map(|one| put(source.objects(), one, progress));
+    let uploads = last
+        .into_iter()
+        .map(|one| put(source.objects(), one, progress));
     futures_util::future::try_join_all(uploads).await?;
     Ok(id)
 }

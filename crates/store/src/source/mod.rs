@@ -8,6 +8,7 @@ mod ahead;
 pub mod closure;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -183,9 +184,8 @@ impl Source {
         for (index, place) in &leaves {
             let at = (place.range().start - start) as usize;
             let leaf = decode_leaf(place, &bytes[at..at + place.bytes as usize])?;
-            // Somebody may have needed it meanwhile.
-            let kept = self.leaves[index].set(leaf);
-            tracing::trace!(index, first = kept.is_ok(), "leaf");
+            // Somebody may need it and be reading it: whoever plans by the leaves is to find them all.
+            self.leaves[index].get_or_init(|| ready(leaf)).await;
         }
         Ok(())
     }
