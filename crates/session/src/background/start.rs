@@ -11,15 +11,16 @@ use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
 use super::base_images::Planning;
+use super::course::{Course, Timer};
 use super::events::Events;
-use super::parts::{Parts, Plan};
+use super::parts::{Parts, Placed, Plan};
 use super::restore::{self, Restorable, Search};
 use super::tenant::Coming;
 use super::trouble;
 use super::turn::Turn;
 use super::upkeep::Upkeep;
 use super::verdict::Verdict;
-use crate::facts::{self, Job, NotSaved, Restored, Timer};
+use crate::facts::{self, Job, Moved, NotSaved, Restored};
 use crate::leftovers;
 use crate::{JobRequest, Place, Result, Settings};
 
@@ -38,6 +39,8 @@ pub(crate) struct Live {
     pub(crate) planning: Planning,
     /// For an engine in the machine's place.
     pub(crate) turn: Option<Turn>,
+    /// The job's clock.
+    pub(crate) course: Course,
     pub(crate) job: Job,
 }
 
@@ -54,34 +57,45 @@ pub(crate) struct Begun {
 /// returned has only the warnings about the cache: with `--strict` these are failures.
 pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
-    let mut timer = Timer::start();
+    let mut course = Course::begin();
+    let mut timer = course.timer();
     let (objects, cannot_save) = open_store(&settings, events);
     let (coming, turn) = Coming::look(&settings, &place, begun.oom_score, events).await?;
     let compatibility = coming.compatibility();
+    let plan = Plan {
+        coming,
+        prefetch: settings.prefetch(objects.is_near()),
+        record: begun.record,
+    };
     let reader = settings.project.reader();
-    let searched = search(&settings, &objects, &reader, &coming, events).await;
-    let Search { found, trouble } = searched;
+    // A store that is far takes about as long as the machine.
+    let searching = search(&settings, &objects, &reader, &plan.coming, events);
+    let (searched, placed) = tokio::join!(searching, Placed::prepare(&plan, &place));
+    let Search { found, trouble } = match searched {
+        Ok(searched) => searched,
+        Err(refused) => {
+            placed.abandon().await;
+            return Err(refused);
+        }
+    };
     timer.phase("find");
     let known = known_before(found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, builds, known);
     let start = Start {
-        plan: Plan {
-            coming,
-            prefetch: settings.prefetch(objects.is_near()),
-            record: begun.record,
-        },
+        plan,
         place: &place,
         settings: &settings,
         objects: &objects,
         reader,
         events,
     };
-    let coming = Box::pin(start.bring_up(found, trouble, &mut timer));
+    let coming = Box::pin(start.bring_up(placed, found, trouble, &mut timer));
     let Up {
         mut parts,
         restored,
         trouble,
     } = trouble::telling(&objects, events, coming).await?;
+    course.follow(parts.volume().source());
     let cannot_save = cannot_save.or(trouble.map(not_for_others));
     if cannot_save.is_none() && settings.stores_early(objects.is_near()) {
         parts.store_early();
@@ -89,15 +103,8 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let warnings = events.take_warnings();
     parts.tell_warnings(events);
     let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
-    // An empty engine holds nothing that could have moved.
-    let mut moved = Vec::new();
-    if restored.is_some()
-        && settings.project.freshness != Freshness::Never
-        && let Some(engine) = parts.engine()
-    {
-        moved = planning.compare(engine, events).await;
-        timer.phase("fresh");
-    }
+    let compares = restored.is_some() && settings.project.freshness != Freshness::Never;
+    let moved = compare(compares, &mut planning, &mut parts, events, &mut timer).await;
     let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
     timer.phase("facts");
     Ok(Live {
@@ -110,13 +117,32 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         planning,
         turn,
         job: Job {
+            started_ms: course.started_ms,
             restored,
             moved,
             phases: timer.into_phases(),
             warnings,
             ..up
         },
+        course,
     })
+}
+
+/// The base images that moved, which the engine is made to forget; none if they are not to be compared. An empty
+/// engine holds nothing that could have moved.
+async fn compare(
+    compares: bool,
+    planning: &mut Planning,
+    parts: &mut Parts,
+    events: &Events,
+    timer: &mut Timer,
+) -> Vec<Moved> {
+    let (true, Some(engine)) = (compares, parts.engine()) else {
+        return Vec::new();
+    };
+    let moved = planning.compare(engine, events).await;
+    timer.phase("fresh");
+    moved
 }
 
 /// Looks for the snapshot to start from.
@@ -126,13 +152,13 @@ async fn search(
     reader: &Reader,
     coming: &Coming,
     events: &Events,
-) -> Search {
+) -> Result<Search> {
     if let Some(lost) = &settings.instead_of {
-        return Search::instead_of(lost);
+        return Ok(Search::instead_of(lost));
     }
     objects.patience().set(trouble::FINDING);
     let ladder = settings.project.descent.ladder(&coming.compatibility());
-    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await;
+    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await?;
     if matches!(coming, Coming::Folders(_))
         && let Some(large) = search
             .found
@@ -146,7 +172,7 @@ async fn search(
             size(settings.keep_bytes)
         ));
     }
-    search
+    Ok(search)
 }
 
 fn used_bytes(found: &Restorable) -> u64 {
@@ -208,6 +234,7 @@ impl Start<'_> {
     fn up(&self, parts: &mut Parts, lineage: Lineage) -> Job {
         Job {
             store: self.settings.project.store.to_string(),
+            started_ms: 0,
             lineage,
             engine: self.engine(parts),
             folders: self.settings.tenant.folders().to_vec(),
@@ -225,6 +252,7 @@ impl Start<'_> {
             builds: Vec::new(),
             fetched: facts::Fetched::default(),
             phases: Vec::new(),
+            traffic: Vec::new(),
             warnings: Vec::new(),
             command: None,
         }
@@ -245,6 +273,7 @@ impl Start<'_> {
     /// volume, with the same shape of engine.
     async fn bring_up(
         &self,
+        mut placed: Placed,
         found: Option<Restorable>,
         mut trouble: Option<String>,
         timer: &mut Timer,
@@ -253,7 +282,7 @@ impl Start<'_> {
         if let Some(found) = found {
             let restored = restored(&found);
             self.objects.patience().set(trouble::STARTING);
-            match Parts::bring_up(&self.plan, self.place, found.source, timer).await {
+            match Parts::bring_up(placed, &self.plan, found.source, timer).await {
                 Ok(parts) => {
                     return Ok(Up {
                         parts,
@@ -270,11 +299,12 @@ impl Start<'_> {
                     ));
                     timer.phase("failed_restore");
                     failed = Some((id, why, Verdict::on(&stopped)));
+                    placed = Placed::prepare(&self.plan, self.place).await;
                 }
             }
         }
         let source = Source::empty(self.objects.clone(), self.settings.volume_bytes)?;
-        let parts = Parts::bring_up(&self.plan, self.place, Arc::new(source), timer);
+        let parts = Parts::bring_up(placed, &self.plan, Arc::new(source), timer);
         let parts = parts.await.map_err(|stopped| stopped.failure)?;
         if let Some((id, why, verdict)) = failed {
             // Now it is known that an empty volume does.
@@ -303,6 +333,7 @@ fn restored(found: &Restorable) -> Restored {
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes,
         cold_build_ms: snapshot.cold_build_ms,
+        history: snapshot.history(found.found.id),
         sibling: snapshot.sibling,
     }
 }
