@@ -13,6 +13,7 @@ mod keys;
 mod log;
 mod registries;
 mod size;
+mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,7 @@ use crate::args::{Care, EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use descent::Doubt;
 use file::File;
+use store::is_credential;
 
 /// The commit that the program is built from. CI systems and `cargo xtask dist` name it in a build's environment.
 pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
@@ -325,11 +327,7 @@ impl Choices {
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: Access::new(
-                self.store(chosen)?,
-                self.cloud_settings(),
-                self.keys(which)?,
-            ),
+            store: self.access(which, chosen)?,
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,
@@ -431,14 +429,6 @@ impl Choices {
         }
     }
 
-    fn store(&self, chosen: Option<String>) -> Done<Location> {
-        match chosen {
-            Some(url) if url.contains("://") => Ok(Location::parse(&url)?),
-            Some(path) => Ok(Location::folder(&self.absolute(&path))),
-            None => Ok(Location::folder(&self.cache_folder().join("larder"))),
-        }
-    }
-
     /// The user's cache folder (XDG Base Directory Specification).
     fn cache_folder(&self) -> PathBuf {
         let named = self.environment.get("XDG_CACHE_HOME");
@@ -455,27 +445,6 @@ impl Choices {
     fn absolute(&self, path: &str) -> PathBuf {
         self.folder.join(path).components().collect()
     }
-
-    /// The variables that the clouds' own tools read.
-    fn cloud_settings(&self) -> Vec<(String, String)> {
-        self.environment
-            .iter()
-            .filter(|(name, _)| is_of_cloud(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    }
-}
-
-/// Whether a cloud's own tools read a variable.
-fn is_of_cloud(name: &str) -> bool {
-    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether a variable of a cloud holds a credential, and not a region or an address.
-fn is_credential(name: &str) -> bool {
-    const WORDS: [&str; 6] = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "SAS"];
-    is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
 
 fn lossy(path: &Path) -> String {

@@ -36,7 +36,7 @@ pub use catalog::{Candidate, Found};
 pub use error::StoreError;
 pub use fetch::{FetchedBlock, Traffic};
 pub use keys::{KeyError, Keys, SignKey};
-pub use location::{Access, Location};
+pub use location::{Access, Location, NearPlace, NearTier, Settings};
 pub use objects::{Entry, Objects};
 pub use packer::{PackProgress, Packed};
 pub use request::Patience;

@@ -209,6 +209,9 @@ async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
 fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved>) {
     match settings.project.store.open() {
         Ok(objects) => {
+            if let Some(why) = objects.near_trouble() {
+                events.warning(&why);
+            }
             let connecting = objects.clone();
             // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
             drop(tokio::spawn(async move { connecting.connect().await }));

@@ -1,8 +1,11 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
 mod listing;
+mod near;
+mod small;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,9 +21,10 @@ use object_store::{
 use parking_lot::Mutex;
 
 pub use self::listing::Entry;
+pub(crate) use self::near::Near;
 use crate::error::StoreError;
 use crate::keys::Keys;
-use crate::request::{Names, Patience, What, collect};
+use crate::request::{GitHub, Names, Patience, What, collect};
 
 /// The objects of one store.
 #[derive(Debug, Clone)]
@@ -32,6 +36,12 @@ pub struct Objects {
     /// just that, see [`crate::catalog::publish`].
     written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
+    least_live_percent: Option<u64>,
+    /// Held, and locked, while a store is used that holds just what the newest documents need.
+    single: Option<Arc<File>>,
+    near: Option<Near>,
+    /// The store, if it is one that must be told what a document names.
+    github: Option<GitHub>,
 }
 
 /// An answer that says nothing of the object.
@@ -51,6 +61,10 @@ impl Objects {
             patience: Arc::default(),
             written: Arc::default(),
             keys: Arc::default(),
+            least_live_percent: None,
+            single: None,
+            near: None,
+            github: None,
         }
     }
 
@@ -100,7 +114,8 @@ impl Objects {
     pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
         let at = &Path::from(path);
         let payload = &bytes.into();
-        if let Some(brief) = address::parse_content(path) {
+        let is_content = address::parse_content(path);
+        if let Some(brief) = is_content {
             self.written.lock().insert(brief, path.to_owned());
         }
         let write = || async move {
@@ -113,7 +128,15 @@ impl Objects {
                 other => other.map(drop),
             }
         };
-        self.patience.ask("write", path, write).await
+        let stored = self.patience.ask("write", path, write);
+        match self.near.as_ref().filter(|_| is_content.is_some()) {
+            // What was just made is as it should be.
+            Some(near) => {
+                let kept = near.put(path, None, payload.clone().into());
+                tokio::join!(stored, kept).0
+            }
+            None => stored.await,
+        }
     }
 
     /// Writes what is there again. Credentials that may only create objects may find just what was to be

@@ -1,16 +1,19 @@
 //! What documents name, all the way down, each object read and verified. For whoever looks at a whole store:
 //! jobs read lazily ([`Source`](super::Source), [`crate::archive`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_model::address;
-use larder_model::archive::{Part, PartRef};
+use larder_model::address::{self, Kind};
+use larder_model::archive::{Archive, Part, PartRef, Place};
 use larder_model::digest::{HotListId, LeavesId, MapId};
+use larder_model::document::Document;
 use larder_model::hot::HotList;
 use larder_model::limits::LEAVES_MAX_BYTES;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
 use larder_model::pack;
+use larder_model::snapshot::Snapshot;
 
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
@@ -72,6 +75,68 @@ pub async fn leaves(
         found.extend(leaves.await?);
     }
     Ok(found)
+}
+
+/// The paths of all that a document names, by its own path and its bytes.
+pub(crate) async fn named(
+    objects: &Objects,
+    path: &str,
+    bytes: &[u8],
+) -> Result<Vec<String>, StoreError> {
+    let Some(place) = address::Place::parse(path) else {
+        return Err(StoreError::damaged(path, "no document is called so"));
+    };
+    let named = match place.kind {
+        Kind::Snapshot => of_snapshot(objects, &decode(path, place.id, bytes)?).await?,
+        Kind::Archive => of_archive(objects, decode(path, place.id, bytes)?).await?,
+    };
+    Ok(named.into_iter().collect())
+}
+
+fn decode<D: Document>(path: &str, id: &str, bytes: &[u8]) -> Result<D, StoreError> {
+    let id = id.parse().expect("a path of a document has an id");
+    D::decode(id, bytes).map_err(StoreError::format(path))
+}
+
+async fn of_snapshot(
+    objects: &Objects,
+    snapshot: &Snapshot,
+) -> Result<BTreeSet<String>, StoreError> {
+    let root = root(objects, snapshot.map).await?;
+    let mut named = BTreeSet::from([address::map(snapshot.map)]);
+    let mut by_object: BTreeMap<LeavesId, Vec<LeafRef>> = BTreeMap::new();
+    for (_, place) in root.leaves() {
+        by_object.entry(place.object).or_default().push(*place);
+    }
+    for (object, places) in by_object {
+        named.insert(address::leaves(object));
+        for (_, leaf) in leaves(objects, object, places).await? {
+            named.extend(leaf.frames().map(|frame| address::pack(frame.pack)));
+        }
+    }
+    if let Some(id) = snapshot.hot {
+        let list = hot(objects, id, root.blocks()).await?;
+        let packs = list.frames.iter().filter_map(|frame| frame.pack);
+        named.insert(address::hot(id));
+        named.extend(packs.map(address::pack));
+    }
+    Ok(named)
+}
+
+async fn of_archive(objects: &Objects, archive: Archive) -> Result<BTreeSet<String>, StoreError> {
+    let mut named = BTreeSet::new();
+    let places = archive.blobs.into_values().map(|blob| blob.place);
+    for place in places {
+        let Place::Recipe(parts) = place else {
+            continue;
+        };
+        for place in parts {
+            named.insert(address::recipes(place.object));
+            let part = part(objects, place).await?;
+            named.extend(part.frames().iter().map(|frame| address::pack(frame.pack)));
+        }
+    }
+    Ok(named)
 }
 
 /// A whole object that is named by its content: every byte of it is compared with its digests, of a pack also

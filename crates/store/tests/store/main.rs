@@ -9,6 +9,7 @@ mod cloud;
 mod early;
 mod format;
 mod hostile;
+mod near;
 mod packing;
 mod signed;
 mod trouble;
