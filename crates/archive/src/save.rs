@@ -221,7 +221,7 @@ pub async fn save(
             plan,
         };
         let published = save.writer.finish(facts).await?;
-        gc::leave_newest(objects, voice).await;
+        Box::pin(gc::leave_newest(objects, voice)).await;
         saved.archive = Some(published.id);
         saved.sibling = published.document.sibling;
         saved.statistics = published.document.statistics;

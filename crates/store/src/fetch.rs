@@ -44,7 +44,6 @@ impl FetchedBlock {
 }
 
 /// An object that is named by its content, or a range of one.
-#[derive(Clone)]
 pub(crate) struct Piece<'a> {
     path: &'a str,
     range: Option<Range<u64>>,
@@ -119,7 +118,7 @@ impl Fetcher {
         V: Future<Output = Result<T, StoreError>>,
     {
         if let Some(found) = self
-            .from_near(&[piece.clone()], |mut one| {
+            .find_near(std::slice::from_ref(&piece), |mut one| {
                 verify(one.pop().expect("one was asked for"))
             })
             .await
@@ -131,12 +130,11 @@ impl Fetcher {
             async { Ok((verifying.await?, bytes)) }
         };
         let (path, objects) = (piece.path, &self.objects);
-        let (verified, bytes) = match &piece.range {
-            Some(range) => verified(|| self.range(path, range.clone()), keeping).await?,
-            None => {
-                let read = || self.whole(path, piece.max_bytes);
-                verified_whole(read, keeping, || objects.size(path)).await?
-            }
+        let (verified, bytes) = if let Some(range) = &piece.range {
+            verified(|| self.range(path, range.clone()), keeping).await?
+        } else {
+            let read = || self.whole(path, piece.max_bytes);
+            verified_whole(read, keeping, || objects.size(path)).await?
         };
         if let Some(near) = objects.near() {
             near.put(path, piece.range.as_ref(), bytes).await;
@@ -159,7 +157,7 @@ impl Fetcher {
             .into_iter()
             .map(|range| Piece::part(path, range))
             .collect();
-        if let Some(found) = self.from_near(&pieces, &verify).await {
+        if let Some(found) = self.find_near(&pieces, &verify).await {
             return Ok(found);
         }
         let ranges = pieces.iter().filter_map(|piece| piece.range.as_ref());
@@ -179,7 +177,7 @@ impl Fetcher {
     }
 
     /// Pieces that the near tier has, if it has all of them and they are what they should be.
-    async fn from_near<T, V>(
+    async fn find_near<T, V>(
         &self,
         pieces: &[Piece<'_>],
         verify: impl Fn(Vec<Bytes>) -> V,

@@ -305,7 +305,7 @@ impl Save<'_> {
         let snapshot = self.snapshot(&packed, head, statistics, plan);
         let id = catalog::publish(self.objects, &snapshot).await;
         let id = id.map_err(because)?;
-        gc::leave_newest(self.objects, events).await;
+        Box::pin(gc::leave_newest(self.objects, events)).await;
         timer.phase("publish");
         Ok(Saved {
             snapshot: id,

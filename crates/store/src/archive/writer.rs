@@ -247,7 +247,7 @@ impl ArchiveWriter {
             measured: facts.measured,
             plan: facts.plan,
         };
-        gather(&self.objects, &mut document).await;
+        Box::pin(gather(&self.objects, &mut document)).await;
         // What a reader would refuse is not published.
         let (id, bytes) = document.encode();
         Archive::decode(id, &bytes)

@@ -183,7 +183,7 @@ pub async fn publish_as_it_is(
     bytes: Bytes,
 ) -> Result<(), StoreError> {
     if objects.is_told_names() {
-        let named = closure::named(objects, path, &bytes).await?;
+        let named = Box::pin(closure::named(objects, path, &bytes)).await?;
         objects.settle(path, &named).await?;
     }
     sweeps::outlast(objects).await?;

@@ -125,7 +125,7 @@ impl Access {
         }
         match self.location.as_folder().filter(|_| self.is_single) {
             Some(folder) => objects
-                .as_single(&folder)
+                .into_single(&folder)
                 .map_err(|error| self.location.refused(&error.to_string())),
             None => Ok(objects),
         }

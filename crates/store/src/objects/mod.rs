@@ -132,7 +132,7 @@ impl Objects {
         match self.near.as_ref().filter(|_| is_content.is_some()) {
             // What was just made is as it should be.
             Some(near) => {
-                let kept = near.put(path, None, payload.clone().into());
+                let kept = Box::pin(near.put(path, None, payload.clone().into()));
                 tokio::join!(stored, kept).0
             }
             None => stored.await,

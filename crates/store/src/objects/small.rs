@@ -44,7 +44,7 @@ impl Objects {
     }
 
     /// The same of a directory that holds just what the newest documents need.
-    pub(crate) fn as_single(self, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn into_single(self, folder: &Path) -> io::Result<Self> {
         let lock = File::open(folder)?;
         // Where nobody can lock, there is nobody else: the directory of a job that a CI system has restored.
         let locked = flock(&lock, FlockOperation::LockShared);

@@ -8,6 +8,7 @@ mod catalogue;
 mod cloud;
 mod early;
 mod format;
+mod github;
 mod hostile;
 mod near;
 mod packing;

@@ -168,8 +168,6 @@ impl GitHub {
 
     /// Puts all of these objects into few bundles, and says where they are.
     pub(super) async fn gather(&self, names: &[String]) -> Result<Header> {
-        // What others are writing just now is theirs to finish; here nobody else writes any more.
-        self.flush().await?;
         let moving: Vec<String> = {
             let table = self.0.table.lock();
             let scattered = table.scattered(names);

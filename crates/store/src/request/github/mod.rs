@@ -24,12 +24,13 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::BoxStream;
+use http::Extensions;
 use larder_model::address;
 use object_store::client::HttpClient;
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
+    Attributes, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result,
 };
@@ -62,7 +63,8 @@ struct Inner {
 #[derive(Debug, Clone)]
 struct Entry {
     before: Vec<String>,
-    content: Bytes,
+    /// None if something is gone of what it needs.
+    content: Option<Bytes>,
 }
 
 impl GitHub {
@@ -101,7 +103,7 @@ impl GitHub {
         Ok(entry)
     }
 
-    /// An entry, if it is there and all that it says to be in bundles.
+    /// An entry, with its object if all is there that it says to be in bundles.
     async fn read_entry(&self, path: &str) -> Result<Option<Entry>> {
         let service = &self.0.service;
         let Some(key) = service.key(path).await? else {
@@ -116,14 +118,18 @@ impl GitHub {
         };
         let there = header.bundles.iter().map(|(key, _)| service.holds(key));
         let there = try_join_all(there).await?;
-        if let Some(gone) = there.iter().position(|is_there| !is_there) {
-            let bundle = &header.bundles[gone].0;
-            tracing::warn!(key, bundle, "GitHub has removed what a document needs");
-            return Ok(None);
+        let gone = there.iter().position(|is_there| !is_there);
+        match gone {
+            Some(gone) => {
+                let bundle = &header.bundles[gone].0;
+                tracing::warn!(key, bundle, "GitHub has removed what a document needs");
+            }
+            None => self.0.table.lock().learn(&header),
         }
-        self.0.table.lock().learn(&header);
-        let before = header.before;
-        Ok(Some(Entry { before, content }))
+        Ok(Some(Entry {
+            before: header.before,
+            content: gone.is_none().then_some(content),
+        }))
     }
 
     /// The newest names in a folder, as far as its newest entry knows them; and those of folders in it.
@@ -160,7 +166,8 @@ impl GitHub {
     async fn read(&self, path: &str, range: Option<&GetRange>) -> Result<Option<Read>> {
         if address::parse_content(path).is_none() {
             let entry = self.entry(path).await?;
-            return entry.map(|entry| part(&entry.content, range)).transpose();
+            let content = entry.and_then(|entry| entry.content);
+            return content.map(|content| part(&content, range)).transpose();
         }
         let (place, held) = self.0.table.lock().find(path);
         if let Some(held) = held {
@@ -217,6 +224,7 @@ fn bounded(range: Option<&GetRange>, size: u64) -> Result<Range<u64>> {
     }
 }
 
+#[allow(clippy::default_trait_access)] // the type of the time is of no crate that we name
 fn meta(location: &Path, size: u64) -> ObjectMeta {
     ObjectMeta {
         location: location.clone(),
@@ -252,7 +260,7 @@ impl ObjectStore for GitHub {
         Ok(PutResult {
             e_tag: None,
             version: None,
-            extensions: Default::default(),
+            extensions: Extensions::default(),
         })
     }
 
@@ -278,8 +286,8 @@ impl ObjectStore for GitHub {
             payload: GetResultPayload::Stream(stream.boxed()),
             meta: meta(location, size),
             range,
-            attributes: Default::default(),
-            extensions: Default::default(),
+            attributes: Attributes::default(),
+            extensions: Extensions::default(),
         })
     }
 
@@ -332,7 +340,7 @@ impl PaginatedListStore for GitHub {
         let result = ListResult {
             common_prefixes: below.into_iter().collect(),
             objects: objects.collect(),
-            extensions: Default::default(),
+            extensions: Extensions::default(),
         };
         let page_token = None;
         Ok(PaginatedListResult { result, page_token })
