@@ -22,7 +22,10 @@ fn main() {
             stand_in::StandIn::token("refs/heads/main", &[]),
         )
         .env("ACTIONS_CACHE_SERVICE_V2", "true")
-        .env("GITHUB_WORKSPACE", ".")
+        .env(
+            "GITHUB_WORKSPACE",
+            std::env::current_dir().expect("a directory"),
+        )
         .env("RUNNER_TEMP", std::env::temp_dir())
         .status()
         .expect("it starts");

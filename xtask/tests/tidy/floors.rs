@@ -5,11 +5,12 @@ use std::fs;
 use crate::source::{Text, none, root, rust_files};
 
 /// Each crate's floor; one may depend only on those of lower floors.
-pub(crate) const FLOORS: [(&str, u8); 17] = [
+pub(crate) const FLOORS: [(&str, u8); 18] = [
     ("model", 1),
     ("secrets", 1),
     ("local", 1),
     ("tls", 1),
+    ("github", 1),
     ("ci", 2),
     ("docker", 2),
     ("builds", 2),

@@ -23,7 +23,7 @@ use larder_model::mark;
 use larder_model::retention::REUSE_MS;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_store::catalog::Reader;
-use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
+use larder_store::{Candidate, Objects, PackProgress, Packed, catalog, closure};
 use larder_upkeep::gc;
 use larder_volume::Seal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -303,6 +303,8 @@ impl Save<'_> {
         timer.phase("pack");
         let statistics = self.statistics(&packed);
         let snapshot = self.snapshot(&packed, head, statistics, plan);
+        let settled = closure::settle(self.objects, &snapshot).await;
+        settled.map_err(because)?;
         let id = catalog::publish(self.objects, &snapshot).await;
         let id = id.map_err(because)?;
         Box::pin(gc::leave_newest(self.objects, events)).await;

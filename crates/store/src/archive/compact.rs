@@ -1,6 +1,6 @@
 //! Whether little is still named of the packs that an archive is in.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 use larder_model::address;
@@ -23,12 +23,9 @@ pub(super) async fn is_scattered(
     least: u64,
 ) -> Result<bool, StoreError> {
     let fetcher = Fetcher::new(objects.clone());
-    let parts = blobs.values().filter_map(|blob| match &blob.place {
-        Place::Recipe(parts) => Some(parts),
-        Place::Inline(_) => None,
-    });
-    let parts: HashSet<PartRef> = parts.flatten().copied().collect();
-    let reads = parts.into_iter().map(|part| recipes::read(&fetcher, part));
+    let reads = parts(blobs)
+        .into_iter()
+        .map(|part| recipes::read(&fetcher, part));
     let mut reads = futures_util::stream::iter(reads).buffer_unordered(READS);
     let mut seen: HashSet<(ChunkFrame, u32)> = HashSet::new();
     let mut named: HashMap<ChunkFrame, u64> = HashMap::new();
@@ -46,6 +43,32 @@ pub(super) async fn is_scattered(
     });
     let packs: HashSet<PackId> = named.keys().map(|frame| frame.pack).collect();
     Ok(live.sum::<u64>() * 100 < size(objects, packs).await * least)
+}
+
+/// Stores for good what these blobs are in, before the archive is published, where a store must be told that.
+pub(super) async fn settle(
+    objects: &Objects,
+    blobs: &BTreeMap<String, Blob>,
+) -> Result<(), StoreError> {
+    if !objects.is_told_names() {
+        return Ok(());
+    }
+    let fetcher = Fetcher::new(objects.clone());
+    let mut named = BTreeSet::new();
+    for place in parts(blobs) {
+        named.insert(address::recipes(place.object));
+        let part = recipes::read(&fetcher, place).await?;
+        named.extend(part.frames().iter().map(|frame| address::pack(frame.pack)));
+    }
+    objects.settle(&named).await
+}
+
+fn parts(blobs: &BTreeMap<String, Blob>) -> HashSet<PartRef> {
+    let parts = blobs.values().filter_map(|blob| match &blob.place {
+        Place::Recipe(parts) => Some(parts),
+        Place::Inline(_) => None,
+    });
+    parts.flatten().copied().collect()
 }
 
 /// What these packs have together, as far as the store says it.

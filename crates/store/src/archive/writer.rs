@@ -252,6 +252,7 @@ impl ArchiveWriter {
         let (id, bytes) = document.encode();
         Archive::decode(id, &bytes)
             .map_err(|error| refused("the archive's document", error.to_string()))?;
+        Box::pin(compact::settle(&self.objects, &document.blobs)).await?;
         let id = catalog::publish(&self.objects, &document).await?;
         Ok(Found { id, document })
     }

@@ -13,7 +13,6 @@ use super::sweeps;
 use crate::error::StoreError;
 use crate::objects::Objects;
 use crate::request::verified_whole;
-use crate::source::closure;
 
 /// Documents of a lineage that are looked at, by name: one request. Jobs of newer engines may have saved
 /// many since the last one that this job can use; its own list is longer than anybody waits for.
@@ -182,10 +181,6 @@ pub async fn publish_as_it_is(
     path: &str,
     bytes: Bytes,
 ) -> Result<(), StoreError> {
-    if objects.is_told_names() {
-        let named = Box::pin(closure::named(objects, path, &bytes)).await?;
-        objects.settle(path, &named).await?;
-    }
     sweeps::outlast(objects).await?;
     objects.put(path, bytes).await
 }

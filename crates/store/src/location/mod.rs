@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_github::GitHub;
 use larder_local::files::make_folder_of_user;
+use larder_model::address;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::{HttpConnector as _, ReqwestConnector};
@@ -27,7 +29,7 @@ use self::bundle::Bundle;
 use crate::answer::without_secrets;
 use crate::error::StoreError;
 use crate::objects::Objects;
-use crate::request::{Connector, GitHub, Names};
+use crate::request::{Connector, Names};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -209,7 +211,7 @@ impl Location {
         let options = client_options(settings).with_allow_http(url.starts_with("http://"));
         let client = Connector(ReqwestConnector::default()).connect(&options);
         let client = client.map_err(|error| self.refused(&error.to_string()))?;
-        let store = GitHub::new(client, url, token.to_owned(), &self.bucket);
+        let store = GitHub::new(client, url, token.to_owned(), &self.bucket, is_content);
         Ok(Objects::in_github(store))
     }
 
@@ -242,6 +244,10 @@ fn refused(url: &str, why: &str) -> StoreError {
         url: shown(url),
         why: why.to_owned(),
     }
+}
+
+fn is_content(path: &str) -> bool {
+    address::parse_content(path).is_some()
 }
 
 /// Plain http is allowed exactly where the endpoint that was given is a plain http one.

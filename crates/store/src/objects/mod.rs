@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_github::GitHub;
 use larder_model::address;
 use larder_model::garbage::Brief;
 use object_store::path::Path;
@@ -24,7 +25,7 @@ pub use self::listing::Entry;
 pub(crate) use self::near::Near;
 use crate::error::StoreError;
 use crate::keys::Keys;
-use crate::request::{GitHub, Names, Patience, What, collect};
+use crate::request::{Names, Patience, What, collect};
 
 /// The objects of one store.
 #[derive(Debug, Clone)]

@@ -1,16 +1,18 @@
 //! Stores that are to stay small: a directory that a CI system saves and restores as a whole, and a cache that counts
 //! its bytes.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use larder_github::GitHub;
 use rustix::fs::{FlockOperation, flock};
 
 use super::Objects;
 use crate::error::StoreError;
-use crate::request::{GitHub, Names};
+use crate::request::Names;
 
 /// How much of a pack must still be named, in percent, where a whole store is carried to and fro: what is not is
 /// carried for nothing. What is above it keeps a store within 1.2 times of what it must hold.
@@ -29,18 +31,20 @@ impl Objects {
         }
     }
 
-    /// Whether a document must say all that it names, wherever it is stored: see [`Objects::settle`].
+    /// Whether it must be told what a document names, before the document is written: see [`Objects::settle`].
     pub(crate) fn is_told_names(&self) -> bool {
         self.github.is_some()
     }
 
-    /// Stores for good what a document names that is written next.
-    pub(crate) async fn settle(&self, document: &str, names: &[String]) -> Result<(), StoreError> {
+    /// Says what the document names that is written next, and stores all of it for good.
+    pub(crate) async fn settle(&self, names: &BTreeSet<String>) -> Result<(), StoreError> {
         let Some(store) = &self.github else {
             return Ok(());
         };
-        let settle = || store.settle(document, names);
-        self.patience.ask("write", document, settle).await
+        let settle = || store.settle(names);
+        self.patience
+            .ask("write", "what a document names", settle)
+            .await
     }
 
     /// The same of a directory that holds just what the newest documents need.
@@ -54,6 +58,11 @@ impl Objects {
             single: Some(Arc::new(lock)),
             ..self
         })
+    }
+
+    /// Whether anybody collects garbage in it.
+    pub(crate) fn is_collected(&self) -> bool {
+        self.github.is_none()
     }
 
     /// Whether nothing but what the newest documents need is to be kept.

@@ -1,15 +1,13 @@
 //! Requests to a store that may fail for a while: the client that gives up in time ([`http`]), the one place where
 //! a request is tried again ([`patience`]), what counts as damage ([`verified`]),
-//! where an answer ends ([`bounds`]); and a store that `object_store` does not know ([`github`]).
+//! and where an answer ends ([`bounds`]).
 
 mod bounds;
-mod github;
 mod http;
 mod patience;
 mod verified;
 
 pub(crate) use bounds::{Names, What, collect};
-pub(crate) use github::GitHub;
 pub(crate) use http::Connector;
 pub use patience::Patience;
 pub(crate) use verified::{verified, verified_whole};

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_model::address::{self, Kind};
-use larder_model::archive::{Archive, Part, PartRef, Place};
+use larder_model::address;
+use larder_model::archive::{Part, PartRef};
 use larder_model::digest::{HotListId, LeavesId, MapId};
-use larder_model::document::Document;
 use larder_model::hot::HotList;
 use larder_model::limits::LEAVES_MAX_BYTES;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
@@ -77,31 +76,17 @@ pub async fn leaves(
     Ok(found)
 }
 
-/// The paths of all that a document names, by its own path and its bytes.
-pub(crate) async fn named(
-    objects: &Objects,
-    path: &str,
-    bytes: &[u8],
-) -> Result<Vec<String>, StoreError> {
-    let Some(place) = address::Place::parse(path) else {
-        return Err(StoreError::damaged(path, "no document is called so"));
-    };
-    let named = match place.kind {
-        Kind::Snapshot => of_snapshot(objects, &decode(path, place.id, bytes)?).await?,
-        Kind::Archive => of_archive(objects, decode(path, place.id, bytes)?).await?,
-    };
-    Ok(named.into_iter().collect())
+/// Stores for good what a snapshot names that is published next, where a store must be told that.
+pub async fn settle(objects: &Objects, snapshot: &Snapshot) -> Result<(), StoreError> {
+    if objects.is_told_names() {
+        let named = Box::pin(named(objects, snapshot)).await?;
+        objects.settle(&named).await?;
+    }
+    Ok(())
 }
 
-fn decode<D: Document>(path: &str, id: &str, bytes: &[u8]) -> Result<D, StoreError> {
-    let id = id.parse().expect("a path of a document has an id");
-    D::decode(id, bytes).map_err(StoreError::format(path))
-}
-
-async fn of_snapshot(
-    objects: &Objects,
-    snapshot: &Snapshot,
-) -> Result<BTreeSet<String>, StoreError> {
+/// The paths of all that a snapshot names.
+async fn named(objects: &Objects, snapshot: &Snapshot) -> Result<BTreeSet<String>, StoreError> {
     let root = root(objects, snapshot.map).await?;
     let mut named = BTreeSet::from([address::map(snapshot.map)]);
     let mut by_object: BTreeMap<LeavesId, Vec<LeafRef>> = BTreeMap::new();
@@ -119,22 +104,6 @@ async fn of_snapshot(
         let packs = list.frames.iter().filter_map(|frame| frame.pack);
         named.insert(address::hot(id));
         named.extend(packs.map(address::pack));
-    }
-    Ok(named)
-}
-
-async fn of_archive(objects: &Objects, archive: Archive) -> Result<BTreeSet<String>, StoreError> {
-    let mut named = BTreeSet::new();
-    let places = archive.blobs.into_values().map(|blob| blob.place);
-    for place in places {
-        let Place::Recipe(parts) = place else {
-            continue;
-        };
-        for place in parts {
-            named.insert(address::recipes(place.object));
-            let part = part(objects, place).await?;
-            named.extend(part.frames().iter().map(|frame| address::pack(frame.pack)));
-        }
     }
     Ok(named)
 }

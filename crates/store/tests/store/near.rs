@@ -198,7 +198,7 @@ fn mounted(words: &[&str], at: &Path) -> bool {
 async fn one_that_cannot_be_written_is_told_once_and_fails_nothing() {
     let places = Places::new();
     let Some(tmpfs) = Tmpfs::mount(places.near(), "size=1m,mode=700") else {
-        println!("skipped: mounting needs root");
+        eprintln!("skipped: mounting needs root");
         return;
     };
     let saved = saved(&places.open(None)).await;

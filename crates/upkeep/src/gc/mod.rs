@@ -8,6 +8,7 @@
 //! other runs, and it may be killed anywhere; `docs/FORMAT.md` has the argument.
 
 mod inventory;
+mod newest;
 mod sweeps;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use larder_store::{Entry, Objects, StoreError};
 use serde::Serialize;
 
 use self::inventory::Inventory;
+pub use self::newest::leave_newest;
 use self::sweeps::Sweeps;
 use crate::documents::{self, Listed};
 use crate::reach::Reach;
@@ -182,38 +184,6 @@ pub async fn now_and_then(objects: &Objects, project: &str) -> Option<Collected>
             None
         }
         Err(_) => None,
-    }
-}
-
-/// After a save into a store that is to hold just what the newest document of each lineage needs: all else goes,
-/// before a CI system saves it. What goes wrong is a warning, and the next save does it.
-pub async fn leave_newest(objects: &Objects, voice: &dyn Voice) {
-    if !objects.is_single() {
-        return;
-    }
-    let usual = Plan::usual();
-    let plan = Plan {
-        rules: Rules {
-            keep_last: Some(1),
-            ..usual.rules
-        },
-        grace: Duration::ZERO,
-        ..usual
-    };
-    let twice = async {
-        // What is retired holds back what it names until the next collection.
-        collect(objects, &plan, &Unheard).await?;
-        collect(objects, &plan, &Unheard).await
-    };
-    let held_back = match objects.alone(twice).await {
-        Some(Ok(collected)) => collected.held_back,
-        Some(Err(error)) => Some(error.to_string()),
-        None => Some("another job uses it".to_owned()),
-    };
-    if let Some(why) = held_back {
-        voice.warning(&format!(
-            "what the store needs no more stays in it this time: {why}"
-        ));
     }
 }
 

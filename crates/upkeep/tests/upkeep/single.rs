@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use larder_local::people::{Progress, Voice};
 use larder_model::document::Document as _;
@@ -83,7 +84,7 @@ async fn job(folder: &Path, from: &str, to: &str, volume: &Volume, written: &[u6
         content(block, versions[&block], buffer);
         Ok(())
     };
-    let packed = packer::pack(&source, job, read, Default::default()).await;
+    let packed = packer::pack(&source, job, read, Arc::default()).await;
     let packed = packed.expect("packed");
     let snapshot = Snapshot {
         format: FORMAT,

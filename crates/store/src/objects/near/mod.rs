@@ -4,7 +4,6 @@
 //! are always the store's own. Whatever comes out of it is verified again by whoever asked, so nobody has to
 //! trust it. A fault of it is a miss, and is told once.
 
-mod folder;
 mod remote;
 
 use std::fmt::Display;
@@ -14,9 +13,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_local::own::OwnFolder;
+use larder_local::shelf::Shelf as Folder;
 use parking_lot::Mutex;
 
-use self::folder::Folder;
 use self::remote::Remote;
 use super::Objects;
 use crate::error::StoreError;
@@ -132,7 +131,8 @@ impl Near {
                     folder.get(&whole, piece, range, max_bytes)
                 });
                 let read = reading.await.expect("reading does not panic");
-                read.map_err(|error| failed("read", key(path, None), &error))
+                read.map(|read| read.map(Bytes::from))
+                    .map_err(|error| failed("read", key(path, None), &error))
             }
             Shelf::Remote(remote) => remote.get(&whole, piece, range, max_bytes).await,
         };

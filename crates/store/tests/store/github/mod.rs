@@ -12,7 +12,7 @@ use larder_model::mark::Fault;
 use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
 use larder_store::catalog::{self, Found, Reader, Walk};
 use larder_store::packer::{self, Changed, Job};
-use larder_store::{Access, Keys, Location, Objects, Source, StoreError};
+use larder_store::{Access, Keys, Location, Objects, Source, StoreError, closure};
 
 use self::stand_in::StandIn;
 
@@ -94,13 +94,9 @@ impl Machine {
 
     /// Writes a version of these blocks, and saves.
     async fn job(&self, blocks: std::ops::Range<u64>, version: u64) -> Result<Found, StoreError> {
-        let (parent, source) = match self.start().await {
-            Some((found, source)) => (Some(found), source),
-            None => {
-                let empty = Source::empty(self.objects.clone(), VOLUME_BYTES);
-                (None, Arc::new(empty.expect("a size")))
-            }
-        };
+        let (parent, source) = self.start().await.unzip();
+        let empty = Source::empty(self.objects.clone(), VOLUME_BYTES);
+        let source = source.unwrap_or_else(|| Arc::new(empty.expect("a size")));
         let job = Job {
             changed: Changed {
                 written: blocks.clone().collect(),
@@ -134,6 +130,7 @@ impl Machine {
             cold_build_ms: None,
             plan: None,
         };
+        closure::settle(&self.objects, &document).await?;
         let id = catalog::publish(&self.objects, &document).await?;
         Ok(Found { id, document })
     }

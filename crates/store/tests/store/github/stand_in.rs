@@ -140,11 +140,14 @@ impl StandIn {
         while let Some(request) = read(&mut reader) {
             let is_head = request.method == "HEAD";
             let Answer(status, headers, body) = self.answer(&request);
-            let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
-            for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
-            }
-            head.push_str("\r\n");
+            let mut head = vec![format!("HTTP/1.1 {status} X")];
+            head.push(format!("Content-Length: {}", body.len()));
+            head.extend(
+                headers
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {value}")),
+            );
+            let head = head.join("\r\n") + "\r\n\r\n";
             let body: &[u8] = if is_head { &[] } else { &body };
             if sender
                 .write_all(head.as_bytes())

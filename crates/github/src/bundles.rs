@@ -1,13 +1,13 @@
 //! Objects that are named by their content, put together in bundles.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use object_store::{PutPayload, Result};
 
-use super::GitHub;
-use super::entry::{BUNDLES, Header};
-use super::service::unclear;
+use crate::GitHub;
+use crate::entry::{BUNDLES, Header};
+use crate::service::unclear;
 
 /// A bundle is written when so much is held: few are made, and each is one upload.
 const BUNDLE_BYTES: usize = 64 * 1024 * 1024;
@@ -81,7 +81,7 @@ impl Table {
     }
 
     /// The bundles of which too little is needed, or that are too many and small.
-    fn scattered(&self, names: &[String]) -> HashSet<String> {
+    fn scattered(&self, names: &BTreeSet<String>) -> HashSet<String> {
         let mut live: HashMap<&str, u64> = HashMap::new();
         for place in names.iter().filter_map(|name| self.places.get(name)) {
             *live.entry(&place.bundle).or_default() += place.bytes;
@@ -99,7 +99,7 @@ impl Table {
     }
 
     /// What an entry says of these objects.
-    fn header(&self, names: &[String]) -> Result<Header> {
+    fn header(&self, names: &BTreeSet<String>) -> Result<Header> {
         let mut header = Header::default();
         let mut numbers: HashMap<&str, usize> = HashMap::new();
         for name in names {
@@ -167,7 +167,7 @@ impl GitHub {
     }
 
     /// Puts all of these objects into few bundles, and says where they are.
-    pub(super) async fn gather(&self, names: &[String]) -> Result<Header> {
+    pub(super) async fn gather(&self, names: &BTreeSet<String>) -> Result<Header> {
         let moving: Vec<String> = {
             let table = self.0.table.lock();
             let scattered = table.scattered(names);

@@ -1,4 +1,5 @@
-//! A directory of verified objects and ranges, the least recently used of which go first.
+//! A bounded directory of files that are found by a digest, such as verified objects and ranges; the least recently used
+//! go first.
 //!
 //! Each is a file, written beside and renamed; its name says what it holds. Processes agree about their bytes by a
 //! number in the file `size`, which they lock: room is made and taken before anything is written, so the bound holds
@@ -11,18 +12,17 @@ use std::io::{self, ErrorKind, Write as _};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use larder_local::own::OwnFolder;
-use parking_lot::Mutex;
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Timestamps, UTIME_NOW, flock, futimens,
     openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::time::Timespec;
+
+use crate::own::OwnFolder;
 
 /// The file with the number.
 const SIZE: &str = "size";
@@ -37,7 +37,7 @@ const MADE_PERCENT: u64 = 90;
 
 /// The directory.
 #[derive(Debug, Clone)]
-pub(super) struct Folder(Arc<Opened>);
+pub struct Shelf(Arc<Opened>);
 
 #[derive(Debug)]
 struct Opened {
@@ -54,9 +54,9 @@ struct Entry {
     name: String,
 }
 
-impl Folder {
+impl Shelf {
     /// Opens it, and makes it for us alone if it is not there.
-    pub(super) fn open(at: &OwnFolder, max_bytes: u64) -> Result<Self, io::Error> {
+    pub fn open(at: &OwnFolder, max_bytes: u64) -> Result<Self, io::Error> {
         let path = match at.make_of_user() {
             Ok(path) => path,
             // It may be readable all the same.
@@ -77,18 +77,18 @@ impl Folder {
     }
 
     /// Why nothing can be written, if so.
-    pub(super) fn is_read_only(&self) -> Option<&io::Error> {
+    pub fn is_read_only(&self) -> Option<&io::Error> {
         self.0.size.as_ref().err()
     }
 
     /// A file's bytes: a piece by itself, or as a part of the whole.
-    pub(super) fn get(
+    pub fn get(
         &self,
         whole: &str,
         piece: Option<String>,
         range: Option<Range<u64>>,
         max_bytes: usize,
-    ) -> io::Result<Option<Bytes>> {
+    ) -> io::Result<Option<Vec<u8>>> {
         let Some((name, range)) = piece.zip(range) else {
             return self.read(whole, |size| 0..size.min(max_bytes as u64 + 1));
         };
@@ -101,7 +101,7 @@ impl Folder {
 
     /// The part of a file that is chosen by its size. What is no file, or too short for that, is removed: it would be in
     /// the way.
-    fn read(&self, name: &str, part: impl Fn(u64) -> Range<u64>) -> io::Result<Option<Bytes>> {
+    fn read(&self, name: &str, part: impl Fn(u64) -> Range<u64>) -> io::Result<Option<Vec<u8>>> {
         // A pipe is not waited for.
         let opened = open(&self.0.folder, name, OFlags::RDONLY | OFlags::NONBLOCK);
         let file = match opened {
@@ -121,11 +121,11 @@ impl Folder {
         note_use(&file, &meta);
         let mut bytes = vec![0; (part.end - part.start) as usize];
         file.read_exact_at(&mut bytes, part.start)?;
-        Ok(Some(bytes.into()))
+        Ok(Some(bytes))
     }
 
     /// Writes a file, after making room for it.
-    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         // What cannot be written was told.
         let Ok(size) = &self.0.size else {
             return Ok(());
@@ -144,11 +144,10 @@ impl Folder {
     }
 
     /// Removes files.
-    pub(super) fn forget(&self, names: &[String]) {
+    pub fn forget(&self, names: &[String]) {
         for name in names {
-            if let Err(error) = unlinkat(&self.0.folder, &**name, AtFlags::empty()) {
-                tracing::debug!(%error, name, "not removed from the near tier");
-            }
+            // What stays is in the way of the same file alone.
+            let _ = unlinkat(&self.0.folder, &**name, AtFlags::empty());
         }
     }
 }
@@ -167,7 +166,7 @@ impl Opened {
     /// Does something while nobody else takes room, nor calls a file otherwise.
     fn locked<T>(&self, size: &File, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         // flock(2) is between processes.
-        let _turn = self.turn.lock();
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         flock(size, FlockOperation::LockExclusive)?;
         let done = work();
         flock(size, FlockOperation::Unlock)?;
@@ -279,9 +278,8 @@ fn note_use(file: &File, meta: &std::fs::Metadata) {
         last_access: now,
         last_modification: now,
     };
-    if let Err(error) = futimens(file, &times) {
-        tracing::trace!(%error, "a use is not noted");
-    }
+    // One that is not noted makes the file older than it is.
+    let _ = futimens(file, &times);
 }
 
 #[cfg(test)]
@@ -294,13 +292,13 @@ mod tests {
 
     const MAX_BYTES: u64 = 100_000;
 
-    fn opened(path: &Path) -> Folder {
+    fn opened(path: &Path) -> Shelf {
         let own = OwnFolder::new(path.to_owned(), None);
-        Folder::open(&own, MAX_BYTES).expect("it opens")
+        Shelf::open(&own, MAX_BYTES).expect("it opens")
     }
 
     fn name(number: u64) -> String {
-        blake3::hash(&number.to_le_bytes()).to_hex().to_string()
+        format!("{number:064x}")
     }
 
     /// What is there while nobody makes room. A file may be seen under both of its names.

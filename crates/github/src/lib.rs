@@ -14,7 +14,7 @@ mod bundles;
 mod entry;
 mod service;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,6 @@ use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::BoxStream;
 use http::Extensions;
-use larder_model::address;
 use object_store::client::HttpClient;
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::path::Path;
@@ -42,21 +41,24 @@ use self::service::Service;
 
 /// Entries that are remembered: those of a ladder.
 const ENTRIES_MAX: usize = 128;
+/// Where documents are.
+const DOCUMENTS: [&str; 2] = ["v1/snapshots/", "v1/archives/"];
 
 /// The store. Clones are the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct GitHub(Arc<Inner>);
+pub struct GitHub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     service: Service,
     /// What all our keys begin with.
     root: String,
+    is_content: fn(&str) -> bool,
     table: Mutex<Table>,
     /// Entries that were read, or were found missing something.
     entries: Mutex<HashMap<String, Option<Entry>>>,
-    /// What documents name that are about to be written.
-    named: Mutex<HashMap<String, Header>>,
+    /// What the document names that is written next.
+    named: Mutex<Option<Header>>,
 }
 
 /// An object that is no bundle's.
@@ -68,8 +70,15 @@ struct Entry {
 }
 
 impl GitHub {
-    /// The store of a job with this token, whose keys begin with a name.
-    pub(crate) fn new(client: HttpClient, url: &str, token: String, name: &str) -> Self {
+    /// The store of a job with this token, whose keys begin with a name. `is_content` says of a path whether it names
+    /// its object's content.
+    pub fn new(
+        client: HttpClient,
+        url: &str,
+        token: String,
+        name: &str,
+        is_content: fn(&str) -> bool,
+    ) -> Self {
         let root = match name {
             "" => "larder/".to_owned(),
             name => format!("{name}/"),
@@ -77,16 +86,17 @@ impl GitHub {
         Self(Arc::new(Inner {
             service: Service::new(client, url, token, root.clone()),
             root,
+            is_content,
             table: Mutex::default(),
             entries: Mutex::default(),
             named: Mutex::default(),
         }))
     }
 
-    /// Says what a document names that is written next, and stores all of it that is held here.
-    pub(crate) async fn settle(&self, document: &str, names: &[String]) -> Result<()> {
+    /// Says what the document names that is written next, and stores all of it that is held here.
+    pub async fn settle(&self, names: &BTreeSet<String>) -> Result<()> {
         let header = self.gather(names).await?;
-        self.0.named.lock().insert(document.to_owned(), header);
+        *self.0.named.lock() = Some(header);
         Ok(())
     }
 
@@ -112,7 +122,8 @@ impl GitHub {
         let Some(bytes) = service.read(&key, None).await? else {
             return Ok(None);
         };
-        let Some((header, content)) = Header::decode(&self.0.root, &bytes) else {
+        let Some((header, content)) = Header::decode(&self.0.root, self.0.is_content, &bytes)
+        else {
             tracing::warn!(key, "an entry of the cache is not understood");
             return Ok(None);
         };
@@ -150,7 +161,8 @@ impl GitHub {
     }
 
     async fn put_entry(&self, path: &str, content: PutPayload) -> Result<()> {
-        let named = self.0.named.lock().get(path).cloned();
+        let is_document = DOCUMENTS.iter().any(|folder| path.starts_with(folder));
+        let named = self.0.named.lock().clone().filter(|_| is_document);
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let (mut before, _) = self.names(&format!("{folder}/")).await?;
         before.truncate(BEFORE_MAX);
@@ -158,13 +170,15 @@ impl GitHub {
         header.before = before;
         let entry = header.encode(&Bytes::from(content));
         self.0.service.create(path, entry.into()).await?;
-        self.0.named.lock().remove(path);
+        if is_document {
+            self.0.named.lock().take();
+        }
         Ok(())
     }
 
     /// The bytes of an object, or a range of them, and how many it has.
     async fn read(&self, path: &str, range: Option<&GetRange>) -> Result<Option<Read>> {
-        if address::parse_content(path).is_none() {
+        if !(self.0.is_content)(path) {
             let entry = self.entry(path).await?;
             let content = entry.and_then(|entry| entry.content);
             return content.map(|content| part(&content, range)).transpose();
@@ -252,7 +266,7 @@ impl ObjectStore for GitHub {
         _: PutOptions,
     ) -> Result<PutResult> {
         let path = location.as_ref();
-        if address::parse_content(path).is_some() {
+        if (self.0.is_content)(path) {
             self.hold(path, payload.into()).await?;
         } else {
             self.put_entry(path, payload).await?;
@@ -328,11 +342,7 @@ impl PaginatedListStore for GitHub {
         _: PaginatedListOptions,
     ) -> Result<PaginatedListResult> {
         let folder = prefix.unwrap_or_default();
-        // Nobody collects garbage here.
-        let (names, below) = match folder.trim_end_matches('/') {
-            sweeps if sweeps == address::sweeps() => (Vec::new(), None),
-            _ => self.names(folder).await?,
-        };
+        let (names, below) = self.names(folder).await?;
         let objects = names
             .iter()
             .map(|name| meta(&Path::from(format!("{folder}{name}")), 0));
