@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use larder_model::digest::BlockId;
 use parking_lot::Mutex;
 
-use crate::error::StoreError;
-use crate::objects::Objects;
-use crate::request::{verified, verified_whole};
+use larder_objects::Objects;
+use larder_objects::StoreError;
+use larder_objects::{verified, verified_whole};
 
 /// What was fetched so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,9 +9,8 @@ use larder_model::digest::PackId;
 use larder_model::frame::ChunkFrame;
 
 use super::recipes;
-use crate::error::StoreError;
 use crate::fetch::Fetcher;
-use crate::objects::Objects;
+use larder_objects::{Objects, StoreError};
 
 /// Requests at once.
 const READS: usize = 16;

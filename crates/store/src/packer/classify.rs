@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use super::compact::Moving;
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
 use crate::codec::Pool;
-use crate::error::StoreError;
 use crate::source::Source;
+use larder_objects::StoreError;
 
 /// Dirty blocks that a worker takes at a time: whole frames, and enough of them that the workers
 /// seldom meet.

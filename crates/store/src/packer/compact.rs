@@ -14,10 +14,9 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::Changed;
-use crate::error::StoreError;
 use crate::fetch::FetchedBlock;
-use crate::objects::Objects;
 use crate::source::Source;
+use larder_objects::{Objects, StoreError};
 
 /// Sizes asked for at once.
 const SIZES: usize = 16;

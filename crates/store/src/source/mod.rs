@@ -27,9 +27,9 @@ use tokio::sync::OnceCell;
 
 pub use self::ahead::Ahead;
 use crate::codec;
-use crate::error::StoreError;
 use crate::fetch::{FetchedBlock, Fetcher, Piece, Traffic};
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;

@@ -22,7 +22,7 @@ use object_store::{
 use parking_lot::Mutex;
 
 pub use self::listing::Entry;
-pub(crate) use self::near::Near;
+pub use self::near::Near;
 use crate::error::StoreError;
 use crate::keys::Keys;
 use crate::request::{Names, Patience, What, collect};
@@ -34,7 +34,7 @@ pub struct Objects {
     names: Names,
     patience: Arc<Patience>,
     /// What this process put there under a name that says the content: a collection may be about to remove
-    /// just that, see [`crate::catalog::publish`].
+    /// just that, see `catalog::publish` of `larder-store`.
     written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
     least_live_percent: Option<u64>,
@@ -79,7 +79,7 @@ impl Objects {
     }
 
     /// How documents are signed and believed.
-    pub(crate) fn keys(&self) -> &Keys {
+    pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
@@ -104,8 +104,12 @@ impl Objects {
     /// is for those requests to tell.
     pub async fn connect(&self) {
         let at = Path::from(address::FORMAT);
-        let ask = || self.store.head(&at);
-        let (first, second, third, fourth) = tokio::join!(ask(), ask(), ask(), ask());
+        let (first, second, third, fourth) = tokio::join!(
+            self.store.head(&at),
+            self.store.head(&at),
+            self.store.head(&at),
+            self.store.head(&at)
+        );
         tracing::debug!(?first, ?second, ?third, ?fourth, "connections to the store");
     }
 
@@ -191,8 +195,10 @@ impl Objects {
     /// Reads a range of an object: exactly as many bytes as asked for.
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let (at, end) = (&Path::from(path), range.end);
-        let read = || self.read_range(at, range.clone());
-        let size = match self.patience.ask("read", path, read).await {
+        let read = self
+            .patience
+            .ask("read", path, || self.read_range(at, range.clone()));
+        let size = match read.await {
             Ok(Ok(bytes)) => return Ok(bytes),
             Ok(Err(size)) => size,
             // Each store has words of its own for a range beyond the end; the size says it for all.
@@ -232,7 +238,7 @@ impl Objects {
     }
 
     /// What this process wrote of what a list names, or all.
-    pub(crate) fn written(&self, named: impl Fn(Brief) -> bool) -> Vec<String> {
+    pub fn written(&self, named: impl Fn(Brief) -> bool) -> Vec<String> {
         let written = self.written.lock();
         let named = written.iter().filter(|(brief, _)| named(**brief));
         named.map(|(_, path)| path.clone()).collect()

@@ -36,7 +36,7 @@ fn failed(what: &'static str, path: String, error: &io::Error) -> StoreError {
 
 /// The cache. Clones are the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Near {
+pub struct Near {
     shelf: Arc<Shelf>,
     /// What went wrong first, until it was told.
     trouble: Arc<Mutex<Trouble>>,
@@ -116,7 +116,7 @@ impl Near {
     }
 
     /// An object, or a range of one; not verified.
-    pub(crate) async fn get(
+    pub async fn get(
         &self,
         path: &str,
         range: Option<&Range<u64>>,
@@ -143,7 +143,7 @@ impl Near {
     }
 
     /// Keeps an object, or a range of one, that was verified.
-    pub(crate) async fn put(&self, path: &str, range: Option<&Range<u64>>, bytes: Bytes) {
+    pub async fn put(&self, path: &str, range: Option<&Range<u64>>, bytes: Bytes) {
         let key = key(path, range);
         let kept = match &*self.shelf {
             Shelf::Nothing => return,
@@ -162,7 +162,7 @@ impl Near {
     }
 
     /// Forgets what could not be verified. What the store has takes its place.
-    pub(crate) async fn forget(&self, path: &str, range: Option<&Range<u64>>) {
+    pub async fn forget(&self, path: &str, range: Option<&Range<u64>>) {
         tracing::warn!(path, ?range, "the near tier's copy is damaged");
         let keys = [key(path, range), key(path, None)];
         match &*self.shelf {
@@ -182,7 +182,8 @@ impl Objects {
         }
     }
 
-    pub(crate) fn near(&self) -> Option<&Near> {
+    /// What is in front of it.
+    pub fn near(&self) -> Option<&Near> {
         self.near.as_ref()
     }
 

@@ -146,8 +146,8 @@ impl Location {
 
     fn in_github(url: &str, name: &str) -> Result<Self, StoreError> {
         let name = name.trim_matches('/');
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if !name.chars().all(is_plain) {
+        let mut characters = name.chars();
+        if !characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             let why = "after gha:// comes nothing, or a name of letters, digits, -, _ and .";
             return Err(refused(url, why));
         }

@@ -32,18 +32,17 @@ impl Objects {
     }
 
     /// Whether it must be told what a document names, before the document is written: see [`Objects::settle`].
-    pub(crate) fn is_told_names(&self) -> bool {
+    pub fn is_told_names(&self) -> bool {
         self.github.is_some()
     }
 
     /// Says what the document names that is written next, and stores all of it for good.
-    pub(crate) async fn settle(&self, names: &BTreeSet<String>) -> Result<(), StoreError> {
+    pub async fn settle(&self, names: &BTreeSet<String>) -> Result<(), StoreError> {
         let Some(store) = &self.github else {
             return Ok(());
         };
-        let settle = || store.settle(names);
         self.patience
-            .ask("write", "what a document names", settle)
+            .ask("write", "what a document names", || store.settle(names))
             .await
     }
 
@@ -61,7 +60,7 @@ impl Objects {
     }
 
     /// Whether anybody collects garbage in it.
-    pub(crate) fn is_collected(&self) -> bool {
+    pub fn is_collected(&self) -> bool {
         self.github.is_none()
     }
 
@@ -71,7 +70,7 @@ impl Objects {
     }
 
     /// How much of a pack must still be named, in percent; what is left of others is stored anew by the next save.
-    pub(crate) fn least_live_percent(&self) -> Option<u64> {
+    pub fn least_live_percent(&self) -> Option<u64> {
         self.least_live_percent
     }
 

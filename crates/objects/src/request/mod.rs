@@ -10,4 +10,4 @@ mod verified;
 pub(crate) use bounds::{Names, What, collect};
 pub(crate) use http::Connector;
 pub use patience::Patience;
-pub(crate) use verified::{verified, verified_whole};
+pub use verified::{verified, verified_whole};
