@@ -7,11 +7,12 @@ const { Failure, input, isSet, larder, run, tell, warn } = require("./runner.js"
 
 // The options of `larder up` that take one value, several, and none.
 const VALUES = [
-  "store", "state", "config", "project", "job", "scope", "fallback", "sign-key", "trust", "max-snapshot-age",
-  "encrypt-key", "engine", "image-store", "size", "keep", "prefetch", "prefetch-budget", "background-upload", "fresh",
+  "store", "near", "near-size", "state", "config", "project", "job", "scope", "fallback", "sign-key", "trust",
+  "max-snapshot-age", "encrypt-key", "engine", "image-store", "size", "keep", "prefetch", "prefetch-budget",
+  "background-upload", "fresh",
 ];
 const LISTS = ["plan", "insecure-registry", "registry-mirror"];
-const FLAGS = ["keep-volumes", "strict"];
+const FLAGS = ["single", "keep-volumes", "strict"];
 // Those by which `larder down` finds the session.
 const OF_DOWN = ["store", "state", "config", "project", "job", "scope", "fallback"];
 // The exit code that says that the machine lacks something.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use larder_bases::Project;
 use larder_docker::{About, Chains, Endpoint, Environment, ImageStore, Remote};
 use larder_local::own::OwnFolder;
+use larder_local::people::Voice;
 use larder_model::archive::Archive;
 use larder_model::compatibility::Compatibility;
 use larder_model::document::EngineRecord;
@@ -67,6 +68,14 @@ impl Job {
     pub(crate) fn objects(&self) -> Result<&Objects> {
         let store = self.store.as_ref();
         store.map_err(|error| ArchiveError::NoStore(error.clone()))
+    }
+
+    /// Tells why the near tier helps less than it could, if that was not told yet.
+    pub(crate) fn tell_near_trouble(&self, voice: &dyn Voice) {
+        let objects = self.store.as_ref().ok();
+        if let Some(why) = objects.and_then(Objects::near_trouble) {
+            voice.warning(&why);
+        }
     }
 
     /// The lineages to look for an archive in.

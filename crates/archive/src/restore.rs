@@ -140,6 +140,7 @@ pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Resul
             loaded?;
         }
     }
+    job.tell_near_trouble(voice);
     restored.ms = ms_since(started);
     Ok(Outcome { restored, today })
 }

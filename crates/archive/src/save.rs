@@ -15,6 +15,7 @@ use larder_model::dockerfile::ImageConfigs;
 use larder_model::reference::ImageReference;
 use larder_store::catalog::Found;
 use larder_store::{ArchiveFacts, ArchiveWriter, Objects};
+use larder_upkeep::gc;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -220,10 +221,12 @@ pub async fn save(
             plan,
         };
         let published = save.writer.finish(facts).await?;
+        Box::pin(gc::leave_newest(objects, voice)).await;
         saved.archive = Some(published.id);
         saved.sibling = published.document.sibling;
         saved.statistics = published.document.statistics;
     }
+    job.tell_near_trouble(voice);
     saved.ms = ms_since(started);
     job.note.remove(note);
     Ok(saved)

@@ -38,9 +38,12 @@ fn cure(code: &str) -> Option<&'static str> {
         "SignatureDoesNotMatch" | "AuthenticationFailed" | "invalid_client" => {
             "check the secret: AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT_KEY or the service account's file"
         }
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "invalid_grant" => {
-            "the job needs new credentials"
-        }
+        "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "invalid_grant"
+        | "unauthenticated" => "the job needs new credentials",
+        "CacheWriteDenied" => "what triggered this job may only read GitHub's cache",
         "RequestTimeTooSkewed" => "set the clock of this machine",
         "AuthorizationHeaderMalformed"
         | "PermanentRedirect"

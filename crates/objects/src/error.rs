@@ -23,6 +23,12 @@ pub enum StoreError {
         /// What does not fit, and the cure.
         why: String,
     },
+    /// What looks after a store cannot work with this one.
+    #[error(
+        "{0} cannot be listed, and nothing be removed from it, so this command does not work there: GitHub shows and \
+         removes caches itself, under Actions, Caches"
+    )]
+    NotListed(String),
     /// An object is not there.
     #[error("{path} is not in the store")]
     Missing {

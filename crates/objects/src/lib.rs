@@ -1,6 +1,6 @@
 //! Objects at rest in any store: its URL and its cloud's ways, keys, deadlines, what is tried again.
 //!
-//! This is the only crate that knows `object_store`. Objects are written once and never changed; whatever is
+//! This is the only crate but `larder-github` that knows `object_store`. Objects are written once and never changed; whatever is
 //! read is bounded in size. What they hold is the affair of `larder-store`.
 //!
 //! | module | holds |
@@ -20,6 +20,6 @@ mod request;
 
 pub use error::StoreError;
 pub use keys::{EncryptKey, KeyError, Keys, SignKey};
-pub use location::{Access, Location};
-pub use objects::{Ability, Entry, Objects, Tried};
+pub use location::{Access, Location, NearPlace, NearTier, Settings};
+pub use objects::{Ability, Entry, Near, Objects, Tried};
 pub use request::{Patience, verified, verified_whole};

@@ -143,6 +143,7 @@ impl SessionError {
             | Self::Device(..)
             | Self::NoMkfs
             | Self::ReadOnly(_)
+            | Self::Store(StoreError::NotListed(_))
             | Self::Volume(VolumeError::Missing { .. })
             | Self::Engine(
                 EngineError::ProgramMissing { .. }

@@ -225,6 +225,9 @@ pub struct Fetched {
     pub requests: u64,
     /// Bytes received.
     pub bytes: u64,
+    /// Bytes that the near tier gave instead.
+    #[serde(default)]
+    pub near_bytes: u64,
     /// Blocks that the job read.
     pub blocks_read: u64,
 }

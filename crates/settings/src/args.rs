@@ -148,10 +148,21 @@ pub enum Verb {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to restore and save")]
 pub struct Where {
-    /// Store for snapshots: file:///directory, s3://bucket/prefix, gs://bucket/prefix or
-    /// az://container/prefix [default: `larder` in the user's cache directory]
+    /// Store for snapshots: file:///directory, s3://bucket/prefix, gs://bucket/prefix,
+    /// az://container/prefix, or gha:// for GitHub's own cache [default: `larder` in the user's cache directory]
     #[arg(long, value_name = "URL", value_parser = filled())]
     pub store: Option<String>,
+    /// Keep in the store, which must be a directory, just what the newest snapshot of each lineage needs: for one that
+    /// the CI system itself saves and restores. No two jobs may use it at once.
+    #[arg(long)]
+    pub single: bool,
+    /// Cache in front of a far store, with verified parts of what it holds: a directory that any number of processes
+    /// may share, or a nearer store [default: none]
+    #[arg(long, value_name = "DIR|URL", value_parser = filled())]
+    pub near: Option<String>,
+    /// What the near cache may hold; what was not used for longest goes first [default: 10GiB]
+    #[arg(long, value_name = "SIZE", value_parser = filled())]
+    pub near_size: Option<String>,
     /// Directory for local state: the volume's file and the running session's record [default:
     /// /var/lib/larder/state]
     #[arg(long, value_name = "DIR")]

@@ -49,6 +49,11 @@ macro_rules! keys {
 
 keys! {
     owner store: String,
+    // What else is in the store is removed.
+    owner single: bool,
+    // It is written to.
+    owner near: String,
+    owner near_size: String,
     owner state: String,
     owner project: String,
     // Its own scope is all that a job writes to, whatever the job is called.
@@ -156,7 +161,8 @@ impl File {
     fn begin_at(&mut self, home: &Path) {
         let keys = self.sign_key.iter_mut().chain(&mut self.encrypt_key);
         let keys = keys.filter(|key| !key.starts_with("env:"));
-        for path in self.store.iter_mut().chain(&mut self.state).chain(keys) {
+        let stores = self.store.iter_mut().chain(&mut self.near);
+        for path in stores.chain(&mut self.state).chain(keys) {
             if !path.is_empty() && !path.contains("://") {
                 *path = home.join(&*path).to_string_lossy().into_owned();
             }

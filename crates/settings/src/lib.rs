@@ -15,6 +15,7 @@ mod keys;
 mod log;
 mod registries;
 mod size;
+mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,7 @@ use crate::args::{Care, EngineKind, How, Planned, Reach, Run, Where};
 use crate::exit::{Done, Failure};
 use descent::Doubt;
 use file::File;
+use store::is_credential;
 
 /// The commit that the program is built from. CI systems and `cargo xtask dist` name it in a build's environment.
 pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
@@ -338,11 +340,7 @@ impl Choices {
         let memory = self.own_folder(state, "images");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: Access::new(
-                self.store(chosen)?,
-                self.cloud_settings(),
-                self.keys(which)?,
-            ),
+            store: self.access(which, chosen)?,
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,
@@ -444,14 +442,6 @@ impl Choices {
         }
     }
 
-    fn store(&self, chosen: Option<String>) -> Done<Location> {
-        match chosen {
-            Some(url) if url.contains("://") => Ok(Location::parse(&url)?),
-            Some(path) => Ok(Location::folder(&self.absolute(&path))),
-            None => Ok(Location::folder(&self.cache_folder().join("larder"))),
-        }
-    }
-
     /// The user's cache folder (XDG Base Directory Specification).
     fn cache_folder(&self) -> PathBuf {
         let named = self.environment.get("XDG_CACHE_HOME");
@@ -467,15 +457,6 @@ impl Choices {
 
     fn absolute(&self, path: &str) -> PathBuf {
         self.folder.join(path).components().collect()
-    }
-
-    /// The variables that the clouds' own tools read.
-    fn cloud_settings(&self) -> Vec<(String, String)> {
-        self.environment
-            .iter()
-            .filter(|(name, _)| is_of_cloud(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use larder_model::address;
+use futures_util::future::join_all;
 use larder_model::digest::BlockId;
-use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 
 use larder_objects::Objects;
 use larder_objects::StoreError;
+use larder_objects::{verified, verified_whole};
 
 /// What was fetched so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Traffic {
     pub requests: u64,
     /// Bytes received.
     pub bytes: u64,
+    /// Bytes that the near tier gave instead.
+    pub near_bytes: u64,
 }
 
 /// A block that was read from the store and found to hold what the map says.
@@ -38,6 +40,33 @@ impl FetchedBlock {
             Ok(Self { block, content })
         } else {
             Err(format!("block {block} does not have its digest"))
+        }
+    }
+}
+
+/// An object that is named by its content, or a range of one.
+pub(crate) struct Piece<'a> {
+    path: &'a str,
+    range: Option<Range<u64>>,
+    max_bytes: usize,
+}
+
+impl<'a> Piece<'a> {
+    /// An object of at most so many bytes.
+    pub(crate) fn whole(path: &'a str, max_bytes: usize) -> Self {
+        Self {
+            path,
+            range: None,
+            max_bytes,
+        }
+    }
+
+    /// A range of an object.
+    pub(crate) fn part(path: &'a str, range: Range<u64>) -> Self {
+        Self {
+            max_bytes: (range.end - range.start) as usize,
+            path,
+            range: Some(range),
         }
     }
 }
@@ -80,14 +109,14 @@ impl Fetcher {
     }
 
     /// A whole object of at most `max_bytes`.
-    pub(crate) async fn whole(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
+    async fn whole(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
         let begun = Instant::now();
         let bytes = self.objects.get(path, max_bytes).await?;
         self.count(&bytes, begun);
         Ok(bytes)
     }
 
-    /// A range of an object.
+    /// A range of an object, of the store's own.
     pub(crate) async fn range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let begun = Instant::now();
         let bytes = self.objects.get_range(path, range).await?;
@@ -95,9 +124,106 @@ impl Fetcher {
         Ok(bytes)
     }
 
-    /// A frame of chunks, compressed as it rests in its pack.
-    pub(crate) async fn frame(&self, frame: ChunkFrame) -> Result<Bytes, StoreError> {
-        self.range(&address::pack(frame.pack), frame.range()).await
+    /// An object that is named by its content, or a range of one: from the near tier if it is there and `verify` takes
+    /// it, else from the store, and the near tier has it next time.
+    pub(crate) async fn verified<T, V>(
+        &self,
+        piece: Piece<'_>,
+        verify: impl Fn(Bytes) -> V,
+    ) -> Result<T, StoreError>
+    where
+        V: Future<Output = Result<T, StoreError>>,
+    {
+        if let Some(found) = self
+            .find_near(std::slice::from_ref(&piece), |mut one| {
+                verify(one.pop().expect("one was asked for"))
+            })
+            .await
+        {
+            return Ok(found);
+        }
+        let keeping = |bytes: Bytes| {
+            let verifying = verify(bytes.clone());
+            async { Ok((verifying.await?, bytes)) }
+        };
+        let (path, objects) = (piece.path, &self.objects);
+        let (verified, bytes) = if let Some(range) = &piece.range {
+            verified(|| self.range(path, range.clone()), keeping).await?
+        } else {
+            let read = || self.whole(path, piece.max_bytes);
+            verified_whole(read, keeping, || objects.size(path)).await?
+        };
+        if let Some(near) = objects.near() {
+            near.put(path, piece.range.as_ref(), bytes).await;
+        }
+        Ok(verified)
+    }
+
+    /// Ranges of one object, in their order: from the near tier if it has all of them and `verify` takes them, else from
+    /// the store with one request, and the near tier has them next time.
+    pub(crate) async fn together<T, V>(
+        &self,
+        path: &str,
+        ranges: Vec<Range<u64>>,
+        verify: impl Fn(Vec<Bytes>) -> V,
+    ) -> Result<T, StoreError>
+    where
+        V: Future<Output = Result<T, StoreError>>,
+    {
+        let pieces: Vec<Piece<'_>> = ranges
+            .into_iter()
+            .map(|range| Piece::part(path, range))
+            .collect();
+        if let Some(found) = self.find_near(&pieces, &verify).await {
+            return Ok(found);
+        }
+        let ranges = pieces.iter().filter_map(|piece| piece.range.as_ref());
+        let start = ranges.clone().map(|range| range.start).min().unwrap_or(0);
+        let end = ranges.clone().map(|range| range.end).max().unwrap_or(0);
+        let bytes = self.range(path, start..end).await?;
+        let parts = ranges
+            .map(|range| bytes.slice((range.start - start) as usize..(range.end - start) as usize));
+        let parts: Vec<Bytes> = parts.collect();
+        let verified = verify(parts.clone()).await?;
+        if let Some(near) = self.objects.near() {
+            for (piece, bytes) in pieces.iter().zip(parts) {
+                near.put(path, piece.range.as_ref(), bytes).await;
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Pieces that the near tier has, if it has all of them and they are what they should be.
+    async fn find_near<T, V>(
+        &self,
+        pieces: &[Piece<'_>],
+        verify: impl Fn(Vec<Bytes>) -> V,
+    ) -> Option<T>
+    where
+        V: Future<Output = Result<T, StoreError>>,
+    {
+        let near = self.objects.near()?;
+        let gets = pieces
+            .iter()
+            .map(|piece| near.get(piece.path, piece.range.as_ref(), piece.max_bytes));
+        let found = join_all(gets)
+            .await
+            .into_iter()
+            .collect::<Option<Vec<Bytes>>>()?;
+        let bytes: usize = found.iter().map(Bytes::len).sum();
+        match verify(found).await {
+            Ok(verified) => {
+                self.counts.lock().traffic.near_bytes += bytes as u64;
+                Some(verified)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "in the near tier");
+                for piece in pieces {
+                    near.forget(piece.path, piece.range.as_ref()).await;
+                }
+                None
+            }
+        }
     }
 
     fn count(&self, bytes: &Bytes, begun: Instant) {

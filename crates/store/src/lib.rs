@@ -24,8 +24,8 @@ pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use fetch::{FetchedBlock, Traffic};
 pub use larder_objects::{
-    Ability, Access, EncryptKey, Entry, KeyError, Keys, Location, Objects, Patience, SignKey,
-    StoreError, Tried,
+    Ability, Access, EncryptKey, Entry, KeyError, Keys, Location, NearPlace, NearTier, Objects,
+    Patience, Settings, SignKey, StoreError, Tried,
 };
 pub use packer::{PackProgress, Packed};
 pub use source::{Ahead, Source, closure};

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use larder_local::own::OwnFolder;
 use serde::{Deserialize, Serialize};
 
 use super::Location;
 use crate::error::StoreError;
 use crate::keys::{EncryptKey, Keys};
-use crate::objects::Objects;
+use crate::objects::{Near, Objects};
 
 /// Where a store is, the settings of its cloud, and keys. Another process can be given it; shown, it says
 /// the location alone, because secrets are among the settings.
@@ -17,6 +18,50 @@ pub struct Access {
     /// Names and values, as the cloud's own tools read them in the environment.
     settings: Vec<(String, String)>,
     keys: Keys,
+    /// Whether it holds just what the newest documents need.
+    is_single: bool,
+    near: Option<NearTier>,
+}
+
+/// A cache in front of a store, and what it may hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NearTier {
+    /// Where it is.
+    pub place: NearPlace,
+    /// Bytes that it may hold.
+    pub max_bytes: u64,
+}
+
+/// Where a near tier is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum NearPlace {
+    /// A directory of this machine, or one that machines share.
+    Folder(OwnFolder),
+    /// Another store, with the settings of its cloud. Secrets are among them.
+    Store(Location, Settings),
+}
+
+/// Settings of a cloud, which are not shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Settings(pub Vec<(String, String)>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} settings", self.0.len())
+    }
+}
+
+impl NearTier {
+    /// Opens it. One that cannot be used says so when it is asked ([`Objects::near_trouble`]).
+    fn open(&self) -> Near {
+        match &self.place {
+            NearPlace::Folder(folder) => Near::folder(folder, self.max_bytes),
+            NearPlace::Store(location, settings) => match location.open(&settings.0) {
+                Ok(objects) => Near::remote(objects, self.max_bytes),
+                Err(error) => Near::nothing(error),
+            },
+        }
+    }
 }
 
 impl Access {
@@ -26,6 +71,23 @@ impl Access {
             location,
             settings,
             keys,
+            is_single: false,
+            near: None,
+        }
+    }
+
+    /// The same behind a near tier.
+    #[must_use]
+    pub fn behind(self, near: Option<NearTier>) -> Self {
+        Self { near, ..self }
+    }
+
+    /// The same, holding just what the newest document of each lineage needs. It must be a directory.
+    #[must_use]
+    pub fn single(self) -> Self {
+        Self {
+            is_single: true,
+            ..self
         }
     }
 
@@ -47,10 +109,33 @@ impl Access {
         &self.location
     }
 
+    /// Opens the store to look after it, where that can be done.
+    pub fn open_listed(&self) -> Result<Objects, StoreError> {
+        if self.location.can_be_listed() {
+            self.open()
+        } else {
+            Err(StoreError::NotListed(self.location.to_string()))
+        }
+    }
+
+    /// Whether its garbage is collected now and then.
+    pub fn is_collected(&self) -> bool {
+        self.location.can_be_listed() && !self.is_single
+    }
+
     /// Opens the store; see [`Location::open`].
     pub fn open(&self) -> Result<Objects, StoreError> {
         let objects = self.location.open(&self.settings)?;
-        Ok(objects.with_keys(self.keys.clone()))
+        let mut objects = objects.with_keys(self.keys.clone());
+        if let Some(near) = &self.near {
+            objects = objects.behind(near.open());
+        }
+        match self.location.as_folder().filter(|_| self.is_single) {
+            Some(folder) => objects
+                .into_single(&folder)
+                .map_err(|error| self.location.refused(&error.to_string())),
+            None => Ok(objects),
+        }
     }
 }
 

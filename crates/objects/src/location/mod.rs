@@ -1,7 +1,7 @@
 //! The URL of a store: parsed, shown without secrets, opened.
 //!
-//! `file:///folder` (or a plain path), `s3://bucket/prefix`, `gs://bucket/prefix` and
-//! `az://container/prefix`. Settings of the clouds come as pairs of the names that their own tools
+//! `file:///folder` (or a plain path), `s3://bucket/prefix`, `gs://bucket/prefix`,
+//! `az://container/prefix` and `gha://name`. Settings of the clouds come as pairs of the names that their own tools
 //! use in the environment (`AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
 //! `AZURE_STORAGE_ACCOUNT_NAME`, …); this crate never looks at the environment itself.
 
@@ -14,16 +14,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_github::GitHub;
 use larder_local::files::make_folder_of_user;
+use larder_model::address;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::client::ReqwestConnector;
+use object_store::client::{HttpConnector as _, ReqwestConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, RetryConfig};
 use serde::{Deserialize, Serialize};
 
-pub use self::access::Access;
+pub use self::access::{Access, NearPlace, NearTier, Settings};
 use self::bundle::Bundle;
 use crate::answer::without_secrets;
 use crate::error::StoreError;
@@ -77,6 +79,7 @@ enum Scheme {
     S3,
     Gs,
     Az,
+    Gha,
 }
 
 impl Scheme {
@@ -86,6 +89,7 @@ impl Scheme {
             Self::S3 => "s3",
             Self::Gs => "gs",
             Self::Az => "az",
+            Self::Gha => "gha",
         }
     }
 
@@ -96,6 +100,7 @@ impl Scheme {
             Self::S3 => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
             Self::Gs => "GOOGLE_APPLICATION_CREDENTIALS",
             Self::Az => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+            Self::Gha => "ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN",
         }
     }
 }
@@ -109,7 +114,7 @@ impl Location {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(refused(
                 url,
-                "write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+                "write file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or gha://",
             ));
         };
         let scheme = match scheme {
@@ -123,7 +128,8 @@ impl Location {
             "s3" => Scheme::S3,
             "gs" => Scheme::Gs,
             "az" => Scheme::Az,
-            _ => return Err(refused(url, "known schemes are file, s3, gs and az")),
+            "gha" => return Self::in_github(url, rest),
+            _ => return Err(refused(url, "known schemes are file, s3, gs, az and gha")),
         };
         let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() || bucket.contains(['@', ':', '?', '#']) || path.contains(['?', '#']) {
@@ -137,6 +143,25 @@ impl Location {
             bucket: bucket.to_owned(),
             path: path.trim_matches('/').to_owned(),
         })
+    }
+
+    fn in_github(url: &str, name: &str) -> Result<Self, StoreError> {
+        let name = name.trim_matches('/');
+        let mut characters = name.chars();
+        if !characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            let why = "after gha:// comes nothing, or a name of letters, digits, -, _ and .";
+            return Err(refused(url, why));
+        }
+        Ok(Self {
+            scheme: Scheme::Gha,
+            bucket: name.to_owned(),
+            path: String::new(),
+        })
+    }
+
+    /// Whether its objects can be listed and removed: what looks after a store needs that.
+    pub(crate) fn can_be_listed(&self) -> bool {
+        self.scheme != Scheme::Gha
     }
 
     /// A store in a folder.
@@ -171,7 +196,30 @@ impl Location {
                 open_cloud!(self, settings, GoogleCloudStorageBuilder, with_bucket_name)
             }
             Scheme::Az => open_cloud!(self, settings, MicrosoftAzureBuilder, with_container_name),
+            Scheme::Gha => self.open_github(settings)?,
         })
+    }
+
+    fn open_github(&self, settings: &[(String, String)]) -> Result<Objects, StoreError> {
+        let value = |wanted| {
+            let mut named = settings.iter().filter(|(name, _)| name == wanted);
+            named
+                .next()
+                .map(|(_, value)| value.as_str())
+                .filter(|value| !value.is_empty())
+        };
+        let [url, token] = ["ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_TOKEN"].map(value);
+        let (Some(url), Some(token)) = (url, token) else {
+            return Err(self.refused(
+                "GitHub gives ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN to actions, and not to steps with `run`: use \
+                 Larder's action, or hand them on from a step of an action",
+            ));
+        };
+        let options = client_options(settings).with_allow_http(url.starts_with("http://"));
+        let client = Connector(ReqwestConnector::default()).connect(&options);
+        let client = client.map_err(|error| self.refused(&error.to_string()))?;
+        let store = GitHub::new(client, url, token.to_owned(), &self.bucket, is_content);
+        Ok(Objects::in_github(store))
     }
 
     /// The authorities of a store of S3's protocol, if they were named.
@@ -203,6 +251,10 @@ fn refused(url: &str, why: &str) -> StoreError {
         url: shown(url),
         why: why.to_owned(),
     }
+}
+
+fn is_content(path: &str) -> bool {
+    address::parse_content(path).is_some()
 }
 
 /// Plain http is allowed exactly where the endpoint that was given is a plain http one.
@@ -257,6 +309,7 @@ impl fmt::Display for Location {
         let scheme = self.scheme.name();
         match self.scheme {
             Scheme::File => write!(f, "{scheme}://{}", self.path),
+            Scheme::Gha => write!(f, "{scheme}://{}", self.bucket),
             _ => write!(f, "{scheme}://{}/{}", self.bucket, self.path),
         }
     }
@@ -282,6 +335,8 @@ mod tests {
         );
         assert_eq!(shown("s3://b/a/b/").expect("a URL"), "s3://b/a/b");
         assert_eq!(shown("gs://b").expect("a URL"), "gs://b/");
+        assert_eq!(shown("gha://").expect("a URL"), "gha://");
+        assert_eq!(shown("gha://legs/").expect("a URL"), "gha://legs");
     }
 
     #[test]
@@ -295,6 +350,8 @@ mod tests {
             "s3://key:SECRET@b/p",
             "s3://key:half/SECRET@b/p",
             "az://b/p?sig=SECRET",
+            "gha://a/b",
+            "gha://x:SECRET@y",
         ] {
             let error = Location::parse(url).expect_err("not a store").to_string();
             assert!(!error.contains("SECRET"), "{error}");

@@ -24,6 +24,7 @@ impl Location {
             (Scheme::Az, Ability::List | Ability::Read | Ability::Range) => "blobs/read",
             (Scheme::Az, Ability::Write | Ability::ConditionalWrite) => "blobs/write",
             (Scheme::Az, Ability::Delete) => "blobs/delete",
+            (Scheme::Gha, _) => "a job's own token (ACTIONS_RUNTIME_TOKEN)",
         }
     }
 }

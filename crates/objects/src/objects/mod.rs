@@ -1,15 +1,19 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
 mod listing;
+mod near;
 mod probe;
 mod sealing;
+mod small;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_github::GitHub;
 use larder_model::address;
 use larder_model::garbage::Brief;
 use larder_model::sealed::{Segments, plain_bytes, sealed_bytes};
@@ -22,6 +26,7 @@ use object_store::{
 use parking_lot::Mutex;
 
 pub use self::listing::Entry;
+pub use self::near::Near;
 pub use self::probe::{Ability, Tried};
 use self::sealing::Sealing;
 use crate::error::StoreError;
@@ -40,6 +45,12 @@ pub struct Objects {
     written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
     sealing: Arc<Sealing>,
+    least_live_percent: Option<u64>,
+    /// Held, and locked, while a store is used that holds just what the newest documents need.
+    single: Option<Arc<File>>,
+    near: Option<Near>,
+    /// The store, if it is one that must be told what a document names.
+    github: Option<GitHub>,
 }
 
 /// An answer that says nothing of the object.
@@ -61,6 +72,10 @@ impl Objects {
             written: Arc::default(),
             keys: Arc::default(),
             sealing: Arc::default(),
+            least_live_percent: None,
+            single: None,
+            near: None,
+            github: None,
         }
     }
 
@@ -119,9 +134,13 @@ impl Objects {
     /// which changes nothing of an honest object, mends a damaged one, and makes it young: a collection
     /// removes nothing that the store has got of late.
     pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
-        let (at, payload) = self.stored(path, bytes.into()).await?;
+        let plain = bytes.into();
+        let named_by_content = address::parse_content(path);
+        let near = self.near.as_ref().filter(|_| named_by_content.is_some());
+        let near = near.map(|near| (near, Bytes::from(plain.clone())));
+        let (at, payload) = self.stored(path, plain).await?;
         let (at, payload) = (&at, &payload);
-        if let Some(brief) = address::parse_content(path) {
+        if let Some(brief) = named_by_content {
             self.written.lock().insert(brief, path.to_owned());
         }
         let write = || async move {
@@ -134,7 +153,15 @@ impl Objects {
                 other => other.map(drop),
             }
         };
-        self.patience.ask("write", path, write).await
+        let stored = self.patience.ask("write", path, write);
+        match near {
+            // What was just made is as it should be.
+            Some((near, plain)) => {
+                let kept = Box::pin(near.put(path, None, plain));
+                tokio::join!(stored, kept).0
+            }
+            None => stored.await,
+        }
     }
 
     /// An object as it is stored, and where.

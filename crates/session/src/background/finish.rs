@@ -24,7 +24,8 @@ use larder_model::mark;
 use larder_model::retention::REUSE_MS;
 use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
 use larder_store::catalog::Reader;
-use larder_store::{Candidate, Objects, PackProgress, Packed, catalog};
+use larder_store::{Candidate, Objects, PackProgress, Packed, catalog, closure};
+use larder_upkeep::gc;
 use larder_volume::Seal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -91,6 +92,9 @@ pub(crate) async fn finish(
     let ended = given_back.and_then(|()| live.turn.map_or(Ok(()), Turn::end));
     if let Err(error) = &ended {
         events.warning(&error.to_string());
+    }
+    if let Some(why) = live.objects.near_trouble() {
+        events.warning(&why);
     }
     job.warnings.extend(events.take_warnings());
     if let Some(seal) = &sealed {
@@ -264,6 +268,7 @@ fn fetched(seal: &Seal) -> Fetched {
     Fetched {
         requests: traffic.requests,
         bytes: traffic.bytes,
+        near_bytes: traffic.near_bytes,
         blocks_read: seal.blocks_read() as u64,
     }
 }
@@ -302,8 +307,11 @@ impl Save<'_> {
         };
         timer.phase("pack");
         let snapshot = self.snapshot(&packed, head, self.figures(timer), plan);
+        let settled = closure::settle(self.objects, &snapshot).await;
+        settled.map_err(because)?;
         let id = catalog::publish(self.objects, &snapshot).await;
         let id = id.map_err(because)?;
+        Box::pin(gc::leave_newest(self.objects, events)).await;
         timer.phase("publish");
         Ok(Saved {
             snapshot: id,

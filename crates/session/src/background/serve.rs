@@ -154,7 +154,7 @@ fn spare_from_oom_killer() -> Option<String> {
 
 async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> {
     let (strict, control) = (begun.request.settings.strict, begun.place.control());
-    let mut live = start(begun, events).await?;
+    let mut live = Box::pin(start(begun, events)).await?;
     if let (true, Some(warning)) = (strict, live.job.warnings.first().cloned()) {
         Box::pin(finish(live, true, None, events)).await;
         return Err(SessionError::Strict(warning));

@@ -189,6 +189,9 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
 fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved>) {
     match settings.project.store.open() {
         Ok(objects) => {
+            if let Some(why) = objects.near_trouble() {
+                events.warning(&why);
+            }
             let connecting = objects.clone();
             // Nobody waits for it: a store that does not answer is met, and told, by what is asked of it next.
             drop(tokio::spawn(async move { connecting.connect().await }));

@@ -5,6 +5,7 @@
 //! [`larder_model::archive`].
 
 mod buffers;
+mod compact;
 mod cutter;
 mod frames;
 mod known;

@@ -22,7 +22,7 @@ use tokio::sync::{OnceCell, mpsc};
 use super::recipes;
 use super::scratch::Scratch;
 use crate::codec;
-use crate::fetch::{Fetcher, Traffic};
+use crate::fetch::{Fetcher, Piece, Traffic};
 use larder_objects::Objects;
 use larder_objects::StoreError;
 use larder_objects::verified;
@@ -76,7 +76,7 @@ impl ArchiveReader {
     /// the file is overwritten.
     #[must_use]
     pub fn with_scratch(self, file: File) -> Self {
-        let scratch = Scratch::new(self.fetcher.clone(), file);
+        let scratch = Scratch::new(file);
         Self {
             scratch: Some(Arc::new(scratch)),
             ..self
@@ -211,7 +211,7 @@ impl Frames {
         chunks: Vec<Chunk>,
     ) -> Result<Vec<Bytes>, StoreError> {
         let cell = self.cell(frame);
-        match cell.get_or_try_init(|| self.fetch(frame)).await {
+        match cell.get_or_try_init(|| self.fetch(frame, &chunks)).await {
             Ok(content) => {
                 if let Some(whole) = whole(content.clone(), chunks.clone()).await {
                     return Ok(whole);
@@ -221,7 +221,7 @@ impl Frames {
             Err(error) => return Err(error),
         }
         // What is kept here came wrong, or became so.
-        let read = || self.fetcher.frame(frame);
+        let read = || stored(&self.fetcher, frame, chunks.clone());
         let read = verified(read, |stored| {
             let chunks = chunks.clone();
             async move {
@@ -248,13 +248,43 @@ impl Frames {
         cell
     }
 
-    async fn fetch(&self, frame: ChunkFrame) -> Result<Bytes, StoreError> {
+    async fn fetch(&self, frame: ChunkFrame, chunks: &[Chunk]) -> Result<Bytes, StoreError> {
+        let chunks = chunks.to_vec();
         let stored = match &self.scratch {
-            None => self.fetcher.frame(frame).await?,
-            Some(scratch) => scratch.get(frame).await?,
+            None => stored(&self.fetcher, frame, chunks).await?,
+            Some(scratch) => {
+                let fetcher = self.fetcher.clone();
+                let fetch = move || {
+                    let (fetcher, chunks) = (fetcher.clone(), chunks.clone());
+                    async move { stored(&fetcher, frame, chunks).await }
+                };
+                scratch.get(frame, fetch).await?
+            }
         };
         unpacked(frame, stored).await
     }
+}
+
+/// A frame as it rests in its pack. A near tier keeps only what was verified, by these chunks of it.
+async fn stored(
+    fetcher: &Fetcher,
+    frame: ChunkFrame,
+    chunks: Vec<Chunk>,
+) -> Result<Bytes, StoreError> {
+    let path = address::pack(frame.pack);
+    if fetcher.objects().near().is_none() {
+        return fetcher.range(&path, frame.range()).await;
+    }
+    let piece = Piece::part(&path, frame.range());
+    let verified = fetcher.verified(piece, |stored| {
+        let chunks = chunks.clone();
+        async move {
+            let content = unpacked(frame, stored.clone()).await?;
+            let whole = whole(content, chunks).await.map(|_| stored);
+            whole.ok_or_else(|| damaged(frame, "a chunk does not have the digest in the recipe"))
+        }
+    });
+    verified.await
 }
 
 async fn unpacked(frame: ChunkFrame, stored: Bytes) -> Result<Bytes, StoreError> {

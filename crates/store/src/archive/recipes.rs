@@ -8,10 +8,9 @@ use larder_model::digest::{PartId, RecipesId};
 use larder_model::limits::{PART_MAX_BYTES, RECIPES_BYTES};
 
 use crate::codec::{self, Pool};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Piece};
 use larder_objects::Objects;
 use larder_objects::StoreError;
-use larder_objects::verified;
 
 /// Writes the parts of one save, many to an object.
 pub(super) struct Recipes {
@@ -87,8 +86,8 @@ impl Recipes {
 /// Reads a part and verifies it.
 pub(crate) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, StoreError> {
     let path = &address::recipes(place.object);
-    let read = || fetcher.range(path, place.range());
-    let part = verified(read, |stored| async move {
+    let piece = Piece::part(path, place.range());
+    let part = fetcher.verified(piece, |stored| async move {
         let reading = tokio::task::spawn_blocking(move || decode(&stored, place));
         let part = reading.await.expect("decoding does not panic");
         part.map_err(|why| StoreError::damaged(path, why))

@@ -11,7 +11,6 @@ use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use crate::fetch::Fetcher;
 use larder_objects::StoreError;
 
 /// What is kept at most; a restore that fetches more asks the store again.
@@ -20,7 +19,6 @@ const BYTES_MAX: u64 = 4 << 30;
 /// A file with frames, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    fetcher: Fetcher,
     file: File,
     index: Mutex<Index>,
 }
@@ -41,27 +39,40 @@ struct Place {
 
 impl Scratch {
     /// Keeps the frames that are fetched in this file, whose content is overwritten.
-    pub(super) fn new(fetcher: Fetcher, file: File) -> Self {
+    pub(super) fn new(file: File) -> Self {
         Self {
-            fetcher,
             file,
             index: Mutex::default(),
         }
     }
 
     /// The frame as it is stored: from the file, or fetched and kept there.
-    pub(super) async fn get(self: &Arc<Self>, frame: ChunkFrame) -> Result<Bytes, StoreError> {
+    pub(super) async fn get<F>(
+        self: &Arc<Self>,
+        frame: ChunkFrame,
+        fetch: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Result<Bytes, StoreError>
+    where
+        F: Future<Output = Result<Bytes, StoreError>> + Send + 'static,
+    {
         // In a task of its own: others wait for what is fetched here, and whoever asks may be stalled by
         // those that take its bytes.
-        let getting = tokio::spawn(Arc::clone(self).get_once(frame));
+        let getting = tokio::spawn(Arc::clone(self).get_once(frame, fetch));
         getting.await.expect("getting a frame does not panic")
     }
 
-    async fn get_once(self: Arc<Self>, frame: ChunkFrame) -> Result<Bytes, StoreError> {
+    async fn get_once<F>(
+        self: Arc<Self>,
+        frame: ChunkFrame,
+        fetch: impl Fn() -> F,
+    ) -> Result<Bytes, StoreError>
+    where
+        F: Future<Output = Result<Bytes, StoreError>>,
+    {
         let cell = Arc::clone(self.index.lock().frames.entry(frame).or_default());
         let mut fetched = None;
         let keep = async {
-            let stored = self.fetcher.frame(frame).await?;
+            let stored = fetch().await?;
             fetched = Some(stored.clone());
             Ok::<_, StoreError>(self.keep(stored).await)
         };
@@ -72,7 +83,7 @@ impl Scratch {
         };
         match kept {
             Some(stored) => Ok(stored),
-            None => self.fetcher.frame(frame).await,
+            None => fetch().await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -17,6 +18,7 @@ use larder_model::lineage::Lineage;
 use larder_model::retention::REUSE_MS;
 
 use super::pipeline::Pipeline;
+use super::{ArchiveReader, compact};
 use crate::catalog::{self, Found};
 use larder_objects::Objects;
 use larder_objects::StoreError;
@@ -206,8 +208,8 @@ impl ArchiveWriter {
         Ok(self.pipeline.as_mut().expect("it was made just now"))
     }
 
-    /// Waits until all blobs are stored, and publishes the archive that names them.
-    pub async fn finish(mut self, facts: ArchiveFacts) -> Result<Found<Archive>, StoreError> {
+    /// Waits until all blobs are stored.
+    async fn settle(&mut self) -> Result<(), StoreError> {
         self.usable()?;
         if let Some(pipeline) = self.pipeline.take() {
             let recipes = pipeline.finish(&mut self.statistics).await?;
@@ -216,6 +218,12 @@ impl ArchiveWriter {
                 blob.place = Place::Recipe(parts);
             }
         }
+        Ok(())
+    }
+
+    /// Waits until all blobs are stored, and publishes the archive that names them.
+    pub async fn finish(mut self, facts: ArchiveFacts) -> Result<Found<Archive>, StoreError> {
+        self.settle().await?;
         if uptime_ms().saturating_sub(self.begun_ms) > REUSE_MS {
             self.check_parent().await?;
         }
@@ -224,7 +232,7 @@ impl ArchiveWriter {
         let head = catalog::head::<Archive>(&self.objects, &facts.lineage, facts.created_ms);
         let head = head.await?;
         let head_ms = head.as_ref().map(|head| head.created_ms);
-        let document = Archive {
+        let mut document = Archive {
             format: FORMAT,
             // A parent of another lineage (a fallback) is no head to have moved away from.
             sibling: head.is_some_and(|head| Some(head.id) != parent),
@@ -239,12 +247,43 @@ impl ArchiveWriter {
             measured: facts.measured,
             plan: facts.plan,
         };
+        Box::pin(gather(&self.objects, &mut document)).await;
         // What a reader would refuse is not published.
         let (id, bytes) = document.encode();
         Archive::decode(id, &bytes)
             .map_err(|error| refused("the archive's document", error.to_string()))?;
+        Box::pin(compact::settle(&self.objects, &document.blobs)).await?;
         let id = catalog::publish(&self.objects, &document).await?;
         Ok(Found { id, document })
+    }
+}
+
+/// Stores the blobs of a document anew, if the store is to stay small and little is named of the packs that they are
+/// in. What cannot be read stays where it is: whoever needs it will say so.
+async fn gather(objects: &Objects, document: &mut Archive) {
+    let gathered = async {
+        let Some(least) = objects.least_live_percent() else {
+            return Ok(None);
+        };
+        if !compact::is_scattered(objects, &document.blobs, least).await? {
+            return Ok(None);
+        }
+        let reader = ArchiveReader::new(objects.clone(), Arc::new(document.clone()));
+        let mut writer = ArchiveWriter::new(objects.clone(), None);
+        for (name, blob) in &document.blobs {
+            let content = reader.blob(name).expect("the archive has it");
+            writer.blob(name, blob.bytes, content).await?;
+        }
+        writer.settle().await?;
+        Ok::<_, StoreError>(Some(writer))
+    };
+    match gathered.await {
+        Ok(Some(writer)) => {
+            document.statistics.stored_bytes += writer.statistics.stored_bytes;
+            document.blobs = writer.blobs;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "not stored anew"),
     }
 }
 

@@ -12,9 +12,12 @@ use larder_model::frame::BlockRef;
 use larder_model::limits::{BLOCK_BYTES, FRAME_FILL_BLOCKS};
 use larder_model::map::leaf_of;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
+use super::compact::Moving;
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
 use crate::codec::Pool;
+use crate::source::Source;
 use larder_objects::StoreError;
 
 /// Dirty blocks that a worker takes at a time: whole frames, and enough of them that the workers
@@ -47,6 +50,9 @@ pub(super) struct Classifier<R> {
     pub known: HashMap<BlockId, BlockRef>,
     /// Whether what was written is stored even where the parent has just that.
     pub stores_again: bool,
+    pub moving: Arc<Moving>,
+    pub source: Arc<Source>,
+    pub runtime: Handle,
     pub read: R,
     pub workers: Workers,
     pub progress: Arc<PackProgress>,
@@ -119,10 +125,14 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
     fn work_run(&self, run: &[u64], frame: &mut OpenFrame, sender: &Sender) -> Option<()> {
         let mut content = vec![0; BLOCK_BYTES];
         for block in run {
-            if let Err(error) = (self.read)(*block, &mut content) {
-                let fault = StoreError::Volume(format!("block {block}: {error}"));
-                sender.send(Err(fault)).ok()?;
-                return None;
+            match self.content(*block, &mut content) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    let fault = StoreError::Volume(format!("block {block}: {error}"));
+                    sender.send(Err(fault)).ok()?;
+                    return None;
+                }
             }
             match self.classify(*block, &content) {
                 Verdict::Unchanged => {}
@@ -139,6 +149,14 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
             sender.send(Ok(frame.close())).ok()?;
         }
         Some(())
+    }
+
+    /// What a block holds; false if it stays where it is, because that cannot be told.
+    fn content(&self, block: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        if self.moving.holds(block) {
+            return Ok(self.moving.read(&self.source, &self.runtime, block, buffer));
+        }
+        (self.read)(block, buffer).map(|()| true)
     }
 
     /// What the parent has in this place.

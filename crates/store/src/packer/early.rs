@@ -54,8 +54,9 @@ impl Early {
             ..Changed::default()
         };
         let progress = Arc::clone(&self.progress);
+        let stays = (Workers::Idle, &Arc::default());
         let (mut stored, _) =
-            store_changed(source, changed, before, Workers::Idle, read, &progress).await?;
+            store_changed(source, changed, before, stays, read, &progress).await?;
         finish(&mut stored.uploads).await?;
         self.changes = stored.changes;
         self.new_blocks = stored.new_blocks;

@@ -1,6 +1,6 @@
 //! Writing the leaves that a save changed, and the new root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use larder_model::address;
@@ -21,24 +21,35 @@ struct LeavesObject {
 }
 
 /// Writes the changed leaves and the root that has them. Leaves that are as they were, and all that
-/// were not touched, stay where the parent has them.
+/// were not touched, stay where the parent has them, if not all are written anew.
 pub(super) async fn write(
     source: &Source,
     touched: &Touched,
     changes: &Changes,
+    anew: bool,
     progress: &PackProgress,
 ) -> Result<MapId, StoreError> {
     let mut root = source.root().clone();
     let mut object = LeavesObject::default();
-    for (index, changes) in changes {
-        let before = touched.get(index).cloned().flatten().unwrap_or_default();
-        let leaf = before.edited(changes);
+    let all = source.root().leaves().filter(|_| anew);
+    let mut indexes: BTreeSet<u32> = all.map(|(index, _)| index).collect();
+    indexes.extend(changes.keys());
+    for index in indexes {
+        let before = match touched.get(&index) {
+            Some(known) => known.clone(),
+            None => source.leaf(index).await?,
+        };
+        let before = before.unwrap_or_default();
+        let leaf = match changes.get(&index) {
+            Some(changes) => &before.edited(changes),
+            None => &*before,
+        };
         let (id, bytes) = leaf.encode();
         if leaf.is_empty() {
-            root.set_leaf(*index, None);
-        } else if root.leaf(*index).is_none_or(|old| old.id != id) {
+            root.set_leaf(index, None);
+        } else if anew || root.leaf(index).is_none_or(|old| old.id != id) {
             let place = (id, object.bytes.len() as u32, bytes.len() as u32);
-            object.leaves.insert(*index, place);
+            object.leaves.insert(index, place);
             object.bytes.extend_from_slice(&bytes);
         }
         if object.bytes.len() > LEAVES_MAX_BYTES - LEAF_MAX_BYTES {

@@ -6,6 +6,7 @@
 //! makes the result visible: that is [`crate::catalog::publish`], once everything is stored.
 
 mod classify;
+mod compact;
 mod early;
 mod leaves;
 mod together;
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 use crate::source::Source;
 use crate::uploads::Uploads;
 use classify::{Classifier, Outcome, Workers};
+use compact::Moving;
 pub use early::Early;
 use larder_objects::Objects;
 use larder_objects::StoreError;
@@ -119,9 +121,7 @@ where
         .stored_bytes
         .fetch_add(of_before, Ordering::Relaxed);
     let before = early.begin(&mut changed);
-    progress
-        .total
-        .store(changed.written.len() as u64, Ordering::Relaxed);
+    let moving = Arc::new(Moving::of(source, &changed).await?);
     let dirty_blocks = (changed.written.len() + changed.zeroed.len()) as u64
         + before
             .changes
@@ -132,13 +132,16 @@ where
         source,
         changed,
         before,
-        Workers::All,
+        (Workers::All, &moving),
         read.clone(),
         &progress,
     )
     .await?;
+    let hot = source.hot().frames();
+    let hot = hot.filter(|frame| moving.keeps(frame, is_near)).cloned();
+    let reads = (hot.collect(), reads);
     let together = together::store(source, reads, is_near, &stored.changes, read, &progress);
-    let written = leaves::write(source, &touched, &stored.changes, &progress);
+    let written = leaves::write(source, &touched, &stored.changes, moving.leaves, &progress);
     let (map, hot, ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
     Ok(Packed {
         map,
@@ -150,27 +153,36 @@ where
     })
 }
 
-/// Stores changed blocks; `before` is what was stored of the job already. Uploads may still be under way
-/// when this returns.
+/// Stores changed blocks, and those that move; `before` is what was stored of the job already. Uploads may still be
+/// under way when this returns.
 async fn store_changed<R>(
     source: &Arc<Source>,
-    changed: Changed,
+    mut changed: Changed,
     before: Assembled,
-    workers: Workers,
+    (workers, moving): (Workers, &Arc<Moving>),
     read: R,
     progress: &Arc<PackProgress>,
 ) -> Result<(Assembled, Arc<Touched>), StoreError>
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
+    changed.written.extend(moving.blocks());
+    changed.written.sort_unstable();
+    progress
+        .total
+        .store(changed.written.len() as u64, Ordering::Relaxed);
     let touched = Arc::new(read_touched(source, &changed).await?);
     let mut known = known_blocks(source);
+    known.retain(|_, rests| !moving.leaves_pack(rests.frame.pack));
     known.extend(before.placed());
     let classifier = Classifier {
         changed,
         touched: Arc::clone(&touched),
         known,
-        stores_again: source.is_doubted(),
+        stores_again: source.is_doubted() || !moving.is_empty(),
+        moving: Arc::clone(moving),
+        source: Arc::clone(source),
+        runtime: Handle::current(),
         read,
         workers,
         progress: Arc::clone(progress),

@@ -33,11 +33,11 @@ struct Compressed {
     bytes: Vec<u8>,
 }
 
-/// Stores what `habit::gather` says, and the list that finds it. Nothing if that does not work: the next
+/// Stores what `habit::gather` says of the frames of the last list and what was read, and the list that finds it. Nothing if that does not work: the next
 /// job is slower without it, and no more.
 pub(super) async fn store<R>(
     source: &Arc<Source>,
-    reads: Reads,
+    (before, reads): (Vec<HotFrame>, Reads),
     is_near: bool,
     changes: &Changes,
     read: R,
@@ -46,7 +46,6 @@ pub(super) async fn store<R>(
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
-    let before: Vec<HotFrame> = source.hot().frames().cloned().collect();
     let held_max = if is_near { 0 } else { HOT_LIST_HELD_BLOCKS };
     // Next door a miss costs little, and what a job wrote is not known to be read.
     let written = if is_near {

@@ -5,8 +5,10 @@
 //! that range; one that lies in a range which nobody reads yet has it read first.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::io;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -50,7 +52,7 @@ struct Stretch {
 
 #[derive(Debug)]
 enum Where {
-    Pack(PackId, Range<u64>),
+    Pack(PackId),
     Here(Bytes),
 }
 
@@ -174,24 +176,33 @@ impl Ahead {
             stretch,
             arrived: &self.arrived,
         };
-        let begun = Instant::now();
-        let stored = match &stretch.bytes {
-            Where::Here(held) => Ok(held.clone()),
-            Where::Pack(pack, range) => {
+        let (begun, came) = (Instant::now(), OnceLock::new());
+        // Decompressing takes the processor, and writing to the page cache may wait for the disk.
+        let hand_out = |stored: Vec<Bytes>| {
+            came.get_or_init(|| begun.elapsed());
+            ready(tokio::task::block_in_place(|| {
+                self.unpack(stretch, &stored, deliver)
+            }))
+        };
+        let ranges = stretch.frames.iter().map(|frame| frame.frame.range());
+        let handed_out = match &stretch.bytes {
+            Where::Here(held) => {
+                let parts =
+                    ranges.map(|range| held.slice(range.start as usize..range.end as usize));
+                hand_out(parts.collect()).await
+            }
+            Where::Pack(pack) => {
                 let path = address::pack(*pack);
-                self.fetcher.range(&path, range.clone()).await
+                self.fetcher
+                    .together(&path, ranges.collect(), hand_out)
+                    .await
             }
         };
-        let took = begun.elapsed();
-        // Decompressing takes the processor, and writing to the page cache may wait for the disk.
-        let handed_out = stored.and_then(|bytes| {
-            tokio::task::block_in_place(|| self.unpack(stretch, &bytes, deliver))
-        });
         match handed_out {
             Ok(()) => {
                 let (from, frames) = (stretch.name(), stretch.frames.len());
-                tracing::debug!(from, frames, ?took, in_all = ?begun.elapsed(), "came ahead");
-                Some(took)
+                tracing::debug!(from, frames, ?came, in_all = ?begun.elapsed(), "came ahead");
+                came.into_inner()
             }
             Err(error) => {
                 tracing::warn!(%error, "reading ahead");
@@ -203,11 +214,11 @@ impl Ahead {
     fn unpack(
         &self,
         stretch: &Stretch,
-        bytes: &Bytes,
+        stored: &[Bytes],
         deliver: &impl Fn(&FetchedBlock) -> io::Result<()>,
     ) -> Result<(), StoreError> {
-        for frame in &stretch.frames {
-            let blocks = frame.unpack(bytes, stretch.start());
+        for (frame, stored) in stretch.frames.iter().zip(stored) {
+            let blocks = frame.unpack(stored);
             let blocks = blocks.map_err(|why| StoreError::damaged(&stretch.name(), why))?;
             for block in &blocks {
                 deliver(block).map_err(|error| StoreError::Volume(error.to_string()))?;
@@ -253,17 +264,9 @@ impl Stretch {
         taken.is_ok()
     }
 
-    /// Where the range starts from which its frames' offsets count.
-    fn start(&self) -> u64 {
-        match &self.bytes {
-            Where::Pack(_, range) => range.start,
-            Where::Here(_) => 0,
-        }
-    }
-
     fn name(&self) -> String {
         match &self.bytes {
-            Where::Pack(pack, _) => address::pack(*pack),
+            Where::Pack(pack) => address::pack(*pack),
             Where::Here(_) => "the hot list".to_owned(),
         }
     }
@@ -271,9 +274,7 @@ impl Stretch {
 
 impl Frame {
     /// Decompresses it and verifies its blocks.
-    fn unpack(&self, bytes: &Bytes, start: u64) -> Result<Vec<FetchedBlock>, String> {
-        let range = self.frame.range();
-        let stored = &bytes[(range.start - start) as usize..(range.end - start) as usize];
+    fn unpack(&self, stored: &[u8]) -> Result<Vec<FetchedBlock>, String> {
         let holds = usize::from(self.frame.slot.holds) * BLOCK_BYTES;
         let content = codec::decompress_exactly(stored, holds)?;
         let blocks = self
@@ -314,6 +315,6 @@ fn in_stretches(frames: Vec<HotFrame>) -> Vec<Stretch> {
     joined.sort_by_key(|(order, ..)| *order);
     joined
         .into_iter()
-        .map(|(_, pack, range, frames)| Stretch::new(Where::Pack(pack, range), frames))
+        .map(|(_, pack, _, frames)| Stretch::new(Where::Pack(pack), frames))
         .collect()
 }

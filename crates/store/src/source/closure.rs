@@ -1,6 +1,7 @@
 //! What documents name, all the way down, each object read and verified. For whoever looks at a whole store:
 //! jobs read lazily ([`Source`](super::Source), [`crate::archive`]).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use larder_model::hot::HotList;
 use larder_model::limits::LEAVES_MAX_BYTES;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
 use larder_model::pack;
+use larder_model::snapshot::Snapshot;
 
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
@@ -72,6 +74,38 @@ pub async fn leaves(
         found.extend(leaves.await?);
     }
     Ok(found)
+}
+
+/// Stores for good what a snapshot names that is published next, where a store must be told that.
+pub async fn settle(objects: &Objects, snapshot: &Snapshot) -> Result<(), StoreError> {
+    if objects.is_told_names() {
+        let named = Box::pin(named(objects, snapshot)).await?;
+        objects.settle(&named).await?;
+    }
+    Ok(())
+}
+
+/// The paths of all that a snapshot names.
+async fn named(objects: &Objects, snapshot: &Snapshot) -> Result<BTreeSet<String>, StoreError> {
+    let root = root(objects, snapshot.map).await?;
+    let mut named = BTreeSet::from([address::map(snapshot.map)]);
+    let mut by_object: BTreeMap<LeavesId, Vec<LeafRef>> = BTreeMap::new();
+    for (_, place) in root.leaves() {
+        by_object.entry(place.object).or_default().push(*place);
+    }
+    for (object, places) in by_object {
+        named.insert(address::leaves(object));
+        for (_, leaf) in leaves(objects, object, places).await? {
+            named.extend(leaf.frames().map(|frame| address::pack(frame.pack)));
+        }
+    }
+    if let Some(id) = snapshot.hot {
+        let list = hot(objects, id, root.blocks()).await?;
+        let packs = list.frames.iter().filter_map(|frame| frame.pack);
+        named.insert(address::hot(id));
+        named.extend(packs.map(address::pack));
+    }
+    Ok(named)
 }
 
 /// A whole object that is named by its content: every byte of it is compared with its digests, of a pack also

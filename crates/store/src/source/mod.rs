@@ -26,10 +26,9 @@ use tokio::sync::OnceCell;
 
 pub use self::ahead::Ahead;
 use crate::codec;
-use crate::fetch::{FetchedBlock, Fetcher, Traffic};
+use crate::fetch::{FetchedBlock, Fetcher, Piece, Traffic};
 use larder_objects::Objects;
 use larder_objects::StoreError;
-use larder_objects::{verified, verified_whole};
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
@@ -143,12 +142,11 @@ impl Source {
     }
 
     async fn read_leaf(&self, place: &LeafRef) -> Result<Arc<Leaf>, StoreError> {
-        let path = &address::leaves(place.object);
-        let leaf = verified(
-            || self.fetcher.range(path, place.range()),
-            |bytes| async move { decode_leaf(place, &bytes) },
-        );
-        leaf.await
+        let path = address::leaves(place.object);
+        let piece = Piece::part(&path, place.range());
+        self.fetcher
+            .verified(piece, |bytes| ready(decode_leaf(place, &bytes)))
+            .await
     }
 
     /// Reads leaves ahead, as many as `max_bytes` hold, those that lie side by side in one request.
@@ -174,17 +172,17 @@ impl Source {
 
     /// Reads leaves that lie side by side, with one request.
     async fn read_range(&self, leaves: Vec<(u32, LeafRef)>) -> Result<(), StoreError> {
-        let (Some((_, first)), Some((_, last))) = (leaves.first(), leaves.last()) else {
+        let Some((_, first)) = leaves.first() else {
             return Ok(());
         };
-        let (start, end) = (first.range().start, last.range().end);
-        let bytes = self
-            .fetcher
-            .range(&address::leaves(first.object), start..end)
-            .await?;
-        for (index, place) in &leaves {
-            let at = (place.range().start - start) as usize;
-            let leaf = decode_leaf(place, &bytes[at..at + place.bytes as usize])?;
+        let path = address::leaves(first.object);
+        let ranges = leaves.iter().map(|(_, place)| place.range()).collect();
+        let decoded = self.fetcher.together(&path, ranges, |parts| {
+            let decoded = leaves.iter().zip(parts);
+            let decoded = decoded.map(|((_, place), bytes)| decode_leaf(place, &bytes));
+            ready(decoded.collect::<Result<Vec<_>, StoreError>>())
+        });
+        for ((index, _), leaf) in leaves.iter().zip(decoded.await?) {
             // Somebody may need it and be reading it: whoever plans by the leaves is to find them all.
             self.leaves[index].get_or_init(|| ready(leaf)).await;
         }
@@ -290,46 +288,43 @@ impl Source {
         leaf: &Arc<Leaf>,
     ) -> Result<Verified, StoreError> {
         let path = &address::pack(frame.pack);
-        let blocks = verified(
-            || self.fetcher.range(path, frame.range()),
-            |stored| async move {
-                let leaf = Arc::clone(leaf);
-                let unpacking =
-                    tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
-                let unpacked = unpacking.await.expect("unpacking does not panic");
-                unpacked.map_err(|why| StoreError::damaged(path, why))
-            },
-        );
+        let piece = Piece::part(path, frame.range());
+        let blocks = self.fetcher.verified(piece, |stored| async move {
+            let leaf = Arc::clone(leaf);
+            let unpacking =
+                tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
+            let unpacked = unpacking.await.expect("unpacking does not panic");
+            unpacked.map_err(|why| StoreError::damaged(path, why))
+        });
         Ok(Arc::new(blocks.await?))
     }
 }
 
 async fn read_root(fetcher: &Fetcher, map: MapId) -> Result<MapRoot, StoreError> {
     let path = &address::map(map);
-    let reading = verified_whole(
-        || fetcher.whole(path, MAP_MAX_BYTES),
-        |bytes| async move {
-            if MapId::of(&bytes) != map {
-                let why = "its bytes do not have the digest in its name";
-                return Err(StoreError::damaged(path, why));
-            }
-            MapRoot::decode(&bytes).map_err(StoreError::format(path))
-        },
-        || fetcher.objects().size(path),
-    );
+    let piece = Piece::whole(path, MAP_MAX_BYTES);
+    let reading = fetcher.verified(piece, |bytes| async move {
+        if MapId::of(&bytes) != map {
+            let why = "its bytes do not have the digest in its name";
+            return Err(StoreError::damaged(path, why));
+        }
+        MapRoot::decode(&bytes).map_err(StoreError::format(path))
+    });
     reading.await
 }
 
 /// The bytes of a hot list.
 async fn read_list(fetcher: &Fetcher, id: HotListId) -> Result<Bytes, StoreError> {
-    let path = address::hot(id);
-    let bytes = fetcher.whole(&path, HOT_LIST_MAX_BYTES).await?;
-    if HotListId::of(&bytes) == id {
-        Ok(bytes)
-    } else {
+    let path = &address::hot(id);
+    let piece = Piece::whole(path, HOT_LIST_MAX_BYTES);
+    let reading = fetcher.verified(piece, |bytes| async move {
+        if HotListId::of(&bytes) == id {
+            return Ok(bytes);
+        }
         let why = "its bytes do not have the digest in its name";
-        Err(StoreError::damaged(&path, why))
-    }
+        Err(StoreError::damaged(path, why))
+    });
+    reading.await
 }
 
 fn decode_leaf(place: &LeafRef, bytes: &[u8]) -> Result<Arc<Leaf>, StoreError> {

@@ -8,6 +8,7 @@
 //! other runs, and it may be killed anywhere; `docs/FORMAT.md` has the argument.
 
 mod inventory;
+mod newest;
 mod sweeps;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use larder_store::{Entry, Objects, StoreError};
 use serde::Serialize;
 
 use self::inventory::Inventory;
+pub use self::newest::leave_newest;
 use self::sweeps::Sweeps;
 use crate::documents::{self, Listed};
 use crate::reach::Reach;

@@ -5,4 +5,5 @@ mod damage;
 mod garbage;
 mod kit;
 mod policies;
+mod single;
 mod writers;

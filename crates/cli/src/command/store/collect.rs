@@ -27,7 +27,7 @@ pub(crate) fn after(project: Option<&Project>, document: Option<&impl Display>, 
     let (Some(project), Some(document)) = (project, document) else {
         return;
     };
-    if !gc::is_chosen(&document.to_string()) {
+    if !gc::is_chosen(&document.to_string()) || !project.store.is_collected() {
         return;
     }
     let begun = spawn(&Request {
@@ -55,7 +55,7 @@ fn spawn(request: &Request) -> io::Result<()> {
 /// The process itself.
 pub(crate) fn run() -> Done {
     let request: Request = serde_json::from_reader(io::stdin()).map_err(Failure::input)?;
-    let objects = request.store.open()?;
+    let objects = request.store.open_listed()?;
     wait_for(gc::now_and_then(&objects, &request.project))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,9 +17,9 @@ use crate::report::Report;
 /// Copies; a document that cannot be copied is a warning, and the exit code is 1.
 pub(crate) fn run(verb: &Cp, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
-    let from = settings.project().store.open()?;
+    let from = settings.project().store.open_listed()?;
     let key = verb.to_encrypt_key.as_deref();
-    let to = settings.other_store(&verb.to, key)?.open()?;
+    let to = settings.other_store(&verb.to, key)?.open_listed()?;
     let copied = block_on(async {
         let documents = larder_upkeep::list(&from).await?;
         let selection = selection(&verb.which, &settings, &verb.ids, verb.all);

@@ -26,7 +26,7 @@ const TOLD_MAX: usize = 20;
 pub(crate) fn run(verb: &Gc, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
     let plan = plan(verb, &settings)?;
-    let objects = settings.project().store.open()?;
+    let objects = settings.project().store.open_listed()?;
     let collected = block_on(gc::collect(&objects, &plan, report))??;
     if verb.json {
         report.json(&collected);

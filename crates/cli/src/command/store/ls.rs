@@ -65,7 +65,7 @@ fn show<D: Document + Serialize>(
     report: &Report,
 ) -> Done {
     let project = settings.project();
-    let objects = project.store.open()?;
+    let objects = project.store.open_listed()?;
     let limit = match verb.limit {
         Some(0) => usize::MAX,
         None if verb.json => usize::MAX,

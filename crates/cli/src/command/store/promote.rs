@@ -20,7 +20,7 @@ const SHORT_ID: usize = 12;
 pub(crate) fn run(verb: &Promote, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
     let project = settings.project();
-    let objects = project.store.open()?;
+    let objects = project.store.open_listed()?;
     let reader = project.reader();
     let promoted = block_on(async {
         let documents = larder_upkeep::list(&objects).await?;

@@ -21,7 +21,7 @@ pub(crate) fn run(verb: &Rm, report: &Report) -> Done {
         return Err(Failure::input(cure));
     }
     let settings = Settings::decide(&verb.which, None, report)?;
-    let objects = settings.project().store.open()?;
+    let objects = settings.project().store.open_listed()?;
     let documents = block_on(larder_upkeep::list(&objects))??;
     let selection = selection(&verb.which, &settings, &verb.ids, false);
     let meant = selection.of(&documents).map_err(Failure::input)?;

@@ -19,7 +19,7 @@ const TOLD_MAX: usize = 50;
 /// Verifies the store; exit code 1 if something is damaged.
 pub(crate) fn run(verb: &Verify, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
-    let objects = settings.project().store.open()?;
+    let objects = settings.project().store.open_listed()?;
     let checked = block_on(async {
         let mut checked = verify(&objects, verb.data, report).await?;
         if verb.repair {
