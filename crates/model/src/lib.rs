@@ -21,7 +21,7 @@ pub mod volume;
 
 pub use compatibility::version;
 pub use line::{history, ladder, lineage, retention};
-pub use volume::habit;
+pub use volume::{habit, pace};
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{

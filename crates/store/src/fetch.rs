@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use larder_model::address;
@@ -45,7 +46,14 @@ impl FetchedBlock {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
     objects: Objects,
-    counts: Arc<Mutex<Traffic>>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    traffic: Traffic,
+    /// What the fastest request took: about a round trip.
+    nearest: Option<Duration>,
 }
 
 impl Fetcher {
@@ -61,20 +69,29 @@ impl Fetcher {
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
-        *self.counts.lock()
+        let mut traffic = self.counts.lock().traffic;
+        traffic.requests += self.objects.asked_again();
+        traffic
+    }
+
+    /// What the fastest request took; nothing is faster than what was not asked yet.
+    pub(crate) fn nearest(&self) -> Duration {
+        self.counts.lock().nearest.unwrap_or_default()
     }
 
     /// A whole object of at most `max_bytes`.
     pub(crate) async fn whole(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
+        let begun = Instant::now();
         let bytes = self.objects.get(path, max_bytes).await?;
-        self.count(&bytes);
+        self.count(&bytes, begun);
         Ok(bytes)
     }
 
     /// A range of an object.
     pub(crate) async fn range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let begun = Instant::now();
         let bytes = self.objects.get_range(path, range).await?;
-        self.count(&bytes);
+        self.count(&bytes, begun);
         Ok(bytes)
     }
 
@@ -83,9 +100,11 @@ impl Fetcher {
         self.range(&address::pack(frame.pack), frame.range()).await
     }
 
-    fn count(&self, bytes: &Bytes) {
+    fn count(&self, bytes: &Bytes, begun: Instant) {
         let mut counts = self.counts.lock();
-        counts.requests += 1;
-        counts.bytes += bytes.len() as u64;
+        counts.traffic.requests += 1;
+        counts.traffic.bytes += bytes.len() as u64;
+        let took = begun.elapsed();
+        counts.nearest = Some(counts.nearest.map_or(took, |nearest| nearest.min(took)));
     }
 }

@@ -3,15 +3,15 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use larder_model::pace;
 use larder_store::{Ahead, Source};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::blocks::Blocks;
 
-/// Ranges read at once, each 2 MiB at most: they fill a line of 100 MB/s with a round trip of 100 ms,
-/// and leave a real miss a share of a near one.
-const LANES: usize = 6;
+/// Ranges, each 2 MiB at most, that are read at once before it is known what the line carries.
+const LANES_FIRST: usize = 4;
 /// Most bytes of leaves of the map that are read ahead: those of some 80 GiB of content.
 const LEAVES_BYTES: u64 = 64 * 1024 * 1024;
 /// Prefetching stops when the disk that holds the local file has less than this left: what is left
@@ -46,10 +46,10 @@ where
     }
     let folder = Arc::new(folder);
     let source = blocks.source();
-    // A later miss then costs one request.
+    // A later miss then costs one request. The hot blocks come first, on the connections that are open.
     let leaves = source.read_leaves(LEAVES_BYTES);
     let hot = lanes(&blocks, &folder, |source| Some(source.hot()));
-    let (leaves, ()) = tokio::join!(leaves, hot);
+    let ((), leaves) = tokio::join!(biased; hot, leaves);
     if let Err(error) = leaves {
         tracing::warn!(%error, "reading the map ahead");
     }
@@ -62,22 +62,28 @@ where
     lanes(&blocks, &folder, Source::rest).await;
 }
 
-/// Reads ranges side by side until none is left.
+/// Reads ranges side by side until none is left, or the disk is full.
 async fn lanes<F>(blocks: &Arc<Blocks>, folder: &Arc<F>, which: fn(&Source) -> Option<&Ahead>)
 where
     F: AsFd + Send + Sync + 'static,
 {
-    let mut lanes = JoinSet::new();
-    for _ in 0..LANES {
-        let (blocks, folder) = (Arc::clone(blocks), Arc::clone(folder));
-        lanes.spawn(async move {
-            let Some(ahead) = which(blocks.source()) else {
-                return;
-            };
-            while has_room(&*folder) && ahead.read_next(|one| blocks.fill(one)).await {}
-        });
+    let (mut lanes, mut at_once) = (JoinSet::new(), LANES_FIRST);
+    let mut is_more = true;
+    loop {
+        while is_more && lanes.len() < at_once {
+            let (blocks, folder) = (Arc::clone(blocks), Arc::clone(folder));
+            lanes.spawn(async move {
+                let ahead = which(blocks.source()).filter(|_| has_room(&*folder))?;
+                ahead.read_next(|one| blocks.fill(one)).await
+            });
+        }
+        let now = lanes.len();
+        match lanes.join_next().await {
+            Some(Ok(Some(took))) => at_once = pace::at_once(now, blocks.source().nearest(), took),
+            Some(_) => is_more = false,
+            None => return,
+        }
     }
-    while lanes.join_next().await.is_some() {}
 }
 
 fn has_room(folder: &impl AsFd) -> bool {

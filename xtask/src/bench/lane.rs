@@ -24,6 +24,10 @@ pub(super) enum LaneName {
     Registry,
     /// Larder
     Larder,
+    /// Larder with a store in a folder, also where `--far` puts that of the lane *larder* far away
+    #[value(name = "next-door")]
+    #[serde(rename = "next-door")]
+    NextDoor,
 }
 
 /// What changed since the warm-up build.

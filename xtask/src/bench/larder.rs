@@ -12,6 +12,7 @@ use crate::job::{Job, now};
 /// Each measured build reads what the warm-up stored for `main` and publishes in a scope of its
 /// own, so that no build feeds another.
 pub(super) struct Larder {
+    name: LaneName,
     program: PathBuf,
     store: Store,
     /// The store's server, if it has one.
@@ -21,8 +22,14 @@ pub(super) struct Larder {
 
 impl Larder {
     /// Keeps its snapshots in a store.
-    pub(super) fn new(program: PathBuf, store: Store, server: Option<Server>) -> Self {
+    pub(super) fn new(
+        name: LaneName,
+        program: PathBuf,
+        store: Store,
+        server: Option<Server>,
+    ) -> Self {
         Self {
+            name,
             program,
             store,
             _server: server,
@@ -41,7 +48,7 @@ impl Larder {
 
 impl Lane for Larder {
     fn name(&self) -> LaneName {
-        LaneName::Larder
+        self.name
     }
 
     fn warm_up(&mut self, job: &mut Job, revision: u32) -> Result<()> {

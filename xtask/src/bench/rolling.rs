@@ -1,5 +1,6 @@
 //! `bench rolling`: one build on each machine, after a change, in four lanes.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
     let bench = Bench {
+        program: OnceCell::new(),
         other_base: other_base(&machine.base_tar, folder.path())?,
         folder: folder.path(),
         machine: &machine,
@@ -89,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         "{}\n{}\n{}",
         circumstances()?,
         table(args, &rows),
-        verdicts(&rows)
+        verdicts(args, &rows)
     );
     say::line(&text);
     if let Some(path) = &args.json {
@@ -104,6 +106,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 struct Bench<'a> {
+    /// Larder, once a lane needs it.
+    program: OnceCell<PathBuf>,
     args: &'a Args,
     folder: &'a Path,
     machine: &'a Machine,
@@ -145,9 +149,10 @@ impl Bench<'_> {
                 let folder = self.folder.join("registry");
                 Box::new(RegistryCache::new(folder, self.args.far))
             }
-            LaneName::Larder => {
-                let program = larder::ready(&self.args.larder, self.folder)?;
-                let (store, server) = match self.args.far {
+            LaneName::Larder | LaneName::NextDoor => {
+                let program = self.program()?;
+                let far = self.args.far.filter(|_| name == LaneName::Larder);
+                let (store, server) = match far {
                     Some(line) => {
                         let server = s3::Server::start(&self.machine.moto_server, self.folder)?;
                         (
@@ -155,11 +160,20 @@ impl Bench<'_> {
                             Some(server),
                         )
                     }
-                    None => (larder::Store::folder(&self.folder.join("store")), None),
+                    None => (larder::Store::folder(&self.folder.join(word(&name))), None),
                 };
-                Box::new(Larder::new(program, store, server))
+                Box::new(Larder::new(name, program, store, server))
             }
         })
+    }
+
+    /// One copy for all lanes: it cannot be written again while a collection of an earlier one runs.
+    fn program(&self) -> Result<PathBuf> {
+        if let Some(program) = self.program.get() {
+            return Ok(program.clone());
+        }
+        let program = larder::ready(&self.args.larder, self.folder)?;
+        Ok(self.program.get_or_init(|| program).clone())
     }
 
     fn measure(&self, lane: &mut dyn Lane, case: Case, round: u32) -> Result<Row> {
@@ -174,7 +188,7 @@ impl Bench<'_> {
             .with_context(|| format!("lane {lane_word}, case {case_word}, round {round}"))?;
         let (cached_steps, steps) = job.cached_steps()?;
         say::line(format!(
-            "{round} {case_word:<7} {lane_word:<8} {:6.2} + {:6.2} + {:5.2} = {:6.2} s, {cached_steps}/{steps} steps cached",
+            "{round} {case_word:<7} {lane_word:<9} {:6.2} + {:6.2} + {:5.2} = {:6.2} s, {cached_steps}/{steps} steps cached",
             measure.restore,
             measure.build,
             measure.save,
@@ -313,7 +327,7 @@ impl Measured<'_> {
 }
 
 /// The ratios that Larder promises, where their lanes were measured.
-fn verdicts(rows: &[Row]) -> String {
+fn verdicts(args: &Args, rows: &[Row]) -> String {
     use Case::{Same, Source};
     let [larder, registry, none, kept] = [
         LaneName::Larder,
@@ -331,6 +345,11 @@ fn verdicts(rows: &[Row]) -> String {
         lane,
         case: Same,
     });
+    let next_door = Measured {
+        rows,
+        lane: LaneName::NextDoor,
+        case: Source,
+    };
     let around = larder.median(|m| m.restore + m.save);
     let plain =
         none.median(|m| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN));
@@ -344,6 +363,12 @@ fn verdicts(rows: &[Row]) -> String {
             "source: total against none",
             larder.total() / none.total(),
             0.3,
+        ),
+        (
+            "source: total against next door",
+            larder.total() / next_door.total(),
+            // The second job of a lineage has no hot list yet.
+            if args.builds_before > 1 { 1.25 } else { 2.5 },
         ),
         (
             "source: build against kept",

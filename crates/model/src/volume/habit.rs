@@ -6,16 +6,24 @@
 //! were, and jobs read it. What is not in a frame that stays is gathered in a new pack, which takes in older
 //! packs that are not much larger than itself. So there are only about as many packs as the size of the
 //! whole has doublings, and a block is copied about as often.
+//!
+//! What a job wrote, the next one reads too: records of new images and layers, tables of the file system. That
+//! lies together already, in the packs of its save, so the list names it there, for one job: what that one
+//! reads of it is gathered like all else.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::digest::{BlockId, PackId};
-use crate::format::hot::{HotBlock, HotFrame};
+use crate::format::hot::{HotBlock, HotFrame, WRITTEN};
 use crate::format::limits::HOT_LIST_MAX_BLOCKS;
 
 /// Jobs in a row that may leave a frame unread: a short job, or one that failed early, reads little,
 /// and the next one reads as much as ever.
 const IDLE_JOBS_MAX: u8 = 2;
+
+/// Blocks that a job wrote which the next one reads ahead (32 MiB). Of more it reads only a part, and nobody
+/// can tell which.
+const WRITTEN_MAX: usize = 512;
 
 /// What a job read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,17 +39,21 @@ pub struct Reads {
 pub struct Gathering {
     /// Frames of earlier saves that stay.
     pub kept: Vec<HotFrame>,
+    /// Frames that this save stored for the map.
+    pub written: Vec<HotFrame>,
     /// Blocks whose bytes the hot list itself is to hold, in order.
     pub held: Vec<HotBlock>,
     /// Blocks that are to be stored together, in order.
     pub together: Vec<HotBlock>,
 }
 
-/// Decides after a job: `before` are the frames of the hot list that it started with, `now` says what
+/// Decides after a job: `before` are the frames of the hot list that it started with, `written` those in which
+/// its save stored what it wrote, `now` says what
 /// a block holds after it (nothing if it is zero, or if that is not known). The list itself is to hold
 /// `held_max` blocks at most.
 pub fn gather(
     before: &[HotFrame],
+    written: Vec<HotFrame>,
     reads: &Reads,
     held_max: usize,
     now: impl Fn(u64) -> Option<BlockId>,
@@ -55,9 +67,13 @@ pub fn gather(
     let held = start.iter().filter_map(current).take(held_max);
     let held: Vec<HotBlock> = held.collect();
     let mut covered: HashSet<u64> = held.iter().map(|block| block.block).collect();
+    let written = worth_reading(written, &mut covered);
     let was_read: HashSet<u64> = read.iter().copied().collect();
     let mut kept = Vec::new();
-    for frame in before.iter().filter(|frame| frame.pack.is_some()) {
+    let copies = before
+        .iter()
+        .filter(|frame| frame.pack.is_some() && frame.idle != WRITTEN);
+    for frame in copies {
         let mut frame = frame.clone();
         frame
             .blocks
@@ -80,12 +96,30 @@ pub fn gather(
     let missing = read.iter().filter(|block| !covered.contains(block));
     let mut gathering = Gathering {
         kept,
+        written,
         held,
         together: missing.filter_map(current).collect(),
     };
     gathering.take_in_small_packs();
     gathering.hold_the_few(held_max);
     gathering
+}
+
+/// Those of the frames in which a save stored what its job wrote that the next job reads ahead, without the
+/// blocks that are covered already; their own are afterwards. A frame of which little is in use is an older
+/// one, which happened to have the same content.
+fn worth_reading(mut written: Vec<HotFrame>, covered: &mut HashSet<u64>) -> Vec<HotFrame> {
+    written.retain(|frame| is_most(frame.blocks.len(), frame));
+    let blocks: usize = written.iter().map(|frame| frame.blocks.len()).sum();
+    if blocks > WRITTEN_MAX {
+        return Vec::new();
+    }
+    for frame in &mut written {
+        frame.idle = WRITTEN;
+        frame.blocks.retain(|(_, one)| covered.insert(one.block));
+    }
+    written.retain(|frame| !frame.blocks.is_empty());
+    written
 }
 
 /// Whether so many blocks are two thirds of a frame.
@@ -123,11 +157,15 @@ impl Gathering {
     }
 }
 
-/// Puts frames in the order in which a job read them first; those that it did not read come last.
+/// Puts frames in the order in which a job read them first; those that it wrote come first of all, and those
+/// that it did not read last.
 pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
     let numbered = reads.blocks.iter().enumerate();
     let first: HashMap<u64, usize> = numbered.map(|(at, block)| (*block, at)).collect();
     frames.sort_by_cached_key(|frame| {
+        if frame.idle == WRITTEN {
+            return 0;
+        }
         let places = frame
             .blocks
             .iter()
@@ -180,10 +218,12 @@ mod tests {
 
     #[test]
     fn a_first_list_holds_the_start_and_gathers_the_rest() {
-        let gathered = gather(&[], &reads(0..500, 10), HELD, |block| Some(id(block)));
+        let gathered = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| {
+            Some(id(block))
+        });
         assert_eq!(numbers(&gathered.held), (0..10).collect::<Vec<_>>());
         assert_eq!(numbers(&gathered.together), (10..500).collect::<Vec<_>>());
-        let zero = gather(&[], &reads(0..500, 10), HELD, |block| {
+        let zero = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| {
             (block > 450).then(|| id(block))
         });
         assert_eq!(zero.held.len(), 49, "a few blocks need no pack");
@@ -193,7 +233,9 @@ mod tests {
     #[test]
     fn a_job_that_reads_the_same_stores_nothing_again() {
         let before = frames(1, 16..512);
-        let gathered = gather(&before, &reads(0..512, 16), HELD, |block| Some(id(block)));
+        let gathered = gather(&before, Vec::new(), &reads(0..512, 16), HELD, |block| {
+            Some(id(block))
+        });
         assert_eq!(gathered.kept, before);
         assert_eq!(numbers(&gathered.held), (0..16).collect::<Vec<_>>());
         assert!(gathered.together.is_empty());
@@ -204,7 +246,7 @@ mod tests {
         let before = frames(1, 0..512);
         let changed =
             |block: u64| Some(id(block + if block < 8 || block == 100 { 1000 } else { 0 }));
-        let gathered = gather(&before, &reads(0..512, 0), HELD, changed);
+        let gathered = gather(&before, Vec::new(), &reads(0..512, 0), HELD, changed);
         assert_eq!(gathered.kept.len(), 31, "half of the first frame changed");
         let kept = gathered.kept.iter().flat_map(|frame| &frame.blocks);
         assert!(
@@ -219,10 +261,15 @@ mod tests {
     fn what_nobody_reads_goes_after_some_jobs_not_at_once() {
         let mut before = frames(1, 0..512);
         for _ in 0..IDLE_JOBS_MAX {
-            before = gather(&before, &reads(0..8, 0), HELD, |block| Some(id(block))).kept;
+            before = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| {
+                Some(id(block))
+            })
+            .kept;
             assert_eq!(before.len(), 32);
         }
-        let gathered = gather(&before, &reads(0..8, 0), HELD, |block| Some(id(block)));
+        let gathered = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| {
+            Some(id(block))
+        });
         assert!(gathered.kept.is_empty(), "{gathered:?}");
         assert_eq!(numbers(&gathered.held), (0..8).collect::<Vec<_>>());
     }
@@ -230,9 +277,48 @@ mod tests {
     #[test]
     fn small_packs_are_taken_in_and_large_ones_stay() {
         let before = [frames(1, 0..1024), frames(2, 1024..1056)].concat();
-        let gathered = gather(&before, &reads(0..1200, 0), HELD, |block| Some(id(block)));
+        let gathered = gather(&before, Vec::new(), &reads(0..1200, 0), HELD, |block| {
+            Some(id(block))
+        });
         assert_eq!(gathered.kept, frames(1, 0..1024));
         assert_eq!(gathered.together.len(), 1200 - 1024);
+    }
+
+    #[test]
+    fn what_a_job_wrote_is_read_once_where_it_lies() {
+        let written = frames(2, 600..632);
+        let gathered = gather(&[], written, &reads(0..616, 10), 10, |block| {
+            Some(id(block))
+        });
+        assert_eq!(gathered.written.len(), 2);
+        assert!(gathered.written.iter().all(|frame| frame.idle == WRITTEN));
+        assert_eq!(numbers(&gathered.together), (10..600).collect::<Vec<_>>());
+        let in_order = in_order(gathered.written.clone(), &reads(0..616, 10));
+        let next = gather(&in_order, Vec::new(), &reads(600..604, 0), HELD, |block| {
+            Some(id(block))
+        });
+        assert!(next.kept.is_empty(), "it was no copy: {next:?}");
+        assert_eq!(numbers(&next.held), (600..604).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_written_in_masses_or_was_there_before_is_left() {
+        let all = |block| Some(id(block));
+        let masses = frames(2, 0..WRITTEN_MAX as u64 + 16);
+        assert!(
+            gather(&[], masses, &reads(0..0, 0), HELD, all)
+                .written
+                .is_empty()
+        );
+        let mut older = frames(2, 0..16);
+        older[0].blocks.truncate(4);
+        assert!(
+            gather(&[], older, &reads(0..0, 0), HELD, all)
+                .written
+                .is_empty()
+        );
+        let held = gather(&[], frames(2, 0..16), &reads(0..16, 16), HELD, all);
+        assert!(held.written.is_empty(), "the list holds it all: {held:?}");
     }
 
     /// A lineage of many commits, each of which changes some blocks and reads some new ones: the number of
@@ -246,7 +332,7 @@ mod tests {
                     block * 1000 + if block % 97 == job % 97 { job } else { 0 }
                 ))
             };
-            let gathered = gather(&before, &reads(0..2000 + job, 32), HELD, now);
+            let gathered = gather(&before, Vec::new(), &reads(0..2000 + job, 32), HELD, now);
             written += gathered.together.len();
             let pack = PackId::of(&job.to_le_bytes());
             before = gathered.kept;

@@ -26,7 +26,7 @@ pub use self::probe::{Ability, Tried};
 use self::sealing::Sealing;
 use crate::error::StoreError;
 use crate::keys::{Keys, Sealer, has_last};
-use crate::request::{Names, Patience, What, collect};
+use crate::request::{Late, Names, Patience, What, collect};
 
 /// The objects of one store.
 #[derive(Debug, Clone)]
@@ -34,6 +34,7 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     names: Names,
     patience: Arc<Patience>,
+    late: Arc<Late>,
     /// What this process put there under a name that says the content: a collection may be about to remove
     /// just that, see `catalog::publish` of `larder-store`.
     written: Arc<Mutex<HashMap<Brief, String>>>,
@@ -56,6 +57,7 @@ impl Objects {
             store: Arc::new(PrefixStore::new(store, prefix)),
             names,
             patience: Arc::default(),
+            late: Arc::default(),
             written: Arc::default(),
             keys: Arc::default(),
             sealing: Arc::default(),
@@ -85,6 +87,11 @@ impl Objects {
     /// Whether it is a folder of this machine, where a request takes no time.
     pub fn is_near(&self) -> bool {
         matches!(self.names, Names::Folder(_))
+    }
+
+    /// Reads that were asked for a second time, because they were late.
+    pub fn asked_again(&self) -> u64 {
+        self.late.asked_again()
     }
 
     /// A store that is empty and is gone with the process: for a job whose own store cannot be
@@ -263,8 +270,9 @@ impl Objects {
 
     async fn range_of(&self, path: &str, stored: &Stored) -> Result<Bytes, StoreError> {
         let end = stored.end_min;
-        let read = self.patience.ask("read", path, || self.read_range(stored));
-        let size = match read.await {
+        let bytes = stored.range.end.saturating_sub(stored.range.start);
+        let read = || self.late.read(bytes, || self.read_range(stored));
+        let size = match self.patience.ask("read", path, read).await {
             Ok(Ok(bytes)) => return Ok(bytes),
             Ok(Err(size)) => size,
             // Each store has words of its own for a range beyond the end; the size says it for all.

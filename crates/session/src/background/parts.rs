@@ -65,15 +65,34 @@ pub(super) struct Parts {
     warnings: Vec<String>,
 }
 
+/// Parts that have their place on the machine, or have failed to get it.
+pub(super) struct Placed {
+    parts: Parts,
+    outcome: Result<()>,
+}
+
+impl Placed {
+    /// What the parts need of the machine, whatever volume they get.
+    pub(super) async fn prepare(plan: &Plan, place: &Place) -> Self {
+        let mut parts = Parts::new(plan, place);
+        let coming = plan.coming.clone();
+        // A task of its own, because it waits for the machine without giving way.
+        let preparing = tokio::spawn(async move {
+            let outcome = parts.prepare(&coming).await;
+            Self { parts, outcome }
+        });
+        preparing.await.expect("preparing does not panic")
+    }
+
+    /// Gives the place back.
+    pub(super) async fn abandon(self) {
+        self.parts.abandon().await;
+    }
+}
+
 impl Parts {
-    /// Brings everything up, or nothing.
-    pub(super) async fn bring_up(
-        plan: &Plan,
-        place: &Place,
-        source: Arc<Source>,
-        timer: &mut Timer,
-    ) -> Result<Self, Trouble> {
-        let mut parts = Self {
+    fn new(plan: &Plan, place: &Place) -> Self {
+        Self {
             room: None,
             place: place.clone(),
             record: plan.record.clone(),
@@ -81,9 +100,21 @@ impl Parts {
             living: None,
             net: None,
             warnings: Vec::new(),
-        };
+        }
+    }
+
+    /// Brings everything up, or nothing.
+    pub(super) async fn bring_up(
+        placed: Placed,
+        plan: &Plan,
+        source: Arc<Source>,
+        timer: &mut Timer,
+    ) -> Result<Self, Trouble> {
         let objects = source.objects().clone();
-        let mut up = parts.prepare(&plan.coming).await;
+        let Placed {
+            mut parts,
+            outcome: mut up,
+        } = placed;
         let spoils_any_volume = up.is_err();
         if up.is_ok() {
             up = parts.mount(plan, source, timer).await;

@@ -13,7 +13,7 @@ use larder_store::{Objects, Source};
 use super::base_images::Planning;
 use super::course::{Course, Timer};
 use super::events::Events;
-use super::parts::{Parts, Plan};
+use super::parts::{Parts, Placed, Plan};
 use super::restore::{self, Restorable, Search};
 use super::tenant::Coming;
 use super::trouble;
@@ -62,25 +62,34 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (objects, cannot_save) = open_store(&settings, events);
     let (coming, turn) = Coming::look(&settings, &place, begun.oom_score, events).await?;
     let compatibility = coming.compatibility();
+    let plan = Plan {
+        coming,
+        prefetch: settings.prefetch(objects.is_near()),
+        record: begun.record,
+    };
     let reader = settings.project.reader();
-    let searched = search(&settings, &objects, &reader, &coming, events).await?;
-    let Search { found, trouble } = searched;
+    // A store that is far takes about as long as the machine.
+    let searching = search(&settings, &objects, &reader, &plan.coming, events);
+    let (searched, placed) = tokio::join!(searching, Placed::prepare(&plan, &place));
+    let Search { found, trouble } = match searched {
+        Ok(searched) => searched,
+        Err(refused) => {
+            placed.abandon().await;
+            return Err(refused);
+        }
+    };
     timer.phase("find");
     let known = known_before(found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, builds, known);
     let start = Start {
-        plan: Plan {
-            coming,
-            prefetch: settings.prefetch(objects.is_near()),
-            record: begun.record,
-        },
+        plan,
         place: &place,
         settings: &settings,
         objects: &objects,
         reader,
         events,
     };
-    let coming = Box::pin(start.bring_up(found, trouble, &mut timer));
+    let coming = Box::pin(start.bring_up(placed, found, trouble, &mut timer));
     let Up {
         mut parts,
         restored,
@@ -264,6 +273,7 @@ impl Start<'_> {
     /// volume, with the same shape of engine.
     async fn bring_up(
         &self,
+        mut placed: Placed,
         found: Option<Restorable>,
         mut trouble: Option<String>,
         timer: &mut Timer,
@@ -272,7 +282,7 @@ impl Start<'_> {
         if let Some(found) = found {
             let restored = restored(&found);
             self.objects.patience().set(trouble::STARTING);
-            match Parts::bring_up(&self.plan, self.place, found.source, timer).await {
+            match Parts::bring_up(placed, &self.plan, found.source, timer).await {
                 Ok(parts) => {
                     return Ok(Up {
                         parts,
@@ -289,11 +299,12 @@ impl Start<'_> {
                     ));
                     timer.phase("failed_restore");
                     failed = Some((id, why, Verdict::on(&stopped)));
+                    placed = Placed::prepare(&self.plan, self.place).await;
                 }
             }
         }
         let source = Source::empty(self.objects.clone(), self.settings.volume_bytes)?;
-        let parts = Parts::bring_up(&self.plan, self.place, Arc::new(source), timer);
+        let parts = Parts::bring_up(placed, &self.plan, Arc::new(source), timer);
         let parts = parts.await.map_err(|stopped| stopped.failure)?;
         if let Some((id, why, verdict)) = failed {
             // Now it is known that an empty volume does.

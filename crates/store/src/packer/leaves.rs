@@ -42,32 +42,26 @@ pub(super) async fn write(
             object.bytes.extend_from_slice(&bytes);
         }
         if object.bytes.len() > LEAVES_MAX_BYTES - LEAF_MAX_BYTES {
-            store(
-                source.objects(),
-                std::mem::take(&mut object),
-                &mut root,
-                progress,
-            )
-            .await?;
+            let full = give_places(std::mem::take(&mut object), &mut root);
+            put(source.objects(), full, progress).await?;
         }
     }
-    store(source.objects(), object, &mut root, progress).await?;
+    let mut last = Vec::new();
+    if !object.leaves.is_empty() {
+        last.push(give_places(object, &mut root));
+    }
     let (id, bytes) = root.encode();
-    let len = bytes.len() as u64;
-    source.objects().put(&address::map(id), bytes).await?;
-    progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
+    last.push((address::map(id), bytes));
+    // Side by side: whoever finds the root finds it through a snapshot, which comes after both.
+    let uploads = last
+        .into_iter()
+        .map(|one| put(source.objects(), one, progress));
+    futures_util::future::try_join_all(uploads).await?;
     Ok(id)
 }
 
-async fn store(
-    objects: &Objects,
-    object: LeavesObject,
-    root: &mut MapRoot,
-    progress: &PackProgress,
-) -> Result<(), StoreError> {
-    if object.leaves.is_empty() {
-        return Ok(());
-    }
+/// Gives its leaves their places in the root; returns its path and its bytes.
+fn give_places(object: LeavesObject, root: &mut MapRoot) -> (String, Vec<u8>) {
     let id = LeavesId::of(&object.bytes);
     for (index, (leaf, offset, bytes)) in object.leaves {
         let place = LeafRef {
@@ -78,8 +72,16 @@ async fn store(
         };
         root.set_leaf(index, Some(place));
     }
-    let len = object.bytes.len() as u64;
-    objects.put(&address::leaves(id), object.bytes).await?;
+    (address::leaves(id), object.bytes)
+}
+
+async fn put(
+    objects: &Objects,
+    (path, bytes): (String, Vec<u8>),
+    progress: &PackProgress,
+) -> Result<(), StoreError> {
+    let len = bytes.len() as u64;
+    objects.put(&path, bytes).await?;
     progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
     Ok(())
 }

@@ -10,7 +10,9 @@ use larder_model::digest::{BlockId, HotListId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
 use larder_model::habit::{self, Reads};
 use larder_model::hot::{HotBlock, HotFrame, HotList};
-use larder_model::limits::{BLOCK_BYTES, FRAME_BLOCKS, HOT_LIST_HELD_BLOCKS, PACK_BYTES};
+use larder_model::limits::{
+    BLOCK_BYTES, FRAME_BLOCKS, HOT_LIST_HELD_BLOCKS, LEAF_BLOCKS, PACK_BYTES,
+};
 use larder_model::map::leaf_of;
 use larder_model::pack::PackBuilder;
 use tokio::runtime::Handle;
@@ -46,7 +48,13 @@ where
 {
     let before: Vec<HotFrame> = source.hot().frames().cloned().collect();
     let held_max = if is_near { 0 } else { HOT_LIST_HELD_BLOCKS };
-    let mut gathered = habit::gather(&before, &reads, held_max, |block| {
+    // Next door a miss costs little, and what a job wrote is not known to be read.
+    let written = if is_near {
+        Vec::new()
+    } else {
+        frames_written(changes)
+    };
+    let mut gathered = habit::gather(&before, written, &reads, held_max, |block| {
         id_after(source, changes, block)
     });
     let mut list = HotList {
@@ -60,11 +68,11 @@ where
     let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
     let stored = tokio::task::spawn_blocking(move || {
         hold(&gathered.held, &read, &mut list);
+        list.frames.extend(gathered.written);
         writer.store(&gathered.together, &read, &mut list)?;
         list.frames = habit::in_order(list.frames, &reads);
         let (id, bytes) = list.encode();
-        let upload = writer.upload(address::hot(id), bytes);
-        writer.runtime.block_on(upload)?;
+        writer.finish(address::hot(id), bytes)?;
         Ok(id)
     });
     let stored: Result<HotListId, StoreError> = stored.await.expect("gathering does not panic");
@@ -85,24 +93,45 @@ fn id_after(source: &Source, changes: &Changes, block: u64) -> Option<BlockId> {
 
 /// Frames that hold blocks where the map has them; takes those blocks out of the list.
 fn refer(source: &Source, changes: &Changes, blocks: &mut Vec<HotBlock>) -> Vec<HotFrame> {
-    let mut frames: HashMap<FrameRef, HotFrame> = HashMap::new();
+    let mut placed = Vec::new();
     blocks.retain(|one| {
-        let Some(rests) = rests_after(source, changes, one.block) else {
-            return true;
-        };
-        let frame = frames.entry(rests.frame).or_insert_with(|| HotFrame {
-            pack: Some(rests.frame.pack),
-            slot: rests.frame.slot,
-            idle: 0,
-            blocks: Vec::new(),
-        });
-        // Two blocks of equal content share a slot; one of them is enough to have the frame read.
-        if frame.blocks.iter().all(|(slot, _)| *slot != rests.slot) {
-            frame.blocks.push((rests.slot, *one));
-        }
-        false
+        let rests = rests_after(source, changes, one.block);
+        placed.extend(rests.map(|rests| (one.block, rests)));
+        rests.is_none()
     });
-    let mut frames: Vec<HotFrame> = frames.into_values().collect();
+    frames_of(placed)
+}
+
+/// The frames in which a save stored what its job wrote.
+fn frames_written(changes: &Changes) -> Vec<HotFrame> {
+    let placed = changes.iter().flat_map(|(leaf, places)| {
+        let first = u64::from(*leaf) * LEAF_BLOCKS as u64;
+        let placed = places.iter();
+        placed.filter_map(move |(at, rests)| Some((first + *at as u64, (*rests)?)))
+    });
+    frames_of(placed)
+}
+
+/// Frames of the map, with these of their blocks, in the order of the first of them.
+fn frames_of(placed: impl IntoIterator<Item = (u64, BlockRef)>) -> Vec<HotFrame> {
+    let mut numbers: HashMap<FrameRef, usize> = HashMap::new();
+    let mut frames: Vec<HotFrame> = Vec::new();
+    for (block, BlockRef { id, frame, slot }) in placed {
+        let number = *numbers.entry(frame).or_insert_with(|| {
+            frames.push(HotFrame {
+                pack: Some(frame.pack),
+                slot: frame.slot,
+                idle: 0,
+                blocks: Vec::new(),
+            });
+            frames.len() - 1
+        });
+        let blocks = &mut frames[number].blocks;
+        // Two blocks of equal content share a slot; one of them is enough to have the frame read.
+        if blocks.iter().all(|(other, _)| *other != slot) {
+            blocks.push((slot, HotBlock { block, id }));
+        }
+    }
     for frame in &mut frames {
         frame.blocks.sort_unstable_by_key(|(slot, _)| *slot);
     }
@@ -232,6 +261,13 @@ impl Writer {
         if !self.pack.is_empty() {
             self.close_pack(list)?;
         }
+        Ok(())
+    }
+
+    /// Uploads the list beside the last packs.
+    fn finish(mut self, path: String, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let upload = self.upload(path, bytes);
+        self.runtime.block_on(self.uploads.start(upload))?;
         while self.runtime.block_on(self.uploads.next())?.is_some() {}
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use larder_model::address;
@@ -120,15 +121,19 @@ impl Ahead {
         found.map(|(_, one)| one.id)
     }
 
-    /// Reads the next range and hands out its blocks, verified; false once none is left, or after
-    /// trouble: what could not be read is left for whoever needs it, who will say so.
-    pub async fn read_next(&self, deliver: impl Fn(&FetchedBlock) -> io::Result<()>) -> bool {
+    /// Reads the next range and hands out its blocks, verified; says how long the store took for it. Nothing
+    /// once none is left, or after trouble: what could not be read is left for whoever needs it, who will say
+    /// so.
+    pub async fn read_next(
+        &self,
+        deliver: impl Fn(&FetchedBlock) -> io::Result<()>,
+    ) -> Option<Duration> {
         while let Some(stretch) = self.stretches.get(self.next.fetch_add(1, Ordering::AcqRel)) {
             if stretch.take() {
                 return self.read(stretch, &deliver).await;
             }
         }
-        false
+        None
     }
 
     /// Returns once a block has arrived, or will not arrive this way; false at once if it is not one of
@@ -158,17 +163,18 @@ impl Ahead {
         }
     }
 
-    /// Whether that worked.
+    /// How long the store took, if that worked.
     async fn read(
         &self,
         stretch: &Stretch,
         deliver: &impl Fn(&FetchedBlock) -> io::Result<()>,
-    ) -> bool {
+    ) -> Option<Duration> {
         // Also when this future is dropped: nobody else would end the stretch.
         let _over = Over {
             stretch,
             arrived: &self.arrived,
         };
+        let begun = Instant::now();
         let stored = match &stretch.bytes {
             Where::Here(held) => Ok(held.clone()),
             Where::Pack(pack, range) => {
@@ -176,14 +182,22 @@ impl Ahead {
                 self.fetcher.range(&path, range.clone()).await
             }
         };
+        let took = begun.elapsed();
         // Decompressing takes the processor, and writing to the page cache may wait for the disk.
         let handed_out = stored.and_then(|bytes| {
             tokio::task::block_in_place(|| self.unpack(stretch, &bytes, deliver))
         });
-        if let Err(error) = &handed_out {
-            tracing::warn!(%error, "reading ahead");
+        match handed_out {
+            Ok(()) => {
+                let (from, frames) = (stretch.name(), stretch.frames.len());
+                tracing::debug!(from, frames, ?took, in_all = ?begun.elapsed(), "came ahead");
+                Some(took)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "reading ahead");
+                None
+            }
         }
-        handed_out.is_ok()
     }
 
     fn unpack(

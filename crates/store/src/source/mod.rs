@@ -8,9 +8,11 @@ mod ahead;
 pub mod closure;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use larder_model::address;
@@ -126,6 +128,11 @@ impl Source {
         self.fetcher.traffic()
     }
 
+    /// What the fastest request of this job took: about a round trip.
+    pub fn nearest(&self) -> Duration {
+        self.fetcher.nearest()
+    }
+
     /// A leaf of the map, or `None` where its whole region is zero.
     pub async fn leaf(&self, index: u32) -> Result<Option<Arc<Leaf>>, StoreError> {
         let (Some(cell), Some(place)) = (self.leaves.get(&index), self.root.leaf(index)) else {
@@ -178,9 +185,8 @@ impl Source {
         for (index, place) in &leaves {
             let at = (place.range().start - start) as usize;
             let leaf = decode_leaf(place, &bytes[at..at + place.bytes as usize])?;
-            // Somebody may have needed it meanwhile.
-            let kept = self.leaves[index].set(leaf);
-            tracing::trace!(index, first = kept.is_ok(), "leaf");
+            // Somebody may need it and be reading it: whoever plans by the leaves is to find them all.
+            self.leaves[index].get_or_init(|| ready(leaf)).await;
         }
         Ok(())
     }

@@ -142,7 +142,12 @@ async fn what_a_job_read_comes_to_the_next_in_few_requests() {
     let store = Store::scattered().await;
     let source = store.open().await;
     let arrived = Arrived::default();
-    while source.hot().read_next(|one| arrived.take(one)).await {}
+    while source
+        .hot()
+        .read_next(|one| arrived.take(one))
+        .await
+        .is_some()
+    {}
     assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
     arrived.assert_content_of(&store);
     let traffic = source.traffic();
@@ -192,7 +197,12 @@ async fn what_cannot_be_read_ahead_is_read_as_ever() {
     std::fs::write(&together[1], bytes).expect("damaged");
     let source = store.open().await;
     let arrived = Arrived::default();
-    while source.hot().read_next(|one| arrived.take(one)).await {}
+    while source
+        .hot()
+        .read_next(|one| arrived.take(one))
+        .await
+        .is_some()
+    {}
     for block in (0..BLOCKS * SAVES).step_by(7) {
         source.bring(block, |one| arrived.take(one)).await;
         if !arrived.has(block) {
@@ -223,10 +233,49 @@ async fn all_else_comes_in_the_order_of_the_volume() {
     source.plan_rest(16 * BLOCK_BYTES as u64 * 8);
     let rest = source.rest().expect("just planned");
     let arrived = Arrived::default();
-    assert!(rest.read_next(|one| arrived.take(one)).await);
+    assert!(rest.read_next(|one| arrived.take(one)).await.is_some());
     assert!(arrived.has(0), "the first block comes first");
-    while rest.read_next(|one| arrived.take(one)).await {}
+    while rest.read_next(|one| arrived.take(one)).await.is_some() {}
     assert!((112..=128).contains(&arrived.len()), "{}", arrived.len());
+}
+
+/// The first block is needed while the map is read ahead: whatever comes first, all leaves are known after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_that_somebody_reads_is_among_those_read_ahead() {
+    let store = Store::scattered().await;
+    for _ in 0..20 {
+        let source = store.open().await;
+        let ahead = async {
+            source.read_leaves(u64::MAX).await.expect("the map");
+            source.leaf_if_read(0).is_some()
+        };
+        let (fetched, is_known) = tokio::join!(source.fetch(0), ahead);
+        fetched.expect("it is stored");
+        assert!(is_known);
+    }
+}
+
+/// The next job reads it, and it lies together already.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_wrote_comes_to_the_next_from_where_it_was_stored() {
+    let mut store = Store::scattered().await;
+    let packs = store.packs().len();
+    let new = BLOCKS * SAVES..BLOCKS * SAVES + 40;
+    let again = Reads {
+        blocks: (0..BLOCKS * SAVES).collect(),
+        at_start: 20,
+    };
+    store.job(new.clone().collect(), again).await;
+    assert_eq!(store.packs().len(), packs + 1, "it is stored once");
+    let source = store.open().await;
+    let arrived = Arrived::default();
+    source.hot().read_next(|one| arrived.take(one)).await;
+    source.hot().read_next(|one| arrived.take(one)).await;
+    assert!(
+        new.clone().all(|block| arrived.has(block)),
+        "right after what the list holds"
+    );
+    arrived.assert_content_of(&store);
 }
 
 /// What is scattered over a near store is read from where it rests, and not stored again.
@@ -245,7 +294,12 @@ async fn a_near_store_keeps_no_copies() {
         assert_eq!(store.packs().len(), packs, "nothing is stored again");
         let source = store.open().await;
         let arrived = Arrived::default();
-        while source.hot().read_next(|one| arrived.take(one)).await {}
+        while source
+            .hot()
+            .read_next(|one| arrived.take(one))
+            .await
+            .is_some()
+        {}
         assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
         arrived.assert_content_of(&store);
     }

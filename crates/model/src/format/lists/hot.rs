@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Stored at `hot/<id>`, where the id is the BLAKE3 digest of the bytes. *idle* counts the jobs that
-//! went by since most of the frame was read.
+//! went by since most of the frame was read; 255 stands for a frame that the save itself wrote, and that is no
+//! copy.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -30,6 +31,9 @@ const VERSION: u16 = 2;
 const OBJECT: &str = "hot list";
 /// Stands for the list itself where a pack is named.
 const HERE: u32 = u32::MAX;
+
+/// In place of the number of idle jobs: the last job wrote this, and nobody has read it yet.
+pub const WRITTEN: u8 = u8::MAX;
 
 /// A block with what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +51,7 @@ pub struct HotFrame {
     pub pack: Option<PackId>,
     /// Its place there.
     pub slot: FrameSlot,
-    /// Jobs in a row that read less than two thirds of it.
+    /// Jobs in a row that read less than two thirds of it, or [`WRITTEN`].
     pub idle: u8,
     /// The blocks that it holds, with their places in it, ascending: those that the volume still has.
     pub blocks: Vec<(u8, HotBlock)>,
