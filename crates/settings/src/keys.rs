@@ -6,9 +6,9 @@ use std::path::Path;
 
 use larder_ci::Environment;
 use larder_model::signature::{Trust, Trusted};
-use larder_store::{EncryptKey, Keys, SignKey};
+use larder_store::{Access, EncryptKey, Keys, Location, SignKey};
 
-use super::{Choices, fresh, variable as variable_of};
+use super::{Choices, Settings, fresh, variable as variable_of};
 use crate::args::Where;
 use crate::exit::{Done, Failure};
 
@@ -80,6 +80,30 @@ impl Finder<'_> {
         let text = fs::read_to_string(self.folder.join(&named))
             .map_err(|error| Failure::input(format!("{option} {named}: {error}")))?;
         Ok(Some(Secret { named, text }))
+    }
+}
+
+impl Settings {
+    /// A key to encrypt with, as an option named it.
+    pub fn encryption(&self, option: &str, named: &str) -> Done<Option<EncryptKey>> {
+        let finder = Finder {
+            environment: &self.around.environment,
+            folder: &self.around.folder,
+        };
+        finder.encryption(option, Some(named.to_owned()))
+    }
+
+    /// A store that was typed, which the same variables open, with a key of its own if one was typed, too.
+    pub fn other_store(&self, url: &str, key: Option<&str>) -> Done<Access> {
+        let location = match url {
+            url if url.contains("://") => Location::parse(url)?,
+            path => Location::folder(&self.around.folder.join(path)),
+        };
+        let other = self.project().store.of(location);
+        Ok(match key {
+            None => other,
+            Some(named) => other.sealed_with(self.encryption("--to-encrypt-key", named)?),
+        })
     }
 }
 

@@ -28,7 +28,7 @@ use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
 use larder_session::{JobRequest, Place, Prefetch, RetryEmpty, Tenant};
-use larder_store::{Access, EncryptKey, Location};
+use larder_store::{Access, Location};
 
 pub use ci::Said;
 use ci::{is_credential, is_of_cloud};
@@ -161,28 +161,6 @@ impl Settings {
                 "--gc {other:?} is unknown; use auto or off"
             ))),
         }
-    }
-
-    /// A key to encrypt with, as an option named it.
-    pub fn encryption(&self, option: &str, named: &str) -> Done<Option<EncryptKey>> {
-        let finder = keys::Finder {
-            environment: &self.around.environment,
-            folder: &self.around.folder,
-        };
-        finder.encryption(option, Some(named.to_owned()))
-    }
-
-    /// A store that was typed, which the same variables open, with a key of its own if one was typed, too.
-    pub fn other_store(&self, url: &str, key: Option<&str>) -> Done<Access> {
-        let location = match url {
-            url if url.contains("://") => Location::parse(url)?,
-            path => Location::folder(&self.around.folder.join(path)),
-        };
-        let other = self.project().store.of(location);
-        Ok(match key {
-            None => other,
-            Some(named) => other.sealed_with(self.encryption("--to-encrypt-key", named)?),
-        })
     }
 
     /// The project, as its jobs share it.

@@ -16,6 +16,7 @@ const VOLUME_BYTES: u64 = 4 << 30;
 const WHAT: [&str; 4] = ["plain save", "plain read", "sealed save", "sealed read"];
 
 /// Half of each block does not shrink, as in the layers of real images.
+#[allow(clippy::unnecessary_wraps)] // as a volume's blocks are read
 fn content(block: u64, buffer: &mut [u8]) -> std::io::Result<()> {
     for (at, piece) in buffer.chunks_mut(64).enumerate() {
         let name = [block.to_le_bytes(), at.to_le_bytes()].concat();

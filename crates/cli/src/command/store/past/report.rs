@@ -93,7 +93,7 @@ fn line(which: &Where, settings: &Settings, job: Option<&Job>) -> Selection {
 fn store(settings: &Settings, job: Option<&Job>) -> Done<Access> {
     let project = settings.project();
     match job {
-        Some(job) if !project.store_is_chosen => settings.other_store(&job.store),
+        Some(job) if !project.store_is_chosen => settings.other_store(&job.store, None),
         _ => Ok(project.store.clone()),
     }
 }
