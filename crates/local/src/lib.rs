@@ -9,6 +9,7 @@ pub mod child;
 pub mod clock;
 pub mod disk;
 pub mod files;
+pub mod listening;
 pub mod machine;
 pub mod names;
 pub mod own;

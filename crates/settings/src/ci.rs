@@ -8,6 +8,7 @@ use super::Choices;
 const VARIABLES: &[&str] = &[
     "LARDER_BACKGROUND_UPLOAD",
     "LARDER_CONFIG",
+    "LARDER_ENCRYPT_KEY",
     "LARDER_ENGINE",
     "LARDER_FALLBACK",
     "LARDER_FRESH",
@@ -16,6 +17,7 @@ const VARIABLES: &[&str] = &[
     "LARDER_JOB",
     "LARDER_KEEP",
     "LARDER_KEEP_VOLUMES",
+    "LARDER_LEG",
     "LARDER_LOG",
     "LARDER_MAX_SNAPSHOT_AGE",
     "LARDER_PREFETCH",

@@ -85,6 +85,10 @@ impl Choices {
         self.text(&which.scope, "LARDER_SCOPE", &self.file.scope)
     }
 
+    pub(super) fn named_project(&self, which: &Where) -> Option<String> {
+        self.text(&which.project, "LARDER_PROJECT", &self.file.project)
+    }
+
     fn fallback(&self, which: &Where) -> Option<Vec<String>> {
         let from_variable = self.environment.get("LARDER_FALLBACK");
         let mut named = which

@@ -347,18 +347,6 @@ impl Choices {
         })
     }
 
-    fn named_project(&self, which: &Where) -> Option<String> {
-        self.text(&which.project, "LARDER_PROJECT", &self.file.project)
-    }
-
-    fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
-        if how.planned.plan.is_empty() {
-            self.file.plan.clone().unwrap_or_default()
-        } else {
-            how.planned.plan.clone()
-        }
-    }
-
     /// A directory for what needs no root: below the state directory if that was chosen, else in the user's
     /// cache.
     fn own_folder(&self, state: Option<&str>, name: &str) -> OwnFolder {

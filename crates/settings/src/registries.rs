@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Choices;
-use crate::args::Reach;
+use crate::args::{How, Reach};
 use crate::exit::{Done, Failure};
 
 /// The machine's settings of its engine.
@@ -34,6 +34,14 @@ impl DaemonConfig {
 }
 
 impl Choices {
+    pub(super) fn plan_paths(&self, how: &How) -> Vec<PathBuf> {
+        if how.planned.plan.is_empty() {
+            self.file.plan.clone().unwrap_or_default()
+        } else {
+            how.planned.plan.clone()
+        }
+    }
+
     /// Decides how registries are reached. Options come first, then larder.toml, then docker's own
     /// settings; lists add up.
     pub(super) fn registries(&self, reach: &Reach, memory: OwnFolder) -> Done<Registries> {

@@ -17,7 +17,6 @@
 //! Nothing of this outlives the process: sockets close with it, and the rules are the namespace's.
 
 mod datagrams;
-mod diag;
 mod listeners;
 mod redirect;
 mod ways;
@@ -30,14 +29,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use larder_docker::Remote;
+use larder_local::listening::{Diag, Listening, of_proc};
 use rustix::process::Pid;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use self::diag::Diag;
-use self::listeners::{Listening, local, of_proc, published};
+use self::listeners::{local, published};
 use self::redirect::Redirect;
 use self::ways::Ways;
 use crate::room::InRoom;

@@ -1,15 +1,21 @@
-//! Asking the kernel who listens: `sock_diag(7)`. It looks at listeners alone, while `/proc/net/tcp` walks the
+//! Who listens in a network namespace, as the kernel says it: `sock_diag(7)`. It looks at listeners alone, while `/proc/net/tcp` walks the
 //! table of all connections that the machine could have, which takes milliseconds.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 
-use super::listeners::Listening;
+/// Addresses that are listened on.
+pub type Listening = BTreeSet<SocketAddr>;
+
+/// The state of a socket that listens (Linux `include/net/tcp_states.h`, `TCP_LISTEN`).
+const IN_PROC: &str = "0A";
 
 /// Kinds of messages (`linux/netlink.h`, `linux/sock_diag.h`).
 const ERROR: u16 = 2;
@@ -35,11 +41,11 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// A way to ask about the network namespace in which it was opened.
 #[derive(Debug)]
-pub(super) struct Diag(OwnedFd);
+pub struct Diag(OwnedFd);
 
 impl Diag {
     /// Opens one in the calling thread's namespace.
-    pub(super) fn open() -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         // The kernel answers while it is asked. A socket that waits would hang if it ever did not.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(netlink::SOCK_DIAG);
@@ -48,7 +54,7 @@ impl Diag {
     }
 
     /// What listens over TCP.
-    pub(super) fn listening(&self) -> io::Result<Listening> {
+    pub fn listening(&self) -> io::Result<Listening> {
         let mut found = Listening::new();
         for family in [AF_INET, AF_INET6] {
             send(&self.0, &request(family), SendFlags::empty())?;
@@ -106,12 +112,52 @@ fn listener(body: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
+/// What listens over TCP in the namespace of the thread `whose`, a name in /proc.
+pub fn of_proc(whose: &str) -> io::Result<Listening> {
+    let folder = Path::new("/proc").join(whose).join("net");
+    let mut text = std::fs::read_to_string(folder.join("tcp"))?;
+    // A kernel without IPv6 has no such file.
+    text += &std::fs::read_to_string(folder.join("tcp6")).unwrap_or_default();
+    Ok(text.lines().filter_map(line_of_proc).collect())
+}
+
+/// One line of `/proc/PID/net/tcp`: number, own address, peer's address, state, …
+fn line_of_proc(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split_whitespace();
+    let (address, port) = words.nth(1)?.split_once(':')?;
+    (words.nth(1)? == IN_PROC).then_some(())?;
+    Some(SocketAddr::new(
+        ip(address)?,
+        u16::from_str_radix(port, 16).ok()?,
+    ))
+}
+
+/// An address as words of 32 bits, each in the order of this processor.
+fn ip(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| u32::from_str_radix(text.get(at..at + 8)?, 16).ok();
+    if text.len() == 8 {
+        return Some(Ipv4Addr::from(word(0)?.to_ne_bytes()).into());
+    }
+    let mut bytes = [0; 16];
+    for (at, place) in bytes.chunks_exact_mut(4).enumerate() {
+        place.copy_from_slice(&word(at * 8)?.to_ne_bytes());
+    }
+    Some(Ipv6Addr::from(bytes).to_canonical())
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
 
-    use super::super::listeners::of_proc;
     use super::*;
+
+    const SEEN: &str = "  sl  local_address rem_address   st tx_queue\n   \
+        0: 0100007F:1388 00000000:0000 0A 00000000:00000000 00:00000000\n   \
+        1: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000\n   \
+        2: 0100007F:1388 0100007F:C001 01 00000000:00000000 00:00000000\n   \
+        3: 0202D50A:0016 00000000:0000 0A 00000000:00000000 00:00000000\n   \
+        4: 00000000000000000000000000000000:1F91 00000000000000000000000000000000:0000 0A\n   \
+        5: 00000000000000000000000001000000:1F92 00000000000000000000000000000000:0000 0A\n";
 
     #[test]
     fn the_kernel_names_what_listens() {
@@ -136,5 +182,22 @@ mod tests {
         let connected = std::net::TcpStream::connect(connected).expect("it listens");
         let own = connected.local_addr().expect("it is connected");
         assert!(!diag.listening().expect("asked").contains(&own));
+    }
+
+    #[test]
+    fn listeners_are_read_and_connections_are_not() {
+        let seen: Listening = SEEN.lines().filter_map(line_of_proc).collect();
+        let expected = [
+            "127.0.0.1:5000",
+            "0.0.0.0:8080",
+            "10.213.2.2:22",
+            "[::]:8081",
+            "[::1]:8082",
+        ];
+        let expected: Listening = expected
+            .iter()
+            .map(|it| it.parse().expect("an address"))
+            .collect();
+        assert_eq!(seen, expected);
     }
 }
