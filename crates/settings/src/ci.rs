@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Choices;
+use super::store::{NEAR, is_of_cloud};
 
 /// The variables that are read.
 const VARIABLES: &[&str] = &[
@@ -20,12 +21,15 @@ const VARIABLES: &[&str] = &[
     "LARDER_LEG",
     "LARDER_LOG",
     "LARDER_MAX_SNAPSHOT_AGE",
+    "LARDER_NEAR",
+    "LARDER_NEAR_SIZE",
     "LARDER_PREFETCH",
     "LARDER_PREFETCH_BUDGET",
     "LARDER_PROJECT",
     "LARDER_RETRY_EMPTY",
     "LARDER_SCOPE",
     "LARDER_SIGN_KEY",
+    "LARDER_SINGLE",
     "LARDER_SIZE",
     "LARDER_STATE",
     "LARDER_STORE",
@@ -54,9 +58,10 @@ impl Choices {
         let names = self.environment.keys();
         let (ours, others): (Vec<&String>, Vec<&String>) =
             names.partition(|name| name.starts_with("LARDER_"));
-        let unknown = ours
-            .into_iter()
-            .filter(|name| !VARIABLES.contains(&name.as_str()) && *name != OF_INSTALLER);
+        let unknown = ours.into_iter().filter(|name| {
+            let is_of_near = name.strip_prefix(NEAR).is_some_and(is_of_cloud);
+            !VARIABLES.contains(&name.as_str()) && *name != OF_INSTALLER && !is_of_near
+        });
         let of_stores = others.into_iter().filter(|name| is_of_cloud(name));
         Said {
             on_ci: larder_ci::detect(&self.environment).is_there,
@@ -65,16 +70,4 @@ impl Choices {
             of_stores: of_stores.cloned().collect(),
         }
     }
-}
-
-/// Whether a cloud's own tools read a variable.
-pub(super) fn is_of_cloud(name: &str) -> bool {
-    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether a variable of a cloud holds a credential, and not a region or an address.
-pub(super) fn is_credential(name: &str) -> bool {
-    const WORDS: [&str; 6] = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "SAS"];
-    is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }

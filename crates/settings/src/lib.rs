@@ -29,10 +29,8 @@ use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
 use larder_session::{JobRequest, Place, Prefetch, RetryEmpty, Tenant};
-use larder_store::{Access, Location};
 
 pub use ci::Said;
-use ci::{is_credential, is_of_cloud};
 pub use fresh::period;
 pub use log::log_filter;
 pub use size::parse as size;

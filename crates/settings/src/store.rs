@@ -10,7 +10,7 @@ use crate::exit::{Done, Failure};
 /// What a near tier holds if nobody says it.
 const NEAR_BYTES: u64 = 10 << 30;
 /// What a variable of a cloud begins with that counts for the near tier alone.
-const NEAR: &str = "LARDER_NEAR_";
+pub(super) const NEAR: &str = "LARDER_NEAR_";
 
 impl Choices {
     pub(super) fn access(&self, which: &Where, chosen: Option<String>) -> Done<Access> {
@@ -21,8 +21,11 @@ impl Choices {
                 "--single is for a store that is a directory, and {location} is none"
             )));
         }
-        let near = self.near(which, &location)?;
-        let access = Access::new(location, self.cloud_settings(), self.keys(which)?).behind(near);
+        let (near, keys) = (self.near(which, &location)?, self.keys(which)?);
+        if keys.encrypt.is_some() {
+            in_the_clear(&location, near.as_ref())?;
+        }
+        let access = Access::new(location, self.cloud_settings(), keys).behind(near);
         Ok(if is_single { access.single() } else { access })
     }
 
@@ -84,8 +87,23 @@ impl Choices {
     }
 }
 
+/// Refuses a key to encrypt with where something would be stored as it is: in a near tier that is another store, and in
+/// GitHub's cache, which is asked for content by its name.
+fn in_the_clear(store: &Location, near: Option<&NearTier>) -> Done<()> {
+    let place = match near.map(|near| &near.place) {
+        Some(NearPlace::Store(near, _)) => {
+            format!("--near {near} would hold what is read as it is")
+        }
+        _ if !store.can_be_listed() => format!("{store} cannot hold sealed objects"),
+        _ => return Ok(()),
+    };
+    Err(Failure::input(format!(
+        "--encrypt-key: {place}; leave out one of both"
+    )))
+}
+
 /// Whether a cloud's own tools read a variable: those of GitHub's cache are two.
-fn is_of_cloud(name: &str) -> bool {
+pub(super) fn is_of_cloud(name: &str) -> bool {
     const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
     const NAMES: [&str; 2] = ["ACTIONS_RESULTS_URL", "ACTIONS_RUNTIME_TOKEN"];
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))

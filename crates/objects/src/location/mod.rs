@@ -160,7 +160,7 @@ impl Location {
     }
 
     /// Whether its objects can be listed and removed: what looks after a store needs that.
-    pub(crate) fn can_be_listed(&self) -> bool {
+    pub fn can_be_listed(&self) -> bool {
         self.scheme != Scheme::Gha
     }
 
