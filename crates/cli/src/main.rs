@@ -50,6 +50,8 @@ fn run(verb: Verb, report: &Report) -> Done {
         Verb::Run(verb) => command::run::run(&verb, report),
         Verb::Up(verb) => command::up::run(&verb, report),
         Verb::Down(verb) => command::down::run(&verb, report),
+        Verb::Mount(verb) => command::mount::run(&verb, report),
+        Verb::Unmount(verb) => command::down::unmount(&verb, report),
         Verb::Status(verb) => command::status::run(&verb, report),
         Verb::Restore(verb) => command::images::restore::run(&verb, report),
         Verb::Save(verb) => command::images::save::run(&verb, report),

@@ -142,14 +142,18 @@ impl Report {
         if own.is_some_and(|it| it.sibling) {
             self.legs(&job.lineage);
         }
-        let engine = &job.engine;
-        self.note(&format!(
-            "Docker {} ({}), {}: {}",
-            engine.facts.version,
-            engine.facts.image_store,
-            engine.choice.shape,
-            engine.choice.reason
-        ));
+        if let Some(engine) = &job.engine {
+            self.note(&format!(
+                "Docker {} ({}), {}: {}",
+                engine.facts.version,
+                engine.facts.image_store,
+                engine.choice.shape,
+                engine.choice.reason
+            ));
+        }
+        for folder in &job.folders {
+            self.note(&format!("mounted {}", folder.display()));
+        }
         for moved in &job.moved {
             self.note(&moved_text(moved));
         }

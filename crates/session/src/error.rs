@@ -54,6 +54,12 @@ pub enum SessionError {
          LARDER_STATE"
     )]
     NotOurs(NotOurs),
+    /// A directory that nothing can be mounted on as it is.
+    #[error("{}: {}", .0.display(), .1)]
+    Folder(PathBuf, &'static str),
+    /// Something in a snapshot is where a directory should be.
+    #[error("the snapshot was not made by an honest job: {} is no directory", .0.display())]
+    Forged(PathBuf),
     /// Another background process has the state folder.
     #[error(
         "another larder is starting or ending with the state directory {}; wait for it, or use another one",
@@ -129,6 +135,7 @@ impl SessionError {
             Self::Told(failed) => failed.blame,
             Self::StateFolder(..)
             | Self::NotOurs(_)
+            | Self::Folder(..)
             | Self::Engine(EngineError::UnknownValue { .. })
             | Self::Store(StoreError::Location { .. }) => Blame::Input,
             Self::NeedsRoot

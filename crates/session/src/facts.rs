@@ -1,5 +1,6 @@
 //! What is reported of a job: the shape of `--json`, and what the text is made of.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use larder_engine::scrub::Build;
@@ -10,7 +11,7 @@ use larder_model::snapshot::Statistics;
 use serde::{Deserialize, Serialize};
 
 use crate::lost::Lost;
-use crate::settings::Wanted;
+use crate::settings::{Tenant, Wanted};
 
 /// A job, as far as it has come. Sizes are in bytes, times in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,8 +20,15 @@ pub struct Job {
     pub store: String,
     /// The line of snapshots that the job belongs to.
     pub lineage: Lineage,
-    /// The engine.
-    pub engine: Engine,
+    /// The engine, if it is one that lives on the volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// The directories, if it is those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<PathBuf>,
+    /// How long the directories were used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_ms: Option<u64>,
     /// The volume.
     pub volume: Volume,
     /// The snapshot that the job started from; `null` for an empty start.
@@ -57,7 +65,11 @@ impl Job {
             job: self.lineage.job.clone(),
             scope: self.lineage.scope.clone(),
             store: self.store.clone(),
-            image_store: Some(self.engine.facts.image_store),
+            image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
+            tenant: match &self.folders[..] {
+                [] => Tenant::Engine,
+                folders => Tenant::Folders(folders.to_vec()),
+            },
         };
         own.agrees_with(wanted)
     }
@@ -74,8 +86,12 @@ impl Job {
     }
 
     /// How long the builds take on an empty engine, as far as that is known: as they did in this job, if it found
-    /// nothing, else as in the one that began its line.
+    /// nothing, else as in the one that began its line. Of directories, how long they were used.
     pub fn cold_build_ms(&self) -> Option<u64> {
+        if !self.folders.is_empty() {
+            let restored = self.restored.as_ref();
+            return restored.map_or(self.used_ms, |restored| restored.cold_build_ms);
+        }
         let found_nothing = self.builds.iter().all(|build| build.cached_steps == 0);
         let own: u64 = self.builds.iter().map(|build| build.ms).sum();
         let restored = self.restored.as_ref();
@@ -109,7 +125,7 @@ pub struct Engine {
     #[serde(flatten)]
     pub choice: Choice,
     /// Its socket.
-    pub socket: std::path::PathBuf,
+    pub socket: PathBuf,
     /// What it says of itself.
     #[serde(flatten)]
     pub facts: EngineFacts,
@@ -203,7 +219,7 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `fresh`, `facts`, `command`,
+    /// Its name: `find`, `failed_restore`, `volume`, `engine` or `folders`, `fresh`, `facts`, `command`,
     /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
     /// the snapshot was nearly full.
     pub name: String,

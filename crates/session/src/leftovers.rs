@@ -11,7 +11,7 @@ use larder_engine::process::{self, Identity};
 use larder_engine::takeover::Taken;
 use larder_engine::{EngineError, Shape, clean_up, holders};
 use larder_local::files;
-use larder_volume::connection;
+use larder_volume::{attached, connection};
 use serde::{Deserialize, Serialize};
 
 use crate::lock;
@@ -25,6 +25,24 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 const ENDED_LIMIT: Duration = Duration::from_secs(2);
 
 const UNBLOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// A directory of a volume that is mounted where all of the machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mounted {
+    /// Where.
+    pub place: PathBuf,
+    /// How many mounts there were before.
+    pub before: usize,
+}
+
+impl Mounted {
+    /// Takes it away, also from under whoever uses it.
+    pub(crate) fn tear_away(&self) {
+        if let Err(error) = attached::tear_away(&self.place, self.before) {
+            tracing::warn!(%error, "a directory stays mounted");
+        }
+    }
+}
 
 /// What a session has on the machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -41,6 +59,9 @@ pub(crate) struct Record {
     pub device: Option<(u32, u32)>,
     /// The volume's FUSE connection.
     pub connection: Option<u32>,
+    /// The directories of the volume that all of the machine sees.
+    #[serde(default)]
+    pub mounted: Vec<Mounted>,
     /// The background process.
     pub owner: Option<Identity>,
     /// What the session is for.
@@ -97,6 +118,19 @@ impl Record {
 pub fn is_of_other(place: &Place, wanted: &Wanted) -> bool {
     let of = Record::read(place).and_then(|record| record.wanted);
     of.is_some_and(|of| !of.agrees_with(wanted))
+}
+
+/// Whether a session that has this place, or died there, is for directories; if something is named, for one of that
+/// job or at that path.
+pub fn is_of_folders(place: &Place, named: Option<(&str, &Path)>) -> bool {
+    let Some(wanted) = Record::read(place).and_then(|record| record.wanted) else {
+        return false;
+    };
+    let folders = wanted.tenant.folders();
+    !folders.is_empty()
+        && named.is_none_or(|(job, path)| {
+            wanted.job == job || folders.iter().any(|folder| folder == path)
+        })
 }
 
 /// The program that the session of this place started last and that still runs.
@@ -161,8 +195,12 @@ pub fn clear(place: &Place) -> Result<bool> {
     let mut stuck = cleaned.stuck;
     // Found by name too: the session may have died before it could write the number down.
     let devices = larder_volume::devices_over(&place.volume().fuse);
-    for device in record.device.into_iter().chain(devices) {
-        stuck.extend(holders::end_holders(device, KILL_LIMIT));
+    record.mounted.iter().rev().for_each(Mounted::tear_away);
+    // Whoever looks into a directory is nobody's to end.
+    if record.mounted.is_empty() {
+        for device in record.device.into_iter().chain(devices) {
+            stuck.extend(holders::end_holders(device, KILL_LIMIT));
+        }
     }
     record.give_back(place)?;
     if let Some(process) = stuck.first() {

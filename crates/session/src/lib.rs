@@ -1,4 +1,5 @@
-//! A session: one open volume with its engine, from `up` to `down`, in a background process.
+//! A session: one open volume with the engine or the directories that live on it, from `up` to `down`, in a
+//! background process.
 //!
 //! Commands talk to the background process through [`client`], in the words of [`protocol`]. The process
 //! itself is [`serve`]: it starts, answers and ends. [`leftovers`] clears what a crash left behind.
@@ -24,7 +25,7 @@ pub use larder_volume::Prefetch;
 pub use lost::Lost;
 pub use place::Place;
 pub use retry::RetryEmpty;
-pub use settings::{JobRequest, Settings, Wanted};
+pub use settings::{JobRequest, Settings, Tenant, Wanted};
 
 /// What this crate's functions come to.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;

@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
 use larder_engine::{MachineSettings, rights};
-use larder_local::own::OwnFolder;
 use larder_local::programs;
 use larder_volume::Room;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use crate::place::{MOUNT, RUN};
-use crate::{Result, SessionError};
+use crate::{Result, SessionError, Settings, Tenant};
 
 /// The settings of the machine's engine.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
-/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, what an engine must be allowed to do, and
-/// whether one of ours may stand beside the machine's at all. Programs are looked for in `path`. What is not
-/// checked here is [`engine`].
-pub fn check(path: &[PathBuf], state: &OwnFolder) -> Result<()> {
+/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, and if an engine is asked for, what it must be
+/// allowed to do, and whether one of ours may stand beside the machine's at all. What is not checked here is
+/// [`engine`].
+pub fn check(settings: &Settings) -> Result<()> {
+    let (path, is_for_engine) = (&settings.path, settings.tenant == Tenant::Engine);
     if !rustix::process::geteuid().is_root() {
         return Err(SessionError::NeedsRoot);
     }
@@ -30,13 +30,18 @@ pub fn check(path: &[PathBuf], state: &OwnFolder) -> Result<()> {
     if programs::find("mkfs.ext4", path).is_none() {
         return Err(SessionError::NoMkfs);
     }
-    rights::check(path)?;
+    if is_for_engine {
+        rights::check(path)?;
+    }
     drop(Room::new(false)?);
     larder_volume::probe()?;
-    for folder in [state.named(), Path::new(RUN), Path::new(MOUNT)] {
+    for folder in [settings.state.named(), Path::new(RUN), Path::new(MOUNT)] {
         check_writable(folder)?;
     }
-    Ok(larder_engine::check_settings(&settings()?)?)
+    if is_for_engine {
+        larder_engine::check_settings(&machine_settings()?)?;
+    }
+    Ok(())
 }
 
 /// The programs of an engine, with all that their versions need.
@@ -47,7 +52,7 @@ pub fn engine(path: &[PathBuf]) -> Result<EngineProgram> {
 }
 
 /// What the administrator has set for the machine's engine.
-pub(crate) fn settings() -> Result<MachineSettings> {
+pub(crate) fn machine_settings() -> Result<MachineSettings> {
     Ok(MachineSettings::read(
         Path::new(DAEMON_JSON),
         Path::new(USUAL_SOCKET),

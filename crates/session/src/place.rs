@@ -4,6 +4,7 @@
 //! logs and mount points are in a directory below /run, because unix sockets need short paths. Its name is
 //! a hash of the state directory's path.
 
+use std::borrow::Cow;
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
@@ -60,9 +61,15 @@ impl Place {
             job,
             scope,
             store,
+            tenant,
             ..
         } = wanted;
-        let name = serde_json::to_vec(&[project, job, scope, store]);
+        let folders = tenant
+            .folders()
+            .iter()
+            .map(|folder| folder.to_string_lossy());
+        let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
+        let name = serde_json::to_vec(&line.into_iter().chain(folders).collect::<Vec<Cow<str>>>());
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
         self.within(&digest[..InstanceId::MAX_BYTES])
     }

@@ -18,6 +18,27 @@ use crate::lost::Lost;
 /// The first version of Docker whose fresh installations use the containerd store.
 const CONTAINERD_STORE_DEFAULT_MAJOR: u32 = 29;
 
+/// Who lives on a session's volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tenant {
+    /// A Docker engine of ours.
+    #[default]
+    Engine,
+    /// Directories of this machine, by absolute paths whose last parts differ.
+    Folders(Vec<PathBuf>),
+}
+
+impl Tenant {
+    /// The directories; none for an engine.
+    pub fn folders(&self) -> &[PathBuf] {
+        match self {
+            Self::Engine => &[],
+            Self::Folders(folders) => folders,
+        }
+    }
+}
+
 /// What a session is asked for, decided once by the command that starts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
@@ -25,13 +46,18 @@ pub struct Settings {
     pub project: Project,
     /// The state directory.
     pub state: OwnFolder,
+    /// Who lives on the volume.
+    pub tenant: Tenant,
+    /// Who owns a directory that is made in root's: the user and group that sudo(8) was called by.
+    pub person: Option<(u32, u32)>,
     /// How the engine stands beside the machine's own.
     pub engine: Asked,
     /// The image store, if it was chosen.
     pub image_store: Option<ImageStore>,
     /// Size of a new volume.
     pub volume_bytes: u64,
-    /// What to keep at most of images, build cache and all else on the volume.
+    /// What to keep at most of images, build cache and all else on the volume. Directories that hold more are
+    /// not restored: nobody can tell what of them is needed.
     pub keep_bytes: u64,
     /// Whether named volumes are saved.
     pub keep_volumes: bool,
@@ -73,6 +99,9 @@ pub struct Wanted {
     pub store: String,
     /// The image store, if one was chosen.
     pub image_store: Option<ImageStore>,
+    /// Who lives on the volume.
+    #[serde(default)]
+    pub tenant: Tenant,
 }
 
 impl Wanted {
@@ -83,6 +112,7 @@ impl Wanted {
             && self.job == other.job
             && self.scope == other.scope
             && self.store == other.store
+            && self.tenant == other.tenant
             && both.is_none_or(|(one, other)| one == other)
     }
 }
@@ -125,6 +155,7 @@ impl Settings {
             scope: descent.scope.to_string(),
             store: self.project.store.to_string(),
             image_store: self.image_store,
+            tenant: self.tenant.clone(),
         }
     }
 
@@ -151,14 +182,18 @@ mod tests {
             scope: "main".to_owned(),
             store: "s3://cache".to_owned(),
             image_store: Some(ImageStore::Overlay2),
+            tenant: Tenant::Engine,
         };
         let (mut pull, mut elsewhere) = (main.clone(), main.clone());
+        let mut folder = main.clone();
+        folder.tenant = Tenant::Folders(vec!["/target".into()]);
         "pull/9".clone_into(&mut pull.scope);
         "s3://other".clone_into(&mut elsewhere.store);
         let (mut any, mut containerd) = (main.clone(), main.clone());
         any.image_store = None;
         containerd.image_store = Some(ImageStore::Containerd);
-        let agree = [&main, &any, &pull, &elsewhere, &containerd].map(|it| main.agrees_with(it));
-        assert_eq!(agree, [true, true, false, false, false]);
+        let others = [&main, &any, &pull, &elsewhere, &containerd, &folder];
+        let agree = others.map(|it| main.agrees_with(it));
+        assert_eq!(agree, [true, true, false, false, false, false]);
     }
 }

@@ -19,7 +19,7 @@ impl Job {
         let fetched = size(self.fetched.bytes);
         vec![
             ("restored", Some(restored(self))),
-            ("base images", Some(base_images(self))),
+            ("base images", base_images(self)),
             ("builds", builds(self)),
             ("command", self.command.map(|command| seconds(command.ms))),
             ("start", took(up)),
@@ -36,6 +36,7 @@ impl Job {
 
 fn restored(job: &Job) -> String {
     match &job.restored {
+        None if job.engine.is_none() => "nothing: started empty".to_owned(),
         None => "nothing: the engine started empty".to_owned(),
         Some(restored) => format!(
             "{} @ {}, {} old ({})",
@@ -47,13 +48,14 @@ fn restored(job: &Job) -> String {
     }
 }
 
-fn base_images(job: &Job) -> String {
+fn base_images(job: &Job) -> Option<String> {
+    job.engine.as_ref()?;
     let tags: Vec<&str> = job.moved.iter().map(|moved| moved.tag.as_str()).collect();
-    if tags.is_empty() {
+    Some(if tags.is_empty() {
         "none moved".to_owned()
     } else {
         format!("{} moved: {}", tags.len(), tags.join(", "))
-    }
+    })
 }
 
 /// `BuildKit`'s builds alone are recorded.
@@ -106,28 +108,30 @@ fn stored(job: &Job) -> Option<String> {
     }
 }
 
-/// What the builds would have taken on an empty engine, less what they took, less all that Larder took.
+/// What the builds would have taken on an empty engine, less what they took, less all that Larder took. Of
+/// directories counts how long they were used.
 #[allow(clippy::cast_precision_loss)] // of a job's milliseconds
 fn net(job: &Job) -> Option<String> {
-    if job.builds.is_empty() {
-        return None;
-    }
+    let (what, place, built) = match job.used_ms {
+        Some(used) => ("the job", "with nothing restored", used as f64),
+        None if job.builds.is_empty() => return None,
+        None => ("the builds", "on an empty engine", built_ms(job)),
+    };
     let ours = job.phases.iter().filter(|phase| phase.name != COMMAND);
     let ours: f64 = ours.map(|phase| phase.ms).sum();
-    let built = built_ms(job);
     let Some(restored) = &job.restored else {
         return Some(format!(
-            "nothing saved yet: later jobs are compared with this one, whose builds took {}; Larder took {}",
+            "nothing saved yet: later jobs are compared with this one, where {what} took {}; Larder took {}",
             seconds(built),
             seconds(ours)
         ));
     };
     let Some(cold) = restored.cold_build_ms else {
-        return Some("not known: no job of this line built on an empty engine".to_owned());
+        return Some(format!("not known: no job of this line ran {place}"));
     };
     let net = cold as f64 - built - ours;
     let parts = format!(
-        "on an empty engine the builds took {}, now {}; Larder took {}",
+        "{place} {what} took {}, now {}; Larder took {}",
         seconds(cold as f64),
         seconds(built),
         seconds(ours)

@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 mod archive;
+mod folder;
 mod look;
 mod setup;
 mod store;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use archive::{BuildVerb, Doctor, Restore, Save};
+pub use folder::{Mount, Unmount};
 pub use look::{Explain, Image, KeyVerb, Look, PlanVerb};
 pub use setup::{Init, Keygen, Version};
 pub use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
@@ -56,6 +58,7 @@ const EXAMPLES: &str = "\
 Examples:
   larder run --store s3://ci-cache/larder -- docker build -t app .
   larder up --env-file \"$GITHUB_ENV\"     then steps with docker, then: larder down
+  larder run --dir target -- cargo build
 
 Settings come from options, then LARDER_* variables, then larder.toml. A larder.toml that was not named
 with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, engine, image-store,
@@ -72,12 +75,16 @@ fn filled() -> NonEmptyStringValueParser {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run a command with an engine that remembers: up, the command, down
+    /// Run a command with an engine, or with directories, that remember: up, the command, down
     Run(Run),
     /// Start a session: an engine that remembers, in the background
     Up(Up),
     /// Save what the job changed, and end the session
     Down(Down),
+    /// Mount a directory that remembers: a compiler's, a package manager's, without an engine
+    Mount(Mount),
+    /// Save what changed in such a directory, and end its session
+    Unmount(Unmount),
     /// Show the session of this machine
     Status(Status),
     /// Load the images that the last job saved, through the engine's API
@@ -185,11 +192,25 @@ pub struct How {
     pub engine: Option<String>,
     #[command(flatten)]
     pub kind: EngineKind,
+    /// Save named volumes too. They often hold databases, and secrets.
+    #[arg(long)]
+    pub keep_volumes: bool,
+    #[command(flatten)]
+    pub volume: VolumeHow,
+    #[command(flatten)]
+    pub planned: Planned,
+}
+
+/// Options of a volume, whoever lives on it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Engine and volume")]
+pub struct VolumeHow {
     /// Limit of a new volume; it is sparse and takes only what is used [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
     /// What to save at most. Images that ten jobs in a row have not used and old build cache are dropped in
-    /// any case; if more is in use, the least recently used goes too, but nothing that this job used
+    /// any case; if more is in use, the least recently used goes too, but nothing that this job used. Of
+    /// directories without an engine nothing is dropped: if they hold more, the next job starts empty
     /// [default: a third of the volume]
     #[arg(long, value_name = "SIZE")]
     pub keep: Option<String>,
@@ -205,14 +226,9 @@ pub struct How {
     /// which is on where the store is far [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub background_upload: Option<String>,
-    /// Save named volumes too. They often hold databases, and secrets.
-    #[arg(long)]
-    pub keep_volumes: bool,
     /// Fail where Larder would warn and go on without the cache.
     #[arg(long)]
     pub strict: bool,
-    #[command(flatten)]
-    pub planned: Planned,
 }
 
 /// Options of what the job builds.
@@ -333,6 +349,14 @@ pub struct RunOptions {
 
 #[derive(Debug, Args)]
 pub struct Run {
+    /// A directory that remembers, instead of an engine: empty, or not there yet. Give it again for each of several;
+    /// the last part of each is its name on other machines
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["engine", "image_store", "keep_volumes", "plan", "fresh"]
+    )]
+    pub dir: Vec<PathBuf>,
     /// If this machine lacks what Larder needs, run the command with the machine's own engine.
     #[arg(long)]
     pub optional: bool,

@@ -8,6 +8,7 @@ mod descent;
 mod docker;
 pub mod exit;
 mod file;
+mod folders;
 mod fresh;
 mod keys;
 mod log;
@@ -25,7 +26,7 @@ use larder_local::own::{OwnFolder, owner_of};
 use larder_local::people::Voice;
 use larder_model::ladder::Descent;
 use larder_model::limits::BLOCK_BYTES;
-use larder_session::{JobRequest, Place, Prefetch, RetryEmpty};
+use larder_session::{JobRequest, Place, Prefetch, RetryEmpty, Tenant};
 use larder_store::{Access, Location};
 
 pub use fresh::period;
@@ -81,7 +82,11 @@ impl Settings {
     pub fn for_run(verb: &Run, voice: &dyn Voice) -> Done<(Self, RetryEmpty)> {
         let choices = Choices::look(&verb.which, voice)?;
         let again = choices.retry_empty(verb)?;
-        Ok((choices.settings(&verb.which, &verb.how)?, again))
+        let settings = match &verb.dir[..] {
+            [] => choices.settings(&verb.which, &verb.how),
+            folders => choices.of_folders(&verb.which, &verb.how, folders),
+        };
+        Ok((settings?, again))
     }
 
     /// Decides the settings of a verb that looks at builds.
@@ -129,9 +134,17 @@ impl Settings {
         Ok(Place::of(state)?)
     }
 
-    /// The builds that the job will run: those that were named, or those of the current folder.
+    /// The builds that the job will run: those that were named, or those of the current folder. Without an engine
+    /// there are none.
     pub fn request(&self) -> larder_builds::Request {
-        larder_builds::Request::new(&self.plan_paths, self.around.clone())
+        let around = self.around.clone();
+        match self.session.tenant {
+            Tenant::Engine => larder_builds::Request::new(&self.plan_paths, around),
+            Tenant::Folders(_) => larder_builds::Request {
+                builds: Vec::new(),
+                around,
+            },
+        }
     }
 
     /// Whose garbage is collected after a save, now and then; nothing if that was forbidden.
@@ -284,6 +297,8 @@ impl Choices {
         Ok(larder_session::Settings {
             project: self.project(which, how, state, descent)?,
             state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
+            tenant: Tenant::Engine,
+            person: None,
             engine: engine.map_or(Ok(Asked::default()), |text| text.parse())?,
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
@@ -291,7 +306,7 @@ impl Choices {
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
             prefetch: self.prefetch(how)?,
             background_upload: self.background_upload(how)?,
-            strict: self.flag(how.strict, "LARDER_STRICT", file.strict)?,
+            strict: self.flag(how.volume.strict, "LARDER_STRICT", file.strict)?,
             instead_of: None,
             path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
@@ -364,7 +379,7 @@ impl Choices {
     }
 
     fn volume_bytes(&self, how: &How) -> Done<u64> {
-        let Some(text) = self.text(&how.size, "LARDER_SIZE", &self.file.size) else {
+        let Some(text) = self.text(&how.volume.size, "LARDER_SIZE", &self.file.size) else {
             return Ok(DEFAULT_VOLUME_BYTES);
         };
         let bytes = size::parse("--size", &text)?.next_multiple_of(BLOCK_BYTES as u64);
@@ -379,17 +394,17 @@ impl Choices {
     }
 
     fn keep_bytes(&self, how: &How, volume_bytes: u64) -> Done<u64> {
-        let keep = self.text(&how.keep, "LARDER_KEEP", &self.file.keep);
+        let keep = self.text(&how.volume.keep, "LARDER_KEEP", &self.file.keep);
         keep.map_or(Ok(volume_bytes / 3), |text| size::parse("--keep", &text))
     }
 
     fn prefetch(&self, how: &How) -> Done<Prefetch> {
-        let typed = &how.prefetch_budget;
+        let typed = &how.volume.prefetch_budget;
         let budget = self.text(typed, "LARDER_PREFETCH_BUDGET", &self.file.prefetch_budget);
         let budget = budget
             .map(|text| size::parse("--prefetch-budget", &text))
             .transpose()?;
-        let what = self.text(&how.prefetch, "LARDER_PREFETCH", &self.file.prefetch);
+        let what = self.text(&how.volume.prefetch, "LARDER_PREFETCH", &self.file.prefetch);
         match what.as_deref() {
             None | Some("auto") => Ok(Prefetch::Auto(budget)),
             Some("all") => Ok(Prefetch::All(budget)),
@@ -415,7 +430,7 @@ impl Choices {
     }
 
     fn background_upload(&self, how: &How) -> Done<Option<bool>> {
-        let typed = &how.background_upload;
+        let typed = &how.volume.background_upload;
         let when = self.text(
             typed,
             "LARDER_BACKGROUND_UPLOAD",

@@ -10,8 +10,8 @@ use larder_model::digest::BlockId;
 use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 
-use crate::error::StoreError;
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// What was fetched so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use crate::error::StoreError;
+use larder_objects::StoreError;
 
 /// Packs in upload at once. Each is held in memory, and two keep a connection busy while one of them
 /// is begun or ends.

@@ -26,6 +26,7 @@ pub use alarm::Hearing;
 pub use blocks::Fault;
 pub use device::{devices_over, probe};
 pub use error::VolumeError;
+pub use filesystem::attached;
 pub use prefetch::Prefetch;
 pub use room::Room;
 pub use volume::{Opened, Seal, Volume, VolumeOptions};

@@ -19,6 +19,7 @@ use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
+use crate::filesystem::attached;
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
 use crate::{early, filesystem};
@@ -50,6 +51,8 @@ pub struct Volume {
     prefetch: Background,
     early: Arc<Mutex<Early>>,
     storing: Option<Background>,
+    /// How long the end waits for the loop device to let go of the file.
+    detach_limit: Duration,
 }
 
 /// A task that ends with its owner.
@@ -123,6 +126,7 @@ impl Volume {
                 prefetch,
                 early: Arc::default(),
                 storing: None,
+                detach_limit: DETACH_LIMIT,
             }),
             Err(error) => Err(reason(&blocks, error)),
         }
@@ -148,9 +152,26 @@ impl Volume {
         self.storing = Some(Background(tokio::spawn(task)));
     }
 
+    /// Somebody holds it who is not to be waited for: it cannot be closed, and the attempt ends soon.
+    pub fn give_up(&mut self) {
+        self.detach_limit = Duration::ZERO;
+    }
+
     /// The engine answers now: what was read so far is what every start reads.
     pub fn note_start(&self) {
         self.blocks.note_start();
+    }
+
+    /// Puts one of its directories, a path from its root, on an empty directory of this process's namespace, until
+    /// somebody [takes it away](attached::take_away).
+    pub async fn attach(&self, folder: PathBuf, place: File) -> Result<(), VolumeError> {
+        let (room, mount) = (Arc::clone(&self.room), self.options.mount.clone());
+        let named = mount.join(&folder);
+        let attaching = tokio::task::spawn_blocking(move || {
+            let tree = room.run(move || attached::clone_of(&mount, &folder))?;
+            attached::put(&tree, &place).map_err(VolumeError::io("attach", named))
+        });
+        attaching.await.expect("attaching does not panic")
     }
 
     /// Hears when a read of the kernel has failed, which is answered after that.
@@ -179,7 +200,7 @@ impl Volume {
         let result = self.unmount().await;
         let device = self.device;
         let detached = result.and_then(|()| device.detach());
-        let closed = self.disk.until_closed(DETACH_LIMIT).await;
+        let closed = self.disk.until_closed(self.detach_limit).await;
         let fuse = self.options.fuse.clone();
         let room = Arc::clone(&self.room);
         let disk = self.disk;

@@ -4,6 +4,7 @@ mod archive;
 mod disk;
 mod distribution;
 mod first_save;
+mod folder;
 mod gc;
 mod kept;
 mod lane;
@@ -13,7 +14,6 @@ mod registry;
 mod rolling;
 mod table;
 mod volume;
-mod wire;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -35,6 +35,7 @@ enum Bench {
     Archive(archive::Args),
     Plan(plan::Args),
     Gc(gc::Args),
+    Folder(folder::Args),
 }
 
 /// Runs the benchmark that was asked for.
@@ -46,5 +47,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Bench::Archive(args) => archive::run(args),
         Bench::Plan(args) => plan::run(args),
         Bench::Gc(args) => gc::run(args),
+        Bench::Folder(args) => folder::run(args),
     }
 }

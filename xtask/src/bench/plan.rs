@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 
 use super::distribution::Registry;
 use super::table::{circumstances, median, publish, verdict};
-use super::wire::{self, Line};
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::larder;
 use crate::{cargo, engine, process, say, workplace};
+use xtask_tools::wire::{self, Line};
 
 /// How far away the registry is.
 const ROUND_TRIP: Duration = Duration::from_millis(50);

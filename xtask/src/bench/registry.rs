@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use super::disk::Disk;
 use super::distribution::Registry;
 use super::lane::{Lane, LaneName, Measure, copy_folder, on_plain_engine, size_of};
-use super::wire::{self, Line};
 use crate::dockerd::ImageStore;
 use crate::job::Job;
 use crate::mirrors;
+use xtask_tools::wire::{self, Line};
 
 /// `--cache-to` and `--cache-from` a registry, with the engine on the containerd store (the only
 /// one that exports there).

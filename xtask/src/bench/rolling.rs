@@ -13,11 +13,11 @@ use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
 use super::table::{circumstances, median, megabytes, publish, verdict};
-use super::wire::{self, Line};
 use crate::engine::{self, Machine};
 use crate::job::Job;
 use crate::job::{larder, s3};
 use crate::{say, workplace};
+use xtask_tools::wire::{self, Line};
 
 /// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
 #[derive(clap::Args)]

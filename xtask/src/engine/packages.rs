@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 23] = [
+const PACKAGES: [Package; 24] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -75,6 +75,7 @@ const PACKAGES: [Package; 23] = [
     ),
     both("openssl", &["openssl"]),
     both("time", &["time"]),
+    both("zstd", &["zstdmt"]),
     both("python3", &["python3"]),
     // It has no program of its own.
     both("python3-venv", &["/var/lib/dpkg/info/python3-venv.list"]),

@@ -1,8 +1,9 @@
 //! What contributors' tasks are made of: programs that are run to their end, cargo, what is said, random numbers
-//! that come again, and a proxy that does to requests what bad days do.
+//! that come again, a proxy that does to requests what bad days do, and a line that makes a server far away.
 
 pub mod cargo;
 pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod say;
+pub mod wire;

@@ -8,7 +8,7 @@ use larder_archive::{ArchiveError, job};
 use larder_docker::About;
 use larder_local::clock::now_ms;
 use larder_model::snapshot::Snapshot;
-use larder_session::machine;
+use larder_session::{Tenant, machine};
 use larder_settings::Settings;
 use larder_settings::args::Doctor;
 use larder_settings::exit::Done;
@@ -22,6 +22,8 @@ use crate::report::{Report, table};
 struct Findings {
     /// Whether `larder up` and `run` can work here.
     volume: Finding<Volume>,
+    /// Whether `larder mount` can.
+    directories: Finding<()>,
     /// The engine that the docker command uses.
     engine: Finding<Engine>,
     docker: Finding<Docker>,
@@ -114,6 +116,7 @@ async fn look(settings: &Settings) -> Findings {
     };
     Findings {
         volume: volume.into(),
+        directories: directories(settings).into(),
         engine: engine.into(),
         docker: docker.into(),
         build,
@@ -133,13 +136,19 @@ fn build(settings: &Settings, docker: &Docker, about: &About) -> Result<Build, A
 
 fn volume(settings: &Settings) -> Done<Volume> {
     let settings = &settings.session;
-    machine::check(&settings.path, &settings.state)?;
+    machine::check(settings)?;
     let program = machine::engine(&settings.path)?;
     Ok(Volume {
         dockerd: program.version.to_string(),
         containerd: program.containerd_version.to_string(),
         image_store: settings.image_store(&program).to_string(),
     })
+}
+
+fn directories(settings: &Settings) -> Done<()> {
+    let mut settings = settings.session.clone();
+    settings.tenant = Tenant::Folders(Vec::new());
+    Ok(machine::check(&settings)?)
 }
 
 async fn store(settings: &Settings) -> Done<Store> {
@@ -159,6 +168,9 @@ fn about(findings: &Findings) -> Table {
             "larder up and run work here: dockerd {}, containerd {}, {}",
             volume.dockerd, volume.containerd, volume.image_store
         )
+    }));
+    table.add_row(row("directories", &findings.directories, |()| {
+        "larder mount and run --dir work here".to_owned()
     }));
     table.add_row(row("engine", &findings.engine, |engine| {
         format!(

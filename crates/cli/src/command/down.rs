@@ -1,11 +1,12 @@
-//! `larder down`: save what the job changed, and end the engine.
+//! `larder down`: save what the job changed, and end the engine. `larder unmount`: the same for directories.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
-use larder_settings::args::Down;
+use larder_settings::args::{Down, Unmount};
 use larder_settings::exit::{Done, Failure, strictly};
 use larder_settings::{Settings, summary_file};
 
@@ -21,10 +22,52 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
     settings.collects(&verb.care)?;
     let main = settings.place()?;
+    let places = places(&settings, &main);
+    end(verb, &settings, &main, places, report)
+}
+
+/// Ends the session that has a directory, by its name or the directory's path.
+pub(crate) fn unmount(verb: &Unmount, report: &Report) -> Done {
+    let down = &verb.down;
+    super::check_folder("--json", down.json.as_deref())?;
+    super::check_folder("--summary", down.summary.as_deref())?;
+    let settings = Settings::decide(&down.which, None, report)?;
+    settings.collects(&down.care)?;
+    let main = settings.place()?;
+    let path: PathBuf = settings
+        .around
+        .folder
+        .join(&verb.what)
+        .components()
+        .collect();
+    let all = [main.clone()].into_iter().chain(main.all_beside());
+    let named = all.filter(|place| leftovers::is_of_folders(place, Some((&verb.what, &path))));
+    let places: Vec<_> = named.map(|place| (place, None)).collect();
+    if places.is_empty() {
+        if !rustix::process::geteuid().is_root() {
+            return Err(SessionError::BelongsToRoot.into());
+        }
+        report.note(&format!(
+            "larder has mounted nothing of the name or path {}",
+            verb.what
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
+    end(down, &settings, &main, places, report)
+}
+
+/// Ends the first session that is found at these places.
+fn end(
+    verb: &Down,
+    settings: &Settings,
+    main: &Place,
+    places: Vec<(Place, Option<Wanted>)>,
+    report: &Report,
+) -> Done {
     let mut found = Found::Nothing;
-    for (place, of) in places(&settings, &main) {
-        match ask(verb, &settings, &place, of.as_ref(), report)? {
-            Found::Answer(event) => return ended(verb, &settings, [&place, &main], event, report),
+    for (place, of) in places {
+        match ask(verb, settings, &place, of.as_ref(), report)? {
+            Found::Answer(event) => return ended(verb, settings, [&place, main], event, report),
             Found::Nothing => {}
             other => found = other,
         }
@@ -39,7 +82,7 @@ pub(crate) fn run(verb: &Down, report: &Report) -> Done {
         )),
         Found::Nothing | Found::Answer(_) => report.note("no session runs here"),
     }
-    leftovers::sweep(&main);
+    leftovers::sweep(main);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,10 +103,11 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
         return vec![beside, (main.clone(), Some(wanted))];
     }
     let others = main.all_beside().into_iter().map(|place| (place, None));
-    [beside, (main.clone(), None)]
-        .into_iter()
-        .chain(others)
-        .collect()
+    let all = [beside, (main.clone(), None)].into_iter().chain(others);
+    let mut all: Vec<_> = all.collect();
+    // An engine is meant, if there is one.
+    all.sort_by_key(|(place, _)| leftovers::is_of_folders(place, None));
+    all
 }
 
 /// What was found at a place.

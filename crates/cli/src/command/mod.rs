@@ -7,6 +7,7 @@ mod guard;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod key;
+pub(crate) mod mount;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod setup;

@@ -9,7 +9,7 @@ use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
-use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, machine};
+use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, lock, machine};
 use larder_settings::args::Run;
 use larder_settings::exit::{Done, Failure, code_of, strictly};
 use larder_settings::{Settings, summary_file};
@@ -42,6 +42,8 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
             let (code, _) = execute(&verb.command, None, report)?;
             return Ok(ExitCode::from(code));
         }
+        // There is no other way for directories.
+        Err(failure) if !verb.dir.is_empty() => return Err(failure),
         Err(failure) => return Err(super::wait_for(super::refused(failure, &docker))?),
     };
     let mut job = Use {
@@ -118,8 +120,10 @@ impl Use<'_> {
         if self.request.settings.instead_of.is_none() {
             report.running(&running, "using");
         }
-        let address = Address::of(&running.job.engine, self.api_version.as_deref());
-        let (code, ms) = execute(&self.verb.command, Some((&running, &address)), report)?;
+        let engine = running.job.engine.as_ref();
+        let address = engine.map(|engine| Address::of(engine, self.api_version.as_deref()));
+        let session = Some((&running, address.as_ref()));
+        let (code, ms) = execute(&self.verb.command, session, report)?;
         let command = facts::Command {
             exit_code: code,
             ms,
@@ -150,6 +154,9 @@ impl Use<'_> {
             lost => {
                 let why = why_lost(lost);
                 report.warning(&format!("nothing saved: {why}"));
+                if !self.verb.dir.is_empty() {
+                    clear(&place, report);
+                }
                 ran.unsaved = Some(why);
             }
         }
@@ -159,10 +166,21 @@ impl Use<'_> {
 
 /// The place that was asked for, and the session, which may be beside it.
 fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
-    machine::check(&request.settings.path, &request.settings.state)?;
+    machine::check(&request.settings)?;
     let place = place?;
     let running = client::up(request, &place, report)?;
     Ok((place, running))
+}
+
+/// What a session that died has mounted is in the way of all who use its directories.
+fn clear(place: &Place, report: &Report) {
+    let cleared = lock::take(place).and_then(|lock| match lock {
+        Some(_lock) => leftovers::clear(place),
+        None => Ok(false),
+    });
+    if let Err(error) = cleared {
+        report.warning(&error.to_string());
+    }
 }
 
 /// Ends this command's use of the session. Whatever becomes of that session, the command's exit code
@@ -190,14 +208,14 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
 /// ran.
 fn execute(
     command: &[OsString],
-    session: Option<(&Running, &Address)>,
+    session: Option<(&Running, Option<&Address>)>,
     report: &Report,
 ) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some((_, address)) = session {
+        if let Some((_, Some(address))) = session {
             address.give(&mut child);
         }
         let mut signals = Signals::catch()?;

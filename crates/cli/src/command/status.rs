@@ -39,13 +39,24 @@ fn text(settings: &Settings, job: Option<&Job>) -> String {
         Some(restored) => format!("snapshot {}", restored.snapshot.short()),
         None => "nothing".to_owned(),
     };
+    let (lineage, store) = (&job.lineage, &job.store);
     format!(
-        "{}\n  started from {from}\n  Docker {} ({}), {}\n  DOCKER_HOST=unix://{}\n  store {}",
-        job.lineage,
-        job.engine.facts.version,
-        job.engine.facts.image_store,
-        job.engine.choice.shape,
-        job.engine.socket.display(),
-        job.store
+        "{lineage}\n  started from {from}{}\n  store {store}",
+        tenant(job)
     )
+}
+
+fn tenant(job: &Job) -> String {
+    let folders = job.folders.iter();
+    let folders = folders.map(|folder| format!("\n  directory {}", folder.display()));
+    let engine = job.engine.iter().map(|engine| {
+        format!(
+            "\n  Docker {} ({}), {}\n  DOCKER_HOST=unix://{}",
+            engine.facts.version,
+            engine.facts.image_store,
+            engine.choice.shape,
+            engine.socket.display()
+        )
+    });
+    folders.chain(engine).collect()
 }

@@ -22,6 +22,7 @@ mod commands;
 mod crash;
 mod damage;
 mod far;
+mod folder;
 mod foreground;
 mod forged;
 mod fresh;

@@ -9,7 +9,7 @@ mod record;
 mod survey;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,10 +90,8 @@ impl Collector {
         }
     }
 
-    /// How full the volume is.
-    pub async fn space(&self) -> io::Result<Space> {
-        let volume = self.volume.clone();
-        run_in(&self.in_room, move || space(&volume)).await
+    async fn space(&self) -> io::Result<Space> {
+        space_of(&self.in_room, &self.volume).await
     }
 
     /// Drops what the job at hand has not used: what no recent job did, and if more than the bound is in use, what
@@ -198,6 +196,12 @@ impl Collector {
         done.records += self.remote.drop_build_cache(&dropping.records).await?;
         Ok(before != (done.images, done.records))
     }
+}
+
+/// How full the file system at `volume`, in the room, is.
+pub async fn space_of(in_room: &InRoom, volume: &Path) -> io::Result<Space> {
+    let volume = volume.to_owned();
+    run_in(in_room, move || space(&volume)).await
 }
 
 /// Why not all could be dropped.

@@ -34,6 +34,14 @@ impl fmt::Display for Compatibility<'_> {
     }
 }
 
+/// What must be equal for directories to be continued where no engine has them: the machine, for what is built for
+/// it, and their names.
+pub fn of_folders(os: &str, arch: &str, names: &[String]) -> String {
+    let mut names = names.to_vec();
+    names.sort();
+    format!("{os}-{arch}-folder-{}", names.join("+"))
+}
+
 /// Why an engine of version `ours` must not continue what `recorded` left, but start empty.
 pub fn refusal(recorded: Version, ours: Version) -> Option<String> {
     let saved = format!("it was saved by Docker {recorded} and this is");
@@ -72,5 +80,8 @@ mod tests {
             version: version("26.1.5"),
         };
         assert_eq!(key.to_string(), "linux-x86_64-overlay2-docker26");
+        let names = ["target", ".gradle"].map(str::to_owned);
+        let folders = of_folders("linux", "x86_64", &names);
+        assert_eq!(folders, "linux-x86_64-folder-.gradle+target");
     }
 }

@@ -20,7 +20,8 @@ use crate::format::address::Kind;
 use crate::format::wire::FormatError;
 use crate::lineage::Lineage;
 
-/// The engine that wrote what a document describes. An older one must not open a volume.
+/// The engine that wrote what a document describes. An older one must not open a volume. That of directories, which
+/// no engine has written, has a family alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineRecord {
     /// For example `docker`.
@@ -38,6 +39,15 @@ impl EngineRecord {
             family: "docker".to_owned(),
             version: version.to_string(),
             image_store: image_store.to_string(),
+        }
+    }
+
+    /// Directories of a machine.
+    pub fn folder() -> Self {
+        Self {
+            family: "folder".to_owned(),
+            version: String::new(),
+            image_store: String::new(),
         }
     }
 }

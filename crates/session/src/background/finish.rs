@@ -1,4 +1,4 @@
-//! Bringing a session down: the engine at rest, the volume sealed, the snapshot published.
+//! Bringing a session down: the engine or the directories at rest, the volume sealed, the snapshot published.
 //!
 //! Before publishing, few and cheap questions are asked: did the engine end by itself, was everything
 //! unmounted, is the superblock clean, did our own side see no fault? Any doubt means that nothing is
@@ -29,17 +29,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::events::Events;
-use super::parts::end_holders;
 use super::start::Live;
+use super::tenant::{Left, end_holders};
 use super::trouble;
 use super::turn::Turn;
 use crate::facts::{Fetched, Job, NotSaved, Restored, Saved, Timer};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
-/// Time for what the engine tells of containers that have ended.
-const EVENTS_LIMIT: Duration = Duration::from_secs(2);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// A builder's cache that nobody used for this long is dropped.
 const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -108,7 +105,7 @@ fn because(why: impl ToString) -> NotSaved {
     NotSaved::Because(why.to_string())
 }
 
-/// Brings engine and volume to rest; every reason not to save ends up in `doubt`, the first one wins.
+/// Brings the volume and who lives on it to rest; every reason not to save ends up in `doubt`, the first one wins.
 async fn close(
     live: &mut Live,
     doubt: &mut Option<NotSaved>,
@@ -125,22 +122,20 @@ async fn close(
     live.upkeep.end();
     timer.phase("collect");
     live.parts.tell_warnings(events);
-    let patience = doubt.as_ref().map_or(EVENTS_LIMIT, |_| Duration::ZERO);
-    let builders = live.parts.take_builders(patience).await;
-    let stopped = live.parts.take_engine().stop(STOP_LIMIT).await;
-    if !stopped.is_clean() {
-        doubt.get_or_insert(because(format_args!(
-            "the engine did not stop cleanly (dockerd: {:?}, containerd: {:?})",
-            stopped.dockerd, stopped.containerd
-        )));
-    }
+    let (living, mut volume) = (live.parts.take_living(), live.parts.take_volume());
+    let Left {
+        builders,
+        doubt: left,
+    } = living.leave(&volume, doubt.is_none(), events).await;
+    *doubt = doubt.take().or(left.map(NotSaved::Because));
     timer.phase("stop");
-    let volume = live.parts.take_volume();
-    if let Some(process) = end_holders(&volume).await.first() {
+    let is_engine = live.job.engine.is_some();
+    if let Some(process) = end_holders(&volume, is_engine).await.first() {
         doubt.get_or_insert(because(format_args!(
             "process {} still uses the volume and does not end",
             process.pid
         )));
+        volume.give_up();
     }
     if doubt.is_none() {
         *doubt = scrub_volume(live, builders, events).await;
@@ -210,19 +205,24 @@ async fn heard(signals: io::Result<Signal>) {
     }
 }
 
+/// Directories need nothing: what is written to them is on the volume when they are taken away.
 async fn quiesce(live: &mut Live, events: &Events) {
-    let options = QuiesceOptions {
-        networks: live.job.engine.choice.shape == Shape::Takeover,
+    let (Some(about), Some(engine)) = (&live.job.engine, live.parts.engine()) else {
+        return;
     };
-    let quiesced = live.parts.engine().quiesce(options, QUIESCE_LIMIT).await;
+    let options = QuiesceOptions {
+        networks: about.choice.shape == Shape::Takeover,
+    };
+    let quiesced = engine.quiesce(options, QUIESCE_LIMIT).await;
     for warning in &quiesced.warnings {
         events.warning(warning);
     }
 }
 
-/// Removes what belongs to this machine or job alone; says why nothing may be saved, if so.
+/// Removes from an engine's root what belongs to this machine or job alone; says why nothing may be saved, if so.
 async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> Option<NotSaved> {
-    let (mount, store) = (live.place.volume().mount, live.job.engine.facts.image_store);
+    let store = live.job.engine.as_ref()?.facts.image_store;
+    let mount = live.place.volume().mount;
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
@@ -376,7 +376,12 @@ impl Save<'_> {
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,
-            engine: EngineRecord::docker(&job.engine.facts.version, job.engine.facts.image_store),
+            engine: job
+                .engine
+                .as_ref()
+                .map_or_else(EngineRecord::folder, |engine| {
+                    EngineRecord::docker(&engine.facts.version, engine.facts.image_store)
+                }),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics,
             cold_build_ms: job.cold_build_ms(),

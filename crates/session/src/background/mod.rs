@@ -1,5 +1,5 @@
 //! The background process: `serve` is its life, `start` brings it up (`restore` chooses the snapshot,
-//! `parts` holds what is up, in its order), `finish` brings it down. `base_images` are compared with
+//! `parts` holds what is up, in its order; a `tenant` lives on the volume), `finish` brings it down. `base_images` are compared with
 //! their registries on the way; `events` is what the process says, `users` are those that it works for, and
 //! `trouble` is what they are told of the store, and `upkeep` keeps the volume small. `verdict` tells whose fault a failed start is. A `turn` is
 //! needed for an engine in the machine's place.
@@ -11,6 +11,7 @@ mod parts;
 mod restore;
 mod serve;
 mod start;
+mod tenant;
 mod trouble;
 mod turn;
 mod upkeep;

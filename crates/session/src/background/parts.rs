@@ -1,33 +1,31 @@
-//! The parts of a session: the room, the network, the volume, the engine, and the machine's engine
-//! that was stopped for it. They come up and go down in one order, also when something fails on the
+//! The parts of a session: the room, the network, the volume, who lives on it, and the machine's engine
+//! that was stopped for an engine of ours. They come up and go down in one order, also when something fails on the
 //! way.
 
-use std::ffi::OsString;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_docker::{ImageStore, USUAL_SOCKET};
-use larder_engine::builders::{Builders, Seen};
+use larder_docker::USUAL_SOCKET;
+use larder_engine::builders::Builders;
 use larder_engine::collector::{self, Collector};
 use larder_engine::network::{Forwards, HostNetwork, PrivateNet};
-use larder_engine::process::Identity;
-use larder_engine::program::EngineProgram;
 use larder_engine::takeover::Taken;
-use larder_engine::{
-    Choice, Engine, EngineConfig, EngineError, InRoom, Shape, TakenOver, cgroups, holders,
-};
+use larder_engine::{Engine, EngineConfig, EngineError, InRoom, Shape, cgroups};
 use larder_local::people::Voice as _;
 use larder_store::Source;
-use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
+use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError, attached};
 use rustix::process::Pid;
 use tokio::task::spawn_blocking;
 
 use super::events::Events;
+use super::tenant::{
+    Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving, Living, end_holders,
+};
 use super::trouble;
 use crate::facts::Timer;
-use crate::leftovers::Record;
+use crate::leftovers::{Mounted, Record};
 use crate::lock;
 use crate::{Place, Result, SessionError};
 
@@ -35,22 +33,11 @@ use crate::{Place, Result, SessionError};
 /// two cores take a minute.
 const READY_LIMIT: Duration = Duration::from_secs(180);
 
-/// Time for processes that use the volume to end.
-const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
-
 /// What is to be brought up.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub choice: Choice,
-    pub program: EngineProgram,
-    pub image_store: ImageStore,
+    pub coming: Coming,
     pub prefetch: Prefetch,
-    /// What it has of the administrator's settings.
-    pub taken_over: TakenOver,
-    /// The environment of its processes.
-    pub environment: Vec<(OsString, OsString)>,
-    /// Their OOM score.
-    pub oom_score: Option<String>,
     /// The record of a session that has done nothing yet.
     pub record: Record,
 }
@@ -72,12 +59,9 @@ pub(super) struct Parts {
     place: Place,
     record: Record,
     volume: Option<Volume>,
-    engine: Option<Engine>,
-    /// The builders that buildx makes in containers of the engine.
-    builders: Option<Builders>,
+    living: Option<Living>,
     /// A private engine's network.
     net: Option<PrivateNet>,
-    forwards: Option<Forwards>,
     warnings: Vec<String>,
 }
 
@@ -91,10 +75,10 @@ impl Placed {
     /// What the parts need of the machine, whatever volume they get.
     pub(super) async fn prepare(plan: &Plan, place: &Place) -> Self {
         let mut parts = Parts::new(plan, place);
-        let shape = plan.choice.shape;
+        let coming = plan.coming.clone();
         // A task of its own, because it waits for the machine without giving way.
         let preparing = tokio::spawn(async move {
-            let outcome = parts.prepare(shape).await;
+            let outcome = parts.prepare(&coming).await;
             Self { parts, outcome }
         });
         preparing.await.expect("preparing does not panic")
@@ -108,10 +92,8 @@ impl Parts {
             place: place.clone(),
             record: plan.record.clone(),
             volume: None,
-            engine: None,
-            builders: None,
+            living: None,
             net: None,
-            forwards: None,
             warnings: Vec::new(),
         }
     }
@@ -130,7 +112,10 @@ impl Parts {
         } = placed;
         let spoils_any_volume = up.is_err();
         if up.is_ok() {
-            up = parts.mount_and_start(plan, source, timer).await;
+            up = parts.mount(plan, source, timer).await;
+        }
+        if up.is_ok() {
+            up = parts.move_in(&plan.coming, timer).await;
         }
         let Err(failure) = up else { return Ok(parts) };
         let met = parts.volume.as_ref().and_then(Volume::fault);
@@ -153,12 +138,19 @@ impl Parts {
         })
     }
 
-    /// Makes the room, and either its own network or a place on the machine's: then the machine's engine is
-    /// stopped.
-    async fn prepare(&mut self, shape: Shape) -> Result<()> {
-        let private = shape == Shape::Private;
+    /// Makes the room, and for an engine either its own network or a place on the machine's: then the machine's
+    /// engine is stopped.
+    async fn prepare(&mut self, coming: &Coming) -> Result<()> {
+        let shape = match coming {
+            Coming::Engine(engine) => Some(engine.choice.shape),
+            Coming::Folders(_) => None,
+        };
+        let private = shape == Some(Shape::Private);
         let room = Arc::new(Room::new(private)?);
         self.room = Some(Arc::clone(&room));
+        if shape.is_none() {
+            return Ok(());
+        }
         let groups = Path::new(cgroups::ROOT);
         self.warnings.extend(cgroups::make_room(groups));
         if private {
@@ -210,12 +202,7 @@ impl Parts {
         Ok(taken.stop()?)
     }
 
-    async fn mount_and_start(
-        &mut self,
-        plan: &Plan,
-        source: Arc<Source>,
-        timer: &mut Timer,
-    ) -> Result<()> {
+    async fn mount(&mut self, plan: &Plan, source: Arc<Source>, timer: &mut Timer) -> Result<()> {
         let options = self.place.volume();
         let room = Arc::clone(self.room());
         let volume = Volume::open(options.clone(), room, source, plan.prefetch).await?;
@@ -225,23 +212,62 @@ impl Parts {
         self.volume = Some(volume);
         self.record.write(&self.place)?;
         timer.phase("volume");
+        Ok(())
+    }
+
+    async fn move_in(&mut self, coming: &Coming, timer: &mut Timer) -> Result<()> {
+        match coming {
+            Coming::Engine(engine) => {
+                self.start(engine).await?;
+                timer.phase("engine");
+            }
+            Coming::Folders(folders) => {
+                self.show(folders).await?;
+                timer.phase("folders");
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, coming: &EngineComing) -> Result<()> {
         let config = EngineConfig {
-            program: plan.program.clone(),
-            image_store: plan.image_store,
-            volume: options.mount,
+            program: coming.program.clone(),
+            image_store: coming.image_store,
+            volume: self.place.volume().mount,
             run_dir: self.place.run(),
             usual_socket: self.record.usual_socket.clone(),
-            taken_over: plan.taken_over.clone(),
+            taken_over: coming.taken_over.clone(),
             host_gateway: self.net.as_ref().map(PrivateNet::host_address),
-            oom_score: plan.oom_score.clone(),
-            environment: plan.environment.clone(),
+            oom_score: coming.oom_score.clone(),
+            environment: coming.environment.clone(),
         };
-        self.engine = Some(self.in_room(move || Engine::spawn(&config)).await?);
-        self.engine().ready(READY_LIMIT).await?;
+        let engine = self.in_room(move || Engine::spawn(&config)).await?;
+        let mut living = EngineLiving::new(engine);
+        let ready = living.engine.ready(READY_LIMIT).await;
+        if ready.is_ok() {
+            self.volume().note_start();
+            living.builders = self.watch_builders(&living.engine).await;
+            living.forwards = self.forward(&living.engine).await;
+        }
+        self.living = Some(Living::Engine(Box::new(living)));
+        Ok(ready?)
+    }
+
+    /// Mounts the directories where all of the machine sees them.
+    async fn show(&mut self, coming: &FoldersComing) -> Result<()> {
+        for site in coming.sites.clone() {
+            let (volume, place) = (self.place.volume().mount, site.place.clone());
+            let open = site.open()?;
+            let folder = self.in_room(move || site.settle(&volume)).await?;
+            let before = attached::mounts_at(&place);
+            let before = before.map_err(SessionError::path("list the mounts at", &place))?;
+            self.record.mounted.push(Mounted { place, before });
+            self.record.write(&self.place)?;
+            let mounted = self.record.mounted.clone();
+            self.living = Some(Living::Folders(FoldersLiving { mounted }));
+            self.volume().attach(folder, open).await?;
+        }
         self.volume().note_start();
-        self.watch_builders().await;
-        self.forward().await;
-        timer.phase("engine");
         Ok(())
     }
 
@@ -255,27 +281,26 @@ impl Parts {
         space.is_ok_and(|space| space.is_full())
     }
 
-    async fn watch_builders(&mut self) {
+    async fn watch_builders(&self, engine: &Engine) -> Option<Builders> {
         let mount = self.place.volume().mount;
         match self.in_room(move || Builders::open(&mount)).await {
-            Ok(volume) => {
-                let watching = Builders::watch(volume, self.engine().remote());
-                self.builders = Some(watching.await);
+            Ok(volume) => Some(Builders::watch(volume, engine.remote()).await),
+            Err(error) => {
+                tracing::warn!(%error, "no builder is remembered");
+                None
             }
-            Err(error) => tracing::warn!(%error, "no builder is remembered"),
         }
     }
 
     /// Joins a private engine's localhost and the host's.
-    async fn forward(&mut self) {
-        let Some(net) = self.net.clone() else { return };
+    async fn forward(&self, engine: &Engine) -> Option<Forwards> {
+        let net = self.net.clone()?;
         let (thread, in_room) = (thread_of(self.room()), self.runner());
-        let forwards = net.forward(thread, in_room, self.engine().remote());
-        self.forwards = Some(forwards.await);
+        Some(net.forward(thread, in_room, engine.remote()).await)
     }
 
     /// Runs jobs on the room's thread as long as there is one, and does not keep it.
-    fn runner(&self) -> InRoom {
+    pub(super) fn runner(&self) -> InRoom {
         let room = Arc::downgrade(self.room());
         Arc::new(move |job| {
             if let Some(room) = room.upgrade() {
@@ -284,15 +309,18 @@ impl Parts {
         })
     }
 
-    /// Who drops what the engine need not keep; from now on it hears which images are used.
-    pub(super) async fn collector(&mut self) -> Collector {
+    /// Who drops what an engine need not keep; from now on it hears which images are used.
+    pub(super) async fn collector(&mut self) -> Option<Collector> {
         let (in_room, volume) = (self.runner(), self.place.volume().mount);
-        Collector::start(self.engine().remote(), in_room, volume).await
+        let engine = self.engine()?;
+        Some(Collector::start(engine.remote(), in_room, volume).await)
     }
 
     /// Says what went wrong beside the engine since the last call.
     pub(super) fn tell_warnings(&mut self, events: &Events) {
-        let late = self.forwards.iter_mut().flat_map(Forwards::warnings);
+        let living = self.living.as_mut().and_then(Living::engine);
+        let forwards = living.and_then(|engine| engine.forwards.as_mut());
+        let late = forwards.into_iter().flat_map(Forwards::warnings);
         for warning in mem::take(&mut self.warnings).into_iter().chain(late) {
             events.warning(&warning);
         }
@@ -317,6 +345,11 @@ impl Parts {
         self.volume.as_ref().expect("it is open until it is taken")
     }
 
+    /// Where it is mounted in the room.
+    pub(super) fn mount_point(&self) -> PathBuf {
+        self.place.volume().mount
+    }
+
     /// From now on stores what the job has written while it runs.
     pub(super) fn store_early(&mut self) {
         let volume = self.volume.as_mut();
@@ -327,28 +360,21 @@ impl Parts {
         self.volume.take().expect("it is taken once")
     }
 
-    pub(super) fn engine(&mut self) -> &mut Engine {
-        self.engine.as_mut().expect("it runs until it is taken")
+    /// The engine, if it is one that lives on the volume.
+    pub(super) fn engine(&mut self) -> Option<&mut Engine> {
+        let living = self.living.as_mut().expect("it is there until it is taken");
+        living.engine().map(|engine| &mut engine.engine)
     }
 
-    /// Resolves when one of the engine's daemons has ended.
-    pub(super) async fn engine_ends(&self) {
-        let engine = self.engine.as_ref();
-        engine.expect("it runs until it is taken").end().await;
+    /// Resolves when who lives on the volume has ended by itself.
+    pub(super) async fn end(&self) {
+        let living = self.living.as_ref();
+        living.expect("it is there until it is taken").end().await;
     }
 
-    /// The builders that there were, the last of whose events may take `patience`.
-    pub(super) async fn take_builders(&mut self, patience: Duration) -> Vec<Seen> {
-        match self.builders.take() {
-            Some(builders) => builders.end(patience).await,
-            None => Vec::new(),
-        }
-    }
-
-    /// The engine, to be ended. Nobody comes through to it any more.
-    pub(super) fn take_engine(&mut self) -> Engine {
-        self.forwards = None;
-        self.engine.take().expect("it is taken once")
+    /// Who lives on the volume, to leave it.
+    pub(super) fn take_living(&mut self) -> Living {
+        self.living.take().expect("it is taken once")
     }
 
     /// Gives the machine back what was taken from it. The engine and the volume are gone by now.
@@ -361,11 +387,13 @@ impl Parts {
 
     /// Takes down what is up, to save nothing.
     pub(super) async fn abandon(mut self) {
-        self.forwards = None;
-        self.take_builders(Duration::ZERO).await;
-        drop(self.engine.take());
+        let mut is_engine = true;
+        if let Some(living) = self.living.take() {
+            is_engine = matches!(living, Living::Engine(_));
+            living.abandon().await;
+        }
         if let Some(volume) = self.volume.take() {
-            let stuck = end_holders(&volume).await;
+            let stuck = end_holders(&volume, is_engine).await;
             if !stuck.is_empty() {
                 tracing::warn!(?stuck, "these processes hold the volume");
             }
@@ -381,11 +409,4 @@ impl Parts {
 
 fn thread_of(room: &Room) -> Pid {
     Pid::from_raw(room.thread_id()).expect("a thread id is not zero")
-}
-
-/// Ends the processes that still use a volume; gives back those that do not end.
-pub(super) async fn end_holders(volume: &Volume) -> Vec<Identity> {
-    let device = volume.opened().device;
-    let ended = spawn_blocking(move || holders::end_holders(device, HOLDERS_LIMIT));
-    ended.await.expect("ending processes does not panic")
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use larder_engine::program::EngineProgram;
 use larder_local::people::Voice;
 use larder_model::compatibility;
 use larder_model::document::Document as _;
@@ -40,16 +39,17 @@ impl Search {
     }
 }
 
-/// Walks the ladder. Each snapshot that cannot be used is a warning.
+/// Walks the ladder. Each snapshot that cannot be used is a warning. That of an engine must not be newer than
+/// `engine`.
 pub(crate) async fn find(
     objects: &Objects,
     ladder: Vec<Rung>,
     reader: &Reader,
-    program: &EngineProgram,
+    engine: Option<Version>,
     voice: &dyn Voice,
 ) -> Search {
     let walked = Walk::new(objects, ladder, reader)
-        .first(|found| open(objects, found, program))
+        .first(|found| open(objects, found, engine))
         .await;
     for told in walked.told("snapshot") {
         voice.warning(&told);
@@ -78,9 +78,9 @@ pub(crate) async fn find(
 async fn open(
     objects: &Objects,
     found: Found,
-    program: &EngineProgram,
+    engine: Option<Version>,
 ) -> Result<Restorable, Refusal> {
-    if let Some(why) = engine_rule(&found.document, program) {
+    if let Some(why) = engine.and_then(|engine| engine_rule(&found.document, engine)) {
         return Err(Refusal::Unfit(why));
     }
     let snapshot = &found.document;
@@ -98,9 +98,9 @@ async fn open(
     })
 }
 
-fn engine_rule(snapshot: &Snapshot, program: &EngineProgram) -> Option<String> {
+fn engine_rule(snapshot: &Snapshot, engine: Version) -> Option<String> {
     match snapshot.engine.version.parse::<Version>() {
-        Ok(recorded) => compatibility::refusal(recorded, program.version),
+        Ok(recorded) => compatibility::refusal(recorded, engine),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -126,14 +126,7 @@ mod tests {
         let document = snapshot(volume_bytes, map);
         let (id, _) = document.encode();
         let version: Version = "26.1.5".parse().expect("a version");
-        let program = EngineProgram {
-            dockerd: "/dockerd".into(),
-            version,
-            containerd: "/containerd".into(),
-            containerd_version: version,
-            nftables: false,
-        };
-        open(&objects, Found { id, document }, &program).await
+        open(&objects, Found { id, document }, Some(version)).await
     }
 
     fn snapshot(volume_bytes: u64, map: larder_model::digest::MapId) -> Snapshot {

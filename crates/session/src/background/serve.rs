@@ -166,10 +166,14 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     users.listen(listener);
     let listeners = users.listeners();
     let upkeep = Arc::clone(&live.upkeep);
+    let running_since = Instant::now();
     let last = until_down(&mut live, &mut users);
     let last = upkeep.beside(&*listeners, last);
     let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
+    if live.job.engine.is_none() {
+        live.job.used_ms = u64::try_from(running_since.elapsed().as_millis()).ok();
+    }
     // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {
         tracing::warn!(%error, "the control socket stays");
@@ -223,7 +227,7 @@ async fn until_down(live: &mut Live, users: &mut Users) -> Last {
                 alarm.let_go();
                 continue;
             }
-            () = live.parts.engine_ends(), if !is_broken => {
+            () = live.parts.end(), if !is_broken => {
                 is_broken = true;
                 engine_has_ended(live, users);
                 continue;
@@ -303,27 +307,39 @@ fn answer_user(users: &mut Users, request: &Request, from: UnixStream) -> Option
     }
 }
 
-/// A read of the engine's disk has failed. What is done with the engine from now on may be wrong: so it ends at
-/// once, before the read is answered, and those who use it are told.
+/// A read of the volume has failed. What is done with the engine from now on may be wrong: so it ends at
+/// once, before the read is answered, and those who use it are told. Whoever reads a directory meets the fault
+/// himself.
 fn lose(live: &mut Live, users: &Users) {
     let fault = live.parts.volume().fault();
     let fault = fault.expect("the alarm comes after the fault");
+    let engine = live.parts.engine();
+    let what = if engine.is_some() {
+        "engine's disk"
+    } else {
+        "volume"
+    };
     let lost = Lost {
-        why: format!("the engine's disk failed: {}", fault.why),
+        why: format!("the {what} failed: {}", fault.why),
         damage: fault.damage,
     };
     users.tell(&Event::Broken(lost.why.clone()));
     live.job.lost = Some(lost);
-    live.parts.engine().kill();
+    if let Some(engine) = engine {
+        engine.kill();
+    }
 }
 
 /// Nothing that such an engine leaves is saved. The rest of it is ended, so that whoever waits for it hears
 /// of it now.
 fn engine_has_ended(live: &mut Live, users: &Users) {
-    let Some((daemon, exit)) = live.parts.engine().dead() else {
+    let Some(engine) = live.parts.engine() else {
         return;
     };
-    live.parts.engine().kill();
+    let Some((daemon, exit)) = engine.dead() else {
+        return;
+    };
+    engine.kill();
     let why = format!("the engine's {daemon} {exit} while the session was up");
     live.cannot_save
         .get_or_insert_with(|| NotSaved::Because(why.clone()));

@@ -1,15 +1,10 @@
-//! Bringing a session up: what to start from, the volume, the engine.
+//! Bringing a session up: what to start from, the volume, who lives on it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
-use larder_docker::USUAL_SOCKET;
-use larder_engine::program::EngineProgram;
-use larder_engine::system::{self, SystemEngine};
-use larder_engine::{Asked, Choice, Shape, TakenOver};
 use larder_local::clock::{now_ms, uptime_ms};
-use larder_local::people::Voice as _;
+use larder_local::people::{Voice as _, size};
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_store::catalog::Reader;
@@ -19,19 +14,20 @@ use super::base_images::Planning;
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
 use super::restore::{self, Restorable, Search};
+use super::tenant::Coming;
 use super::trouble;
 use super::turn::Turn;
 use super::upkeep::Upkeep;
 use super::verdict::Verdict;
 use crate::facts::{self, Job, NotSaved, Restored, Timer};
 use crate::leftovers;
-use crate::{JobRequest, Place, Result, Settings, machine};
+use crate::{JobRequest, Place, Result, Settings};
 
 /// A session that is up.
 pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) place: Place,
-    /// The volume, the engine and what was done to the machine for them.
+    /// The volume, who lives on it and what was done to the machine for them.
     pub(crate) parts: Parts,
     pub(crate) objects: Objects,
     /// What keeps the volume below its bound.
@@ -60,23 +56,16 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut timer = Timer::start();
     let (objects, cannot_save) = open_store(&settings, events);
-    let looked = look(&settings, &place, events).await?;
-    let program = looked.program;
-    let image_store = settings.image_store(&program);
-    let compatibility = program.compatibility(image_store);
+    let (coming, turn) = Coming::look(&settings, &place, begun.oom_score, events).await?;
+    let compatibility = coming.compatibility();
     let plan = Plan {
-        choice: looked.choice,
-        program,
-        image_store,
+        coming,
         prefetch: settings.prefetch(objects.is_near()),
-        taken_over: looked.taken_over,
-        environment: settings.engine_environment.clone(),
-        oom_score: begun.oom_score,
         record: begun.record,
     };
     let reader = settings.project.reader();
     // A store that is far takes about as long as the machine.
-    let searching = search(&settings, &objects, &reader, &plan.program, events);
+    let searching = search(&settings, &objects, &reader, &plan.coming, events);
     let (searched, placed) = tokio::join!(searching, Placed::prepare(&plan, &place));
     let Search { found, trouble } = searched;
     timer.phase("find");
@@ -105,8 +94,11 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
     // An empty engine holds nothing that could have moved.
     let mut moved = Vec::new();
-    if restored.is_some() && settings.project.freshness != Freshness::Never {
-        moved = planning.compare(parts.engine(), events).await;
+    if restored.is_some()
+        && settings.project.freshness != Freshness::Never
+        && let Some(engine) = parts.engine()
+    {
+        moved = planning.compare(engine, events).await;
         timer.phase("fresh");
     }
     let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
@@ -119,7 +111,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         upkeep: Arc::new(upkeep),
         cannot_save,
         planning,
-        turn: looked.turn,
+        turn,
         job: Job {
             restored,
             moved,
@@ -135,77 +127,39 @@ async fn search(
     settings: &Settings,
     objects: &Objects,
     reader: &Reader,
-    program: &EngineProgram,
+    coming: &Coming,
     events: &Events,
 ) -> Search {
     if let Some(lost) = &settings.instead_of {
         return Search::instead_of(lost);
     }
     objects.patience().set(trouble::FINDING);
-    let compatibility = program.compatibility(settings.image_store(program));
-    let ladder = settings.project.descent.ladder(&compatibility);
-    restore::find(objects, ladder, reader, program, events).await
+    let ladder = settings.project.descent.ladder(&coming.compatibility());
+    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await;
+    if matches!(coming, Coming::Folders(_))
+        && let Some(large) = search
+            .found
+            .take_if(|found| used_bytes(found) > settings.keep_bytes)
+    {
+        events.note(&format!(
+            "starting empty: snapshot {} holds {}, of {} to keep, and nobody knows what of it is still needed; \
+             what this job makes takes its place",
+            large.found.id.short(),
+            size(used_bytes(&large)),
+            size(settings.keep_bytes)
+        ));
+    }
+    search
+}
+
+fn used_bytes(found: &Restorable) -> u64 {
+    found.found.document.statistics.used_blocks * BLOCK_BYTES as u64
 }
 
 /// What the restored snapshot's job knew of base images.
 fn known_before(found: Option<&Restorable>) -> Vec<Known> {
     let record = found.and_then(|found| Record::from_value(found.found.document.plan.as_ref()?));
     record.map(|record| record.images).unwrap_or_default()
-}
-
-/// What was found of the programs and the machine.
-struct Looked {
-    program: EngineProgram,
-    choice: Choice,
-    /// For an engine that is to take the machine's place.
-    turn: Option<Turn>,
-    taken_over: TakenOver,
-}
-
-/// Looks at the programs and at the machine's engine, at the same time.
-async fn look(settings: &Settings, place: &Place, events: &Events) -> Result<Looked> {
-    let path = settings.path.clone();
-    let probe = tokio::task::spawn_blocking(move || machine::engine(&path));
-    let set = tokio::task::spawn_blocking(machine::settings);
-    let chosen = choose(settings.engine, place);
-    let (program, set, chosen) = tokio::join!(probe, set, chosen);
-    let program = program.expect("probing does not panic")?;
-    let set = set.expect("reading does not panic")?;
-    let (choice, turn) = chosen?;
-    let taken_over = TakenOver::new(&set, choice.shape, program.version)?;
-    if let Some(note) = taken_over.note() {
-        events.note(&note);
-    }
-    Ok(Looked {
-        program,
-        choice,
-        turn,
-        taken_over,
-    })
-}
-
-async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
-    let turn = match asked {
-        Asked::Private => None,
-        Asked::Auto | Asked::Takeover => {
-            let place = place.clone();
-            let taking = tokio::task::spawn_blocking(move || Turn::take(&place));
-            taking.await.expect("taking the turn does not panic")?
-        }
-    };
-    let system = match &turn {
-        Some(_) => system::observe(Path::new(USUAL_SOCKET)).await?,
-        None => SystemEngine::Taken,
-    };
-    let choice = system::choose(asked, &system)?;
-    match (turn, choice.shape) {
-        (Some(turn), Shape::Private) => turn.end().map(|()| (choice, None)),
-        (Some(mut turn), Shape::Takeover) => {
-            turn.stand(place)?;
-            Ok((choice, Some(turn)))
-        }
-        (None, _) => Ok((choice, None)),
-    }
 }
 
 /// A store that cannot be opened is a miss, and nothing will be saved.
@@ -258,11 +212,9 @@ impl Start<'_> {
         Job {
             store: self.settings.project.store.to_string(),
             lineage,
-            engine: facts::Engine {
-                socket: self.place.docker_socket(),
-                facts: parts.engine().facts(),
-                choice: self.plan.choice.clone(),
-            },
+            engine: self.engine(parts),
+            folders: self.settings.tenant.folders().to_vec(),
+            used_ms: None,
             volume: facts::Volume {
                 bytes: parts.volume().bytes(),
                 direct_io: parts.volume().opened().direct_io,
@@ -281,7 +233,18 @@ impl Start<'_> {
         }
     }
 
-    /// Brings volume and engine up on the snapshot that was found; if that does not work, on an empty
+    fn engine(&self, parts: &mut Parts) -> Option<facts::Engine> {
+        let Coming::Engine(coming) = &self.plan.coming else {
+            return None;
+        };
+        Some(facts::Engine {
+            socket: self.place.docker_socket(),
+            facts: parts.engine()?.facts(),
+            choice: coming.choice.clone(),
+        })
+    }
+
+    /// Brings volume and tenant up on the snapshot that was found; if that does not work, on an empty
     /// volume, with the same shape of engine.
     async fn bring_up(
         &self,
@@ -336,13 +299,14 @@ impl Start<'_> {
 
 fn restored(found: &Restorable) -> Restored {
     let snapshot = &found.found.document;
+    let used_bytes = used_bytes(found);
     Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
         created_ms: snapshot.created_ms,
         read_uptime_ms: uptime_ms(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
-        used_bytes: snapshot.statistics.used_blocks * BLOCK_BYTES as u64,
+        used_bytes,
         cold_build_ms: snapshot.cold_build_ms,
         sibling: snapshot.sibling,
     }

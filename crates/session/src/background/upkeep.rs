@@ -1,10 +1,12 @@
-//! Keeping the volume below its bound: at the end of a job, while it runs if the volume fills up, and before it if
-//! the snapshot is nearly full.
+//! Keeping an engine's volume below its bound: at the end of a job, while it runs if the volume fills up, and before
+//! it if the snapshot is nearly full. Of directories nobody knows what they need, so nothing is dropped from them.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use larder_engine::collector::{Bound, Collected, Collector};
+use larder_engine::InRoom;
+use larder_engine::collector::{self, Bound, Collected, Collector};
 use larder_engine::scrub::ScrubOptions;
 use larder_local::people::{Voice, size};
 use larder_model::volume::space::Space;
@@ -23,15 +25,17 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 const FILLING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What drops, and the bound.
-#[derive(Debug)]
 pub(crate) struct Upkeep {
-    collector: Collector,
+    /// For an engine.
+    collector: Option<Collector>,
+    in_room: InRoom,
+    volume: PathBuf,
     keep_bytes: u64,
     scrub: ScrubOptions,
 }
 
 impl Upkeep {
-    /// For an engine that nobody uses yet. Makes room on a volume that came nearly full.
+    /// For a volume that nobody uses yet. Makes room on one that came nearly full.
     pub(super) async fn begin(
         parts: &mut Parts,
         settings: &Settings,
@@ -40,6 +44,8 @@ impl Upkeep {
     ) -> Self {
         let upkeep = Self {
             collector: parts.collector().await,
+            in_room: parts.runner(),
+            volume: parts.mount_point(),
             keep_bytes: settings.keep_bytes,
             scrub: ScrubOptions {
                 keep_volumes: settings.keep_volumes,
@@ -64,7 +70,7 @@ impl Upkeep {
     /// Drops what is not to be saved, and tells it in one line.
     pub(super) async fn after_job(&self, events: &Events) -> Option<Dropped> {
         let bound = self.bound(Some(self.scrub), END_LIMIT);
-        let collected = self.collector.finish(bound).await;
+        let collected = self.collector.as_ref()?.finish(bound).await;
         if let Some(warning) = &collected.warning {
             events.warning(warning);
         }
@@ -87,7 +93,9 @@ impl Upkeep {
 
     /// The engine is about to stop.
     pub(super) fn end(&self) {
-        self.collector.end();
+        if let Some(collector) = &self.collector {
+            collector.end();
+        }
     }
 
     /// Why the volume is not to be saved as it is, if so: the next job would start from it.
@@ -110,7 +118,7 @@ impl Upkeep {
     }
 
     async fn space(&self) -> Option<Space> {
-        match self.collector.space().await {
+        match collector::space_of(&self.in_room, &self.volume).await {
             Ok(space) => Some(space),
             Err(error) => {
                 tracing::warn!(%error, "how full the volume is cannot be told");
@@ -134,10 +142,14 @@ impl Upkeep {
 
     async fn make_room(&self, voice: &dyn Voice) {
         let before = self.space().await.unwrap_or_default();
-        let collected = self
-            .collector
-            .collect(self.bound(None, FILLING_LIMIT))
-            .await;
+        let Some(collector) = &self.collector else {
+            let before = fullness(&before);
+            voice.warning(&format!(
+                "the volume fills up, {before}; choose a larger --size"
+            ));
+            return;
+        };
+        let collected = collector.collect(self.bound(None, FILLING_LIMIT)).await;
         let after = self.space().await.unwrap_or_default();
         let done = match collected.images + collected.records {
             0 => "nothing is there but what this job uses".to_owned(),

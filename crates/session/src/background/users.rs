@@ -168,7 +168,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::settings::Wanted;
+    use crate::settings::{Tenant, Wanted};
 
     fn say(link: &mut Link, request: &Request) {
         let text = serde_json::to_string(request).expect("JSON");
@@ -222,6 +222,7 @@ mod tests {
             scope: "main".to_owned(),
             store: "file:///s".to_owned(),
             image_store: None,
+            tenant: Tenant::Engine,
         };
         let mut link = Link::connect(&socket).expect("it listens");
         say(&mut link, &Request::Attach(wanted.clone()));

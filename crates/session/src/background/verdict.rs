@@ -34,7 +34,9 @@ impl Verdict {
     fn on_failure(failure: &SessionError) -> Self {
         match failure {
             // It says the same to everybody.
-            SessionError::Engine(EngineError::Forged { .. }) => Self::Damaged,
+            SessionError::Engine(EngineError::Forged { .. }) | SessionError::Forged(_) => {
+                Self::Damaged
+            }
             SessionError::Volume(VolumeError::Io { what, .. })
                 if what.starts_with("mount ext4") =>
             {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Care, How, Planned, Where};
+use super::{Care, How, Planned, VolumeHow, Where};
 
 /// Options that `build`, `restore` and `save` share.
 #[derive(Debug, Clone, Default, Args)]
@@ -23,7 +23,10 @@ impl Planned {
     pub fn how(&self, manner: &Manner) -> How {
         How {
             planned: self.clone(),
-            strict: manner.strict,
+            volume: VolumeHow {
+                strict: manner.strict,
+                ..VolumeHow::default()
+            },
             ..How::default()
         }
     }

@@ -8,9 +8,9 @@ use larder_model::digest::ChunkId;
 
 use super::frames::Frames;
 use super::recipes;
-use crate::error::StoreError;
 use crate::fetch::Fetcher;
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Most chunks that are remembered: about 28 GiB of content, in a table of 26 MB (it doubles at the
 /// next one). Chunks beyond it are stored although they may be there.

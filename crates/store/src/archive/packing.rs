@@ -14,9 +14,9 @@ use super::buffers::Buffers;
 use super::cutter::NewFrame;
 use super::frames::Frames;
 use crate::codec::Pool;
-use crate::error::StoreError;
-use crate::objects::Objects;
 use crate::uploads::Uploads;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Compresses frames, fills packs, uploads them.
 pub(super) struct Packing {

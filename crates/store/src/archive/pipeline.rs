@@ -14,8 +14,8 @@ use super::known::Known;
 use super::packing::Packing;
 use super::recipes::{Placed, Recipes};
 use crate::codec::Pool;
-use crate::error::StoreError;
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Cuts blobs and stores what is new of them.
 pub(super) struct Pipeline {

@@ -22,10 +22,10 @@ use tokio::sync::{OnceCell, mpsc};
 use super::recipes;
 use super::scratch::Scratch;
 use crate::codec;
-use crate::error::StoreError;
 use crate::fetch::{Fetcher, Traffic};
-use crate::objects::Objects;
-use crate::request::verified;
+use larder_objects::Objects;
+use larder_objects::StoreError;
+use larder_objects::verified;
 
 /// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
 const FRAMES_AHEAD: usize = 8;

@@ -8,10 +8,10 @@ use larder_model::digest::{PartId, RecipesId};
 use larder_model::limits::{PART_MAX_BYTES, RECIPES_BYTES};
 
 use crate::codec::{self, Pool};
-use crate::error::StoreError;
 use crate::fetch::Fetcher;
-use crate::objects::Objects;
-use crate::request::verified;
+use larder_objects::Objects;
+use larder_objects::StoreError;
+use larder_objects::verified;
 
 /// Writes the parts of one save, many to an object.
 pub(super) struct Recipes {

@@ -11,8 +11,8 @@ use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use crate::error::StoreError;
 use crate::fetch::Fetcher;
+use larder_objects::StoreError;
 
 /// What is kept at most; a restore that fetches more asks the store again.
 const BYTES_MAX: u64 = 4 << 30;

@@ -18,8 +18,8 @@ use larder_model::retention::REUSE_MS;
 
 use super::pipeline::Pipeline;
 use crate::catalog::{self, Found};
-use crate::error::StoreError;
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Bytes that are handed to the cutter at once: enough that the hand-over costs nothing.
 const BATCH_BYTES: usize = 1024 * 1024;

@@ -10,9 +10,9 @@ use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
 
 use super::sweeps;
-use crate::error::StoreError;
-use crate::objects::Objects;
-use crate::request::verified_whole;
+use larder_objects::Objects;
+use larder_objects::StoreError;
+use larder_objects::verified_whole;
 
 /// Documents of a lineage that are looked at, by name: one request. Jobs of newer engines may have saved
 /// many since the last one that this job can use; its own list is longer than anybody waits for.

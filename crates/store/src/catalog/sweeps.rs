@@ -12,8 +12,8 @@ use larder_model::address;
 use larder_model::garbage::{GARBAGE_MAX_BYTES, Garbage};
 use tokio::time::sleep;
 
-use crate::error::StoreError;
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Lists that are looked at: a page. Each is there for a day.
 const LISTS_MAX: usize = 1_000;

@@ -10,8 +10,8 @@ use larder_model::snapshot::Snapshot;
 
 use super::documents::{Candidate, Found, candidates, read, sort};
 use super::marks::Reader;
-use crate::error::StoreError;
-use crate::objects::Objects;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Documents that the store could not give as they were written, before a rung is given up: each may cost
 /// the whole time of a request. Those that are of no use do not count, or four saves of a newer engine, or

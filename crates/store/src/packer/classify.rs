@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
 use crate::codec::Pool;
-use crate::error::StoreError;
+use larder_objects::StoreError;
 
 /// Dirty blocks that a worker takes at a time: whole frames, and enough of them that the workers
 /// seldom meet.

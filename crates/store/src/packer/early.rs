@@ -14,8 +14,8 @@ use larder_model::retention::REUSE_MS;
 
 use super::classify::Workers;
 use super::{Assembled, Changed, Changes, PackProgress, finish, store_changed};
-use crate::error::StoreError;
 use crate::source::Source;
+use larder_objects::StoreError;
 
 /// What was stored early.
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use larder_model::limits::{LEAF_MAX_BYTES, LEAVES_MAX_BYTES};
 use larder_model::map::{LeafRef, MapRoot};
 
 use super::{Changes, PackProgress, Touched};
-use crate::error::StoreError;
-use crate::objects::Objects;
 use crate::source::Source;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// New leaves that become one object.
 #[derive(Default)]

@@ -26,12 +26,12 @@ use larder_model::pack::PackBuilder;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::error::StoreError;
-use crate::objects::Objects;
 use crate::source::Source;
 use crate::uploads::Uploads;
 use classify::{Classifier, Outcome, Workers};
 pub use early::Early;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Leaves read at once.
 const LEAF_READS: usize = 16;

@@ -19,10 +19,10 @@ use tokio::runtime::Handle;
 
 use super::{Changes, PackProgress};
 use crate::codec::Pool;
-use crate::error::StoreError;
-use crate::objects::Objects;
 use crate::source::Source;
 use crate::uploads::Uploads;
+use larder_objects::Objects;
+use larder_objects::StoreError;
 
 /// Frames that are compressed on all cores before the next ones are read: bounds memory.
 const BATCH_FRAMES: usize = 32;

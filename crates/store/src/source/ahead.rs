@@ -18,8 +18,8 @@ use larder_model::limits::BLOCK_BYTES;
 use tokio::sync::Notify;
 
 use crate::codec;
-use crate::error::StoreError;
 use crate::fetch::{FetchedBlock, Fetcher};
+use larder_objects::StoreError;
 
 /// A range is closed once it has so many bytes. Longer ones make whoever needs a block in the middle wait, shorter ones
 /// cost requests: at 100 MB/s this one takes 20 ms, as long as a round trip.

@@ -15,10 +15,10 @@ use larder_model::pack;
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
 use crate::codec;
-use crate::error::StoreError;
 use crate::fetch::Fetcher;
-use crate::objects::Objects;
-use crate::request::{verified, verified_whole};
+use larder_objects::Objects;
+use larder_objects::StoreError;
+use larder_objects::{verified, verified_whole};
 
 /// Leaves of one object that lie within so many bytes are read with one request.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;

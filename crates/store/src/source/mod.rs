@@ -28,10 +28,10 @@ use tokio::sync::OnceCell;
 
 pub use self::ahead::Ahead;
 use crate::codec;
-use crate::error::StoreError;
 use crate::fetch::{FetchedBlock, Fetcher, Traffic};
-use crate::objects::Objects;
-use crate::request::{verified, verified_whole};
+use larder_objects::Objects;
+use larder_objects::StoreError;
+use larder_objects::{verified, verified_whole};
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;

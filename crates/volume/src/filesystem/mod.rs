@@ -15,24 +15,26 @@
 //!
 //! The size is chosen once and never changed: growing touches every group descriptor.
 
+pub mod attached;
 mod free;
+mod mounts;
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use larder_local::child::{Limits, NoAnswer, ask};
 use larder_model::limits::BLOCK_BYTES;
-use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use crate::blocks::Blocks;
 use crate::error::VolumeError;
 pub(crate) use free::clear as clear_free_pages;
+pub(crate) use mounts::{unmount, unmount_below};
 
 /// `_IOWR('X', 121, struct fstrim_range)` of `include/uapi/linux/fs.h`.
 const FITRIM: Opcode = 0xC018_5879;
@@ -45,9 +47,6 @@ const MKFS_LIMITS: Limits = Limits {
 };
 const SUPERBLOCK_OFFSET: u64 = 1024;
 const SUPERBLOCK_BYTES: usize = 1024;
-
-/// Pause between two attempts to unmount what the kernel says is still in use.
-const UNMOUNT_PAUSE: Duration = Duration::from_millis(5);
 
 #[repr(C)]
 struct TrimRange {
@@ -119,44 +118,6 @@ pub(crate) fn trim(folder: &Path, ranges: &[Range<u64>]) -> Result<(), VolumeErr
         trimmed.map_err(VolumeError::io("trim", folder))?;
     }
     Ok(())
-}
-
-/// Unmounts what is mounted at `folder`; while it is in use, tries again until `limit` is over.
-pub(crate) fn unmount(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
-    let started = Instant::now();
-    loop {
-        match rustix::mount::unmount(folder, UnmountFlags::NOFOLLOW) {
-            Ok(()) => return Ok(()),
-            Err(Errno::BUSY) if started.elapsed() < limit => std::thread::sleep(UNMOUNT_PAUSE),
-            Err(error) => return Err(VolumeError::io("unmount", folder)(error)),
-        }
-    }
-}
-
-/// Unmounts everything below `folder` (not `folder` itself), the innermost first.
-pub(crate) fn unmount_below(folder: &Path, limit: Duration) -> Result<(), VolumeError> {
-    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo")
-        .map_err(VolumeError::io("read", "/proc/thread-self/mountinfo"))?;
-    let targets = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescape);
-    let mut below: Vec<_> = targets
-        .map(std::path::PathBuf::from)
-        .filter(|target| target.starts_with(folder) && target != folder)
-        .collect();
-    below.reverse();
-    below.iter().try_for_each(|target| unmount(target, limit))
-}
-
-/// `/proc/*/mountinfo` writes space, tab, newline and backslash in octal (proc(5)).
-fn unescape(path: &str) -> String {
-    ["040", "011", "012", "134"]
-        .iter()
-        .zip([" ", "\t", "\n", "\\"])
-        .fold(path.to_owned(), |path, (code, c)| {
-            path.replace(&format!("\\{code}"), c)
-        })
 }
 
 /// Checks that the unmounted file system says of itself that it is clean and never met an error:

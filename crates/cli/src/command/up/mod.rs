@@ -42,7 +42,7 @@ fn start(
 ) -> Done {
     let place = settings.place();
     let request = settings.job_request(report)?;
-    machine::check(&request.settings.path, &request.settings.state)?;
+    machine::check(&request.settings)?;
     let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();
@@ -56,7 +56,9 @@ fn start(
             return Err(error.into());
         }
     };
-    let address = Address::of(&running.job.engine, docker.api_version.as_deref());
+    let engine = running.job.engine.as_ref();
+    let engine = engine.expect("a session for an engine has one");
+    let address = Address::of(engine, docker.api_version.as_deref());
     report.running(&running, "attached to");
     if let Some(context) = context {
         select(context, &running, verb, report)?;

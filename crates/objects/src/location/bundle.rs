@@ -1,6 +1,7 @@
 //! `AWS_CA_BUNDLE`: a file of the authorities that a store of S3's protocol is trusted by, and no other, as
 //! for the AWS tools. The certificate of a store itself will do.
 
+use std::error::Error;
 use std::fs;
 use std::time::Duration;
 
@@ -29,11 +30,10 @@ impl Bundle {
         let Some((_, path)) = named.next() else {
             return Ok(None);
         };
-        let refused = |why: &str| format!("{VARIABLE}={path}: {why}");
-        let pem = fs::read(path).map_err(|error| refused(&error.to_string()))?;
+        let pem = fs::read(path).map_err(|error| format!("{VARIABLE}={path}: {error}"))?;
         let mut authorities = Authorities::default();
         if authorities.add_pem(&pem) == 0 {
-            return Err(refused("it holds no certificate (PEM)"));
+            return Err(format!("{VARIABLE}={path}: it holds no certificate (PEM)"));
         }
         Ok(Some(Self {
             authorities,
@@ -44,12 +44,8 @@ impl Bundle {
 
 impl HttpConnector for Bundle {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let refused = |source| object_store::Error::Generic {
-            store: VARIABLE,
-            source,
-        };
         let tls = larder_tls::client(&self.authorities, Vec::new());
-        let mut tls = tls.map_err(|error| refused(error.into()))?;
+        let mut tls = tls.map_err(refused)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp);
         let client = reqwest::Client::builder()
@@ -58,9 +54,14 @@ impl HttpConnector for Bundle {
             .connect_timeout(self.connect_limit)
             .https_only(allows_http.as_deref() != Some("true"))
             .build();
-        Ok(HttpClient::new(
-            client.map_err(|error| refused(error.into()))?,
-        ))
+        Ok(HttpClient::new(client.map_err(refused)?))
+    }
+}
+
+fn refused(why: impl Error + Send + Sync + 'static) -> object_store::Error {
+    object_store::Error::Generic {
+        store: VARIABLE,
+        source: Box::new(why),
     }
 }
 

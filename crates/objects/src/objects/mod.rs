@@ -30,7 +30,7 @@ pub struct Objects {
     patience: Arc<Patience>,
     late: Arc<Late>,
     /// What this process put there under a name that says the content: a collection may be about to remove
-    /// just that, see [`crate::catalog::publish`].
+    /// just that, see `catalog::publish` of `larder-store`.
     written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
 }
@@ -66,7 +66,7 @@ impl Objects {
     }
 
     /// How documents are signed and believed.
-    pub(crate) fn keys(&self) -> &Keys {
+    pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
@@ -81,7 +81,7 @@ impl Objects {
     }
 
     /// Reads that were asked for a second time, because they were late.
-    pub(crate) fn asked_again(&self) -> u64 {
+    pub fn asked_again(&self) -> u64 {
         self.late.asked_again()
     }
 
@@ -96,8 +96,12 @@ impl Objects {
     /// is for those requests to tell.
     pub async fn connect(&self) {
         let at = Path::from(address::FORMAT);
-        let ask = || self.store.head(&at);
-        let (first, second, third, fourth) = tokio::join!(ask(), ask(), ask(), ask());
+        let (first, second, third, fourth) = tokio::join!(
+            self.store.head(&at),
+            self.store.head(&at),
+            self.store.head(&at),
+            self.store.head(&at)
+        );
         tracing::debug!(?first, ?second, ?third, ?fourth, "connections to the store");
     }
 
@@ -216,7 +220,7 @@ impl Objects {
     }
 
     /// What this process wrote of what a list names, or all.
-    pub(crate) fn written(&self, named: impl Fn(Brief) -> bool) -> Vec<String> {
+    pub fn written(&self, named: impl Fn(Brief) -> bool) -> Vec<String> {
         let written = self.written.lock();
         let named = written.iter().filter(|(brief, _)| named(**brief));
         named.map(|(_, path)| path.clone()).collect()

@@ -13,4 +13,4 @@ pub(crate) use bounds::{Names, What, collect};
 pub(crate) use http::Connector;
 pub(crate) use late::Late;
 pub use patience::Patience;
-pub(crate) use verified::{verified, verified_whole};
+pub use verified::{verified, verified_whole};

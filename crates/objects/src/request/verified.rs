@@ -12,7 +12,7 @@ use crate::error::StoreError;
 const READS_MAX: usize = 4;
 
 /// Reads a range until what comes can be verified, or is damaged.
-pub(crate) async fn verified<T, R, V>(
+pub async fn verified<T, R, V>(
     read: impl Fn() -> R,
     verify: impl Fn(Bytes) -> V,
 ) -> Result<T, StoreError>
@@ -25,7 +25,7 @@ where
 
 /// The same of a whole object, whose size is asked for before it is damaged: something on the way may cut it in the
 /// same place each time.
-pub(crate) async fn verified_whole<T, R, V, S>(
+pub async fn verified_whole<T, R, V, S>(
     read: impl Fn() -> R,
     verify: impl Fn(Bytes) -> V,
     size: impl Fn() -> S,

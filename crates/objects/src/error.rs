@@ -123,14 +123,16 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn damaged(path: &str, why: impl Into<String>) -> Self {
+    /// What was read at `path` is not what it must be.
+    pub fn damaged(path: &str, why: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.to_owned(),
             why: why.into(),
         }
     }
 
-    pub(crate) fn format(path: &str) -> impl FnOnce(FormatError) -> Self {
+    /// The same, of what a format says is wrong with it.
+    pub fn format(path: &str) -> impl FnOnce(FormatError) -> Self {
         let path = path.to_owned();
         move |error| {
             let why = error.to_string();

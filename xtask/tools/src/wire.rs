@@ -11,7 +11,7 @@ use anyhow::{Context, Error, Result, bail};
 
 /// What a line is like.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+pub struct Line {
     /// From what is sent until its answer can come.
     pub exchange: Duration,
     /// Making a connection.
@@ -70,7 +70,7 @@ impl Direction {
 }
 
 /// Relays to port `to`, as long as this process runs; the port to use instead.
-pub(super) fn to(to: u16, line: Line) -> Result<u16> {
+pub fn to(to: u16, line: Line) -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     let (there, back) = (Direction::new(line.rate), Direction::new(line.rate));

@@ -125,7 +125,7 @@ pub struct Keys {
 
 impl Keys {
     /// The bytes of an object as they are stored.
-    pub(crate) fn signed(&self, object: &str, unsigned: Vec<u8>) -> Vec<u8> {
+    pub fn signed(&self, object: &str, unsigned: Vec<u8>) -> Vec<u8> {
         let Some(key) = &self.sign else {
             return unsigned;
         };
@@ -134,7 +134,7 @@ impl Keys {
     }
 
     /// Whether an object that was made for a scope counts.
-    pub(crate) fn check(
+    pub fn check(
         &self,
         object: &'static str,
         path: &str,
@@ -162,7 +162,7 @@ impl Keys {
     }
 
     /// Whether a document made at this time (Unix, in milliseconds) is too old to be restored.
-    pub(crate) fn is_too_old(&self, created_ms: u64, now_ms: u64) -> bool {
+    pub fn is_too_old(&self, created_ms: u64, now_ms: u64) -> bool {
         let age = Duration::from_millis(now_ms.saturating_sub(created_ms));
         self.max_age.is_some_and(|limit| age > limit)
     }

@@ -1,0 +1,144 @@
+//! A Docker engine of ours on a volume.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use larder_docker::{ImageStore, USUAL_SOCKET};
+use larder_engine::builders::{Builders, Seen};
+use larder_engine::network::Forwards;
+use larder_engine::program::EngineProgram;
+use larder_engine::system::{self, SystemEngine};
+use larder_engine::{Asked, Choice, Engine, Shape, TakenOver};
+use larder_local::people::Voice as _;
+use tokio::task::spawn_blocking;
+
+use super::Left;
+use crate::background::events::Events;
+use crate::background::turn::Turn;
+use crate::{Place, Result, Settings, machine};
+
+/// Time for what the engine tells of containers that have ended.
+const EVENTS_LIMIT: Duration = Duration::from_secs(2);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// What an engine is brought up with.
+#[derive(Debug, Clone)]
+pub(in crate::background) struct EngineComing {
+    pub choice: Choice,
+    pub program: EngineProgram,
+    pub image_store: ImageStore,
+    /// What it has of the administrator's settings.
+    pub taken_over: TakenOver,
+    /// The environment of its processes.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Their OOM score.
+    pub oom_score: Option<String>,
+}
+
+impl EngineComing {
+    /// Looks at the programs and at the machine's engine, at the same time.
+    pub(super) async fn look(
+        settings: &Settings,
+        place: &Place,
+        oom_score: Option<String>,
+        events: &Events,
+    ) -> Result<(Self, Option<Turn>)> {
+        let path = settings.path.clone();
+        let probe = spawn_blocking(move || machine::engine(&path));
+        let set = spawn_blocking(machine::machine_settings);
+        let chosen = choose(settings.engine, place);
+        let (program, set, chosen) = tokio::join!(probe, set, chosen);
+        let program = program.expect("probing does not panic")?;
+        let set = set.expect("reading does not panic")?;
+        let (choice, turn) = chosen?;
+        let taken_over = TakenOver::new(&set, choice.shape, program.version)?;
+        if let Some(note) = taken_over.note() {
+            events.note(&note);
+        }
+        let coming = Self {
+            choice,
+            image_store: settings.image_store(&program),
+            program,
+            taken_over,
+            environment: settings.engine_environment.clone(),
+            oom_score,
+        };
+        Ok((coming, turn))
+    }
+}
+
+async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
+    let turn = match asked {
+        Asked::Private => None,
+        Asked::Auto | Asked::Takeover => {
+            let place = place.clone();
+            let taking = spawn_blocking(move || Turn::take(&place));
+            taking.await.expect("taking the turn does not panic")?
+        }
+    };
+    let system = match &turn {
+        Some(_) => system::observe(Path::new(USUAL_SOCKET)).await?,
+        None => SystemEngine::Taken,
+    };
+    let choice = system::choose(asked, &system)?;
+    match (turn, choice.shape) {
+        (Some(turn), Shape::Private) => turn.end().map(|()| (choice, None)),
+        (Some(mut turn), Shape::Takeover) => {
+            turn.stand(place)?;
+            Ok((choice, Some(turn)))
+        }
+        (None, _) => Ok((choice, None)),
+    }
+}
+
+/// An engine that was started.
+pub(in crate::background) struct EngineLiving {
+    pub engine: Engine,
+    /// The builders that buildx makes in containers of the engine.
+    pub builders: Option<Builders>,
+    /// How others come through to a private one.
+    pub forwards: Option<Forwards>,
+}
+
+impl EngineLiving {
+    pub(in crate::background) fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            builders: None,
+            forwards: None,
+        }
+    }
+
+    /// The builders that there were, the last of whose events may take `patience`.
+    async fn take_builders(&mut self, patience: Duration) -> Vec<Seen> {
+        match self.builders.take() {
+            Some(builders) => builders.end(patience).await,
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) async fn leave(mut self, is_wanted: bool) -> Left {
+        let patience = if is_wanted {
+            EVENTS_LIMIT
+        } else {
+            Duration::ZERO
+        };
+        let builders = self.take_builders(patience).await;
+        // Nobody comes through to it any more.
+        self.forwards = None;
+        let stopped = self.engine.stop(STOP_LIMIT).await;
+        let doubt = (!stopped.is_clean()).then(|| {
+            format!(
+                "the engine did not stop cleanly (dockerd: {:?}, containerd: {:?})",
+                stopped.dockerd, stopped.containerd
+            )
+        });
+        Left { builders, doubt }
+    }
+
+    pub(super) async fn abandon(mut self) {
+        self.forwards = None;
+        self.take_builders(Duration::ZERO).await;
+    }
+}

@@ -1,0 +1,138 @@
+//! Who lives on a session's volume: an engine of ours, or directories of this machine. [`Coming`] is one that was
+//! looked at and is to move in, [`Living`] one that has.
+
+mod engine;
+mod folders;
+
+use std::time::Duration;
+
+use larder_engine::builders::Seen;
+use larder_engine::holders;
+use larder_engine::process::Identity;
+use larder_model::version::Version;
+use larder_volume::Volume;
+use tokio::task::spawn_blocking;
+
+pub(super) use self::engine::{EngineComing, EngineLiving};
+pub(super) use self::folders::{FoldersComing, FoldersLiving};
+use super::events::Events;
+use super::turn::Turn;
+use crate::settings::Tenant;
+use crate::{Place, Result, Settings};
+
+/// Time for processes that use the volume to end.
+const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Who is to live on the volume, with what was found out for it.
+#[derive(Debug, Clone)]
+pub(super) enum Coming {
+    Engine(Box<EngineComing>),
+    Folders(FoldersComing),
+}
+
+impl Coming {
+    /// Looks at what it needs of this machine. An engine that is to take the place of the machine's has the turn.
+    pub(super) async fn look(
+        settings: &Settings,
+        place: &Place,
+        oom_score: Option<String>,
+        events: &Events,
+    ) -> Result<(Self, Option<Turn>)> {
+        match &settings.tenant {
+            Tenant::Engine => {
+                let looked = EngineComing::look(settings, place, oom_score, events);
+                let (engine, turn) = looked.await?;
+                Ok((Self::Engine(Box::new(engine)), turn))
+            }
+            Tenant::Folders(folders) => {
+                let (folders, person) = (folders.clone(), settings.person);
+                let looking = spawn_blocking(move || FoldersComing::look(&folders, person));
+                let folders = looking.await.expect("looking does not panic")?;
+                Ok((Self::Folders(folders), None))
+            }
+        }
+    }
+
+    /// What must be equal for it to continue what another one left.
+    pub(super) fn compatibility(&self) -> String {
+        match self {
+            Self::Engine(engine) => engine.program.compatibility(engine.image_store),
+            Self::Folders(folders) => folders.compatibility(),
+        }
+    }
+
+    /// The version that a snapshot must not be newer than. Directories have none.
+    pub(super) fn version(&self) -> Option<Version> {
+        match self {
+            Self::Engine(engine) => Some(engine.program.version),
+            Self::Folders(_) => None,
+        }
+    }
+}
+
+/// Who lives on the volume.
+pub(super) enum Living {
+    Engine(Box<EngineLiving>),
+    Folders(FoldersLiving),
+}
+
+/// How it left.
+#[derive(Default)]
+pub(super) struct Left {
+    /// The builders that there were in containers of the engine.
+    pub builders: Vec<Seen>,
+    /// Why what it left is not to be saved.
+    pub doubt: Option<String>,
+}
+
+impl Living {
+    pub(super) fn engine(&mut self) -> Option<&mut EngineLiving> {
+        match self {
+            Self::Engine(engine) => Some(engine),
+            Self::Folders(_) => None,
+        }
+    }
+
+    /// Resolves when it has ended by itself. Directories do not.
+    pub(super) async fn end(&self) {
+        match self {
+            Self::Engine(engine) => engine.engine.end().await,
+            Self::Folders(_) => std::future::pending().await,
+        }
+    }
+
+    /// Leaves the volume, in order if that `is_wanted`.
+    pub(super) async fn leave(self, volume: &Volume, is_wanted: bool, events: &Events) -> Left {
+        match self {
+            Self::Engine(engine) => engine.leave(is_wanted).await,
+            Self::Folders(folders) => Left {
+                doubt: folders
+                    .leave(volume.opened().device, is_wanted, events)
+                    .await,
+                ..Left::default()
+            },
+        }
+    }
+
+    /// Is taken away, whatever becomes of it.
+    pub(super) async fn abandon(self) {
+        match self {
+            Self::Engine(engine) => engine.abandon().await,
+            Self::Folders(folders) => folders.abandon().await,
+        }
+    }
+}
+
+/// Those that still use a volume after its tenant has left: an engine's are ended, and those that do not end are
+/// given back. Whoever looked into a directory is nobody's to end.
+pub(super) async fn end_holders(volume: &Volume, are_ours: bool) -> Vec<Identity> {
+    let device = volume.opened().device;
+    let ended = spawn_blocking(move || {
+        if are_ours {
+            holders::end_holders(device, HOLDERS_LIMIT)
+        } else {
+            holders::holders(device)
+        }
+    });
+    ended.await.expect("ending processes does not panic")
+}

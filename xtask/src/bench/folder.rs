@@ -1,0 +1,252 @@
+//! `bench folder`: cargo's target directory from one fresh machine to the next, for this repository itself.
+//!
+//! The sources are the same tree for all lanes, with the times that they had: cargo compares them with those of what
+//! it has built. A CI system's checkout has new ones; `git restore-mtime` gives them back, or cargo's
+//! `-Zchecksum-freshness` does not look at them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::lane::{Measure, copy_folder, drop_page_cache};
+use super::table::{circumstances, median, megabytes, publish, verdict};
+use crate::job::larder;
+use crate::job::report::Report;
+use crate::{cargo, engine, process, say, workplace};
+
+/// What Larder promises: at most so many times as long as with a directory that is kept, and as with an archive.
+const BOUNDS: [f64; 2] = [1.3, 0.5];
+/// Ways to keep the directory: on the disk, which is the ideal; with tar and zstd; with Larder.
+const LANES: [&str; 3] = ["kept", "archive", "larder"];
+const TARGET: &str = "target";
+
+/// A cargo workspace on a fresh machine after one crate has changed: kept directory, archive, Larder
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    larder: larder::Which,
+    /// Measured builds of each lane; the table shows medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The package that is built
+    #[arg(long, default_value = "larder")]
+    package: String,
+    /// The crate that changes; all that depend on it are built again
+    #[arg(long, default_value = "store")]
+    changed: String,
+    /// Prints the table without writing docs/BENCHMARKS.md
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the benchmark.
+pub(super) fn run(args: &Args) -> Result<()> {
+    let folder = workplace::create(&engine::ready()?, false)?;
+    let mut bench = Bench {
+        args,
+        program: larder::ready(&args.larder, folder.path())?,
+        folder: folder.path().to_owned(),
+        revision: 0,
+    };
+    bench.prepare()?;
+    let mut rows = Vec::new();
+    for round in 1..=args.rounds {
+        for lane in LANES {
+            let row = bench.measure(lane)?;
+            let (restore, build, save) = (row.restore, row.build, row.save);
+            say::line(format!(
+                "{round} {lane:<8} {restore:6.2} + {build:6.2} + {save:5.2} s"
+            ));
+            rows.push((lane, row));
+        }
+    }
+    let text = format!("{}\n{}", circumstances()?, bench.table(&rows)?);
+    say::line(&text);
+    if args.dry_run {
+        Ok(())
+    } else {
+        publish("folder", &text)
+    }
+}
+
+struct Bench<'a> {
+    args: &'a Args,
+    program: PathBuf,
+    folder: PathBuf,
+    /// How often the crate has changed.
+    revision: u32,
+}
+
+impl Bench<'_> {
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn target(&self) -> PathBuf {
+        self.at("source").join(TARGET)
+    }
+
+    /// What the job before left in each lane.
+    fn prepare(&mut self) -> Result<()> {
+        let (source, tar) = (self.at("source"), self.at("source.tar"));
+        fs::create_dir(&source)?;
+        let mut archive = Command::new("git");
+        archive.args(["archive", "--output"]).arg(&tar).arg("HEAD");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        process::run(archive.current_dir(repository))?;
+        process::run(
+            Command::new("tar")
+                .arg("-xf")
+                .arg(tar)
+                .arg("-C")
+                .arg(source),
+        )?;
+        let copied = format!(r#""$@" && cp -a {TARGET} {}"#, self.at("warm").display());
+        say::timed("built from nothing", || {
+            self.larder("main", &["sh", "-c", &copied, "sh"])
+        })?;
+        pack(&self.at("warm"), &self.at("warm.tar.zst"))
+    }
+
+    /// A fresh machine after a change of the crate.
+    fn measure(&mut self, lane: &str) -> Result<Measure> {
+        if self.target().exists() {
+            fs::remove_dir_all(self.target())?;
+        }
+        if lane == "kept" {
+            copy_folder(&self.at("warm"), &self.target())?;
+        }
+        self.revision += 1;
+        let crates = self.at("source/crates");
+        let changed = crates.join(&self.args.changed).join("src/lib.rs");
+        let text = fs::read_to_string(&changed)?;
+        let more = format!("\nconst _: u32 = {};\n", self.revision);
+        fs::write(&changed, text + &more)?;
+        drop_page_cache()?;
+        match lane {
+            "larder" => self.larder(&format!("measured-{}", self.revision), &[]),
+            "archive" => self.with_archive(),
+            _ => Ok(Measure {
+                build: seconds(|| process::run(&mut self.build()))?,
+                ..Measure::default()
+            }),
+        }
+    }
+
+    fn with_archive(&self) -> Result<Measure> {
+        let [warm, saved] = ["warm.tar.zst", "saved.tar.zst"].map(|name| self.at(name));
+        Ok(Measure {
+            restore: seconds(|| unpack(&warm, &self.target()))?,
+            build: seconds(|| process::run(&mut self.build()))?,
+            save: seconds(|| pack(&self.target(), &saved))?,
+            fetched: fs::metadata(&warm)?.len(),
+            stored: fs::metadata(&saved)?.len(),
+            ..Measure::default()
+        })
+    }
+
+    /// The build, which needs nothing but what cargo has fetched before. As CI systems have it, it makes nothing that
+    /// is of use to the same checkout alone.
+    fn build(&self) -> Command {
+        let mut build = cargo::command("build");
+        build.args(["--offline", "--quiet", "--package", &self.args.package]);
+        build.env("CARGO_INCREMENTAL", "0");
+        build.env_remove("CARGO_TARGET_DIR");
+        build.current_dir(self.at("source"));
+        build
+    }
+
+    /// The build, with something before it, in a session on a machine that has never seen Larder.
+    fn larder(&self, scope: &str, before: &[&str]) -> Result<Measure> {
+        let (state, json, build) = (self.at("state"), self.at("report.json"), self.build());
+        let mut run = Command::new(&self.program);
+        run.args(["run", "--dir", TARGET, "--gc", "off", "--store"]);
+        run.arg(self.at("store")).arg("--state").arg(&state);
+        run.args(["--project", "larder", "--job", "build", "--scope", scope]);
+        run.args(["--fallback", "main", "--json"]).arg(&json);
+        run.arg("--").args(before).arg(build.get_program());
+        run.args(build.get_args());
+        for (name, value) in build.get_envs() {
+            // One without a value is removed.
+            match value {
+                Some(value) => run.env(name, value),
+                None => run.env_remove(name),
+            };
+        }
+        let all = seconds(|| process::run(run.current_dir(self.at("source"))))?;
+        fs::remove_dir_all(state)?;
+        let report = Report::read(&json)?;
+        let build = report.seconds("command").context("no command")?;
+        let phases = report.phases.iter();
+        let up = phases.take_while(|phase| phase.name != "command");
+        let restore = up.map(|phase| phase.ms / 1000.0).sum();
+        Ok(Measure {
+            restore,
+            build,
+            save: all - restore - build,
+            fetched: report.fetched.bytes,
+            stored: report.saved()?.stored_bytes,
+            ..Measure::default()
+        })
+    }
+
+    fn table(&self, rows: &[(&str, Measure)]) -> Result<String> {
+        let used = process::read(Command::new("du").arg("-sm").arg(self.at("warm")))?;
+        let used = used.split_whitespace().next().unwrap_or_default();
+        let mut text = format!(
+            "Medians of {} rounds, seconds: package `{}` after a change of the crate `{}`. The directory held {used} MiB.\n\n\
+             | lane | restore | build | save | total | fetched | stored |\n|---|--:|--:|--:|--:|--:|--:|\n",
+            self.args.rounds, self.args.package, self.args.changed
+        );
+        let middle = |lane: &str, value: fn(&Measure) -> f64| {
+            let of_lane = rows.iter().filter(|(of, _)| *of == lane);
+            median(of_lane.map(|(_, measure)| value(measure)))
+        };
+        for lane in LANES {
+            writeln!(
+                text,
+                "| {lane} | {:.2} | {:.2} | {:.2} | **{:.2}** | {:.1} MB | {:.1} MB |",
+                middle(lane, |m| m.restore),
+                middle(lane, |m| m.build),
+                middle(lane, |m| m.save),
+                middle(lane, Measure::total),
+                middle(lane, |m| megabytes(m.fetched)),
+                middle(lane, |m| megabytes(m.stored)),
+            )?;
+        }
+        text.push_str("\n| promise | measured | bound | |\n|---|--:|--:|---|\n");
+        for (peer, bound) in LANES.into_iter().zip(BOUNDS) {
+            let ratio = middle("larder", Measure::total) / middle(peer, Measure::total);
+            let verdict = verdict(ratio <= bound);
+            writeln!(
+                text,
+                "| total against {peer} | {ratio:.2} | {bound} | {verdict} |"
+            )?;
+        }
+        Ok(text)
+    }
+}
+
+/// As actions/cache does it (toolkit `packages/cache/src/internal/tar.ts`).
+fn pack(from: &Path, to: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--posix", "--use-compress-program", "zstdmt --long=30"]);
+    process::run(tar.arg("-cf").arg(to).arg("-C").arg(from).arg("."))
+}
+
+fn unpack(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--use-compress-program", "unzstd --long=30"]);
+    process::run(tar.arg("-xf").arg(from).arg("-C").arg(to))
+}
+
+fn seconds<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
+    let began = Instant::now();
+    work()?;
+    Ok(began.elapsed().as_secs_f64())
+}
