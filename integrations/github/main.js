@@ -8,7 +8,7 @@ const { Failure, input, isSet, larder, run, tell, warn } = require("./runner.js"
 // The options of `larder up` that take one value, several, and none.
 const VALUES = [
   "store", "state", "config", "project", "job", "scope", "fallback", "sign-key", "trust", "max-snapshot-age",
-  "engine", "image-store", "size", "keep", "prefetch", "prefetch-budget", "background-upload", "fresh",
+  "encrypt-key", "engine", "image-store", "size", "keep", "prefetch", "prefetch-budget", "background-upload", "fresh",
 ];
 const LISTS = ["plan", "insecure-registry", "registry-mirror"];
 const FLAGS = ["keep-volumes", "strict"];
@@ -36,6 +36,8 @@ function install() {
 }
 
 function up() {
+  // Of the runner's variables none tells the legs of a matrix apart.
+  process.env.LARDER_LEG = input("leg");
   const report = path.join(process.env.RUNNER_TEMP, "larder-up.json");
   const lists = LISTS.flatMap((name) =>
     input(name).split("\n").map((line) => line.trim()).filter(Boolean).map((line) => `--${name}=${line}`));
@@ -56,6 +58,7 @@ function up() {
   const down = isSet("save") ? options(OF_DOWN) : [...options(OF_DOWN), "--discard"];
   tell("GITHUB_STATE", "down", JSON.stringify(isSet("strict") ? [...down, "--strict"] : down));
   tell("GITHUB_STATE", "path", process.env.PATH);
+  tell("GITHUB_STATE", "leg", JSON.stringify(input("leg")));
 }
 
 Failure.ends(() => {

@@ -113,9 +113,20 @@ impl ArchiveError {
         move |source| Self::Cache(path, source)
     }
 
+    /// Whether our key does not open the store.
+    pub fn is_locked(&self) -> bool {
+        matches!(
+            self,
+            Self::Find(StoreError::Locked { .. })
+                | Self::Parent(StoreError::Locked { .. })
+                | Self::Store(StoreError::Locked { .. })
+        )
+    }
+
     /// Who can mend it.
     pub fn blame(&self) -> Blame {
         match self {
+            _ if self.is_locked() => Blame::Input,
             Self::Endpoint(_)
             | Self::NoStore(StoreError::Location { .. })
             | Self::NoSuchImage(_)

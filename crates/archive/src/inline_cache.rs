@@ -2,7 +2,8 @@
 //! step that came out of the cache, the engine exports less.
 //!
 //! Images of stages, which we named, are completed in place. The user's images stay as they are, and get a
-//! companion: an image with the same layers and a completed configuration.
+//! companion: an image with the same layers and a completed configuration. And the records of all that is ours get names
+//! of their own, as `larder_docker::streams::told_apart` says why.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
-use larder_docker::streams::{Contents, Documents, SavedImage, carry_over};
+use larder_docker::streams::{Contents, Documents, SavedImage, carry_over, told_apart};
 use larder_model::archive::Archive;
 use larder_model::lineage::Lineage;
 use larder_store::{ArchiveReader, ArchiveWriter, Objects};
@@ -41,41 +42,14 @@ impl<'a> Former<'a> {
         }
     }
 
-    /// Completes what was exported. Records of the parent archive that make no sense are left out: those steps
-    /// are built again.
-    pub(crate) async fn carry_on(
-        &self,
-        contents: &mut Contents,
-        documents: &Documents,
-        writer: &mut ArchiveWriter,
-    ) -> Result<()> {
-        for at in 0..contents.images.len() {
-            let image = &contents.images[at];
-            let Some(before) = self.same(image) else {
-                continue;
-            };
-            let Some(configuration) = documents.get(&image.documents[0]) else {
-                continue;
-            };
-            let known = self.configuration(before).await?;
-            let Some(both) = known.and_then(|known| carry_over(configuration, &known)) else {
-                continue;
-            };
-            let added = match image.tags.iter().find(|tag| !stages::is_ours(tag)) {
-                None => contents.configure(at, &both),
-                Some(of) => {
-                    let companion = stages::companion(self.lineage, of);
-                    contents.add_like(at, &both, companion)
-                }
-            };
-            let Some(name) = added.filter(|name| !writer.keep(name)) else {
-                continue;
-            };
-            let size = both.len() as u64;
-            let content = stream::iter([Ok::<_, Infallible>(Bytes::from(both))]);
-            writer.blob(&name, size, content).await?;
-        }
-        Ok(())
+    /// A configuration with what is known of the same steps. Records of the parent archive that make no sense are left
+    /// out: those steps are built again.
+    async fn completed(&self, image: &SavedImage, own: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(before) = self.same(image) else {
+            return Ok(None);
+        };
+        let known = self.configuration(before).await?;
+        Ok(known.and_then(|known| carry_over(own, &known)))
     }
 
     /// The companions of images that are taken over. Several images may share one.
@@ -110,6 +84,56 @@ impl<'a> Former<'a> {
         let pieces: Vec<Bytes> = stream.try_collect().await.map_err(ArchiveError::Parent)?;
         Ok(Some(pieces.concat()))
     }
+}
+
+/// Completes what was exported, and tells the records of these images apart.
+pub(crate) async fn complete(
+    contents: &mut Contents,
+    documents: &Documents,
+    (lineage, former): (&Lineage, Option<&Former<'_>>),
+    writer: &mut ArchiveWriter,
+) -> Result<()> {
+    let users = contents
+        .images
+        .iter()
+        .filter(|image| users_name(image).is_some());
+    // Of several images of the user each needs a companion: they have records in common.
+    let several = users.count() > 1;
+    for at in 0..contents.images.len() {
+        let image = &contents.images[at];
+        let own = documents.get(&image.documents[0]);
+        let (Some(own), Some(first)) = (own, image.tags.first()) else {
+            continue;
+        };
+        let both = match former {
+            Some(former) => former.completed(image, own).await?,
+            None => None,
+        };
+        let of = users_name(image);
+        if of.is_some() && both.is_none() && !several {
+            continue;
+        }
+        let name = of.map_or_else(|| first.clone(), |of| stages::companion(lineage, of));
+        let Some(told) = told_apart(both.as_deref().unwrap_or(own), &name) else {
+            continue;
+        };
+        let added = match of {
+            None => contents.configure(at, &told),
+            Some(_) => contents.add_like(at, &told, name),
+        };
+        let Some(name) = added.filter(|name| !writer.keep(name)) else {
+            continue;
+        };
+        let size = told.len() as u64;
+        let content = stream::iter([Ok::<_, Infallible>(Bytes::from(told))]);
+        writer.blob(&name, size, content).await?;
+    }
+    Ok(())
+}
+
+/// What the user calls an image.
+fn users_name(image: &SavedImage) -> Option<&String> {
+    image.tags.iter().find(|tag| !stages::is_ours(tag))
 }
 
 /// The companions that an archive has. The next build names them as sources too.

@@ -45,6 +45,8 @@ pub struct Restored {
     pub sibling: bool,
     /// How old it is.
     pub age_ms: u64,
+    /// How long the build takes on an engine without anything, where a job of the line measured it.
+    pub cold_build_ms: Option<u64>,
     /// Why nothing was restored, if so.
     pub skipped: Option<NotWorth>,
     /// Images that were loaded.
@@ -125,6 +127,7 @@ pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Resul
         restored.sibling = archive.sibling;
         restored.lineage = Some(archive.lineage.clone());
         restored.age_ms = now_ms().saturating_sub(archive.created_ms);
+        restored.cold_build_ms = archive.measured.build_without_ms;
         restored.skipped = not_worth(&archive.measured).filter(|_| !wanted.always);
         if restored.skipped.is_none() {
             let moved = match (&before, &today) {

@@ -308,7 +308,9 @@ impl Save<'_> {
         };
         let writer = &mut self.writer;
         let Some((archive, former)) = parent else {
-            return Ok(export.take(names, writer).await?.0);
+            let (mut new, documents) = export.take(names, writer).await?;
+            inline_cache::complete(&mut new, &documents, (&job.lineage, None), writer).await?;
+            return Ok(new);
         };
         let is_held = |name: &str, size| writer.has(name) == Some(size);
         let mut split = unchanged::split(&job.engine, job.chains(), names, former, is_held).await?;
@@ -322,7 +324,8 @@ impl Save<'_> {
             return Ok(kept);
         }
         let (mut new, documents) = export.take(&split.export, writer).await?;
-        before.carry_on(&mut new, &documents, writer).await?;
+        let known = (&job.lineage, Some(&before));
+        inline_cache::complete(&mut new, &documents, known, writer).await?;
         Ok(kept.and(new)?)
     }
 }

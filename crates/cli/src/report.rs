@@ -183,12 +183,12 @@ impl Report {
     }
 
     /// Says that jobs of one name run at the same time. Each starts from what the last of them saved, so the
-    /// others do not find what they built; no CI system tells all legs of a matrix apart.
+    /// others do not find what they built; some CI systems do not tell the legs of a matrix apart.
     fn legs(&self, lineage: &Lineage) {
         self.warning(&format!(
-            "jobs called {:?} ran at the same time, and the next one starts from whichever saved last; give legs \
-             of a matrix names of their own: --job \"{}-$LEG\"",
-            lineage.job, lineage.job
+            "jobs called {:?} ran at the same time, and the next one starts from whichever saved last; if they are \
+             legs of a matrix, name each: LARDER_LEG=NAME (on GitHub LARDER_LEG: ${{{{ toJSON(matrix) }}}})",
+            lineage.job
         ));
     }
 

@@ -1,11 +1,12 @@
 //! What all floors above need of the machine they run on: private [`files`] that are written whole, folders
 //! that are our [`own`], the [`checkout`] that is somebody else's, the places of [`programs`] and what they
-//! answer ([`child`]), the [`clock`], which [`machine`] it is; and what the [`people`] who wait for a job are
+//! answer ([`child`]), the [`clock`], a [`disk`], which [`machine`] it is; and what the [`people`] who wait for a job are
 //! told.
 
 pub mod checkout;
 pub mod child;
 pub mod clock;
+pub mod disk;
 pub mod files;
 pub mod machine;
 pub mod names;

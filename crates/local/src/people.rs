@@ -55,6 +55,13 @@ pub enum Blame {
     Machine,
 }
 
+/// Characters that a terminal or a reader acts upon instead of showing them: control characters, line and
+/// paragraph separators, marks of direction (Unicode Standard Annex 9, section 2), and marks without width.
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// A time for people, from milliseconds.
 pub fn seconds(ms: f64) -> String {
     format!("{:.1} s", ms / 1000.0)
@@ -63,6 +70,29 @@ pub fn seconds(ms: f64) -> String {
 /// The same of whole milliseconds.
 pub fn seconds_of(ms: u64) -> String {
     seconds(Duration::from_millis(ms).as_secs_f64() * 1000.0)
+}
+
+/// What a job gained or lost, with how that is found: what it takes without a restore, less what it took, less all
+/// that Larder took. `cold` says what is compared, and where: `on an empty engine the builds`.
+pub fn net(cold: &str, [cold_ms, own_ms, ours_ms]: [f64; 3]) -> String {
+    let net = cold_ms - own_ms - ours_ms;
+    let word = if net < 0.0 { "lost" } else { "saved" };
+    format!(
+        "{} {word}: {cold} took {}, now {}; Larder took {}",
+        seconds(net.abs()),
+        seconds(cold_ms),
+        seconds(own_ms),
+        seconds(ours_ms)
+    )
+}
+
+/// The same of a job that found nothing.
+pub fn net_of_first(what: &str, own_ms: f64, ours_ms: f64) -> String {
+    format!(
+        "nothing saved yet: later jobs are compared with this one, where {what} took {}; Larder took {}",
+        seconds(own_ms),
+        seconds(ours_ms)
+    )
 }
 
 /// An age for people, from milliseconds: its largest unit.

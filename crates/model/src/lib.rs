@@ -20,13 +20,13 @@ pub mod reference;
 pub mod volume;
 
 pub use compatibility::version;
-pub use line::{ladder, lineage, retention};
+pub use line::{history, ladder, lineage, retention};
 pub use volume::{habit, pace};
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{
     address, archive, clock, document, frame, garbage, hot, images, limits, map, mark, pack,
-    signature, snapshot, wire,
+    sealed, signature, snapshot, wire,
 };
 
 // Block arithmetic moves freely between `u64` and `usize`.

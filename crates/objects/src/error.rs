@@ -17,6 +17,12 @@ pub enum StoreError {
         /// What is wrong with it, and the cure.
         why: String,
     },
+    /// Our key is not what the store is sealed with, or one of both is missing. Whoever asked has to mend that.
+    #[error("the store cannot be used: {why}")]
+    Locked {
+        /// What does not fit, and the cure.
+        why: String,
+    },
     /// An object is not there.
     #[error("{path} is not in the store")]
     Missing {

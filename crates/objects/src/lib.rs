@@ -6,10 +6,10 @@
 //! | module | holds |
 //! |---|---|
 //! | `location` | the URL of a store, opened; with what its cloud asks for, and with keys |
-//! | `keys` | what we sign with, and whose signatures we believe |
+//! | `keys` | what we sign with, whose signatures we believe, what a store is sealed with |
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
-//! | `objects` | put, get, list, delete: with limits and deadlines |
+//! | `objects` | put, get, list, delete: with limits and deadlines; here objects are sealed and opened |
 
 mod answer;
 mod error;
@@ -19,7 +19,7 @@ mod objects;
 mod request;
 
 pub use error::StoreError;
-pub use keys::{KeyError, Keys, SignKey};
+pub use keys::{EncryptKey, KeyError, Keys, SignKey};
 pub use location::{Access, Location};
-pub use objects::{Entry, Objects};
+pub use objects::{Ability, Entry, Objects, Tried};
 pub use request::{Patience, verified, verified_whole};

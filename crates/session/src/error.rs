@@ -137,7 +137,7 @@ impl SessionError {
             | Self::NotOurs(_)
             | Self::Folder(..)
             | Self::Engine(EngineError::UnknownValue { .. })
-            | Self::Store(StoreError::Location { .. }) => Blame::Input,
+            | Self::Store(StoreError::Location { .. } | StoreError::Locked { .. }) => Blame::Input,
             Self::NeedsRoot
             | Self::BelongsToRoot
             | Self::Device(..)

@@ -1,11 +1,11 @@
 //! What is reported of a job: the shape of `--json`, and what the text is made of.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use larder_engine::scrub::Build;
 use larder_engine::{Choice, EngineFacts};
 use larder_model::digest::SnapshotId;
+use larder_model::history::Entry;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Statistics;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ use crate::settings::{Tenant, Wanted};
 pub struct Job {
     /// The store's URL.
     pub store: String,
+    /// When it began: Unix time in milliseconds.
+    #[serde(default)]
+    pub started_ms: u64,
     /// The line of snapshots that the job belongs to.
     pub lineage: Lineage,
     /// The engine, if it is one that lives on the volume.
@@ -50,6 +53,9 @@ pub struct Job {
     pub fetched: Fetched,
     /// What took how long, in order.
     pub phases: Vec<Phase>,
+    /// How many bytes had come and gone as time went by, once the job has ended.
+    #[serde(default)]
+    pub traffic: Vec<Moment>,
     /// What went wrong without stopping the job.
     pub warnings: Vec<String>,
     /// The wrapped command of `larder run`.
@@ -77,16 +83,19 @@ impl Job {
     /// Adds what the wrapped command came to, before the phases of the way down.
     pub fn add_command(&mut self, command: Command) {
         let down = self.phases.iter().position(|phase| phase.name == "quiesce");
+        let down = down.unwrap_or(self.phases.len());
+        let before = self.phases[..down].last();
         let phase = Phase {
             name: "command".to_owned(),
+            at_ms: before.map_or(0.0, |before| before.at_ms + before.ms),
             ms: command.ms,
         };
-        self.phases.insert(down.unwrap_or(self.phases.len()), phase);
+        self.phases.insert(down, phase);
         self.command = Some(command);
     }
 
     /// How long the builds take on an empty engine, as far as that is known: as they did in this job, if it found
-    /// nothing, else as in the one that began its line. Of directories, how long they were used.
+    /// nothing and they did not fail, else as in the one that began its line. Of directories, how long they were used.
     pub fn cold_build_ms(&self) -> Option<u64> {
         if !self.folders.is_empty() {
             let restored = self.restored.as_ref();
@@ -95,7 +104,8 @@ impl Job {
         let found_nothing = self.builds.iter().all(|build| build.cached_steps == 0);
         let own: u64 = self.builds.iter().map(|build| build.ms).sum();
         let restored = self.restored.as_ref();
-        let is_cold = !self.builds.is_empty() && (restored.is_none() || found_nothing);
+        let whole = self.builds.iter().all(|build| !build.failed);
+        let is_cold = !self.builds.is_empty() && whole && (restored.is_none() || found_nothing);
         is_cold.then_some(own).or_else(|| restored?.cold_build_ms)
     }
 
@@ -159,6 +169,9 @@ pub struct Restored {
     pub used_bytes: u64,
     /// How long its builds take on an empty engine, where that was recorded.
     pub cold_build_ms: Option<u64>,
+    /// What the jobs of its line came to, the newest first.
+    #[serde(skip)]
+    pub(crate) history: Vec<Entry>,
     /// Whether it was saved beside another of its line, by a job that ran at the same time.
     pub sibling: bool,
 }
@@ -223,8 +236,28 @@ pub struct Phase {
     /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
     /// the snapshot was nearly full.
     pub name: String,
+    /// When it began, from the job's beginning on.
+    #[serde(default)]
+    pub at_ms: f64,
     /// How long it took.
     pub ms: f64,
+}
+
+/// How many bytes had come and gone at some moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When, from the job's beginning on.
+    pub at_ms: u64,
+    /// What had been fetched from the store.
+    pub fetched_bytes: u64,
+    /// What had been stored at the job's end.
+    pub stored_bytes: u64,
+}
+
+impl Moment {
+    pub(crate) fn has_same_bytes(&self, other: &Self) -> bool {
+        (self.fetched_bytes, self.stored_bytes) == (other.fetched_bytes, other.stored_bytes)
+    }
 }
 
 /// The wrapped command.
@@ -234,34 +267,4 @@ pub struct Command {
     pub exit_code: u8,
     /// How long it ran.
     pub ms: f64,
-}
-
-/// Measures phases.
-#[derive(Debug)]
-pub(crate) struct Timer {
-    started: Instant,
-    phases: Vec<Phase>,
-}
-
-impl Timer {
-    pub(crate) fn start() -> Self {
-        Self {
-            started: Instant::now(),
-            phases: Vec::new(),
-        }
-    }
-
-    /// Ends the current phase, which gets this name, and starts the next one.
-    pub(crate) fn phase(&mut self, name: &str) {
-        let now = Instant::now();
-        self.phases.push(Phase {
-            name: name.to_owned(),
-            ms: (now - self.started).as_secs_f64() * 1000.0,
-        });
-        self.started = now;
-    }
-
-    pub(crate) fn into_phases(self) -> Vec<Phase> {
-        self.phases
-    }
 }

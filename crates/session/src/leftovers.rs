@@ -3,6 +3,8 @@
 //! The record is written before each step that leaves something on the machine, so whatever the
 //! moment of death, the next command knows what to look for. Everything here may be done twice.
 
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -109,7 +111,7 @@ impl Record {
             opened => opened.inspect_err(|error| tracing::warn!(%error, ?path, "not our record")),
         };
         // One that cannot be read is treated as one that says nothing: the rest is found by name.
-        let text = file.and_then(std::io::read_to_string).unwrap_or_default();
+        let text = file.and_then(io::read_to_string).unwrap_or_default();
         Some(serde_json::from_str(&text).unwrap_or_default())
     }
 }
@@ -248,17 +250,37 @@ fn remove(place: &Place) -> Result<()> {
     unblock(place);
     if let Some(_lock) = lock::take(place)? {
         clear(place)?;
-        let removed = std::fs::remove_dir_all(place.state());
-        removed.map_err(SessionError::path("remove", place.state()))?;
+        remove_state(place).map_err(SessionError::path("remove", place.state()))?;
     }
     Ok(())
 }
 
+/// Removes the directory, for who has its lock. The lock goes when all else is gone: from then on another session may
+/// have one of its own there, and the directory with it.
+fn remove_state(place: &Place) -> io::Result<()> {
+    for entry in fs::read_dir(place.state())? {
+        let entry = entry?;
+        if entry.path() == place.lock() {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_file(place.lock())?;
+    match fs::remove_dir(place.state()) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Files that were being written when their writer was killed: see [`files::write_private`].
 fn remove_unfinished(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if files::is_unfinished(&entry.file_name()) {
-            let removed = std::fs::remove_file(entry.path());
+            let removed = fs::remove_file(entry.path());
             tracing::debug!(?removed, "a file that was never finished");
         }
     }
@@ -270,11 +292,66 @@ pub(crate) fn forget(place: &Place) {
         tracing::warn!(%error, "the volume's file stays");
     }
     for result in [
-        std::fs::remove_dir_all(place.run()),
-        std::fs::remove_file(place.record()),
+        fs::remove_dir_all(place.run()),
+        fs::remove_file(place.record()),
     ] {
         if let Err(error) = result {
             tracing::debug!(%error, "nothing to remove");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use larder_local::own::OwnFolder;
+
+    use super::*;
+
+    /// A session that begins while a directory is removed has its own files, or finds none to be its own.
+    #[test]
+    fn nothing_of_a_session_that_begins_is_removed() {
+        const ROUNDS: usize = 200;
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = OwnFolder::new(folder.path().join("state"), None);
+        let place = Place::of(&state).expect("ours");
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    // The directory may not be there now.
+                    if let Ok(Some(_lock)) = lock::take(&place) {
+                        remove_state(&place).expect("removed");
+                    }
+                }
+            });
+            let mut begun = 0;
+            while begun < ROUNDS {
+                let taken = place.make_state().and_then(|()| lock::take(&place));
+                let Ok(Some(_lock)) = taken else {
+                    continue;
+                };
+                for name in ["session.json", "volume"] {
+                    fs::write(place.state().join(name), "").expect("its directory stays");
+                }
+                std::thread::yield_now();
+                let there =
+                    ["session.json", "volume"].map(|name| place.state().join(name).exists());
+                begun += 1;
+                if there != [true, true] {
+                    ended.store(true, Ordering::Relaxed);
+                    panic!("a file is gone in round {begun}");
+                }
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        // Who ends last leaves nothing, whatever was there.
+        place.make_state().expect("made");
+        let lock = lock::take(&place).expect("ours");
+        fs::create_dir_all(place.state().join("volume/disk")).expect("made");
+        remove_state(&place).expect("removed");
+        drop(lock);
+        assert!(!place.exists());
     }
 }

@@ -1,19 +1,22 @@
 //! Where a session's files are.
 //!
-//! The state directory has a lock, the record of a running session and the sparse file of its volume. Sockets,
+//! The state directory has a lock, the record of a running session, the report of the last one, and the sparse
+//! file of its volume. Sockets,
 //! logs and mount points are in a directory below /run, because unix sockets need short paths. Its name is
 //! a hash of the state directory's path.
 
 use std::borrow::Cow;
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::InstanceId;
+use larder_local::files;
 use larder_local::own::{NotOurs, OwnFolder};
 use larder_volume::VolumeOptions;
 
+use crate::facts::Job;
 use crate::settings::Wanted;
 use crate::{Result, SessionError};
 
@@ -24,6 +27,9 @@ const BESIDE: &str = "beside";
 /// Where the volume is mounted inside the session's mount namespace. It is the same on every machine,
 /// because engines write absolute paths into their state.
 pub(crate) const MOUNT: &str = "/var/lib/larder/volume";
+
+/// A longer report is none.
+const REPORT_MAX_BYTES: u64 = 16 << 20;
 
 /// The paths of the session that belongs to one state directory.
 #[derive(Debug, Clone)]
@@ -74,13 +80,19 @@ impl Place {
         self.within(&digest[..InstanceId::MAX_BYTES])
     }
 
-    /// All places beside this one where there is or was a session.
+    /// All places beside this one where there is or was a session. What is there is removed with all that is in it, so
+    /// it must be of our making: no link leads there, and nothing has another kind of name.
     pub fn all_beside(&self) -> Vec<Self> {
-        let entries = fs::read_dir(self.state().join(BESIDE))
-            .into_iter()
-            .flatten();
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.map(|name| self.within(&name)).collect()
+        let beside = self.state().join(BESIDE);
+        let is_ours = is_folder(&beside) && self.state.at(beside.clone()).existing().is_ok();
+        let entries = fs::read_dir(beside).ok().filter(|_| is_ours);
+        let entries = entries.into_iter().flatten().flatten();
+        let names = entries.filter(|entry| is_folder(&entry.path()));
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names
+            .filter(|name| is_place(name))
+            .map(|name| self.within(&name))
+            .collect()
     }
 
     /// A place beside this one. Its state directory is in ours, where nobody else makes one.
@@ -151,6 +163,22 @@ impl Place {
         self.state().join("session.json")
     }
 
+    /// Keeps the report of a job that has ended, in place of the last one's: for `larder report`.
+    pub fn keep_report(&self, job: &Job) -> io::Result<()> {
+        let text = serde_json::to_vec(job)?;
+        files::write_private(&self.last(), &text)
+    }
+
+    /// The report of the last job that ended here, if there was one and we may read it.
+    pub fn last_report(&self) -> Option<Job> {
+        let file = files::open_private(&self.last()).ok()?;
+        serde_json::from_reader(file.take(REPORT_MAX_BYTES)).ok()
+    }
+
+    fn last(&self) -> PathBuf {
+        self.state().join("last.json")
+    }
+
     pub(crate) fn volume(&self) -> VolumeOptions {
         VolumeOptions {
             folder: self.state().join("volume"),
@@ -160,10 +188,56 @@ impl Place {
     }
 }
 
+/// A directory, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
+/// Whether a directory may have this name from [`Place::beside`].
+fn is_place(name: &str) -> bool {
+    name.len() == InstanceId::MAX_BYTES && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A directory that cannot be made is told as that: it may be on a disk that is full, or read-only.
 fn not_ours(why: NotOurs) -> SessionError {
     match why {
         NotOurs::Io { path, source } => SessionError::StateFolder(path, source),
         other => SessionError::NotOurs(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const NAME: &str = "0123456789ab";
+
+    fn beside(make: impl FnOnce(&Path)) -> usize {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        let elsewhere = folder.path().join("elsewhere");
+        for path in [&state, &elsewhere.join(NAME)] {
+            fs::create_dir_all(path).expect("made");
+        }
+        make(&state.join(BESIDE));
+        let place = Place::of(&OwnFolder::new(state, None)).expect("ours");
+        place.all_beside().len()
+    }
+
+    #[test]
+    fn only_what_a_session_made_is_beside_another() {
+        let made = |path: &Path| fs::create_dir_all(path).expect("made");
+        assert_eq!(beside(|_| ()), 0);
+        assert_eq!(beside(|beside| made(&beside.join(NAME))), 1);
+        assert_eq!(beside(|beside| made(&beside.join("home"))), 0);
+        let elsewhere = |beside: &Path| beside.with_file_name("../elsewhere");
+        assert_eq!(beside(|at| symlink(elsewhere(at), at).expect("made")), 0);
+        let within = |at: &Path| {
+            made(at);
+            symlink(elsewhere(at).join(NAME), at.join(NAME)).expect("made");
+        };
+        assert_eq!(beside(within), 0);
     }
 }

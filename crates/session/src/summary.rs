@@ -1,6 +1,6 @@
 //! What a job came to, at a glance.
 
-use larder_local::people::{age, seconds, size};
+use larder_local::people::{self, age, net_of_first, seconds, size};
 
 use crate::facts::{Job, NotSaved, Phase};
 
@@ -112,6 +112,9 @@ fn stored(job: &Job) -> Option<String> {
 /// directories counts how long they were used.
 #[allow(clippy::cast_precision_loss)] // of a job's milliseconds
 fn net(job: &Job) -> Option<String> {
+    if job.builds.iter().any(|build| build.failed) {
+        return Some("not known: a build failed".to_owned());
+    }
     let (what, place, built) = match job.used_ms {
         Some(used) => ("the job", "with nothing restored", used as f64),
         None if job.builds.is_empty() => return None,
@@ -120,26 +123,11 @@ fn net(job: &Job) -> Option<String> {
     let ours = job.phases.iter().filter(|phase| phase.name != COMMAND);
     let ours: f64 = ours.map(|phase| phase.ms).sum();
     let Some(restored) = &job.restored else {
-        return Some(format!(
-            "nothing saved yet: later jobs are compared with this one, where {what} took {}; Larder took {}",
-            seconds(built),
-            seconds(ours)
-        ));
+        return Some(net_of_first(what, built, ours));
     };
-    let Some(cold) = restored.cold_build_ms else {
-        return Some(format!("not known: no job of this line ran {place}"));
-    };
-    let net = cold as f64 - built - ours;
-    let parts = format!(
-        "{place} {what} took {}, now {}; Larder took {}",
-        seconds(cold as f64),
-        seconds(built),
-        seconds(ours)
-    );
-    Some(if net < 0.0 {
-        format!("{} lost: {parts}", seconds(-net))
-    } else {
-        format!("{} saved: {parts}", seconds(net))
+    Some(match restored.cold_build_ms {
+        Some(cold) => people::net(&format!("{place} {what}"), [cold as f64, built, ours]),
+        None => format!("not known: no job of this line ran {place}"),
     })
 }
 
@@ -193,6 +181,11 @@ mod tests {
         let first = net("null", 1).expect("said");
         assert!(first.starts_with("nothing saved yet"), "{first}");
         assert_eq!(row(&job("null", "[]", 1), "net"), None);
+        let failed = WARM.replace("\"ms\"", "\"failed\": true, \"ms\"");
+        let failed = job(&restored("42000"), &failed, 1);
+        let net = row(&failed, "net").expect("said");
+        assert_eq!(net, "not known: a build failed");
+        assert_eq!(failed.cold_build_ms(), Some(42_000));
     }
 
     #[test]

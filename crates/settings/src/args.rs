@@ -8,6 +8,7 @@
 mod archive;
 mod folder;
 mod look;
+mod past;
 mod setup;
 mod store;
 
@@ -17,11 +18,12 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use archive::{BuildVerb, Doctor, Restore, Save};
+pub use archive::{BuildVerb, Doctor, Door, Restore, Save};
 pub use folder::{Mount, Unmount};
 pub use look::{Explain, Image, KeyVerb, Look, PlanVerb};
+pub use past::{History, ReportVerb};
 pub use setup::{Init, Keygen, Version};
-pub use store::{Care, Cp, Gc, Ls, Promote, Rm, Verify};
+pub use store::{Care, Cloud, Cp, Gc, Ls, Policy, Promote, Rekey, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
 ///
@@ -95,6 +97,10 @@ pub enum Verb {
     Build(BuildVerb),
     /// Show what this machine and its engine can do, and how to get what is missing
     Doctor(Doctor),
+    /// Show what the last job came to, or write it as a page with figures
+    Report(ReportVerb),
+    /// Show what the jobs of this line came to: hits, seconds and bytes
+    History(History),
     /// List the snapshots of the store, or its archives of images
     Ls(Ls),
     /// Remove from the store what is too old, and what nothing needs any more
@@ -121,8 +127,12 @@ pub enum Verb {
     Version(Version),
     /// Print a completion script for a shell
     Completions(Completions),
-    /// Make a key to sign snapshots and archives with, and print its public half for --trust
+    /// Make a key to sign snapshots and archives with, and print its public half for --trust; or to encrypt them with
     Keygen(Keygen),
+    /// Change the keys that open an encrypted store
+    Rekey(Rekey),
+    /// Print what a cloud must allow a job, and no more
+    Policy(Policy),
     /// Print the manual page
     Man(Man),
     /// The background process; its settings come on standard input.
@@ -154,8 +164,9 @@ pub struct Where {
     /// remote, else the directory's name]
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub project: Option<String>,
-    /// Job; each has a lineage of snapshots of its own. Give the legs of a matrix names of their own
-    /// [default: the CI system's name of workflow, job and leg, else the word default]
+    /// Job; each has a lineage of snapshots of its own [default: the CI system's name of workflow, job and leg,
+    /// else the word default]. LARDER_LEG is added to it; GitHub's legs of a matrix differ in nothing else:
+    /// set LARDER_LEG: ${{ toJSON(matrix) }} there
     #[arg(long, value_name = "NAME", value_parser = filled())]
     pub job: Option<String>,
     /// Whose changes the job runs on; a job restores only from its own scope and its fallbacks. A name
@@ -175,6 +186,10 @@ pub struct Where {
     /// for a kind of them, such as pull/ [default: everything]
     #[arg(long, value_name = "KEY", value_delimiter = ',', value_parser = filled())]
     pub trust: Vec<String>,
+    /// Encrypt what is saved with this key, which `larder keygen --encrypt` makes: a file, or env:NAME for a variable that
+    /// holds it. LARDER_ENCRYPT_KEY may hold the key itself. All jobs of a store need it [default: nothing is encrypted]
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = filled())]
+    pub encrypt_key: Option<String>,
     /// Restore nothing older than this, such as 14d: who may delete from a store can bring an old snapshot
     /// back [default: any age]
     #[arg(long, value_name = "PERIOD", value_parser = filled())]

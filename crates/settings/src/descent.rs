@@ -66,13 +66,17 @@ impl Choices {
         let fallback = fallback.unwrap_or_else(|| usual_fallback(&scope, &ci, &repository));
         let project = self.named_project(which).or(ci.project);
         let job = self.text(&which.job, "LARDER_JOB", &self.file.job);
+        let job = job.or(ci.job).unwrap_or_else(|| "default".to_owned());
         let descent = Descent {
             fallback,
             scope,
             project: project
                 .or(repository.project)
                 .unwrap_or_else(|| folder_name(&self.folder)),
-            job: job.or(ci.job).unwrap_or_else(|| "default".to_owned()),
+            job: match ci.leg {
+                Some(leg) => format!("{job}/{leg}"),
+                None => job,
+            },
         };
         (descent, doubt)
     }

@@ -72,6 +72,8 @@ keys! {
     owner sign_key: String,
     owner trust: Vec<String>,
     owner max_snapshot_age: String,
+    // What the store can be read with.
+    owner encrypt_key: String,
     anybody strict: bool,
     // The command is the job's own.
     anybody retry_empty: String,
@@ -152,11 +154,9 @@ impl File {
 
     /// Makes relative paths those below the file's folder, from wherever it is read.
     fn begin_at(&mut self, home: &Path) {
-        let key = self
-            .sign_key
-            .iter_mut()
-            .filter(|key| !key.starts_with("env:"));
-        for path in self.store.iter_mut().chain(&mut self.state).chain(key) {
+        let keys = self.sign_key.iter_mut().chain(&mut self.encrypt_key);
+        let keys = keys.filter(|key| !key.starts_with("env:"));
+        for path in self.store.iter_mut().chain(&mut self.state).chain(keys) {
             if !path.is_empty() && !path.contains("://") {
                 *path = home.join(&*path).to_string_lossy().into_owned();
             }

@@ -4,6 +4,7 @@
 //! This is the only part of the program that reads the environment.
 
 pub mod args;
+mod ci;
 mod descent;
 mod docker;
 pub mod exit;
@@ -29,6 +30,8 @@ use larder_model::limits::BLOCK_BYTES;
 use larder_session::{JobRequest, Place, Prefetch, RetryEmpty, Tenant};
 use larder_store::{Access, Location};
 
+pub use ci::Said;
+use ci::{is_credential, is_of_cloud};
 pub use fresh::period;
 pub use log::log_filter;
 pub use size::parse as size;
@@ -54,6 +57,8 @@ pub struct Settings {
     pub session: larder_session::Settings,
     /// Whether an option, a variable, a file or the CI system names the scope, so that no other is meant.
     pub scope_is_told: bool,
+    /// What the environment says of the job.
+    pub said: Said,
     /// Directory for notes that the commands of one job leave for each other.
     pub notes: OwnFolder,
     /// The files of the builds that the job will run, as they were named.
@@ -158,15 +163,6 @@ impl Settings {
         }
     }
 
-    /// A store that was typed, which the same variables open.
-    pub fn other_store(&self, url: &str) -> Done<Access> {
-        let location = match url {
-            url if url.contains("://") => Location::parse(url)?,
-            path => Location::folder(&self.around.folder.join(path)),
-        };
-        Ok(self.project().store.of(location))
-    }
-
     /// The project, as its jobs share it.
     pub fn project(&self) -> &Project {
         &self.session.project
@@ -268,9 +264,11 @@ impl Choices {
         let state = self.text(&typed, "LARDER_STATE", &self.file.state);
         let path = search_path();
         let (descent, scope_doubt) = self.descent(which);
+        let scope_is_told = self.told_scope(which).is_some()
+            || larder_ci::detect(&self.environment).scope.is_some();
         Ok(Settings {
-            scope_is_told: self.told_scope(which).is_some()
-                || larder_ci::detect(&self.environment).scope.is_some(),
+            scope_is_told,
+            said: self.said(scope_is_told),
             scope_doubt,
             gc: self.text(None, "LARDER_GC", &self.file.gc),
             notes: self.own_folder(state.as_deref(), "archives"),
@@ -319,7 +317,7 @@ impl Choices {
         let variables = self.environment.keys();
         larder_builds::Surroundings {
             withheld: variables
-                .filter(|name| is_credential(name) || self.holds_sign_key(which, name))
+                .filter(|name| is_credential(name) || self.holds_key(which, name))
                 .cloned()
                 .collect(),
             path,
@@ -479,18 +477,6 @@ impl Choices {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
-}
-
-/// Whether a cloud's own tools read a variable.
-fn is_of_cloud(name: &str) -> bool {
-    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether a variable of a cloud holds a credential, and not a region or an address.
-fn is_credential(name: &str) -> bool {
-    const WORDS: [&str; 6] = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "SAS"];
-    is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
 
 fn lossy(path: &Path) -> String {

@@ -24,7 +24,8 @@ pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use fetch::{FetchedBlock, Traffic};
 pub use larder_objects::{
-    Access, Entry, KeyError, Keys, Location, Objects, Patience, SignKey, StoreError,
+    Ability, Access, EncryptKey, Entry, KeyError, Keys, Location, Objects, Patience, SignKey,
+    StoreError, Tried,
 };
 pub use packer::{PackProgress, Packed};
 pub use source::{Ahead, Source, closure};

@@ -138,15 +138,16 @@ impl Line {
             larder: "0".into(),
             statistics: Statistics::default(),
             cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
             plan: None,
         };
         let (id, document) = snapshot.encode();
-        let path = snapshot.path(id);
         let paths = [
             address::leaves(object),
             address::map(map),
             address::hot(hot),
-            path,
+            snapshot.path(id),
         ];
         tokio::try_join!(
             self.objects.put(&paths[0], bytes),

@@ -8,11 +8,13 @@
 //! | [`gc`] | removing what is too old, and what nothing names |
 //! | [`verify`] | finding what is damaged, and dropping what cannot be read |
 //! | [`shelf`] | documents as people look at them |
+//! | [`policy`] | what jobs must be allowed to do to a store in a cloud |
 //! | [`remove`], [`promote`], [`copy`] | single documents: removed, made another scope's head, copied to another store |
 
 pub mod copy;
 mod documents;
 pub mod gc;
+pub mod policy;
 pub mod promote;
 mod reach;
 pub mod remove;

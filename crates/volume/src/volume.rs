@@ -179,6 +179,11 @@ impl Volume {
         self.blocks.hear_alarm()
     }
 
+    /// What it is read from.
+    pub fn source(&self) -> Arc<Source> {
+        Arc::clone(self.blocks.source())
+    }
+
     /// Its size.
     pub fn bytes(&self) -> u64 {
         self.blocks.volume_bytes()

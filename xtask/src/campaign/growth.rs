@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::room;
 use super::store::{Kind, Stores};
 use crate::bench::{circumstances, verdict};
 use crate::job::larder::{self, Store};
 use crate::{engine, say, workplace};
+use xtask_tools::room;
 
 /// What the first and the last jobs are compared by.
 const SPAN: usize = 20;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::job::{Job, Part, Setting, Times};
-use super::room::{self, Process, processes};
 use super::store::{Kind, Stores};
-use super::traces::Traces;
 use crate::job::larder;
 use crate::{engine, say, workplace};
 use xtask_tools::random::Random;
+use xtask_tools::room::{self, Process, processes};
+use xtask_tools::traces::Traces;
 
 /// A job that has not ended by then hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -180,6 +180,13 @@ impl<'a> Kills<'a> {
         self.check(&mut baseline)?;
         say::line(HEAD);
         say::line(self.row(began.elapsed()));
+        let Counts {
+            failed,
+            hangs,
+            left_over,
+            ..
+        } = self.counts;
+        anyhow::ensure!(failed + hangs + left_over == 0, "a promise is broken");
         Ok(())
     }
 

@@ -1,14 +1,13 @@
 //! `cargo xtask campaign`: bad days by the thousand, for docs/RELIABILITY.md. Not part of CI.
 
+mod attacks;
 mod faults;
 mod growth;
 mod job;
 mod kills;
 mod lane;
 mod machine;
-mod room;
 mod store;
-mod traces;
 mod writers;
 
 use anyhow::Result;
@@ -23,6 +22,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Campaign {
+    Attacks(attacks::Args),
     Kills(kills::Args),
     Faults(faults::Args),
     Growth(growth::Args),
@@ -32,6 +32,7 @@ enum Campaign {
 /// Runs the campaign that was asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.campaign {
+        Campaign::Attacks(args) => attacks::run(args),
         Campaign::Kills(args) => kills::run(args),
         Campaign::Faults(args) => faults::run(args),
         Campaign::Growth(args) => growth::run(args),

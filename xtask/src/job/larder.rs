@@ -35,6 +35,16 @@ fn cargo_build() -> Result<PathBuf> {
     executable("larder", &["--release", "--bin", "larder"])
 }
 
+/// An example of a package: of the same build as the program that was named, if it is there, else built now.
+pub(crate) fn example(which: &Which, package: &str, name: &str) -> Result<PathBuf> {
+    let folder = which.program.as_deref().and_then(Path::parent);
+    let built = folder.map(|folder| folder.join("examples").join(name));
+    match built.filter(|built| built.exists()) {
+        Some(built) => Ok(built),
+        None => executable(name, &["-p", package, "--example", name]),
+    }
+}
+
 /// Builds a program, and says where it is.
 pub(crate) fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut build = cargo::command("build");

@@ -192,6 +192,55 @@ fn commands_and_options_exist() {
     none("documents name what the program does not have", &wrong);
 }
 
+/// What the program may say, as far as it stands in its source: lines that go on are one.
+fn said() -> String {
+    let files = rust_files("crates").into_iter();
+    let all: String = files.map(|file| file.content).collect();
+    let mut said = String::new();
+    for line in all.lines() {
+        match line.strip_suffix('\\') {
+            Some(open) => said.push_str(open.trim_start()),
+            None => said.extend([line.trim_start(), "\n"]),
+        }
+    }
+    said
+}
+
+#[test]
+fn messages_that_are_explained_are_said() {
+    let said = said();
+    let page = Text::read("docs/troubleshooting.md");
+    let rows = page
+        .content
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"));
+    let messages: Vec<&str> = rows
+        .filter_map(|row| Some(row.split_once('`')?.0))
+        .collect();
+    assert!(messages.len() > 20, "{messages:?}");
+    let unsaid = messages.iter().filter(|message| {
+        let mut parts = message.split('…').map(str::trim);
+        !parts.all(|part| said.contains(part))
+    });
+    let unsaid: Vec<String> = unsaid.map(|message| (*message).to_owned()).collect();
+    none("docs/troubleshooting.md explains what nobody says", &unsaid);
+}
+
+#[test]
+fn the_readme_has_all_commands() {
+    let readme = Text::read("README.md").content;
+    let table = readme.lines().filter(|line| line.starts_with("| `"));
+    let table: String = table
+        .map(|line| line.split(" | ").next().unwrap_or(line))
+        .collect();
+    let verbs = Known::read().verbs.into_iter();
+    let ours = verbs.filter(|verb| !["help", "serve", "collect"].contains(&verb.as_str()));
+    let missing: Vec<String> = ours
+        .filter(|verb| !table.contains(&format!("`{verb}")))
+        .collect();
+    none("README.md has no line for these commands", &missing);
+}
+
 #[test]
 fn dead_ends_are_seen() {
     assert!(leads_somewhere("docs/ARCHITECTURE.md", "FORMAT.md"));

@@ -5,7 +5,7 @@ use std::fs;
 use crate::source::{Text, none, root, rust_files};
 
 /// Each crate's floor; one may depend only on those of lower floors.
-pub(crate) const FLOORS: [(&str, u8); 18] = [
+pub(crate) const FLOORS: [(&str, u8); 19] = [
     ("model", 1),
     ("secrets", 1),
     ("local", 1),
@@ -22,6 +22,7 @@ pub(crate) const FLOORS: [(&str, u8); 18] = [
     ("upkeep", 4),
     ("session", 5),
     ("archive", 5),
+    ("page", 6),
     ("settings", 6),
     ("cli", 7),
 ];

@@ -60,6 +60,11 @@ impl Fault {
             Self::Away => "the store away for 1 s to 3 min",
         }
     }
+
+    /// Whether a client waits for it until its patience ends.
+    fn stalls(self) -> bool {
+        matches!(self, Self::Stall | Self::StallInBody)
+    }
 }
 
 /// Faults and how often each is chosen, of 100.
@@ -80,6 +85,8 @@ const WEIGHTS: [(Fault, u64); 11] = [
 /// What the proxy does, and has done.
 pub struct Chaos {
     upstream: u16,
+    /// Whether nothing is done that a client waits for.
+    quick: bool,
     /// Of 1000 requests, so many meet a fault.
     permille: AtomicU64,
     random: Mutex<Random>,
@@ -92,10 +99,12 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// A proxy before the server at a port, whose random numbers begin at `seed`.
-    pub fn new(upstream: u16, seed: u64) -> Arc<Self> {
+    /// A proxy before the server at a port, whose random numbers begin at `seed`. A `quick` one answers at once, or
+    /// not well.
+    pub fn new(upstream: u16, seed: u64, quick: bool) -> Arc<Self> {
         Arc::new(Self {
             upstream,
+            quick,
             permille: AtomicU64::new(0),
             random: Mutex::new(Random::new(seed)),
             away_until: Mutex::default(),
@@ -140,7 +149,8 @@ impl Chaos {
             at = at.saturating_sub(*weight);
             here
         });
-        chosen.map(|(fault, _)| *fault)
+        let chosen = chosen.map(|(fault, _)| *fault);
+        chosen.filter(|fault| !(self.quick && fault.stalls()))
     }
 
     /// Serves what connects to `listener`, until it is stopped.

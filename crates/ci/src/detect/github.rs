@@ -50,6 +50,7 @@ pub(super) fn job(of: Variables<'_>) -> Ci {
         job: name(of),
         target: of.get("GITHUB_BASE_REF").or(queue),
         default_branch: text("/repository/default_branch"),
+        ..Ci::default()
     }
 }
 
@@ -60,7 +61,7 @@ fn read(path: &str) -> Option<Value> {
     serde_json::from_slice(&text).ok()
 }
 
-/// Two workflows may have jobs of one name. The legs of a matrix have all variables in common.
+/// Two workflows may have jobs of one name. The legs of a matrix have all variables in common: see `LEG`.
 fn name(of: Variables<'_>) -> Option<String> {
     let job = of.get("GITHUB_JOB")?;
     // `owner/name/.github/workflows/ci.yml@refs/heads/main`: the file's name says more than the title.

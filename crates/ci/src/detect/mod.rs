@@ -13,6 +13,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use larder_model::lineage::Scope;
+use serde_json::Value;
 
 /// The environment of a job.
 pub type Environment = BTreeMap<String, String>;
@@ -24,8 +25,10 @@ pub struct Ci {
     pub is_there: bool,
     /// The project, as forges call it: host and path.
     pub project: Option<String>,
-    /// The job, with all that tells the legs of one job apart.
+    /// The job, with all by which the system tells the legs of one job apart.
     pub job: Option<String>,
+    /// The leg, as the pipeline says it where the system does not.
+    pub leg: Option<String>,
     /// Whose changes the job runs on.
     pub scope: Option<Scope>,
     /// The branch that a pull request wants to go to.
@@ -47,9 +50,33 @@ const MARKS: [&str; 9] = [
     "RUN_ID",
 ];
 
+/// What tells one leg of a job from the others, for systems that give all of them the same variables.
+const LEG: &str = "LARDER_LEG";
+
 /// What the CI system of this job says.
 pub fn detect(environment: &Environment) -> Ci {
     let of = Variables(environment);
+    Ci {
+        leg: of.get(LEG).and_then(|text| leg(&text)),
+        ..system(of)
+    }
+}
+
+/// A leg's name. A matrix may be given as a whole, as JSON: then it is its values, in the order of their names. A job
+/// without one has `null` there.
+fn leg(text: &str) -> Option<String> {
+    let Ok(matrix) = serde_json::from_str::<BTreeMap<String, Value>>(text) else {
+        return (text != "null").then(|| text.to_owned());
+    };
+    let values = matrix.values().map(|value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    let name = values.collect::<Vec<_>>().join(",");
+    (!name.is_empty()).then_some(name)
+}
+
+fn system(of: Variables<'_>) -> Ci {
     // Runners of other systems may carry out GitHub's jobs, and then have their own variables too.
     if of.get("GITHUB_ACTIONS").is_some() {
         return github::job(of);
@@ -134,6 +161,25 @@ mod tests {
             assert!(found.is_there && found.scope.is_none(), "{variables}");
         }
         assert!(!job("CI=false").is_there);
+    }
+
+    #[test]
+    fn a_leg_is_what_the_pipeline_calls_it() {
+        for (text, expected) in [
+            ("", None),
+            ("null", None),
+            ("{}", None),
+            ("arm", Some("arm")),
+            ("3", Some("3")),
+            (
+                r#"{"os":"linux","node":22,"include":{"a":[true]}}"#,
+                Some(r#"{"a":[true]},22,linux"#),
+            ),
+            (r#"{"node":22,"os":"linux"}"#, Some("22,linux")),
+        ] {
+            let variables = [(LEG.to_owned(), text.to_owned())].into();
+            assert_eq!(detect(&variables).leg.as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

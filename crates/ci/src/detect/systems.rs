@@ -17,6 +17,7 @@ pub(super) fn job(of: Variables<'_>) -> Option<Ci> {
         scope: system.scope(of),
         target,
         default_branch: of.first(system.default_branch),
+        ..Ci::default()
     })
 }
 

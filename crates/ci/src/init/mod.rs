@@ -214,6 +214,9 @@ mod tests {
         assert_eq!(places.len(), 3, "{places:?}");
         assert!(found.additions[1].lines.contains("larder up"));
         assert!(found.additions[2].lines.contains("larder down"));
+        let printed_to = repository(&[("larder.sh", "")]);
+        let found = propose(printed_to.path(), Some(System::Shell), None);
+        assert!(!found.exists, "larder init shell --print > larder.sh");
         let other = proposed(&[(".github/workflows/a-lint.yml", "jobs: {}\n")]);
         assert!(
             !other.exists,

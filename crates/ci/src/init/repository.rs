@@ -83,7 +83,9 @@ impl Repository {
     /// The file of a system that is there. Of GitHub's, which may be many, the one that builds.
     pub(super) fn file_of(&self, system: System) -> Option<There> {
         let own = PathBuf::from(system.file());
-        if self.root.join(&own).exists() {
+        // An empty one is what a shell has made for our output.
+        let meta = fs::metadata(self.root.join(&own));
+        if meta.is_ok_and(|meta| meta.len() > 0) {
             return Some(self.there(own));
         }
         if system != System::Github {

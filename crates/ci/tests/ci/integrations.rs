@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::kit::{check, checker};
 
@@ -36,4 +37,23 @@ fn the_component_is_what_gitlab_accepts() {
     let file = folder.path().join("larder.yml");
     fs::write(&file, filled).expect("written");
     check(&checker, "vendor.gitlab-ci", &[file]);
+}
+
+#[test]
+fn the_service_in_the_place_of_dind_is_what_gitlab_and_shells_accept() {
+    let folder = Path::new(ROOT).join("examples/dind");
+    for script in ["entrypoint.sh", "play.sh"] {
+        let checked = Command::new("sh")
+            .arg("-n")
+            .arg(folder.join(script))
+            .status();
+        let checked = checked.expect("sh starts");
+        assert!(checked.success(), "{script}");
+    }
+    let Some(checker) = checker() else { return };
+    check(
+        &checker,
+        "vendor.gitlab-ci",
+        &[folder.join("gitlab-ci.yml")],
+    );
 }

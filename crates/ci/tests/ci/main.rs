@@ -5,4 +5,5 @@
 
 mod integrations;
 mod kit;
+mod pages;
 mod proposed;

@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
 use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
+use larder_settings::Settings;
 use larder_settings::args::{Down, Unmount};
 use larder_settings::exit::{Done, Failure, strictly};
-use larder_settings::{Settings, summary_file};
 
 use super::guard;
 use super::store::collect;
 use crate::report::Report;
-use crate::report::summary::Summary;
 
 /// Ends the session, or takes back one attachment to it.
 pub(crate) fn run(verb: &Down, report: &Report) -> Done {
@@ -179,9 +178,7 @@ fn ended(
         Event::Ended(job) => {
             docker_context::remove(place, settings.docker.config.as_deref());
             leftovers::sweep_after(place, main);
-            report.down(&job);
-            let file = summary_file(verb.summary.as_deref());
-            report.summary(&Summary::new(job.summary()), file.as_deref());
+            super::tell_end(&job, main, verb.summary.as_deref(), report);
             report.write_json(verb.json.as_deref(), &job)?;
             let saved = job.saved.as_ref().map(|saved| saved.snapshot);
             collect::after(

@@ -21,14 +21,18 @@ use std::time::Duration;
 use larder_archive::job;
 use larder_docker::Environment;
 use larder_local::files;
-use larder_settings::Settings;
+use larder_local::people::Voice as _;
+use larder_session::Place;
+use larder_session::facts::Job;
 use larder_settings::args::{EngineKind, Look};
 use larder_settings::exit::{Done, Failure, LACKING};
+use larder_settings::{Settings, summary_file};
 use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::report::Report;
+use crate::report::summary::Summary;
 use crate::survey::Survey;
 
 /// How long an engine that a message would name may take to answer.
@@ -84,6 +88,16 @@ async fn refused(mut failure: Failure, docker: &Environment) -> Failure {
         }
     }
     failure
+}
+
+/// Says what a job came to, and keeps it for `larder report`.
+fn tell_end(job: &Job, main: &Place, summary: Option<&Path>, report: &Report) {
+    report.down(job);
+    let file = summary_file(summary);
+    report.summary(&Summary::new(job.summary()), file.as_deref());
+    if let Err(error) = main.keep_report(job) {
+        report.note(&format!("`larder report` will not know this job: {error}"));
+    }
 }
 
 /// What a verb compares with the last snapshot. What is wrong with a build's files is told to programs, too.

@@ -10,15 +10,14 @@ use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
 use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, lock, machine};
+use larder_settings::Settings;
 use larder_settings::args::Run;
 use larder_settings::exit::{Done, Failure, code_of, strictly};
-use larder_settings::{Settings, summary_file};
 
 use super::guard;
 use super::store::collect;
 use crate::address::Address;
 use crate::report::Report;
-use crate::report::summary::Summary;
 use crate::signals::Signals;
 
 /// As shells do: the command was found and could not be run.
@@ -139,9 +138,7 @@ impl Use<'_> {
             Event::Ended(mut ended) => {
                 leftovers::sweep_after(&place, &self.main);
                 ended.add_command(command);
-                report.down(&ended);
-                let file = summary_file(self.verb.summary.as_deref());
-                report.summary(&Summary::new(ended.summary()), file.as_deref());
+                super::tell_end(&ended, &self.main, self.verb.summary.as_deref(), report);
                 ran.unsaved = ended.trouble().map(str::to_owned);
                 ran.lost.clone_from(&ended.lost);
                 ran.job = Some(*ended);

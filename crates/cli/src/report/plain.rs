@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use larder_local::people::is_obeyed;
+
 /// What begins a command of a CI system, wherever it stands in a line: GitHub's older form and Azure's sections
 /// (actions/runner `ActionCommand.cs`, `TryParse`), Azure's and `TeamCity`'s commands. What GitLab and Travis
 /// obey has control characters in it.
@@ -64,13 +66,6 @@ fn visible(line: &str) -> Cow<'_, str> {
         c => c.to_string(),
     });
     escaped.collect::<String>().into()
-}
-
-/// Characters that a terminal or a log's reader acts upon instead of showing them: control characters, line and
-/// paragraph separators, marks of direction (Unicode Standard Annex 9, section 2), and marks without width.
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A line with its commands parted. GitHub takes a line for one if it begins with `::` and a name, whatever spaces

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use comfy_table::Table;
 use larder_local::files;
 use larder_local::people::Voice as _;
 
@@ -20,10 +19,11 @@ impl Summary {
         Self(known.collect())
     }
 
-    fn table(&self) -> Table {
+    /// As a table for the log.
+    pub(crate) fn text(&self) -> String {
         let mut table = table::plain();
         table.add_rows(&self.0);
-        table
+        table::text(&table)
     }
 
     fn markdown(&self) -> String {
@@ -42,7 +42,7 @@ impl Summary {
 impl Report {
     /// Shows it, and adds it to a file. The job has ended: a file that cannot be written is a warning.
     pub(crate) fn summary(&self, summary: &Summary, file: Option<&Path>) {
-        self.note(&format!("in short\n{}", table::text(&summary.table())));
+        self.note(&format!("in short\n{}", summary.text()));
         let Some(file) = file else { return };
         if let Err(error) = files::append_public(file, &summary.markdown()) {
             self.warning(&format!("--summary {}: {error}", file.display()));

@@ -140,7 +140,8 @@ fn a_private_engine_shares_the_machines_localhost() {
     let build = build(&context(build_folder.path(), SMALL), "app");
     let get = "/bin/wget -q -O - http:";
     let line = format!(
-        "{build} && docker run -d -p 8080:80 -p 5998:80 app /bin/httpd -f -p 80 -h / && \
+        "{build} && docker run -d -p 8080:80 -p 5998:80 -p 5353:53/udp app /bin/httpd -f -p 80 -h / && \
+         timeout 60 sh -c 'until grep -q :14E9 /proc/net/udp; do sleep 0.1; done' && \
          busybox wget -q -O - http://127.0.0.1:8080/one && \
          docker run --rm --network host app {get}//127.0.0.1:5999/one && \
          docker run --rm --add-host=machine:host-gateway app {get}//machine:5998/one && \

@@ -207,6 +207,37 @@ fn a_signal_ends_a_save() {
     shop.next_job_works();
 }
 
+/// GitHub's runner sends these, with some seconds between; other systems the last two. The step hangs in a build.
+#[test]
+fn a_cancelled_job_leaves_a_whole_snapshot_or_none() {
+    use rustix::process::Signal;
+    let shop = Shop::new();
+    let (child, _) = shop.hanging_build();
+    // A shell that waits for a command heeds the second one first.
+    machine::signal(&child, Signal::INT);
+    machine::signal(&child, Signal::TERM);
+    wait_for("the end of the build", || {
+        shop.machine.find("/bin/sleep 777").is_none().then_some(())
+    });
+    machine::signal(&child, Signal::KILL);
+    shop.end(child);
+    wait_for("the session's end", || {
+        shop.machine.find(" __serve").is_none().then_some(())
+    });
+    let saved = shop.store.objects("snapshots").len();
+    assert!((1..=2).contains(&saved), "{saved}");
+    let mut verify = shop.machine.larder("verify");
+    verify.args(["--data", "--store", &shop.store.url()]);
+    let verified = verify.output().expect("larder starts");
+    assert!(verified.status.success(), "{}", text(&verified));
+    let job = shop
+        .machine
+        .job(&shop.store.url(), &[], &build(&shop.context, "app"))
+        .saved();
+    assert_eq!(job.cached(), 3, "{}", job.said);
+    shop.machine.assert_untouched();
+}
+
 /// One of its threads waits then for the disk that it serves itself, and cannot end: whoever waits for its
 /// word must not wait for ever.
 #[test]

@@ -44,6 +44,8 @@ fn project() -> (Project, PathBuf) {
                 larder: "0".into(),
                 statistics: Statistics::default(),
                 cold_build_ms: None,
+                figures: None,
+                past: Vec::new(),
                 plan: None,
             };
             catalog::publish(&objects, &document)

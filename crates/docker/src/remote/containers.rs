@@ -1,5 +1,7 @@
 //! An engine's containers: counting, removing.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hyper::Method;
@@ -14,6 +16,30 @@ use crate::error::Result;
 #[serde(rename_all = "PascalCase")]
 struct ContainerAnswer {
     id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PortsAnswer {
+    #[serde(default)]
+    ports: Vec<Mapping>,
+}
+
+/// One that is not published has no address.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mapping {
+    #[serde(rename = "IP")]
+    address: Option<IpAddr>,
+    public_port: Option<u16>,
+    r#type: String,
+}
+
+impl Mapping {
+    fn published(&self, protocol: &str) -> Option<SocketAddr> {
+        let address = SocketAddr::new(self.address?, self.public_port?);
+        (self.r#type == protocol).then_some(address)
+    }
 }
 
 /// How many containers run on the engine at `endpoint`, `docker ps -q | wc -l`. Podman and engines of any
@@ -41,6 +67,13 @@ impl Remote {
         self.client.stream(&request, empty()).await
     }
 
+    /// Where the containers that run are reached by UDP.
+    pub async fn published_datagrams(&self) -> Result<BTreeSet<SocketAddr>> {
+        let running: Vec<PortsAnswer> = self.get("list containers", "/containers/json").await?;
+        let ports = running.iter().flat_map(|container| &container.ports);
+        Ok(ports.filter_map(|port| port.published("udp")).collect())
+    }
+
     /// The ids of the containers that run and whose names begin with `prefix`, a word without signs.
     pub async fn running_named(&self, prefix: &str) -> Result<Vec<String>> {
         let filters = encoded(&format!(r#"{{"name":["^/?{prefix}"]}}"#));
@@ -63,5 +96,26 @@ impl Remote {
         let target = format!("/containers/{}?force=1&v=1", encoded(id));
         let what = format!("remove container {id:.12}");
         self.take_away(what, &target).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_told_by_their_protocol_and_whether_they_are_published() {
+        let answer = r#"[{"Ports":[{"IP":"0.0.0.0","PrivatePort":53,"PublicPort":5353,"Type":"udp"},
+            {"IP":"::","PrivatePort":53,"PublicPort":5353,"Type":"udp"},
+            {"PrivatePort":54,"Type":"udp"},
+            {"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}]},{}]"#;
+        let running: Vec<PortsAnswer> = serde_json::from_str(answer).expect("an answer");
+        let ports = running.iter().flat_map(|container| &container.ports);
+        let of = |protocol: &str| -> Vec<String> {
+            let ports = ports.clone().filter_map(|port| port.published(protocol));
+            ports.map(|address| address.to_string()).collect()
+        };
+        assert_eq!(of("udp"), ["0.0.0.0:5353", "[::]:5353"]);
+        assert_eq!(of("tcp"), ["0.0.0.0:8080"]);
     }
 }

@@ -12,6 +12,12 @@
 //!
 //! A record of the image before means the same step if its digest is the same and, for each input,
 //! one of its alternatives is: a step is found by any of its keys (`solver/cachemanager.go`, `Query`).
+//!
+//! `BuildKit` 0.25 and 0.32 name a record by what it is made of (`cache/remotecache/v1/chains.go`, `computeID`), and
+//! where several sources have a record of one name they keep that of one source, whichever is quickest, and forget
+//! the others' results (`solver/combinedcache.go`, `Query`, `Records`). The images of a build's stages share most
+//! records, and each has results for its own steps alone: so steps are lost by chance. A record has a name of its own
+//! in each image if one of its alternatives is nobody else's; a step that is found by none is not found by that.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::gather::RootFs;
+use crate::sha256::sha256_hex;
 
 /// Records of one image. Busy engines export 2,700 at once for all their images.
 const RECORDS_MAX: usize = 10_000;
@@ -28,6 +35,10 @@ const RECORDS_MAX: usize = 10_000;
 const ALTERNATIVES_MAX: usize = 100;
 /// Records of the same digest, in both images.
 const PAIRS_MAX: usize = 20_000;
+
+/// How the digests begin of records that are ours: `larder.invalid`. No step has such a digest.
+const OURS: &str = "sha256:6c61726465722e696e76616c6964";
+const DIGEST_CHARS: usize = "sha256:".len() + 64;
 
 /// What is needed of a configuration.
 #[derive(Deserialize)]
@@ -38,7 +49,7 @@ struct Config {
 }
 
 /// A step, by one of its keys.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 struct Record {
     /// The layers that the step's results end with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +91,10 @@ impl Record {
     fn has_result(&self) -> bool {
         !self.layers.is_empty() || !self.chains.is_empty()
     }
+
+    fn is_ours(&self) -> bool {
+        self.inputs.is_empty() && self.digest.starts_with(OURS)
+    }
 }
 
 /// The configuration `new` with the results that `former`, the configuration of an earlier image of
@@ -105,11 +120,78 @@ pub fn carry_over(new: &[u8], former: &[u8]) -> Option<Vec<u8>> {
     Some(text.replacen(&cache, &STANDARD.encode(records), 1).into())
 }
 
+/// The configuration with records that have names of their own in the image of this name: those of no other image of
+/// the same build are taken for them. `None` if it has no records.
+pub fn told_apart(configuration: &[u8], image: &str) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(configuration).ok()?;
+    let config: Config = serde_json::from_str(text).ok()?;
+    let cache = config.cache?;
+    let mut records = decode(&cache)?;
+    tell_apart(&mut records, image);
+    let records = serde_json::to_vec(&records).expect("strings and numbers are JSON");
+    Some(text.replacen(&cache, &STANDARD.encode(records), 1).into())
+}
+
+/// Two records of one digest must not have our alternative in common: they would be one.
+fn tell_apart(records: &mut Vec<Record>, image: &str) {
+    let steps = records.len();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut ours = 0;
+    for record in records.iter_mut().filter(|it| !it.inputs.is_empty()) {
+        let nth = seen.entry(record.digest.clone()).or_default();
+        let own = Input {
+            selector: String::new(),
+            link: steps + *nth,
+        };
+        *nth += 1;
+        ours = ours.max(*nth);
+        for (at, alternatives) in record.inputs.iter_mut().enumerate() {
+            // One without any is no input that could be read.
+            if at == 0 || alternatives.is_empty() {
+                alternatives.push(own.clone());
+            }
+        }
+    }
+    records.extend((0..ours).map(|nth| {
+        let digest = format!("{OURS}{}", sha256_hex(format!("{image} {nth}").as_bytes()));
+        Record {
+            digest: digest[..DIGEST_CHARS].to_owned(),
+            ..Record::default()
+        }
+    }));
+}
+
+/// The records of an image, without what told them apart from others': a build hands that on.
 fn decode(cache: &str) -> Option<Vec<Record>> {
     let records: Vec<Record> = serde_json::from_slice(&STANDARD.decode(cache).ok()?).ok()?;
     let mut inputs = records.iter().flat_map(|record| &record.inputs);
     let usual = inputs.all(|alternatives| alternatives.len() <= ALTERNATIVES_MAX);
-    (usual && records.len() <= RECORDS_MAX).then_some(records)
+    (usual && records.len() <= RECORDS_MAX).then(|| without_ours(records))
+}
+
+fn without_ours(mut records: Vec<Record>) -> Vec<Record> {
+    let mut count = 0;
+    let places: Vec<Option<usize>> = records
+        .iter()
+        .map(|record| {
+            let place = (!record.is_ours()).then_some(count);
+            count += usize::from(place.is_some());
+            place
+        })
+        .collect();
+    records.retain(|record| !record.is_ours());
+    for alternatives in records.iter_mut().flat_map(|record| &mut record.inputs) {
+        alternatives.retain_mut(|input| match places.get(input.link) {
+            Some(Some(place)) => {
+                input.link = *place;
+                true
+            }
+            Some(None) => false,
+            // It leads nowhere: it stays so.
+            None => true,
+        });
+    }
+    records
 }
 
 /// Gives records without a result those of the same steps in `former`, if they are made of the lowest
@@ -292,6 +374,73 @@ mod tests {
             (&layers, &records(&["other manifest", "content"], true)),
         );
         assert_eq!(found, Some(records(&["manifest", "content"], true)));
+    }
+
+    fn apart(layers: &[&str], records: &Value, image: &str) -> Value {
+        let configuration = configuration(layers, records);
+        let told = told_apart(configuration.as_bytes(), image).expect("it has records");
+        let told = String::from_utf8(told).expect("text");
+        assert_eq!(
+            told.replacen(&field(&told), &field(&configuration), 1),
+            configuration
+        );
+        let records = STANDARD.decode(field(&told)).expect("base64");
+        serde_json::from_slice(&records).expect("JSON")
+    }
+
+    #[test]
+    fn each_image_has_records_of_its_own_and_they_are_the_same_steps() {
+        let layers = ["base", "package", "run", "source"];
+        let mut two = whole("one");
+        // The same step on something else.
+        let again = json!({ "digest": "run", "inputs": [[{ "selector": "root", "link": 5 }]] });
+        two.as_array_mut().expect("records").push(again);
+        let told = apart(&layers, &two, "app");
+        let other = apart(&layers, &two, "stage");
+        let link = |records: &Value, at: usize| records[at]["inputs"][0][1]["link"].clone();
+        // Records of one digest never share ours.
+        assert_eq!((link(&told, 3), link(&told, 6)), (json!(7), json!(8)));
+        assert_eq!(told.as_array().expect("records").len(), 9);
+        for at in [7, 8] {
+            let digest = told[at]["digest"].as_str().expect("a digest");
+            assert_eq!(digest.len(), DIGEST_CHARS);
+            assert_ne!(told[at], other[at]);
+        }
+        assert_ne!(told[7], told[8]);
+        // Only the first input has more, and told apart again it is the same.
+        assert_eq!(told[5]["inputs"][1], two[5]["inputs"][1]);
+        assert_eq!(apart(&layers, &told, "app"), told);
+        assert_eq!(apart(&layers, &told, "stage"), other);
+        // What a build hands on in another order.
+        let mut moved = other.as_array().expect("records").clone();
+        moved.rotate_right(2);
+        for input in moved.iter_mut().filter_map(|it| it.get_mut("inputs")) {
+            for one in input.as_array_mut().into_iter().flatten() {
+                for one in one.as_array_mut().into_iter().flatten() {
+                    one["link"] = json!((one["link"].as_u64().expect("a number") + 2) % 9);
+                }
+            }
+        }
+        assert_eq!(apart(&layers, &Value::from(moved), "app"), told);
+    }
+
+    #[test]
+    fn what_tells_records_apart_makes_no_two_steps_one() {
+        let layers = ["base", "step"];
+        let of = |base: &str, result: bool| {
+            let mut records =
+                json!([{ "digest": base }, { "digest": "step", "inputs": [[{ "link": 0 }]] }]);
+            if result {
+                records[1]["layers"] = at(1);
+            }
+            apart(&layers, &records, "app")
+        };
+        assert_eq!(
+            carried((&layers, &of("one", false)), (&layers, &of("two", true))),
+            None
+        );
+        let same = carried((&layers, &of("one", false)), (&layers, &of("one", true)));
+        assert_eq!(same.expect("the same step")[1]["layers"], at(1));
     }
 
     /// Records that lead to themselves, and to what is not there.

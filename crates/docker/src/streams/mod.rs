@@ -26,7 +26,7 @@ pub use self::error::StreamError;
 pub use self::gather::Documents;
 pub use self::held::Held;
 pub use self::image_set::{Contents, SavedImage, SavedLayer};
-pub use self::inline_cache::carry_over;
+pub use self::inline_cache::{carry_over, told_apart};
 pub use self::load::{LeftOut, LoadPlan};
 pub use self::reader::{Blob, ExportReader};
 pub use self::turns::{Lane, load_in_lanes};

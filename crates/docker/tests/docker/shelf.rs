@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use larder_docker::streams::{Contents, Documents, ExportReader, Held, LoadPlan, carry_over};
+use larder_docker::streams::{
+    Contents, Documents, ExportReader, Held, LoadPlan, carry_over, told_apart,
+};
 use larder_docker::{BoxError, Chains, Remote};
 
 /// Blobs by name, and what they are.
@@ -61,9 +63,7 @@ pub async fn save_images(engine: &Remote, images: &[String], parent: Option<&She
         blobs.insert(name, bytes.freeze());
     }
     let (mut contents, documents) = reader.finish().await.expect("it is understood");
-    if let Some(parent) = parent {
-        carry_on(&mut contents, &documents, parent, &mut blobs);
-    }
+    carry_on(&mut contents, &documents, parent, &mut blobs);
     let text = contents.to_value();
     assert_eq!(
         Contents::from_value(&text).expect("it is read back"),
@@ -76,24 +76,27 @@ pub async fn save_images(engine: &Remote, images: &[String], parent: Option<&She
     }
 }
 
-/// What the parent's images know of their steps, under the same names.
+/// What the parent's images know of their steps, under the same names; and records that are no other image's.
 fn carry_on(
     contents: &mut Contents,
     documents: &Documents,
-    parent: &Shelf,
+    parent: Option<&Shelf>,
     blobs: &mut HashMap<String, Bytes>,
 ) {
     for at in 0..contents.images.len() {
         let image = &contents.images[at];
-        let before = image.tags.iter().find_map(|it| parent.contents.image(it));
-        let both = before.and_then(|before| {
-            let known = &parent.blobs[&before.documents[0]];
-            carry_over(&documents[&image.documents[0]], known)
+        let (Some(own), Some(tag)) = (documents.get(&image.documents[0]), image.tags.first())
+        else {
+            continue;
+        };
+        let both = parent.and_then(|parent| {
+            let before = image.tags.iter().find_map(|it| parent.contents.image(it))?;
+            carry_over(own, &parent.blobs[&before.documents[0]])
         });
-        if let Some(both) = both
-            && let Some(name) = contents.configure(at, &both)
+        if let Some(told) = told_apart(both.as_deref().unwrap_or(own), tag)
+            && let Some(name) = contents.configure(at, &told)
         {
-            blobs.insert(name, both.into());
+            blobs.insert(name, told.into());
         }
     }
 }

@@ -43,8 +43,9 @@ pub fn scrub_builders(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<Sc
     };
     for (name, place) in settled.changed {
         let state = volume.join(place);
-        done.builds.extend(builds::recorded(&state, Path::new("")));
-        if let Some(database) = scrub_state(&state)? {
+        let (recorded, damaged) = scrub_state(&state)?;
+        done.builds.extend(recorded);
+        if let Some(database) = damaged {
             done.notices.push(format!(
                 "the cache of the builder {name} is not kept: {} in it is damaged",
                 database.display()
@@ -55,14 +56,18 @@ pub fn scrub_builders(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<Sc
     Ok(done)
 }
 
-/// Answers a database that is none.
-fn scrub_state(state: &Path) -> Result<Option<PathBuf>> {
+/// The builds that were recorded, and a database that is none.
+fn scrub_state(state: &Path) -> Result<(Vec<Build>, Option<PathBuf>)> {
     let mut folders = vec![PathBuf::new()];
     for name in names_in(state, Path::new(""))? {
         if folder(state, Path::new(&name)).is_ok_and(|found| found.is_some()) {
             folders.push(PathBuf::from(name));
         }
     }
+    let contents = folders.iter().map(|place| place.join(BLOBS));
+    let contents: Vec<PathBuf> = contents.collect();
+    let contents: Vec<(&Path, &Path)> = contents.iter().map(|at| (state, &**at)).collect();
+    let builds = builds::recorded(state, Path::new(""), &contents);
     for place in &folders {
         for name in names_in(state, place)? {
             let path = place.join(&name);
@@ -70,19 +75,16 @@ fn scrub_state(state: &Path) -> Result<Option<PathBuf>> {
                 && let Some(database) = file(state, &path)?
                 && Tree::open(&database, 0)?.is_none()
             {
-                return Ok(Some(path));
+                return Ok((builds, Some(path)));
             }
         }
     }
-    let contents = folders.iter().map(|place| place.join(BLOBS));
-    let contents: Vec<PathBuf> = contents.collect();
-    let contents: Vec<(&Path, &Path)> = contents.iter().map(|at| (state, &**at)).collect();
     let mut removed = Vec::new();
     history::remove_records(state, Path::new(""), &contents, &mut removed)?;
     for place in &folders {
         remove(state, &place.join(EXECUTOR), &mut removed)?;
     }
-    Ok(None)
+    Ok((builds, None))
 }
 
 #[cfg(test)]
@@ -110,11 +112,12 @@ mod tests {
             fs::write(path, text).expect("written");
         }
         // A history that is no database is found out first.
-        let unsound = scrub_state(state.path()).expect("looked");
+        let (_, unsound) = scrub_state(state.path()).expect("looked");
         assert_eq!(unsound.as_deref(), Some(Path::new("history.db")));
         let sound = [&crate::scrub::bolt::tests::empty(), database.as_bytes()].concat();
         fs::write(state.path().join("history.db"), sound).expect("written");
-        assert_eq!(scrub_state(state.path()).expect("scrubbed"), None);
+        let scrubbed = scrub_state(state.path()).expect("scrubbed");
+        assert_eq!(scrubbed, (Vec::new(), None));
         for gone in ["history.db", "runc-overlayfs/executor", &record] {
             assert!(!state.path().join(gone).exists(), "{gone}");
         }

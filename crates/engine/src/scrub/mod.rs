@@ -40,7 +40,7 @@ use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
 pub use self::builders::{ScrubbedBuilders, scrub_builders};
-pub use self::builds::Build;
+pub use self::builds::{Build, Step};
 use self::compact::{Holds, compact};
 use crate::builders::is_state_volume;
 use crate::error::{EngineError, Result};
@@ -91,13 +91,13 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
         ));
     }
     let containerd = containerd_root(volume);
-    let builds = builds::recorded(&data_root, Path::new(BUILDKIT));
-    let mut removed = scrub_data_root(&data_root, options)?;
     // Which of the two holds the records' blobs depends on the image store.
     let contents = [
         (&*data_root, Path::new("buildkit/content/blobs/sha256")),
         (&*containerd, Path::new(CONTAINERD_BLOBS)),
     ];
+    let builds = builds::recorded(&data_root, Path::new(BUILDKIT), &contents);
+    let mut removed = scrub_data_root(&data_root, options)?;
     history::remove_records(&data_root, Path::new(BUILDKIT), &contents, &mut removed)?;
     let cleared = match store {
         ImageStore::Overlay2 => remove(volume, Path::new("containerd"), &mut Vec::new()),

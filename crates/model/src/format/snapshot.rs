@@ -11,6 +11,7 @@ use crate::format::address::Kind;
 use crate::format::document::Document;
 pub use crate::format::document::EngineRecord;
 use crate::format::limits::SNAPSHOT_MAX_BYTES;
+use crate::history::{self, Entry, Figures};
 use crate::lineage::Lineage;
 
 /// The format that this program writes and reads.
@@ -44,9 +45,34 @@ pub struct Snapshot {
     /// How long the builds take on an empty engine, where that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold_build_ms: Option<u64>,
+    /// What the job came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Figures>,
+    /// What the jobs before it in its line came to, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Entry>,
     /// What the job's builds depended on, where it was known; its own format is the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<serde_json::Value>,
+}
+
+impl Snapshot {
+    /// What its job came to, if it says so.
+    fn entry(&self, id: SnapshotId) -> Option<Entry> {
+        Some(Entry {
+            snapshot: id,
+            created_ms: self.created_ms,
+            used_blocks: self.statistics.used_blocks,
+            stored_bytes: self.statistics.stored_bytes,
+            cold_build_ms: self.cold_build_ms,
+            figures: self.figures?,
+        })
+    }
+
+    /// What the jobs up to its own came to, the newest first: what the next one of its line carries on.
+    pub fn history(&self, id: SnapshotId) -> Vec<Entry> {
+        history::carried(self.entry(id), &self.past)
+    }
 }
 
 /// What a save wrote, in blocks and bytes.
@@ -110,6 +136,8 @@ mod tests {
             larder: "0.1.0".into(),
             statistics: Statistics::default(),
             cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
             plan: None,
         }
     }
@@ -157,5 +185,31 @@ mod tests {
             known: FORMAT as u16,
         };
         assert_eq!(error, found);
+    }
+
+    #[test]
+    fn a_line_is_told_by_its_last_snapshots_alone() {
+        let id = |number: u64| SnapshotId::of(&number.to_le_bytes());
+        let mut line: Vec<Snapshot> = Vec::new();
+        for number in 0..40_u64 {
+            let figures = Figures {
+                steps: number,
+                ..Figures::default()
+            };
+            let past = line.last().map(|last| last.history(id(number - 1)));
+            line.push(Snapshot {
+                created_ms: number,
+                // One that tells nothing breaks no line.
+                figures: (number != 20).then_some(figures),
+                past: past.unwrap_or_default(),
+                ..example()
+            });
+        }
+        let last = [38, 39].map(|number| line[number].history(id(number as u64)));
+        let told = history::told(last.into_iter().flatten());
+        let steps: Vec<u64> = told.iter().map(|entry| entry.figures.steps).collect();
+        let expected: Vec<u64> = (14..40).filter(|number| *number != 20).collect();
+        assert_eq!(steps, expected);
+        assert!(line[39].encode().1.len() < 10_000, "it stays small");
     }
 }

@@ -10,7 +10,7 @@ use larder_model::dockerfile::{BuildOptions, parse};
 use larder_model::plan::Plan;
 use larder_model::plan::key::Key;
 
-use crate::rebuild;
+use crate::{decoders, rebuild};
 
 #[test]
 fn the_corpus_makes_nothing_panic() {
@@ -31,14 +31,14 @@ fn the_corpus_makes_nothing_panic() {
 /// Variants of each file that are tried, with some bytes of it replaced.
 const VARIANTS: u32 = 200;
 
-#[test]
-fn layers_of_the_corpus_and_variants_of_them_are_rebuilt() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/archive");
+/// Checks each file of a corpus, and variants of it.
+fn check_all(corpus: &str, count_min: u32, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     let mut count = 0;
-    for entry in fs::read_dir(folder).expect("the corpus is in the tree") {
+    for entry in fs::read_dir(folder.join(corpus)).expect("the corpus is in the tree") {
         let path = entry.expect("the corpus can be listed").path();
         let bytes = fs::read(path).expect("a corpus file can be read");
-        rebuild::check(&bytes);
+        check(&bytes);
         for variant in 0..VARIANTS {
             let mut noise = [0; 64];
             let mut hasher = blake3::Hasher::new();
@@ -50,9 +50,20 @@ fn layers_of_the_corpus_and_variants_of_them_are_rebuilt() {
                 let at = usize::from(at) % bytes.len();
                 bytes[at] = change[2];
             }
-            rebuild::check(&bytes);
+            check(&bytes);
         }
         count += 1;
     }
-    assert!(count >= 10, "only {count} corpus files were found");
+    assert!(count >= count_min, "only {count} corpus files were found");
+}
+
+#[test]
+fn layers_of_the_corpus_and_variants_of_them_are_rebuilt() {
+    check_all("archive", 10, rebuild::check);
+}
+
+#[test]
+fn objects_of_the_corpus_and_variants_of_them_are_refused_or_can_be_written_again() {
+    check_all("objects", 7, decoders::check);
+    check_all("documents", 5, decoders::check_text);
 }

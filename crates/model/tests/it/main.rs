@@ -3,6 +3,7 @@
 mod bounds;
 mod cases;
 mod corpus;
+mod decoders;
 mod options;
 mod plan;
 mod properties;

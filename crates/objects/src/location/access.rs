@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Location;
 use crate::error::StoreError;
-use crate::keys::Keys;
+use crate::keys::{EncryptKey, Keys};
 use crate::objects::Objects;
 
 /// Where a store is, the settings of its cloud, and keys. Another process can be given it; shown, it says
@@ -33,6 +33,13 @@ impl Access {
     #[must_use]
     pub fn of(&self, location: Location) -> Self {
         Self::new(location, self.settings.clone(), self.keys.clone())
+    }
+
+    /// The same, sealed with this key, or not at all.
+    #[must_use]
+    pub fn sealed_with(mut self, key: Option<EncryptKey>) -> Self {
+        self.keys.encrypt = key;
+        self
     }
 
     /// Where it is.

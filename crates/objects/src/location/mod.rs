@@ -7,6 +7,7 @@
 
 mod access;
 mod bundle;
+mod permission;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -150,6 +151,12 @@ impl Location {
     /// The folder of a `file://` store.
     pub fn as_folder(&self) -> Option<PathBuf> {
         (self.scheme == Scheme::File).then(|| PathBuf::from(&self.path))
+    }
+
+    /// The scheme, the bucket or container, and the prefix in it, of a store in a cloud.
+    pub fn as_bucket(&self) -> Option<(&'static str, &str, &str)> {
+        let is_cloud = self.scheme != Scheme::File;
+        is_cloud.then(|| (self.scheme.name(), &*self.bucket, &*self.path))
     }
 
     /// Opens the store. A folder is made when it is not there; nothing else is asked or written.

@@ -6,10 +6,11 @@ use std::path::{Path as Folder, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use larder_model::sealed::plain_bytes;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::Objects;
+use super::{Objects, at};
 use crate::error::StoreError;
 use crate::request::Names;
 
@@ -46,8 +47,25 @@ impl Objects {
     /// All objects anywhere below a folder, in no order; of a folder also what writers that were killed left
     /// there half-way. It costs a request for each 1,000.
     pub async fn entries(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        let sealer = self.sealer().await?;
+        let at = at(sealer.as_deref(), folder);
+        let entries = self.stored_entries(folder, &at).await?;
+        let Some(sealer) = sealer else {
+            return Ok(entries);
+        };
+        let opened = entries.into_iter().filter_map(|entry| {
+            Some(Entry {
+                path: sealer.open_path(&entry.path)?,
+                bytes: plain_bytes(entry.bytes),
+                modified_ms: entry.modified_ms,
+            })
+        });
+        Ok(opened.collect())
+    }
+
+    async fn stored_entries(&self, folder: &str, at: &str) -> Result<Vec<Entry>, StoreError> {
         if let Names::Folder(root) = &self.names {
-            let (root, below) = (root.clone(), root.join(folder));
+            let (root, below) = (root.clone(), root.join(at));
             let walk = tokio::task::spawn_blocking(move || {
                 let mut found = Vec::new();
                 walk(&root, &below, &mut found).map(|()| found)
@@ -55,7 +73,7 @@ impl Objects {
             let found = walk.await.expect("listing does not panic");
             return found.map_err(|error| failed("list", folder, &error));
         }
-        let at = &Path::from(folder);
+        let at = &Path::from(at);
         let listed = self.patience.ask("list", folder, || async move {
             let objects = self.store.list(Some(at));
             objects.map_ok(Entry::of).try_collect().await
@@ -69,17 +87,24 @@ impl Objects {
     /// Removes objects, 1,000 with a request where the store can do that. Those that are gone already are
     /// fine.
     pub async fn delete(&self, paths: &[String]) -> Result<(), StoreError> {
+        let sealer = self.sealer().await?;
+        let stored = paths.iter().map(|path| match &sealer {
+            None => path.clone(),
+            Some(sealer) => sealer.object(path),
+        });
+        let stored: Vec<String> = stored.collect();
         if let Names::Folder(root) = &self.names {
-            let files: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
+            let files: Vec<PathBuf> = stored.iter().map(|path| root.join(path)).collect();
             let removing = tokio::task::spawn_blocking(move || files.iter().try_for_each(remove));
             let removed = removing.await.expect("removing does not panic");
             return removed.map_err(|error| failed("remove", &paths.join(", "), &error));
         }
-        for paths in paths.chunks(DELETED_TOGETHER) {
+        let chunks = stored.chunks(DELETED_TOGETHER);
+        for (stored, paths) in chunks.zip(paths.chunks(DELETED_TOGETHER)) {
             let first = paths.first().map_or("", String::as_str);
             let removed = self
                 .patience
-                .ask("remove", first, || self.delete_some(paths));
+                .ask("remove", first, || self.delete_some(stored));
             removed.await?;
         }
         Ok(())
@@ -106,7 +131,10 @@ impl Objects {
         let Names::Folder(root) = &self.names else {
             return;
         };
-        let folder = root.join(folder);
+        let Ok(sealer) = self.sealer().await else {
+            return;
+        };
+        let folder = root.join(at(sealer.as_deref(), folder));
         let removing = tokio::task::spawn_blocking(move || remove_empty(&folder, unused_for));
         removing.await.expect("removing does not panic");
     }

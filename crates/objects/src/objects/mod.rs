@@ -1,6 +1,8 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
 mod listing;
+mod probe;
+mod sealing;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,16 +12,20 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
 use larder_model::garbage::Brief;
+use larder_model::sealed::{Segments, plain_bytes, sealed_bytes};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult,
+    GetOptions, GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    PutResult,
 };
 use parking_lot::Mutex;
 
 pub use self::listing::Entry;
+pub use self::probe::{Ability, Tried};
+use self::sealing::Sealing;
 use crate::error::StoreError;
-use crate::keys::Keys;
+use crate::keys::{Keys, Sealer, has_last};
 use crate::request::{Late, Names, Patience, What, collect};
 
 /// The objects of one store.
@@ -33,6 +39,7 @@ pub struct Objects {
     /// just that, see `catalog::publish` of `larder-store`.
     written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
+    sealing: Arc<Sealing>,
 }
 
 /// An answer that says nothing of the object.
@@ -53,13 +60,15 @@ impl Objects {
             late: Arc::default(),
             written: Arc::default(),
             keys: Arc::default(),
+            sealing: Arc::default(),
         }
     }
 
-    /// The same, signed and believed by these keys.
+    /// The same, signed, believed and sealed by these keys.
     #[must_use]
     pub fn with_keys(self, keys: Keys) -> Self {
         Self {
+            sealing: Arc::new(Sealing::with(keys.encrypt.clone())),
             keys: Arc::new(keys),
             ..self
         }
@@ -97,11 +106,12 @@ impl Objects {
     pub async fn connect(&self) {
         let at = Path::from(address::FORMAT);
         let (first, second, third, fourth) = tokio::join!(
-            self.store.head(&at),
+            self.sealer(),
             self.store.head(&at),
             self.store.head(&at),
             self.store.head(&at)
         );
+        let first = first.map(|sealer| sealer.is_some());
         tracing::debug!(?first, ?second, ?third, ?fourth, "connections to the store");
     }
 
@@ -109,8 +119,8 @@ impl Objects {
     /// which changes nothing of an honest object, mends a damaged one, and makes it young: a collection
     /// removes nothing that the store has got of late.
     pub async fn put(&self, path: &str, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
-        let at = &Path::from(path);
-        let payload = &bytes.into();
+        let (at, payload) = self.stored(path, bytes.into()).await?;
+        let (at, payload) = (&at, &payload);
         if let Some(brief) = address::parse_content(path) {
             self.written.lock().insert(brief, path.to_owned());
         }
@@ -125,6 +135,23 @@ impl Objects {
             }
         };
         self.patience.ask("write", path, write).await
+    }
+
+    /// An object as it is stored, and where.
+    async fn stored(
+        &self,
+        path: &str,
+        plain: PutPayload,
+    ) -> Result<(Path, PutPayload), StoreError> {
+        let Some(sealer) = self.sealer_to_write().await? else {
+            return Ok((Path::from(path), plain));
+        };
+        let own = path.to_owned();
+        let sealing = tokio::task::spawn_blocking(move || {
+            let bytes = sealer.seal(&own, &Bytes::from(plain));
+            (Path::from(sealer.object(&own)), bytes.into())
+        });
+        Ok(sealing.await.expect("sealing does not panic"))
     }
 
     /// Writes what is there again. Credentials that may only create objects may find just what was to be
@@ -147,7 +174,8 @@ impl Objects {
     /// Whether an object has these bytes. One that cannot be read may not have them.
     async fn holds(&self, at: &Path, payload: &PutPayload) -> bool {
         let expected = Bytes::from(payload.clone());
-        let found = async { collect(self.store.get(at).await?, expected.len()).await };
+        let options = GetOptions::default();
+        let found = async { collect(self.find(at, options).await?, expected.len()).await };
         match found.await {
             Ok(found) => found.is_some_and(|found| found == expected),
             Err(error) => {
@@ -159,9 +187,34 @@ impl Objects {
 
     /// Reads a whole object of at most `max_bytes`.
     pub async fn get(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
-        let at = &Path::from(path);
+        let Some(sealer) = self.sealer().await? else {
+            return self.get_stored(path, &Path::from(path), max_bytes).await;
+        };
+        let at = Path::from(sealer.object(path));
+        let max_bytes = sealed_bytes(max_bytes as u64) as usize;
+        let stored = self.get_stored(path, &at, max_bytes).await?;
+        if let Some(plain) = sealer.open(path, &stored) {
+            return Ok(plain.into());
+        }
+        // Something on the way may cut it in the same place each time.
+        match self.stored_bytes(path, &at).await {
+            Some(bytes) if bytes != stored.len() as u64 => Err(StoreError::Failed {
+                what: "read",
+                path: path.to_owned(),
+                why: format!("{} of {bytes} bytes came", stored.len()),
+            }),
+            _ => Err(not_sealed_so(path, &stored)),
+        }
+    }
+
+    async fn get_stored(
+        &self,
+        path: &str,
+        at: &Path,
+        max_bytes: usize,
+    ) -> Result<Bytes, StoreError> {
         let read = || async move {
-            let found = self.store.get(at).await?;
+            let found = self.find(at, GetOptions::default()).await?;
             let size = found.meta.size;
             Ok(collect(found, max_bytes).await?.ok_or(size))
         };
@@ -177,14 +230,53 @@ impl Objects {
 
     /// Reads a range of an object: exactly as many bytes as asked for.
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let (at, end) = (&Path::from(path), range.end);
-        let bytes = end.saturating_sub(range.start);
-        let read = || self.late.read(bytes, || self.read_range(at, range.clone()));
+        match self.sealer().await? {
+            None => {
+                let stored = Stored {
+                    at: Path::from(path),
+                    end_min: range.end,
+                    may_end: false,
+                    range,
+                };
+                self.range_of(path, &stored).await
+            }
+            Some(sealer) => self.sealed_range(path, &sealer, &range).await,
+        }
+    }
+
+    /// Reads the segments that a range lies in, and opens them.
+    async fn sealed_range(
+        &self,
+        path: &str,
+        sealer: &Sealer,
+        range: &Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        let segments = Segments::of(range);
+        let stored = Stored {
+            at: Path::from(sealer.object(path)),
+            range: segments.stored,
+            end_min: segments.end_min,
+            may_end: true,
+        };
+        let stored = self.range_of(path, &stored).await?;
+        let plain = sealer.open_from(path, segments.first, &stored);
+        let plain = Bytes::from(plain.ok_or_else(|| not_sealed_so(path, &stored))?);
+        if plain.len() < segments.within.end {
+            let why = format!("it is cut short: it ends before {}", range.end);
+            return Err(StoreError::damaged(path, why));
+        }
+        Ok(plain.slice(segments.within))
+    }
+
+    async fn range_of(&self, path: &str, stored: &Stored) -> Result<Bytes, StoreError> {
+        let end = stored.end_min;
+        let bytes = stored.range.end.saturating_sub(stored.range.start);
+        let read = || self.late.read(bytes, || self.read_range(stored));
         let size = match self.patience.ask("read", path, read).await {
             Ok(Ok(bytes)) => return Ok(bytes),
             Ok(Err(size)) => size,
             // Each store has words of its own for a range beyond the end; the size says it for all.
-            Err(error) => match self.size(path).await {
+            Err(error) => match self.stored_bytes(path, &stored.at).await {
                 Some(size) if size < end => size,
                 _ => return Err(error),
             },
@@ -193,27 +285,35 @@ impl Objects {
         Err(StoreError::damaged(path, why))
     }
 
+    /// Asks for an object. In a folder anything may stand under its name.
+    async fn find(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        if self.names.is_no_file(at.as_ref()) {
+            return Err(object_store::Error::NotFound {
+                path: at.to_string(),
+                source: "it is no file".into(),
+            });
+        }
+        self.store.get_opts(at, options).await
+    }
+
     /// The bytes, or the size of the object if it ends before the range does.
-    async fn read_range(
-        &self,
-        at: &Path,
-        range: Range<u64>,
-    ) -> object_store::Result<Result<Bytes, u64>> {
-        let (end, wanted) = (range.end, range.end.saturating_sub(range.start));
+    async fn read_range(&self, stored: &Stored) -> object_store::Result<Result<Bytes, u64>> {
+        let (at, range) = (&stored.at, stored.range.clone());
+        let wanted = range.end.saturating_sub(range.start);
         let options = GetOptions::new().with_range(Some(range));
-        let found = self.store.get_opts(at, options).await?;
+        let found = self.find(at, options).await?;
         let Some(bytes) = collect(found, wanted as usize).await? else {
             return Err(unreliable(format!(
                 "the store answers with more than the {wanted} bytes that it was asked for"
             )));
         };
         let came = bytes.len() as u64;
-        if came == wanted {
+        if came == wanted || stored.may_end && has_last(&bytes) {
             return Ok(Ok(bytes));
         }
         // Of an object that is cut a store gives what it has, and so does a proxy that fails, of any.
         let size = self.store.head(at).await?.size;
-        if size < end {
+        if size < stored.end_min {
             return Ok(Err(size));
         }
         Err(unreliable(format!("{came} of {wanted} bytes came")))
@@ -228,8 +328,20 @@ impl Objects {
 
     /// The size of an object, if it is there and the store says so.
     pub async fn size(&self, path: &str) -> Option<u64> {
-        let at = Path::from(path);
-        let asked = self.patience.ask("read", path, || self.store.head(&at));
+        match self.sealer().await.ok()? {
+            None => self.stored_bytes(path, &Path::from(path)).await,
+            Some(sealer) => {
+                let at = Path::from(sealer.object(path));
+                self.stored_bytes(path, &at).await.map(plain_bytes)
+            }
+        }
+    }
+
+    async fn stored_bytes(&self, path: &str, at: &Path) -> Option<u64> {
+        if self.names.is_no_file(at.as_ref()) {
+            return None;
+        }
+        let asked = self.patience.ask("read", path, || self.store.head(at));
         asked.await.ok().map(|meta| meta.size)
     }
 
@@ -241,28 +353,43 @@ impl Objects {
         after: &str,
         max: usize,
     ) -> Result<Vec<String>, StoreError> {
-        self.listed(folder, || {
-            self.names.first(What::Objects, folder, after, max)
-        })
-        .await
+        let sealer = self.sealer().await?;
+        let at = at(sealer.as_deref(), folder);
+        let names = self.listed(folder, || self.names.first(What::Objects, &at, after, max));
+        let names = names.await?;
+        Ok(opened(sealer.as_deref(), names, |sealer, name| {
+            sealer.open_object(folder, name)
+        }))
     }
 
     /// The names of at most `max` folders in a folder.
     pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        self.listed(folder, || self.names.first(What::Folders, folder, "", max))
-            .await
+        let sealer = self.sealer().await?;
+        let at = at(sealer.as_deref(), folder);
+        let names = self.listed(folder, || self.names.first(What::Folders, &at, "", max));
+        let names = names.await?;
+        Ok(opened(sealer.as_deref(), names, |sealer, name| {
+            sealer.open_folder(folder, name)
+        }))
     }
 
     /// The paths of at most `max` objects anywhere below a folder.
     pub async fn walk(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let at = Path::from(folder);
+        let sealer = self.sealer().await?;
+        let at = Path::from(at(sealer.as_deref(), folder));
         let list = || {
             let objects = self.store.list(Some(&at)).take(max);
             objects
                 .map_ok(|object| object.location.to_string())
                 .try_collect()
         };
-        self.listed(folder, list).await
+        let paths = self.listed(folder, list).await?;
+        Ok(opened(sealer.as_deref(), paths, Sealer::open_path))
+    }
+
+    /// Where a folder is stored: in a sealed store that is another place.
+    pub async fn stored_folder(&self, path: &str) -> Result<String, StoreError> {
+        Ok(at(self.sealer().await?.as_deref(), path))
     }
 
     async fn listed<F: Future<Output = object_store::Result<Vec<String>>>>(
@@ -275,4 +402,40 @@ impl Objects {
             other => other,
         }
     }
+}
+
+/// Where a range of an object is stored.
+struct Stored {
+    at: Path,
+    range: Range<u64>,
+    /// Where the object ends at the earliest if it has the range.
+    end_min: u64,
+    /// Whether it may end before the range does, if it says so.
+    may_end: bool,
+}
+
+/// Where a folder is.
+fn at(sealer: Option<&Sealer>, folder: &str) -> String {
+    sealer.map_or_else(|| folder.to_owned(), |sealer| sealer.folder(folder))
+}
+
+/// Names as they were before they were sealed; those that nobody with our key gave are left out.
+fn opened(
+    sealer: Option<&Sealer>,
+    names: Vec<String>,
+    open: impl Fn(&Sealer, &str) -> Option<String>,
+) -> Vec<String> {
+    let Some(sealer) = sealer else { return names };
+    let names = names.iter();
+    names.filter_map(|name| open(sealer, name)).collect()
+}
+
+/// What comes the same wrong way twice is told by its digest from what comes in another way each time.
+fn not_sealed_so(path: &str, stored: &[u8]) -> StoreError {
+    let digest = &blake3::hash(stored).to_hex()[..8];
+    let why = format!(
+        "its {} bytes ({digest}) are not what was sealed here",
+        stored.len()
+    );
+    StoreError::damaged(path, why)
 }

@@ -18,6 +18,7 @@ use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Progress, Voice as _};
 use larder_model::address::{self, Kind};
 use larder_model::clock;
+use larder_model::history::Figures;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark;
 use larder_model::retention::REUSE_MS;
@@ -28,12 +29,13 @@ use larder_volume::Seal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+use super::course::{Course, Timer, total_ms};
 use super::events::Events;
 use super::start::Live;
 use super::tenant::{Left, end_holders};
 use super::trouble;
 use super::turn::Turn;
-use crate::facts::{Fetched, Job, NotSaved, Restored, Saved, Timer};
+use crate::facts::{Fetched, Job, NotSaved, Restored, Saved};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
@@ -48,7 +50,7 @@ pub(crate) async fn finish(
     within: Option<Duration>,
     events: &Events,
 ) -> Job {
-    let mut timer = Timer::start();
+    let mut timer = live.course.timer();
     // One that comes while the volume is closed counts too.
     let hurry = Hurry::listen(within);
     let mut doubt = discard.then_some(NotSaved::Asked);
@@ -66,6 +68,7 @@ pub(crate) async fn finish(
                     job,
                     seal,
                     objects,
+                    course: &live.course,
                     reader: live.settings.project.reader(),
                 };
                 objects.patience().reset();
@@ -93,6 +96,7 @@ pub(crate) async fn finish(
     if let Some(seal) = &sealed {
         job.fetched = fetched(seal);
     }
+    job.traffic = live.course.take_moments();
     job.phases.extend(timer.into_phases());
     if ended.is_ok() {
         leftovers::forget(&live.place);
@@ -269,6 +273,7 @@ struct Save<'a> {
     job: &'a Job,
     seal: &'a Seal,
     objects: &'a Objects,
+    course: &'a Course,
     reader: Reader,
 }
 
@@ -279,10 +284,10 @@ impl Save<'_> {
         events: &Events,
         timer: &mut Timer,
     ) -> Result<Saved, NotSaved> {
-        let progress = Arc::new(PackProgress::default());
+        let progress = &self.course.saving;
         let stored = async {
             tokio::try_join!(
-                async { self.seal.pack(Arc::clone(&progress)).await.map_err(because) },
+                async { self.seal.pack(Arc::clone(progress)).await.map_err(because) },
                 async {
                     let lineage = &self.job.lineage;
                     let head = catalog::head::<Snapshot>(self.objects, lineage, now_ms());
@@ -293,11 +298,10 @@ impl Save<'_> {
         };
         let (packed, head, ()) = tokio::select! {
             stored = stored => stored?,
-            never = show(&progress, events) => match never {},
+            never = show(progress, events) => match never {},
         };
         timer.phase("pack");
-        let statistics = self.statistics(&packed);
-        let snapshot = self.snapshot(&packed, head, statistics, plan);
+        let snapshot = self.snapshot(&packed, head, self.figures(timer), plan);
         let id = catalog::publish(self.objects, &snapshot).await;
         let id = id.map_err(because)?;
         timer.phase("publish");
@@ -305,7 +309,7 @@ impl Save<'_> {
             snapshot: id,
             parent: snapshot.parent,
             sibling: snapshot.sibling,
-            statistics,
+            statistics: snapshot.statistics,
         })
     }
 
@@ -355,11 +359,26 @@ impl Save<'_> {
         }
     }
 
+    fn figures(&self, timer: &Timer) -> Figures {
+        let builds = &self.job.builds;
+        let traffic = self.seal.traffic();
+        Figures {
+            steps: builds.iter().map(|build| build.steps).sum(),
+            cached_steps: builds.iter().map(|build| build.cached_steps).sum(),
+            build_ms: builds.iter().map(|build| build.ms).sum(),
+            start_ms: total_ms(&self.job.phases),
+            end_ms: timer.total_ms(),
+            job_ms: self.course.elapsed_ms(),
+            fetched_bytes: traffic.bytes,
+            requests: traffic.requests,
+        }
+    }
+
     fn snapshot(
         &self,
         packed: &Packed,
         head: Option<Candidate>,
-        statistics: Statistics,
+        figures: Figures,
         plan: Option<serde_json::Value>,
     ) -> Snapshot {
         let job = self.job;
@@ -383,8 +402,10 @@ impl Save<'_> {
                     EngineRecord::docker(&engine.facts.version, engine.facts.image_store)
                 }),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
-            statistics,
+            statistics: self.statistics(packed),
             cold_build_ms: job.cold_build_ms(),
+            figures: Some(figures),
+            past: expected.map_or_else(Vec::new, |parent| parent.history.clone()),
             plan,
         }
     }

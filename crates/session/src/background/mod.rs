@@ -2,9 +2,10 @@
 //! `parts` holds what is up, in its order; a `tenant` lives on the volume), `finish` brings it down. `base_images` are compared with
 //! their registries on the way; `events` is what the process says, `users` are those that it works for, and
 //! `trouble` is what they are told of the store, and `upkeep` keeps the volume small. `verdict` tells whose fault a failed start is. A `turn` is
-//! needed for an engine in the machine's place.
+//! needed for an engine in the machine's place. `course` notes when what happened.
 
 mod base_images;
+mod course;
 mod events;
 mod finish;
 mod parts;

@@ -19,12 +19,12 @@ use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError, attached};
 use rustix::process::Pid;
 use tokio::task::spawn_blocking;
 
+use super::course::Timer;
 use super::events::Events;
 use super::tenant::{
     Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving, Living, end_holders,
 };
 use super::trouble;
-use crate::facts::Timer;
 use crate::leftovers::{Mounted, Record};
 use crate::lock;
 use crate::{Place, Result, SessionError};
@@ -82,6 +82,11 @@ impl Placed {
             Self { parts, outcome }
         });
         preparing.await.expect("preparing does not panic")
+    }
+
+    /// Gives the place back.
+    pub(super) async fn abandon(self) {
+        self.parts.abandon().await;
     }
 }
 

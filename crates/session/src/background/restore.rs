@@ -40,14 +40,14 @@ impl Search {
 }
 
 /// Walks the ladder. Each snapshot that cannot be used is a warning. That of an engine must not be newer than
-/// `engine`.
+/// `engine`. A store that our key does not open is an error: nothing could be saved to it either.
 pub(crate) async fn find(
     objects: &Objects,
     ladder: Vec<Rung>,
     reader: &Reader,
     engine: Option<Version>,
     voice: &dyn Voice,
-) -> Search {
+) -> Result<Search, StoreError> {
     let walked = Walk::new(objects, ladder, reader)
         .first(|found| open(objects, found, engine))
         .await;
@@ -62,17 +62,21 @@ pub(crate) async fn find(
             trouble = Some(error.to_string());
         }
     }
-    let found = walked.outcome.unwrap_or_else(|error| {
-        voice.warning(&format!(
-            "starting empty, the store cannot be read: {error}"
-        ));
-        trouble = Some(error.to_string());
-        None
-    });
+    let found = match walked.outcome {
+        Err(error @ StoreError::Locked { .. }) => return Err(error),
+        Err(error) => {
+            voice.warning(&format!(
+                "starting empty, the store cannot be read: {error}"
+            ));
+            trouble = Some(error.to_string());
+            None
+        }
+        Ok(found) => found,
+    };
     if let Some(found) = found.as_ref().filter(|_| walked.passed_marked) {
         found.source.doubt();
     }
-    Search { found, trouble }
+    Ok(Search { found, trouble })
 }
 
 async fn open(
@@ -148,6 +152,8 @@ mod tests {
             larder: "0".into(),
             statistics: Statistics::default(),
             cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
             plan: None,
         }
     }

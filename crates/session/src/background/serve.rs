@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use larder_local::people::Voice as _;
 use larder_volume::flusher;
+use rustix::fs::OFlags;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -113,10 +114,14 @@ fn clear_failed_start(place: &Place) {
 fn lock(place: &Place) -> Result<Option<File>> {
     let started = Instant::now();
     loop {
-        place.make_state()?;
-        let taken = lock::take(place)?;
-        if taken.is_some() || started.elapsed() > LOCK_LIMIT {
-            return Ok(taken);
+        let taken = place.make_state().and_then(|()| lock::take(place));
+        let again = match &taken {
+            Ok(lock) => lock.is_none(),
+            // Who looked at it may have removed it between these two.
+            Err(_) => !place.exists(),
+        };
+        if !again || started.elapsed() > LOCK_LIMIT {
+            return taken;
         }
         std::thread::sleep(lock::PAUSE);
     }
@@ -128,6 +133,7 @@ fn log_to(path: &Path) -> Result<()> {
         .create(true)
         .append(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path);
     log.and_then(|log| Ok(rustix::stdio::dup2_stderr(&log)?))
         .map_err(SessionError::path("write", path))

@@ -11,6 +11,7 @@ use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
 use super::base_images::Planning;
+use super::course::{Course, Timer};
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
 use super::restore::{self, Restorable, Search};
@@ -19,7 +20,7 @@ use super::trouble;
 use super::turn::Turn;
 use super::upkeep::Upkeep;
 use super::verdict::Verdict;
-use crate::facts::{self, Job, NotSaved, Restored, Timer};
+use crate::facts::{self, Job, Moved, NotSaved, Restored};
 use crate::leftovers;
 use crate::{JobRequest, Place, Result, Settings};
 
@@ -38,6 +39,8 @@ pub(crate) struct Live {
     pub(crate) planning: Planning,
     /// For an engine in the machine's place.
     pub(crate) turn: Option<Turn>,
+    /// The job's clock.
+    pub(crate) course: Course,
     pub(crate) job: Job,
 }
 
@@ -54,7 +57,8 @@ pub(crate) struct Begun {
 /// returned has only the warnings about the cache: with `--strict` these are failures.
 pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
-    let mut timer = Timer::start();
+    let mut course = Course::begin();
+    let mut timer = course.timer();
     let (objects, cannot_save) = open_store(&settings, events);
     let (coming, turn) = Coming::look(&settings, &place, begun.oom_score, events).await?;
     let compatibility = coming.compatibility();
@@ -67,7 +71,13 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     // A store that is far takes about as long as the machine.
     let searching = search(&settings, &objects, &reader, &plan.coming, events);
     let (searched, placed) = tokio::join!(searching, Placed::prepare(&plan, &place));
-    let Search { found, trouble } = searched;
+    let Search { found, trouble } = match searched {
+        Ok(searched) => searched,
+        Err(refused) => {
+            placed.abandon().await;
+            return Err(refused);
+        }
+    };
     timer.phase("find");
     let known = known_before(found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, builds, known);
@@ -85,6 +95,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         restored,
         trouble,
     } = trouble::telling(&objects, events, coming).await?;
+    course.follow(parts.volume().source());
     let cannot_save = cannot_save.or(trouble.map(not_for_others));
     if cannot_save.is_none() && settings.stores_early(objects.is_near()) {
         parts.store_early();
@@ -92,15 +103,8 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let warnings = events.take_warnings();
     parts.tell_warnings(events);
     let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
-    // An empty engine holds nothing that could have moved.
-    let mut moved = Vec::new();
-    if restored.is_some()
-        && settings.project.freshness != Freshness::Never
-        && let Some(engine) = parts.engine()
-    {
-        moved = planning.compare(engine, events).await;
-        timer.phase("fresh");
-    }
+    let compares = restored.is_some() && settings.project.freshness != Freshness::Never;
+    let moved = compare(compares, &mut planning, &mut parts, events, &mut timer).await;
     let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
     timer.phase("facts");
     Ok(Live {
@@ -113,13 +117,32 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         planning,
         turn,
         job: Job {
+            started_ms: course.started_ms,
             restored,
             moved,
             phases: timer.into_phases(),
             warnings,
             ..up
         },
+        course,
     })
+}
+
+/// The base images that moved, which the engine is made to forget; none if they are not to be compared. An empty
+/// engine holds nothing that could have moved.
+async fn compare(
+    compares: bool,
+    planning: &mut Planning,
+    parts: &mut Parts,
+    events: &Events,
+    timer: &mut Timer,
+) -> Vec<Moved> {
+    let (true, Some(engine)) = (compares, parts.engine()) else {
+        return Vec::new();
+    };
+    let moved = planning.compare(engine, events).await;
+    timer.phase("fresh");
+    moved
 }
 
 /// Looks for the snapshot to start from.
@@ -129,13 +152,13 @@ async fn search(
     reader: &Reader,
     coming: &Coming,
     events: &Events,
-) -> Search {
+) -> Result<Search> {
     if let Some(lost) = &settings.instead_of {
-        return Search::instead_of(lost);
+        return Ok(Search::instead_of(lost));
     }
     objects.patience().set(trouble::FINDING);
     let ladder = settings.project.descent.ladder(&coming.compatibility());
-    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await;
+    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await?;
     if matches!(coming, Coming::Folders(_))
         && let Some(large) = search
             .found
@@ -149,7 +172,7 @@ async fn search(
             size(settings.keep_bytes)
         ));
     }
-    search
+    Ok(search)
 }
 
 fn used_bytes(found: &Restorable) -> u64 {
@@ -211,6 +234,7 @@ impl Start<'_> {
     fn up(&self, parts: &mut Parts, lineage: Lineage) -> Job {
         Job {
             store: self.settings.project.store.to_string(),
+            started_ms: 0,
             lineage,
             engine: self.engine(parts),
             folders: self.settings.tenant.folders().to_vec(),
@@ -228,6 +252,7 @@ impl Start<'_> {
             builds: Vec::new(),
             fetched: facts::Fetched::default(),
             phases: Vec::new(),
+            traffic: Vec::new(),
             warnings: Vec::new(),
             command: None,
         }
@@ -308,6 +333,7 @@ fn restored(found: &Restorable) -> Restored {
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes,
         cold_build_ms: snapshot.cold_build_ms,
+        history: snapshot.history(found.found.id),
         sibling: snapshot.sibling,
     }
 }

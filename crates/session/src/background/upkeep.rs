@@ -11,10 +11,11 @@ use larder_engine::scrub::ScrubOptions;
 use larder_local::people::{Voice, size};
 use larder_model::volume::space::Space;
 
+use super::course::Timer;
 use super::events::Events;
 use super::parts::Parts;
 use crate::Settings;
-use crate::facts::{Dropped, Timer};
+use crate::facts::Dropped;
 
 /// How often a volume is looked at while a job runs: a look takes microseconds, and a quick job writes some
 /// hundred megabytes meanwhile.

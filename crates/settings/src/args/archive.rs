@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Care, How, Planned, VolumeHow, Where};
 
@@ -116,11 +116,25 @@ pub struct BuildVerb {
     pub manner: Manner,
 }
 
+/// Exit code 3 if Larder cannot work as it is meant to.
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// What must work: volume (`run` and `up`), api (`build`, `restore` and `save`), or any of them
+    /// [default: any]
+    #[arg(long, value_name = "DOOR")]
+    pub door: Option<Door>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub which: Where,
+}
+
+/// A way in which a job gets an engine that remembers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    Volume,
+    Api,
+    #[default]
+    Any,
 }

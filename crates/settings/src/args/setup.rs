@@ -41,9 +41,12 @@ pub struct Version {
 
 #[derive(Debug, Args)]
 pub struct Keygen {
-    /// File for the private key (PKCS #8 in PEM), which must not be there yet.
+    /// File for the private key (PKCS #8 in PEM) or the encryption key, which must not be there yet.
     pub file: PathBuf,
-    /// Make nothing; print the public half of the key in FILE.
+    /// Make a key for --encrypt-key, and print its id.
+    #[arg(long)]
+    pub encrypt: bool,
+    /// Make nothing; print the public half of the key in FILE, or the id of an encryption key.
     #[arg(long)]
     pub public: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Where, filled};
 
@@ -137,12 +137,65 @@ pub struct Cp {
     /// Ids of snapshots or archives, as `larder ls` shows them
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
+    /// Encrypt in that store with this key, or with none; a file, or env:NAME for a variable that holds it [default: the
+    /// key of this store]
+    #[arg(long, value_name = "FILE|env:NAME|none", value_parser = filled())]
+    pub to_encrypt_key: Option<String>,
     /// Copy those of every project, not only of this one.
     #[arg(long, short)]
     pub all: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
+}
+
+/// Prints the ids of the keys that open the store. Objects are encrypted with a key that the store holds, encrypted with
+/// each of these keys; so nothing else is written anew.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+To change a key:
+  larder keygen --encrypt new.key
+  larder rekey --encrypt-key old.key --add new.key     both open the store
+  larder rekey --encrypt-key new.key --only            once all jobs have it")]
+pub struct Rekey {
+    /// Let this key open the store, too: a file, or env:NAME for a variable that holds it
+    #[arg(long, value_name = "FILE|env:NAME", value_parser = filled())]
+    pub add: Option<String>,
+    /// Let no key open the store but that of --encrypt-key (and --add).
+    #[arg(long)]
+    pub only: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub which: Where,
+}
+
+/// A cloud, by what its own users call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cloud {
+    S3,
+    Gcs,
+    Azure,
+}
+
+/// Prints what to allow the credentials of a job, as JSON in that cloud's own form. A trusted job reads, writes and removes
+/// what is in the store; an untrusted one reads what its project saved, and saves in its own scope alone.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  larder policy s3 --store s3://ci-cache/larder > trusted.json
+  larder policy s3 --store s3://ci-cache/larder --project github.com/shop/web --untrusted --scope pull/7
+An untrusted job may save for engines that trusted jobs of the project have saved for. In the output for gcs, PRINCIPAL
+stands for whoever gets the policy.")]
+pub struct Policy {
+    /// Whose words to use
+    pub cloud: Cloud,
+    /// For a job that is not trusted, of this scope
+    #[arg(long)]
+    pub untrusted: bool,
     #[command(flatten)]
     pub which: Where,
 }

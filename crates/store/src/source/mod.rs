@@ -19,9 +19,7 @@ use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, LeafId, LeavesId, MapId};
 use larder_model::frame::FrameRef;
 use larder_model::hot::{HotBlock, HotFrame, HotList};
-use larder_model::limits::{
-    BLOCK_BYTES, FRAME_FILL_BLOCKS, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES,
-};
+use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -37,6 +35,9 @@ use larder_objects::{verified, verified_whole};
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
 /// Requests for leaves at once, when all are read.
 const LEAF_READS: usize = 4;
+/// Leaves that are read ahead at most: those of 128 GiB of a volume. Whoever forges a map may name hundreds of
+/// thousands, each a request of its own.
+const LEAVES_AHEAD_MAX: usize = 2048;
 
 type FrameKey = (FrameRef, u32);
 type Verified = Arc<Vec<FetchedBlock>>;
@@ -150,12 +151,12 @@ impl Source {
         leaf.await
     }
 
-    /// Reads all leaves, or as many as `max_bytes` hold, those that lie side by side in one request.
+    /// Reads leaves ahead, as many as `max_bytes` hold, those that lie side by side in one request.
     pub async fn read_leaves(&self, max_bytes: u64) -> Result<(), StoreError> {
         use futures_util::{StreamExt as _, TryStreamExt as _};
         let mut objects: BTreeMap<LeavesId, Vec<(u32, LeafRef)>> = BTreeMap::new();
         let mut bytes = 0;
-        for (index, place) in self.root.leaves() {
+        for (index, place) in self.root.leaves().take(LEAVES_AHEAD_MAX) {
             bytes += u64::from(place.bytes);
             if bytes <= max_bytes && self.leaf_if_read(index).is_none() {
                 objects
@@ -204,23 +205,33 @@ impl Source {
     /// the order of the volume.
     pub fn plan_rest(&self, max_bytes: u64) {
         self.rest.get_or_init(|| {
-            let mut frames: HashMap<FrameRef, HotFrame> = HashMap::new();
-            for (index, leaf) in &self.leaves {
-                for (at, rests) in leaf.get().into_iter().flat_map(|leaf| leaf.blocks()) {
-                    let block = u64::from(*index) * LEAF_BLOCKS as u64 + at as u64;
-                    let frame = frames.entry(rests.frame).or_insert_with(|| HotFrame {
+            let read = self.root.leaves().filter_map(|(index, _)| {
+                let leaf = self.leaf_if_read(index)?;
+                Some(leaf.blocks().map(move |(at, rests)| {
+                    (u64::from(index) * LEAF_BLOCKS as u64 + at as u64, rests)
+                }))
+            });
+            // Blocks are counted, not frames: a forged map may name one frame for all of them.
+            let blocks = read
+                .flatten()
+                .take((max_bytes / BLOCK_BYTES as u64) as usize);
+            let mut places: HashMap<FrameRef, usize> = HashMap::new();
+            let mut frames: Vec<HotFrame> = Vec::new();
+            for (block, rests) in blocks {
+                let place = *places.entry(rests.frame).or_insert_with(|| {
+                    frames.push(HotFrame {
                         pack: Some(rests.frame.pack),
                         slot: rests.frame.slot,
                         idle: 0,
                         blocks: Vec::new(),
                     });
-                    let id = rests.id;
-                    frame.blocks.push((rests.slot, HotBlock { block, id }));
-                }
+                    frames.len() - 1
+                });
+                let id = rests.id;
+                frames[place]
+                    .blocks
+                    .push((rests.slot, HotBlock { block, id }));
             }
-            let mut frames: Vec<HotFrame> = frames.into_values().collect();
-            frames.sort_by_key(|frame| frame.blocks.iter().map(|(_, one)| one.block).min());
-            frames.truncate((max_bytes / (FRAME_FILL_BLOCKS * BLOCK_BYTES) as u64) as usize);
             Ahead::of_frames(self.fetcher.clone(), frames)
         });
     }

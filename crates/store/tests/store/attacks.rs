@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use larder_model::address::{self, Kind};
 use larder_model::clock::AHEAD_MAX_MS;
@@ -286,4 +287,76 @@ async fn a_list_of_documents_names_those_that_are_elsewhere() {
         matches!(faults[0], StoreError::Contradiction { .. }),
         "{faults:?}"
     );
+}
+
+/// All regions of a huge volume are the same leaf, and all blocks of it the same frame.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_of_countless_leaves_is_read_ahead_to_an_end() {
+    const MOST: u64 = 1000;
+    let (_folder, objects) = store();
+    let empty = Arc::new(Source::empty(objects.clone(), 8 << 40).expect("a volume"));
+    let changed = Changed {
+        written: (0..8).collect(),
+        ..Changed::default()
+    };
+    let job = Job {
+        changed,
+        ..Job::default()
+    };
+    let read = |_, buffer: &mut [u8]| {
+        buffer.fill(1);
+        Ok(())
+    };
+    let packed = packer::pack(&empty, job, read, Arc::default()).await;
+    let honest = Source::open(objects.clone(), packed.expect("stored").map, None).await;
+    let mut root = honest.expect("a map").root().clone();
+    let leaf = *root.leaf(0).expect("its only leaf");
+    for index in 0..100_000 {
+        root.set_leaf(index, Some(leaf));
+    }
+    let (map, bytes) = root.encode();
+    let stored = objects.put(&address::map(map), bytes).await;
+    stored.expect("stored");
+    let forged = Source::open(objects, map, None).await.expect("a map");
+    forged.read_leaves(u64::MAX).await.expect("its leaves");
+    assert!(forged.traffic().requests < 3000, "{:?}", forged.traffic());
+    forged.plan_rest(MOST << 16);
+    let (rest, arrived) = (forged.rest().expect("planned"), AtomicU64::new(0));
+    while rest
+        .read_next(|_| {
+            arrived.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
+        .is_some()
+    {}
+    assert_eq!(arrived.into_inner(), MOST);
+}
+
+/// A link leads elsewhere, and a pipe would be waited for.
+#[tokio::test]
+async fn what_is_no_file_is_no_object() {
+    const PATH: &str = "v1/maps/some";
+    let (folder, objects) = store();
+    let path = folder.path().join(PATH);
+    let link = |to: &str| std::os::unix::fs::symlink(to, &path).expect("made");
+    let pipe = || std::process::Command::new("mkfifo").arg(&path).status();
+    for number in 0..4 {
+        objects.put(PATH, "some").await.expect("stored");
+        fs::remove_file(&path).expect("removed");
+        match number {
+            0 => link("/etc/hostname"),
+            1 => link("/dev/zero"),
+            2 => assert!(pipe().expect("it starts").success()),
+            _ => fs::create_dir(&path).expect("made"),
+        }
+        let whole = objects.get(PATH, 1 << 20).await;
+        let part = objects.get_range(PATH, 0..4).await;
+        for read in [whole, part] {
+            assert!(
+                matches!(read, Err(StoreError::Missing { .. })),
+                "{number}: {read:?}"
+            );
+        }
+    }
 }

@@ -41,6 +41,8 @@ pub(super) fn snapshot(lineage: Lineage, created_ms: u64) -> Snapshot {
         larder: "0".into(),
         statistics: Statistics::default(),
         cold_build_ms: None,
+        figures: None,
+        past: Vec::new(),
         plan: None,
     }
 }

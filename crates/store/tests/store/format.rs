@@ -31,7 +31,7 @@ fn content(block: u64, buffer: &mut [u8]) {
     }
 }
 
-async fn save(objects: &Objects) {
+pub(super) async fn save(objects: &Objects) {
     let source = Source::empty(objects.clone(), VOLUME_BYTES).expect("a fair size");
     let changed = Changed {
         written: vec![0, 1, 3, 5],
@@ -79,6 +79,8 @@ async fn save(objects: &Objects) {
             stored_bytes: packed.stored_bytes,
         },
         cold_build_ms: None,
+        figures: None,
+        past: Vec::new(),
         plan: None,
     };
     catalog::publish(objects, &snapshot)
@@ -107,7 +109,7 @@ async fn remember(objects: &Objects, snapshot: &Snapshot) {
     assert_eq!(found.expect("it is read"), [image]);
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut paths: Vec<_> = entries
         .map(|entry| entry.expect("an entry").path())

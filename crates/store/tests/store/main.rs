@@ -10,5 +10,6 @@ mod early;
 mod format;
 mod hostile;
 mod packing;
+mod sealed;
 mod signed;
 mod trouble;

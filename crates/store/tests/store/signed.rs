@@ -29,6 +29,7 @@ fn seen(objects: &Objects, sign: Option<&SignKey>, trusted: &[String]) -> Object
         sign: sign.cloned(),
         trust: Trust::new(trusted.collect::<Result<_, _>>().expect("keys")),
         max_age: Some(Duration::from_millis(DAY)),
+        ..Keys::default()
     })
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use larder_store::packer::{self, Changed, Job};
 use larder_store::{Location, Objects, Source};
 
-/// A server that answers each request by the next of these texts, and with the last one for ever; what was asked of
+/// A server of a store that is not sealed, which answers each other request by the next of these texts, and with the last one for ever; what was asked of
 /// it, by first lines. An empty text closes the connection.
 fn server(answers: &'static [&'static str]) -> (Objects, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -20,6 +20,10 @@ fn server(answers: &'static [&'static str]) -> (Objects, Arc<Mutex<Vec<String>>>
     std::thread::spawn(move || {
         for connection in listener.incoming().flatten() {
             let first = read_request(&connection);
+            if first.contains("/v1-sealed/") {
+                let _ = (&connection).write_all(NO_KEYS.as_bytes());
+                continue;
+            }
             let at = {
                 let mut seen = seen.lock().expect("no panic");
                 seen.push(first);
@@ -73,6 +77,7 @@ const ERROR: &str =
     "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const BUSY: &str =
     "HTTP/1.1 503 Slow Down\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const NO_KEYS: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]

@@ -7,14 +7,15 @@ use larder_local::clock::now_ms;
 use larder_model::mark::MachineId;
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog::{self, Reader};
+use larder_store::{EncryptKey, Keys};
 use larder_upkeep::copy::copy;
 use larder_upkeep::promote::promote;
 use larder_upkeep::remove::remove;
 use larder_upkeep::verify::verify;
 use larder_upkeep::{Selection, list};
 
-use crate::garbage::files;
-use crate::kit::{Machine, Random, Silent, open};
+use crate::garbage::{collect, files};
+use crate::kit::{Machine, Random, Silent, keeping, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_whole_goes_on_where_it_was_and_copies_nothing_twice() {
@@ -122,4 +123,60 @@ async fn a_promoted_document_is_the_other_scopes_head_and_copies_nothing() {
         .collect();
     remove(&machine.objects, &both).await.expect("removed");
     assert_eq!(list(&machine.objects).await.expect("listed").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_store_is_copied_to_verified_promoted_and_collected_like_any_other() {
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let plain = Machine::new(here.path(), "pull/7");
+    let mut random = Random::new(11);
+    for _ in 0..2 {
+        plain.job(&mut random, Duration::ZERO).await.expect("saved");
+    }
+    let key = EncryptKey::generate().expect("random bytes");
+    let sealed = open(there.path()).with_keys(Keys {
+        encrypt: Some(key),
+        ..Keys::default()
+    });
+    let documents = list(&plain.objects).await.expect("listed");
+    let newest = Selection::default().newest(&documents, now_ms());
+    let newest = newest.expect("a head");
+    let copied = copy(&plain.objects, &sealed, &newest, &Silent).await;
+    assert_eq!(copied.expect("copied").documents.len(), 1);
+    let checked = verify(&sealed, true, &Silent).await.expect("verified");
+    assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
+    assert_eq!(checked.compared_bytes, checked.named.bytes);
+
+    let machine = Machine {
+        objects: sealed.clone(),
+        ..Machine::new(there.path(), "branch/main")
+    };
+    let reader = Reader {
+        machine: MachineId::of(b"here"),
+        scope: "branch/main".into(),
+        job: "build".into(),
+        now_ms: now_ms(),
+    };
+    let here = list(&sealed).await.expect("listed");
+    let promoted = promote(&sealed, &here[0], "branch/main", &reader, false).await;
+    assert!(promoted.expect("promoted").is_some());
+    for _ in 0..3 {
+        machine
+            .job(&mut random, Duration::ZERO)
+            .await
+            .expect("saved");
+    }
+    let only_heads = keeping(1, Duration::ZERO);
+    let before = files(there.path()).len();
+    let gone = [
+        collect(&sealed, &only_heads).await,
+        collect(&sealed, &only_heads).await,
+    ];
+    let checked = verify(&sealed, true, &Silent).await.expect("verified");
+    assert!(checked.is_sound() && checked.documents == 2, "{checked:?}");
+    assert!(files(there.path()).len() < before, "{gone:?}");
+    assert_eq!(
+        files(&there.path().join("v1")),
+        [] as [std::path::PathBuf; 0]
+    );
 }

@@ -153,6 +153,8 @@ impl Machine {
             larder: random.below(1 << 31).to_string(),
             statistics: Statistics::default(),
             cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
             plan: None,
         };
         let id = catalog::publish(&self.objects, &document).await?;

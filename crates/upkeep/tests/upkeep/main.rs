@@ -4,4 +4,5 @@ mod copying;
 mod damage;
 mod garbage;
 mod kit;
+mod policies;
 mod writers;

@@ -24,7 +24,7 @@ use larder_archive::save::{self, Saved, What};
 use larder_archive::{ArchiveError, Job};
 use larder_builds::Draft;
 use larder_local::clock::ms_since;
-use larder_local::people::Voice as _;
+use larder_local::people::{self, Voice as _};
 
 use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
@@ -86,7 +86,27 @@ impl Came {
                     format!("{stored} in {}", seconds_of(it.ms))
                 }),
             ),
+            ("net", self.net()),
         ])
+    }
+
+    /// What it gained or lost. A build that failed says nothing of how long it takes.
+    #[allow(clippy::cast_precision_loss)] // of a job's milliseconds
+    fn net(&self) -> Option<String> {
+        if self.exit_code != 0 || self.strategy == Some(Strategy::Nothing) {
+            return None;
+        }
+        let restored = self.restored.as_ref();
+        let ours = restored.map_or(0, |it| it.ms) + self.saved.as_ref().map_or(0, |it| it.ms);
+        let (built, ours) = (self.build_ms as f64, ours as f64);
+        let used = restored.filter(|it| it.archive.is_some() && it.skipped.is_none());
+        Some(match used.map(|it| it.cold_build_ms) {
+            None => people::net_of_first("the build", built, ours),
+            Some(Some(cold)) => {
+                people::net("without a restore the build", [cold as f64, built, ours])
+            }
+            Some(None) => "not known: no job of this line built without a restore".to_owned(),
+        })
     }
 }
 

@@ -4,10 +4,10 @@ pub(crate) mod build;
 pub(crate) mod restore;
 pub(crate) mod save;
 
-use larder_archive::Job;
 use larder_archive::note::JobNote;
 use larder_archive::restore::{Outcome, Restored, Wanted};
 use larder_archive::save::{Saved, What};
+use larder_archive::{ArchiveError, Job};
 use larder_settings::exit::Done;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ async fn restored(
     let mut outcome = None;
     if let Some(wanted) = wanted {
         let done = larder_archive::restore::restore(job, wanted, report).await;
-        outcome = report.or_miss("nothing restored", strict, done)?;
+        outcome = report.or_miss("nothing restored", strict, unless_locked(done)?)?;
     }
     if let Some(outcome) = &outcome {
         report.archive_restored(&outcome.restored);
@@ -43,9 +43,17 @@ async fn saved(
     report: &Report,
 ) -> Done<Option<Saved>> {
     let done = larder_archive::save::save(job, what, note, plan, report).await;
-    let saved = report.or_miss("nothing saved", strict, done)?;
+    let saved = report.or_miss("nothing saved", strict, unless_locked(done)?)?;
     if let Some(saved) = &saved {
         report.archive_saved(saved, &job.lineage);
     }
     Ok(saved)
+}
+
+/// A store that our key does not open is no miss: nothing would ever be restored.
+fn unless_locked<T>(done: Result<T, ArchiveError>) -> Done<Result<T, ArchiveError>> {
+    match done {
+        Err(error) if error.is_locked() => Err(error.into()),
+        other => Ok(other),
+    }
 }

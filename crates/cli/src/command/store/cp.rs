@@ -18,7 +18,8 @@ use crate::report::Report;
 pub(crate) fn run(verb: &Cp, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
     let from = settings.project().store.open()?;
-    let to = settings.other_store(&verb.to)?.open()?;
+    let key = verb.to_encrypt_key.as_deref();
+    let to = settings.other_store(&verb.to, key)?.open()?;
     let copied = block_on(async {
         let documents = larder_upkeep::list(&from).await?;
         let selection = selection(&verb.which, &settings, &verb.ids, verb.all);

@@ -15,7 +15,6 @@ use larder_settings::Settings;
 use larder_settings::args::Ls;
 use larder_settings::exit::{Done, Failure};
 use larder_store::Found;
-use larder_upkeep::Selection;
 use larder_upkeep::shelf::{self, Shelf};
 use serde::Serialize;
 
@@ -72,7 +71,11 @@ fn show<D: Document + Serialize>(
         None if verb.json => usize::MAX,
         limit => limit.unwrap_or(LIMIT),
     };
-    let which = which(verb, settings);
+    let which = if verb.lineage {
+        super::own_line(&verb.which, settings)
+    } else {
+        super::selection(&verb.which, settings, &[], verb.all)
+    };
     let listed = block_on(async {
         let documents = larder_upkeep::list(&objects).await?;
         let meant = which.of(&documents).map_err(Failure::input)?;
@@ -117,22 +120,6 @@ fn show<D: Document + Serialize>(
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Which documents: what was typed, or this job's own.
-fn which(verb: &Ls, settings: &Settings) -> Selection {
-    let typed = super::selection(&verb.which, settings, &[], verb.all);
-    if !verb.lineage {
-        return typed;
-    }
-    let descent = &settings.project().descent;
-    Selection {
-        scopes: typed
-            .scopes
-            .or_else(|| Some(vec![descent.scope.to_string()])),
-        job: Some(descent.job.clone()),
-        ..typed
-    }
 }
 
 /// A mark as a line below the table. What a machine said of itself may be many lines.

@@ -11,11 +11,10 @@ use larder_session::protocol::Event;
 use larder_session::{Place, SessionError, docker_context, leftovers};
 use larder_settings::args::Up;
 use larder_settings::exit::{Done, strictly};
-use larder_settings::{period, summary_file};
+use larder_settings::period;
 
 use crate::command::guard;
 use crate::report::Report;
-use crate::report::summary::Summary;
 use crate::signals::Signals;
 
 /// As long as `docker stop` waits before it kills.
@@ -72,10 +71,7 @@ impl Foreground<'_> {
     fn ended(&self, place: &Place, job: &Job) -> Done {
         docker_context::remove(place, self.docker);
         leftovers::sweep_after(place, self.main);
-        self.report.down(job);
-        let file = summary_file(None);
-        self.report
-            .summary(&Summary::new(job.summary()), file.as_deref());
+        crate::command::tell_end(job, self.main, None, self.report);
         self.report.write_json(self.verb.json.as_deref(), job)?;
         strictly(self.strict, job.trouble())?;
         Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::player::{GITHUB, Player, yaml};
+use super::player::{GITHUB, Player, evaluated, yaml};
 use crate::kit::Store;
 
 /// The repository, as the runner lays out an action's.
@@ -32,7 +32,7 @@ fn runner(store: &Store, inputs: &[(&str, &str)]) -> Player {
     let action = yaml(format!("{ACTION}/action.yml").as_ref());
     for (name, input) in action["inputs"].as_object().expect("inputs") {
         let value = input["default"].as_str().unwrap_or_default();
-        player.input(name, value);
+        player.input(name, &evaluated(value));
     }
     for (name, value) in inputs {
         player.input(name, value);
@@ -76,7 +76,12 @@ impl Player {
 fn two_jobs_of_an_action_and_the_second_hits() {
     let store = Store::new();
     for is_first in [true, false] {
-        let mut player = runner(&store, &[("store", &store.url()), ("strict", "true")]);
+        let inputs = [
+            ("store", &*store.url()),
+            ("strict", "true"),
+            ("leg", r#"{"node":22}"#),
+        ];
+        let mut player = runner(&store, &inputs);
         player.part("main", true);
         let restored = player.file("GITHUB_OUTPUT");
         assert_eq!(restored == "restored=\n", is_first, "{restored}");
@@ -88,7 +93,10 @@ fn two_jobs_of_an_action_and_the_second_hits() {
         );
         assert_eq!(build.contains(" CACHED\n"), !is_first, "{build}");
         let said = player.part("post", true);
-        assert!(said.contains("saved "), "{said}");
+        assert!(
+            said.contains("saved ") && said.contains("/image/22 @ "),
+            "{said}"
+        );
         let summary = player.file("GITHUB_STEP_SUMMARY");
         let (builds, net) = if is_first {
             ("| builds | 0 of ", "| net | nothing saved yet")
@@ -154,7 +162,7 @@ fn the_inputs_are_the_options_of_up() {
     let names = inputs
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-    let of_the_action = ["optional", "save", "url"];
+    let of_the_action = ["leg", "optional", "save", "url"];
     let inputs = names
         .filter(|name| !of_the_action.contains(name))
         .map(str::to_owned);

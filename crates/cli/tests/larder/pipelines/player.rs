@@ -82,6 +82,23 @@ impl Player {
         }
     }
 
+    /// Has the release on a server, and wget alone to fetch it with.
+    pub(crate) fn fetches_from_a_server(&mut self) {
+        let (release, programs) = (self.machine.path("release"), self.machine.path("programs"));
+        let install = Path::new(&self.environment["INSTALL_SH"]);
+        fs::copy(install, release.join("install.sh")).expect("copied");
+        fs::remove_file(programs.join("curl")).expect("removed");
+        program(
+            &programs.join("wget"),
+            "#!/bin/sh\nexec busybox wget \"$@\"\n",
+        );
+        let folder = release.display().to_string();
+        self.machine
+            .run("busybox", &["httpd", "-p", "127.0.0.1:8000", "-h", &folder]);
+        let url = "http://127.0.0.1:8000".to_owned();
+        self.environment.insert("LARDER_URL".to_owned(), url);
+    }
+
     /// The configuration that `larder init` writes, read as its CI system would.
     pub(crate) fn init(&self, system: &str, file: &str) -> Value {
         let larder = self.machine.path("larder").display().to_string();
@@ -128,7 +145,7 @@ impl Player {
     /// Adds what a configuration sets.
     pub(crate) fn set(&mut self, variables: &Value) {
         for (name, value) in variables.as_object().into_iter().flatten() {
-            let value = value.as_str().expect("a text").to_owned();
+            let value = evaluated(value.as_str().expect("a text"));
             self.environment.insert(name.clone(), value);
         }
     }
@@ -143,6 +160,11 @@ impl Player {
         self.machine.run("umount", &["/usr/local/bin"]);
         self.machine.assert_untouched();
     }
+}
+
+/// What GitHub makes of a value: the jobs here have no matrix.
+pub(crate) fn evaluated(value: &str) -> String {
+    value.replace("${{ toJSON(matrix) }}", "null")
 }
 
 fn program(path: &Path, script: &str) {

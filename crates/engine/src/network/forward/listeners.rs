@@ -58,7 +58,13 @@ pub(super) fn published(listening: &Listening, room: Ipv4Addr) -> BTreeMap<Socke
         if ip.is_loopback() {
             shown.entry(*address).or_insert(*address);
         } else if ip.is_unspecified() {
-            let there = SocketAddr::new(room.into(), port);
+            // One on all addresses of IPv6 may serve these alone, and then a room has its loopback.
+            let has_ipv4 = listening.contains(&(Ipv4Addr::UNSPECIFIED, port).into());
+            let there = if has_ipv4 {
+                SocketAddr::new(room.into(), port)
+            } else {
+                (Ipv6Addr::LOCALHOST, port).into()
+            };
             shown.insert((Ipv4Addr::LOCALHOST, port).into(), there);
             shown.insert((Ipv6Addr::LOCALHOST, port).into(), there);
         }
@@ -123,7 +129,13 @@ mod tests {
 
     #[test]
     fn a_host_shows_what_a_room_publishes() {
-        let room = addresses(&["0.0.0.0:80", "[::]:80", "127.0.0.1:81", "172.18.0.1:82"]);
+        let room = addresses(&[
+            "0.0.0.0:80",
+            "[::]:80",
+            "127.0.0.1:81",
+            "172.18.0.1:82",
+            "[::]:83",
+        ]);
         let shown = published(&room, Ipv4Addr::new(10, 213, 0, 2));
         let shown: Vec<String> = shown.iter().map(|(on, to)| format!("{on} {to}")).collect();
         assert_eq!(
@@ -131,7 +143,9 @@ mod tests {
             [
                 "127.0.0.1:80 10.213.0.2:80",
                 "127.0.0.1:81 127.0.0.1:81",
-                "[::1]:80 10.213.0.2:80"
+                "127.0.0.1:83 [::1]:83",
+                "[::1]:80 10.213.0.2:80",
+                "[::1]:83 [::1]:83"
             ]
         );
     }

@@ -11,9 +11,12 @@
 //!   those to ports that the host listens on and the room does not. Other containers reach the host by the
 //!   address that the engine calls `host-gateway`.
 //!
-//! Nothing of this outlives the process: sockets close with it, and the rules are the namespace's. UDP is
-//! left alone.
+//! UDP has no listeners that could be told from who only asks: of it the ports that containers publish are there, as the
+//! engine says them, and nothing of the host's.
+//!
+//! Nothing of this outlives the process: sockets close with it, and the rules are the namespace's.
 
+mod datagrams;
 mod diag;
 mod listeners;
 mod redirect;
@@ -28,7 +31,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use larder_docker::Remote;
 use rustix::process::Pid;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -41,6 +44,17 @@ use crate::room::InRoom;
 
 /// How often the listeners are looked at. Containers that start or end are heard of at once.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Time for the engine to say what is published.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Carrier {
+    Stream,
+    Datagram,
+}
+
+/// A port of the host.
+type Port = (Carrier, SocketAddr);
 
 /// The forwarders of one private engine, until they are dropped.
 #[derive(Debug)]
@@ -69,6 +83,8 @@ impl Forwards {
                 room.as_raw_nonzero().to_string(),
                 ways.run(Diag::open).await,
             ),
+            engine: engine.within(ASK_LIMIT),
+            datagrams: Listening::new(),
             address,
             ways,
             warn,
@@ -76,6 +92,7 @@ impl Forwards {
             taken: BTreeSet::new(),
             redirect: Redirect::default(),
         };
+        watcher.ask().await;
         watcher.look().await;
         Self {
             looking: tokio::spawn(watcher.run(starts_and_ends(engine).await)),
@@ -133,13 +150,16 @@ impl Side {
 struct Watcher {
     host: Side,
     room: Side,
+    engine: Remote,
+    /// What containers publish of UDP.
+    datagrams: Listening,
     address: Ipv4Addr,
     ways: Ways,
     warn: mpsc::UnboundedSender<String>,
     /// Listeners on the host, each with its task.
-    shown: BTreeMap<SocketAddr, JoinHandle<()>>,
+    shown: BTreeMap<Port, JoinHandle<()>>,
     /// Ports that others have on the host, which was told.
-    taken: BTreeSet<u16>,
+    taken: BTreeSet<(Carrier, u16)>,
     redirect: Redirect,
 }
 
@@ -147,10 +167,17 @@ impl Watcher {
     async fn run(mut self, mut news: BoxStream<'static, ()>) {
         loop {
             tokio::select! {
-                Some(()) = news.next() => {}
+                Some(()) = news.next() => self.ask().await,
                 () = sleep(LOOK_INTERVAL) => {}
             }
             self.look().await;
+        }
+    }
+
+    async fn ask(&mut self) {
+        match self.engine.published_datagrams().await {
+            Ok(published) => self.datagrams = published,
+            Err(error) => tracing::debug!(%error, "the engine does not say what it publishes"),
         }
     }
 
@@ -164,7 +191,11 @@ impl Watcher {
         };
         room.retain(|address| Some(address.port()) != self.redirect.port());
         self.publish(&room).await;
-        let own = self.shown.keys().copied().collect();
+        let own = self
+            .shown
+            .keys()
+            .filter(|(carrier, _)| *carrier == Carrier::Stream);
+        let own = own.map(|(_, on)| *on).collect();
         let places = local(&host, &room, &own);
         if let Err(error) = self.redirect.set(places, &self.ways).await {
             self.tell(format!(
@@ -173,9 +204,13 @@ impl Watcher {
         }
     }
 
-    /// Opens and closes listeners on the host.
+    /// Opens and closes ports on the host.
     async fn publish(&mut self, room: &Listening) {
-        let wanted = published(room, self.address);
+        let streams = published(room, self.address).into_iter();
+        let datagrams = published(&self.datagrams, self.address).into_iter();
+        let streams = streams.map(|(on, there)| ((Carrier::Stream, on), there));
+        let datagrams = datagrams.map(|(on, there)| ((Carrier::Datagram, on), there));
+        let wanted: BTreeMap<Port, SocketAddr> = streams.chain(datagrams).collect();
         self.shown.retain(|on, task| {
             let stays = wanted.contains_key(on);
             if !stays {
@@ -183,33 +218,48 @@ impl Watcher {
             }
             stays
         });
-        self.taken
-            .retain(|port| wanted.keys().any(|on| on.port() == *port));
-        for (on, there) in wanted {
+        self.taken.retain(|(carrier, port)| {
+            let mut wanted = wanted.keys();
+            wanted.any(|(of, on)| of == carrier && on.port() == *port)
+        });
+        for ((carrier, on), there) in wanted {
             // IPv4 comes first; who has a port there has the other one as well.
-            let is_taken = on.is_ipv6() && self.taken.contains(&on.port());
-            if !is_taken && !self.shown.contains_key(&on) {
-                self.show(on, there).await;
+            let is_taken = on.is_ipv6() && self.taken.contains(&(carrier, on.port()));
+            if !is_taken && !self.shown.contains_key(&(carrier, on)) {
+                self.show((carrier, on), there).await;
             }
         }
     }
 
-    async fn show(&mut self, on: SocketAddr, there: SocketAddr) {
-        match TcpListener::bind(on).await {
-            Ok(listener) => {
-                self.taken.remove(&on.port());
-                let ways = self.ways.clone();
-                let serving = self.ways.clone().serve(listener, move |_| {
-                    let ways = ways.clone();
-                    async move { ways.connect_in_room(there).await }
-                });
-                self.shown.insert(on, tokio::spawn(serving));
+    async fn show(&mut self, port: Port, there: SocketAddr) {
+        let (carrier, on) = port;
+        match self.serve(port, there).await {
+            Ok(serving) => {
+                self.taken.remove(&(carrier, on.port()));
+                self.shown.insert(port, serving);
             }
-            Err(error) if on.is_ipv4() && self.taken.insert(on.port()) => {
+            Err(error) if on.is_ipv4() && self.taken.insert((carrier, on.port())) => {
                 self.tell(not_shown(on, there, &error));
             }
             Err(error) => tracing::trace!(%error, %on, "cannot listen"),
         }
+    }
+
+    async fn serve(&self, (carrier, on): Port, there: SocketAddr) -> io::Result<JoinHandle<()>> {
+        let ways = self.ways.clone();
+        Ok(match carrier {
+            Carrier::Stream => {
+                let listener = TcpListener::bind(on).await?;
+                tokio::spawn(self.ways.clone().serve(listener, move |_| {
+                    let ways = ways.clone();
+                    async move { ways.connect_in_room(there).await }
+                }))
+            }
+            Carrier::Datagram => {
+                let near = UdpSocket::bind(on).await?;
+                tokio::spawn(datagrams::serve(ways, near, there))
+            }
+        })
     }
 
     fn tell(&self, warning: String) {

@@ -57,6 +57,15 @@ impl Names {
         };
         Ok(names.into_iter().collect())
     }
+
+    /// Whether something else than a file is there under the name of an object: a link that may lead out of the store, a
+    /// pipe, for which a read would wait.
+    pub(crate) fn is_no_file(&self, object: &str) -> bool {
+        let Self::Folder(root) = self else {
+            return false;
+        };
+        std::fs::symlink_metadata(root.join(object)).is_ok_and(|meta| !meta.is_file())
+    }
 }
 
 async fn in_bucket(

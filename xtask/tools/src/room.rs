@@ -1,4 +1,4 @@
-//! A machine of the campaign's own: namespaces for mounts, network and processes, in which this program runs
+//! A machine of a campaign's own: namespaces for mounts, network and processes, in which this program runs
 //! once more. Its first process adopts and reaps orphans, as an init does.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ echo 0 > /proc/sys/net/ipv4/ip_forward
 \"$@\" & wait $!";
 
 /// Runs this program again with the arguments that it has, and these.
-pub(super) fn enter(more: &[&str]) -> Result<()> {
+pub fn enter(more: &[&str]) -> Result<()> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let status = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--fork", "--kill-child"])
@@ -34,26 +34,28 @@ pub(super) fn enter(more: &[&str]) -> Result<()> {
 
 /// A process of the machine.
 #[derive(Debug, Clone)]
-pub(super) struct Process {
-    pub(super) pid: i32,
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
     /// Its command line.
-    pub(super) words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 impl Process {
     /// The name of its program.
-    pub(super) fn program(&self) -> &str {
+    pub fn program(&self) -> &str {
         let first = self.words.first().map(Path::new);
         let name = first.and_then(Path::file_name);
         name.and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// Its first argument.
-    pub(super) fn verb(&self) -> &str {
+    pub fn verb(&self) -> &str {
         self.words.get(1).map_or("", String::as_str)
     }
 
-    pub(super) fn kill(&self) {
+    /// Ends it at once.
+    pub fn kill(&self) {
         if let Some(pid) = Pid::from_raw(self.pid) {
             // It may have ended just now.
             let _ = kill_process(pid, Signal::KILL);
@@ -62,7 +64,7 @@ impl Process {
 }
 
 /// All processes but the first, this one, and the store's server.
-pub(super) fn processes() -> Vec<Process> {
+pub fn processes() -> Vec<Process> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let own = std::process::id().cast_signed();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::room::processes;
 use crate::process;
+use crate::room::processes;
 
 /// The kernel takes mounts and network namespaces down some time after the last process.
 const SETTLED_LIMIT: Duration = Duration::from_secs(20);
@@ -17,11 +17,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Processes, mounts, loop devices, links, rules, sockets and other files: a line each.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Traces(BTreeSet<String>);
+pub struct Traces(BTreeSet<String>);
 
 impl Traces {
     /// Looks at the machine, and into the state directory of its sessions.
-    pub(super) fn look(state: &Path) -> Result<Self> {
+    pub fn look(state: &Path) -> Result<Self> {
         let mut lines = BTreeSet::new();
         lines.extend(
             processes()
@@ -62,7 +62,7 @@ impl Traces {
     }
 
     /// Looks when all sessions have ended: one says its last word some time before.
-    pub(super) fn at_rest(state: &Path) -> Result<Self> {
+    pub fn at_rest(state: &Path) -> Result<Self> {
         let began = Instant::now();
         while processes().iter().any(|it| it.verb() == "__serve") {
             ensure!(began.elapsed() < SETTLED_LIMIT, "a session does not end");
@@ -72,7 +72,7 @@ impl Traces {
     }
 
     /// What is here that was not there before, once it stays so; nothing if the machine is as before.
-    pub(super) fn left(&self, state: &Path) -> Result<Vec<String>> {
+    pub fn left(&self, state: &Path) -> Result<Vec<String>> {
         let began = Instant::now();
         loop {
             let now = Self::look(state)?;

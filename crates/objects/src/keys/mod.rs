@@ -1,31 +1,23 @@
-//! Keys: what we sign with, and whose signatures we believe. See [`larder_model::signature`].
+//! Keys: what we sign with, whose signatures we believe ([`larder_model::signature`]), and what a store is sealed
+//! with ([`larder_model::sealed`]).
 
-use std::fmt;
+mod encrypt;
+mod sealer;
+mod sign;
+
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use larder_model::signature::{self, PublicKey, Signature, Trust};
-use ring::rand::SystemRandom;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::pem::PemObject as _;
+use larder_model::signature::{self, Trust};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
+use self::encrypt::ENCRYPT_BEGIN;
+pub use self::encrypt::EncryptKey;
+pub(crate) use self::sealer::{DataKey, Sealer, has_last};
+use self::sign::PEM_BEGIN;
+pub use self::sign::SignKey;
 use crate::error::StoreError;
-
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
-const PEM_LINE_CHARS: usize = 64;
-
-/// An Ed25519 private key, PKCS #8 (RFC 8410) in PEM: what `larder keygen` and `openssl genpkey -algorithm ed25519`
-/// write. Another process can be given it; shown, it says its public half.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SignKey {
-    pem: String,
-    public: PublicKey,
-}
 
 /// Why a key cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,83 +28,23 @@ pub enum KeyError {
     /// It is the key of another algorithm, or damaged.
     #[error("it is no Ed25519 key ({0}); make one with `larder keygen`")]
     NotEd25519(String),
+    /// It is no key that encrypts.
+    #[error(
+        "it is no encryption key ({ENCRYPT_BEGIN} and 64 digits); make one with `larder keygen --encrypt`"
+    )]
+    NotEncryption,
     /// This machine gives no random bytes.
     #[error("the machine gives no random bytes")]
     NoRandom,
 }
 
-impl SignKey {
-    /// Makes a key.
-    pub fn generate() -> Result<Self, KeyError> {
-        let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
-        let der = made.map_err(|_| KeyError::NoRandom)?;
-        let encoded = STANDARD.encode(der.as_ref());
-        let mut pem = format!("{PEM_BEGIN}\n");
-        for line in encoded.as_bytes().chunks(PEM_LINE_CHARS) {
-            pem.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
-            pem.push('\n');
-        }
-        pem.push_str(PEM_END);
-        pem.push('\n');
-        Self::from_pem(pem)
-    }
-
-    /// Reads a key.
-    pub fn from_pem(pem: String) -> Result<Self, KeyError> {
-        let bytes = key_pair(&pem)?.public_key().as_ref().try_into();
-        let bytes: [u8; 32] = bytes.expect("an Ed25519 key has 32 bytes");
-        let public = PublicKey::from_bytes(bytes);
-        Ok(Self { pem, public })
-    }
-
-    /// The key as it is kept: a secret.
-    pub fn pem(&self) -> &str {
-        &self.pem
-    }
-
-    /// Its public half.
-    pub fn public(&self) -> PublicKey {
-        self.public
-    }
-
-    fn sign(&self, message: &[u8]) -> Signature {
-        let pair = key_pair(&self.pem).expect("it was read before");
-        let bytes = pair.sign(message).as_ref().try_into();
-        Signature {
-            key: self.public,
-            bytes: bytes.expect("an Ed25519 signature has 64 bytes"),
-        }
-    }
+fn random<const N: usize>() -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map(|()| bytes).map_err(|_| KeyError::NoRandom)
 }
 
-fn key_pair(pem: &str) -> Result<Ed25519KeyPair, KeyError> {
-    let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NoPem)?;
-    // OpenSSL's form has no public half.
-    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der());
-    pair.map_err(|error| KeyError::NotEd25519(error.to_string()))
-}
-
-impl TryFrom<String> for SignKey {
-    type Error = KeyError;
-
-    fn try_from(pem: String) -> Result<Self, KeyError> {
-        Self::from_pem(pem)
-    }
-}
-
-impl From<SignKey> for String {
-    fn from(key: SignKey) -> Self {
-        key.pem
-    }
-}
-
-impl fmt::Debug for SignKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the private half of {}", self.public)
-    }
-}
-
-/// How a store's documents are signed and believed.
+/// How a store's documents are signed and believed, and sealed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Keys {
     /// What is published is signed with this.
@@ -121,6 +53,8 @@ pub struct Keys {
     pub trust: Trust,
     /// How old a document may be that is restored. Who may delete from a store can bring an old one back.
     pub max_age: Option<Duration>,
+    /// What is in the store is sealed with this.
+    pub encrypt: Option<EncryptKey>,
 }
 
 impl Keys {
@@ -170,6 +104,8 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
+    use larder_model::signature::PublicKey;
+
     use super::*;
 
     const UNSIGNED: &[u8] = b"{\"format\":1}\n";
