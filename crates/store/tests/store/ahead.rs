@@ -260,7 +260,7 @@ async fn a_leaf_that_somebody_reads_is_among_those_read_ahead() {
 async fn what_a_job_wrote_comes_to_the_next_from_where_it_was_stored() {
     let mut store = Store::scattered().await;
     let packs = store.packs().len();
-    let new = BLOCKS * SAVES..BLOCKS * SAVES + 40;
+    let new = BLOCKS * SAVES..BLOCKS * SAVES + 24;
     let again = Reads {
         blocks: (0..BLOCKS * SAVES).collect(),
         at_start: 20,
