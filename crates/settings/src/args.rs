@@ -16,13 +16,12 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
 
 pub use archive::{BuildVerb, Doctor, Door, Restore, Save};
 pub use folder::{Mount, Unmount};
 pub use look::{Explain, Image, KeyVerb, Look, PlanVerb};
 pub use past::{History, ReportVerb};
-pub use setup::{Init, Keygen, Version};
+pub use setup::{Completions, Init, Keygen, Man, Version};
 pub use store::{Care, Cloud, Cp, Gc, Ls, Policy, Promote, Rekey, Rm, Verify};
 
 /// Give a CI job a Docker engine that remembers.
@@ -461,18 +460,6 @@ pub struct Status {
     pub json: bool,
     #[command(flatten)]
     pub which: Where,
-}
-
-#[derive(Debug, Args)]
-pub struct Completions {
-    /// Shell to complete for.
-    pub shell: Shell,
-}
-
-#[derive(Debug, Args)]
-pub struct Man {
-    /// Command to print the page of, instead of the overview.
-    pub verb: Option<String>,
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ impl Choices {
         let (ours, others): (Vec<&String>, Vec<&String>) =
             names.partition(|name| name.starts_with("LARDER_"));
         let unknown = ours.into_iter().filter(|name| {
+            // LARDER_NEAR_ and a cloud's variable count for the near tier.
             let is_of_near = name.strip_prefix(NEAR).is_some_and(is_of_cloud);
             !VARIABLES.contains(&name.as_str()) && *name != OF_INSTALLER && !is_of_near
         });

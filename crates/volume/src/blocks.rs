@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use crate::alarm::{Alarm, Hearing};
 use crate::part::{Part, Place};
@@ -159,15 +158,12 @@ impl Blocks {
         if !self.needs_fetch(place, pages) {
             return Ok(());
         }
-        let begun = Instant::now();
         self.source.bring(place.block, |one| self.fill(one)).await;
         if !self.needs_fetch(place, pages) {
-            tracing::debug!(block = place.block, took = ?begun.elapsed(), "waited for");
             return Ok(());
         }
         let fetched = self.source.fetch(place.block).await;
         let fetched = fetched.map_err(|error| Fault::of_store(&error))?;
-        tracing::debug!(block = place.block, took = ?begun.elapsed(), "missed");
         if fetched.is_empty() {
             place.region.set_local(place.at, WHOLE);
             return Ok(());
@@ -450,7 +446,6 @@ impl Blocks {
     pub(crate) fn note_start(&self) {
         let mut trace = self.trace.lock();
         trace.at_start = trace.blocks.len();
-        tracing::debug!(blocks = trace.at_start, "started");
     }
 
     /// How many of the store's blocks were read.

@@ -1,7 +1,7 @@
 //! How many requests a line to a store takes at once, and which of them are late.
 
+use core::time::Duration;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Less than two leave the line idle while one of them is asked for.
 const AT_ONCE_MIN: usize = 2;

@@ -68,16 +68,8 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         record: begun.record,
     };
     let reader = settings.project.reader();
-    // A store that is far takes about as long as the machine.
-    let searching = search(&settings, &objects, &reader, &plan.coming, events);
-    let (searched, placed) = tokio::join!(searching, Placed::prepare(&plan, &place));
-    let Search { found, trouble } = match searched {
-        Ok(searched) => searched,
-        Err(refused) => {
-            placed.abandon().await;
-            return Err(refused);
-        }
-    };
+    let looking = search(&settings, &objects, &reader, &plan.coming, events);
+    let (Search { found, trouble }, placed) = beside(looking, &plan, &place).await?;
     timer.phase("find");
     let known = known_before(found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, builds, known);
@@ -143,6 +135,22 @@ async fn compare(
     let moved = planning.compare(engine, events).await;
     timer.phase("fresh");
     moved
+}
+
+/// Prepares the machine while a snapshot is looked for: a store that is far takes about as long.
+async fn beside(
+    looking: impl Future<Output = Result<Search>>,
+    plan: &Plan,
+    place: &Place,
+) -> Result<(Search, Placed)> {
+    let (searched, placed) = tokio::join!(looking, Placed::prepare(plan, place));
+    match searched {
+        Ok(searched) => Ok((searched, placed)),
+        Err(refused) => {
+            placed.abandon().await;
+            Err(refused)
+        }
+    }
 }
 
 /// Looks for the snapshot to start from.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::Shell;
 use larder_ci::init::System;
 
 use super::filled;
@@ -49,4 +50,16 @@ pub struct Keygen {
     /// Make nothing; print the public half of the key in FILE, or the id of an encryption key.
     #[arg(long)]
     pub public: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Shell to complete for.
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Command to print the page of, instead of the overview.
+    pub verb: Option<String>,
 }

@@ -97,7 +97,7 @@ async fn saved(objects: &Objects) -> Packed {
 async fn read_all(objects: &Objects, saved: &Packed) -> Traffic {
     let source = Source::open(objects.clone(), saved.map, saved.hot).await;
     let source = source.expect("it opens");
-    while source.hot().read_next(|_| Ok(())).await {}
+    while source.hot().read_next(|_| Ok(())).await.is_some() {}
     for block in (0..BLOCKS).map(|block| block * 40) {
         let fetched = source.fetch(block).await.expect("it is there");
         let found = fetched.iter().find(|one| one.block == block);

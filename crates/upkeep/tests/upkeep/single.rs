@@ -99,6 +99,8 @@ async fn job(folder: &Path, from: &str, to: &str, volume: &Volume, written: &[u6
         larder: "0".into(),
         statistics: Statistics::default(),
         cold_build_ms: None,
+        figures: None,
+        past: Vec::new(),
         plan: None,
     };
     catalog::publish(&objects, &snapshot)

@@ -128,6 +128,8 @@ impl Machine {
             larder: "0".into(),
             statistics: Statistics::default(),
             cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
             plan: None,
         };
         closure::settle(&self.objects, &document).await?;
