@@ -68,7 +68,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         record: begun.record,
     };
     let reader = settings.project.reader();
-    let looking = search(&settings, &objects, &reader, &plan.coming, events);
+    let looking = Box::pin(search(&settings, &objects, &reader, &plan.coming, events));
     let (Search { found, trouble }, placed) = beside(looking, &plan, &place).await?;
     timer.phase("find");
     let known = known_before(found.as_ref());
