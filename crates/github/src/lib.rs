@@ -4,7 +4,7 @@
 //! ones: 200 a minute. It lists nothing, and removes what it likes. So
 //!
 //! - objects that are named by their content are put together in **bundles**, an entry each;
-//! - every other object is an entry of its own, and says what was before it in its folder ([`entry`]);
+//! - every other object is an entry of its own, and says what was before it in its folder (`entry`);
 //! - the entry of a document says where everything is that the document names. It counts only as long as all these
 //!   bundles are there: to ask that is to ask for their URLs, once each, all at once.
 //!

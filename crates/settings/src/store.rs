@@ -115,3 +115,38 @@ pub(super) fn is_credential(name: &str) -> bool {
     let name = name.strip_prefix(NEAR).unwrap_or(name);
     is_of_cloud(name) && WORDS.iter().any(|word| name.contains(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use larder_local::own::OwnFolder;
+
+    use super::*;
+
+    fn location(url: &str) -> Location {
+        Location::parse(url).expect("a store")
+    }
+
+    #[test]
+    fn nothing_of_a_sealed_store_rests_elsewhere_in_the_clear() {
+        let sealed = location("s3://ci/larder");
+        assert!(in_the_clear(&sealed, None).is_ok());
+        assert!(in_the_clear(&location("gha://"), None).is_err());
+        let elsewhere = NearPlace::Store(
+            location("s3://rack/larder"),
+            larder_store::Settings(Vec::new()),
+        );
+        for (place, is_refused) in [
+            (elsewhere, true),
+            (
+                NearPlace::Folder(OwnFolder::new("/near".into(), None)),
+                false,
+            ),
+        ] {
+            let near = NearTier {
+                place,
+                max_bytes: 1,
+            };
+            assert_eq!(in_the_clear(&sealed, Some(&near)).is_err(), is_refused);
+        }
+    }
+}
