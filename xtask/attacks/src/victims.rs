@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result};
 
@@ -31,6 +32,11 @@ impl Victims {
             .stdin(Stdio::null())
             .spawn()
             .context("cannot start sleep")?;
+        // For a moment of its start a program has no words, and who looks at the machine then does not count it.
+        let words = PathBuf::from(format!("/proc/{}/cmdline", bystander.id()));
+        while fs::read(&words)?.is_empty() {
+            thread::yield_now();
+        }
         let mut victims = Self {
             folder,
             bystander,

@@ -33,10 +33,10 @@ fn kills() {
 
 #[test]
 fn faults() {
-    campaign("faults --faults 15 --seed 7 --machines 1 --quick --dry-run");
+    campaign("faults --faults 6 --seed 7 --machines 1 --quick --dry-run");
 }
 
 #[test]
 fn attacks() {
-    campaign("attacks --attacks 30 --seed 7 --dry-run");
+    campaign("attacks --attacks 8 --seed 7 --dry-run");
 }

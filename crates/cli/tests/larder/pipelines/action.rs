@@ -136,7 +136,9 @@ fn the_inputs_are_the_options_of_up() {
         .args(["up", "--help"])
         .output();
     let help = String::from_utf8(help.expect("larder starts").stdout).expect("text");
-    let words = help.lines().filter_map(|line| {
+    // What an option does stands further to the right, and may name other commands' options.
+    let lines = help.lines().filter(|line| !line.starts_with("          "));
+    let words = lines.filter_map(|line| {
         let words = line.trim_start().strip_prefix("--").or_else(|| {
             let (_, long) = line.trim_start().strip_prefix('-')?.split_once(", --")?;
             Some(long)

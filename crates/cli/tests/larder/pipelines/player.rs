@@ -93,8 +93,9 @@ impl Player {
             "#!/bin/sh\nexec busybox wget \"$@\"\n",
         );
         let folder = release.display().to_string();
-        self.machine
-            .run("busybox", &["httpd", "-p", "127.0.0.1:8000", "-h", &folder]);
+        // It stays in the background, and would keep the output open that is waited for.
+        let serve = "busybox httpd -p 127.0.0.1:8000 -h \"$0\" < /dev/null > /dev/null 2>&1";
+        self.machine.run("sh", &["-c", serve, &folder]);
         let url = "http://127.0.0.1:8000".to_owned();
         self.environment.insert("LARDER_URL".to_owned(), url);
     }
