@@ -349,6 +349,10 @@ mod tests {
         // Who ends last leaves nothing, whatever was there.
         place.make_state().expect("made");
         let lock = lock::take(&place).expect("ours");
+        remove_state(&place).expect("removed");
+        drop(lock);
+        place.make_state().expect("made");
+        let lock = lock::take(&place).expect("ours");
         fs::create_dir_all(place.state().join("volume/disk")).expect("made");
         remove_state(&place).expect("removed");
         drop(lock);

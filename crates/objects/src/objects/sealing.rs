@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use larder_model::address;
@@ -23,20 +24,25 @@ pub(super) struct Sealing {
     found: Mutex<Found>,
 }
 
-#[derive(Default)]
 enum Found {
-    #[default]
-    Unknown,
+    /// And when somebody last asked in vain.
+    Unknown(Option<(Instant, StoreError)>),
     Plain,
     Sealed(Arc<Sealer>),
     /// Nobody has written anything yet. Under names that nobody knows there is nothing to be read.
     Fresh(Arc<Sealer>, DataKey),
 }
 
+impl Default for Found {
+    fn default() -> Self {
+        Self::Unknown(None)
+    }
+}
+
 impl Found {
     fn sealer(&self) -> Option<Arc<Sealer>> {
         match self {
-            Self::Unknown | Self::Plain => None,
+            Self::Unknown(_) | Self::Plain => None,
             Self::Sealed(sealer) | Self::Fresh(sealer, _) => Some(Arc::clone(sealer)),
         }
     }
@@ -72,9 +78,20 @@ impl Objects {
     /// What seals and opens the objects; none in a plain store. An error if our key is not what the store was sealed
     /// with.
     pub(super) async fn sealer(&self) -> Result<Option<Arc<Sealer>>, StoreError> {
+        let asked = Instant::now();
         let mut found = self.sealing.found.lock().await;
-        if let Found::Unknown = *found {
-            *found = self.find_out().await?;
+        if let Found::Unknown(in_vain) = &*found {
+            // Who waited for the store beside another request does not begin to wait again.
+            if let Some((at, error)) = in_vain
+                && *at >= asked
+            {
+                return Err(error.clone());
+            }
+            let known = self.find_out().await;
+            let known = known.inspect_err(|error| {
+                *found = Found::Unknown(Some((Instant::now(), error.clone())));
+            });
+            *found = known?;
         }
         Ok(found.sealer())
     }
