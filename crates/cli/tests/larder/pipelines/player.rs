@@ -39,6 +39,8 @@ pub(crate) struct Player {
     pub checkout: PathBuf,
     /// Its environment, which steps add to.
     pub environment: BTreeMap<String, String>,
+    /// The process number of a server that it runs.
+    server: Option<String>,
 }
 
 impl Player {
@@ -79,6 +81,7 @@ impl Player {
             machine,
             checkout,
             environment,
+            server: None,
         }
     }
 
@@ -93,9 +96,11 @@ impl Player {
             "#!/bin/sh\nexec busybox wget \"$@\"\n",
         );
         let folder = release.display().to_string();
-        // It stays in the background, and would keep the output open that is waited for.
-        let serve = "busybox httpd -p 127.0.0.1:8000 -h \"$0\" < /dev/null > /dev/null 2>&1";
-        self.machine.run("sh", &["-c", serve, &folder]);
+        // It goes to the background once it listens, and would keep the output open that is waited for.
+        let serve = "busybox httpd -p 127.0.0.1:8000 -h \"$0\" < /dev/null > /dev/null 2>&1; \
+                     for p in /proc/[0-9]*; do if read -r name < $p/comm && [ $name = busybox ]; then echo ${p#/proc/}; fi; done";
+        let server = self.machine.run("sh", &["-c", serve, &folder]);
+        self.server = Some(server.trim().to_owned());
         let url = "http://127.0.0.1:8000".to_owned();
         self.environment.insert("LARDER_URL".to_owned(), url);
     }
@@ -158,6 +163,9 @@ impl Player {
 
     /// Nothing of the job is left on the machine.
     pub(crate) fn ends_clean(&self) {
+        if let Some(server) = &self.server {
+            self.machine.run("kill", &[server]);
+        }
         self.machine.run("umount", &["/usr/local/bin"]);
         self.machine.assert_untouched();
     }
