@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use larder_model::archive::Archive;
 use larder_model::digest::SnapshotId;
@@ -9,6 +10,7 @@ use larder_model::mark::Fault;
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog::{self, Found};
 use larder_store::{EncryptKey, Keys, Location, Objects, Source, StoreError, images};
+use tokio::sync::Barrier;
 
 use super::archive::kit as archive;
 use super::catalogue::reader;
@@ -269,10 +271,13 @@ async fn keys_change_without_an_object_being_written_anew() {
 async fn writers_that_begin_a_store_at_once_have_one_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = key();
+    let all_have_looked = Arc::new(Barrier::new(16));
     let writers = (0..16_u8).map(|at| {
         let objects = open(folder.path(), Some(&key));
+        let all_have_looked = Arc::clone(&all_have_looked);
         tokio::spawn(async move {
             assert!(objects.folders("v1", 9).await.expect("listed").is_empty());
+            all_have_looked.wait().await;
             let path = format!("v1/maps/{at:064x}");
             objects.put(&path, vec![at]).await.expect("stored");
             path
