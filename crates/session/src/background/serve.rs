@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use larder_local::clock::ms_since;
 use larder_local::people::Voice as _;
 use larder_volume::flusher;
 use rustix::fs::OFlags;
@@ -178,7 +179,7 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
     if live.job.engine.is_none() {
-        live.job.used_ms = u64::try_from(running_since.elapsed().as_millis()).ok();
+        live.job.used_ms = Some(ms_since(running_since));
     }
     // From now on no command finds the session; a new one waits for the lock.
     if let Err(error) = std::fs::remove_file(&control) {

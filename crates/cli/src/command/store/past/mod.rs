@@ -5,13 +5,14 @@ pub(crate) mod report;
 
 use larder_local::people::Voice as _;
 use larder_model::archive::Archive;
+use larder_model::document::Document;
 use larder_model::history::told;
 use larder_model::snapshot::Snapshot;
 use larder_page::Row;
 use larder_settings::exit::{Done, Failure};
 use larder_store::Objects;
 use larder_upkeep::Selection;
-use larder_upkeep::shelf;
+use larder_upkeep::shelf::{self, Shelf};
 
 use crate::report::Report;
 
@@ -22,12 +23,7 @@ async fn snapshots(
     limit: usize,
     report: &Report,
 ) -> Done<Vec<Row>> {
-    let documents = larder_upkeep::list(objects).await?;
-    let meant = line.of(&documents).map_err(Failure::input)?;
-    let shelf = shelf::read::<Snapshot>(objects, meant, limit).await?;
-    for fault in &shelf.faults {
-        report.warning(&fault.to_string());
-    }
+    let shelf = meant::<Snapshot>(objects, line, limit, report).await?;
     let found = shelf.found.iter();
     let mut entries = told(found.flat_map(|(one, _)| one.document.history(one.id)));
     entries.drain(..entries.len().saturating_sub(limit));
@@ -41,13 +37,24 @@ async fn archives(
     limit: usize,
     report: &Report,
 ) -> Done<Vec<Row>> {
-    let documents = larder_upkeep::list(objects).await?;
-    let meant = line.of(&documents).map_err(Failure::input)?;
-    let shelf = shelf::read::<Archive>(objects, meant, limit).await?;
-    for fault in &shelf.faults {
-        report.warning(&fault.to_string());
-    }
+    let shelf = meant::<Archive>(objects, line, limit, report).await?;
     let found = shelf.found.iter().rev();
     let rows = found.map(|(one, _)| Row::of_archive(one.id, &one.document));
     Ok(rows.collect())
+}
+
+/// The newest documents that are meant; one that cannot be read is a warning.
+async fn meant<D: Document>(
+    objects: &Objects,
+    line: &Selection,
+    limit: usize,
+    report: &Report,
+) -> Done<Shelf<D>> {
+    let documents = larder_upkeep::list(objects).await?;
+    let meant = line.of(&documents).map_err(Failure::input)?;
+    let shelf = shelf::read(objects, meant, limit).await?;
+    for fault in &shelf.faults {
+        report.warning(&fault.to_string());
+    }
+    Ok(shelf)
 }
