@@ -105,11 +105,9 @@ impl<'a> Ground<'a> {
     }
 
     pub(crate) fn larder(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.plan.program);
+        let mut command = process::bare(self.plan.program);
         command
             .args(words)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.join("home"))
             .env("LARDER_GC", "off")
             .current_dir(&self.folder);

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::store::{Kind, Stores};
 use crate::bench::{circumstances, verdict};
 use crate::job::larder::{self, Store};
-use crate::{engine, say, workplace};
+use crate::{engine, process, say, workplace};
 use xtask_tools::room;
 
 /// What the first and the last jobs are compared by.
@@ -151,7 +151,8 @@ impl<'a> Growth<'a> {
     /// A job on a machine that knows nothing.
     fn job(&self, number: usize) -> Result<Cost> {
         let json = self.folder.join("report.json");
-        let output = Command::new(self.folder.join("larder"))
+        let output = process::bare(self.folder.join("larder"))
+            .env("HOME", self.folder.join("home"))
             .args(["run", "--project", "growth", "--engine", "private"])
             .args(["--store", &self.store.url, "--size", &self.args.size])
             .args(["--keep", &self.args.keep])

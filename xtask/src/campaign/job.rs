@@ -3,12 +3,14 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+
+use crate::process;
 
 /// How often a job is looked at.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -74,7 +76,8 @@ impl Setting {
         let folder = self.folder.join(format!("job-{number}"));
         fs::create_dir_all(&folder)?;
         let said = File::create(folder.join("said"))?;
-        let child = Command::new(&self.program)
+        let child = process::bare(&self.program)
+            .env("HOME", self.folder.join("home"))
             .arg("run")
             .args(["--project", "campaign", "--store", store, "--size", "2GiB"])
             .args(["--engine", &self.engine])

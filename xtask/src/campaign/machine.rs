@@ -92,7 +92,7 @@ impl Machine {
 
     /// A command on this machine.
     pub(super) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
+        let mut command = process::bare("nsenter");
         command
             .args([
                 "--mount",
@@ -103,8 +103,6 @@ impl Machine {
                 "--",
             ])
             .arg(program)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.join("home"))
             .stdin(Stdio::null());
         command

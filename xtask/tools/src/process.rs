@@ -1,5 +1,6 @@
 //! Running other programs to their end.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -19,6 +20,15 @@ pub fn read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout)
         .trim_end()
         .to_owned())
+}
+
+/// A command that has nothing of this environment but where programs are: no CI system's variables, and no secrets.
+pub fn bare(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
 }
 
 /// Where a program stands in `PATH`, or in the folders that a user's `PATH` often lacks.
