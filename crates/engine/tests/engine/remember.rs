@@ -188,7 +188,7 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
 fn this_machines_engine_continues_its_own_volumes() {
     let program = program();
     assert_eq!(
-        compatibility::refusal(program.version, program.version),
+        compatibility::refusal(Family::Docker, program.version, program.version),
         None
     );
     let key = program.compatibility(ImageStore::Overlay2);
