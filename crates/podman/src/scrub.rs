@@ -53,8 +53,22 @@ pub fn scrub(volume: &Path, keep_volumes: bool) -> Result<Option<String>> {
     }
     let mut removed = Vec::new();
     for name in names_in(&root, Path::new(""))? {
-        if !KEPT.iter().any(|kept| name == *kept) && !(keep_volumes && name == VOLUMES) {
+        let stays = KEPT.iter().any(|kept| name == *kept) || keep_volumes && name == VOLUMES;
+        if !stays {
             remove(&root, Path::new(&name), &mut removed)?;
+        }
+    }
+    // Among volumes podman makes a device node for quotas.
+    for folder in [
+        &Path::new(ON_VOLUME).join(VOLUMES),
+        Path::new(CACHES_ON_VOLUME),
+    ] {
+        for name in names_in(volume, folder)? {
+            let path = folder.join(name);
+            let meta = volume.join(&path).symlink_metadata();
+            if !meta.is_ok_and(|meta| meta.is_dir()) {
+                remove(volume, &path, &mut removed)?;
+            }
         }
     }
     tracing::debug!(?removed, "scrubbed");
@@ -157,6 +171,8 @@ mod tests {
     #[test]
     fn images_stay_and_all_of_containers_goes() {
         let gone = [
+            "podman/volumes/backingFsBlockDev",
+            "buildah-cache/no-directory",
             "podman/libpod/bolt_state.db",
             "podman/db.sql",
             "podman/overlay-containers/containers.json",

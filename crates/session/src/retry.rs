@@ -59,10 +59,8 @@ fn is_build_of(program: &str, words: &[&str]) -> bool {
     };
     let next = split(rest).map_or("", |(next, _)| next);
     match (program, verb) {
-        ("docker" | "docker-compose" | "podman" | "buildah", "build") => true,
-        ("buildah", "bud") => true,
-        ("podman", "image") => next == "build",
-        ("docker", "builder" | "image" | "compose") => next == "build",
+        ("docker" | "docker-compose" | "podman" | "buildah", "build") | ("buildah", "bud") => true,
+        ("podman", "image") | ("docker", "builder" | "image" | "compose") => next == "build",
         ("docker", "buildx") => builds(next),
         ("docker-buildx" | "buildx", verb) => builds(verb),
         _ => false,

@@ -10,7 +10,7 @@ use larder_engine::EngineConfig;
 use larder_engine::holders::holders;
 use larder_engine::quiesce::QuiesceOptions;
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
-use larder_model::compatibility;
+use larder_model::compatibility::{self, Family};
 
 use crate::machine::{DEADLINE, Docker, Machine, context};
 use crate::own::{program, start, taken_over};
