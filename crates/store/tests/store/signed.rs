@@ -159,7 +159,7 @@ async fn what_is_brought_back_is_too_old() {
 
 #[tokio::test]
 async fn marks_count_that_a_trusted_key_signed() {
-    let (_folder, objects) = store();
+    let (folder, objects) = store();
     let (ours, evil) = (key(), key());
     let trust = [ours.public().to_string()];
     let signing = seen(&objects, Some(&ours), &trust);
@@ -175,6 +175,16 @@ async fn marks_count_that_a_trusted_key_signed() {
     reader.mark(&signing, id, Fault::Damage, "it is cut").await;
     assert_eq!(starts_from(&signing).await.0, None);
     assert_eq!(catalog::marks(&signing).await.expect("a listing").len(), 1);
+
+    // One that was copied to another document is none there.
+    let other = publish(&signing, "main", NOW - 8).await;
+    let [from, to] = [id, other].map(|of| folder.path().join(address::marks(of, "main")));
+    fs::create_dir_all(&to).expect("a folder");
+    for mark in fs::read_dir(from).expect("marks") {
+        let mark = mark.expect("an entry");
+        fs::copy(mark.path(), to.join(mark.file_name())).expect("copied");
+    }
+    assert_eq!(starts_from(&signing).await.0, Some(NOW - 8));
 }
 
 /// A machine that trusts what it signs, and remembers in `heads` what it has started from.
