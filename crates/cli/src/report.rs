@@ -151,6 +151,12 @@ impl Report {
                 engine.choice.reason
             ));
         }
+        if let Some(podman) = &job.podman {
+            self.note(&format!(
+                "Podman {} ({}): for root, and whoever uses sudo -E",
+                podman.version, podman.driver
+            ));
+        }
         for folder in &job.folders {
             self.note(&format!("mounted {}", folder.display()));
         }

@@ -45,7 +45,7 @@ pub enum EngineError {
     },
     /// A program's version text has an unknown form.
     #[error(
-        "`{program} --version` answered {answer:?}, which holds no version number; is it Docker's own?"
+        "`{program} --version` answered {answer:?}, which holds no version number; is another program in its place?"
     )]
     UnknownVersion {
         /// The program asked.
@@ -151,7 +151,7 @@ pub enum EngineError {
 
 impl EngineError {
     /// For `map_err`: an error of the system on `path`.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
             action,
@@ -160,7 +160,8 @@ impl EngineError {
         }
     }
 
-    pub(crate) fn forged(path: &Path, what: impl Into<String>) -> Self {
+    /// A volume has this, which no volume that Larder saved has; `what` is the rest of a sentence.
+    pub fn forged(path: &Path, what: impl Into<String>) -> Self {
         Self::Forged {
             path: path.to_owned(),
             what: what.into(),

@@ -28,7 +28,7 @@ mod instance;
 mod layout;
 mod machine;
 pub mod network;
-mod paths;
+pub mod paths;
 pub mod program;
 mod room;
 pub mod scrub;

@@ -26,10 +26,13 @@ pub struct Job {
     /// The engine, if it is one that lives on the volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// Podman, if its storage is on the volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub podman: Option<Podman>,
     /// The directories, if it is those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<PathBuf>,
-    /// How long the directories were used.
+    /// How long the directories, or podman's storage, were used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_ms: Option<u64>,
     /// The volume.
@@ -73,6 +76,7 @@ impl Job {
             store: self.store.clone(),
             image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
             tenant: match &self.folders[..] {
+                [] if self.podman.is_some() => Tenant::Podman,
                 [] => Tenant::Engine,
                 folders => Tenant::Folders(folders.to_vec()),
             },
@@ -95,9 +99,10 @@ impl Job {
     }
 
     /// How long the builds take on an empty engine, as far as that is known: as they did in this job, if it found
-    /// nothing and they did not fail, else as in the one that began its line. Of directories, how long they were used.
+    /// nothing and they did not fail, else as in the one that began its line. Of directories and of podman's storage,
+    /// how long they were used.
     pub fn cold_build_ms(&self) -> Option<u64> {
-        if !self.folders.is_empty() {
+        if self.engine.is_none() {
             let restored = self.restored.as_ref();
             return restored.map_or(self.used_ms, |restored| restored.cold_build_ms);
         }
@@ -139,6 +144,17 @@ pub struct Engine {
     /// What it says of itself.
     #[serde(flatten)]
     pub facts: EngineFacts,
+}
+
+/// Podman as a job has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Podman {
+    /// Its version.
+    pub version: String,
+    /// The driver of its storage.
+    pub driver: String,
+    /// The file with the settings of its storage.
+    pub storage_conf: PathBuf,
 }
 
 /// The volume of a job.
@@ -238,7 +254,7 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `failed_restore`, `volume`, `engine` or `folders`, `fresh`, `facts`, `command`,
+    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `podman` or `folders`, `fresh`, `facts`, `command`,
     /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
     /// the snapshot was nearly full.
     pub name: String,

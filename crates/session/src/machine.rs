@@ -7,6 +7,7 @@ use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
 use larder_engine::{MachineSettings, rights};
 use larder_local::programs;
+use larder_podman::PodmanProgram;
 use larder_volume::Room;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -21,7 +22,8 @@ const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 /// allowed to do, and whether one of ours may stand beside the machine's at all. What is not checked here is
 /// [`engine`].
 pub fn check(settings: &Settings) -> Result<()> {
-    let (path, is_for_engine) = (&settings.path, settings.tenant == Tenant::Engine);
+    let path = &settings.path;
+    let runs_containers = matches!(settings.tenant, Tenant::Engine | Tenant::Podman);
     if !rustix::process::geteuid().is_root() {
         return Err(SessionError::NeedsRoot);
     }
@@ -30,7 +32,7 @@ pub fn check(settings: &Settings) -> Result<()> {
     if programs::find("mkfs.ext4", path).is_none() {
         return Err(SessionError::NoMkfs);
     }
-    if is_for_engine {
+    if runs_containers {
         rights::check(path)?;
     }
     drop(Room::new(false)?);
@@ -38,7 +40,7 @@ pub fn check(settings: &Settings) -> Result<()> {
     for folder in [settings.state.named(), Path::new(RUN), Path::new(MOUNT)] {
         check_writable(folder)?;
     }
-    if is_for_engine {
+    if settings.tenant == Tenant::Engine {
         larder_engine::check_settings(&machine_settings()?)?;
     }
     Ok(())
@@ -49,6 +51,11 @@ pub fn engine(path: &[PathBuf]) -> Result<EngineProgram> {
     let program = program::probe(path)?;
     program.check_network_tools(path)?;
     Ok(program)
+}
+
+/// Podman, with its version.
+pub fn podman(path: &[PathBuf]) -> Result<PodmanProgram> {
+    Ok(larder_podman::probe(path)?)
 }
 
 /// What the administrator has set for the machine's engine.

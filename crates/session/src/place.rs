@@ -17,7 +17,7 @@ use larder_local::own::{NotOurs, OwnFolder};
 use larder_volume::VolumeOptions;
 
 use crate::facts::Job;
-use crate::settings::Wanted;
+use crate::settings::{Tenant, Wanted};
 use crate::{Result, SessionError};
 
 /// The sessions of this machine.
@@ -70,12 +70,13 @@ impl Place {
             tenant,
             ..
         } = wanted;
-        let folders = tenant
-            .folders()
-            .iter()
-            .map(|folder| folder.to_string_lossy());
+        let folders = tenant.folders().iter();
+        let folders = folders.map(|folder| folder.to_string_lossy());
+        // A directory's path is absolute.
+        let podman = (*tenant == Tenant::Podman).then_some(Cow::from("podman"));
+        let tenants = folders.chain(podman);
         let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
-        let name = serde_json::to_vec(&line.into_iter().chain(folders).collect::<Vec<Cow<str>>>());
+        let name = serde_json::to_vec(&line.into_iter().chain(tenants).collect::<Vec<Cow<str>>>());
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
         self.within(&digest[..InstanceId::MAX_BYTES])
     }

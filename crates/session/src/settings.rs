@@ -25,6 +25,8 @@ pub enum Tenant {
     /// A Docker engine of ours.
     #[default]
     Engine,
+    /// The storage of podman and buildah.
+    Podman,
     /// Directories of this machine, by absolute paths whose last parts differ.
     Folders(Vec<PathBuf>),
 }
@@ -33,7 +35,7 @@ impl Tenant {
     /// The directories; none for an engine.
     pub fn folders(&self) -> &[PathBuf] {
         match self {
-            Self::Engine => &[],
+            Self::Engine | Self::Podman => &[],
             Self::Folders(folders) => folders,
         }
     }
@@ -105,6 +107,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether it is wanted for podman.
+    pub(crate) fn is_of_podman(&self) -> bool {
+        self.tenant == Tenant::Podman
+    }
+
     /// Whether one session can be for both. Who chose no image store takes any.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let both = self.image_store.zip(other.image_store);
@@ -185,15 +192,24 @@ mod tests {
             tenant: Tenant::Engine,
         };
         let (mut pull, mut elsewhere) = (main.clone(), main.clone());
-        let mut folder = main.clone();
+        let (mut folder, mut podman) = (main.clone(), main.clone());
         folder.tenant = Tenant::Folders(vec!["/target".into()]);
+        podman.tenant = Tenant::Podman;
         "pull/9".clone_into(&mut pull.scope);
         "s3://other".clone_into(&mut elsewhere.store);
         let (mut any, mut containerd) = (main.clone(), main.clone());
         any.image_store = None;
         containerd.image_store = Some(ImageStore::Containerd);
-        let others = [&main, &any, &pull, &elsewhere, &containerd, &folder];
+        let others = [
+            &main,
+            &any,
+            &pull,
+            &elsewhere,
+            &containerd,
+            &folder,
+            &podman,
+        ];
         let agree = others.map(|it| main.agrees_with(it));
-        assert_eq!(agree, [true, true, false, false, false, false]);
+        assert_eq!(agree, [true, true, false, false, false, false, false]);
     }
 }

@@ -47,6 +47,8 @@ pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
+/// The engine that is no shape of Docker's.
+const PODMAN: &str = "podman";
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
 
@@ -144,7 +146,9 @@ impl Settings {
     pub fn request(&self) -> larder_builds::Request {
         let around = self.around.clone();
         match self.session.tenant {
-            Tenant::Engine => larder_builds::Request::new(&self.plan_paths, around),
+            Tenant::Engine | Tenant::Podman => {
+                larder_builds::Request::new(&self.plan_paths, around)
+            }
             Tenant::Folders(_) => larder_builds::Request {
                 builds: Vec::new(),
                 around,
@@ -289,15 +293,17 @@ impl Choices {
     ) -> Done<larder_session::Settings> {
         let file = &self.file;
         let volume_bytes = self.volume_bytes(how)?;
-        let engine = self.text(&how.engine, "LARDER_ENGINE", &file.engine);
+        let (tenant, engine) = self.engine(how)?;
         let typed = &how.kind.image_store;
         let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
+        // What is set for Docker does not count for podman.
+        let image_store = image_store.filter(|_| tenant == Tenant::Engine);
         Ok(larder_session::Settings {
             project: self.project(which, how, state, descent)?,
             state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
-            tenant: Tenant::Engine,
+            tenant,
             person: None,
-            engine: engine.map_or(Ok(Asked::default()), |text| text.parse())?,
+            engine,
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
@@ -308,6 +314,20 @@ impl Choices {
             instead_of: None,
             path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
+        })
+    }
+
+    /// Whose engine it is, and how Docker's stands beside the machine's.
+    fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
+        let named = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
+        Ok(match named.as_deref() {
+            Some(PODMAN) if how.kind.image_store.is_some() => {
+                let why = "--image-store is of Docker's engine; leave it out with --engine podman";
+                return Err(Failure::input(why.to_owned()));
+            }
+            Some(PODMAN) => (Tenant::Podman, Asked::Private),
+            Some(shape) => (Tenant::Engine, shape.parse()?),
+            None => (Tenant::Engine, Asked::default()),
         })
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use crate::source::{Text, none, root, rust_files};
 
 /// Each crate's floor; one may depend only on those of lower floors.
-pub(crate) const FLOORS: [(&str, u8); 20] = [
+pub(crate) const FLOORS: [(&str, u8); 21] = [
     ("model", 1),
     ("secrets", 1),
     ("local", 1),
@@ -19,6 +19,7 @@ pub(crate) const FLOORS: [(&str, u8); 20] = [
     ("store", 3),
     ("engine", 3),
     ("volume", 4),
+    ("podman", 4),
     ("bases", 4),
     ("upkeep", 4),
     ("session", 5),

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
+use larder_session::{
+    Place, SessionError, Tenant, Wanted, client, docker_context, leftovers, lock,
+};
 use larder_settings::Settings;
 use larder_settings::args::{Down, Unmount};
 use larder_settings::exit::{Done, Failure, strictly};
@@ -97,10 +99,19 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
     if let Some(named) = named.next() {
         return vec![(named, None)];
     }
-    let beside = (main.beside(&wanted), None);
     if settings.scope_is_told {
-        return vec![beside, (main.clone(), Some(wanted))];
+        // Nothing says whose engine is meant.
+        let both = [Tenant::Engine, Tenant::Podman].map(|tenant| Wanted {
+            tenant,
+            ..wanted.clone()
+        });
+        let places = both.into_iter().flat_map(|wanted| {
+            let beside = (main.beside(&wanted), None);
+            [beside, (main.clone(), Some(wanted))]
+        });
+        return places.collect();
     }
+    let beside = (main.beside(&wanted), None);
     let others = main.all_beside().into_iter().map(|place| (place, None));
     let all = [beside, (main.clone(), None)].into_iter().chain(others);
     let mut all: Vec<_> = all.collect();

@@ -119,8 +119,7 @@ impl Use<'_> {
         if self.request.settings.instead_of.is_none() {
             report.running(&running, "using");
         }
-        let engine = running.job.engine.as_ref();
-        let address = engine.map(|engine| Address::of(engine, self.api_version.as_deref()));
+        let address = Address::of(&running.job, self.api_version.as_deref());
         let session = Some((&running, address.as_ref()));
         let (code, ms) = execute(&self.verb.command, session, report)?;
         let command = facts::Command {

@@ -9,6 +9,7 @@ use larder_settings::Settings;
 use larder_settings::args::Status;
 use larder_settings::exit::Done;
 
+use crate::address::Address;
 use crate::report::Report;
 
 /// Exit code 0 if a session runs, 1 if none does.
@@ -58,5 +59,14 @@ fn tenant(job: &Job) -> String {
             engine.socket.display()
         )
     });
-    folders.chain(engine).collect()
+    let podman = job.podman.iter().map(|podman| {
+        let address = Address::of(job, None).expect("podman's storage has one");
+        format!(
+            "\n  Podman {} ({})\n  {}",
+            podman.version,
+            podman.driver,
+            address.line()
+        )
+    });
+    folders.chain(engine).chain(podman).collect()
 }

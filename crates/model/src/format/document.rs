@@ -15,6 +15,7 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::compatibility::Family;
 use crate::digest::DigestError;
 use crate::format::address::Kind;
 use crate::format::wire::FormatError;
@@ -24,7 +25,7 @@ use crate::lineage::Lineage;
 /// no engine has written, has a family alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineRecord {
-    /// For example `docker`.
+    /// For example `docker`, see [`Family`].
     pub family: String,
     /// For example `26.1.5+dfsg1`.
     pub version: String,
@@ -36,9 +37,18 @@ impl EngineRecord {
     /// A Docker engine of this version, with this image store.
     pub fn docker(version: impl Display, image_store: impl Display) -> Self {
         Self {
-            family: "docker".to_owned(),
+            family: Family::Docker.key().to_owned(),
             version: version.to_string(),
             image_store: image_store.to_string(),
+        }
+    }
+
+    /// Podman of this version, with this storage driver.
+    pub fn podman(version: impl Display, driver: &str) -> Self {
+        Self {
+            family: Family::Podman.key().to_owned(),
+            version: version.to_string(),
+            image_store: driver.to_owned(),
         }
     }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use larder_bases::images::{self, ASK_LIMIT, Resolution};
 use larder_bases::{Answers, Asking, Known, Project, Record, Shared};
 use larder_builds::{Drafted, Fault, NamedPlan, Request};
-use larder_engine::{Engine, EngineError};
+use larder_engine::EngineError;
 use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
+use larder_model::reference::ImageReference;
 use larder_registry::RegistryError;
 use larder_store::Objects;
 use tokio::sync::OnceCell;
@@ -21,11 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::events::Events;
+use super::tenant::Holder;
 use crate::facts::Moved;
 use crate::protocol::Event;
-
-/// The most time that the engine is given for one image.
-const ENGINE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the tools may take to say what is built, where several siblings could be restored.
 const CHOICE_LIMIT: Duration = Duration::from_secs(2);
@@ -111,10 +110,10 @@ impl Planning {
     }
 
     /// Waits for the answers and has the engine forget tags that have moved. Returns these.
-    pub(crate) async fn compare(&mut self, engine: &Engine, events: &Events) -> Vec<Moved> {
+    pub(crate) async fn compare(&mut self, holder: &Holder<'_>, events: &Events) -> Vec<Moved> {
         self.settle(events).await;
         match &self.state {
-            State::Done(Some(record)) => compare(engine, &self.before, record, events).await,
+            State::Done(Some(record)) => compare(holder, &self.before, record, events).await,
             _ => Vec::new(),
         }
     }
@@ -225,7 +224,7 @@ fn say_unknown(answers: &Answers, events: &Events) {
 /// Compares each image of the plans with what the engine has under its tag. Builders keep what they pull
 /// without a tag; so it is also compared with what the last job knew.
 async fn compare(
-    engine: &Engine,
+    holder: &Holder<'_>,
     before: &[Known],
     record: &Record,
     events: &Events,
@@ -240,7 +239,7 @@ async fn compare(
         let Some(known) = known.filter(|_| !seen.contains(&tag)) else {
             continue;
         };
-        match forget(engine, &tag, known).await {
+        match forget(holder, &image.reference, known).await {
             Ok(Some(moved)) => all.push(moved),
             Ok(None) => {
                 let former = before.iter().find(|former| former.is_about(image));
@@ -284,8 +283,12 @@ enum NotCompared {
 }
 
 /// Drops the tag if the engine holds another image under it than the registry.
-async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved>, NotCompared> {
-    let Some(held) = engine.held(tag, ENGINE_LIMIT).await? else {
+async fn forget(
+    holder: &Holder<'_>,
+    name: &ImageReference,
+    known: &Known,
+) -> Result<Option<Moved>, NotCompared> {
+    let Some(held) = holder.held(name).await? else {
         return Ok(None);
     };
     let today = [known.digests.index, known.digests.manifest];
@@ -299,11 +302,12 @@ async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Move
     if digests.is_empty() || today.any(|digest| digests.contains(&&*digest)) {
         return Ok(None);
     }
+    let tag = name.familiar();
     // Another digest may be the same image: an index also moves when another platform does.
-    let old = larder_registry::identity_of(held.configuration.to_string().as_bytes(), tag)?;
+    let old = larder_registry::identity_of(held.configuration.to_string().as_bytes(), &tag)?;
     if old == known.identity {
         return Ok(None);
     }
-    engine.forget_tag(tag, ENGINE_LIMIT).await?;
-    Ok(Some(moved(tag, old, held.created, known)))
+    holder.forget(name).await?;
+    Ok(Some(moved(&tag, old, held.created, known)))
 }

@@ -120,9 +120,7 @@ async fn close(
     events: &Events,
     timer: &mut Timer,
 ) -> Option<Seal> {
-    if doubt.is_none() {
-        quiesce(live, events).await;
-    }
+    quiesce(live, doubt.is_none(), events).await;
     timer.phase("quiesce");
     if doubt.is_none() {
         live.job.dropped = live.upkeep.after_job(events).await;
@@ -213,24 +211,42 @@ async fn heard(signals: io::Result<Signal>) {
     }
 }
 
-/// Directories need nothing: what is written to them is on the volume when they are taken away.
-async fn quiesce(live: &mut Live, events: &Events) {
-    let (Some(about), Some(engine)) = (&live.job.engine, live.parts.engine()) else {
-        return;
-    };
-    let options = QuiesceOptions {
-        networks: about.choice.shape == Shape::Takeover,
-    };
-    let quiesced = engine.quiesce(options, QUIESCE_LIMIT).await;
-    for warning in &quiesced.warnings {
+/// Directories need nothing: what is written to them is on the volume when they are taken away. Podman's containers are
+/// the machine's, so they are removed also if nothing is saved.
+async fn quiesce(live: &mut Live, is_wanted: bool, events: &Events) {
+    let mut warnings = Vec::new();
+    if let Some(podman) = live.parts.podman() {
+        if live.job.lost.is_none() {
+            warnings = podman.rest(QUIESCE_LIMIT).await;
+        }
+    } else if let (true, Some(about), Some(engine)) =
+        (is_wanted, &live.job.engine, live.parts.engine())
+    {
+        let options = QuiesceOptions {
+            networks: about.choice.shape == Shape::Takeover,
+        };
+        warnings = engine.quiesce(options, QUIESCE_LIMIT).await.warnings;
+    }
+    for warning in &warnings {
         events.warning(warning);
     }
 }
 
-/// Removes from an engine's root what belongs to this machine or job alone; says why nothing may be saved, if so.
+/// Removes from an engine's root, or podman's storage, what belongs to this machine or job alone; says why nothing may
+/// be saved, if so.
 async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> Option<NotSaved> {
-    let store = live.job.engine.as_ref()?.facts.image_store;
     let mount = live.place.volume().mount;
+    if live.job.podman.is_some() {
+        let keep_volumes = live.settings.keep_volumes;
+        let scrubbed = live
+            .parts
+            .in_room(move || larder_podman::scrub(&mount, keep_volumes));
+        return match scrubbed.await {
+            Ok(refused) => refused.map(NotSaved::Because),
+            Err(error) => Some(not_scrubbed(&error)),
+        };
+    }
+    let store = live.job.engine.as_ref()?.facts.image_store;
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
@@ -257,10 +273,12 @@ async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> 
             None
         }
         Ok((Scrubbed::Refused(why), _)) => Some(NotSaved::Because(why)),
-        Err(error) => Some(because(format_args!(
-            "the volume could not be scrubbed: {error}"
-        ))),
+        Err(error) => Some(not_scrubbed(&error)),
     }
+}
+
+fn not_scrubbed(error: &EngineError) -> NotSaved {
+    because(format_args!("the volume could not be scrubbed: {error}"))
 }
 
 fn fetched(seal: &Seal) -> Fetched {
@@ -423,12 +441,13 @@ impl Save<'_> {
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,
-            engine: job
-                .engine
-                .as_ref()
-                .map_or_else(EngineRecord::folder, |engine| {
+            engine: match (&job.engine, &job.podman) {
+                (Some(engine), _) => {
                     EngineRecord::docker(&engine.facts.version, engine.facts.image_store)
-                }),
+                }
+                (None, Some(podman)) => EngineRecord::podman(&podman.version, &podman.driver),
+                (None, None) => EngineRecord::folder(),
+            },
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics: self.statistics(packed),
             cold_build_ms: job.cold_build_ms(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_bases::siblings;
 use larder_builds::NamedPlan;
 use larder_local::people::Voice;
-use larder_model::compatibility;
+use larder_model::compatibility::{self, Family};
 use larder_model::document::Document as _;
 use larder_model::ladder::Rung;
 use larder_model::snapshot::Snapshot;
@@ -42,12 +42,13 @@ impl Search {
 }
 
 /// Walks the ladder. Each snapshot that cannot be used is a warning. That of an engine must not be newer than
-/// `engine`. Of siblings the one counts that is nearest to what the job builds. A store that our key does not open is an error: nothing could be saved to it either.
+/// `engine`, of which family it is. Of siblings the one counts that is nearest to what the job builds. A store that our
+/// key does not open is an error: nothing could be saved to it either.
 pub(crate) async fn find(
     objects: &Objects,
     (ladder, engine, builds): (
         Vec<Rung>,
-        Option<Version>,
+        Option<(Family, Version)>,
         impl Future<Output = Option<Vec<NamedPlan>>>,
     ),
     reader: &Reader,
@@ -106,9 +107,9 @@ pub(crate) async fn find(
 async fn open(
     objects: &Objects,
     found: Found,
-    engine: Option<Version>,
+    engine: Option<(Family, Version)>,
 ) -> Result<Restorable, Refusal> {
-    if let Some(why) = engine.and_then(|engine| engine_rule(&found.document, engine)) {
+    if let Some(why) = engine.and_then(|(family, own)| engine_rule(&found.document, family, own)) {
         return Err(Refusal::Unfit(why));
     }
     let snapshot = &found.document;
@@ -126,9 +127,9 @@ async fn open(
     })
 }
 
-fn engine_rule(snapshot: &Snapshot, engine: Version) -> Option<String> {
+fn engine_rule(snapshot: &Snapshot, family: Family, engine: Version) -> Option<String> {
     match snapshot.engine.version.parse::<Version>() {
-        Ok(recorded) => compatibility::refusal(recorded, engine),
+        Ok(recorded) => compatibility::refusal(family, recorded, engine),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -154,7 +155,8 @@ mod tests {
         let document = snapshot(volume_bytes, map);
         let (id, _) = document.encode();
         let version: Version = "26.1.5".parse().expect("a version");
-        open(&objects, Found { id, document }, Some(version)).await
+        let engine = Some((Family::Docker, version));
+        open(&objects, Found { id, document }, engine).await
     }
 
     fn snapshot(volume_bytes: u64, map: larder_model::digest::MapId) -> Snapshot {

@@ -8,6 +8,7 @@ use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Voice as _, size};
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
+use larder_podman::Storage;
 use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
@@ -100,7 +101,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     parts.tell_warnings(events);
     let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
     let compares = restored.is_some() && settings.project.freshness != Freshness::Never;
-    let moved = compare(compares, &mut planning, &mut parts, events, &mut timer).await;
+    let moved = compare(compares, &mut planning, &parts, events, &mut timer).await;
     let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
     timer.phase("facts");
     Ok(Live {
@@ -129,14 +130,14 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
 async fn compare(
     compares: bool,
     planning: &mut Planning,
-    parts: &mut Parts,
+    parts: &Parts,
     events: &Events,
     timer: &mut Timer,
 ) -> Vec<Moved> {
-    let (true, Some(engine)) = (compares, parts.engine()) else {
+    let (true, Some(holder)) = (compares, parts.holder()) else {
         return Vec::new();
     };
-    let moved = planning.compare(engine, events).await;
+    let moved = planning.compare(&holder, events).await;
     timer.phase("fresh");
     moved
 }
@@ -253,6 +254,7 @@ impl Start<'_> {
             started_ms: 0,
             lineage,
             engine: self.engine(parts),
+            podman: self.podman(parts),
             folders: self.settings.tenant.folders().to_vec(),
             used_ms: None,
             volume: facts::Volume {
@@ -282,6 +284,15 @@ impl Start<'_> {
             socket: self.place.docker_socket(),
             facts: parts.engine()?.facts(),
             choice: coming.choice.clone(),
+        })
+    }
+
+    fn podman(&self, parts: &Parts) -> Option<facts::Podman> {
+        let info = parts.podman()?.info();
+        Some(facts::Podman {
+            version: info.version.clone(),
+            driver: info.driver.clone(),
+            storage_conf: Storage::of(&self.place.run()).file(),
         })
     }
 

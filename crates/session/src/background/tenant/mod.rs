@@ -1,20 +1,25 @@
-//! Who lives on a session's volume: an engine of ours, or directories of this machine. [`Coming`] is one that was
+//! Who lives on a session's volume: an engine of ours, podman's storage, or directories of this machine. [`Coming`] is one that was
 //! looked at and is to move in, [`Living`] one that has.
 
 mod engine;
 mod folders;
+mod images;
+mod podman;
 
 use std::time::Duration;
 
 use larder_engine::builders::Seen;
 use larder_engine::holders;
 use larder_engine::process::Identity;
+use larder_model::compatibility::Family;
 use larder_model::version::Version;
 use larder_volume::Volume;
 use tokio::task::spawn_blocking;
 
 pub(super) use self::engine::{EngineComing, EngineLiving};
 pub(super) use self::folders::{FoldersComing, FoldersLiving};
+pub(super) use self::images::Holder;
+pub(super) use self::podman::{Found, Keeper, PodmanComing, PodmanLiving, open, settle};
 use super::events::Events;
 use super::turn::Turn;
 use crate::settings::Tenant;
@@ -27,6 +32,7 @@ const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) enum Coming {
     Engine(Box<EngineComing>),
+    Podman(Box<PodmanComing>),
     Folders(FoldersComing),
 }
 
@@ -44,6 +50,10 @@ impl Coming {
                 let (engine, turn) = looked.await?;
                 Ok((Self::Engine(Box::new(engine)), turn))
             }
+            Tenant::Podman => {
+                let (podman, turn) = PodmanComing::look(settings, place).await?;
+                Ok((Self::Podman(Box::new(podman)), Some(turn)))
+            }
             Tenant::Folders(folders) => {
                 let (folders, person) = (folders.clone(), settings.person);
                 let looking = spawn_blocking(move || FoldersComing::look(&folders, person));
@@ -57,14 +67,16 @@ impl Coming {
     pub(super) fn compatibility(&self) -> String {
         match self {
             Self::Engine(engine) => engine.program.compatibility(engine.image_store),
+            Self::Podman(podman) => podman.program.compatibility(),
             Self::Folders(folders) => folders.compatibility(),
         }
     }
 
     /// The version that a snapshot must not be newer than. Directories have none.
-    pub(super) fn version(&self) -> Option<Version> {
+    pub(super) fn version(&self) -> Option<(Family, Version)> {
         match self {
-            Self::Engine(engine) => Some(engine.program.version),
+            Self::Engine(engine) => Some((Family::Docker, engine.program.version)),
+            Self::Podman(podman) => Some((Family::Podman, podman.program.version)),
             Self::Folders(_) => None,
         }
     }
@@ -73,11 +85,11 @@ impl Coming {
 /// Who lives on the volume.
 pub(super) enum Living {
     Engine(Box<EngineLiving>),
+    Podman(Box<PodmanLiving>),
     Folders(FoldersLiving),
 }
 
 /// How it left.
-#[derive(Default)]
 pub(super) struct Left {
     /// The builders that there were in containers of the engine.
     pub builders: Vec<Seen>,
@@ -85,11 +97,25 @@ pub(super) struct Left {
     pub doubt: Option<String>,
 }
 
+impl Left {
+    fn because(doubt: Option<String>) -> Self {
+        let builders = Vec::new();
+        Self { builders, doubt }
+    }
+}
+
 impl Living {
     pub(super) fn engine(&mut self) -> Option<&mut EngineLiving> {
         match self {
             Self::Engine(engine) => Some(engine),
-            Self::Folders(_) => None,
+            Self::Podman(_) | Self::Folders(_) => None,
+        }
+    }
+
+    pub(super) fn podman(&self) -> Option<&PodmanLiving> {
+        match self {
+            Self::Podman(podman) => Some(podman),
+            Self::Engine(_) | Self::Folders(_) => None,
         }
     }
 
@@ -97,20 +123,17 @@ impl Living {
     pub(super) async fn end(&self) {
         match self {
             Self::Engine(engine) => engine.engine.end().await,
-            Self::Folders(_) => std::future::pending().await,
+            Self::Podman(_) | Self::Folders(_) => std::future::pending().await,
         }
     }
 
     /// Leaves the volume, in order if that `is_wanted`.
     pub(super) async fn leave(self, volume: &Volume, is_wanted: bool, events: &Events) -> Left {
+        let device = volume.opened().device;
         match self {
             Self::Engine(engine) => engine.leave(is_wanted).await,
-            Self::Folders(folders) => Left {
-                doubt: folders
-                    .leave(volume.opened().device, is_wanted, events)
-                    .await,
-                ..Left::default()
-            },
+            Self::Podman(podman) => Left::because(podman.leave(device, is_wanted, events).await),
+            Self::Folders(folders) => Left::because(folders.leave(device, is_wanted, events).await),
         }
     }
 
@@ -118,6 +141,7 @@ impl Living {
     pub(super) async fn abandon(self) {
         match self {
             Self::Engine(engine) => engine.abandon().await,
+            Self::Podman(podman) => podman.abandon().await,
             Self::Folders(folders) => folders.abandon().await,
         }
     }
