@@ -176,6 +176,9 @@ pub struct Restored {
     /// When it was made: Unix time in milliseconds.
     #[serde(skip)]
     pub created_ms: u64,
+    /// Its place in its line, where that is signed.
+    #[serde(skip)]
+    pub(crate) counter: u64,
     /// When it was read, by the machine's uptime.
     #[serde(skip)]
     pub(crate) read_uptime_ms: u64,

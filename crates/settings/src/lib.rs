@@ -356,9 +356,10 @@ impl Choices {
     ) -> Done<Project> {
         let chosen = self.text(&which.store, "LARDER_STORE", &self.file.store);
         let memory = self.own_folder(state, "images");
+        let heads = self.own_folder(state, "heads");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: self.access(which, chosen)?,
+            store: self.access(which, chosen)?.remembering(heads),
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,

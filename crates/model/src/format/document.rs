@@ -62,6 +62,21 @@ impl EngineRecord {
     }
 }
 
+/// The counter of a document that is signed. It is one more than that of its parent, if that is of the same line, and
+/// not less than that of the line's head, nor than what its machine has seen of the line. So it grows as long as a line goes
+/// on, whatever clocks say; siblings have the same; and who starts a line anew does not fall behind it. A machine that
+/// has seen a counter takes no document of the line with a smaller one: what is put back is told from what is new.
+pub fn counter(parent: Option<u64>, head: u64, seen: u64) -> u64 {
+    let next = parent.unwrap_or(0).saturating_add(1);
+    next.max(head).max(seen)
+}
+
+/// Whether a document has no counter.
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde hands it over
+pub(crate) fn is_none(counter: &u64) -> bool {
+    *counter == 0
+}
+
 /// The one field that every format has in the same place.
 #[derive(Deserialize)]
 struct Format {
@@ -100,6 +115,12 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
     fn lineage(&self) -> &Lineage;
     /// When it was made: Unix time in milliseconds.
     fn created_ms(&self) -> u64;
+    /// Its [`counter`]; 0 if it has none.
+    fn counter(&self) -> u64;
+    /// Whether it was saved beside another of its line.
+    fn is_sibling(&self) -> bool;
+    /// What its job's builds depended on, as it keeps that.
+    fn plan(&self) -> Option<&serde_json::Value>;
     /// Why what it says does not fit together, although it is JSON of the right form.
     fn fault(&self) -> Option<String> {
         None
@@ -141,5 +162,24 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
     /// Where the object is.
     fn path(&self, id: Self::Id) -> String {
         crate::format::address::document(Self::KIND, self.lineage(), self.created_ms(), id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counter;
+
+    #[test]
+    fn counters_grow_along_a_line_and_siblings_share_one() {
+        assert_eq!(counter(None, 0, 0), 1);
+        let first = counter(Some(6), 6, 6);
+        assert_eq!(first, 7);
+        // Another job that started from 6 finds this head, and is no newer.
+        assert_eq!(counter(Some(6), first, 6), 7);
+        // One that started empty, or from another line, continues here.
+        assert_eq!(counter(None, 7, 0), 7);
+        // The head was removed, and this machine knows of it.
+        assert_eq!(counter(Some(3), 3, 7), 7);
+        assert_eq!(counter(Some(u64::MAX), 0, 0), u64::MAX);
     }
 }

@@ -36,7 +36,7 @@ use super::start::Live;
 use super::tenant::{Left, end_holders};
 use super::trouble;
 use super::turn::Turn;
-use crate::facts::{Fetched, Job, NotSaved, Restored, Saved};
+use crate::facts::{Fetched, Job, NotSaved, Saved};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
@@ -324,7 +324,9 @@ impl Save<'_> {
             never = show(progress, events) => match never {},
         };
         timer.phase("pack");
-        let snapshot = self.snapshot(&packed, head, self.figures(timer), plan);
+        self.check_that_it_stays(&packed).await?;
+        let counter = self.counter(head.as_ref()).await?;
+        let snapshot = self.snapshot(&packed, (head, counter), self.figures(timer), plan);
         let settled = closure::settle(self.objects, &snapshot).await;
         settled.map_err(because)?;
         let id = catalog::publish(self.objects, &snapshot).await;
@@ -337,6 +339,16 @@ impl Save<'_> {
             sibling: snapshot.sibling,
             statistics: snapshot.statistics,
         })
+    }
+
+    async fn counter(&self, head: Option<&Candidate>) -> Result<u64, NotSaved> {
+        let lineage = &self.job.lineage;
+        let parent = self.job.restored.as_ref().and_then(|parent| {
+            let place = (parent.created_ms, parent.counter);
+            (parent.lineage == *lineage).then_some(place)
+        });
+        let counter = catalog::counter(self.objects, lineage, parent, head);
+        counter.await.map_err(because)
     }
 
     /// What a marked snapshot names may be damaged, and this one would name it too. It must not be found.
@@ -352,21 +364,26 @@ impl Save<'_> {
                 "snapshot {}, from which this job started, was marked as broken meanwhile",
                 id.short()
             ))),
-            Ok(false) => self.check_that_it_stays(parent).await,
+            Ok(false) => Ok(()),
             Err(error) => Err(because(error)),
         }
     }
 
-    /// What a snapshot names is collected some time after it was removed. A short job is over by then.
-    async fn check_that_it_stays(&self, parent: &Restored) -> Result<(), NotSaved> {
-        if uptime_ms().saturating_sub(parent.read_uptime_ms) < REUSE_MS {
+    /// What a snapshot names is collected some time after it was removed, or laid out anew. A short job is over by then.
+    async fn check_that_it_stays(&self, packed: &Packed) -> Result<(), NotSaved> {
+        let parent = self.job.restored.as_ref();
+        let Some(parent) =
+            parent.filter(|parent| uptime_ms().saturating_sub(parent.read_uptime_ms) >= REUSE_MS)
+        else {
             return Ok(());
-        }
+        };
         let (lineage, id) = (&parent.lineage, parent.snapshot);
         let path = address::document(Kind::Snapshot, lineage, parent.created_ms, id);
-        match self.objects.size(&path).await {
-            Some(_) => Ok(()),
-            None => Err(because(format_args!(
+        let own = address::map(packed.map);
+        match catalog::holds(self.objects, &path, &own).await {
+            Ok(true) => Ok(()),
+            Err(error) => Err(because(error)),
+            Ok(false) => Err(because(format_args!(
                 "snapshot {}, from which this job started hours ago, was removed meanwhile, and a collection may \
                  have removed what it names",
                 id.short()
@@ -403,7 +420,7 @@ impl Save<'_> {
     fn snapshot(
         &self,
         packed: &Packed,
-        head: Option<Candidate>,
+        (head, counter): (Option<Candidate>, u64),
         figures: Figures,
         plan: Option<serde_json::Value>,
     ) -> Snapshot {
@@ -411,13 +428,16 @@ impl Save<'_> {
         let parent = job.restored.as_ref();
         let expected = parent.filter(|parent| parent.lineage == job.lineage);
         let parent_ms = parent.map(|parent| parent.created_ms);
-        let head_ms = head.as_ref().map(|head| head.created_ms);
+        let head_ms = head.map(|head| head.created_ms);
         Snapshot {
             format: snapshot::FORMAT,
             lineage: job.lineage.clone(),
             created_ms: clock::successor(now_ms(), parent_ms, head_ms),
             parent: parent.map(|parent| parent.snapshot),
-            sibling: head.map(|head| head.id) != expected.map(|parent| parent.snapshot),
+            // One that was laid out anew meanwhile has the same time.
+            sibling: head_ms != expected.map(|parent| parent.created_ms),
+            original: None,
+            counter,
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,

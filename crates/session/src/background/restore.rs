@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use larder_bases::siblings;
+use larder_builds::NamedPlan;
 use larder_local::people::Voice;
 use larder_model::compatibility::{self, Family};
 use larder_model::document::Document as _;
@@ -40,17 +42,40 @@ impl Search {
 }
 
 /// Walks the ladder. Each snapshot that cannot be used is a warning. That of an engine must not be newer than
-/// `engine`, of which family it is. A store that our key does not open is an error: nothing could be saved to it either.
+/// `engine`, of which family it is. Of siblings the one counts that is nearest to what the job builds. A store that our
+/// key does not open is an error: nothing could be saved to it either.
 pub(crate) async fn find(
     objects: &Objects,
-    ladder: Vec<Rung>,
+    (ladder, engine, builds): (
+        Vec<Rung>,
+        Option<(Family, Version)>,
+        impl Future<Output = Option<Vec<NamedPlan>>>,
+    ),
     reader: &Reader,
-    engine: Option<(Family, Version)>,
     voice: &dyn Voice,
 ) -> Result<Search, StoreError> {
-    let walked = Walk::new(objects, ladder, reader)
+    let walk = Walk::new(objects, ladder, reader);
+    let mut walked = walk
+        .clone()
         .first(|found| open(objects, found, engine))
         .await;
+    if let Ok(Some(newest)) = &walked.outcome {
+        let nearer = siblings::nearer(objects, &newest.found, reader.now_ms, builds).await;
+        if let Some(id) = nearer {
+            let other = walk
+                .only(id)
+                .first(|found| open(objects, found, engine))
+                .await;
+            if matches!(other.outcome, Ok(Some(_))) {
+                voice.note(&format!(
+                    "starting from {}, a sibling of the newest snapshot, whose builds are nearer to this job's",
+                    id.short()
+                ));
+                walked.outcome = other.outcome;
+                walked.passed_marked |= other.passed_marked;
+            }
+        }
+    }
     for told in walked.told("snapshot") {
         voice.warning(&told);
     }
@@ -146,6 +171,8 @@ mod tests {
             created_ms: 1,
             parent: None,
             sibling: false,
+            original: None,
+            counter: 0,
             map,
             volume_bytes,
             hot: None,

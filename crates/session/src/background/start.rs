@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
+use larder_builds::NamedPlan;
 use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Voice as _, size};
 use larder_model::limits::BLOCK_BYTES;
@@ -11,7 +12,7 @@ use larder_podman::Storage;
 use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
-use super::base_images::Planning;
+use super::base_images::{Drafts, Planning};
 use super::course::{Course, Timer};
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
@@ -69,11 +70,14 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         record: begun.record,
     };
     let reader = settings.project.reader();
-    let looking = Box::pin(search(&settings, &objects, &reader, &plan.coming, events));
+    let drafts = Drafts::new(builds);
+    let builds = drafts.plans_soon();
+    let looking = search(&settings, &objects, (&reader, builds), &plan.coming, events);
+    let looking = Box::pin(looking);
     let (Search { found, trouble }, placed) = beside(looking, &plan, &place).await?;
     timer.phase("find");
     let known = known_before(found.as_ref());
-    let mut planning = Planning::begin(&settings.project, &objects, builds, known);
+    let mut planning = Planning::begin(&settings.project, &objects, drafts, known);
     let start = Start {
         plan,
         place: &place,
@@ -158,7 +162,7 @@ async fn beside(
 async fn search(
     settings: &Settings,
     objects: &Objects,
-    reader: &Reader,
+    (reader, builds): (&Reader, impl Future<Output = Option<Vec<NamedPlan>>>),
     coming: &Coming,
     events: &Events,
 ) -> Result<Search> {
@@ -167,7 +171,8 @@ async fn search(
     }
     objects.patience().set(trouble::FINDING);
     let ladder = settings.project.descent.ladder(&coming.compatibility());
-    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await?;
+    let how = (ladder, coming.version(), builds);
+    let mut search = restore::find(objects, how, reader, events).await?;
     if matches!(coming, Coming::Folders(_))
         && let Some(large) = search
             .found
@@ -351,6 +356,7 @@ fn restored(found: &Restorable) -> Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
         created_ms: snapshot.created_ms,
+        counter: snapshot.counter,
         read_uptime_ms: uptime_ms(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes,
