@@ -186,5 +186,6 @@ pub(crate) fn keeping(last: usize, grace: Duration) -> Plan {
         dry_run: false,
         documents_max: None,
         compact_bytes: 0,
+        compact_within: Duration::MAX,
     }
 }
