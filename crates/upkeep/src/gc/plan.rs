@@ -13,6 +13,7 @@ const KEEP_LAST: usize = 8;
 const OLDER_THAN: Duration = Duration::from_secs(60 * 24 * 3600);
 const CLOSED_AFTER: Duration = Duration::from_secs(14 * 24 * 3600);
 const COMPACT_BYTES: u64 = 4 << 30;
+const COMPACT_WITHIN: Duration = Duration::from_secs(30);
 /// What is to be collected.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -33,6 +34,8 @@ pub struct Plan {
     pub documents_max: Option<usize>,
     /// How much may be stored anew, so that packs can go of which little is still named.
     pub compact_bytes: u64,
+    /// How long that may take; the next collection goes on.
+    pub compact_within: Duration,
 }
 
 impl Plan {
@@ -51,6 +54,7 @@ impl Plan {
             dry_run: false,
             documents_max: None,
             compact_bytes: COMPACT_BYTES,
+            compact_within: COMPACT_WITHIN,
         }
     }
 }

@@ -189,6 +189,13 @@ async fn the_cost_is_bounded() {
         &volume,
     )
     .await;
+    let hasty = Plan {
+        compact_within: Duration::ZERO,
+        ..compacting(1)
+    };
+    let told = collect(&objects, &hasty).await.compacted;
+    assert_eq!((told.documents, told.stored_bytes), (0, 0), "{told:?}");
+    assert!(told.left_out.is_some_and(|why| why.contains("goes on")));
     let rest = collect(&objects, &compacting(1)).await.compacted;
     assert!(rest.stored_bytes > bound, "{rest:?}");
     is_sound(&objects).await;

@@ -19,6 +19,8 @@ use larder_upkeep::gc::Plan;
 
 pub(crate) const VOLUME_BYTES: u64 = 256 << 20;
 const BLOCKS: u64 = VOLUME_BYTES / BLOCK_BYTES as u64;
+/// Blocks of them that jobs write.
+const PLACES: u64 = 64;
 
 /// Random numbers that a seed gives again: xorshift64* (Vigna, 2016).
 pub(crate) struct Random(u64);
@@ -112,8 +114,10 @@ impl Machine {
         let mut changed = Changed::default();
         let mut seeds = std::collections::BTreeMap::new();
         for _ in 0..random.below(12) {
-            let block = random.below(BLOCKS);
-            seeds.insert(block, random.below(6));
+            // Half are what other machines write too; all are written over before long, so that packs die.
+            let block = random.below(PLACES) * (BLOCKS / PLACES);
+            let contents = [6, 1 << 20][random.below(2) as usize];
+            seeds.insert(block, random.below(contents));
         }
         for (block, seed) in &seeds {
             match seed {
@@ -127,14 +131,7 @@ impl Machine {
         };
         job.reads.blocks = seeds.keys().copied().collect();
         let read = move |block: u64, buffer: &mut [u8]| {
-            let seed = seeds.get(&block).copied().unwrap_or_default();
-            for (at, byte) in buffer.iter_mut().enumerate() {
-                *byte = if seed == 0 {
-                    0
-                } else {
-                    (at / 7) as u8 ^ seed as u8
-                };
-            }
+            fill(buffer, seeds.get(&block).copied().unwrap_or_default());
             Ok(())
         };
         let packed = packer::pack(&source, job, read, Arc::default()).await?;
@@ -164,6 +161,17 @@ impl Machine {
     }
 }
 
+/// The content that a seed stands for: zeros, or something else.
+fn fill(buffer: &mut [u8], seed: u64) {
+    if seed == 0 {
+        return buffer.fill(0);
+    }
+    for (at, byte) in buffer.iter_mut().enumerate() {
+        *byte = (at / 7) as u8 ^ seed as u8;
+    }
+    buffer[..8].copy_from_slice(&seed.to_le_bytes());
+}
+
 /// Keeps so many of each lineage.
 pub(crate) fn keeping(last: usize, grace: Duration) -> Plan {
     Plan {
@@ -178,5 +186,6 @@ pub(crate) fn keeping(last: usize, grace: Duration) -> Plan {
         dry_run: false,
         documents_max: None,
         compact_bytes: 0,
+        compact_within: Duration::MAX,
     }
 }

@@ -65,6 +65,11 @@ fn plan(verb: &Gc, settings: &Settings) -> Done<Plan> {
             Some("off") => 0,
             Some(text) => larder_settings::size("--compact", text)?,
         },
+        // Who says how much waits for it.
+        compact_within: match &verb.compact {
+            None => usual.compact_within,
+            Some(_) => Duration::MAX,
+        },
         ..usual
     })
 }

@@ -12,7 +12,7 @@ mod live;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use larder_local::people::{Progress, Voice};
@@ -290,9 +290,10 @@ impl<'a> Mover<'a> {
             let place = known.documents[*at].place();
             (place.lineage, Reverse(place.created_ms))
         });
+        let begun = Instant::now();
         for at in numbers {
-            if !self.run.is_in_time() {
-                self.left_out = Some("it takes too long; the next collection goes on".to_owned());
+            if !self.run.is_in_time() || begun.elapsed() >= self.run.plan.compact_within {
+                self.left_out = Some("it takes long; the next collection goes on".to_owned());
                 break;
             }
             match self.one(known.documents[at]).await {
