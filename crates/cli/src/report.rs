@@ -151,6 +151,9 @@ impl Report {
                 engine.choice.reason
             ));
         }
+        if let Some(builder) = &job.builder {
+            self.note(&format!("BuildKit {}, builder `larder`", builder.version));
+        }
         for folder in &job.folders {
             self.note(&format!("mounted {}", folder.display()));
         }

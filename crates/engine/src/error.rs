@@ -151,7 +151,7 @@ pub enum EngineError {
 
 impl EngineError {
     /// For `map_err`: an error of the system on `path`.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
             action,
@@ -160,7 +160,8 @@ impl EngineError {
         }
     }
 
-    pub(crate) fn forged(path: &Path, what: impl Into<String>) -> Self {
+    /// There is something on a volume that no volume has which was saved.
+    pub fn forged(path: &Path, what: impl Into<String>) -> Self {
         Self::Forged {
             path: path.to_owned(),
             what: what.into(),

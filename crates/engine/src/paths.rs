@@ -14,7 +14,7 @@ const SECTOR_BYTES: u64 = 512;
 
 /// The folder at `relative` below `root`; nothing if it is not there. It and all on the way must be folders:
 /// a link could lead anywhere.
-pub(crate) fn folder(root: &Path, relative: &Path) -> Result<Option<PathBuf>> {
+pub fn folder(root: &Path, relative: &Path) -> Result<Option<PathBuf>> {
     let mut path = root.to_owned();
     let mut parts = relative.components();
     loop {
@@ -32,7 +32,7 @@ pub(crate) fn folder(root: &Path, relative: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// The file at `relative` below `root`, likewise.
-pub(crate) fn file(root: &Path, relative: &Path) -> Result<Option<PathBuf>> {
+pub fn file(root: &Path, relative: &Path) -> Result<Option<PathBuf>> {
     let Some(folder) = folder(root, relative.parent().unwrap_or(Path::new("")))? else {
         return Ok(None);
     };
@@ -46,7 +46,7 @@ pub(crate) fn file(root: &Path, relative: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// What is in a folder; nothing if it is not there.
-pub(crate) fn entries(root: &Path, relative: &Path) -> Result<Option<ReadDir>> {
+pub fn entries(root: &Path, relative: &Path) -> Result<Option<ReadDir>> {
     let Some(path) = folder(root, relative)? else {
         return Ok(None);
     };
@@ -55,7 +55,7 @@ pub(crate) fn entries(root: &Path, relative: &Path) -> Result<Option<ReadDir>> {
 }
 
 /// The names in a folder; none if it is not there.
-pub(crate) fn names_in(root: &Path, relative: &Path) -> Result<Vec<OsString>> {
+pub fn names_in(root: &Path, relative: &Path) -> Result<Vec<OsString>> {
     let entries = entries(root, relative)?.into_iter().flatten();
     let names = entries.map(|entry| Ok(entry?.file_name()));
     let names = names.collect::<std::io::Result<_>>();
@@ -63,7 +63,7 @@ pub(crate) fn names_in(root: &Path, relative: &Path) -> Result<Vec<OsString>> {
 }
 
 /// Reads a file of at most `max` bytes.
-pub(crate) fn read(path: &Path, max: u64) -> std::io::Result<Vec<u8>> {
+pub fn read(path: &Path, max: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
@@ -76,7 +76,7 @@ pub(crate) fn read(path: &Path, max: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// What a path takes on its disk, with all that is below it. What goes meanwhile takes nothing.
-pub(crate) fn bytes_in(path: &Path) -> Result<u64> {
+pub fn bytes_in(path: &Path) -> Result<u64> {
     let failed = || EngineError::io("cannot look at", path);
     let Some(meta) = if_there(fs::symlink_metadata(path)).map_err(failed())? else {
         return Ok(0);
@@ -93,7 +93,7 @@ pub(crate) fn bytes_in(path: &Path) -> Result<u64> {
 
 /// Removes what is at `relative` below `root`, and notes it; what is not there is not noted. A link is
 /// removed itself.
-pub(crate) fn remove(root: &Path, relative: &Path, removed: &mut Vec<PathBuf>) -> Result<()> {
+pub fn remove(root: &Path, relative: &Path, removed: &mut Vec<PathBuf>) -> Result<()> {
     let parent = relative.parent().unwrap_or(Path::new(""));
     if folder(root, parent)?.is_none() {
         return Ok(());

@@ -64,11 +64,17 @@ pub fn probe(search: &[PathBuf]) -> Result<EngineProgram> {
     })
 }
 
-fn find(program: &'static str, package: &'static str, search: &[PathBuf]) -> Result<PathBuf> {
+/// A program that must be there; else the packages that hold it are named.
+pub fn find(
+    program: &'static str,
+    package: &'static str,
+    search: &[PathBuf],
+) -> Result<PathBuf> {
     programs::find(program, search).ok_or(EngineError::ProgramMissing { program, package })
 }
 
-fn version_of(program: &Path) -> Result<Version> {
+/// What a program answers to `--version`.
+pub fn version_of(program: &Path) -> Result<Version> {
     let asked = ask(Command::new(program).arg("--version"), "", Limits::QUICK);
     let output = asked.map_err(|why| match why {
         NoAnswer::Io(error) => EngineError::io("cannot run", program)(error),

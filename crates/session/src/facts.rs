@@ -26,6 +26,9 @@ pub struct Job {
     /// The engine, if it is one that lives on the volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// The `buildkitd` of ours, beside the engine or alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder: Option<Builder>,
     /// The directories, if it is those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<PathBuf>,
@@ -72,10 +75,12 @@ impl Job {
             scope: self.lineage.scope.clone(),
             store: self.store.clone(),
             image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
-            tenant: match &self.folders[..] {
-                [] => Tenant::Engine,
-                folders => Tenant::Folders(folders.to_vec()),
+            tenant: match (&self.folders[..], &self.engine) {
+                ([], None) => Tenant::Builder,
+                ([], Some(_)) => Tenant::Engine,
+                (folders, _) => Tenant::Folders(folders.to_vec()),
             },
+            builder: self.engine.is_some() && self.builder.is_some(),
         };
         own.agrees_with(wanted)
     }
@@ -139,6 +144,17 @@ pub struct Engine {
     /// What it says of itself.
     #[serde(flatten)]
     pub facts: EngineFacts,
+}
+
+/// The `buildkitd` of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Builder {
+    /// Its version.
+    pub version: String,
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The directory with settings of buildx in which it is selected, if buildx could make them.
+    pub buildx: Option<PathBuf>,
 }
 
 /// The volume of a job.
@@ -235,7 +251,7 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `failed_restore`, `volume`, `engine` or `folders`, `fresh`, `facts`, `command`,
+    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `builder` or `folders`, `fresh`, `facts`, `command`,
     /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
     /// the snapshot was nearly full.
     pub name: String,

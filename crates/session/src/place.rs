@@ -17,7 +17,7 @@ use larder_local::own::{NotOurs, OwnFolder};
 use larder_volume::VolumeOptions;
 
 use crate::facts::Job;
-use crate::settings::Wanted;
+use crate::settings::{Tenant, Wanted};
 use crate::{Result, SessionError};
 
 /// The sessions of this machine.
@@ -70,12 +70,11 @@ impl Place {
             tenant,
             ..
         } = wanted;
-        let folders = tenant
-            .folders()
-            .iter()
-            .map(|folder| folder.to_string_lossy());
+        let folders = tenant.folders().iter();
+        let folders = folders.map(|folder| folder.to_string_lossy());
+        let builder = (*tenant == Tenant::Builder).then_some(Cow::from("buildkit"));
         let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
-        let name = serde_json::to_vec(&line.into_iter().chain(folders).collect::<Vec<Cow<str>>>());
+        let name = serde_json::to_vec(&line.into_iter().chain(folders).chain(builder).collect::<Vec<Cow<str>>>());
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
         self.within(&digest[..InstanceId::MAX_BYTES])
     }
@@ -147,6 +146,11 @@ impl Place {
     /// The engine's socket.
     pub fn docker_socket(&self) -> PathBuf {
         self.run().join("docker.sock")
+    }
+
+    /// The settings of buildx that know the builder.
+    pub(crate) fn buildx(&self) -> PathBuf {
+        self.run().join("buildx")
     }
 
     pub(crate) fn log(&self) -> PathBuf {

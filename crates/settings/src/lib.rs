@@ -45,6 +45,8 @@ use store::is_credential;
 pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
+/// What `--engine` says for a builder without an engine.
+const BUILDKIT: &str = "buildkit";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The smallest volume that an engine can use for anything.
@@ -63,6 +65,17 @@ pub struct Settings {
     pub notes: OwnFolder,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
+    /// Who lives on the volume, and how an engine stands beside the machine's.
+    fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
+        let text = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
+        match text.as_deref() {
+            // It takes no engine's place.
+            Some(BUILDKIT) => Ok((Tenant::Builder, Asked::Private)),
+            Some(shape) => Ok((Tenant::Engine, shape.parse()?)),
+            None => Ok((Tenant::Engine, Asked::default())),
+        }
+    }
+
     /// What is around a command that looks at builds.
     pub around: larder_builds::Surroundings,
     /// The variables by which the docker command finds its engine.
@@ -144,7 +157,7 @@ impl Settings {
     pub fn request(&self) -> larder_builds::Request {
         let around = self.around.clone();
         match self.session.tenant {
-            Tenant::Engine => larder_builds::Request::new(&self.plan_paths, around),
+            Tenant::Engine | Tenant::Builder => larder_builds::Request::new(&self.plan_paths, around),
             Tenant::Folders(_) => larder_builds::Request {
                 builds: Vec::new(),
                 around,
@@ -289,16 +302,21 @@ impl Choices {
     ) -> Done<larder_session::Settings> {
         let file = &self.file;
         let volume_bytes = self.volume_bytes(how)?;
-        let engine = self.text(&how.engine, "LARDER_ENGINE", &file.engine);
+        let (tenant, engine) = self.engine(how)?;
+        let builder = self.flag(how.builder, "LARDER_BUILDER", file.builder)?;
         let typed = &how.kind.image_store;
         let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
         Ok(larder_session::Settings {
             project: self.project(which, how, state, descent)?,
             state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
-            tenant: Tenant::Engine,
-            person: None,
-            engine: engine.map_or(Ok(Asked::default()), |text| text.parse())?,
-            image_store: image_store.map(|text| text.parse()).transpose()?,
+            builder: builder && tenant == Tenant::Engine,
+            person: self.user(),
+            engine,
+            image_store: image_store
+                .filter(|_| tenant == Tenant::Engine)
+                .map(|text| text.parse())
+                .transpose()?,
+            tenant,
             volume_bytes,
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, Wanted, client, docker_context, leftovers, lock};
+use larder_session::{Place, SessionError, Tenant, Wanted, client, docker_context, leftovers, lock};
 use larder_settings::Settings;
 use larder_settings::args::{Down, Unmount};
 use larder_settings::exit::{Done, Failure, strictly};
@@ -97,13 +97,20 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
     if let Some(named) = named.next() {
         return vec![(named, None)];
     }
-    let beside = (main.beside(&wanted), None);
+    // `down` need not be told what `up` was to start.
+    let kinds = [Tenant::Engine, Tenant::Builder].map(|tenant| Wanted {
+        tenant,
+        ..wanted.clone()
+    });
+    let beside = kinds.iter().map(|wanted| (main.beside(wanted), None));
+    let mut all: Vec<_> = beside.collect();
     if settings.scope_is_told {
-        return vec![beside, (main.clone(), Some(wanted))];
+        let at_main = kinds.into_iter().map(|wanted| (main.clone(), Some(wanted)));
+        all.extend(at_main);
+        return all;
     }
-    let others = main.all_beside().into_iter().map(|place| (place, None));
-    let all = [beside, (main.clone(), None)].into_iter().chain(others);
-    let mut all: Vec<_> = all.collect();
+    all.push((main.clone(), None));
+    all.extend(main.all_beside().into_iter().map(|place| (place, None)));
     // An engine is meant, if there is one.
     all.sort_by_key(|(place, _)| leftovers::is_of_folders(place, None));
     all

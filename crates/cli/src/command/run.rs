@@ -119,9 +119,8 @@ impl Use<'_> {
         if self.request.settings.instead_of.is_none() {
             report.running(&running, "using");
         }
-        let engine = running.job.engine.as_ref();
-        let address = engine.map(|engine| Address::of(engine, self.api_version.as_deref()));
-        let session = Some((&running, address.as_ref()));
+        let address = Address::of(&running.job, self.api_version.as_deref());
+        let session = Some((&running, &address));
         let (code, ms) = execute(&self.verb.command, session, report)?;
         let command = facts::Command {
             exit_code: code,
@@ -205,14 +204,14 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
 /// ran.
 fn execute(
     command: &[OsString],
-    session: Option<(&Running, Option<&Address>)>,
+    session: Option<(&Running, &Address)>,
     report: &Report,
 ) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some((_, Some(address))) = session {
+        if let Some((_, address)) = session {
             address.give(&mut child);
         }
         let mut signals = Signals::catch()?;

@@ -58,5 +58,12 @@ fn tenant(job: &Job) -> String {
             engine.socket.display()
         )
     });
-    folders.chain(engine).collect()
+    let builder = job.builder.iter().map(|builder| {
+        format!(
+            "\n  BuildKit {}\n  BUILDKIT_HOST=unix://{}",
+            builder.version,
+            builder.socket.display()
+        )
+    });
+    folders.chain(engine).chain(builder).collect()
 }

@@ -42,6 +42,15 @@ impl EngineRecord {
         }
     }
 
+    /// A `buildkitd` of this version, and no engine.
+    pub fn buildkit(version: impl Display) -> Self {
+        Self {
+            family: "buildkit".to_owned(),
+            version: version.to_string(),
+            image_store: String::new(),
+        }
+    }
+
     /// Directories of a machine.
     pub fn folder() -> Self {
         Self {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_buildkit::{Builders, Buildkitd};
 use larder_docker::USUAL_SOCKET;
-use larder_engine::builders::Builders;
 use larder_engine::collector::{self, Collector};
 use larder_engine::network::{Forwards, HostNetwork, PrivateNet};
 use larder_engine::takeover::Taken;
@@ -22,7 +22,8 @@ use tokio::task::spawn_blocking;
 use super::course::Timer;
 use super::events::Events;
 use super::tenant::{
-    Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving, Living, end_holders,
+    BuilderComing, BuilderLiving, Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving, Living,
+    end_holders,
 };
 use super::trouble;
 use crate::leftovers::{Mounted, Record};
@@ -144,24 +145,24 @@ impl Parts {
     }
 
     /// Makes the room, and for an engine either its own network or a place on the machine's: then the machine's
-    /// engine is stopped.
+    /// engine is stopped. A builder alone takes nothing from the machine, whose network it uses.
     async fn prepare(&mut self, coming: &Coming) -> Result<()> {
         let shape = match coming {
             Coming::Engine(engine) => Some(engine.choice.shape),
-            Coming::Folders(_) => None,
+            Coming::Builder(_) | Coming::Folders(_) => None,
         };
         let private = shape == Some(Shape::Private);
         let room = Arc::new(Room::new(private)?);
         self.room = Some(Arc::clone(&room));
-        if shape.is_none() {
+        if matches!(coming, Coming::Folders(_)) {
             return Ok(());
         }
         let groups = Path::new(cgroups::ROOT);
         self.warnings.extend(cgroups::make_room(groups));
-        if private {
-            self.set_up_network(room).await
-        } else {
-            self.take_over()
+        match shape {
+            Some(Shape::Private) => self.set_up_network(room).await,
+            Some(Shape::Takeover) => self.take_over(),
+            None => Ok(()),
         }
     }
 
@@ -226,6 +227,13 @@ impl Parts {
                 self.start(engine).await?;
                 timer.phase("engine");
             }
+            Coming::Builder(builder) => {
+                let (builder, note) = self.start_builder(builder).await?;
+                self.living = Some(Living::Builder(Box::new(builder)));
+                self.warnings.extend(note);
+                self.volume().note_start();
+                timer.phase("builder");
+            }
             Coming::Folders(folders) => {
                 self.show(folders).await?;
                 timer.phase("folders");
@@ -248,14 +256,32 @@ impl Parts {
         };
         let engine = self.in_room(move || Engine::spawn(&config)).await?;
         let mut living = EngineLiving::new(engine);
-        let ready = living.engine.ready(READY_LIMIT).await;
+        let (answer, beside) = tokio::join!(living.engine.ready(READY_LIMIT), async {
+            match &coming.builder {
+                Some(builder) => self.start_builder(builder).await.map(Some),
+                None => Ok(None),
+            }
+        });
+        let started = answer.map_err(SessionError::from).and(beside);
+        let ready = started.map(|beside| {
+            let (builder, note) = beside.unzip();
+            living.builder = builder;
+            self.warnings.extend(note.flatten());
+        });
         if ready.is_ok() {
             self.volume().note_start();
             living.builders = self.watch_builders(&living.engine).await;
             living.forwards = self.forward(&living.engine).await;
         }
         self.living = Some(Living::Engine(Box::new(living)));
-        Ok(ready?)
+        ready
+    }
+
+    /// A builder that answers, and what is to be told of it.
+    async fn start_builder(&self, coming: &BuilderComing) -> Result<(BuilderLiving, Option<String>)> {
+        let config = coming.config(&self.place);
+        let buildkitd = self.in_room(move || Buildkitd::spawn(&config)).await?;
+        coming.settle(buildkitd, &self.place, READY_LIMIT).await
     }
 
     /// Mounts the directories where all of the machine sees them.
@@ -367,8 +393,12 @@ impl Parts {
 
     /// The engine, if it is one that lives on the volume.
     pub(super) fn engine(&mut self) -> Option<&mut Engine> {
-        let living = self.living.as_mut().expect("it is there until it is taken");
-        living.engine().map(|engine| &mut engine.engine)
+        self.living().engine().map(|engine| &mut engine.engine)
+    }
+
+    /// Who lives on the volume.
+    pub(super) fn living(&mut self) -> &mut Living {
+        self.living.as_mut().expect("it is there until it is taken")
     }
 
     /// Resolves when who lives on the volume has ended by itself.
@@ -392,13 +422,13 @@ impl Parts {
 
     /// Takes down what is up, to save nothing.
     pub(super) async fn abandon(mut self) {
-        let mut is_engine = true;
+        let mut are_ours = true;
         if let Some(living) = self.living.take() {
-            is_engine = matches!(living, Living::Engine(_));
+            are_ours = !matches!(living, Living::Folders(_));
             living.abandon().await;
         }
         if let Some(volume) = self.volume.take() {
-            let stuck = end_holders(&volume, is_engine).await;
+            let stuck = end_holders(&volume, are_ours).await;
             if !stuck.is_empty() {
                 tracing::warn!(?stuck, "these processes hold the volume");
             }

@@ -51,6 +51,7 @@ pub(super) async fn look(settings: &Settings) -> Findings {
     Findings {
         volume: volume.into(),
         directories: directories(settings).into(),
+        builder: machine::builder(&settings.session.path).into(),
         engine: engine.into(),
         docker: docker.into(),
         build,

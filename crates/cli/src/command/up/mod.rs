@@ -11,7 +11,7 @@ use larder_local::files;
 use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::docker_context::{self, Creating};
-use larder_session::{SessionError, machine};
+use larder_session::{SessionError, Tenant, machine};
 use larder_settings::Settings;
 use larder_settings::args::Up;
 use larder_settings::exit::{Done, Failure};
@@ -46,7 +46,8 @@ fn start(
     let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();
-    let context = (!verb.no_context).then(|| docker_context::create(&place, folder));
+    let is_engine = request.settings.tenant == Tenant::Engine;
+    let context = (is_engine && !verb.no_context).then(|| docker_context::create(&place, folder));
     let running = match client::up(&request, &place, report) {
         Ok(running) => running,
         Err(error) => {
@@ -56,9 +57,7 @@ fn start(
             return Err(error.into());
         }
     };
-    let engine = running.job.engine.as_ref();
-    let engine = engine.expect("a session for an engine has one");
-    let address = Address::of(engine, docker.api_version.as_deref());
+    let address = Address::of(&running.job, docker.api_version.as_deref());
     report.running(&running, "attached to");
     if let Some(context) = context {
         select(context, &running, verb, report)?;

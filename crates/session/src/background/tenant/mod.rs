@@ -1,18 +1,22 @@
-//! Who lives on a session's volume: an engine of ours, or directories of this machine. [`Coming`] is one that was
-//! looked at and is to move in, [`Living`] one that has.
+//! Who lives on a session's volume: an engine of ours, a builder, or directories of this machine. [`Coming`] is one
+//! that was looked at and is to move in, [`Living`] one that has.
 
+mod builder;
+mod buildx;
 mod engine;
 mod folders;
 
 use std::time::Duration;
 
-use larder_engine::builders::Seen;
-use larder_engine::holders;
+use larder_buildkit::Seen;
+use larder_engine::{Exit, holders};
 use larder_engine::process::Identity;
+use larder_model::compatibility;
 use larder_model::version::Version;
 use larder_volume::Volume;
 use tokio::task::spawn_blocking;
 
+pub(super) use self::builder::{BuilderComing, BuilderLiving, CACHE_UNUSED};
 pub(super) use self::engine::{EngineComing, EngineLiving};
 pub(super) use self::folders::{FoldersComing, FoldersLiving};
 use super::events::Events;
@@ -27,6 +31,7 @@ const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) enum Coming {
     Engine(Box<EngineComing>),
+    Builder(Box<BuilderComing>),
     Folders(FoldersComing),
 }
 
@@ -44,6 +49,10 @@ impl Coming {
                 let (engine, turn) = looked.await?;
                 Ok((Self::Engine(Box::new(engine)), turn))
             }
+            Tenant::Builder => {
+                let builder = BuilderComing::look(settings, oom_score).await?;
+                Ok((Self::Builder(Box::new(builder)), None))
+            }
             Tenant::Folders(folders) => {
                 let (folders, person) = (folders.clone(), settings.person);
                 let looking = spawn_blocking(move || FoldersComing::look(&folders, person));
@@ -57,15 +66,18 @@ impl Coming {
     pub(super) fn compatibility(&self) -> String {
         match self {
             Self::Engine(engine) => engine.program.compatibility(engine.image_store),
+            Self::Builder(_) => {
+                compatibility::of_builder(std::env::consts::OS, std::env::consts::ARCH)
+            }
             Self::Folders(folders) => folders.compatibility(),
         }
     }
 
-    /// The version that a snapshot must not be newer than. Directories have none.
+    /// The version that a snapshot must not be newer than. Directories have none, and a builder looks for itself.
     pub(super) fn version(&self) -> Option<Version> {
         match self {
             Self::Engine(engine) => Some(engine.program.version),
-            Self::Folders(_) => None,
+            Self::Builder(_) | Self::Folders(_) => None,
         }
     }
 }
@@ -73,13 +85,14 @@ impl Coming {
 /// Who lives on the volume.
 pub(super) enum Living {
     Engine(Box<EngineLiving>),
+    Builder(Box<BuilderLiving>),
     Folders(FoldersLiving),
 }
 
 /// How it left.
 #[derive(Default)]
 pub(super) struct Left {
-    /// The builders that there were in containers of the engine.
+    /// The builders that there were: ours, and those in containers of the engine.
     pub builders: Vec<Seen>,
     /// Why what it left is not to be saved.
     pub doubt: Option<String>,
@@ -89,14 +102,46 @@ impl Living {
     pub(super) fn engine(&mut self) -> Option<&mut EngineLiving> {
         match self {
             Self::Engine(engine) => Some(engine),
+            Self::Builder(_) | Self::Folders(_) => None,
+        }
+    }
+
+    /// The builder of ours, beside the engine or alone.
+    pub(super) fn builder(&self) -> Option<&BuilderLiving> {
+        match self {
+            Self::Engine(engine) => engine.builder.as_ref(),
+            Self::Builder(builder) => Some(builder),
             Self::Folders(_) => None,
         }
+    }
+
+    /// What of it has ended by itself, so that nothing is to be saved. Where an engine is, a builder that has ended
+    /// loses its own cache alone.
+    pub(super) fn dead(&mut self) -> Option<(&'static str, Exit)> {
+        match self {
+            Self::Engine(engine) => engine.engine.dead(),
+            Self::Builder(builder) => Some(("buildkitd", builder.buildkitd.dead()?)),
+            Self::Folders(_) => None,
+        }
+    }
+
+    /// Ends it at once, so that whoever waits for it learns that it is broken. Whether it can be: directories are
+    /// nobody's to end.
+    pub(super) fn kill(&self) -> bool {
+        if let Self::Engine(engine) = self {
+            engine.engine.kill();
+        }
+        if let Some(builder) = self.builder() {
+            builder.buildkitd.kill();
+        }
+        !matches!(self, Self::Folders(_))
     }
 
     /// Resolves when it has ended by itself. Directories do not.
     pub(super) async fn end(&self) {
         match self {
             Self::Engine(engine) => engine.engine.end().await,
+            Self::Builder(builder) => builder.buildkitd.end().await,
             Self::Folders(_) => std::future::pending().await,
         }
     }
@@ -105,6 +150,7 @@ impl Living {
     pub(super) async fn leave(self, volume: &Volume, is_wanted: bool, events: &Events) -> Left {
         match self {
             Self::Engine(engine) => engine.leave(is_wanted).await,
+            Self::Builder(builder) => builder.leave().await,
             Self::Folders(folders) => Left {
                 doubt: folders
                     .leave(volume.opened().device, is_wanted, events)
@@ -118,6 +164,8 @@ impl Living {
     pub(super) async fn abandon(self) {
         match self {
             Self::Engine(engine) => engine.abandon().await,
+            // It is killed.
+            Self::Builder(builder) => drop(builder),
             Self::Folders(folders) => folders.abandon().await,
         }
     }

@@ -4,12 +4,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::PREFIX;
+use larder_engine::builders::{PREFIX, builder_of};
+use larder_engine::paths::{entries, names_in};
+
 use super::choice::Record;
-use super::shelf::{Shelf, builder_of};
+use super::shelf::Shelf;
 use super::watch::{End, Seen};
 use crate::error::{EngineError, Result};
-use crate::paths::{entries, names_in};
 
 /// How much of the states is kept.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +199,8 @@ fn bytes_below(root: &Path, relative: &Path) -> Result<u64> {
 mod tests {
     use std::fs;
 
-    use super::super::FOLDER;
+    use larder_engine::builders::FOLDER;
+
     use super::*;
 
     const NOW_MS: u64 = 1_900_000_000_000;
