@@ -80,7 +80,8 @@ pub(crate) fn of_machine() -> Result<Table> {
 /// The registries that Docker has certificates for, and where these are.
 pub(crate) fn certificates() -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(CERTIFICATES).into_iter().flatten().flatten();
-    let found = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    let found =
+        entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
     found.collect()
 }
 
@@ -175,9 +176,7 @@ fn push(list: &mut Value, item: Value) {
 
 /// A table in a table. What else has its name there is no configuration that buildkitd would read.
 fn within<'a>(all: &'a mut Table, key: &str) -> &'a mut Table {
-    let value = all
-        .entry(key)
-        .or_insert_with(|| Value::Table(Table::new()));
+    let value = all.entry(key).or_insert_with(|| Value::Table(Table::new()));
     if !value.is_table() {
         *value = Value::Table(Table::new());
     }
@@ -185,7 +184,9 @@ fn within<'a>(all: &'a mut Table, key: &str) -> &'a mut Table {
 }
 
 fn table<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let entries = entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value));
     Value::Table(entries.collect())
 }
 
@@ -223,8 +224,14 @@ mod tests {
         assert_eq!(all["root"].as_str(), Some("/v/state"));
         let grpc = all["grpc"].as_table().expect("a table");
         assert_eq!(grpc.len(), 1);
-        assert_eq!(grpc["address"][0].as_str(), Some("unix:///run/x/buildkitd.sock"));
-        assert_eq!(all["worker"]["containerd"]["enabled"].as_bool(), Some(false));
+        assert_eq!(
+            grpc["address"][0].as_str(),
+            Some("unix:///run/x/buildkitd.sock")
+        );
+        assert_eq!(
+            all["worker"]["containerd"]["enabled"].as_bool(),
+            Some(false)
+        );
         let oci = &all["worker"]["oci"];
         assert_eq!(oci["max-parallelism"].as_integer(), Some(4));
         assert_eq!(oci["snapshotter"].as_str(), Some("overlayfs"));
@@ -234,15 +241,22 @@ mod tests {
         for name in ["keepBytes", "reservedSpace"] {
             assert_eq!(policy[1][name].as_integer(), Some(5 << 30));
         }
-        assert_eq!(all["insecure-entitlements"][0].as_str(), Some("security.insecure"));
+        assert_eq!(
+            all["insecure-entitlements"][0].as_str(),
+            Some("security.insecure")
+        );
         assert_eq!(all["dns"]["nameservers"][0].as_str(), Some("192.0.2.1"));
         let alone = made("", &Reach::default(), &[]);
-        assert_eq!(alone["insecure-entitlements"][0].as_str(), Some("network.host"));
+        assert_eq!(
+            alone["insecure-entitlements"][0].as_str(),
+            Some("network.host")
+        );
     }
 
     #[test]
     fn registries_are_reached_as_the_session_does() {
-        let machine = "[registry.\"docker.io\"]\nmirrors = [\"theirs\"]\n[registry.quay]\nca = [\"x.pem\"]";
+        let machine =
+            "[registry.\"docker.io\"]\nmirrors = [\"theirs\"]\n[registry.quay]\nca = [\"x.pem\"]";
         let urls = ["https://m.example/hub/", "http://m:5000", "https://theirs"];
         let reach = Reach {
             mirrors: [("docker.io".to_owned(), urls.map(str::to_owned).into())].into(),
@@ -253,7 +267,10 @@ mod tests {
         let registries = &all["registry"];
         let mirrors = registries["docker.io"]["mirrors"].as_array();
         let mirrors: Vec<_> = mirrors.expect("a list").iter().map(Value::as_str).collect();
-        assert_eq!(mirrors, [Some("theirs"), Some("m.example/hub"), Some("m:5000")]);
+        assert_eq!(
+            mirrors,
+            [Some("theirs"), Some("m.example/hub"), Some("m:5000")]
+        );
         assert_eq!(registries["m:5000"]["http"].as_bool(), Some(true));
         assert!(registries.get("m.example").is_none());
         for key in ["http", "insecure"] {

@@ -214,8 +214,13 @@ mod tests {
             }
             fs::write(state.path().join("cache.db"), "x").expect("written");
             // A link in a layer is the layer's.
-            symlink("/etc/x", state.path().join("runc-overlayfs/snapshots/snapshots/1/fs/x"))
-                .expect("linked");
+            symlink(
+                "/etc/x",
+                state
+                    .path()
+                    .join("runc-overlayfs/snapshots/snapshots/1/fs/x"),
+            )
+            .expect("linked");
             state
         };
         admit(made().path()).expect("what a builder leaves");
@@ -232,7 +237,11 @@ mod tests {
             let _there = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
             symlink(outside.path(), &path).expect("linked");
             let refused = admit(state.path());
-            assert!(matches!(refused, Err(EngineError::Forged { .. })), "{}", path.display());
+            assert!(
+                matches!(refused, Err(EngineError::Forged { .. })),
+                "{}",
+                path.display()
+            );
         }
     }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{EngineError, Result};
 
 /// Where `buildkitd` comes from. Debian and Ubuntu have no package of it.
-const PACKAGE: &str = "buildkit (Alpine, Arch, Fedora), or the archive of a release of moby/buildkit";
+const PACKAGE: &str =
+    "buildkit (Alpine, Arch, Fedora), or the archive of a release of moby/buildkit";
 /// What runs the steps, by the names that `BuildKit` looks for (`executor/runcexecutor/executor.go`).
 const RUNTIMES: [&str; 2] = ["buildkit-runc", "runc"];
 

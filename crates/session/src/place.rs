@@ -74,7 +74,13 @@ impl Place {
         let folders = folders.map(|folder| folder.to_string_lossy());
         let builder = (*tenant == Tenant::Builder).then_some(Cow::from("buildkit"));
         let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
-        let name = serde_json::to_vec(&line.into_iter().chain(folders).chain(builder).collect::<Vec<Cow<str>>>());
+        let name = serde_json::to_vec(
+            &line
+                .into_iter()
+                .chain(folders)
+                .chain(builder)
+                .collect::<Vec<Cow<str>>>(),
+        );
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
         self.within(&digest[..InstanceId::MAX_BYTES])
     }

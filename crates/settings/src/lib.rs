@@ -65,17 +65,6 @@ pub struct Settings {
     pub notes: OwnFolder,
     /// The files of the builds that the job will run, as they were named.
     pub plan_paths: Vec<PathBuf>,
-    /// Who lives on the volume, and how an engine stands beside the machine's.
-    fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
-        let text = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
-        match text.as_deref() {
-            // It takes no engine's place.
-            Some(BUILDKIT) => Ok((Tenant::Builder, Asked::Private)),
-            Some(shape) => Ok((Tenant::Engine, shape.parse()?)),
-            None => Ok((Tenant::Engine, Asked::default())),
-        }
-    }
-
     /// What is around a command that looks at builds.
     pub around: larder_builds::Surroundings,
     /// The variables by which the docker command finds its engine.
@@ -157,7 +146,9 @@ impl Settings {
     pub fn request(&self) -> larder_builds::Request {
         let around = self.around.clone();
         match self.session.tenant {
-            Tenant::Engine | Tenant::Builder => larder_builds::Request::new(&self.plan_paths, around),
+            Tenant::Engine | Tenant::Builder => {
+                larder_builds::Request::new(&self.plan_paths, around)
+            }
             Tenant::Folders(_) => larder_builds::Request {
                 builds: Vec::new(),
                 around,
@@ -327,6 +318,17 @@ impl Choices {
             path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
+    }
+
+    /// Who lives on the volume, and how an engine stands beside the machine's.
+    fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
+        let text = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
+        match text.as_deref() {
+            // It takes no engine's place.
+            Some(BUILDKIT) => Ok((Tenant::Builder, Asked::Private)),
+            Some(shape) => Ok((Tenant::Engine, shape.parse()?)),
+            None => Ok((Tenant::Engine, Asked::default())),
+        }
     }
 
     /// What is around a command that looks at builds. The tools that read files for it do not see the

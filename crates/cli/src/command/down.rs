@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use larder_local::people::Voice as _;
 use larder_session::protocol::{Event, Request};
-use larder_session::{Place, SessionError, Tenant, Wanted, client, docker_context, leftovers, lock};
+use larder_session::{
+    Place, SessionError, Tenant, Wanted, client, docker_context, leftovers, lock,
+};
 use larder_settings::Settings;
 use larder_settings::args::{Down, Unmount};
 use larder_settings::exit::{Done, Failure, strictly};

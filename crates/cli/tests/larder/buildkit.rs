@@ -168,7 +168,8 @@ echo "found: $(grep -a -o nowhere-arg-Vc9 "$disk" | wc -l)"
 fn a_builder_without_an_engine_is_remembered() {
     let (store, buildkitd) = (Store::new(), Buildkitd::new());
     let first = Machine::new();
-    let app = buildkitd.build("--target app --build-arg NOWHERE=nowhere-arg-Vc9 --build-arg CHANGED=1");
+    let app =
+        buildkitd.build("--target app --build-arg NOWHERE=nowhere-arg-Vc9 --build-arg CHANGED=1");
     let line = format!("env | grep -c ^DOCKER_HOST && exit 1; docker buildx ls; {app}");
     let job = buildkitd.run(&first, &store, &line).saved();
     assert!(job.said.contains("larder*"), "{}", job.said);
@@ -176,7 +177,12 @@ fn a_builder_without_an_engine_is_remembered() {
     assert!(job.report["engine"].is_null() && job.report["builder"]["version"] == "0.13.2");
     let steps = job.report["builds"][0]["steps"].as_u64();
     assert!(steps >= Some(3), "{}", job.report["builds"]);
-    assert_eq!(job.report["warnings"], serde_json::json!([]), "{}", job.said);
+    assert_eq!(
+        job.report["warnings"],
+        serde_json::json!([]),
+        "{}",
+        job.said
+    );
     first.assert_untouched();
 
     // Cached on another machine; another argument runs the last step, which finds its cache mount.
@@ -192,11 +198,23 @@ fn a_builder_without_an_engine_is_remembered() {
     let line = format!("{SEARCH} {app}; echo unchanged; {changed}; {platforms}; {look}");
     let again = buildkitd.run(&second, &store, &line).saved().restored(&job);
     let (unchanged, then) = again.said.split_once("unchanged\n").expect("said");
-    let cached = |said: &str| said.lines().filter(|line| line.ends_with(" CACHED")).count();
+    let cached = |said: &str| {
+        said.lines()
+            .filter(|line| line.ends_with(" CACHED"))
+            .count()
+    };
     assert_eq!(cached(unchanged), 3, "{}", again.said);
     assert!(unchanged.contains("found: 0\n"), "{unchanged}");
-    assert!(then.contains("run 1\n") && then.contains("run 2\n"), "{then}");
-    for part in ["linux/amd64", "linux/arm64", "attestation-manifest", "exporting cache to registry"] {
+    assert!(
+        then.contains("run 1\n") && then.contains("run 2\n"),
+        "{then}"
+    );
+    for part in [
+        "linux/amd64",
+        "linux/arm64",
+        "attestation-manifest",
+        "exporting cache to registry",
+    ] {
         assert!(then.contains(part), "{part}: {then}");
     }
 }
@@ -219,19 +237,34 @@ fn a_builder_beside_the_engine_is_the_users() {
     let (store, buildkitd) = (Store::new(), Buildkitd::new());
     let machine = Machine::new();
     let home = machine.path("home");
-    let all = format!("chown -R {USER} {} {}", home.display(), buildkitd.context.display());
+    let all = format!(
+        "chown -R {USER} {} {}",
+        home.display(),
+        buildkitd.context.display()
+    );
     machine.run("sh", &["-c", &all]);
     let mut up = machine.larder_on("up", &store.url(), "private");
-    buildkitd.found_by(&mut up).arg("--builder").arg("--env-file");
-    let up = up.arg(home.join("env")).env("BUILDX_BUILDER", "none").output();
+    buildkitd
+        .found_by(&mut up)
+        .arg("--builder")
+        .arg("--env-file");
+    let up = up
+        .arg(home.join("env"))
+        .env("BUILDX_BUILDER", "none")
+        .output();
     let up = up.expect("larder starts");
     assert!(up.status.success(), "{}", text(&up));
     let status = text(&machine.larder("status").output().expect("larder starts"));
-    assert!(status.contains("BUILDKIT_HOST=unix:///run/larder/"), "{status}");
+    assert!(
+        status.contains("BUILDKIT_HOST=unix:///run/larder/"),
+        "{status}"
+    );
 
     // buildx's builder is ours, and docker's is the engine's.
     let load = buildkitd.build("--target app --load -t loaded");
-    let build = load.replace("buildx build", "build").replace("--load -t loaded", "-t built");
+    let build = load
+        .replace("buildx build", "build")
+        .replace("--load -t loaded", "-t built");
     let said = as_user(
         &machine,
         &format!(
@@ -249,11 +282,21 @@ fn a_builder_beside_the_engine_is_the_users() {
     // Killed, it loses its own cache alone; a session that is killed leaves nothing.
     let next = Machine::new();
     let mut up = next.larder_on("up", &store.url(), "private");
-    let up = buildkitd.found_by(&mut up).args(["--builder", "--no-context"]).output();
+    let up = buildkitd
+        .found_by(&mut up)
+        .args(["--builder", "--no-context"])
+        .output();
     let up = up.expect("larder starts");
     let lines = String::from_utf8_lossy(&up.stdout).into_owned();
     let again = next.run("sh", &["-ec", &format!("{lines}\n({load}) 2>&1")]);
-    assert_eq!(again.lines().filter(|line| line.ends_with(" CACHED")).count(), 3, "{again}");
+    assert_eq!(
+        again
+            .lines()
+            .filter(|line| line.ends_with(" CACHED"))
+            .count(),
+        3,
+        "{again}"
+    );
     next.kill(next.background());
     let down = next.larder("down").output().expect("larder starts");
     assert!(text(&down).contains("had died"), "{}", text(&down));
@@ -268,7 +311,10 @@ fn a_machine_without_buildkitd_is_told_where_to_get_it() {
         let output = up.args(options).output().expect("larder starts");
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         let said = text(&output);
-        assert!(said.contains("`buildkitd` was not found") && said.contains("moby/buildkit"), "{said}");
+        assert!(
+            said.contains("`buildkitd` was not found") && said.contains("moby/buildkit"),
+            "{said}"
+        );
     }
     machine.assert_untouched();
 }

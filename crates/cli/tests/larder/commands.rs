@@ -84,7 +84,11 @@ fn signals_are_passed_on_and_the_volume_is_saved() {
 fn wrong_values_are_named_with_their_cure() {
     let machine = Machine::new();
     for (option, value, words) in [
-        ("--engine", "vm", &["vm", "auto, takeover, private or buildkit"][..]),
+        (
+            "--engine",
+            "vm",
+            &["vm", "auto, takeover, private or buildkit"][..],
+        ),
         ("--image-store", "aufs", &["aufs", "overlay2 or containerd"]),
         ("--size", "tiny", &["--size", "tiny"]),
         ("--size", "5MiB", &["--size", "5MiB", "1GiB"]),

@@ -22,8 +22,8 @@ use tokio::task::spawn_blocking;
 use super::course::Timer;
 use super::events::Events;
 use super::tenant::{
-    BuilderComing, BuilderLiving, Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving, Living,
-    end_holders,
+    BuilderComing, BuilderLiving, Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving,
+    Living, end_holders,
 };
 use super::trouble;
 use crate::leftovers::{Mounted, Record};
@@ -278,7 +278,10 @@ impl Parts {
     }
 
     /// A builder that answers, and what is to be told of it.
-    async fn start_builder(&self, coming: &BuilderComing) -> Result<(BuilderLiving, Option<String>)> {
+    async fn start_builder(
+        &self,
+        coming: &BuilderComing,
+    ) -> Result<(BuilderLiving, Option<String>)> {
         let config = coming.config(&self.place);
         let buildkitd = self.in_room(move || Buildkitd::spawn(&config)).await?;
         coming.settle(buildkitd, &self.place, READY_LIMIT).await

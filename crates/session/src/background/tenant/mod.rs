@@ -9,8 +9,8 @@ mod folders;
 use std::time::Duration;
 
 use larder_buildkit::Seen;
-use larder_engine::{Exit, holders};
 use larder_engine::process::Identity;
+use larder_engine::{Exit, holders};
 use larder_model::compatibility;
 use larder_model::version::Version;
 use larder_volume::Volume;
