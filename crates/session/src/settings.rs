@@ -74,6 +74,8 @@ pub struct Settings {
     pub strict: bool,
     /// Why the disk of the session failed in whose place this one comes. It starts empty then.
     pub instead_of: Option<Lost>,
+    /// Where the docker command has its settings, and plugins.
+    pub docker_folder: Option<PathBuf>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes. Secrets may be in it.

@@ -315,6 +315,7 @@ impl Choices {
             background_upload: self.background_upload(how)?,
             strict: self.flag(how.volume.strict, "LARDER_STRICT", file.strict)?,
             instead_of: None,
+            docker_folder: self.docker_folder(),
             path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })

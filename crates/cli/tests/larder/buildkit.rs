@@ -34,10 +34,11 @@ address = told.addr.removeprefix("unix://")
 work = os.path.dirname(address) + "/stand-in"
 data, root = work + "/data", told.root
 content = root + "/runc-engine/io.containerd.content.v1.content"
-for path in [data + "/buildkit", root + "/runc-engine/content", content]:
+for path in [data, root + "/runc-engine/content", content]:
     os.makedirs(path, exist_ok=True)
-for source, target in [(root, data + "/buildkit"), (root + "/runc-engine/content", content)]:
-    subprocess.run(["mount", "--bind", source, target], check=True)
+# dockerd mounts its root over itself, and what is mounted below it is gone.
+os.symlink(root, data + "/buildkit")
+subprocess.run(["mount", "--bind", root + "/runc-engine/content", content], check=True)
 # The name of its worker: cached results of a worker of another name never hit.
 open(data + "/engine-id", "w").write("2ecd1b71-5ba4-4ba9-ad84-5ae1c7b1d0aa")
 insecure = [host for host, one in toml.get("registry", {}).items() if one.get("insecure")]

@@ -9,7 +9,8 @@ use larder_engine::{Shape, TakenOver};
 use larder_model::version::Version;
 use tokio::task::spawn_blocking;
 
-use super::{Left, buildx};
+use super::Left;
+use super::buildx::Buildx;
 use crate::{Place, Result, Settings, facts, machine};
 
 /// Time for a daemon that is asked to end.
@@ -36,6 +37,8 @@ pub(in crate::background) struct BuilderComing {
     oom_score: Option<String>,
     /// Where programs are looked for.
     path: Vec<PathBuf>,
+    /// Where the docker command has its plugins.
+    docker_folder: Option<PathBuf>,
     /// Who is to use it, if that is not root.
     person: Option<(u32, u32)>,
 }
@@ -75,6 +78,7 @@ impl BuilderComing {
             environment: settings.engine_environment.clone(),
             oom_score,
             path: settings.path.clone(),
+            docker_folder: settings.docker_folder.clone(),
             person: settings.person,
         })
     }
@@ -103,9 +107,13 @@ impl BuilderComing {
         place: &Place,
         limit: Duration,
     ) -> Result<(BuilderLiving, Option<String>)> {
-        let (folder, socket) = (place.buildx(), buildkitd.socket().to_owned());
-        let (path, person) = (self.path.clone(), self.person);
-        let making = spawn_blocking(move || buildx::make(&folder, &socket, &path, person));
+        let buildx = Buildx {
+            folder: place.buildx(),
+            docker_folder: self.docker_folder.clone(),
+            path: self.path.clone(),
+        };
+        let (socket, person) = (buildkitd.socket().to_owned(), self.person);
+        let making = spawn_blocking(move || buildx.make(&socket, person));
         let mut living = BuilderLiving {
             buildkitd,
             buildx: None,

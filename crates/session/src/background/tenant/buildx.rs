@@ -37,51 +37,65 @@ pub(super) enum NotMade {
     Io(#[source] io::Error),
 }
 
-/// Makes them for a builder that listens, or will, on a socket. They belong to `person`, who is to use them; root may
-/// in any case.
-pub(super) fn make(
-    folder: &Path,
-    socket: &Path,
-    path: &[PathBuf],
-    person: Option<(u32, u32)>,
-) -> Result<(), NotMade> {
-    let docker = programs::find("docker", path).ok_or(NotMade::NoDocker)?;
-    make_anew(folder).map_err(NotMade::Io)?;
-    let endpoint = format!("unix://{}", socket.display());
-    let create = ["create", "--name", NAME, "--driver", "remote", &endpoint];
-    buildx(&docker, folder, &create)?;
-    // For whatever engine the docker command has then: the selection is kept for each.
-    buildx(&docker, folder, &["use", "--global", NAME])?;
-    match person {
-        Some(person) => give(folder, ROOT, person).map_err(NotMade::Io),
-        None => Ok(()),
-    }
+/// What they are made with.
+pub(super) struct Buildx {
+    /// Where they are.
+    pub folder: PathBuf,
+    /// Where the user's plugins of the docker command are.
+    pub docker_folder: Option<PathBuf>,
+    /// Where programs are looked for.
+    pub path: Vec<PathBuf>,
 }
 
-/// A start that failed may have left some.
-fn make_anew(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+impl Buildx {
+    /// Makes them for a builder that listens, or will, on a socket. They belong to `person`, who is to use them; root
+    /// may in any case.
+    pub(super) fn make(&self, socket: &Path, person: Option<(u32, u32)>) -> Result<(), NotMade> {
+        let docker = programs::find("docker", &self.path).ok_or(NotMade::NoDocker)?;
+        self.make_folder().map_err(NotMade::Io)?;
+        let endpoint = format!("unix://{}", socket.display());
+        let create = ["create", "--name", NAME, "--driver", "remote", &endpoint];
+        self.run(&docker, &create)?;
+        // For whatever engine the docker command has then: the selection is kept for each.
+        self.run(&docker, &["use", "--global", NAME])?;
+        match person {
+            Some(person) => give(&self.folder, ROOT, person).map_err(NotMade::Io),
+            None => Ok(()),
+        }
     }
-    DirBuilder::new().mode(0o700).create(folder)
-}
 
-fn buildx(docker: &Path, folder: &Path, arguments: &[&str]) -> Result<(), NotMade> {
-    let mut command = Command::new(docker);
-    command
-        .arg("buildx")
-        .args(arguments)
-        .env("BUILDX_CONFIG", folder)
-        .env_remove("BUILDX_BUILDER")
-        .env_remove("DOCKER_HOST");
-    for name in OF_ANOTHER_ENGINE {
-        command.env_remove(name);
+    /// A start that failed may have left some. buildx makes no builder that is called like a context, and ours of the
+    /// user's docker command is; so it sees no settings of docker but these, which say where plugins are (docker/cli
+    /// `cli/config/configfile/file.go`, `CLIPluginsExtraDirs`).
+    fn make_folder(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        DirBuilder::new().mode(0o700).create(&self.folder)?;
+        let plugins = self.docker_folder.iter();
+        let plugins: Vec<PathBuf> = plugins.map(|folder| folder.join("cli-plugins")).collect();
+        let config = serde_json::json!({ "cliPluginsExtraDirs": plugins });
+        fs::write(self.folder.join("config.json"), config.to_string())
     }
-    let output = ask(&mut command, "", Limits::QUICK).map_err(NotMade::NoAnswer)?;
-    if output.status.success() {
-        return Ok(());
+
+    fn run(&self, docker: &Path, arguments: &[&str]) -> Result<(), NotMade> {
+        let mut command = Command::new(docker);
+        command
+            .arg("buildx")
+            .args(arguments)
+            .env("BUILDX_CONFIG", &self.folder)
+            .env("DOCKER_CONFIG", &self.folder)
+            .env_remove("BUILDX_BUILDER")
+            .env_remove("DOCKER_HOST");
+        for name in OF_ANOTHER_ENGINE {
+            command.env_remove(name);
+        }
+        let output = ask(&mut command, "", Limits::QUICK).map_err(NotMade::NoAnswer)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(NotMade::Refused(arguments[0].to_owned(), said))
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(NotMade::Refused(arguments[0].to_owned(), said))
 }
