@@ -195,8 +195,7 @@ fn a_builder_without_an_engine_is_remembered() {
          --cache-to type=registry,ref={ADDRESS}:5000/cache,mode=max"
     ));
     let changed = app.replace("CHANGED=1", "CHANGED=2");
-    let look = format!("docker buildx imagetools inspect {image}");
-    let line = format!("{SEARCH} {app}; echo unchanged; {changed}; {platforms}; {look}");
+    let line = format!("{SEARCH} {app}; echo unchanged; {changed}; {platforms}");
     let again = buildkitd.run(&second, &store, &line).saved().restored(&job);
     let (unchanged, then) = again.said.split_once("unchanged\n").expect("said");
     let cached = |said: &str| {
@@ -211,9 +210,9 @@ fn a_builder_without_an_engine_is_remembered() {
         "{then}"
     );
     for part in [
-        "linux/amd64",
-        "linux/arm64",
-        "attestation-manifest",
+        "[linux/arm64 plain 1/1]",
+        "exporting attestation manifest",
+        "pushing manifest for",
         "exporting cache to registry",
     ] {
         assert!(then.contains(part), "{part}: {then}");
