@@ -70,7 +70,9 @@ where
     let (mut lanes, mut at_once) = (JoinSet::new(), LANES_FIRST);
     let mut is_more = true;
     loop {
-        while is_more && lanes.len() < at_once {
+        let is_needed = which(blocks.source()).is_some_and(Ahead::is_needed);
+        let most = if is_needed { 1 } else { at_once };
+        while is_more && lanes.len() < most {
             let (blocks, folder) = (Arc::clone(blocks), Arc::clone(folder));
             lanes.spawn(async move {
                 let ahead = which(blocks.source()).filter(|_| has_room(&*folder))?;

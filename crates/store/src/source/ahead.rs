@@ -36,8 +36,10 @@ pub struct Ahead {
     stretches: Vec<Stretch>,
     /// In which stretch a block is, and in which of its frames.
     places: HashMap<u64, (usize, usize)>,
-    /// The first stretch that nobody took, unless a miss did.
+    /// Where reading goes on: behind what was read last, and behind what was needed last.
     next: AtomicUsize,
+    /// Stretches under way that somebody waits for.
+    needed: AtomicUsize,
     /// Rung when a frame has arrived, or a stretch is over.
     arrived: Notify,
 }
@@ -100,6 +102,7 @@ impl Ahead {
             stretches,
             places,
             next: AtomicUsize::new(0),
+            needed: AtomicUsize::new(0),
             arrived: Notify::new(),
         }
     }
@@ -130,12 +133,16 @@ impl Ahead {
         &self,
         deliver: impl Fn(&FetchedBlock) -> io::Result<()>,
     ) -> Option<Duration> {
-        while let Some(stretch) = self.stretches.get(self.next.fetch_add(1, Ordering::AcqRel)) {
-            if stretch.take() {
-                return self.read(stretch, &deliver).await;
-            }
-        }
-        None
+        let from = self.next.load(Ordering::Acquire);
+        let mut order = (from..self.stretches.len()).chain(0..from);
+        let number = order.find(|number| self.stretches[*number].take())?;
+        self.next.store(number + 1, Ordering::Release);
+        self.read(&self.stretches[number], &deliver).await
+    }
+
+    /// Whether somebody waits for a range: whatever else is under way takes its share of the line.
+    pub fn is_needed(&self) -> bool {
+        self.needed.load(Ordering::Acquire) > 0
     }
 
     /// Returns once a block has arrived, or will not arrive this way; false at once if it is not one of
@@ -150,6 +157,9 @@ impl Ahead {
         };
         let stretch = &self.stretches[*number];
         if stretch.take() {
+            // What is needed next is mostly near.
+            self.next.store(number + 1, Ordering::Release);
+            let _needed = Needed::new(&self.needed);
             self.read(stretch, deliver).await;
             return true;
         }
@@ -227,6 +237,22 @@ impl Ahead {
             self.arrived.notify_waiters();
         }
         Ok(())
+    }
+}
+
+/// A stretch that somebody waits for.
+struct Needed<'a>(&'a AtomicUsize);
+
+impl<'a> Needed<'a> {
+    fn new(needed: &'a AtomicUsize) -> Self {
+        needed.fetch_add(1, Ordering::AcqRel);
+        Self(needed)
+    }
+}
+
+impl Drop for Needed<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
