@@ -89,7 +89,7 @@ pub(crate) fn certificates() -> Vec<(String, PathBuf)> {
 ///
 /// - No address but ours, and no TLS: the socket's mode says who may use it.
 /// - One worker, by runc, and one snapshotter, or a volume that wanders between machines would flip.
-/// - The collector keeps what is used, within one bound, whatever it is. BuildKit's own policy drops cache mounts that
+/// - The collector keeps what is used, within one bound, whatever it is. `BuildKit`'s own policy drops cache mounts that
 ///   were not used for two days: each Monday, all.
 pub(crate) fn buildkitd_toml(
     mut all: Table,
@@ -137,7 +137,7 @@ pub(crate) fn buildkitd_toml(
     all.to_string()
 }
 
-/// What is older goes, then what is too much. The bound has one name up to BuildKit 0.16 and another since 0.17.
+/// What is older goes, then what is too much. The bound has one name up to `BuildKit` 0.16 and another since 0.17.
 fn policy(site: &Site<'_>) -> Value {
     let bytes = Value::Integer(site.keep_bytes.cast_signed());
     let seconds = Value::Integer(site.unused_seconds.cast_signed());

@@ -324,8 +324,8 @@ fn is_buildkit(image: &str) -> bool {
 
 /// Whether the state that a builder of an earlier session left belongs to one of this session.
 fn is_in_use(seen: &[Seen], name: &str) -> bool {
-    let used = |builder: &Seen| builder.name == name || builder.given.as_deref() == Some(name);
-    seen.iter().any(used)
+    seen.iter()
+        .any(|builder| builder.name == name || builder.given.as_deref() == Some(name))
 }
 
 /// Without opening the path, which would be guarded against us too.
