@@ -195,7 +195,7 @@ fn a_builder_without_an_engine_is_remembered() {
          --cache-to type=registry,ref={ADDRESS}:5000/cache,mode=max"
     ));
     let changed = app.replace("CHANGED=1", "CHANGED=2");
-    let line = format!("{SEARCH} {app}; echo unchanged; {changed}; {platforms}");
+    let line = format!("exec 2>&1; {SEARCH} {app}; echo unchanged; {changed}; {platforms}");
     let again = buildkitd.run(&second, &store, &line).saved().restored(&job);
     let (unchanged, then) = again.said.split_once("unchanged\n").expect("said");
     let cached = |said: &str| {
