@@ -1,10 +1,14 @@
 //! The archive that a job starts from: the newest on the ladder that can be read.
 
+use std::future::ready;
 use std::time::Duration;
 
+use larder_bases::siblings;
+use larder_builds::Draft;
 use larder_local::people::Voice;
 use larder_model::archive::Archive;
 use larder_model::digest::ArchiveId;
+use larder_model::dockerfile::ImageConfigs;
 use larder_store::Objects;
 use larder_store::catalog::{Found, Refusal, Walk};
 
@@ -21,18 +25,29 @@ pub(crate) struct Usable {
     pub(crate) is_trusted: bool,
 }
 
-/// Walks the ladder. Each archive that cannot be used is a warning; a store that does not answer is an
+/// Walks the ladder; of siblings the one counts that is nearest to these builds. Each archive that cannot be used is a warning; a store that does not answer is an
 /// error.
 pub(crate) async fn newest(
     job: &Job,
     objects: &Objects,
+    drafts: &[Draft],
     voice: &dyn Voice,
 ) -> Result<Option<Usable>> {
     let reader = job.project.reader();
     objects.patience().set(FINDING);
-    let walked = Walk::new(objects, job.ladder(), &reader)
-        .first(async |found| accept(found))
-        .await;
+    let walk = Walk::new(objects, job.ladder(), &reader);
+    let mut walked = walk.clone().first(async |found| accept(found)).await;
+    if let Ok(Some(newest)) = &walked.outcome {
+        let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok();
+        let nearer = siblings::nearer(objects, &newest.found, reader.now_ms, ready(plans));
+        if let Some(id) = nearer.await {
+            let other = walk.only(id).first(async |found| accept(found)).await;
+            if matches!(other.outcome, Ok(Some(_))) {
+                walked.outcome = other.outcome;
+                walked.passed_marked |= other.passed_marked;
+            }
+        }
+    }
     objects.patience().reset();
     for told in walked.told("archive") {
         voice.warning(&told);
@@ -65,7 +80,7 @@ pub(crate) async fn parent(
             }));
         }
     }
-    newest(job, objects, voice).await
+    newest(job, objects, &[], voice).await
 }
 
 fn accept(found: Found<Archive>) -> Result<Usable, Refusal> {

@@ -10,7 +10,7 @@ use larder_docker::{About, Chains, Endpoint, Environment, ImageStore, Remote};
 use larder_local::own::OwnFolder;
 use larder_local::people::Voice;
 use larder_model::archive::Archive;
-use larder_model::compatibility::Compatibility;
+use larder_model::compatibility::{Compatibility, Family};
 use larder_model::document::EngineRecord;
 use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
@@ -135,6 +135,7 @@ fn compatibility(about: &About) -> String {
         os: &about.os,
         arch: &about.arch,
         image_store: &about.image_store.kind().to_string(),
+        family: Family::Docker,
         version: about.version,
     };
     key.to_string()

@@ -113,7 +113,7 @@ impl Outcome {
 pub async fn restore(job: &Job, wanted: &Wanted<'_>, voice: &dyn Voice) -> Result<Outcome> {
     let objects = job.objects()?;
     let started = Instant::now();
-    let usable = find::newest(job, objects, voice).await?;
+    let usable = Box::pin(find::newest(job, objects, wanted.drafts, voice)).await?;
     let plan = usable
         .as_ref()
         .and_then(|it| it.found.document.plan.as_ref());

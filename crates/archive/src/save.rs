@@ -220,7 +220,7 @@ pub async fn save(
             measured: measured(found.as_ref().map(|found| &found.document), note),
             plan,
         };
-        let published = save.writer.finish(facts).await?;
+        let published = Box::pin(save.writer.finish(facts)).await?;
         Box::pin(gc::leave_newest(objects, voice)).await;
         saved.archive = Some(published.id);
         saved.sibling = published.document.sibling;

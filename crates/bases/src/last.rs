@@ -3,15 +3,18 @@
 use std::future::ready;
 use std::time::Duration;
 
+use larder_builds::NamedPlan;
 use larder_local::clock::now_ms;
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
 use larder_model::lineage::Lineage;
+use larder_store::StoreError;
 use larder_store::catalog::{Found, Walk};
 use serde::Serialize;
 
 use crate::Project;
 use crate::record::Record;
+use crate::siblings;
 
 /// How long the store may take. A plan is worth having without it.
 const STORE_LIMIT: Duration = Duration::from_secs(10);
@@ -41,11 +44,12 @@ pub struct LastError {
 }
 
 impl Last {
-    /// Finds the newest snapshot that an engine of this compatibility can restore. Without a compatibility,
+    /// Finds the snapshot from which a job with these plans starts with an engine of this compatibility. Without a compatibility,
     /// as on a machine without an engine, any engine's snapshot counts.
     pub async fn find(
         project: &Project,
         compatibility: Option<String>,
+        plans: Option<Vec<NamedPlan>>,
     ) -> Result<Option<Self>, LastError> {
         let folder = project.store.location().as_folder();
         // Opening such a store would make the directory.
@@ -64,11 +68,20 @@ impl Last {
             let ladders = each.map(|one| project.descent.ladder(one)).collect();
             let reader = project.reader();
             let walk = Walk::side_by_side(&objects, ladders, &reader);
-            walk.first(|found: Found| ready(Ok(found))).await.outcome
+            let walked = walk.clone().first(|found: Found| ready(Ok(found))).await;
+            let Some(newest) = walked.outcome? else {
+                return Ok(None);
+            };
+            let nearer = siblings::nearer(&objects, &newest, reader.now_ms, ready(plans));
+            let Some(id) = nearer.await else {
+                return Ok(Some(newest));
+            };
+            let other = walk.only(id).first(|found| ready(Ok(found))).await;
+            Ok(other.outcome?.or(Some(newest)))
         };
         let limit = STORE_LIMIT.as_secs();
         let newest = match tokio::time::timeout(STORE_LIMIT, search).await {
-            Ok(found) => found.map_err(|error| error.to_string()),
+            Ok(found) => found.map_err(|error: StoreError| error.to_string()),
             Err(_) => Err(format!("it did not answer within {limit} s")),
         };
         let store = project.store.to_string();

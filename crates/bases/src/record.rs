@@ -3,7 +3,7 @@
 use larder_builds::NamedPlan;
 use larder_model::dockerfile::Platform;
 use larder_model::identity::BaseIdentity;
-use larder_model::plan::{ImageDigests, PlannedImage};
+use larder_model::plan::{ImageDigests, PlannedImage, near};
 use larder_model::reference::ImageReference;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,16 @@ impl Record {
             return Err(TooLong { bytes });
         }
         Ok(value)
+    }
+
+    /// How many instructions builds of these plans run again after this job's.
+    pub(crate) fn run_again(&self, plans: &[NamedPlan]) -> usize {
+        let only = plans.len() == 1;
+        let each = plans.iter().map(|named| {
+            let before = self.counterpart(named, only);
+            near::run_again(before.map(|before| &before.plan), &named.plan)
+        });
+        each.sum()
     }
 
     /// The plan to compare `plan` with: of the same build, or the only one of both jobs.

@@ -1,11 +1,12 @@
-//! The session's address, as a job's commands are given it. That is more than one variable: a template of the
-//! CI system may have set others for an engine that is not ours.
+//! Where a job's commands find the engine, the builder, or podman's storage. That is more than one variable: a template
+//! of the CI system may have set others for one that is not ours.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use larder_docker::OF_ANOTHER_ENGINE;
-use larder_session::facts::{Builder, Engine, Job};
+use larder_podman::{OF_ANOTHER_STORAGE, VARIABLE};
+use larder_session::facts::{Builder, Engine, Job, Podman};
 use tokio::process::Command;
 
 /// Pins the version of the API. It may be there for the sake of an old client, and stays where our engine
@@ -14,7 +15,7 @@ const API_VERSION: &str = "DOCKER_API_VERSION";
 /// Names another builder than the one that is selected.
 const OTHER_BUILDER: &str = "BUILDX_BUILDER";
 
-/// Where the engine and the builder of a session are, and which variables say otherwise.
+/// The variables that say where they are, and which ones say otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Address {
     set: Vec<(&'static str, String)>,
@@ -32,6 +33,9 @@ impl Address {
         if let Some(builder) = &job.builder {
             address.add_builder(builder);
         }
+        if let Some(podman) = &job.podman {
+            address.add_podman(podman);
+        }
         address
     }
 
@@ -41,6 +45,12 @@ impl Address {
         self.set.push(("DOCKER_HOST", unix(&engine.socket)));
         self.foreign
             .extend(OF_ANOTHER_ENGINE.into_iter().chain(version));
+    }
+
+    fn add_podman(&mut self, podman: &Podman) {
+        let file = podman.storage_conf.display().to_string();
+        self.set.push((VARIABLE, file));
+        self.foreign.extend(OF_ANOTHER_STORAGE);
     }
 
     fn add_builder(&mut self, builder: &Builder) {

@@ -154,6 +154,12 @@ impl Report {
         if let Some(builder) = &job.builder {
             self.note(&format!("BuildKit {}, builder `larder`", builder.version));
         }
+        if let Some(podman) = &job.podman {
+            self.note(&format!(
+                "Podman {} ({}): for root, and whoever uses sudo -E",
+                podman.version, podman.driver
+            ));
+        }
         for folder in &job.folders {
             self.note(&format!("mounted {}", folder.display()));
         }

@@ -8,6 +8,7 @@ use larder_bases::{Known, Last, Shared};
 use larder_builds::{Build, Draft, Fault, NamedPlan, RunOptions, Surroundings, read_input};
 use larder_engine::program;
 use larder_local::people::Voice as _;
+use larder_model::dockerfile::ImageConfigs;
 use larder_model::plan::Plan;
 use larder_model::plan::diff::{Diff, diff};
 use larder_model::plan::key::Key;
@@ -55,7 +56,7 @@ impl Survey {
         };
         let (resolved, last) = tokio::join!(images::resolve(&drafts, &asking, &[]), async {
             if with_last {
-                last(settings, build.offline).await
+                last(settings, build.offline, &drafts).await
             } else {
                 Ok(None)
             }
@@ -165,7 +166,11 @@ pub(crate) fn planned(settings: &Settings, report: &Report) -> Vec<Draft> {
 
 /// The snapshot that the next job would restore. Offline, only a store in a directory is read, and the
 /// machine's engine is not asked for its version: any engine's snapshot counts then.
-async fn last(settings: &Settings, offline: bool) -> Result<Option<Last>, LastError> {
+async fn last(
+    settings: &Settings,
+    offline: bool,
+    drafts: &[Draft],
+) -> Result<Option<Last>, LastError> {
     let project = settings.project();
     if offline && project.store.location().as_folder().is_none() {
         return Ok(None);
@@ -175,7 +180,8 @@ async fn last(settings: &Settings, offline: bool) -> Result<Option<Last>, LastEr
     } else {
         own_compatibility(settings).await
     };
-    Last::find(project, compatibility).await
+    let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok();
+    Last::find(project, compatibility, plans).await
 }
 
 /// The compatibility key of this machine's engine; `None` without an engine, which planning does not need.

@@ -45,7 +45,7 @@ pub enum EngineError {
     },
     /// A program's version text has an unknown form.
     #[error(
-        "`{program} --version` answered {answer:?}, which holds no version number; is it Docker's own?"
+        "`{program} --version` answered {answer:?}, which holds no version number; is another program in its place?"
     )]
     UnknownVersion {
         /// The program asked.
@@ -160,7 +160,7 @@ impl EngineError {
         }
     }
 
-    /// There is something on a volume that no volume has which was saved.
+    /// A volume has this, which no volume that Larder saved has; `what` is the rest of a sentence.
     pub fn forged(path: &Path, what: impl Into<String>) -> Self {
         Self::Forged {
             path: path.to_owned(),

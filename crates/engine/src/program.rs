@@ -8,7 +8,7 @@ use std::thread;
 use larder_docker::ImageStore;
 use larder_local::child::{Limits, NoAnswer, ask};
 use larder_local::programs;
-use larder_model::compatibility::Compatibility;
+use larder_model::compatibility::{Compatibility, Family};
 use larder_model::version::Version;
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ pub fn find(program: &'static str, package: &'static str, search: &[PathBuf]) ->
     programs::find(program, search).ok_or(EngineError::ProgramMissing { program, package })
 }
 
-/// What a program answers to `--version`.
+/// The version that a program prints for `--version`.
 pub fn version_of(program: &Path) -> Result<Version> {
     let asked = ask(Command::new(program).arg("--version"), "", Limits::QUICK);
     let output = asked.map_err(|why| match why {
@@ -108,6 +108,7 @@ impl EngineProgram {
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
             image_store: &image_store.to_string(),
+            family: Family::Docker,
             version: self.version,
         };
         key.to_string()

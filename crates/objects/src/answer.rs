@@ -58,6 +58,21 @@ fn cure(code: &str) -> Option<&'static str> {
 }
 
 const MAY_NOT: &str = "allow these credentials to list the bucket and to get and put its objects";
+const MAY_NOT_DELETE: &str =
+    "allow these credentials to delete objects; `larder policy` prints what a trusted job needs";
+
+/// What S3 says of an object that it has not deleted, in an answer that is well as a whole (`DeleteObjects` in the
+/// Amazon S3 API reference), if it would say the same again: the code is not one of trouble that passes.
+pub(crate) fn is_refused_deletion(text: &str) -> bool {
+    const PASSING: [&str; 5] = [
+        "InternalError",
+        "SlowDown",
+        "ServiceUnavailable",
+        "RequestTimeout",
+        "OperationAborted",
+    ];
+    Answer::of_deletion(text).is_some_and(|answer| !PASSING.contains(&&*answer.code))
+}
 
 /// Whether it is the bucket that is missing, and not an object in it. Both come as 404.
 pub(crate) fn is_missing_bucket(error: &object_store::Error) -> bool {
@@ -69,6 +84,13 @@ pub(crate) fn is_missing_bucket(error: &object_store::Error) -> bool {
 pub(crate) fn reason(error: &object_store::Error) -> String {
     let text = error.to_string();
     let (why, cure) = match Answer::read(&text) {
+        Some(answer) if Answer::of_deletion(&text).is_some() => {
+            let cure = cure(&answer.code).map(|cure| match cure {
+                MAY_NOT => MAY_NOT_DELETE,
+                other => other,
+            });
+            (answer.to_string(), cure)
+        }
         Some(answer) => (answer.to_string(), cure(&answer.code)),
         // Answers to HEAD have no body.
         None if matches!(error, object_store::Error::PermissionDenied { .. }) => {
@@ -85,7 +107,17 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
 impl Answer {
     /// Finds an answer in what the client says, which ends in the body that it got.
     fn read(text: &str) -> Option<Self> {
-        Self::xml(text).or_else(|| Self::json(text))
+        Self::of_deletion(text)
+            .or_else(|| Self::xml(text))
+            .or_else(|| Self::json(text))
+    }
+
+    /// `DeleteFailed` of `object_store` (`aws/client.rs`).
+    fn of_deletion(text: &str) -> Option<Self> {
+        let (_, after) = text.split_once("DeleteObjects request failed for key ")?;
+        let (said, code) = after.rsplit_once(" (code: ")?;
+        let (_key, message) = said.split_once(": ")?;
+        Some(Self::new(code.trim_end_matches(')'), message))
     }
 
     /// `<Error><Code>…</Code><Message>…</Message>…`: S3, Google's XML interface, Azure.
@@ -254,6 +286,31 @@ mod tests {
             signature you provided. Check your key and signing method; check the secret: ";
         assert!(said.starts_with(expected), "{said}");
         assert!(!said.contains("HIDDEN"), "{said}");
+    }
+
+    #[test]
+    fn what_was_not_deleted_is_told_alike() {
+        let not_deleted = |code: &str, message: &str| {
+            format!(
+                "Generic S3 error: DeleteObjects request failed for key a/v1/x: {message} (code: {code})"
+            )
+        };
+        let denied = not_deleted("AccessDenied", "Access: Denied");
+        assert!(is_refused_deletion(&denied));
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: denied.into(),
+        };
+        let said = reason(&error);
+        let expected = "AccessDenied: Access: Denied; allow these credentials to delete";
+        assert!(said.starts_with(expected), "{said}");
+        assert!(is_refused_deletion(&not_deleted("MethodNotAllowed", "")));
+        for passing in ["InternalError", "SlowDown"] {
+            assert!(!is_refused_deletion(&not_deleted(passing, "again")));
+        }
+        assert!(!is_refused_deletion(
+            "connection reset (code: AccessDenied)"
+        ));
     }
 
     #[test]

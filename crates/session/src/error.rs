@@ -73,6 +73,11 @@ pub enum SessionError {
         .0.display(), .1
     )]
     Occupied(PathBuf, Box<Wanted>),
+    /// Another session has what podman has one of on a machine.
+    #[error(
+        "another session has the storage of podman, of which there is one on a machine: wait for it to end"
+    )]
+    PodmanTaken,
     /// A process of an earlier session stays, by its number.
     #[error(
         "process {0} of an earlier session does not end (it may wait for a disk that hangs); use another \

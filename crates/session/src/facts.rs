@@ -29,10 +29,13 @@ pub struct Job {
     /// The `buildkitd` of ours, beside the engine or alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
+    /// Podman, if its storage is on the volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub podman: Option<Podman>,
     /// The directories, if it is those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<PathBuf>,
-    /// How long the directories were used.
+    /// How long the directories, or podman's storage, were used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_ms: Option<u64>,
     /// The volume.
@@ -75,10 +78,11 @@ impl Job {
             scope: self.lineage.scope.clone(),
             store: self.store.clone(),
             image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
-            tenant: match (&self.folders[..], &self.engine) {
-                ([], None) => Tenant::Builder,
-                ([], Some(_)) => Tenant::Engine,
-                (folders, _) => Tenant::Folders(folders.to_vec()),
+            tenant: match &self.folders[..] {
+                [] if self.podman.is_some() => Tenant::Podman,
+                [] if self.engine.is_none() => Tenant::Builder,
+                [] => Tenant::Engine,
+                folders => Tenant::Folders(folders.to_vec()),
             },
             builder: self.engine.is_some() && self.builder.is_some(),
         };
@@ -100,9 +104,10 @@ impl Job {
     }
 
     /// How long the builds take on an empty engine, as far as that is known: as they did in this job, if it found
-    /// nothing and they did not fail, else as in the one that began its line. Of directories, how long they were used.
+    /// nothing and they did not fail, else as in the one that began its line. Of directories and of podman's storage,
+    /// how long they were used.
     pub fn cold_build_ms(&self) -> Option<u64> {
-        if !self.folders.is_empty() {
+        if self.engine.is_none() && self.builder.is_none() {
             let restored = self.restored.as_ref();
             return restored.map_or(self.used_ms, |restored| restored.cold_build_ms);
         }
@@ -157,6 +162,17 @@ pub struct Builder {
     pub buildx: Option<PathBuf>,
 }
 
+/// Podman as a job has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Podman {
+    /// Its version.
+    pub version: String,
+    /// The driver of its storage.
+    pub driver: String,
+    /// The file with the settings of its storage.
+    pub storage_conf: PathBuf,
+}
+
 /// The volume of a job.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Volume {
@@ -176,6 +192,9 @@ pub struct Restored {
     /// When it was made: Unix time in milliseconds.
     #[serde(skip)]
     pub created_ms: u64,
+    /// Its place in its line, where that is signed.
+    #[serde(skip)]
+    pub(crate) counter: u64,
     /// When it was read, by the machine's uptime.
     #[serde(skip)]
     pub(crate) read_uptime_ms: u64,
@@ -251,7 +270,7 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `builder` or `folders`, `fresh`, `facts`, `command`,
+    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `builder`, `podman` or `folders`, `fresh`, `facts`, `command`,
     /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
     /// the snapshot was nearly full.
     pub name: String,

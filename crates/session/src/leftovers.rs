@@ -16,7 +16,7 @@ use larder_local::files;
 use larder_volume::{attached, connection};
 use serde::{Deserialize, Serialize};
 
-use crate::lock;
+use crate::lock::{self, One};
 use crate::settings::Wanted;
 use crate::{Place, Result, SessionError};
 
@@ -195,6 +195,9 @@ pub fn clear(place: &Place) -> Result<bool> {
     place.create_run()?;
     let cleaned = clean_up::clean_up(&place.run(), record.owner, KILL_LIMIT)?;
     let mut stuck = cleaned.stuck;
+    if record.wanted.as_ref().is_some_and(Wanted::is_of_podman) {
+        stuck.extend(larder_podman::end_containers(&place.run(), KILL_LIMIT));
+    }
     // Found by name too: the session may have died before it could write the number down.
     let devices = larder_volume::devices_over(&place.volume().fuse);
     record.mounted.iter().rev().for_each(Mounted::tear_away);
@@ -208,15 +211,17 @@ pub fn clear(place: &Place) -> Result<bool> {
     if let Some(process) = stuck.first() {
         return Err(SessionError::Stuck(process.pid));
     }
-    give_back_turn(place)?;
+    for one in One::ALL {
+        give_back_turn(one, place)?;
+    }
     forget(place);
     remove_unfinished(place.state());
     Ok(true)
 }
 
 /// The machine's lock still names who died with it.
-fn give_back_turn(place: &Place) -> Result<()> {
-    let Some(mut lock) = lock::Machine::take()? else {
+fn give_back_turn(one: One, place: &Place) -> Result<()> {
+    let Some(mut lock) = lock::Machine::take(one)? else {
         return Ok(());
     };
     match lock.holder()? {

@@ -1,4 +1,4 @@
-//! Locks that end with their holder: that of a state directory, and two of the machine.
+//! Locks that end with their holder: that of a state directory, and those of the machine.
 //!
 //! The background process holds its state directory's as long as it lives, also before and after it listens.
 //! A command that clears up after a dead one holds it meanwhile.
@@ -32,15 +32,34 @@ pub fn take(place: &Place) -> Result<Option<File>> {
     }
 }
 
-/// The right to stand in the place of the machine's engine: two engines in one network namespace write the
-/// same firewall chains, and each takes the other's for the machine's. The file names the state directory of
-/// who has it, or died with it.
-pub(crate) struct Machine(File);
+/// What there is one of on a machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum One {
+    /// The place of the machine's engine: two engines in one network namespace write the same firewall chains, and
+    /// each takes the other's for the machine's.
+    Engine,
+    /// The places of podman's storage and of buildah's cache mounts.
+    Podman,
+}
+
+impl One {
+    pub(crate) const ALL: [Self; 2] = [Self::Engine, Self::Podman];
+
+    fn path(self) -> PathBuf {
+        of_machine(match self {
+            Self::Engine => "machine",
+            Self::Podman => "podman",
+        })
+    }
+}
+
+/// The right to stand in such a place. The file names the state directory of who has it, or died with it.
+pub(crate) struct Machine(File, One);
 
 impl Machine {
     /// `None` if another Larder has it.
-    pub(crate) fn take() -> Result<Option<Self>> {
-        Ok(take_file(&of_machine("machine"))?.map(Self))
+    pub(crate) fn take(one: One) -> Result<Option<Self>> {
+        Ok(take_file(&one.path())?.map(|file| Self(file, one)))
     }
 
     /// The state directory that it names.
@@ -60,7 +79,7 @@ impl Machine {
 
     /// Gives it back. Who waits for it notices that the file is gone, and makes a new one.
     pub(crate) fn remove(self) -> Result<()> {
-        let path = of_machine("machine");
+        let path = self.1.path();
         let removed = fs::remove_file(&path).map_err(SessionError::path("remove", &path));
         drop(self.0);
         removed
@@ -68,8 +87,8 @@ impl Machine {
 }
 
 /// Whether that lock names somebody. Until it does, who has it is only looking.
-pub(crate) fn machine_is_named() -> bool {
-    fs::metadata(of_machine("machine")).is_ok_and(|file| file.len() > 0)
+pub(crate) fn machine_is_named(one: One) -> bool {
+    fs::metadata(one.path()).is_ok_and(|file| file.len() > 0)
 }
 
 /// The lock of the host's network.

@@ -8,6 +8,7 @@ use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
 use larder_engine::{MachineSettings, rights};
 use larder_local::programs;
+use larder_podman::PodmanProgram;
 use larder_volume::Room;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -32,7 +33,7 @@ pub fn check(settings: &Settings) -> Result<()> {
         return Err(SessionError::NoMkfs);
     }
     match settings.tenant {
-        Tenant::Engine => rights::check(path)?,
+        Tenant::Engine | Tenant::Podman => rights::check(path)?,
         Tenant::Builder => rights::check_groups()?,
         Tenant::Folders(_) => {}
     }
@@ -41,7 +42,7 @@ pub fn check(settings: &Settings) -> Result<()> {
     for folder in [settings.state.named(), Path::new(RUN), Path::new(MOUNT)] {
         check_writable(folder)?;
     }
-    if !matches!(settings.tenant, Tenant::Folders(_)) {
+    if matches!(settings.tenant, Tenant::Engine | Tenant::Builder) {
         larder_engine::check_settings(&machine_settings()?)?;
     }
     Ok(())
@@ -57,6 +58,11 @@ pub fn engine(path: &[PathBuf]) -> Result<EngineProgram> {
 /// The programs of a builder.
 pub fn builder(path: &[PathBuf]) -> Result<BuilderProgram> {
     Ok(larder_buildkit::probe(path)?)
+}
+
+/// Podman, with its version.
+pub fn podman(path: &[PathBuf]) -> Result<PodmanProgram> {
+    Ok(larder_podman::probe(path)?)
 }
 
 /// What the administrator has set for the machine's engine.

@@ -72,15 +72,15 @@ impl Place {
         } = wanted;
         let folders = tenant.folders().iter();
         let folders = folders.map(|folder| folder.to_string_lossy());
-        let builder = (*tenant == Tenant::Builder).then_some(Cow::from("buildkit"));
+        // A directory's path is absolute.
+        let kind = match tenant {
+            Tenant::Podman => Some("podman"),
+            Tenant::Builder => Some("buildkit"),
+            Tenant::Engine | Tenant::Folders(_) => None,
+        };
+        let tenants = folders.chain(kind.map(Cow::from));
         let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
-        let name = serde_json::to_vec(
-            &line
-                .into_iter()
-                .chain(folders)
-                .chain(builder)
-                .collect::<Vec<Cow<str>>>(),
-        );
+        let name = serde_json::to_vec(&line.into_iter().chain(tenants).collect::<Vec<Cow<str>>>());
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
         self.within(&digest[..InstanceId::MAX_BYTES])
     }

@@ -59,8 +59,8 @@ fn is_build_of(program: &str, words: &[&str]) -> bool {
     };
     let next = split(rest).map_or("", |(next, _)| next);
     match (program, verb) {
-        ("docker" | "docker-compose", "build") => true,
-        ("docker", "builder" | "image" | "compose") => next == "build",
+        ("docker" | "docker-compose" | "podman" | "buildah", "build") | ("buildah", "bud") => true,
+        ("podman", "image") | ("docker", "builder" | "image" | "compose") => next == "build",
         ("docker", "buildx") => builds(next),
         ("docker-buildx" | "buildx", verb) => builds(verb),
         _ => false,
@@ -139,6 +139,9 @@ mod tests {
             "docker-buildx bake",
             "sudo env DOCKER_BUILDKIT=1 docker build .",
             "DOCKER_BUILDKIT=1 docker build .",
+            "podman build -t app .",
+            "podman image build .",
+            "buildah bud --layers .",
         ] {
             assert!(is_build(&words(command)), "{command}");
         }

@@ -27,6 +27,8 @@ pub enum Tenant {
     Engine,
     /// A `buildkitd` of ours, and no engine.
     Builder,
+    /// The storage of podman and buildah.
+    Podman,
     /// Directories of this machine, by absolute paths whose last parts differ.
     Folders(Vec<PathBuf>),
 }
@@ -35,7 +37,7 @@ impl Tenant {
     /// The directories; none for an engine or a builder.
     pub fn folders(&self) -> &[PathBuf] {
         match self {
-            Self::Engine | Self::Builder => &[],
+            Self::Engine | Self::Builder | Self::Podman => &[],
             Self::Folders(folders) => folders,
         }
     }
@@ -115,6 +117,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether it is wanted for podman.
+    pub(crate) fn is_of_podman(&self) -> bool {
+        self.tenant == Tenant::Podman
+    }
+
     /// Whether a session for this can be one for the other. Who chose no image store takes any, and a builder is in
     /// nobody's way.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
@@ -199,16 +206,25 @@ mod tests {
             builder: false,
         };
         let (mut pull, mut elsewhere) = (main.clone(), main.clone());
-        let mut folder = main.clone();
+        let (mut folder, mut podman) = (main.clone(), main.clone());
         folder.tenant = Tenant::Folders(vec!["/target".into()]);
+        podman.tenant = Tenant::Podman;
         "pull/9".clone_into(&mut pull.scope);
         "s3://other".clone_into(&mut elsewhere.store);
         let (mut any, mut containerd) = (main.clone(), main.clone());
         any.image_store = None;
         containerd.image_store = Some(ImageStore::Containerd);
-        let others = [&main, &any, &pull, &elsewhere, &containerd, &folder];
+        let others = [
+            &main,
+            &any,
+            &pull,
+            &elsewhere,
+            &containerd,
+            &folder,
+            &podman,
+        ];
         let agree = others.map(|it| main.agrees_with(it));
-        assert_eq!(agree, [true, true, false, false, false, false]);
+        assert_eq!(agree, [true, true, false, false, false, false, false]);
         let (mut with, mut alone) = (main.clone(), main.clone());
         with.builder = true;
         alone.tenant = Tenant::Builder;

@@ -213,8 +213,9 @@ pub struct Where {
 pub struct How {
     /// takeover: in place of the machine's engine, which is stopped meanwhile. private: beside it,
     /// with a network namespace and a socket of its own. auto: takeover if the machine's engine is
-    /// absent or idle, else private. buildkit: a buildkitd instead of a Docker engine [default: auto]
-    #[arg(long, value_name = "SHAPE")]
+    /// absent or idle, else private. podman: the storage of podman and buildah instead, for root.
+    /// buildkit: a buildkitd instead of a Docker engine [default: auto]
+    #[arg(long, value_name = "SHAPE|podman|buildkit")]
     pub engine: Option<String>,
     /// A buildkitd beside the engine, as buildx's selected builder `larder`: several platforms, cache exports,
     /// attestations. It keeps at most half of --keep, the engine the rest. The commands' variables BUILDX_CONFIG and
@@ -393,8 +394,8 @@ pub struct Run {
     pub optional: bool,
     /// Run the command again, on an empty volume, if the engine's disk failed while it ran (stored
     /// data is damaged, or the store was away for more than 5 minutes): always, never, or auto,
-    /// which does so for docker build, buildx build, buildx bake and compose build. Other commands
-    /// then fail [default: auto]
+    /// which does so for docker build, buildx build, buildx bake, compose build, podman build and
+    /// buildah build. Other commands then fail [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub retry_empty: Option<String>,
     /// Write a report of the whole job to a file; - is standard output.
@@ -405,7 +406,8 @@ pub struct Run {
     pub summary: Option<PathBuf>,
     /// The command. It gets DOCKER_HOST, and no variable that belongs to another engine: DOCKER_CONTEXT,
     /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; with a builder BUILDKIT_HOST and BUILDX_CONFIG, and no
-    /// BUILDX_BUILDER.
+    /// BUILDX_BUILDER. With --engine podman it gets CONTAINERS_STORAGE_CONF, and no STORAGE_DRIVER,
+    /// CONTAINER_HOST, CONTAINER_CONNECTION.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
     #[command(flatten)]
@@ -418,8 +420,9 @@ pub struct Run {
 
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Append DOCKER_HOST=… to a file, as CI systems read it ($GITHUB_ENV, dotenv), with a builder BUILDKIT_HOST=… and
-    /// BUILDX_CONFIG=…, and empty values for the variables that belong to another engine, such as DOCKER_TLS_VERIFY.
+    /// Append DOCKER_HOST=…, with --engine podman CONTAINERS_STORAGE_CONF=…, with a builder BUILDKIT_HOST=… and
+    /// BUILDX_CONFIG=…, to a file, as CI systems read it ($GITHUB_ENV, dotenv), and empty values for the variables
+    /// that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Stay in front until a signal comes, and then do what `down` does: for the main process of a container

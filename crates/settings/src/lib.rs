@@ -49,6 +49,8 @@ const DEFAULT_STATE: &str = "/var/lib/larder/state";
 const BUILDKIT: &str = "buildkit";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
+/// The engine that is no shape of Docker's.
+const PODMAN: &str = "podman";
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
 
@@ -146,7 +148,7 @@ impl Settings {
     pub fn request(&self) -> larder_builds::Request {
         let around = self.around.clone();
         match self.session.tenant {
-            Tenant::Engine | Tenant::Builder => {
+            Tenant::Engine | Tenant::Builder | Tenant::Podman => {
                 larder_builds::Request::new(&self.plan_paths, around)
             }
             Tenant::Folders(_) => larder_builds::Request {
@@ -297,17 +299,16 @@ impl Choices {
         let builder = self.flag(how.builder, "LARDER_BUILDER", file.builder)?;
         let typed = &how.kind.image_store;
         let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
+        // What is set for Docker does not count for podman.
+        let image_store = image_store.filter(|_| tenant == Tenant::Engine);
         Ok(larder_session::Settings {
             project: self.project(which, how, state, descent)?,
             state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
             builder: builder && tenant == Tenant::Engine,
+            tenant,
             person: self.user(),
             engine,
-            image_store: image_store
-                .filter(|_| tenant == Tenant::Engine)
-                .map(|text| text.parse())
-                .transpose()?,
-            tenant,
+            image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
             keep_bytes: self.keep_bytes(how, volume_bytes)?,
             keep_volumes: self.flag(how.keep_volumes, "LARDER_KEEP_VOLUMES", file.keep_volumes)?,
@@ -321,15 +322,21 @@ impl Choices {
         })
     }
 
-    /// Who lives on the volume, and how an engine stands beside the machine's.
+    /// Who lives on the volume, and how Docker's engine stands beside the machine's.
     fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
-        let text = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
-        match text.as_deref() {
+        let named = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
+        Ok(match named.as_deref() {
+            Some(name @ (PODMAN | BUILDKIT)) if how.kind.image_store.is_some() => {
+                return Err(Failure::input(format!(
+                    "--image-store is of Docker's engine; leave it out with --engine {name}"
+                )));
+            }
+            Some(PODMAN) => (Tenant::Podman, Asked::Private),
             // It takes no engine's place.
-            Some(BUILDKIT) => Ok((Tenant::Builder, Asked::Private)),
-            Some(shape) => Ok((Tenant::Engine, shape.parse()?)),
-            None => Ok((Tenant::Engine, Asked::default())),
-        }
+            Some(BUILDKIT) => (Tenant::Builder, Asked::Private),
+            Some(shape) => (Tenant::Engine, shape.parse()?),
+            None => (Tenant::Engine, Asked::default()),
+        })
     }
 
     /// What is around a command that looks at builds. The tools that read files for it do not see the
@@ -357,9 +364,10 @@ impl Choices {
     ) -> Done<Project> {
         let chosen = self.text(&which.store, "LARDER_STORE", &self.file.store);
         let memory = self.own_folder(state, "images");
+        let heads = self.own_folder(state, "heads");
         Ok(Project {
             store_is_chosen: chosen.is_some(),
-            store: self.access(which, chosen)?,
+            store: self.access(which, chosen)?.remembering(heads),
             descent,
             registries: self.registries(&how.planned.reach, memory)?,
             freshness: self.fresh(how)?,

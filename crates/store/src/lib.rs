@@ -20,12 +20,12 @@ pub mod packer;
 pub mod source;
 mod uploads;
 
-pub use archive::{ArchiveFacts, ArchiveReader, ArchiveWriter, BlobStream};
+pub use archive::{ArchiveFacts, ArchiveReader, ArchiveRelayout, ArchiveWriter, BlobStream};
 pub use catalog::{Candidate, Found};
 pub use fetch::{FetchedBlock, Traffic};
 pub use larder_objects::{
     Ability, Access, EncryptKey, Entry, KeyError, Keys, Location, NearPlace, NearTier, Objects,
     Patience, Settings, SignKey, StoreError, Tried,
 };
-pub use packer::{PackProgress, Packed};
+pub use packer::{PackProgress, Packed, Relayout};
 pub use source::{Ahead, Source, closure};

@@ -74,8 +74,8 @@ impl Line {
             content[..mark.len()].copy_from_slice(&mark);
             let block = BlockId::of(&content);
             let mut builder = PackBuilder::<BlockId>::default();
-            // Nothing reads it: the bytes need not be a frame.
-            let slot = builder.push(&content[..1_000], &[block]);
+            let frame = zstd::bulk::compress(&content, 1).expect("it fits in memory");
+            let slot = builder.push(&frame, &[block]);
             let (id, bytes) = builder.finish();
             self.objects.put(&address::pack(id), bytes).await?;
             blocks.push(BlockRef {
@@ -115,11 +115,7 @@ impl Line {
         };
         self.root.set_leaf(index, Some(reference));
         let (map, root) = self.root.encode();
-        let list = HotList {
-            frames: blocks.iter().map(|block| hot(save, block)).collect(),
-            held: Vec::new(),
-        };
-        let (hot, list) = list.encode();
+        let (hot, list) = hot_list(save, blocks).encode();
         let snapshot = Snapshot {
             format: FORMAT,
             lineage: Lineage {
@@ -131,6 +127,8 @@ impl Line {
             created_ms,
             parent: None,
             sibling: false,
+            original: None,
+            counter: 0,
             map,
             volume_bytes: VOLUME_BYTES,
             hot: Some(hot),
@@ -156,6 +154,13 @@ impl Line {
             self.objects.put(&paths[3], document),
         )?;
         Ok(())
+    }
+}
+
+fn hot_list(save: u64, blocks: &[BlockRef]) -> HotList {
+    HotList {
+        frames: blocks.iter().map(|block| hot(save, block)).collect(),
+        held: Vec::new(),
     }
 }
 

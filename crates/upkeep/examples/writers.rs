@@ -1,8 +1,9 @@
 //! One machine of `cargo xtask campaign writers`, to be killed at any moment:
 //!
 //! - `writers write STORE SEED CLOCK_MS WORKS_MS`: a job that starts from the head, works, and saves;
-//! - `writers collect STORE GRACE_MS KEEP`: collections, one after the other;
-//! - `writers check STORE GRACE_MS KEEP`: verifies all, prints the documents and what is damaged;
+//! - `writers collect STORE GRACE_MS KEEP`: collections that compact, one after the other;
+//! - `writers check STORE GRACE_MS KEEP`: verifies all, prints the documents, what is damaged, and how many documents were
+//!   laid out anew;
 //! - `writers settle STORE GRACE_MS KEEP`: collects until nothing is left to collect; prints what is left over.
 #![allow(clippy::print_stdout)]
 
@@ -14,6 +15,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use kit::{Machine, Random, Silent, keeping, open};
+use larder_model::snapshot::Snapshot;
+use larder_store::catalog;
 use larder_upkeep::gc;
 use larder_upkeep::verify::verify;
 
@@ -29,7 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             machine.job(&mut Random::new(seed.parse()?), works).await?;
         }
         [verb, store, grace_ms, keep] => {
-            let plan = keeping(keep.parse()?, Duration::from_millis(grace_ms.parse()?));
+            let mut plan = keeping(keep.parse()?, Duration::from_millis(grace_ms.parse()?));
+            plan.compact_bytes = u64::MAX;
             look_after(verb, Path::new(store), &plan).await?;
         }
         _ => return Err("usage: write STORE SEED CLOCK_MS WORKS_MS, or collect|check|settle STORE GRACE_MS KEEP".into()),
@@ -45,10 +49,13 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
         },
         "check" => {
             let checked = verify(&objects, true, &Silent).await?;
+            let (found, _) = catalog::list::<Snapshot>(&objects).await?;
+            let anew = found.iter().filter(|one| one.document.original.is_some());
             println!(
-                "{} {}",
+                "{} {} {}",
                 checked.documents,
-                checked.lost.len() + checked.damaged.len()
+                checked.lost.len() + checked.damaged.len(),
+                anew.count()
             );
         }
         "settle" => {
@@ -56,7 +63,12 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
                 gc::collect(&objects, plan, &Silent).await?;
                 tokio::time::sleep(plan.grace).await;
             }
-            let last = gc::collect(&objects, plan, &Silent).await?;
+            // It counts what is named before it stores anything anew.
+            let last = gc::Plan {
+                compact_bytes: 0,
+                ..plan.clone()
+            };
+            let last = gc::collect(&objects, &last, &Silent).await?;
             let sweeps = objects.entries("v1/sweeps").await?.len();
             let all = objects.entries("v1").await?.len();
             println!(

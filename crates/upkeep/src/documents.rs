@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address::{self, Kind, Place, segment};
 use larder_model::clock;
+use larder_model::garbage::Brief;
+use larder_model::hex;
 use larder_model::lineage::Scope;
 use larder_store::{Entry, Objects, StoreError};
 use serde::{Serialize, Serializer};
@@ -29,6 +31,12 @@ impl Listed {
     pub fn place(&self) -> Place<'_> {
         let path = self.before.as_ref().unwrap_or(&self.entry.path);
         Place::parse(path).expect("nothing else is listed")
+    }
+
+    /// The beginning of its id.
+    pub(crate) fn brief(&self) -> Brief {
+        let id = hex::decode(self.place().id);
+        Brief::of(&id.expect("a path of a document has an id"))
     }
 
     /// Whether it was removed, and only holds back what it names.

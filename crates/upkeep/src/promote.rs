@@ -53,19 +53,21 @@ pub async fn promote(
 /// A document that can be another scope's.
 trait Movable: Document {
     /// The same in another lineage, as a child of itself.
-    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self;
+    fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64, counter: u64) -> Self;
 }
 
 /// Both kinds of document have these fields, and no trait that sets them.
 macro_rules! movable {
     ($($kind:ty),*) => {$(
         impl Movable for $kind {
-            fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64) -> Self {
+            fn moved(found: &Found<Self>, lineage: Lineage, created_ms: u64, counter: u64) -> Self {
                 Self {
                     lineage,
                     created_ms,
+                    counter,
                     parent: Some(found.id),
                     sibling: false,
+                    original: None,
                     ..found.document.clone()
                 }
             }
@@ -97,10 +99,11 @@ async fn newest<D: Movable>(
         ..found.document.lineage().clone()
     };
     let head = catalog::head::<D>(objects, &lineage, reader.now_ms).await?;
+    let counter = catalog::counter(objects, &lineage, None, head.as_ref()).await?;
     let head_ms = head.map(|head| head.created_ms);
     let parent_ms = Some(found.document.created_ms());
     let created_ms = clock::successor(reader.now_ms, parent_ms, head_ms);
-    let document = D::moved(&found, lineage.clone(), created_ms);
+    let document = D::moved(&found, lineage.clone(), created_ms, counter);
     let to = if dry_run {
         None
     } else {

@@ -58,6 +58,8 @@ struct Said {
     /// The same of the hot list.
     hot: Option<(u32, usize)>,
     parts: Branches,
+    /// What it was before it was laid out anew.
+    original: Option<Brief>,
 }
 
 /// A document's content.
@@ -65,8 +67,9 @@ enum Read {
     Snapshot {
         map: MapId,
         hot: Option<HotListId>,
+        original: Option<Brief>,
     },
-    Archive(Vec<PartRef>),
+    Archive(Vec<PartRef>, Option<Brief>),
     /// It was removed meanwhile.
     Nothing,
 }
@@ -151,6 +154,11 @@ impl Reach {
         }
     }
 
+    /// What a document was before it was laid out anew.
+    pub(crate) fn original(&self, document: usize) -> Option<Brief> {
+        self.documents[document].original
+    }
+
     /// The number of an object, if a document names it.
     pub(crate) fn number(&self, object: Brief) -> Option<u32> {
         self.numbers.get(&object).copied()
@@ -198,11 +206,13 @@ impl Reach {
         let mut said = Said::default();
         match read {
             Read::Nothing => {}
-            Read::Snapshot { map, hot } => {
+            Read::Snapshot { map, hot, original } => {
+                said.original = original;
                 said.root = Some((self.named(address::map(map), 0), wanted.roots.number(map)));
                 said.hot = hot.map(|id| (self.named(address::hot(id), 0), wanted.hot.number(id)));
             }
-            Read::Archive(parts) => {
+            Read::Archive(parts, original) => {
+                said.original = original;
                 for part in parts {
                     let end = part.range().end;
                     let object = self.named(address::recipes(part.object), end);
@@ -372,6 +382,7 @@ async fn read(objects: &Objects, listed: &Listed) -> Result<Read, StoreError> {
             Ok(read.map_or(Read::Nothing, |snapshot| Read::Snapshot {
                 map: snapshot.map,
                 hot: snapshot.hot,
+                original: snapshot.original.map(|id| Brief::of(id.as_bytes())),
             }))
         }
         Kind::Archive => {
@@ -379,15 +390,22 @@ async fn read(objects: &Objects, listed: &Listed) -> Result<Read, StoreError> {
             let Some(archive) = read else {
                 return Ok(Read::Nothing);
             };
-            let mut parts = Vec::new();
-            for blob in archive.blobs.into_values() {
-                if let BlobPlace::Recipe(of_blob) = blob.place {
-                    parts.extend(of_blob);
-                }
-            }
-            Ok(Read::Archive(parts))
+            let original = archive.original.map(|id| Brief::of(id.as_bytes()));
+            Ok(Read::Archive(parts(archive).collect(), original))
         }
     }
+}
+
+/// The parts of an archive's recipes.
+pub(crate) fn parts(archive: Archive) -> impl Iterator<Item = PartRef> {
+    let parts = archive
+        .blobs
+        .into_values()
+        .filter_map(|blob| match blob.place {
+            BlobPlace::Recipe(parts) => Some(parts),
+            BlobPlace::Inline(_) => None,
+        });
+    parts.flatten()
 }
 
 /// A document, whoever signed it; nothing if it is gone.

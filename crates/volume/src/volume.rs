@@ -19,7 +19,7 @@ use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
-use crate::filesystem::attached;
+use crate::filesystem::attached::{self, Rights};
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
 use crate::{early, filesystem};
@@ -164,11 +164,16 @@ impl Volume {
 
     /// Puts one of its directories, a path from its root, on an empty directory of this process's namespace, until
     /// somebody [takes it away](attached::take_away).
-    pub async fn attach(&self, folder: PathBuf, place: File) -> Result<(), VolumeError> {
+    pub async fn attach(
+        &self,
+        folder: PathBuf,
+        place: File,
+        rights: Rights,
+    ) -> Result<(), VolumeError> {
         let (room, mount) = (Arc::clone(&self.room), self.options.mount.clone());
         let named = mount.join(&folder);
         let attaching = tokio::task::spawn_blocking(move || {
-            let tree = room.run(move || attached::clone_of(&mount, &folder))?;
+            let tree = room.run(move || attached::clone_of(&mount, &folder, rights))?;
             attached::put(&tree, &place).map_err(VolumeError::io("attach", named))
         });
         attaching.await.expect("attaching does not panic")

@@ -49,6 +49,8 @@ pub(crate) fn versions() -> Vec<(&'static str, Option<String>)> {
         ("compose", version_line("docker", &["compose", "version"])),
         ("containerd", version_line("containerd", &["--version"])),
         ("runc", version_line("runc", &["--version"])),
+        ("podman", version_line("podman", &["--version"])),
+        ("buildah", version_line("buildah", &["--version"])),
         ("registry", version_line("docker-registry", &["--version"])),
         ("debootstrap", version_line("debootstrap", &["--version"])),
     ]

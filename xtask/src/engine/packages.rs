@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 24] = [
+const PACKAGES: [Package; 27] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -53,6 +53,9 @@ const PACKAGES: [Package; 24] = [
     },
     both("containerd", &["containerd"]),
     both("runc", &["runc"]),
+    both("podman", &["podman"]),
+    both("buildah", &["buildah"]),
+    both("netavark", &["/usr/lib/podman/netavark"]),
     both("docker-registry", &["docker-registry"]),
     both("iproute2", &["ip"]),
     both(

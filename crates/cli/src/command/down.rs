@@ -100,7 +100,7 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
         return vec![(named, None)];
     }
     // `down` need not be told what `up` was to start.
-    let kinds = [Tenant::Engine, Tenant::Builder].map(|tenant| Wanted {
+    let kinds = [Tenant::Engine, Tenant::Builder, Tenant::Podman].map(|tenant| Wanted {
         tenant,
         ..wanted.clone()
     });

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use larder_podman::VARIABLE;
 use larder_session::facts::Job;
 use larder_session::protocol::{Event, Request};
 use larder_session::{SessionError, client};
@@ -65,5 +66,13 @@ fn tenant(job: &Job) -> String {
             builder.socket.display()
         )
     });
-    folders.chain(engine).chain(builder).collect()
+    let podman = job.podman.iter().map(|podman| {
+        format!(
+            "\n  Podman {} ({})\n  {VARIABLE}={}",
+            podman.version,
+            podman.driver,
+            podman.storage_conf.display()
+        )
+    });
+    folders.chain(engine).chain(builder).chain(podman).collect()
 }

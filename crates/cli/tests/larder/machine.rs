@@ -29,6 +29,7 @@ awk '$5 != \"/\" && (/ - overlay / || / - nsfs / || / - [^ ]+ \\/dev\\/loop/) { 
     /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l || true
 [ -z \"$2\" ] || mount -t overlay engine -o lowerdir=\"$2/usr\":/usr /usr
 mount -t tmpfs run /run
+mount -t tmpfs shm /dev/shm
 mkdir -p /etc/docker
 mount --bind \"$1\" /etc/docker
 ip link set lo up

@@ -32,6 +32,7 @@ mod kit;
 mod machine;
 mod memory;
 mod pipelines;
+mod podman;
 mod requirements;
 mod s3;
 mod sealed;

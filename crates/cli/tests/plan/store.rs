@@ -37,6 +37,8 @@ fn project() -> (Project, PathBuf) {
                 created_ms: now_ms - 10_000 + gib,
                 parent: None,
                 sibling: false,
+                original: None,
+                counter: 0,
                 map,
                 volume_bytes: gib << 30,
                 hot: None,

@@ -161,6 +161,14 @@ impl Remote {
     }
 }
 
+impl Image {
+    /// The images that podman prints for `podman image inspect`, which has the form of the API's answers.
+    pub fn inspected(text: &str) -> serde_json::Result<Vec<Self>> {
+        let answers: Vec<ImageAnswer> = serde_json::from_str(text)?;
+        Ok(answers.into_iter().map(Self::from).collect())
+    }
+}
+
 impl From<ImageAnswer> for Image {
     fn from(answer: ImageAnswer) -> Self {
         let layers = answer.root_fs.and_then(|root| root.layers);

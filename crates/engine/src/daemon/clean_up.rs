@@ -63,26 +63,38 @@ pub fn clean_up(run_dir: &Path, owner: Option<Identity>, deadline: Duration) -> 
         .map(|process| process.pid)
         .collect();
     let socket = containerd_socket(run_dir);
-    let all = others();
-    doomed.extend(all.iter().filter(|&&pid| serves(pid, &socket)));
+    doomed.extend(meant(|arguments| serves(arguments, &socket)));
     doomed.extend(owner.into_iter().flat_map(session_of));
-    add_descendants(&mut doomed, &all);
+    Ok(end(doomed, deadline))
+}
+
+/// Kills the processes whose arguments are meant, and all that these have started.
+pub fn end_meant(is_meant: impl Fn(&[&[u8]]) -> bool, deadline: Duration) -> CleanedUp {
+    end(meant(is_meant).collect(), deadline)
+}
+
+fn end(mut doomed: HashSet<i32>, deadline: Duration) -> CleanedUp {
+    add_descendants(&mut doomed, &others());
     let doomed: Vec<Identity> = doomed.into_iter().filter_map(Identity::of).collect();
     let stuck = kill_all(&doomed, deadline);
-    Ok(CleanedUp {
+    CleanedUp {
         ended: doomed.len() - stuck.len(),
         stuck,
+    }
+}
+
+fn meant(is_meant: impl Fn(&[&[u8]]) -> bool) -> impl Iterator<Item = i32> {
+    others().into_iter().filter(move |pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_meant(&line.split(|&b| b == 0).collect::<Vec<_>>())
     })
 }
 
 /// A shim is started with `-address <containerd's socket>` (containerd `runtime/v2/shim/util.go`,
 /// Command).
-fn serves(pid: i32, socket: &Path) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let arguments: Vec<&[u8]> = line.split(|&b| b == 0).collect();
-    arguments
-        .windows(2)
-        .any(|pair| pair[0] == b"-address" && pair[1] == socket.as_os_str().as_bytes())
+fn serves(arguments: &[&[u8]], socket: &Path) -> bool {
+    let mut pairs = arguments.windows(2);
+    pairs.any(|pair| pair[0] == b"-address" && pair[1] == socket.as_os_str().as_bytes())
 }
 
 fn add_descendants(found: &mut HashSet<i32>, all: &[i32]) {

@@ -10,7 +10,7 @@ use larder_engine::EngineConfig;
 use larder_engine::holders::holders;
 use larder_engine::quiesce::QuiesceOptions;
 use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
-use larder_model::compatibility;
+use larder_model::compatibility::{self, Family};
 
 use crate::machine::{DEADLINE, Docker, Machine, context};
 use crate::own::{program, start, taken_over};
@@ -188,7 +188,7 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
 fn this_machines_engine_continues_its_own_volumes() {
     let program = program();
     assert_eq!(
-        compatibility::refusal(program.version, program.version),
+        compatibility::refusal(Family::Docker, program.version, program.version),
         None
     );
     let key = program.compatibility(ImageStore::Overlay2);

@@ -17,9 +17,12 @@ pub struct Compatibility<'a> {
     pub os: &'a str,
     /// Of that machine: `x86_64`, `aarch64`.
     pub arch: &'a str,
-    /// Where the engine keeps images, `overlay2` or `containerd`: the two stores share nothing.
+    /// Where the engine keeps images, `overlay2` or `containerd`: the two stores share nothing. Podman's storage
+    /// driver.
     pub image_store: &'a str,
-    /// dockerd's version, of which the major number counts.
+    /// Whose engine it is.
+    pub family: Family,
+    /// Its version, of which the major number counts.
     pub version: Version,
 }
 
@@ -28,9 +31,42 @@ impl fmt::Display for Compatibility<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}-{}-{}-docker{}",
-            self.os, self.arch, self.image_store, self.version.major
+            "{}-{}-{}-{}{}",
+            self.os,
+            self.arch,
+            self.image_store,
+            self.family.key(),
+            self.version.major
         )
+    }
+}
+
+/// Whose engine has written a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// dockerd and its containerd.
+    Docker,
+    /// podman and buildah, which share their storage.
+    Podman,
+}
+
+impl Family {
+    /// Its name in keys and documents.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+/// As people write it.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Docker => "Docker",
+            Self::Podman => "Podman",
+        })
     }
 }
 
@@ -48,9 +84,9 @@ pub fn of_builder(os: &str, arch: &str) -> String {
     format!("{os}-{arch}-buildkit")
 }
 
-/// Why an engine of version `ours` must not continue what `recorded` left, but start empty.
-pub fn refusal(recorded: Version, ours: Version) -> Option<String> {
-    let saved = format!("it was saved by Docker {recorded} and this is");
+/// Why an engine of version `ours` must not continue what one of the same family, `recorded`, left, but start empty.
+pub fn refusal(family: Family, recorded: Version, ours: Version) -> Option<String> {
+    let saved = format!("it was saved by {family} {recorded} and this is");
     if recorded.major != ours.major {
         return Some(format!(
             "{saved} {ours}: another major version may read it wrongly"
@@ -70,11 +106,18 @@ mod tests {
     #[test]
     fn only_the_same_major_same_or_newer_continues() {
         let ours = version("26.1.5");
-        assert_eq!(refusal(version("26.1.5"), ours), None);
-        assert_eq!(refusal(version("26.0.9"), ours), None);
+        let refused = |recorded| refusal(Family::Docker, version(recorded), ours);
+        assert_eq!(refused("26.1.5"), None);
+        assert_eq!(refused("26.0.9"), None);
         for cold in ["26.1.6", "26.10.0", "25.0.0", "27.0.0"] {
-            assert!(refusal(version(cold), ours).is_some(), "{cold}");
+            assert!(refused(cold).is_some(), "{cold}");
         }
+        let podman = refusal(Family::Podman, version("4.9.0"), version("4.3.1"));
+        let said = podman.expect("an older one");
+        assert_eq!(
+            said,
+            "it was saved by Podman 4.9.0 and this is the older 4.3.1"
+        );
     }
 
     #[test]
@@ -83,9 +126,17 @@ mod tests {
             os: "linux",
             arch: "x86_64",
             image_store: "overlay2",
+            family: Family::Docker,
             version: version("26.1.5"),
         };
         assert_eq!(key.to_string(), "linux-x86_64-overlay2-docker26");
+        let podman = Compatibility {
+            image_store: "overlay",
+            family: Family::Podman,
+            version: version("4.3.1"),
+            ..key
+        };
+        assert_eq!(podman.to_string(), "linux-x86_64-overlay-podman4");
         let names = ["target", ".gradle"].map(str::to_owned);
         let folders = of_folders("linux", "x86_64", &names);
         assert_eq!(folders, "linux-x86_64-folder-.gradle+target");

@@ -15,6 +15,7 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::compatibility::Family;
 use crate::digest::DigestError;
 use crate::format::address::Kind;
 use crate::format::wire::FormatError;
@@ -24,7 +25,7 @@ use crate::lineage::Lineage;
 /// no engine has written, has a family alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineRecord {
-    /// For example `docker`.
+    /// For example `docker`, see [`Family`].
     pub family: String,
     /// For example `26.1.5+dfsg1`.
     pub version: String,
@@ -36,7 +37,7 @@ impl EngineRecord {
     /// A Docker engine of this version, with this image store.
     pub fn docker(version: impl Display, image_store: impl Display) -> Self {
         Self {
-            family: "docker".to_owned(),
+            family: Family::Docker.key().to_owned(),
             version: version.to_string(),
             image_store: image_store.to_string(),
         }
@@ -51,6 +52,15 @@ impl EngineRecord {
         }
     }
 
+    /// Podman of this version, with this storage driver.
+    pub fn podman(version: impl Display, driver: &str) -> Self {
+        Self {
+            family: Family::Podman.key().to_owned(),
+            version: version.to_string(),
+            image_store: driver.to_owned(),
+        }
+    }
+
     /// Directories of a machine.
     pub fn folder() -> Self {
         Self {
@@ -59,6 +69,21 @@ impl EngineRecord {
             image_store: String::new(),
         }
     }
+}
+
+/// The counter of a document that is signed. It is one more than that of its parent, if that is of the same line, and
+/// not less than that of the line's head, nor than what its machine has seen of the line. So it grows as long as a line goes
+/// on, whatever clocks say; siblings have the same; and who starts a line anew does not fall behind it. A machine that
+/// has seen a counter takes no document of the line with a smaller one: what is put back is told from what is new.
+pub fn counter(parent: Option<u64>, head: u64, seen: u64) -> u64 {
+    let next = parent.unwrap_or(0).saturating_add(1);
+    next.max(head).max(seen)
+}
+
+/// Whether a document has no counter.
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde hands it over
+pub(crate) fn is_none(counter: &u64) -> bool {
+    *counter == 0
 }
 
 /// The one field that every format has in the same place.
@@ -99,6 +124,12 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
     fn lineage(&self) -> &Lineage;
     /// When it was made: Unix time in milliseconds.
     fn created_ms(&self) -> u64;
+    /// Its [`counter`]; 0 if it has none.
+    fn counter(&self) -> u64;
+    /// Whether it was saved beside another of its line.
+    fn is_sibling(&self) -> bool;
+    /// What its job's builds depended on, as it keeps that.
+    fn plan(&self) -> Option<&serde_json::Value>;
     /// Why what it says does not fit together, although it is JSON of the right form.
     fn fault(&self) -> Option<String> {
         None
@@ -140,5 +171,24 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
     /// Where the object is.
     fn path(&self, id: Self::Id) -> String {
         crate::format::address::document(Self::KIND, self.lineage(), self.created_ms(), id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counter;
+
+    #[test]
+    fn counters_grow_along_a_line_and_siblings_share_one() {
+        assert_eq!(counter(None, 0, 0), 1);
+        let first = counter(Some(6), 6, 6);
+        assert_eq!(first, 7);
+        // Another job that started from 6 finds this head, and is no newer.
+        assert_eq!(counter(Some(6), first, 6), 7);
+        // One that started empty, or from another line, continues here.
+        assert_eq!(counter(None, 7, 0), 7);
+        // The head was removed, and this machine knows of it.
+        assert_eq!(counter(Some(3), 3, 7), 7);
+        assert_eq!(counter(Some(u64::MAX), 0, 0), u64::MAX);
     }
 }

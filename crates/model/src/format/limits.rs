@@ -76,7 +76,7 @@ pub const HOT_LIST_MAX_BYTES: usize =
 /// A chunk of an archived blob has at least this many bytes, unless its stream ends.
 ///
 /// Chunks are cut by content, see [`crate::format::archive::chunk`].
-pub(crate) const CHUNK_MIN_BYTES: usize = 16 * 1024;
+pub const CHUNK_MIN_BYTES: usize = 16 * 1024;
 
 /// What chunks have on average, about.
 pub(crate) const CHUNK_TARGET_BYTES: usize = 64 * 1024;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{HotListId, MapId, SnapshotId};
 use crate::format::address::Kind;
-use crate::format::document::Document;
 pub use crate::format::document::EngineRecord;
+use crate::format::document::{Document, is_none};
 use crate::format::limits::SNAPSHOT_MAX_BYTES;
 use crate::history::{self, Entry, Figures};
 use crate::lineage::Lineage;
@@ -30,6 +30,12 @@ pub struct Snapshot {
     pub parent: Option<SnapshotId>,
     /// Whether another job had already moved the head of this lineage away from `parent`.
     pub sibling: bool,
+    /// The snapshot that this one is, if a collection has laid it out anew: all else is as its job wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<SnapshotId>,
+    /// How many saves it continues, where saves are signed; see [`document::counter`](crate::document::counter).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub counter: u64,
     /// Root of the volume's map.
     pub map: MapId,
     /// Size of the volume in bytes.
@@ -60,7 +66,7 @@ impl Snapshot {
     /// What its job came to, if it says so.
     fn entry(&self, id: SnapshotId) -> Option<Entry> {
         Some(Entry {
-            snapshot: id,
+            snapshot: self.original.unwrap_or(id),
             created_ms: self.created_ms,
             used_blocks: self.statistics.used_blocks,
             stored_bytes: self.statistics.stored_bytes,
@@ -106,6 +112,18 @@ impl Document for Snapshot {
     fn created_ms(&self) -> u64 {
         self.created_ms
     }
+
+    fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    fn is_sibling(&self) -> bool {
+        self.sibling
+    }
+
+    fn plan(&self) -> Option<&serde_json::Value> {
+        self.plan.as_ref()
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +143,8 @@ mod tests {
             created_ms: 1_790_000_000_000,
             parent: None,
             sibling: false,
+            original: None,
+            counter: 0,
             map: MapId::of(b"map"),
             volume_bytes: 64 << 30,
             hot: None,

@@ -59,6 +59,8 @@ pub enum Why {
     Beyond,
     /// The store is too large.
     Large,
+    /// It stands beside the same, laid out anew.
+    Twin,
 }
 
 impl Why {
@@ -70,6 +72,7 @@ impl Why {
             Self::Old => "it is old",
             Self::Beyond => "newer ones follow it",
             Self::Large => "the store is too large",
+            Self::Twin => "it was laid out anew",
         }
     }
 }

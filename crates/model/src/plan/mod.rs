@@ -5,6 +5,7 @@
 
 pub mod diff;
 pub mod key;
+pub mod near;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use larder_model::identity::{BaseIdentity, InheritedConfig};
 use larder_model::plan::Plan;
 use larder_model::plan::diff::diff;
 use larder_model::plan::key::Key;
+use larder_model::plan::near::run_again;
 use larder_model::reference::ImageReference;
 
 fn identity(chain: &str) -> BaseIdentity {
@@ -468,4 +469,22 @@ fn triggers_that_one_side_could_not_know_are_no_change() {
     let without = build(FILE).target("assets");
     let removed = without.said(&online);
     assert_eq!(removed[0], "line 3: COPY in stage assets was removed");
+}
+
+#[test]
+fn what_is_nearer_runs_fewer_instructions_again() {
+    let again = |former: &Build, now: &Build| run_again(Some(&former.plan()), &now.plan());
+    let same = build(FILE);
+    assert_eq!(again(&same, &same), 0);
+    let all = run_again(None, &same.plan());
+    let late = build(FILE).change("CMD [\"rails\", \"server\"]", "CMD [\"rails\"]");
+    let early = build(FILE).change("npm ci", "npm install");
+    let other = build(FILE).change("FROM ruby:$RUBY AS app", "FROM debian:12 AS app");
+    assert_eq!(again(&same, &late), 1);
+    let counts = [&late, &early, &other].map(|now| again(&same, now));
+    assert!(
+        counts.is_sorted() && counts[2] <= all,
+        "{counts:?} of {all}"
+    );
+    assert!(counts[0] < counts[1]);
 }

@@ -2,6 +2,7 @@
 //! with ([`larder_model::sealed`]).
 
 mod encrypt;
+mod heads;
 mod sealer;
 mod sign;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::encrypt::ENCRYPT_BEGIN;
 pub use self::encrypt::EncryptKey;
+pub(crate) use self::heads::Heads;
 pub(crate) use self::sealer::{DataKey, Sealer, has_last};
 use self::sign::PEM_BEGIN;
 pub use self::sign::SignKey;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Location;
 use crate::error::StoreError;
-use crate::keys::{EncryptKey, Keys};
+use crate::keys::{EncryptKey, Heads, Keys};
 use crate::objects::{Near, Objects};
 
 /// Where a store is, the settings of its cloud, and keys. Another process can be given it; shown, it says
@@ -21,6 +21,8 @@ pub struct Access {
     /// Whether it holds just what the newest documents need.
     is_single: bool,
     near: Option<NearTier>,
+    /// Where this machine remembers what it has started from.
+    heads: Option<OwnFolder>,
 }
 
 /// A cache in front of a store, and what it may hold.
@@ -73,7 +75,16 @@ impl Access {
             keys,
             is_single: false,
             near: None,
+            heads: None,
         }
+    }
+
+    /// The same on a machine that remembers here what it has started from: where only certain keys are trusted, it takes
+    /// nothing older.
+    #[must_use]
+    pub fn remembering(mut self, heads: OwnFolder) -> Self {
+        self.heads = (!self.keys.trust.is_anybody()).then_some(heads);
+        self
     }
 
     /// The same behind a near tier.
@@ -94,7 +105,10 @@ impl Access {
     /// Another store, with the same settings.
     #[must_use]
     pub fn of(&self, location: Location) -> Self {
-        Self::new(location, self.settings.clone(), self.keys.clone())
+        Self {
+            heads: self.heads.clone(),
+            ..Self::new(location, self.settings.clone(), self.keys.clone())
+        }
     }
 
     /// The same, sealed with this key, or not at all.
@@ -129,6 +143,10 @@ impl Access {
         let mut objects = objects.with_keys(self.keys.clone());
         if let Some(near) = &self.near {
             objects = objects.behind(near.open());
+        }
+        if let Some(folder) = &self.heads {
+            let heads = Heads::new(folder.clone(), self.location.to_string());
+            objects = objects.remembering(heads);
         }
         match self.location.as_folder().filter(|_| self.is_single) {
             Some(folder) => objects

@@ -30,7 +30,7 @@ pub use self::near::Near;
 pub use self::probe::{Ability, Tried};
 use self::sealing::Sealing;
 use crate::error::StoreError;
-use crate::keys::{Keys, Sealer, has_last};
+use crate::keys::{Heads, Keys, Sealer, has_last};
 use crate::request::{Late, Names, Patience, What, collect};
 
 /// The objects of one store.
@@ -44,6 +44,7 @@ pub struct Objects {
     /// just that, see `catalog::publish` of `larder-store`.
     written: Arc<Mutex<HashMap<Brief, String>>>,
     keys: Arc<Keys>,
+    heads: Option<Arc<Heads>>,
     sealing: Arc<Sealing>,
     least_live_percent: Option<u64>,
     /// Held, and locked, while a store is used that holds just what the newest documents need.
@@ -71,6 +72,7 @@ impl Objects {
             late: Arc::default(),
             written: Arc::default(),
             keys: Arc::default(),
+            heads: None,
             sealing: Arc::default(),
             least_live_percent: None,
             single: None,
@@ -86,6 +88,26 @@ impl Objects {
             sealing: Arc::new(Sealing::with(keys.encrypt.clone())),
             keys: Arc::new(keys),
             ..self
+        }
+    }
+
+    /// The same on a machine that remembers what it has started from.
+    pub(crate) fn remembering(self, heads: Heads) -> Self {
+        Self {
+            heads: Some(Arc::new(heads)),
+            ..self
+        }
+    }
+
+    /// The largest number of a line that this machine has started from, or saved; 0 if it remembers none.
+    pub fn seen(&self, line: &str) -> u64 {
+        self.heads.as_ref().map_or(0, |heads| heads.seen(line))
+    }
+
+    /// Remembers a number of a line; 0 is none.
+    pub fn see(&self, line: &str, number: u64) {
+        if let Some(heads) = self.heads.as_ref().filter(|_| number > 0) {
+            heads.see(line, number);
         }
     }
 

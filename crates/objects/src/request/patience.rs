@@ -162,6 +162,7 @@ impl Hope {
             // `RequestError` of the clouds' clients: the store has answered with a refusal, or elsewhere.
             _ if !on_the_way && said.contains("Server returned") => Self::Gone,
             _ if !on_the_way && said.contains("Received redirect") => Self::Gone,
+            _ if !on_the_way && answer::is_refused_deletion(&said) => Self::Gone,
             // The way to it, or an answer that makes no sense: another range, cut XML.
             _ => Self::There(None),
         }
@@ -240,6 +241,14 @@ mod tests {
                     "Error performing GET http://x in 1 s - Server returned non-2xx status code: 400",
                 ),
                 Hope::Gone,
+            ),
+            (
+                told("DeleteObjects request failed for key v1/x: no (code: AccessDenied)"),
+                Hope::Gone,
+            ),
+            (
+                told("DeleteObjects request failed for key v1/x: later (code: SlowDown)"),
+                Hope::There(None),
             ),
             (
                 object_store::Error::Generic {

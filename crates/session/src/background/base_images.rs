@@ -5,33 +5,35 @@
 //! time of its own, unless a tool or a registry is slower than the engine. Then the session waits for
 //! it until a deadline. Nothing here fails a session.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_bases::images::{self, ASK_LIMIT, Resolution};
 use larder_bases::{Answers, Asking, Known, Project, Record, Shared};
-use larder_builds::{Drafted, Fault, Request};
-use larder_engine::{Engine, EngineError};
+use larder_builds::{Drafted, Fault, NamedPlan, Request};
+use larder_engine::EngineError;
 use larder_model::dockerfile::ImageConfigs;
 use larder_model::identity::BaseIdentity;
+use larder_model::reference::ImageReference;
 use larder_registry::RegistryError;
 use larder_store::Objects;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::events::Events;
+use super::tenant::Holder;
 use crate::facts::Moved;
 use crate::protocol::Event;
 
-/// The most time that the engine is given for one image.
-const ENGINE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the tools may take to say what is built, where several siblings could be restored.
+const CHOICE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The plans of a session's builds.
 pub(crate) struct Planning {
     /// What the snapshot that is restored knew.
     before: Vec<Known>,
-    /// The builds, as soon as the tools have said what they are.
-    drafted: Arc<OnceLock<Drafted>>,
+    drafts: Drafts,
     state: State,
 }
 
@@ -42,38 +44,76 @@ enum State {
     Done(Option<Record>),
 }
 
+/// A job's builds. The tools are asked what they are when somebody first wants to know.
+#[derive(Clone)]
+pub(crate) struct Drafts {
+    request: Arc<Request>,
+    drafted: Arc<OnceCell<Drafted>>,
+}
+
+impl Drafts {
+    pub(crate) fn new(request: Request) -> Self {
+        Self {
+            request: Arc::new(request),
+            drafted: Arc::default(),
+        }
+    }
+
+    async fn get(&self) -> &Drafted {
+        let ask = || async {
+            let request = Arc::clone(&self.request);
+            let drafted = tokio::task::spawn_blocking(move || request.drafts()).await;
+            drafted.expect("planning does not panic")
+        };
+        self.drafted.get_or_init(ask).await
+    }
+
+    /// The plans without the identities of their images, if the tools have answered.
+    fn plans(&self) -> Option<Vec<NamedPlan>> {
+        let drafts = self.drafted.get()?.all();
+        larder_builds::plans(&drafts, &ImageConfigs::new()).ok()
+    }
+
+    /// The same, for a choice that would be made without them; nothing if the tools take long.
+    pub(crate) async fn plans_soon(&self) -> Option<Vec<NamedPlan>> {
+        if !self.request.builds.is_empty() {
+            timeout(CHOICE_LIMIT, self.get()).await.ok()?;
+        }
+        self.plans()
+    }
+}
+
 impl Planning {
     /// Begins to ask. `before` is what the snapshot that is restored knew.
     pub(crate) fn begin(
         project: &Project,
         objects: &Objects,
-        builds: Request,
+        drafts: Drafts,
         before: Vec<Known>,
     ) -> Self {
-        let drafted = Arc::new(OnceLock::new());
-        let state = if builds.builds.is_empty() {
+        let state = if drafts.request.builds.is_empty() {
             State::Done(None)
         } else {
             let ask = Ask {
                 project: project.clone(),
                 shared: Shared::new(objects.clone(), project),
                 before: before.clone(),
-                drafted: Arc::clone(&drafted),
+                drafts: drafts.clone(),
             };
-            State::Asked(tokio::spawn(ask.run(builds)), Instant::now() + ASK_LIMIT)
+            State::Asked(tokio::spawn(ask.run()), Instant::now() + ASK_LIMIT)
         };
         Self {
             before,
-            drafted,
+            drafts,
             state,
         }
     }
 
     /// Waits for the answers and has the engine forget tags that have moved. Returns these.
-    pub(crate) async fn compare(&mut self, engine: &Engine, events: &Events) -> Vec<Moved> {
+    pub(crate) async fn compare(&mut self, holder: &Holder<'_>, events: &Events) -> Vec<Moved> {
         self.settle(events).await;
         match &self.state {
-            State::Done(Some(record)) => compare(engine, &self.before, record, events).await,
+            State::Done(Some(record)) => compare(holder, &self.before, record, events).await,
             _ => Vec::new(),
         }
     }
@@ -110,7 +150,7 @@ impl Planning {
             self.state = State::Done(self.unresolved());
             return;
         };
-        let drafted = self.drafted.get();
+        let drafted = self.drafts.drafted.get();
         for fault in drafted.iter().flat_map(|drafted| &drafted.faults) {
             warn_unplanned(events, fault);
         }
@@ -129,9 +169,7 @@ impl Planning {
 
     /// The plans without the identities of their images. They still tell the next job what was built.
     fn unresolved(&self) -> Option<Record> {
-        let drafts = self.drafted.get()?.all();
-        let plans = larder_builds::plans(&drafts, &ImageConfigs::new()).ok()?;
-        Some(Record::new(plans, Vec::new()))
+        Some(Record::new(self.drafts.plans()?, Vec::new()))
     }
 }
 
@@ -140,16 +178,13 @@ struct Ask {
     project: Project,
     shared: Shared,
     before: Vec<Known>,
-    drafted: Arc<OnceLock<Drafted>>,
+    drafts: Drafts,
 }
 
 impl Ask {
     /// Asks the tools what is built, and registries what the base images are.
-    async fn run(self, builds: Request) -> Result<Resolution, Fault> {
-        let drafted = tokio::task::spawn_blocking(move || builds.drafts()).await;
-        let drafted = self
-            .drafted
-            .get_or_init(|| drafted.expect("planning does not panic"));
+    async fn run(self) -> Result<Resolution, Fault> {
+        let drafted = self.drafts.get().await;
         let asking = Asking::by_policy(&self.project, &self.shared);
         let mut resolved = images::resolve(&drafted.all(), &asking, &self.before).await?;
         if let Some(news) = resolved.news.take() {
@@ -189,7 +224,7 @@ fn say_unknown(answers: &Answers, events: &Events) {
 /// Compares each image of the plans with what the engine has under its tag. Builders keep what they pull
 /// without a tag; so it is also compared with what the last job knew.
 async fn compare(
-    engine: &Engine,
+    holder: &Holder<'_>,
     before: &[Known],
     record: &Record,
     events: &Events,
@@ -204,7 +239,7 @@ async fn compare(
         let Some(known) = known.filter(|_| !seen.contains(&tag)) else {
             continue;
         };
-        match forget(engine, &tag, known).await {
+        match forget(holder, &image.reference, known).await {
             Ok(Some(moved)) => all.push(moved),
             Ok(None) => {
                 let former = before.iter().find(|former| former.is_about(image));
@@ -248,8 +283,12 @@ enum NotCompared {
 }
 
 /// Drops the tag if the engine holds another image under it than the registry.
-async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Moved>, NotCompared> {
-    let Some(held) = engine.held(tag, ENGINE_LIMIT).await? else {
+async fn forget(
+    holder: &Holder<'_>,
+    name: &ImageReference,
+    known: &Known,
+) -> Result<Option<Moved>, NotCompared> {
+    let Some(held) = holder.held(name).await? else {
         return Ok(None);
     };
     let today = [known.digests.index, known.digests.manifest];
@@ -263,11 +302,12 @@ async fn forget(engine: &Engine, tag: &str, known: &Known) -> Result<Option<Move
     if digests.is_empty() || today.any(|digest| digests.contains(&&*digest)) {
         return Ok(None);
     }
+    let tag = name.familiar();
     // Another digest may be the same image: an index also moves when another platform does.
-    let old = larder_registry::identity_of(held.configuration.to_string().as_bytes(), tag)?;
+    let old = larder_registry::identity_of(held.configuration.to_string().as_bytes(), &tag)?;
     if old == known.identity {
         return Ok(None);
     }
-    engine.forget_tag(tag, ENGINE_LIMIT).await?;
-    Ok(Some(moved(tag, old, held.created, known)))
+    holder.forget(name).await?;
+    Ok(Some(moved(&tag, old, held.created, known)))
 }

@@ -36,7 +36,7 @@ use super::start::Live;
 use super::tenant::{CACHE_UNUSED, Left, end_holders};
 use super::trouble;
 use super::turn::Turn;
-use crate::facts::{Fetched, Job, NotSaved, Restored, Saved};
+use crate::facts::{Fetched, Job, NotSaved, Saved};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
@@ -118,9 +118,7 @@ async fn close(
     events: &Events,
     timer: &mut Timer,
 ) -> Option<Seal> {
-    if doubt.is_none() {
-        quiesce(live, events).await;
-    }
+    quiesce(live, doubt.is_none(), events).await;
     timer.phase("quiesce");
     if doubt.is_none() {
         live.job.dropped = live.upkeep.after_job(events).await;
@@ -135,7 +133,7 @@ async fn close(
     } = living.leave(&volume, doubt.is_none(), events).await;
     *doubt = doubt.take().or(left.map(NotSaved::Because));
     timer.phase("stop");
-    let are_ours = live.job.folders.is_empty();
+    let are_ours = live.job.engine.is_some() || live.job.builder.is_some();
     if let Some(process) = end_holders(&volume, are_ours).await.first() {
         doubt.get_or_insert(because(format_args!(
             "process {} still uses the volume and does not end",
@@ -211,29 +209,46 @@ async fn heard(signals: io::Result<Signal>) {
     }
 }
 
-/// Directories need nothing: what is written to them is on the volume when they are taken away.
-async fn quiesce(live: &mut Live, events: &Events) {
-    let (Some(about), Some(engine)) = (&live.job.engine, live.parts.engine()) else {
-        return;
-    };
-    let options = QuiesceOptions {
-        networks: about.choice.shape == Shape::Takeover,
-    };
-    let quiesced = engine.quiesce(options, QUIESCE_LIMIT).await;
-    for warning in &quiesced.warnings {
+/// Directories need nothing: what is written to them is on the volume when they are taken away. Podman's containers are
+/// the machine's, so they are removed also if nothing is saved.
+async fn quiesce(live: &mut Live, is_wanted: bool, events: &Events) {
+    let mut warnings = Vec::new();
+    if let Some(podman) = live.parts.podman() {
+        if live.job.lost.is_none() {
+            warnings = podman.rest(QUIESCE_LIMIT).await;
+        }
+    } else if let (true, Some(about), Some(engine)) =
+        (is_wanted, &live.job.engine, live.parts.engine())
+    {
+        let options = QuiesceOptions {
+            networks: about.choice.shape == Shape::Takeover,
+        };
+        warnings = engine.quiesce(options, QUIESCE_LIMIT).await.warnings;
+    }
+    for warning in &warnings {
         events.warning(warning);
     }
 }
 
-/// Removes from an engine's root, and from builders' states, what belongs to this machine or job alone; says why nothing
-/// may be saved, if so.
+/// Removes from an engine's root, from builders' states, or from podman's storage, what belongs to this machine or job
+/// alone; says why nothing may be saved, if so.
 async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> Option<NotSaved> {
+    let mount = live.place.volume().mount;
+    if live.job.podman.is_some() {
+        let keep_volumes = live.settings.keep_volumes;
+        let scrubbed = live
+            .parts
+            .in_room(move || larder_podman::scrub(&mount, keep_volumes));
+        return match scrubbed.await {
+            Ok(refused) => refused.map(NotSaved::Because),
+            Err(error) => Some(not_scrubbed(&error)),
+        };
+    }
     if !live.job.folders.is_empty() {
         return None;
     }
     let engine = live.job.engine.as_ref();
     let store = engine.map(|engine| engine.facts.image_store);
-    let mount = live.place.volume().mount;
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
@@ -266,10 +281,12 @@ async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> 
             }
             None
         }
-        Err(error) => Some(because(format_args!(
-            "the volume could not be scrubbed: {error}"
-        ))),
+        Err(error) => Some(not_scrubbed(&error)),
     }
+}
+
+fn not_scrubbed(error: &EngineError) -> NotSaved {
+    because(format_args!("the volume could not be scrubbed: {error}"))
 }
 
 fn fetched(seal: &Seal) -> Fetched {
@@ -315,7 +332,9 @@ impl Save<'_> {
             never = show(progress, events) => match never {},
         };
         timer.phase("pack");
-        let snapshot = self.snapshot(&packed, head, self.figures(timer), plan);
+        self.check_that_it_stays(&packed).await?;
+        let counter = self.counter(head.as_ref()).await?;
+        let snapshot = self.snapshot(&packed, (head, counter), self.figures(timer), plan);
         let settled = closure::settle(self.objects, &snapshot).await;
         settled.map_err(because)?;
         let id = catalog::publish(self.objects, &snapshot).await;
@@ -328,6 +347,16 @@ impl Save<'_> {
             sibling: snapshot.sibling,
             statistics: snapshot.statistics,
         })
+    }
+
+    async fn counter(&self, head: Option<&Candidate>) -> Result<u64, NotSaved> {
+        let lineage = &self.job.lineage;
+        let parent = self.job.restored.as_ref().and_then(|parent| {
+            let place = (parent.created_ms, parent.counter);
+            (parent.lineage == *lineage).then_some(place)
+        });
+        let counter = catalog::counter(self.objects, lineage, parent, head);
+        counter.await.map_err(because)
     }
 
     /// What a marked snapshot names may be damaged, and this one would name it too. It must not be found.
@@ -343,21 +372,26 @@ impl Save<'_> {
                 "snapshot {}, from which this job started, was marked as broken meanwhile",
                 id.short()
             ))),
-            Ok(false) => self.check_that_it_stays(parent).await,
+            Ok(false) => Ok(()),
             Err(error) => Err(because(error)),
         }
     }
 
-    /// What a snapshot names is collected some time after it was removed. A short job is over by then.
-    async fn check_that_it_stays(&self, parent: &Restored) -> Result<(), NotSaved> {
-        if uptime_ms().saturating_sub(parent.read_uptime_ms) < REUSE_MS {
+    /// What a snapshot names is collected some time after it was removed, or laid out anew. A short job is over by then.
+    async fn check_that_it_stays(&self, packed: &Packed) -> Result<(), NotSaved> {
+        let parent = self.job.restored.as_ref();
+        let Some(parent) =
+            parent.filter(|parent| uptime_ms().saturating_sub(parent.read_uptime_ms) >= REUSE_MS)
+        else {
             return Ok(());
-        }
+        };
         let (lineage, id) = (&parent.lineage, parent.snapshot);
         let path = address::document(Kind::Snapshot, lineage, parent.created_ms, id);
-        match self.objects.size(&path).await {
-            Some(_) => Ok(()),
-            None => Err(because(format_args!(
+        let own = address::map(packed.map);
+        match catalog::holds(self.objects, &path, &own).await {
+            Ok(true) => Ok(()),
+            Err(error) => Err(because(error)),
+            Ok(false) => Err(because(format_args!(
                 "snapshot {}, from which this job started hours ago, was removed meanwhile, and a collection may \
                  have removed what it names",
                 id.short()
@@ -394,7 +428,7 @@ impl Save<'_> {
     fn snapshot(
         &self,
         packed: &Packed,
-        head: Option<Candidate>,
+        (head, counter): (Option<Candidate>, u64),
         figures: Figures,
         plan: Option<serde_json::Value>,
     ) -> Snapshot {
@@ -402,13 +436,16 @@ impl Save<'_> {
         let parent = job.restored.as_ref();
         let expected = parent.filter(|parent| parent.lineage == job.lineage);
         let parent_ms = parent.map(|parent| parent.created_ms);
-        let head_ms = head.as_ref().map(|head| head.created_ms);
+        let head_ms = head.map(|head| head.created_ms);
         Snapshot {
             format: snapshot::FORMAT,
             lineage: job.lineage.clone(),
             created_ms: clock::successor(now_ms(), parent_ms, head_ms),
             parent: parent.map(|parent| parent.snapshot),
-            sibling: head.map(|head| head.id) != expected.map(|parent| parent.snapshot),
+            // One that was laid out anew meanwhile has the same time.
+            sibling: head_ms != expected.map(|parent| parent.created_ms),
+            original: None,
+            counter,
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,
@@ -425,10 +462,11 @@ impl Save<'_> {
 
 /// Who wrote the volume.
 fn record(job: &Job) -> EngineRecord {
-    match (&job.engine, &job.builder) {
-        (Some(engine), _) => EngineRecord::docker(&engine.facts.version, engine.facts.image_store),
-        (None, Some(builder)) => EngineRecord::buildkit(&builder.version),
-        (None, None) => EngineRecord::folder(),
+    match (&job.engine, &job.builder, &job.podman) {
+        (Some(engine), ..) => EngineRecord::docker(&engine.facts.version, engine.facts.image_store),
+        (None, Some(builder), _) => EngineRecord::buildkit(&builder.version),
+        (None, None, Some(podman)) => EngineRecord::podman(&podman.version, &podman.driver),
+        (None, None, None) => EngineRecord::folder(),
     }
 }
 

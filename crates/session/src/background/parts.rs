@@ -2,6 +2,7 @@
 //! that was stopped for an engine of ours. They come up and go down in one order, also when something fails on the
 //! way.
 
+use std::fs::File;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +16,16 @@ use larder_engine::takeover::Taken;
 use larder_engine::{Engine, EngineConfig, EngineError, InRoom, Shape, cgroups};
 use larder_local::people::Voice as _;
 use larder_store::Source;
-use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError, attached};
+use larder_volume::attached::{self, Rights};
+use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
 use tokio::task::spawn_blocking;
 
 use super::course::Timer;
 use super::events::Events;
 use super::tenant::{
-    BuilderComing, BuilderLiving, Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving,
-    Living, end_holders,
+    self, BuilderComing, BuilderLiving, Coming, EngineComing, EngineLiving, FoldersComing,
+    FoldersLiving, Found, Holder, Living, PodmanComing, PodmanLiving, end_holders,
 };
 use super::trouble;
 use crate::leftovers::{Mounted, Record};
@@ -149,16 +151,15 @@ impl Parts {
     async fn prepare(&mut self, coming: &Coming) -> Result<()> {
         let shape = match coming {
             Coming::Engine(engine) => Some(engine.choice.shape),
-            Coming::Builder(_) | Coming::Folders(_) => None,
+            Coming::Builder(_) | Coming::Podman(_) | Coming::Folders(_) => None,
         };
         let private = shape == Some(Shape::Private);
         let room = Arc::new(Room::new(private)?);
         self.room = Some(Arc::clone(&room));
-        if matches!(coming, Coming::Folders(_)) {
-            return Ok(());
+        if !matches!(coming, Coming::Folders(_)) {
+            let groups = Path::new(cgroups::ROOT);
+            self.warnings.extend(cgroups::make_room(groups));
         }
-        let groups = Path::new(cgroups::ROOT);
-        self.warnings.extend(cgroups::make_room(groups));
         match shape {
             Some(Shape::Private) => self.set_up_network(room).await,
             Some(Shape::Takeover) => self.take_over(),
@@ -234,6 +235,10 @@ impl Parts {
                 self.volume().note_start();
                 timer.phase("builder");
             }
+            Coming::Podman(podman) => {
+                self.house(podman).await?;
+                timer.phase("podman");
+            }
             Coming::Folders(folders) => {
                 self.show(folders).await?;
                 timer.phase("folders");
@@ -293,16 +298,57 @@ impl Parts {
             let (volume, place) = (self.place.volume().mount, site.place.clone());
             let open = site.open()?;
             let folder = self.in_room(move || site.settle(&volume)).await?;
-            let before = attached::mounts_at(&place);
-            let before = before.map_err(SessionError::path("list the mounts at", &place))?;
-            self.record.mounted.push(Mounted { place, before });
-            self.record.write(&self.place)?;
-            let mounted = self.record.mounted.clone();
-            self.living = Some(Living::Folders(FoldersLiving { mounted }));
-            self.volume().attach(folder, open).await?;
+            self.put(place, folder, open, Rights::Taken).await?;
         }
         self.volume().note_start();
         Ok(())
+    }
+
+    /// Gives podman its storage, and asks it whether it takes that.
+    async fn house(&mut self, coming: &PodmanComing) -> Result<()> {
+        let volume = self.mount_point();
+        self.in_room(move || larder_podman::admit(&volume)).await?;
+        coming.write()?;
+        for placed in coming.places() {
+            let (volume, place) = (self.mount_point(), placed.place.to_owned());
+            let folder = placed.on_volume.to_owned();
+            let rights = if placed.keeps_rights {
+                Rights::Kept
+            } else {
+                Rights::Taken
+            };
+            let open = tenant::open(&placed)?;
+            self.in_room(move || tenant::settle(&volume, &placed))
+                .await?;
+            self.put(place, folder, open, rights).await?;
+        }
+        let podman = coming.podman();
+        let asked = podman.clone();
+        let found = spawn_blocking(move || Found::look(&asked)).await;
+        let found = found.expect("asking podman does not panic")?;
+        self.volume().note_start();
+        let mounted = self.record.mounted.clone();
+        let (folders, run) = (FoldersLiving { mounted }, self.place.run());
+        let living = PodmanLiving::new(podman, folders, run, found);
+        self.living = Some(Living::Podman(Box::new(living)));
+        Ok(())
+    }
+
+    /// Mounts a directory of the volume where all of the machine sees it.
+    async fn put(
+        &mut self,
+        place: PathBuf,
+        folder: PathBuf,
+        open: File,
+        rights: Rights,
+    ) -> Result<()> {
+        let before = attached::mounts_at(&place);
+        let before = before.map_err(SessionError::path("list the mounts at", &place))?;
+        self.record.mounted.push(Mounted { place, before });
+        self.record.write(&self.place)?;
+        let mounted = self.record.mounted.clone();
+        self.living = Some(Living::Folders(FoldersLiving { mounted }));
+        Ok(self.volume().attach(folder, open, rights).await?)
     }
 
     /// Whether the volume is mounted, and has no room.
@@ -404,6 +450,21 @@ impl Parts {
         self.living.as_mut().expect("it is there until it is taken")
     }
 
+    /// Podman's storage, if that is on the volume.
+    pub(super) fn podman(&self) -> Option<&PodmanLiving> {
+        let living = self.living.as_ref();
+        living.expect("it is there until it is taken").podman()
+    }
+
+    /// Who holds images on the volume.
+    pub(super) fn holder(&self) -> Option<Holder<'_>> {
+        match self.living.as_ref()? {
+            Living::Engine(living) => Some(Holder::Engine(&living.engine)),
+            Living::Podman(living) => Some(Holder::Podman(living.podman())),
+            Living::Builder(_) | Living::Folders(_) => None,
+        }
+    }
+
     /// Resolves when who lives on the volume has ended by itself.
     pub(super) async fn end(&self) {
         let living = self.living.as_ref();
@@ -427,7 +488,7 @@ impl Parts {
     pub(super) async fn abandon(mut self) {
         let mut are_ours = true;
         if let Some(living) = self.living.take() {
-            are_ours = !matches!(living, Living::Folders(_));
+            are_ours = matches!(living, Living::Engine(_) | Living::Builder(_));
             living.abandon().await;
         }
         if let Some(volume) = self.volume.take() {

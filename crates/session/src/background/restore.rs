@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use larder_bases::siblings;
+use larder_builds::NamedPlan;
 use larder_local::people::Voice;
-use larder_model::compatibility;
+use larder_model::compatibility::{self, Family};
 use larder_model::document::Document as _;
 use larder_model::ladder::Rung;
 use larder_model::snapshot::Snapshot;
@@ -40,17 +42,40 @@ impl Search {
 }
 
 /// Walks the ladder. Each snapshot that cannot be used is a warning. That of an engine must not be newer than
-/// `engine`. A store that our key does not open is an error: nothing could be saved to it either.
+/// `engine`, of which family it is. Of siblings the one counts that is nearest to what the job builds. A store that our
+/// key does not open is an error: nothing could be saved to it either.
 pub(crate) async fn find(
     objects: &Objects,
-    ladder: Vec<Rung>,
+    (ladder, engine, builds): (
+        Vec<Rung>,
+        Option<(Family, Version)>,
+        impl Future<Output = Option<Vec<NamedPlan>>>,
+    ),
     reader: &Reader,
-    engine: Option<Version>,
     voice: &dyn Voice,
 ) -> Result<Search, StoreError> {
-    let walked = Walk::new(objects, ladder, reader)
+    let walk = Walk::new(objects, ladder, reader);
+    let mut walked = walk
+        .clone()
         .first(|found| open(objects, found, engine))
         .await;
+    if let Ok(Some(newest)) = &walked.outcome {
+        let nearer = siblings::nearer(objects, &newest.found, reader.now_ms, builds).await;
+        if let Some(id) = nearer {
+            let other = walk
+                .only(id)
+                .first(|found| open(objects, found, engine))
+                .await;
+            if matches!(other.outcome, Ok(Some(_))) {
+                voice.note(&format!(
+                    "starting from {}, a sibling of the newest snapshot, whose builds are nearer to this job's",
+                    id.short()
+                ));
+                walked.outcome = other.outcome;
+                walked.passed_marked |= other.passed_marked;
+            }
+        }
+    }
     for told in walked.told("snapshot") {
         voice.warning(&told);
     }
@@ -82,9 +107,9 @@ pub(crate) async fn find(
 async fn open(
     objects: &Objects,
     found: Found,
-    engine: Option<Version>,
+    engine: Option<(Family, Version)>,
 ) -> Result<Restorable, Refusal> {
-    if let Some(why) = engine.and_then(|engine| engine_rule(&found.document, engine)) {
+    if let Some(why) = engine.and_then(|(family, own)| engine_rule(&found.document, family, own)) {
         return Err(Refusal::Unfit(why));
     }
     let snapshot = &found.document;
@@ -102,9 +127,9 @@ async fn open(
     })
 }
 
-fn engine_rule(snapshot: &Snapshot, engine: Version) -> Option<String> {
+fn engine_rule(snapshot: &Snapshot, family: Family, engine: Version) -> Option<String> {
     match snapshot.engine.version.parse::<Version>() {
-        Ok(recorded) => compatibility::refusal(recorded, engine),
+        Ok(recorded) => compatibility::refusal(family, recorded, engine),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -130,7 +155,8 @@ mod tests {
         let document = snapshot(volume_bytes, map);
         let (id, _) = document.encode();
         let version: Version = "26.1.5".parse().expect("a version");
-        open(&objects, Found { id, document }, Some(version)).await
+        let engine = Some((Family::Docker, version));
+        open(&objects, Found { id, document }, engine).await
     }
 
     fn snapshot(volume_bytes: u64, map: larder_model::digest::MapId) -> Snapshot {
@@ -145,6 +171,8 @@ mod tests {
             created_ms: 1,
             parent: None,
             sibling: false,
+            original: None,
+            counter: 0,
             map,
             volume_bytes,
             hot: None,

@@ -178,7 +178,7 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     let last = upkeep.beside(&*listeners, last);
     let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
-    if !live.job.folders.is_empty() {
+    if live.job.engine.is_none() && live.job.builder.is_none() {
         live.job.used_ms = Some(ms_since(running_since));
     }
     // From now on no command finds the session; a new one waits for the lock.

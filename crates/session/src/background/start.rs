@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
+use larder_builds::NamedPlan;
 use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Voice as _, size};
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
+use larder_podman::Storage;
 use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
-use super::base_images::Planning;
+use super::base_images::{Drafts, Planning};
 use super::course::{Course, Timer};
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
@@ -68,11 +70,14 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         record: begun.record,
     };
     let reader = settings.project.reader();
-    let looking = Box::pin(search(&settings, &objects, &reader, &plan.coming, events));
+    let drafts = Drafts::new(builds);
+    let builds = drafts.plans_soon();
+    let looking = search(&settings, &objects, (&reader, builds), &plan.coming, events);
+    let looking = Box::pin(looking);
     let (Search { found, trouble }, placed) = beside(looking, &plan, &place).await?;
     timer.phase("find");
     let known = known_before(found.as_ref());
-    let mut planning = Planning::begin(&settings.project, &objects, builds, known);
+    let mut planning = Planning::begin(&settings.project, &objects, drafts, known);
     let start = Start {
         plan,
         place: &place,
@@ -96,7 +101,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     parts.tell_warnings(events);
     let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
     let compares = restored.is_some() && settings.project.freshness != Freshness::Never;
-    let moved = compare(compares, &mut planning, &mut parts, events, &mut timer).await;
+    let moved = compare(compares, &mut planning, &parts, events, &mut timer).await;
     let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
     timer.phase("facts");
     Ok(Live {
@@ -125,14 +130,14 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
 async fn compare(
     compares: bool,
     planning: &mut Planning,
-    parts: &mut Parts,
+    parts: &Parts,
     events: &Events,
     timer: &mut Timer,
 ) -> Vec<Moved> {
-    let (true, Some(engine)) = (compares, parts.engine()) else {
+    let (true, Some(holder)) = (compares, parts.holder()) else {
         return Vec::new();
     };
-    let moved = planning.compare(engine, events).await;
+    let moved = planning.compare(&holder, events).await;
     timer.phase("fresh");
     moved
 }
@@ -157,7 +162,7 @@ async fn beside(
 async fn search(
     settings: &Settings,
     objects: &Objects,
-    reader: &Reader,
+    (reader, builds): (&Reader, impl Future<Output = Option<Vec<NamedPlan>>>),
     coming: &Coming,
     events: &Events,
 ) -> Result<Search> {
@@ -166,7 +171,8 @@ async fn search(
     }
     objects.patience().set(trouble::FINDING);
     let ladder = settings.project.descent.ladder(&coming.compatibility());
-    let mut search = restore::find(objects, ladder, reader, coming.version(), events).await?;
+    let how = (ladder, coming.version(), builds);
+    let mut search = restore::find(objects, how, reader, events).await?;
     if matches!(coming, Coming::Folders(_))
         && let Some(large) = search
             .found
@@ -249,6 +255,7 @@ impl Start<'_> {
             lineage,
             engine: self.engine(parts),
             builder: parts.living().builder().map(BuilderLiving::facts),
+            podman: self.podman(parts),
             folders: self.settings.tenant.folders().to_vec(),
             used_ms: None,
             volume: facts::Volume {
@@ -278,6 +285,15 @@ impl Start<'_> {
             socket: self.place.docker_socket(),
             facts: parts.engine()?.facts(),
             choice: coming.choice.clone(),
+        })
+    }
+
+    fn podman(&self, parts: &Parts) -> Option<facts::Podman> {
+        let info = parts.podman()?.info();
+        Some(facts::Podman {
+            version: info.version.clone(),
+            driver: info.driver.clone(),
+            storage_conf: Storage::of(&self.place.run()).file(),
         })
     }
 
@@ -341,6 +357,7 @@ fn restored(found: &Restorable) -> Restored {
         snapshot: found.found.id,
         lineage: snapshot.lineage.clone(),
         created_ms: snapshot.created_ms,
+        counter: snapshot.counter,
         read_uptime_ms: uptime_ms(),
         age_ms: now_ms().saturating_sub(snapshot.created_ms),
         used_bytes,

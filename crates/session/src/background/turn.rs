@@ -1,4 +1,5 @@
-//! The turn to stand in the place of the machine's engine, which one Larder on a machine has.
+//! The turn to stand in the place of the machine's engine, which one Larder on a machine has. One has podman's storage,
+//! too.
 //!
 //! It is taken before the machine's engine is looked at, and kept until all that a takeover did to the machine
 //! is taken back: who looks in between sees an engine that is not the machine's, or its traces. Whoever finds
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::leftovers;
-use crate::lock;
+use crate::lock::{self, One};
 use crate::{Place, Result, SessionError};
 
 /// Whoever looks at the machine's engine has decided by then: it is an API away.
@@ -18,15 +19,15 @@ const LOOK_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Turn(lock::Machine);
 
 impl Turn {
-    /// Takes the turn, to look at the machine's engine. `None` if another has it and stands in that one's
+    /// Takes the turn, to look at what is there. `None` if another has it and stands in that one's
     /// place, or died with it and cannot be cleared up after.
-    pub(super) fn take(own: &Place) -> Result<Option<Self>> {
+    pub(super) fn take(one: One, own: &Place) -> Result<Option<Self>> {
         let began = Instant::now();
         loop {
-            if let Some(lock) = lock::Machine::take()? {
+            if let Some(lock) = lock::Machine::take(one)? {
                 return Self::after(lock, own);
             }
-            if lock::machine_is_named() || began.elapsed() > LOOK_LIMIT {
+            if lock::machine_is_named(one) || began.elapsed() > LOOK_LIMIT {
                 return Ok(None);
             }
             std::thread::sleep(lock::PAUSE);

@@ -1,5 +1,6 @@
 //! Keeping an engine's volume below its bound: at the end of a job, while it runs if the volume fills up, and before
-//! it if the snapshot is nearly full. Of directories nobody knows what they need, so nothing is dropped from them.
+//! it if the snapshot is nearly full. Of directories nobody knows what they need, so nothing is dropped from them, and
+//! from podman's storage at the end alone: what a build stands on is not known before.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use larder_model::volume::space::Space;
 use super::course::Timer;
 use super::events::Events;
 use super::parts::Parts;
+use super::tenant::{Keeper, PodmanLiving};
 use crate::Settings;
 use crate::facts::Dropped;
 
@@ -29,6 +31,8 @@ const FILLING_LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct Upkeep {
     /// For an engine.
     collector: Option<Collector>,
+    /// For podman's storage.
+    keeper: Option<Keeper>,
     in_room: InRoom,
     volume: PathBuf,
     keep_bytes: u64,
@@ -45,6 +49,7 @@ impl Upkeep {
     ) -> Self {
         let upkeep = Self {
             collector: parts.collector().await,
+            keeper: parts.podman().map(PodmanLiving::keeper),
             in_room: parts.runner(),
             volume: parts.mount_point(),
             keep_bytes: settings.keep_bytes,
@@ -70,8 +75,21 @@ impl Upkeep {
 
     /// Drops what is not to be saved, and tells it in one line.
     pub(super) async fn after_job(&self, events: &Events) -> Option<Dropped> {
-        let bound = self.bound(Some(self.scrub), END_LIMIT);
-        let collected = self.collector.as_ref()?.finish(bound).await;
+        let collected = match (&self.collector, &self.keeper) {
+            (Some(collector), _) => {
+                let bound = self.bound(Some(self.scrub), END_LIMIT);
+                collector.finish(bound).await
+            }
+            (None, Some(keeper)) => {
+                let bound = larder_podman::Bound {
+                    keep_bytes: self.keep_bytes,
+                    keep_volumes: self.scrub.keep_volumes,
+                    limit: END_LIMIT,
+                };
+                keeper.drop_unneeded(bound).await
+            }
+            (None, None) => return None,
+        };
         if let Some(warning) = &collected.warning {
             events.warning(warning);
         }

@@ -119,8 +119,8 @@ pub struct BuildVerb {
 /// Exit code 3 if Larder cannot work as it is meant to.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// What must work: volume (`run` and `up`), api (`build`, `restore` and `save`), or any of them
-    /// [default: any]
+    /// What must work: volume (`run` and `up`), podman (the same with `--engine podman`), api (`build`,
+    /// `restore` and `save`), or any of them [default: any]
     #[arg(long, value_name = "DOOR")]
     pub door: Option<Door>,
     /// Print JSON.
@@ -134,6 +134,7 @@ pub struct Doctor {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Door {
     Volume,
+    Podman,
     Api,
     #[default]
     Any,

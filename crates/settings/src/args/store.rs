@@ -58,6 +58,10 @@ pub struct Gc {
     /// are oldest
     #[arg(long, value_name = "SIZE")]
     pub max_bytes: Option<String>,
+    /// Store at most so much anew, so that packs can go of which little is still named, and volumes that lie in many
+    /// packs lie in few; or off [default: 4GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub compact: Option<String>,
     /// How long what nothing names stays. Jobs that last longer than half of it may lose their save; 0s only
     /// where no job uses the store now [default: 24h]
     #[arg(long, value_name = "PERIOD")]

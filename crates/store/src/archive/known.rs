@@ -1,10 +1,10 @@
 //! The chunks that need not be stored again: those of the parent archive, and of this one so far.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 use larder_model::archive::{Archive, Part, PartRef, Place};
-use larder_model::digest::ChunkId;
+use larder_model::digest::{ChunkId, PackId};
 
 use super::frames::Frames;
 use super::recipes;
@@ -41,17 +41,18 @@ impl Known {
         }
     }
 
-    /// All chunks of an archive; their frames get numbers in `frames`.
+    /// All chunks of archives but for those in packs that are left; their frames get numbers in `frames`.
     pub(super) async fn of(
         objects: &Objects,
-        archive: &Archive,
+        archives: &[&Archive],
+        left: &HashSet<PackId>,
         frames: &mut Frames,
     ) -> Result<Self, StoreError> {
         let mut known = Self::default();
         let fetcher = Fetcher::new(objects.clone());
-        let parts: Vec<PartRef> = archive
-            .blobs
-            .values()
+        let parts: Vec<PartRef> = archives
+            .iter()
+            .flat_map(|archive| archive.blobs.values())
             .flat_map(|blob| match &blob.place {
                 Place::Inline(_) => Vec::new(),
                 Place::Recipe(parts) => parts.clone(),
@@ -62,7 +63,7 @@ impl Known {
             .buffered(PART_READS);
         while let Some(part) = reads.next().await {
             match part {
-                Ok(part) => known.add(&part, frames),
+                Ok(part) => known.add(&part, left, frames),
                 // Its chunks are stored again, which mends what can be mended.
                 Err(error) if error.is_damage() => tracing::warn!("{error}"),
                 Err(error) => return Err(error),
@@ -74,13 +75,11 @@ impl Known {
         Ok(known)
     }
 
-    fn add(&mut self, part: &Part, frames: &mut Frames) {
-        let numbers: Vec<u32> = part
-            .frames()
-            .iter()
-            .map(|frame| frames.known(*frame))
-            .collect();
-        for chunk in part.chunks() {
+    fn add(&mut self, part: &Part, left: &HashSet<PackId>, frames: &mut Frames) {
+        let own = part.frames();
+        let numbers: Vec<u32> = own.iter().map(|frame| frames.known(*frame)).collect();
+        let chunks = part.chunks();
+        for chunk in chunks.filter(|one| !left.contains(&own[one.frame as usize].pack)) {
             let resting = Resting {
                 frame: numbers[chunk.frame as usize],
                 offset: chunk.offset,

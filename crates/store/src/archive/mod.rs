@@ -4,6 +4,7 @@
 //! [`ArchiveReader`] gives a blob's verified bytes in order, reading ahead. The formats are those of
 //! [`larder_model::archive`].
 
+mod anew;
 mod buffers;
 mod compact;
 mod cutter;
@@ -16,6 +17,7 @@ mod recipes;
 mod scratch;
 mod writer;
 
+pub use anew::ArchiveRelayout;
 pub use reader::{ArchiveReader, BlobStream};
 pub(crate) use recipes::read as read_part;
 pub use writer::{ArchiveFacts, ArchiveWriter};

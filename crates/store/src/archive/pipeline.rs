@@ -1,11 +1,12 @@
 //! The stations of a save between a blob's bytes and its stored recipe, in order: cutter, packing,
 //! recipes.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_model::archive::{Archive, Draft, PartRef, Statistics};
+use larder_model::digest::PackId;
 
 use super::buffers::Buffers;
 use super::cutter::{Cut, Cutter};
@@ -30,16 +31,14 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Reads the recipes of `parent`, whose chunks need not be stored again.
+    /// Reads the recipes of archives whose chunks need not be stored again, unless they rest in packs that are left.
     pub(super) async fn new(
         objects: Objects,
-        parent: Option<&Archive>,
+        archives: &[&Archive],
+        left: &HashSet<PackId>,
     ) -> Result<Self, StoreError> {
         let mut frames = Frames::default();
-        let known = match parent {
-            Some(parent) => Known::of(&objects, parent, &mut frames).await?,
-            None => Known::default(),
-        };
+        let known = Known::of(&objects, archives, left, &mut frames).await?;
         let (buffers, high) = (Buffers::default(), Pool::high());
         let cutter = Cutter::new(known, buffers.clone(), frames.count());
         Ok(Self {

@@ -1,6 +1,6 @@
 //! Writing an archive: blobs in, one after the other; the document last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use larder_local::clock::uptime_ms;
 use larder_model::archive::document::FORMAT;
 use larder_model::archive::{Archive, Blob, Measured, Place, Statistics};
 use larder_model::clock;
+use larder_model::digest::PackId;
 use larder_model::document::{Document as _, EngineRecord};
 use larder_model::limits::{
     ARCHIVE_BLOBS_MAX, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES,
@@ -52,6 +53,10 @@ pub struct ArchiveWriter {
     objects: Objects,
     parent: Option<Found<Archive>>,
     pipeline: Option<Pipeline>,
+    /// Another archive whose chunks it has to share.
+    also: Option<Archive>,
+    /// Packs in which no chunk of it may rest.
+    left: HashSet<PackId>,
     blobs: BTreeMap<String, Blob>,
     /// The blobs that were cut, in order. Their recipes are known when everything is stored.
     cut: Vec<String>,
@@ -70,6 +75,8 @@ impl ArchiveWriter {
             objects,
             parent,
             pipeline: None,
+            also: None,
+            left: HashSet::new(),
             blobs: BTreeMap::new(),
             cut: Vec::new(),
             inline_bytes: 0,
@@ -77,6 +84,31 @@ impl ArchiveWriter {
             broken: false,
             begun_ms: uptime_ms(),
         }
+    }
+
+    /// A writer of the blobs of `found` anew, so that none rests in some packs any more. `also` has chunks to share.
+    pub(super) fn leaving(
+        objects: Objects,
+        found: Found<Archive>,
+        also: Option<Archive>,
+        left: HashSet<PackId>,
+    ) -> Self {
+        Self {
+            also,
+            left,
+            ..Self::new(objects, Some(found))
+        }
+    }
+
+    /// Takes a blob that is stored already.
+    pub(super) fn take(&mut self, name: &str, bytes: u64, place: Place) {
+        self.blobs.insert(name.to_owned(), Blob { bytes, place });
+    }
+
+    /// Waits until all blobs are stored; gives them, and the bytes of what was stored for them.
+    pub(super) async fn into_blobs(mut self) -> Result<(BTreeMap<String, Blob>, u64), StoreError> {
+        self.settle().await?;
+        Ok((self.blobs, self.statistics.stored_bytes))
     }
 
     /// The size of the blob that the parent has under this name. Where a name says the content, as
@@ -203,7 +235,8 @@ impl ArchiveWriter {
     async fn pipeline(&mut self) -> Result<&mut Pipeline, StoreError> {
         if self.pipeline.is_none() {
             let parent = self.parent.as_ref().map(|parent| &parent.document);
-            self.pipeline = Some(Pipeline::new(self.objects.clone(), parent).await?);
+            let known: Vec<&Archive> = parent.into_iter().chain(&self.also).collect();
+            self.pipeline = Some(Pipeline::new(self.objects.clone(), &known, &self.left).await?);
         }
         Ok(self.pipeline.as_mut().expect("it was made just now"))
     }
@@ -228,14 +261,28 @@ impl ArchiveWriter {
             self.check_parent().await?;
         }
         let parent_ms = self.parent.as_ref().map(|it| it.document.created_ms);
-        let parent = self.parent.map(|parent| parent.id);
+        let parent = self.parent.as_ref().map(|parent| parent.id);
         let head = catalog::head::<Archive>(&self.objects, &facts.lineage, facts.created_ms);
         let head = head.await?;
-        let head_ms = head.as_ref().map(|head| head.created_ms);
+        let before = self.parent.as_ref().and_then(|parent| {
+            let Archive {
+                lineage,
+                created_ms,
+                counter,
+                ..
+            } = &parent.document;
+            (*lineage == facts.lineage).then_some((*created_ms, *counter))
+        });
+        let counter =
+            catalog::counter(&self.objects, &facts.lineage, before, head.as_ref()).await?;
+        let head_ms = head.map(|head| head.created_ms);
         let mut document = Archive {
             format: FORMAT,
             // A parent of another lineage (a fallback) is no head to have moved away from.
-            sibling: head.is_some_and(|head| Some(head.id) != parent),
+            // One that was laid out anew meanwhile has the same time.
+            sibling: head_ms.is_some_and(|head_ms| Some(head_ms) != parent_ms),
+            original: None,
+            counter,
             lineage: facts.lineage,
             created_ms: clock::successor(facts.created_ms, parent_ms, head_ms),
             parent,
@@ -274,13 +321,12 @@ async fn gather(objects: &Objects, document: &mut Archive) {
             let content = reader.blob(name).expect("the archive has it");
             writer.blob(name, blob.bytes, content).await?;
         }
-        writer.settle().await?;
-        Ok::<_, StoreError>(Some(writer))
+        Ok::<_, StoreError>(Some(writer.into_blobs().await?))
     };
     match gathered.await {
-        Ok(Some(writer)) => {
-            document.statistics.stored_bytes += writer.statistics.stored_bytes;
-            document.blobs = writer.blobs;
+        Ok(Some((blobs, stored_bytes))) => {
+            document.statistics.stored_bytes += stored_bytes;
+            document.blobs = blobs;
         }
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "not stored anew"),

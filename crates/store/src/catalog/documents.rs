@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use larder_model::address;
 use larder_model::clock;
-use larder_model::document::Document;
+use larder_model::document::{self, Document};
 use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
@@ -132,7 +132,15 @@ async fn read_counted<D: Document>(
     candidate: &Candidate<D>,
 ) -> Result<(Found<D>, usize), StoreError> {
     let id = candidate.id;
-    let (document, bytes) = read_at::<D>(objects, &candidate.path, id).await?;
+    let found = match read_at::<D>(objects, &candidate.path, id).await {
+        // It went since it was listed, and holds what it names for as long as a job takes.
+        Err(missing @ StoreError::Missing { .. }) => {
+            let retired = address::retired(&candidate.path);
+            read_at(objects, &retired, id).await.or(Err(missing))
+        }
+        found => found,
+    };
+    let (document, bytes) = found?;
     if document.path(id) != candidate.path {
         return Err(StoreError::Contradiction {
             path: candidate.path.clone(),
@@ -172,7 +180,39 @@ pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::
     let bytes = objects.keys().signed(D::OBJECT, document.encode().1);
     let id = D::id_of(&bytes);
     publish_as_it_is(objects, &document.path(id), bytes.into()).await?;
+    objects.see(&line(document), document.counter());
     Ok(id)
+}
+
+/// The counter of a document that is published next in a lineage: after its parent, by time and counter, if that is of the
+/// same, and after the head. Nobody reads one that is not signed.
+pub async fn counter<D: Document>(
+    objects: &Objects,
+    lineage: &Lineage,
+    parent: Option<(u64, u64)>,
+    head: Option<&Candidate<D>>,
+) -> Result<u64, StoreError> {
+    if objects.keys().sign.is_none() {
+        return Ok(0);
+    }
+    let other = head.filter(|head| parent.is_none_or(|(at, _)| at != head.created_ms));
+    let head = match other {
+        None => 0,
+        Some(head) => match read(objects, head).await {
+            Ok(found) => found.document.counter(),
+            Err(error) if error.may_pass() => return Err(error),
+            // Nobody starts from it.
+            Err(_) => 0,
+        },
+    };
+    let seen = objects.seen(&address::lineage(D::KIND, lineage));
+    let parent = parent.map(|(_, counter)| counter);
+    Ok(document::counter(parent, head, seen))
+}
+
+/// The line of a document, as machines remember it.
+pub(super) fn line<D: Document>(document: &D) -> String {
+    address::lineage(D::KIND, document.lineage())
 }
 
 /// Publishes a document of another store, byte for byte.

@@ -10,7 +10,8 @@ mod sweeps;
 mod walk;
 
 pub use documents::{
-    Candidate, Found, candidates, head, list, publish, publish_as_it_is, read, read_at,
+    Candidate, Found, candidates, counter, head, list, publish, publish_as_it_is, read, read_at,
 };
 pub use marks::{Reader, marks};
+pub use sweeps::holds;
 pub use walk::{Refusal, Refused, Walk, Walked};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use larder_model::address;
 use larder_model::garbage::{GARBAGE_MAX_BYTES, Garbage};
+use larder_model::retention::REUSE_MS;
 use tokio::time::sleep;
 
 use larder_objects::Objects;
@@ -44,6 +45,27 @@ pub(super) async fn outlast(objects: &Objects) -> Result<(), StoreError> {
     }
     let path = address::sweeps();
     Err(StoreError::Collected { path })
+}
+
+/// Whether what a document names stays for as long as it takes to publish: the document is there, or went so shortly
+/// before `own` was put, which this process has just done, that it still holds it.
+pub async fn holds(objects: &Objects, document: &str, own: &str) -> Result<bool, StoreError> {
+    if objects.size(document).await.is_some() {
+        return Ok(true);
+    }
+    let retired = address::retired(document);
+    let (went_ms, now_ms) =
+        tokio::try_join!(modified_ms(objects, &retired), modified_ms(objects, own))?;
+    let ages = went_ms.zip(now_ms);
+    Ok(ages.is_some_and(|(went_ms, now_ms)| now_ms.saturating_sub(went_ms) < REUSE_MS))
+}
+
+/// When the store got an object.
+async fn modified_ms(objects: &Objects, path: &str) -> Result<Option<u64>, StoreError> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let entries = objects.entries(folder).await?;
+    let found = entries.iter().find(|entry| entry.path == path);
+    Ok(found.map(|entry| entry.modified_ms))
 }
 
 /// What this process has stored and a list names, and whether the collections that wrote these lists are

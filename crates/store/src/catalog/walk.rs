@@ -8,7 +8,7 @@ use larder_model::ladder::Rung;
 use larder_model::mark::Fault;
 use larder_model::snapshot::Snapshot;
 
-use super::documents::{Candidate, Found, candidates, read, sort};
+use super::documents::{Candidate, Found, candidates, line, read, sort};
 use super::marks::Reader;
 use larder_objects::Objects;
 use larder_objects::StoreError;
@@ -41,7 +41,8 @@ const ID_SHOWN_CHARS: usize = 12;
 /// - one that contradicts its place ([`StoreError::Contradiction`]), that nobody who is trusted signed, that the
 ///   store cannot give for another reason, or that the rule finds unfit, is refused and not marked: that says nothing about its bytes.
 ///
-/// What is older than [`Keys`](crate::Keys) allow is not offered, with a word for the newest of a rung.
+/// What is older than [`Keys`](crate::Keys) allow is not offered, with a word for the newest of a rung. What has a
+/// smaller counter than this machine remembers of its line is refused; what is accepted is remembered.
 ///
 /// A listing that fails ends the walk: the other rungs would only wait as long again.
 #[derive(Debug, Clone)]
@@ -116,6 +117,16 @@ pub enum Refusal {
     /// It is older than what may be restored.
     #[error("it is {0} days old, older than --max-snapshot-age allows")]
     TooOld(u64),
+    /// It was put back, or what came after it is gone.
+    #[error(
+        "its counter is {counter}, and this machine has seen {seen}: it was put back, or what followed it was removed"
+    )]
+    Replayed {
+        /// Its counter.
+        counter: u64,
+        /// The largest of its line that this machine has seen.
+        seen: u64,
+    },
 }
 
 const HOUR_MS: u64 = 3600 * 1000;
@@ -301,7 +312,7 @@ impl<'a, D: Document> Walk<'a, D> {
             // Somebody removed the document itself; that is no damage.
             Err(StoreError::Missing { .. }) => return Ok(Offered::Gone),
             Err(error) => Err(Refusal::Store(error)),
-            Ok(found) => accept(found).await,
+            Ok(found) => self.judge(found, accept).await,
         };
         if let Err(Refusal::Store(error)) = &judged
             && error.is_damage()
@@ -311,6 +322,22 @@ impl<'a, D: Document> Walk<'a, D> {
             marking.await;
         }
         judged.map(Offered::Accepted)
+    }
+
+    /// Lets the rule judge a document, unless this machine has seen a newer one of its line.
+    async fn judge<T, F, R>(&self, found: Found<D>, accept: &F) -> Result<T, Refusal>
+    where
+        F: Fn(Found<D>) -> R,
+        R: Future<Output = Result<T, Refusal>>,
+    {
+        let (line, counter) = (line(&found.document), found.document.counter());
+        let seen = self.objects.seen(&line);
+        if counter < seen {
+            return Err(Refusal::Replayed { counter, seen });
+        }
+        let accepted = accept(found).await?;
+        self.objects.see(&line, counter);
+        Ok(accepted)
     }
 }
 
@@ -334,7 +361,8 @@ impl Refusal {
             )
             | Self::Unfit(_)
             | Self::Ahead(_)
-            | Self::TooOld(_) => false,
+            | Self::TooOld(_)
+            | Self::Replayed { .. } => false,
             Self::Store(_) => true,
         }
     }

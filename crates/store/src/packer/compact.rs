@@ -1,13 +1,15 @@
 //! Blocks that rest in packs of which little is still named. Where a store is to stay small, a save stores them anew
-//! with its own, and nothing names those packs any more.
+//! with its own, and nothing names those packs any more. Elsewhere a collection does it (`anew`).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt as _;
 use larder_model::address;
-use larder_model::digest::{LeavesId, PackId};
-use larder_model::frame::FrameSlot;
+use larder_model::compaction::LEAST_LIVE_PERCENT;
+use larder_model::digest::{BlockId, LeavesId, PackId};
+use larder_model::frame::{BlockRef, FrameSlot};
 use larder_model::hot::HotFrame;
 use larder_model::limits::LEAF_BLOCKS;
 use parking_lot::Mutex;
@@ -33,7 +35,11 @@ pub(super) struct Moving {
     kept: Option<HashSet<PackId>>,
     /// Whether all leaves are written anew.
     pub(super) leaves: bool,
+    /// Where contents rest that have moved for another volume.
+    moved: HashMap<BlockId, BlockRef>,
     recent: Mutex<VecDeque<Arc<Vec<FetchedBlock>>>>,
+    /// Whether the store was waited for in vain: then all else stays where it is.
+    is_away: AtomicBool,
 }
 
 /// What is still named of a pack.
@@ -86,6 +92,29 @@ impl Moving {
         Ok(moving)
     }
 
+    /// All of a volume that rests in these packs.
+    pub(super) async fn out_of(
+        source: &Source,
+        packs: &HashSet<PackId>,
+        moved: HashMap<BlockId, BlockRef>,
+    ) -> Result<Self, StoreError> {
+        source.read_leaves(u64::MAX).await?;
+        let all = live(source, &Changed::default()).into_iter();
+        let blocks = all.filter(|(id, _)| packs.contains(id));
+        Ok(Self {
+            blocks: blocks.flat_map(|(_, live)| live.blocks).collect(),
+            left: packs.clone(),
+            leaves: scatters_leaves(source, LEAST_LIVE_PERCENT).await,
+            moved,
+            ..Self::default()
+        })
+    }
+
+    /// Contents that have a place elsewhere.
+    pub(super) fn moved(&self) -> impl Iterator<Item = (BlockId, BlockRef)> {
+        self.moved.iter().map(|(id, rests)| (*id, *rests))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
@@ -127,8 +156,8 @@ impl Moving {
             .lock()
             .iter()
             .any(|frame| copy(frame, block, buffer));
-        if known {
-            return true;
+        if known || self.is_away.load(Ordering::Relaxed) {
+            return known;
         }
         match runtime.block_on(source.fetch(block)) {
             Ok(frame) => {
@@ -140,6 +169,7 @@ impl Moving {
             }
             Err(error) => {
                 tracing::warn!(%error, block, "not stored anew");
+                self.is_away.fetch_or(error.may_pass(), Ordering::Relaxed);
                 false
             }
         }

@@ -1,6 +1,6 @@
 //! Writing the leaves that a save changed, and the new root.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use larder_model::address;
@@ -21,12 +21,13 @@ struct LeavesObject {
 }
 
 /// Writes the changed leaves and the root that has them. Leaves that are as they were, and all that
-/// were not touched, stay where the parent has them, if not all are written anew.
+/// were not touched, stay where the parent has them, if not all are written `anew`; those that are placed already are
+/// named there.
 pub(super) async fn write(
     source: &Source,
     touched: &Touched,
     changes: &Changes,
-    anew: bool,
+    (anew, placed): (bool, &mut HashMap<LeafId, LeafRef>),
     progress: &PackProgress,
 ) -> Result<MapId, StoreError> {
     let mut root = source.root().clone();
@@ -47,19 +48,21 @@ pub(super) async fn write(
         let (id, bytes) = leaf.encode();
         if leaf.is_empty() {
             root.set_leaf(index, None);
+        } else if let Some(place) = placed.get(&id) {
+            root.set_leaf(index, Some(*place));
         } else if anew || root.leaf(index).is_none_or(|old| old.id != id) {
             let place = (id, object.bytes.len() as u32, bytes.len() as u32);
             object.leaves.insert(index, place);
             object.bytes.extend_from_slice(&bytes);
         }
         if object.bytes.len() > LEAVES_MAX_BYTES - LEAF_MAX_BYTES {
-            let full = give_places(std::mem::take(&mut object), &mut root);
+            let full = give_places(std::mem::take(&mut object), &mut root, placed);
             put(source.objects(), full, progress).await?;
         }
     }
     let mut last = Vec::new();
     if !object.leaves.is_empty() {
-        last.push(give_places(object, &mut root));
+        last.push(give_places(object, &mut root, placed));
     }
     let (id, bytes) = root.encode();
     last.push((address::map(id), bytes));
@@ -72,7 +75,11 @@ pub(super) async fn write(
 }
 
 /// Gives its leaves their places in the root; returns its path and its bytes.
-fn give_places(object: LeavesObject, root: &mut MapRoot) -> (String, Vec<u8>) {
+fn give_places(
+    object: LeavesObject,
+    root: &mut MapRoot,
+    placed: &mut HashMap<LeafId, LeafRef>,
+) -> (String, Vec<u8>) {
     let id = LeavesId::of(&object.bytes);
     for (index, (leaf, offset, bytes)) in object.leaves {
         let place = LeafRef {
@@ -82,6 +89,7 @@ fn give_places(object: LeavesObject, root: &mut MapRoot) -> (String, Vec<u8>) {
             bytes,
         };
         root.set_leaf(index, Some(place));
+        placed.insert(leaf, place);
     }
     (address::leaves(id), object.bytes)
 }

@@ -5,6 +5,7 @@
 //! filled. Memory is bounded by a few packs and frames, whatever the volume holds. Nothing here
 //! makes the result visible: that is [`crate::catalog::publish`], once everything is stored.
 
+mod anew;
 mod classify;
 mod compact;
 mod early;
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 
 use crate::source::Source;
 use crate::uploads::Uploads;
+pub use anew::Relayout;
 use classify::{Classifier, Outcome, Workers};
 use compact::Moving;
 pub use early::Early;
@@ -141,7 +143,9 @@ where
     let hot = hot.filter(|frame| moving.keeps(frame, is_near)).cloned();
     let reads = (hot.collect(), reads);
     let together = together::store(source, reads, is_near, &stored.changes, read, &progress);
-    let written = leaves::write(source, &touched, &stored.changes, moving.leaves, &progress);
+    let mut placed = HashMap::new();
+    let anew = (moving.leaves, &mut placed);
+    let written = leaves::write(source, &touched, &stored.changes, anew, &progress);
     let (map, hot, ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
     Ok(Packed {
         map,
@@ -175,6 +179,7 @@ where
     let mut known = known_blocks(source);
     known.retain(|_, rests| !moving.leaves_pack(rests.frame.pack));
     known.extend(before.placed());
+    known.extend(moving.moved());
     let classifier = Classifier {
         changed,
         touched: Arc::clone(&touched),

@@ -91,7 +91,11 @@ fn id_after(source: &Source, changes: &Changes, block: u64) -> Option<BlockId> {
 }
 
 /// Frames that hold blocks where the map has them; takes those blocks out of the list.
-fn refer(source: &Source, changes: &Changes, blocks: &mut Vec<HotBlock>) -> Vec<HotFrame> {
+pub(super) fn refer(
+    source: &Source,
+    changes: &Changes,
+    blocks: &mut Vec<HotBlock>,
+) -> Vec<HotFrame> {
     let mut placed = Vec::new();
     blocks.retain(|one| {
         let rests = rests_after(source, changes, one.block);

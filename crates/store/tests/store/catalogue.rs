@@ -30,6 +30,8 @@ pub(super) fn snapshot(lineage: Lineage, created_ms: u64) -> Snapshot {
         created_ms,
         parent: None,
         sibling: false,
+        original: None,
+        counter: 0,
         map: MapId::of(&created_ms.to_le_bytes()),
         volume_bytes: 64 << 30,
         hot: None,

@@ -158,8 +158,18 @@ async fn credentials_that_are_refused_say_why() {
     assert_all_say(&unknown, "InvalidAccessKeyId", "check AWS_ACCESS_KEY_ID");
     let wrong = told(&server.open(BUCKET, &key, SECRET)).await;
     assert_all_say(&wrong, "SignatureDoesNotMatch", "check the secret");
-    let powerless = told(&server.open(BUCKET, &key, &secret)).await;
-    assert_all_say(&powerless, "AccessDenied", "allow these credentials");
+    let powerless = server.open(BUCKET, &key, &secret);
+    assert_all_say(
+        &told(&powerless).await,
+        "AccessDenied",
+        "allow these credentials",
+    );
+    // The answer to this one is 200, with a refusal for each object in it.
+    let begun = Instant::now();
+    let deleted = powerless.delete(&["v1/packs/aa/x".to_owned()]).await;
+    let refused = deleted.expect_err("no delete").to_string();
+    assert_all_say(&[refused], "AccessDenied", "to delete objects");
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]

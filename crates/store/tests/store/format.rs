@@ -63,6 +63,8 @@ pub(super) async fn save(objects: &Objects) {
         created_ms: 1_767_225_600_000,
         parent: None,
         sibling: false,
+        original: None,
+        counter: 0,
         map: packed.map,
         volume_bytes: VOLUME_BYTES,
         hot: packed.hot,

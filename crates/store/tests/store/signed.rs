@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use larder_local::own::OwnFolder;
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
 use larder_model::document::Document as _;
@@ -12,7 +13,7 @@ use larder_model::mark::Fault;
 use larder_model::signature::{Trust, Trusted};
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog::{self, Walk};
-use larder_store::{Keys, Objects, SignKey};
+use larder_store::{Access, Keys, Location, Objects, SignKey};
 
 use super::catalogue::{NOW, lineage, reader, snapshot, store};
 
@@ -158,7 +159,7 @@ async fn what_is_brought_back_is_too_old() {
 
 #[tokio::test]
 async fn marks_count_that_a_trusted_key_signed() {
-    let (_folder, objects) = store();
+    let (folder, objects) = store();
     let (ours, evil) = (key(), key());
     let trust = [ours.public().to_string()];
     let signing = seen(&objects, Some(&ours), &trust);
@@ -174,4 +175,101 @@ async fn marks_count_that_a_trusted_key_signed() {
     reader.mark(&signing, id, Fault::Damage, "it is cut").await;
     assert_eq!(starts_from(&signing).await.0, None);
     assert_eq!(catalog::marks(&signing).await.expect("a listing").len(), 1);
+
+    // One that was copied to another document is none there.
+    let other = publish(&signing, "main", NOW - 8).await;
+    let [from, to] = [id, other].map(|of| folder.path().join(address::marks(of, "main")));
+    fs::create_dir_all(&to).expect("a folder");
+    for mark in fs::read_dir(from).expect("marks") {
+        let mark = mark.expect("an entry");
+        fs::copy(mark.path(), to.join(mark.file_name())).expect("copied");
+    }
+    assert_eq!(starts_from(&signing).await.0, Some(NOW - 8));
+}
+
+/// A machine that trusts what it signs, and remembers in `heads` what it has started from.
+fn machine(store: &Path, heads: &Path, key: &SignKey) -> Objects {
+    let keys = Keys {
+        sign: Some(key.clone()),
+        trust: Trust::new(vec![key.public().to_string().parse().expect("a key")]),
+        ..Keys::default()
+    };
+    let access = Access::new(Location::folder(store), Vec::new(), keys);
+    let heads = OwnFolder::new(heads.to_owned(), None);
+    access.remembering(heads).open().expect("a store")
+}
+
+/// Saves after the head, if there is one.
+async fn save(objects: &Objects, at: u64) -> SnapshotId {
+    let lineage = lineage("main", "build");
+    let head = catalog::head::<Snapshot>(objects, &lineage, NOW).await;
+    let head = head.expect("a listing");
+    let counter = catalog::counter(objects, &lineage, None, head.as_ref()).await;
+    let counter = counter.expect("the head can be read").max(1);
+    let counter = counter + u64::from(head.is_some());
+    let snapshot = Snapshot {
+        counter,
+        ..snapshot(lineage, at)
+    };
+    catalog::publish(objects, &snapshot).await.expect("stored")
+}
+
+#[tokio::test]
+async fn a_machine_takes_nothing_older_than_it_has_seen_whatever_clocks_say() {
+    let (folder, _objects) = store();
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let (ours, store) = (key(), folder.path());
+    let here = || machine(store, here.path(), &ours);
+    let fresh = machine(store, there.path(), &ours);
+    let mut saved = Vec::new();
+    for ago in [30, 20, 10] {
+        saved.push((NOW - ago, save(&fresh, NOW - ago).await));
+    }
+    assert_eq!(starts_from(&here()).await, (Some(NOW - 10), String::new()));
+
+    // Whoever may delete takes away what came last, or puts an old one back alone.
+    let kept: Vec<_> = saved
+        .iter()
+        .map(|(at, id)| path(store, "main", *at, *id))
+        .collect();
+    let bytes = fs::read(&kept[2]).expect("there");
+    fs::remove_file(&kept[2]).expect("removed");
+    let (found, told) = starts_from(&here()).await;
+    assert_eq!(found, None, "{told}");
+    assert!(
+        told.contains("its counter is 2, and this machine has seen 3"),
+        "{told}"
+    );
+    // So does the machine that saved it, and not one that has seen nothing.
+    assert_eq!(starts_from(&fresh).await.0, None);
+    let new = tempfile::tempdir().expect("a folder");
+    let new = machine(store, &new.path().join("heads"), &ours);
+    assert_eq!(starts_from(&new).await.0, Some(NOW - 20));
+
+    // What it saves now goes on from what it has seen, for all.
+    let lineage = lineage("main", "build");
+    let next = catalog::counter::<Snapshot>(&here(), &lineage, None, None).await;
+    assert_eq!(next.expect("nothing is read"), 3);
+    fs::write(&kept[2], bytes).expect("written");
+    assert_eq!(starts_from(&here()).await, (Some(NOW - 10), String::new()));
+
+    // A counter that was written over is not what was signed, and one that nobody trusts says nothing.
+    let text = fs::read_to_string(&kept[1]).expect("there");
+    let forged = text.replacen("\"counter\":2", "\"counter\":9", 1);
+    assert_ne!(forged, text);
+    let id = SnapshotId::of(forged.as_bytes());
+    fs::write(path(store, "main", NOW - 20, id), forged).expect("written");
+    fs::remove_file(&kept[2]).expect("removed");
+    assert_eq!(starts_from(&here()).await.0, None);
+    let evil = key();
+    let stranger = machine(store, there.path(), &evil);
+    let high = Snapshot {
+        counter: 50,
+        ..snapshot(lineage.clone(), NOW - 5)
+    };
+    catalog::publish(&stranger, &high).await.expect("stored");
+    let head = catalog::head::<Snapshot>(&here(), &lineage, NOW).await;
+    let head = head.expect("a listing");
+    let next = catalog::counter(&here(), &lineage, None, head.as_ref()).await;
+    assert_eq!(next.expect("read"), 3);
 }

@@ -103,6 +103,12 @@ impl Inventory {
         }
     }
 
+    /// Whether somebody has marked a document.
+    pub(super) fn is_marked(&self, id: &str) -> bool {
+        let mut of = self.marks.iter().map(|mark| mark.path.split('/').nth(2));
+        of.any(|document| document == Some(id))
+    }
+
     /// The sizes of what documents name, by number; what is not there has none.
     pub(super) fn sizes(&self, reach: &Reach) -> Vec<u64> {
         let sizes = reach.objects.iter().map(|named| {

@@ -7,24 +7,26 @@
 //! itself has just written. So any machine may run it, whatever its clock says, beside any number of jobs and
 //! other runs, and it may be killed anywhere; `docs/FORMAT.md` has the argument.
 
+mod compact;
 mod inventory;
 mod newest;
+mod plan;
 mod sweeps;
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use larder_local::people::{Progress, Voice};
 use larder_model::address::segment;
 use larder_model::clock;
 use larder_model::garbage::Brief;
 use larder_model::lineage::Scope;
-use larder_model::retention::{Aged, GRACE_MS, Rules, Why, by_worth, judge};
+use larder_model::retention::{Aged, Why, by_worth, judge};
 use larder_store::{Entry, Objects, StoreError};
-use serde::Serialize;
 
 use self::inventory::Inventory;
 pub use self::newest::leave_newest;
+pub use self::plan::{Amount, Collected, Compacted, Goes, Plan};
 use self::sweeps::Sweeps;
 use crate::documents::{self, Listed};
 use crate::reach::Reach;
@@ -34,106 +36,14 @@ const BATCH: usize = 1_000;
 /// Faults that are told one by one.
 const TOLD_MAX: usize = 3;
 
-/// Rules for who has not said any.
-const KEEP_LAST: usize = 8;
-const OLDER_THAN: Duration = Duration::from_secs(60 * 24 * 3600);
-const CLOSED_AFTER: Duration = Duration::from_secs(14 * 24 * 3600);
 /// A collection that nobody asked for: not when there was one so recently, and within these bounds, or it is
 /// left to one that somebody asks for.
 const OFTEN: Duration = Duration::from_secs(20 * 3600);
 const AUTO_LIMIT: Duration = Duration::from_secs(60);
 const AUTO_DOCUMENTS: usize = 500;
+const AUTO_COMPACT_BYTES: u64 = 256 << 20;
 /// How long a store in trouble is waited for.
 const AUTO_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What is to be collected.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Which documents stay.
-    pub rules: Rules,
-    /// Bytes that the store may have; documents go until what the others name is not more.
-    pub max_bytes: Option<u64>,
-    /// Whose documents the rules are for; none for all.
-    pub project: Option<String>,
-    /// The scopes that still exist, if somebody knows: all others are gone, but for those that were named by
-    /// hand.
-    pub alive: Option<Vec<String>>,
-    /// How long what nothing names stays. Jobs that last longer than half of it may lose their save.
-    pub grace: Duration,
-    /// Whether nothing is changed.
-    pub dry_run: bool,
-    /// Does nothing with more documents than this.
-    pub documents_max: Option<usize>,
-}
-
-impl Plan {
-    /// By the usual rules, of every project.
-    pub fn usual() -> Self {
-        Self {
-            rules: Rules {
-                keep_last: Some(KEEP_LAST),
-                older_than_ms: Some(OLDER_THAN.as_millis() as u64),
-                closed_after_ms: Some(CLOSED_AFTER.as_millis() as u64),
-            },
-            max_bytes: None,
-            project: None,
-            alive: None,
-            grace: Duration::from_millis(GRACE_MS),
-            dry_run: false,
-            documents_max: None,
-        }
-    }
-}
-
-/// A document that goes.
-#[derive(Debug, Clone, Serialize)]
-pub struct Goes {
-    /// Its path.
-    pub document: Listed,
-    /// Why.
-    pub why: &'static str,
-}
-
-/// Objects and their bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Amount {
-    /// How many.
-    pub objects: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-impl Amount {
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.objects += 1;
-        self.bytes += bytes;
-    }
-
-    fn add_all(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            self.add(entry.bytes);
-        }
-    }
-}
-
-/// What a collection did; of a dry run, what it would have done.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Collected {
-    /// Whether nothing was changed.
-    pub dry_run: bool,
-    /// Documents that stay.
-    pub documents: usize,
-    /// Documents that go.
-    pub gone: Vec<Goes>,
-    /// What documents name.
-    pub kept: Amount,
-    /// What was removed.
-    pub removed: Amount,
-    /// What only documents name that have gone, or nothing: it is removed when the grace is over.
-    pub waiting: Amount,
-    /// Why nothing was removed but documents, if so.
-    pub held_back: Option<String>,
-}
 
 /// Collects. Nothing that could be needed is removed, whatever happens on the way.
 pub async fn collect(
@@ -141,6 +51,7 @@ pub async fn collect(
     plan: &Plan,
     voice: &dyn Voice,
 ) -> Result<Collected, StoreError> {
+    let begun = Instant::now();
     let sweeps = Sweeps::begin(objects, plan.grace, plan.dry_run).await?;
     voice.progress(Progress::Begun("listing the store".to_owned()));
     let inventory = Inventory::of(objects).await?;
@@ -149,6 +60,7 @@ pub async fn collect(
         plan,
         sweeps,
         inventory,
+        begun,
     };
     let collected = run.collect(voice).await;
     voice.progress(Progress::Over);
@@ -168,6 +80,7 @@ pub async fn now_and_then(objects: &Objects, project: &str) -> Option<Collected>
     let plan = Plan {
         project: Some(project.to_owned()),
         documents_max: Some(AUTO_DOCUMENTS),
+        compact_bytes: AUTO_COMPACT_BYTES,
         ..Plan::usual()
     };
     let work = async {
@@ -202,6 +115,8 @@ struct Run<'a> {
     plan: &'a Plan,
     sweeps: Sweeps,
     inventory: Inventory,
+    /// Before anything was read.
+    begun: Instant,
 }
 
 /// The documents of a store and what they name: first those that jobs find, then those that were retired.
@@ -235,7 +150,8 @@ impl Run<'_> {
         )));
         let reach = Reach::of(self.objects, &documents).await?;
         let mut stays = vec![false; documents.len()];
-        for ((at, document), why) in live.iter().enumerate().zip(self.judge(&live)) {
+        let twins = twins(&live, &reach);
+        for ((at, document), why) in live.iter().enumerate().zip(self.judge(&live, &twins)) {
             stays[at] = why.is_none();
             if let Some(why) = why {
                 collected.goes(document, why);
@@ -256,12 +172,21 @@ impl Run<'_> {
         }
         voice.progress(Progress::Begun("removing garbage".to_owned()));
         self.remove_objects(&known, &mut collected).await?;
+        if collected.held_back.is_none() {
+            collected.compacted = match Box::pin(compact::run(&self, &known, voice)).await {
+                Err(error) if error.is_damage() => Compacted::not(&error),
+                compacted => compacted?,
+            };
+        }
         Ok(collected)
     }
 
-    /// What becomes of each document by the rules.
-    fn judge(&self, documents: &[Listed]) -> Vec<Option<Why>> {
-        let ours: Vec<bool> = documents.iter().map(|one| self.is_ours(one)).collect();
+    /// What becomes of each document by the rules; of two that are the same, one goes in any case.
+    fn judge(&self, documents: &[Listed], twins: &HashSet<usize>) -> Vec<Option<Why>> {
+        let mut ours: Vec<bool> = documents.iter().map(|one| self.is_ours(one)).collect();
+        for at in twins {
+            ours[*at] = false;
+        }
         let alive = self.alive();
         let aged: Vec<Aged<'_>> = documents
             .iter()
@@ -270,9 +195,13 @@ impl Run<'_> {
             .map(|(one, _)| self.aged(one, alive.as_ref()))
             .collect();
         let mut judged = judge(&aged, &self.plan.rules).into_iter();
-        let judged = ours
-            .iter()
-            .map(|ours| if *ours { judged.next().flatten() } else { None });
+        let judged = ours.iter().enumerate().map(|(at, ours)| {
+            if *ours {
+                return judged.next().flatten();
+            }
+            let is_twin = twins.contains(&at) && self.is_ours(&documents[at]);
+            is_twin.then_some(Why::Twin)
+        });
         judged.collect()
     }
 
@@ -387,7 +316,7 @@ impl Run<'_> {
 
     /// Removes what nothing names: says what that is, looks again, and removes what is still so.
     async fn remove_objects(
-        mut self,
+        &mut self,
         known: &Known<'_>,
         collected: &mut Collected,
     ) -> Result<(), StoreError> {
@@ -463,6 +392,23 @@ impl Run<'_> {
     }
 }
 
+/// The documents that stand beside what they were before they were laid out anew, or beside the same laid out anew:
+/// whoever did that has ended before it could retire them. Of each one stays, and all collections agree which.
+fn twins(documents: &[Listed], reach: &Reach) -> HashSet<usize> {
+    let mut same: HashMap<(&str, Brief), Vec<usize>> = HashMap::new();
+    for (at, document) in documents.iter().enumerate() {
+        let one = reach.original(at).unwrap_or_else(|| document.brief());
+        let lineage = document.place().lineage;
+        same.entry((lineage, one)).or_default().push(at);
+    }
+    let mut twins = HashSet::new();
+    for mut same in same.into_values() {
+        same.sort_by_key(|at| (reach.original(*at).is_none(), documents[*at].path()));
+        twins.extend(same.into_iter().skip(1));
+    }
+    twins
+}
+
 impl Known<'_> {
     /// Which objects are named by these of the documents.
     fn named(&self, by: impl Fn(usize) -> bool) -> Vec<bool> {
@@ -472,12 +418,5 @@ impl Known<'_> {
                 .each(at, |object, _| named[object as usize] = true);
         }
         named
-    }
-}
-
-impl Collected {
-    fn goes(&mut self, document: &Listed, why: Why) {
-        let (document, why) = (document.clone(), why.text());
-        self.gone.push(Goes { document, why });
     }
 }

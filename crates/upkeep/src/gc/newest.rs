@@ -21,6 +21,8 @@ pub async fn leave_newest(objects: &Objects, voice: &dyn Voice) {
             ..usual.rules
         },
         grace: Duration::ZERO,
+        // Each save does it.
+        compact_bytes: 0,
         ..usual
     };
     let twice = async {

@@ -146,6 +146,8 @@ impl Machine {
             created_ms: clock::successor(self.now_ms(), parent_ms, None),
             parent: parent.map(|parent| parent.id),
             sibling: false,
+            original: None,
+            counter: 0,
             map: packed.map,
             volume_bytes: VOLUME_BYTES,
             hot: packed.hot,
@@ -175,5 +177,6 @@ pub(crate) fn keeping(last: usize, grace: Duration) -> Plan {
         grace,
         dry_run: false,
         documents_max: None,
+        compact_bytes: 0,
     }
 }

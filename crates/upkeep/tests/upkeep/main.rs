@@ -1,9 +1,11 @@
 //! Care for a store that is a real folder, beside writers that are ended at any moment.
 
+mod compaction;
 mod copying;
 mod damage;
 mod garbage;
 mod kit;
 mod policies;
 mod single;
+mod volumes;
 mod writers;

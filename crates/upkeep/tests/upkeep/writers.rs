@@ -12,6 +12,13 @@ use crate::kit::{Machine, Random, Silent, keeping, open};
 const GRACE: Duration = Duration::from_millis(1_500);
 const HOUR_MS: u64 = 3_600_000;
 
+fn compacting() -> gc::Plan {
+    gc::Plan {
+        compact_bytes: u64::MAX,
+        ..keeping(3, GRACE)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_document_verifies_and_nothing_else_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -30,7 +37,7 @@ async fn every_document_verifies_and_nothing_else_is_left() {
         let writers: Vec<_> = writers.collect();
         let collections = (0..2).map(|_| {
             let objects = open(folder.path());
-            let plan = keeping(3, GRACE);
+            let plan = compacting();
             tokio::spawn(async move {
                 loop {
                     gc::collect(&objects, &plan, &Silent)
@@ -55,7 +62,7 @@ async fn every_document_verifies_and_nothing_else_is_left() {
     }
     let objects = open(folder.path());
     for _ in 0..4 {
-        collect(&objects, &keeping(3, GRACE)).await;
+        collect(&objects, &compacting()).await;
         tokio::time::sleep(GRACE).await;
     }
     let last = collect(&objects, &keeping(3, GRACE)).await;

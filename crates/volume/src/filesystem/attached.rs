@@ -1,8 +1,9 @@
 //! Directories of a volume at places where all of the machine sees them.
 //!
 //! The volume is mounted in the room, which nobody else sees. What is put elsewhere is a clone of that mount
-//! (`open_tree(2)`), moved into this process's own mount namespace. Programs of it get no rights by their mode, and
-//! devices in it do not open: it may be of a job that was less trusted than whoever looks into it.
+//! (`open_tree(2)`), moved into this process's own mount namespace. Programs of it get no rights by their mode, unless
+//! root alone can get there, and devices in it do not open: it may be of a job that was less trusted than whoever looks
+//! into it.
 //!
 //! A mount namespace that is made later has a copy of the mount, which would hold the volume when ours is gone. So it
 //! is put on a mount that is shared: then the copies go with it (Linux `Documentation/filesystems/sharedsubtree.rst`).
@@ -23,9 +24,23 @@ use rustix::mount::{
 use super::mounts::{unescape, unmount, unmount_below};
 use crate::error::VolumeError;
 
+/// Whether programs of a directory get rights by their mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// They do. For a place where root alone can get to.
+    Kept,
+    /// They do not.
+    Taken,
+}
+
 /// A clone of the mount at `mount`, of its directory `folder` alone. Call it in the room.
-pub(crate) fn clone_of(mount: &Path, folder: &Path) -> Result<OwnedFd, VolumeError> {
-    let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+pub(crate) fn clone_of(
+    mount: &Path,
+    folder: &Path,
+    rights: Rights,
+) -> Result<OwnedFd, VolumeError> {
+    let mut flags = MountFlags::BIND | MountFlags::NODEV | MountFlags::NOATIME;
+    flags.set(MountFlags::NOSUID, rights == Rights::Taken);
     mount_remount(mount, flags, c"").map_err(VolumeError::io("restrict", mount))?;
     let path = mount.join(folder);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE

@@ -15,7 +15,9 @@ use larder_settings::Settings;
 use larder_settings::exit::{Done, Failure};
 use larder_store::{Tried, catalog};
 
-use super::{Ability, Build, Disk, Engine, Finding, Findings, Registries, Store, TakenFor, Volume};
+use super::{
+    Ability, Build, Disk, Engine, Finding, Findings, Podman, Registries, Store, TakenFor, Volume,
+};
 use crate::command::refused;
 
 /// How long a store may be in trouble while somebody waits for an answer.
@@ -50,6 +52,7 @@ pub(super) async fn look(settings: &Settings) -> Findings {
     let (store, registries) = tokio::join!(store(settings), registries(settings));
     Findings {
         volume: volume.into(),
+        podman: podman(settings).into(),
         directories: directories(settings).into(),
         builder: machine::builder(&settings.session.path).into(),
         engine: engine.into(),
@@ -81,6 +84,16 @@ fn volume(settings: &Settings) -> Done<Volume> {
         dockerd: program.version.to_string(),
         containerd: program.containerd_version.to_string(),
         image_store: settings.image_store(&program).to_string(),
+    })
+}
+
+fn podman(settings: &Settings) -> Done<Podman> {
+    let mut settings = settings.session.clone();
+    settings.tenant = Tenant::Podman;
+    machine::check(&settings)?;
+    let program = machine::podman(&settings.path)?;
+    Ok(Podman {
+        version: program.version.to_string(),
     })
 }
 

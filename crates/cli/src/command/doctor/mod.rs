@@ -22,6 +22,8 @@ use crate::report::{Report, table};
 struct Findings {
     /// Whether `larder up` and `run` can work here.
     volume: Finding<Volume>,
+    /// Whether they can with `--engine podman`.
+    podman: Finding<Podman>,
     /// Whether `larder mount` can.
     directories: Finding<()>,
     /// Whether they can have a builder.
@@ -55,6 +57,11 @@ struct Volume {
     dockerd: String,
     containerd: String,
     image_store: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Podman {
+    version: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,6 +157,7 @@ impl Findings {
     /// The door that is open, of those that are wanted.
     fn door_of(&self, wanted: Door) -> Result<&'static str, &'static str> {
         let volume = self.volume.is_ok() && self.disk.is_ok();
+        let podman = self.podman.is_ok() && self.disk.is_ok();
         let api = self.engine.is_ok() && self.build.is_ok();
         if !self.store.is_ok() {
             return Err("without a store nothing is remembered; see what stands beside it above");
@@ -157,6 +165,10 @@ impl Findings {
         match wanted {
             Door::Volume | Door::Any if volume => Ok("volume: use larder run, or up and down"),
             Door::Api | Door::Any if api => Ok("api: use larder build, or restore and save"),
+            Door::Podman | Door::Any if podman => {
+                Ok("podman: use larder run, or up and down, with --engine podman")
+            }
+            Door::Podman => Err("podman cannot be used; see what stands beside it and disk above"),
             Door::Volume => Err("the volume cannot be used; see what stands beside it above"),
             Door::Api => {
                 Err("no engine answers that can remember; see what stands beside it above")

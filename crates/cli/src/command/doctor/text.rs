@@ -22,6 +22,12 @@ pub(super) fn about(findings: &Findings) -> Table {
             volume.dockerd, volume.containerd, volume.image_store
         )
     }));
+    table.add_row(row("podman", &findings.podman, |podman| {
+        format!(
+            "larder up and run --engine podman work here: podman {}",
+            podman.version
+        )
+    }));
     table.add_row(row("directories", &findings.directories, |()| {
         "larder mount and run --dir work here".to_owned()
     }));

@@ -154,7 +154,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             job,
             cache,
         };
-        let came = build.run().await?;
+        let came = Box::pin(build.run()).await?;
         let file = summary_file(verb.summary.as_deref());
         report.summary(&came.summary(), file.as_deref());
         report.write_json(verb.manner.json.as_deref(), &came)?;

@@ -12,7 +12,7 @@ use larder_model::retention::Rules;
 use larder_settings::Settings;
 use larder_settings::args::Gc;
 use larder_settings::exit::{Done, Failure};
-use larder_upkeep::gc::{self, Amount, Collected, Plan};
+use larder_upkeep::gc::{self, Amount, Collected, Compacted, Plan};
 
 use crate::command::block_on;
 use crate::report::Report;
@@ -36,6 +36,9 @@ pub(crate) fn run(verb: &Gc, report: &Report) -> Done {
     if let Some(why) = &collected.held_back {
         report.warning(&format!("nothing but documents was removed: {why}"));
     }
+    if let Some(why) = &collected.compacted.left_out {
+        report.warning(&format!("not all that should be is laid out anew: {why}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -57,6 +60,11 @@ fn plan(verb: &Gc, settings: &Settings) -> Done<Plan> {
         alive: verb.scopes_alive.as_deref().map(alive).transpose()?,
         grace: period("--grace", verb.grace.as_ref())?.unwrap_or(usual.grace),
         dry_run: verb.dry_run,
+        compact_bytes: match verb.compact.as_deref() {
+            None => usual.compact_bytes,
+            Some("off") => 0,
+            Some(text) => larder_settings::size("--compact", text)?,
+        },
         ..usual
     })
 }
@@ -91,10 +99,10 @@ fn alive(file: &Path) -> Done<Vec<String>> {
 }
 
 fn text(collected: &Collected) -> String {
-    let (would, is) = if collected.dry_run {
-        ("would be ", "would be")
+    let (would, is, are) = if collected.dry_run {
+        ("would be ", "would be", "would be")
     } else {
-        ("", "is")
+        ("", "is", "are")
     };
     let gone = collected.gone.iter().take(TOLD_MAX);
     let mut lines: Vec<String> = gone
@@ -123,6 +131,19 @@ fn text(collected: &Collected) -> String {
         lines.push(format!(
             "nothing names {}; it {is} removed when the grace is over",
             amount(waiting)
+        ));
+    }
+    let Compacted {
+        documents,
+        given_up,
+        stored_bytes,
+        ..
+    } = &collected.compacted;
+    if *documents > 0 {
+        lines.push(format!(
+            "{would}laid out {documents} documents anew ({}), so that {} can go; they {are} removed when the grace is over",
+            HumanBytes(*stored_bytes),
+            amount(given_up)
         ));
     }
     lines.join("\n")

@@ -46,8 +46,8 @@ fn start(
     let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();
-    let is_engine = request.settings.tenant == Tenant::Engine;
-    let context = (is_engine && !verb.no_context).then(|| docker_context::create(&place, folder));
+    let is_docker = request.settings.tenant == Tenant::Engine;
+    let context = (is_docker && !verb.no_context).then(|| docker_context::create(&place, folder));
     let running = match client::up(&request, &place, report) {
         Ok(running) => running,
         Err(error) => {

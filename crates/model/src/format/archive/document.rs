@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{ArchiveId, PartId, RecipesId};
 use crate::format::address::Kind;
-use crate::format::document::{Document, EngineRecord};
+use crate::format::document::{Document, EngineRecord, is_none};
 use crate::format::limits::{
     ARCHIVE_BLOBS_MAX, ARCHIVE_MAX_BYTES, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, PART_BLOB_BYTES,
     PART_STORED_MAX_BYTES,
@@ -33,6 +33,12 @@ pub struct Archive {
     pub parent: Option<ArchiveId>,
     /// Whether another job had already moved the head of this lineage away from `parent`.
     pub sibling: bool,
+    /// The archive that this one is, if a collection has laid it out anew: all else is as its job wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<ArchiveId>,
+    /// How many saves it continues, where saves are signed; see [`document::counter`](crate::document::counter).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub counter: u64,
     /// The engine that the images were saved from.
     pub engine: EngineRecord,
     /// Version of Larder that wrote it.
@@ -175,6 +181,18 @@ impl Document for Archive {
 
     fn created_ms(&self) -> u64 {
         self.created_ms
+    }
+
+    fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    fn is_sibling(&self) -> bool {
+        self.sibling
+    }
+
+    fn plan(&self) -> Option<&serde_json::Value> {
+        self.plan.as_ref()
     }
 
     fn fault(&self) -> Option<String> {

@@ -17,6 +17,7 @@ use super::Left;
 use super::builder::{BuilderComing, BuilderLiving, STOP_LIMIT};
 use crate::background::events::Events;
 use crate::background::turn::Turn;
+use crate::lock::One;
 use crate::{Place, Result, Settings, machine};
 
 /// Time for what the engine tells of containers that have ended.
@@ -81,7 +82,7 @@ async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
         Asked::Private => None,
         Asked::Auto | Asked::Takeover => {
             let place = place.clone();
-            let taking = spawn_blocking(move || Turn::take(&place));
+            let taking = spawn_blocking(move || Turn::take(One::Engine, &place));
             taking.await.expect("taking the turn does not panic")?
         }
     };

@@ -89,14 +89,9 @@ impl Site {
         })
     }
 
-    /// The place, held open: it stays the same whatever becomes of its path.
+    /// The place, held open.
     pub(in crate::background) fn open(&self) -> Result<File> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(&self.place);
-        opened.map_err(SessionError::path("open", &self.place))
+        open_place(&self.place)
     }
 
     /// Its directory on the volume that is mounted at `volume`, as a path from there. It is made if it is not
@@ -121,6 +116,16 @@ impl Site {
     }
 }
 
+/// Holds a directory open: it stays the same whatever becomes of its path.
+pub(super) fn open_place(place: &Path) -> Result<File> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(place);
+    opened.map_err(SessionError::path("open", place))
+}
+
 fn make(folder: &Path, person: Option<(u32, u32)>) -> io::Result<()> {
     make_folder_of_user(folder, 0o755)?;
     match person {
@@ -132,7 +137,7 @@ fn make(folder: &Path, person: Option<(u32, u32)>) -> io::Result<()> {
 }
 
 /// Makes a directory of the volume. What is there and is none was put there by no job: a link could lead anywhere.
-fn make_own(folder: &Path, mode: u32) -> Result<()> {
+pub(super) fn make_own(folder: &Path, mode: u32) -> Result<()> {
     match folder.symlink_metadata() {
         Ok(meta) if meta.is_dir() => Ok(()),
         Ok(_) => Err(SessionError::Forged(folder.to_owned())),

@@ -1,17 +1,19 @@
-//! Who lives on a session's volume: an engine of ours, a builder, or directories of this machine. [`Coming`] is one
-//! that was looked at and is to move in, [`Living`] one that has.
+//! Who lives on a session's volume: an engine of ours, a builder, podman's storage, or directories of this machine.
+//! [`Coming`] is one that was looked at and is to move in, [`Living`] one that has.
 
 mod builder;
 mod buildx;
 mod engine;
 mod folders;
+mod images;
+mod podman;
 
 use std::time::Duration;
 
 use larder_buildkit::Seen;
 use larder_engine::process::Identity;
 use larder_engine::{Exit, holders};
-use larder_model::compatibility;
+use larder_model::compatibility::{self, Family};
 use larder_model::version::Version;
 use larder_volume::Volume;
 use tokio::task::spawn_blocking;
@@ -19,6 +21,8 @@ use tokio::task::spawn_blocking;
 pub(super) use self::builder::{BuilderComing, BuilderLiving, CACHE_UNUSED};
 pub(super) use self::engine::{EngineComing, EngineLiving};
 pub(super) use self::folders::{FoldersComing, FoldersLiving};
+pub(super) use self::images::Holder;
+pub(super) use self::podman::{Found, Keeper, PodmanComing, PodmanLiving, open, settle};
 use super::events::Events;
 use super::turn::Turn;
 use crate::settings::Tenant;
@@ -32,6 +36,7 @@ const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 pub(super) enum Coming {
     Engine(Box<EngineComing>),
     Builder(Box<BuilderComing>),
+    Podman(Box<PodmanComing>),
     Folders(FoldersComing),
 }
 
@@ -53,6 +58,10 @@ impl Coming {
                 let builder = BuilderComing::look(settings, oom_score).await?;
                 Ok((Self::Builder(Box::new(builder)), None))
             }
+            Tenant::Podman => {
+                let (podman, turn) = PodmanComing::look(settings, place).await?;
+                Ok((Self::Podman(Box::new(podman)), Some(turn)))
+            }
             Tenant::Folders(folders) => {
                 let (folders, person) = (folders.clone(), settings.person);
                 let looking = spawn_blocking(move || FoldersComing::look(&folders, person));
@@ -69,14 +78,16 @@ impl Coming {
             Self::Builder(_) => {
                 compatibility::of_builder(std::env::consts::OS, std::env::consts::ARCH)
             }
+            Self::Podman(podman) => podman.program.compatibility(),
             Self::Folders(folders) => folders.compatibility(),
         }
     }
 
     /// The version that a snapshot must not be newer than. Directories have none, and a builder looks for itself.
-    pub(super) fn version(&self) -> Option<Version> {
+    pub(super) fn version(&self) -> Option<(Family, Version)> {
         match self {
-            Self::Engine(engine) => Some(engine.program.version),
+            Self::Engine(engine) => Some((Family::Docker, engine.program.version)),
+            Self::Podman(podman) => Some((Family::Podman, podman.program.version)),
             Self::Builder(_) | Self::Folders(_) => None,
         }
     }
@@ -86,11 +97,11 @@ impl Coming {
 pub(super) enum Living {
     Engine(Box<EngineLiving>),
     Builder(Box<BuilderLiving>),
+    Podman(Box<PodmanLiving>),
     Folders(FoldersLiving),
 }
 
 /// How it left.
-#[derive(Default)]
 pub(super) struct Left {
     /// The builders that there were: ours, and those in containers of the engine.
     pub builders: Vec<Seen>,
@@ -98,11 +109,25 @@ pub(super) struct Left {
     pub doubt: Option<String>,
 }
 
+impl Left {
+    fn because(doubt: Option<String>) -> Self {
+        let builders = Vec::new();
+        Self { builders, doubt }
+    }
+}
+
 impl Living {
     pub(super) fn engine(&mut self) -> Option<&mut EngineLiving> {
         match self {
             Self::Engine(engine) => Some(engine),
-            Self::Builder(_) | Self::Folders(_) => None,
+            Self::Builder(_) | Self::Podman(_) | Self::Folders(_) => None,
+        }
+    }
+
+    pub(super) fn podman(&self) -> Option<&PodmanLiving> {
+        match self {
+            Self::Podman(podman) => Some(podman),
+            Self::Engine(_) | Self::Builder(_) | Self::Folders(_) => None,
         }
     }
 
@@ -111,7 +136,7 @@ impl Living {
         match self {
             Self::Engine(engine) => engine.builder.as_ref(),
             Self::Builder(builder) => Some(builder),
-            Self::Folders(_) => None,
+            Self::Podman(_) | Self::Folders(_) => None,
         }
     }
 
@@ -121,12 +146,11 @@ impl Living {
         match self {
             Self::Engine(engine) => engine.engine.dead(),
             Self::Builder(builder) => Some(("buildkitd", builder.buildkitd.dead()?)),
-            Self::Folders(_) => None,
+            Self::Podman(_) | Self::Folders(_) => None,
         }
     }
 
-    /// Ends it at once, so that whoever waits for it learns that it is broken. Whether it can be: directories are
-    /// nobody's to end.
+    /// Ends it at once, so that whoever waits for it learns that it is broken. Whether it can be: only daemons can.
     pub(super) fn kill(&self) -> bool {
         if let Self::Engine(engine) = self {
             engine.engine.kill();
@@ -134,7 +158,7 @@ impl Living {
         if let Some(builder) = self.builder() {
             builder.buildkitd.kill();
         }
-        !matches!(self, Self::Folders(_))
+        matches!(self, Self::Engine(_) | Self::Builder(_))
     }
 
     /// Resolves when it has ended by itself. Directories do not.
@@ -142,21 +166,18 @@ impl Living {
         match self {
             Self::Engine(engine) => engine.engine.end().await,
             Self::Builder(builder) => builder.buildkitd.end().await,
-            Self::Folders(_) => std::future::pending().await,
+            Self::Podman(_) | Self::Folders(_) => std::future::pending().await,
         }
     }
 
     /// Leaves the volume, in order if that `is_wanted`.
     pub(super) async fn leave(self, volume: &Volume, is_wanted: bool, events: &Events) -> Left {
+        let device = volume.opened().device;
         match self {
             Self::Engine(engine) => engine.leave(is_wanted).await,
             Self::Builder(builder) => builder.leave().await,
-            Self::Folders(folders) => Left {
-                doubt: folders
-                    .leave(volume.opened().device, is_wanted, events)
-                    .await,
-                ..Left::default()
-            },
+            Self::Podman(podman) => Left::because(podman.leave(device, is_wanted, events).await),
+            Self::Folders(folders) => Left::because(folders.leave(device, is_wanted, events).await),
         }
     }
 
@@ -166,6 +187,7 @@ impl Living {
             Self::Engine(engine) => engine.abandon().await,
             // It is killed.
             Self::Builder(builder) => drop(builder),
+            Self::Podman(podman) => podman.abandon().await,
             Self::Folders(folders) => folders.abandon().await,
         }
     }

@@ -121,6 +121,8 @@ impl Machine {
                 .map_or(NOW_MS, |one| one.document.created_ms + 1),
             parent: parent.map(|parent| parent.id),
             sibling: false,
+            original: None,
+            counter: 0,
             map: packed.map,
             volume_bytes: VOLUME_BYTES,
             hot: packed.hot,

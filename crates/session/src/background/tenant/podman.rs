@@ -1,0 +1,207 @@
+//! The storage of podman and buildah on a volume, with buildah's cache mounts: directories of the volume at fixed
+//! places of the machine, in which whoever runs podman as root works.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, lchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_engine::collector::Collected;
+use larder_podman::{Bound, Info, Placed, Podman, PodmanProgram, Storage};
+use tokio::task::spawn_blocking;
+
+use super::folders::{FoldersLiving, make_own, open_place};
+use crate::background::events::Events;
+use crate::background::turn::Turn;
+use crate::lock::One;
+use crate::{Place, Result, SessionError, Settings};
+
+/// Root's alone, as podman's own storage is.
+const MODE: u32 = 0o700;
+/// Time for containers to end that cannot be removed.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a storage is brought up with.
+#[derive(Debug, Clone)]
+pub(in crate::background) struct PodmanComing {
+    pub program: PodmanProgram,
+    storage: Storage,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl PodmanComing {
+    /// Looks at the program, and takes the machine's turn.
+    pub(super) async fn look(settings: &Settings, place: &Place) -> Result<(Self, Turn)> {
+        let (path, own) = (settings.path.clone(), place.clone());
+        let environment = settings.engine_environment.clone();
+        let looking = spawn_blocking(move || {
+            let program = larder_podman::probe(&path)?;
+            larder_podman::wake(&program, &environment);
+            let turn = Turn::take(One::Podman, &own)?;
+            let mut turn = turn.ok_or(SessionError::PodmanTaken)?;
+            turn.stand(&own)?;
+            Ok::<_, SessionError>((program, turn))
+        });
+        let (program, turn) = looking.await.expect("looking does not panic")?;
+        let coming = Self {
+            program,
+            storage: Storage::of(&place.run()),
+            environment: settings.engine_environment.clone(),
+        };
+        Ok((coming, turn))
+    }
+
+    /// Where its directories belong.
+    pub(in crate::background) fn places(&self) -> [Placed; 2] {
+        larder_podman::places(self.program.version)
+    }
+
+    /// Writes the settings of the storage.
+    pub(in crate::background) fn write(&self) -> Result<()> {
+        Ok(self.storage.write()?)
+    }
+
+    pub(in crate::background) fn podman(&self) -> Podman {
+        Podman::new(&self.program, &self.storage, &self.environment)
+    }
+}
+
+/// Makes a directory of the volume that is mounted at `volume`, and closes it to others than root: its mode is a job's.
+pub(in crate::background) fn settle(volume: &Path, placed: &Placed) -> Result<()> {
+    let own = volume.join(placed.on_volume);
+    make_own(&own, MODE)?;
+    let closed = lchown(&own, Some(0), Some(0))
+        .and_then(|()| fs::set_permissions(&own, Permissions::from_mode(MODE)));
+    closed.map_err(SessionError::path("close to others", &own))
+}
+
+/// Where the machine has it, held open. What is there already is hidden meanwhile.
+pub(in crate::background) fn open(placed: &Placed) -> Result<File> {
+    match DirBuilder::new().mode(MODE).create(placed.place) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(SessionError::path("make the directory", placed.place)(
+                error,
+            ));
+        }
+        _ => {}
+    }
+    open_place(placed.place)
+}
+
+/// A storage that podman works in.
+pub(in crate::background) struct PodmanLiving {
+    podman: Podman,
+    folders: FoldersLiving,
+    run: PathBuf,
+    /// What there was before the job.
+    found: Arc<Found>,
+}
+
+/// What there is when the storage is up.
+#[derive(Debug)]
+pub(in crate::background) struct Found {
+    pub info: Info,
+    images: BTreeSet<String>,
+    networks: Vec<String>,
+}
+
+impl Found {
+    pub(in crate::background) fn look(podman: &Podman) -> Result<Self> {
+        Ok(Self {
+            info: podman.info()?,
+            images: podman.held()?,
+            networks: podman.networks()?,
+        })
+    }
+}
+
+impl PodmanLiving {
+    pub(in crate::background) fn new(
+        podman: Podman,
+        folders: FoldersLiving,
+        run: PathBuf,
+        found: Found,
+    ) -> Self {
+        Self {
+            podman,
+            folders,
+            run,
+            found: Arc::new(found),
+        }
+    }
+
+    pub(in crate::background) fn info(&self) -> &Info {
+        &self.found.info
+    }
+
+    pub(in crate::background) fn podman(&self) -> &Podman {
+        &self.podman
+    }
+
+    /// Who drops what need not be kept.
+    pub(in crate::background) fn keeper(&self) -> Keeper {
+        Keeper {
+            podman: self.podman.clone(),
+            found: Arc::clone(&self.found),
+        }
+    }
+
+    /// Removes containers and the job's networks; what did not work.
+    pub(in crate::background) async fn rest(&self, limit: Duration) -> Vec<String> {
+        let (podman, found) = (self.podman.clone(), Arc::clone(&self.found));
+        let resting = spawn_blocking(move || podman.rest(&found.networks, limit));
+        resting.await.expect("removing does not panic")
+    }
+
+    /// Takes the storage away from the machine; says why it is not to be saved, if so.
+    pub(super) async fn leave(
+        self,
+        device: (u32, u32),
+        is_wanted: bool,
+        events: &Events,
+    ) -> Option<String> {
+        let run = self.run;
+        let ending = spawn_blocking(move || larder_podman::end_containers(&run, KILL_LIMIT));
+        let stuck = ending.await.expect("ending containers does not panic");
+        let left = self.folders.leave(device, is_wanted, events).await;
+        let stuck = stuck.first();
+        let stuck =
+            stuck.map(|process| format!("a container's process {} does not end", process.pid));
+        stuck.or(left)
+    }
+
+    pub(super) async fn abandon(self) {
+        let run = self.run;
+        let ending = spawn_blocking(move || larder_podman::end_containers(&run, KILL_LIMIT));
+        let stuck = ending.await.expect("ending containers does not panic");
+        if !stuck.is_empty() {
+            tracing::warn!(?stuck, "containers stay");
+        }
+        self.folders.abandon().await;
+    }
+}
+
+/// Drops of a storage what need not be kept.
+pub(in crate::background) struct Keeper {
+    podman: Podman,
+    found: Arc<Found>,
+}
+
+impl Keeper {
+    pub(in crate::background) async fn drop_unneeded(&self, bound: Bound) -> Collected {
+        let (podman, found) = (self.podman.clone(), Arc::clone(&self.found));
+        let dropping = spawn_blocking(move || podman.drop_unneeded(&found.images, bound));
+        let dropped = dropping.await.expect("dropping does not panic");
+        Collected {
+            images: dropped.images,
+            records: 0,
+            freed_bytes: dropped.freed_bytes,
+            used_bytes: dropped.used_bytes,
+            warning: dropped.warning,
+        }
+    }
+}
