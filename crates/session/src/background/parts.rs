@@ -229,9 +229,8 @@ impl Parts {
                 timer.phase("engine");
             }
             Coming::Builder(builder) => {
-                let (builder, note) = self.start_builder(builder).await?;
+                let builder = self.start_builder(builder).await?;
                 self.living = Some(Living::Builder(Box::new(builder)));
-                self.warnings.extend(note);
                 self.volume().note_start();
                 timer.phase("builder");
             }
@@ -244,6 +243,9 @@ impl Parts {
                 timer.phase("folders");
             }
         }
+        let builder = self.living().builder();
+        let note = builder.and_then(|builder| builder.note.clone());
+        self.warnings.extend(note);
         Ok(())
     }
 
@@ -268,11 +270,7 @@ impl Parts {
             }
         });
         let started = answer.map_err(SessionError::from).and(beside);
-        let ready = started.map(|beside| {
-            let (builder, note) = beside.unzip();
-            living.builder = builder;
-            self.warnings.extend(note.flatten());
-        });
+        let ready = started.map(|builder| living.builder = builder);
         if ready.is_ok() {
             self.volume().note_start();
             living.builders = self.watch_builders(&living.engine).await;
@@ -282,11 +280,7 @@ impl Parts {
         ready
     }
 
-    /// A builder that answers, and what is to be told of it.
-    async fn start_builder(
-        &self,
-        coming: &BuilderComing,
-    ) -> Result<(BuilderLiving, Option<String>)> {
+    async fn start_builder(&self, coming: &BuilderComing) -> Result<BuilderLiving> {
         let config = coming.config(&self.place);
         let buildkitd = self.in_room(move || Buildkitd::spawn(&config)).await?;
         coming.settle(buildkitd, &self.place, READY_LIMIT).await
@@ -452,17 +446,12 @@ impl Parts {
 
     /// Podman's storage, if that is on the volume.
     pub(super) fn podman(&self) -> Option<&PodmanLiving> {
-        let living = self.living.as_ref();
-        living.expect("it is there until it is taken").podman()
+        self.living.as_ref()?.podman()
     }
 
     /// Who holds images on the volume.
     pub(super) fn holder(&self) -> Option<Holder<'_>> {
-        match self.living.as_ref()? {
-            Living::Engine(living) => Some(Holder::Engine(&living.engine)),
-            Living::Podman(living) => Some(Holder::Podman(living.podman())),
-            Living::Builder(_) | Living::Folders(_) => None,
-        }
+        self.living.as_ref()?.holder()
     }
 
     /// Resolves when who lives on the volume has ended by itself.

@@ -106,7 +106,7 @@ impl BuilderComing {
         buildkitd: Buildkitd,
         place: &Place,
         limit: Duration,
-    ) -> Result<(BuilderLiving, Option<String>)> {
+    ) -> Result<BuilderLiving> {
         let buildx = Buildx {
             folder: place.buildx(),
             docker_folder: self.docker_folder.clone(),
@@ -117,19 +117,19 @@ impl BuilderComing {
         let mut living = BuilderLiving {
             buildkitd,
             buildx: None,
+            note: None,
         };
         let (ready, made) = tokio::join!(living.buildkitd.ready(limit), making);
-        let note = match made.expect("making settings does not panic") {
-            Ok(()) => {
-                living.buildx = Some(place.buildx());
-                None
+        match made.expect("making settings does not panic") {
+            Ok(()) => living.buildx = Some(place.buildx()),
+            Err(why) => {
+                living.note = Some(format!(
+                    "buildx does not know the builder: {why}; BUILDKIT_HOST names it"
+                ));
             }
-            Err(why) => Some(format!(
-                "buildx does not know the builder: {why}; BUILDKIT_HOST names it"
-            )),
-        };
+        }
         ready?;
-        Ok((living, note))
+        Ok(living)
     }
 }
 
@@ -138,6 +138,8 @@ pub(in crate::background) struct BuilderLiving {
     pub buildkitd: Buildkitd,
     /// The settings of buildx that know it.
     pub buildx: Option<PathBuf>,
+    /// What is to be told of it.
+    pub note: Option<String>,
 }
 
 impl BuilderLiving {

@@ -131,6 +131,15 @@ impl Living {
         }
     }
 
+    /// Who holds images.
+    pub(super) fn holder(&self) -> Option<Holder<'_>> {
+        match self {
+            Self::Engine(engine) => Some(Holder::Engine(&engine.engine)),
+            Self::Podman(podman) => Some(Holder::Podman(podman.podman())),
+            Self::Builder(_) | Self::Folders(_) => None,
+        }
+    }
+
     /// The builder of ours, beside the engine or alone.
     pub(super) fn builder(&self) -> Option<&BuilderLiving> {
         match self {
