@@ -102,7 +102,7 @@ pub(super) async fn run(
 
 /// What the rules need to know.
 struct Looked {
-    /// By the numbers of the objects; what is no pack is fixed.
+    /// By the numbers of the objects; what is no pack, or named by none of these documents, is fixed.
     packs: Vec<Pack>,
     volumes: Vec<Vec<usize>>,
     /// The documents that can be written anew.
@@ -132,13 +132,16 @@ impl Looked {
         movable.sort_by_key(|one| one.at);
         let sizes = run.inventory.sizes(&known.reach);
         let live = live(run.objects, known, &movable).await?.bytes(sizes.len());
+        let numbers: HashSet<usize> = movable.iter().map(|one| one.at).collect();
+        let is_named = known.named(|at| numbers.contains(&at));
         let mut packs: Vec<Pack> = Vec::with_capacity(sizes.len());
-        for ((named, bytes), live_bytes) in known.reach.objects.iter().zip(sizes).zip(live) {
-            let is_pack = named.path.contains("/packs/");
+        for (at, (bytes, live_bytes)) in sizes.into_iter().zip(live).enumerate() {
+            // What only retired documents name goes by itself.
+            let counts = is_named[at] && known.reach.objects[at].path.contains("/packs/");
             packs.push(Pack {
-                bytes: if is_pack { bytes } else { 0 },
+                bytes: if counts { bytes } else { 0 },
                 live_bytes: live_bytes.min(bytes),
-                is_fixed: !is_pack,
+                is_fixed: !counts,
             });
         }
         for at in fixed {
