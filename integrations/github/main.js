@@ -12,7 +12,7 @@ const VALUES = [
   "background-upload", "fresh",
 ];
 const LISTS = ["plan", "insecure-registry", "registry-mirror"];
-const FLAGS = ["single", "keep-volumes", "strict"];
+const FLAGS = ["single", "builder", "keep-volumes", "strict"];
 // Those by which `larder down` finds the session.
 const OF_DOWN = ["store", "state", "config", "project", "job", "scope", "fallback"];
 // The exit code that says that the machine lacks something.

@@ -151,6 +151,9 @@ impl Report {
                 engine.choice.reason
             ));
         }
+        if let Some(builder) = &job.builder {
+            self.note(&format!("BuildKit {}, builder `larder`", builder.version));
+        }
         if let Some(podman) = &job.podman {
             self.note(&format!(
                 "Podman {} ({}): for root, and whoever uses sudo -E",

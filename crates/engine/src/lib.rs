@@ -36,8 +36,8 @@ mod shape;
 mod tool;
 
 pub use daemon::{
-    Engine, EngineConfig, EngineFacts, Exit, StopReport, TakenOver, check_settings,
-    child_environment, clean_up, quiesce,
+    Daemon, Engine, EngineConfig, EngineFacts, Exit, StopReport, TakenOver, bound_to_us,
+    check_settings, child_environment, clean_up, own_folders, quiesce,
 };
 pub use error::EngineError;
 pub use instance::InstanceId;

@@ -64,7 +64,8 @@ pub fn probe(search: &[PathBuf]) -> Result<EngineProgram> {
     })
 }
 
-fn find(program: &'static str, package: &'static str, search: &[PathBuf]) -> Result<PathBuf> {
+/// A program that must be there; else the packages that hold it are named.
+pub fn find(program: &'static str, package: &'static str, search: &[PathBuf]) -> Result<PathBuf> {
     programs::find(program, search).ok_or(EngineError::ProgramMissing { program, package })
 }
 

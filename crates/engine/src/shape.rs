@@ -49,7 +49,7 @@ impl FromStr for Asked {
             _ => Err(UnknownValue {
                 what: "engine shape",
                 value: text.to_owned(),
-                expected: "auto, takeover, private or podman",
+                expected: "auto, takeover, private, podman or buildkit",
             }),
         }
     }

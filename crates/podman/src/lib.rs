@@ -8,7 +8,7 @@
 //! 3. [`Storage::write`] writes the settings of the storage, whose [`places`] are then on the volume;
 //!    [`Podman::info`] shows that podman takes them.
 //! 4. The job, [`Podman::rest`], what [`Podman::drop_unneeded`] drops.
-//! 5. [`scrub`] makes the volume fit to be published; after a crash [`end_containers`] ends what still runs.
+//! 5. [`scrub`] makes the volume fit to be published; after a crash [`end_users`] ends what still runs.
 //!
 //! All of it is blocking.
 
@@ -21,7 +21,7 @@ mod storage;
 
 pub use drop::{Bound, Dropped};
 pub use program::{Info, Podman, PodmanProgram, probe, wake};
-pub use rest::end_containers;
+pub use rest::end_users;
 pub use scrub::{admit, scrub};
 pub use storage::{OF_ANOTHER_STORAGE, Placed, Storage, VARIABLE, places};
 

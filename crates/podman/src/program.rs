@@ -95,11 +95,8 @@ pub fn wake(program: &PodmanProgram, environment: &[(OsString, OsString)]) {
         return;
     }
     let own = environment.iter().filter(|(name, _)| name != VARIABLE);
-    let own = Podman {
-        program: program.path.clone(),
-        environment: own.cloned().collect(),
-    };
-    if let Err(error) = own.ask(&["ps", "--quiet"], INFO_LIMIT) {
+    let own: Vec<_> = own.cloned().collect();
+    if let Err(error) = run(&program.path, &own, &["ps", "--quiet"], INFO_LIMIT) {
         tracing::warn!(%error, "the machine's own podman does not work");
     }
 }
@@ -108,6 +105,7 @@ pub fn wake(program: &PodmanProgram, environment: &[(OsString, OsString)]) {
 #[derive(Clone, Debug)]
 pub struct Podman {
     program: PathBuf,
+    pub(crate) storage: Storage,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -126,6 +124,7 @@ impl Podman {
             .chain([(VARIABLE.into(), storage.file().into())]);
         Self {
             program: program.path.clone(),
+            storage: storage.clone(),
             environment: own.collect(),
         }
     }
@@ -153,28 +152,7 @@ impl Podman {
 
     /// Runs podman to its end; what it prints.
     pub(crate) fn ask(&self, arguments: &[&str], time: Duration) -> Result<String> {
-        let mut command = Command::new(&self.program);
-        let environment = self.environment.iter().map(|(name, value)| (name, value));
-        command.args(arguments).env_clear().envs(environment);
-        let limits = Limits {
-            time,
-            bytes: OUTPUT_MAX_BYTES,
-        };
-        let output = ask(&mut command, "", limits).map_err(|why| match why {
-            NoAnswer::Io(error) => EngineError::io("cannot run", &self.program)(error),
-            why => EngineError::ToolHangs {
-                command: line(arguments),
-                why: why.to_string(),
-            },
-        })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(EngineError::ToolFailed {
-            command: line(arguments),
-            status: output.status.to_string(),
-            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        })
+        run(&self.program, &self.environment, arguments, time)
     }
 
     /// Reads what podman prints, or what it keeps.
@@ -193,6 +171,36 @@ impl Podman {
             message,
         }
     }
+}
+
+fn run(
+    program: &Path,
+    environment: &[(OsString, OsString)],
+    arguments: &[&str],
+    time: Duration,
+) -> Result<String> {
+    let mut command = Command::new(program);
+    let environment = environment.iter().map(|(name, value)| (name, value));
+    command.args(arguments).env_clear().envs(environment);
+    let limits = Limits {
+        time,
+        bytes: OUTPUT_MAX_BYTES,
+    };
+    let output = ask(&mut command, "", limits).map_err(|why| match why {
+        NoAnswer::Io(error) => EngineError::io("cannot run", program)(error),
+        why => EngineError::ToolHangs {
+            command: line(arguments),
+            why: why.to_string(),
+        },
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(EngineError::ToolFailed {
+        command: line(arguments),
+        status: output.status.to_string(),
+        message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }
 
 fn line(arguments: &[&str]) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides whether the volume is published, so nothing here fails: what did not work is told.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use larder_engine::process::Identity;
 
 use crate::Result;
 use crate::program::Podman;
-use crate::storage::Storage;
+use crate::storage::{Storage, VARIABLE};
 
 /// The containers, running or not. External ones are buildah's, and those of builds.
 const CONTAINERS: [&str; 4] = ["ps", "--all", "--external", "--quiet"];
@@ -31,9 +32,10 @@ impl Podman {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// Removes all pods and containers, and networks that the machine did not have, within `limit`. What did not
+    /// Ends commands that still work, removes all pods and containers, and networks that the machine did not have, within `limit`. What did not
     /// work is answered, one sentence each.
     pub fn rest(&self, of_machine: &[String], limit: Duration) -> Vec<String> {
+        end_commands(&self.storage, limit);
         let mut resting = Resting {
             podman: self,
             until: Instant::now() + limit,
@@ -98,18 +100,47 @@ impl Resting<'_> {
     }
 }
 
-/// Ends containers of a session with this run directory, whose storage may be gone: podman cannot be asked then.
-/// Answers what does not end. Each has a process of conmon's, which keeps the container's number below podman's
-/// `runroot` (`-p`, podman `libpod/oci_conmon_common.go`, `getConmonArgs`).
-pub fn end_containers(run: &Path, limit: Duration) -> Vec<Identity> {
-    let root = Storage::of(run).run_root();
-    let root = root.as_os_str().as_encoded_bytes();
+/// Ends what works in the storage of a session with this run directory, which may be gone: podman cannot be asked then.
+/// Answers what does not end.
+pub fn end_users(run: &Path, limit: Duration) -> Vec<Identity> {
+    let storage = Storage::of(run);
+    let (runs, works) = (is_container_of(&storage), is_command_of(&storage));
     let ended = clean_up::end_meant(
-        |arguments| {
-            let mut pairs = arguments.windows(2);
-            pairs.any(|pair| pair[0] == b"-p" && pair[1].starts_with(root))
-        },
+        |pid, arguments| runs(arguments) || works(pid, arguments),
         limit,
     );
     ended.stuck
+}
+
+/// Ends commands that still work in the storage, as a build in the background does.
+fn end_commands(storage: &Storage, limit: Duration) {
+    clean_up::end_meant(is_command_of(storage), limit);
+}
+
+/// A container has a process of conmon's, which keeps the container's number below podman's `runroot` (`-p`, podman
+/// `libpod/oci_conmon_common.go`, `getConmonArgs`).
+fn is_container_of(storage: &Storage) -> impl Fn(&[&[u8]]) -> bool {
+    let root = storage.run_root().into_os_string().into_encoded_bytes();
+    move |arguments| {
+        let mut pairs = arguments.windows(2);
+        pairs.any(|pair| pair[0] == b"-p" && pair[1].starts_with(&root))
+    }
+}
+
+/// podman or buildah with the storage in its environment, or named by the conmon whose container has ended.
+fn is_command_of(storage: &Storage) -> impl Fn(i32, &[&[u8]]) -> bool {
+    let variable = format!("{VARIABLE}={}", storage.file().display());
+    let root = Storage::graph_root().as_os_str().as_encoded_bytes();
+    move |pid, arguments| {
+        let program = arguments.first().copied().unwrap_or_default();
+        let name = program.rsplit(|byte| *byte == b'/').next();
+        if !name.is_some_and(|name| name == b"podman" || name == b"buildah") {
+            return false;
+        }
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        let mut pairs = arguments.windows(2);
+        variables.any(|one| one == variable.as_bytes())
+            || pairs.any(|pair| pair[0] == b"--root" && pair[1] == root)
+    }
 }

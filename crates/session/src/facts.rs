@@ -26,6 +26,9 @@ pub struct Job {
     /// The engine, if it is one that lives on the volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// The `buildkitd` of ours, beside the engine or alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder: Option<Builder>,
     /// Podman, if its storage is on the volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub podman: Option<Podman>,
@@ -77,9 +80,11 @@ impl Job {
             image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
             tenant: match &self.folders[..] {
                 [] if self.podman.is_some() => Tenant::Podman,
+                [] if self.engine.is_none() => Tenant::Builder,
                 [] => Tenant::Engine,
                 folders => Tenant::Folders(folders.to_vec()),
             },
+            builder: self.engine.is_some() && self.builder.is_some(),
         };
         own.agrees_with(wanted)
     }
@@ -102,7 +107,7 @@ impl Job {
     /// nothing and they did not fail, else as in the one that began its line. Of directories and of podman's storage,
     /// how long they were used.
     pub fn cold_build_ms(&self) -> Option<u64> {
-        if self.engine.is_none() {
+        if self.engine.is_none() && self.builder.is_none() {
             let restored = self.restored.as_ref();
             return restored.map_or(self.used_ms, |restored| restored.cold_build_ms);
         }
@@ -144,6 +149,17 @@ pub struct Engine {
     /// What it says of itself.
     #[serde(flatten)]
     pub facts: EngineFacts,
+}
+
+/// The `buildkitd` of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Builder {
+    /// Its version.
+    pub version: String,
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The directory with settings of buildx in which it is selected, if buildx could make them.
+    pub buildx: Option<PathBuf>,
 }
 
 /// Podman as a job has it.
@@ -254,7 +270,7 @@ pub struct Fetched {
 /// A part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `podman` or `folders`, `fresh`, `facts`, `command`,
+    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `builder`, `podman` or `folders`, `fresh`, `facts`, `command`,
     /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
     /// the snapshot was nearly full.
     pub name: String,

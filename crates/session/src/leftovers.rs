@@ -196,7 +196,7 @@ pub fn clear(place: &Place) -> Result<bool> {
     let cleaned = clean_up::clean_up(&place.run(), record.owner, KILL_LIMIT)?;
     let mut stuck = cleaned.stuck;
     if record.wanted.as_ref().is_some_and(Wanted::is_of_podman) {
-        stuck.extend(larder_podman::end_containers(&place.run(), KILL_LIMIT));
+        stuck.extend(larder_podman::end_users(&place.run(), KILL_LIMIT));
     }
     // Found by name too: the session may have died before it could write the number down.
     let devices = larder_volume::devices_over(&place.volume().fuse);

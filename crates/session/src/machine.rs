@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
+pub use larder_buildkit::BuilderProgram;
 use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
 use larder_engine::{MachineSettings, rights};
@@ -18,12 +19,11 @@ use crate::{Result, SessionError, Settings, Tenant};
 /// The settings of the machine's engine.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
-/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, and if an engine is asked for, what it must be
-/// allowed to do, and whether one of ours may stand beside the machine's at all. What is not checked here is
-/// [`engine`].
+/// Checks what can be checked at once: root, FUSE, loop devices, mkfs, and if an engine or a builder is asked for, what
+/// it must be allowed to do, and whether one of ours may stand beside the machine's at all. What is not checked here is
+/// [`engine`] and [`builder`].
 pub fn check(settings: &Settings) -> Result<()> {
     let path = &settings.path;
-    let runs_containers = matches!(settings.tenant, Tenant::Engine | Tenant::Podman);
     if !rustix::process::geteuid().is_root() {
         return Err(SessionError::NeedsRoot);
     }
@@ -32,15 +32,17 @@ pub fn check(settings: &Settings) -> Result<()> {
     if programs::find("mkfs.ext4", path).is_none() {
         return Err(SessionError::NoMkfs);
     }
-    if runs_containers {
-        rights::check(path)?;
+    match settings.tenant {
+        Tenant::Engine | Tenant::Podman => rights::check(path)?,
+        Tenant::Builder => rights::check_groups()?,
+        Tenant::Folders(_) => {}
     }
     drop(Room::new(false)?);
     larder_volume::probe()?;
     for folder in [settings.state.named(), Path::new(RUN), Path::new(MOUNT)] {
         check_writable(folder)?;
     }
-    if settings.tenant == Tenant::Engine {
+    if matches!(settings.tenant, Tenant::Engine | Tenant::Builder) {
         larder_engine::check_settings(&machine_settings()?)?;
     }
     Ok(())
@@ -51,6 +53,11 @@ pub fn engine(path: &[PathBuf]) -> Result<EngineProgram> {
     let program = program::probe(path)?;
     program.check_network_tools(path)?;
     Ok(program)
+}
+
+/// The programs of a builder.
+pub fn builder(path: &[PathBuf]) -> Result<BuilderProgram> {
+    Ok(larder_buildkit::probe(path)?)
 }
 
 /// Podman, with its version.

@@ -73,8 +73,12 @@ impl Place {
         let folders = tenant.folders().iter();
         let folders = folders.map(|folder| folder.to_string_lossy());
         // A directory's path is absolute.
-        let podman = (*tenant == Tenant::Podman).then_some(Cow::from("podman"));
-        let tenants = folders.chain(podman);
+        let kind = match tenant {
+            Tenant::Podman => Some("podman"),
+            Tenant::Builder => Some("buildkit"),
+            Tenant::Engine | Tenant::Folders(_) => None,
+        };
+        let tenants = folders.chain(kind.map(Cow::from));
         let line = [project, job, scope, store].map(|name| Cow::from(name.as_str()));
         let name = serde_json::to_vec(&line.into_iter().chain(tenants).collect::<Vec<Cow<str>>>());
         let digest = blake3::hash(&name.expect("texts have a JSON form")).to_hex();
@@ -148,6 +152,11 @@ impl Place {
     /// The engine's socket.
     pub fn docker_socket(&self) -> PathBuf {
         self.run().join("docker.sock")
+    }
+
+    /// The settings of buildx that know the builder.
+    pub(crate) fn buildx(&self) -> PathBuf {
+        self.run().join("buildx")
     }
 
     pub(crate) fn log(&self) -> PathBuf {

@@ -25,6 +25,8 @@ pub enum Tenant {
     /// A Docker engine of ours.
     #[default]
     Engine,
+    /// A `buildkitd` of ours, and no engine.
+    Builder,
     /// The storage of podman and buildah.
     Podman,
     /// Directories of this machine, by absolute paths whose last parts differ.
@@ -32,10 +34,10 @@ pub enum Tenant {
 }
 
 impl Tenant {
-    /// The directories; none for an engine.
+    /// The directories; none for an engine or a builder.
     pub fn folders(&self) -> &[PathBuf] {
         match self {
-            Self::Engine | Self::Podman => &[],
+            Self::Engine | Self::Builder | Self::Podman => &[],
             Self::Folders(folders) => folders,
         }
     }
@@ -50,7 +52,10 @@ pub struct Settings {
     pub state: OwnFolder,
     /// Who lives on the volume.
     pub tenant: Tenant,
-    /// Who owns a directory that is made in root's: the user and group that sudo(8) was called by.
+    /// Whether an engine has a `buildkitd` beside it.
+    pub builder: bool,
+    /// Who uses what root makes for the session, a directory or settings of buildx, if that is somebody else: a user
+    /// and a group.
     pub person: Option<(u32, u32)>,
     /// How the engine stands beside the machine's own.
     pub engine: Asked,
@@ -71,6 +76,8 @@ pub struct Settings {
     pub strict: bool,
     /// Why the disk of the session failed in whose place this one comes. It starts empty then.
     pub instead_of: Option<Lost>,
+    /// Where the docker command has its settings, and plugins.
+    pub docker_folder: Option<PathBuf>,
     /// Folders to look for programs in.
     pub path: Vec<PathBuf>,
     /// The environment of the engine's processes. Secrets may be in it.
@@ -104,6 +111,9 @@ pub struct Wanted {
     /// Who lives on the volume.
     #[serde(default)]
     pub tenant: Tenant,
+    /// Whether an engine has a `buildkitd` beside it.
+    #[serde(default)]
+    pub builder: bool,
 }
 
 impl Wanted {
@@ -112,7 +122,8 @@ impl Wanted {
         self.tenant == Tenant::Podman
     }
 
-    /// Whether one session can be for both. Who chose no image store takes any.
+    /// Whether a session for this can be one for the other. Who chose no image store takes any, and a builder is in
+    /// nobody's way.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let both = self.image_store.zip(other.image_store);
         self.project == other.project
@@ -120,6 +131,7 @@ impl Wanted {
             && self.scope == other.scope
             && self.store == other.store
             && self.tenant == other.tenant
+            && (self.builder || !other.builder)
             && both.is_none_or(|(one, other)| one == other)
     }
 }
@@ -163,6 +175,7 @@ impl Settings {
             store: self.project.store.to_string(),
             image_store: self.image_store,
             tenant: self.tenant.clone(),
+            builder: self.builder,
         }
     }
 
@@ -190,6 +203,7 @@ mod tests {
             store: "s3://cache".to_owned(),
             image_store: Some(ImageStore::Overlay2),
             tenant: Tenant::Engine,
+            builder: false,
         };
         let (mut pull, mut elsewhere) = (main.clone(), main.clone());
         let (mut folder, mut podman) = (main.clone(), main.clone());
@@ -211,5 +225,10 @@ mod tests {
         ];
         let agree = others.map(|it| main.agrees_with(it));
         assert_eq!(agree, [true, true, false, false, false, false, false]);
+        let (mut with, mut alone) = (main.clone(), main.clone());
+        with.builder = true;
+        alone.tenant = Tenant::Builder;
+        assert!(with.agrees_with(&main) && !main.agrees_with(&with));
+        assert!(!alone.agrees_with(&main) && !main.agrees_with(&alone));
     }
 }

@@ -63,6 +63,7 @@ Examples:
 
 Settings come from options, then LARDER_* variables, then larder.toml. A larder.toml that was not named
 with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, engine, image-store,
+builder,
 strict, fresh, gc and plan.
 A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
 logged there and by -v, in the syntax of tracing's EnvFilter: debug, or larder_registry=debug.
@@ -212,10 +213,15 @@ pub struct Where {
 pub struct How {
     /// takeover: in place of the machine's engine, which is stopped meanwhile. private: beside it,
     /// with a network namespace and a socket of its own. auto: takeover if the machine's engine is
-    /// absent or idle, else private. podman: the storage of podman and buildah instead, for root
-    /// [default: auto]
-    #[arg(long, value_name = "SHAPE|podman")]
+    /// absent or idle, else private. podman: the storage of podman and buildah instead, for root.
+    /// buildkit: a buildkitd instead of a Docker engine [default: auto]
+    #[arg(long, value_name = "SHAPE|podman|buildkit")]
     pub engine: Option<String>,
+    /// A buildkitd beside the engine, as buildx's selected builder `larder`: several platforms, cache exports,
+    /// attestations. It keeps at most half of --keep, the engine the rest. The commands' variables BUILDX_CONFIG and
+    /// BUILDKIT_HOST lead to it; its steps have the network of the session
+    #[arg(long)]
+    pub builder: bool,
     #[command(flatten)]
     pub kind: EngineKind,
     /// Save named volumes too. They often hold databases, and secrets.
@@ -380,7 +386,7 @@ pub struct Run {
     #[arg(
         long,
         value_name = "DIR",
-        conflicts_with_all = ["engine", "image_store", "keep_volumes", "plan", "fresh"]
+        conflicts_with_all = ["engine", "builder", "image_store", "keep_volumes", "plan", "fresh"]
     )]
     pub dir: Vec<PathBuf>,
     /// If this machine lacks what Larder needs, run the command with the machine's own engine.
@@ -399,8 +405,9 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
     /// The command. It gets DOCKER_HOST, and no variable that belongs to another engine: DOCKER_CONTEXT,
-    /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH. With --engine podman it gets
-    /// CONTAINERS_STORAGE_CONF, and no STORAGE_DRIVER, CONTAINER_HOST, CONTAINER_CONNECTION.
+    /// DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; with a builder BUILDKIT_HOST and BUILDX_CONFIG, and no
+    /// BUILDX_BUILDER. With --engine podman it gets CONTAINERS_STORAGE_CONF, and no STORAGE_DRIVER,
+    /// CONTAINER_HOST, CONTAINER_CONNECTION.
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<std::ffi::OsString>,
     #[command(flatten)]
@@ -413,8 +420,9 @@ pub struct Run {
 
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Append DOCKER_HOST=…, with --engine podman CONTAINERS_STORAGE_CONF=…, to a file, as CI systems read it ($GITHUB_ENV, dotenv), and empty values for the
-    /// variables that belong to another engine, such as DOCKER_TLS_VERIFY.
+    /// Append DOCKER_HOST=…, with --engine podman CONTAINERS_STORAGE_CONF=…, with a builder BUILDKIT_HOST=… and
+    /// BUILDX_CONFIG=…, to a file, as CI systems read it ($GITHUB_ENV, dotenv), and empty values for the variables
+    /// that belong to another engine, such as DOCKER_TLS_VERIFY.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Stay in front until a signal comes, and then do what `down` does: for the main process of a container

@@ -8,6 +8,7 @@ use super::store::{NEAR, is_of_cloud};
 /// The variables that are read.
 const VARIABLES: &[&str] = &[
     "LARDER_BACKGROUND_UPLOAD",
+    "LARDER_BUILDER",
     "LARDER_CONFIG",
     "LARDER_ENCRYPT_KEY",
     "LARDER_ENGINE",

@@ -62,6 +62,7 @@ keys! {
     owner fallback: Vec<String>,
     // A word: it names no program.
     anybody engine: String,
+    anybody builder: bool,
     anybody image_store: String,
     // Within the limits of a volume, which is sparse.
     anybody size: String,
@@ -231,6 +232,7 @@ job = "j"
 scope = "main"
 fallback = ["main"]
 engine = "private"
+builder = true
 image-store = "overlay2"
 size = "2GiB"
 keep = "1GiB"
@@ -252,6 +254,7 @@ insecure-registries = ["h"]
         assert!(file.insecure_registries.is_none() && file.registry_mirrors.is_none());
         assert!(file.job.is_some() && file.size.is_some() && file.keep.is_some());
         assert!(file.engine.is_some() && file.image_store.is_some() && file.strict.is_some());
+        assert_eq!(file.builder, Some(true));
         assert_eq!(file.plan, Some(vec!["Dockerfile".into()]));
         let warning = warning.expect("it is told");
         let keys = "store, state, project, scope, fallback, keep-volumes, insecure-registries, registry-mirrors;";

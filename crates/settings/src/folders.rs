@@ -1,5 +1,6 @@
 //! Which directories live on a volume: `larder mount NAME DIR`, `larder run --dir DIR`.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use larder_engine::Asked;
@@ -38,6 +39,7 @@ impl Choices {
         let mut settings = self.settings(which, how)?;
         settings.session.tenant = Tenant::Folders(folders);
         settings.session.person = self.person();
+        settings.session.builder = false;
         settings.session.engine = Asked::Private;
         settings.session.image_store = None;
         Ok(settings)
@@ -68,6 +70,16 @@ impl Choices {
             folders.push(folder);
         }
         Ok(folders)
+    }
+
+    /// Who is to use what root makes for a session: who called sudo(8), else whose docker command it is.
+    pub(super) fn user(&self) -> Option<(u32, u32)> {
+        self.person().or_else(|| {
+            let docker = self.docker_folder()?;
+            let mut there = docker.ancestors().filter_map(|path| path.metadata().ok());
+            let owner = there.next()?;
+            (owner.uid() != 0).then(|| (owner.uid(), owner.gid()))
+        })
     }
 
     /// Who called sudo(8), by its variables.

@@ -45,6 +45,8 @@ use store::is_credential;
 pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
+/// What `--engine` says for a builder without an engine.
+const BUILDKIT: &str = "buildkit";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
 /// The engine that is no shape of Docker's.
@@ -146,7 +148,7 @@ impl Settings {
     pub fn request(&self) -> larder_builds::Request {
         let around = self.around.clone();
         match self.session.tenant {
-            Tenant::Engine | Tenant::Podman => {
+            Tenant::Engine | Tenant::Builder | Tenant::Podman => {
                 larder_builds::Request::new(&self.plan_paths, around)
             }
             Tenant::Folders(_) => larder_builds::Request {
@@ -294,6 +296,7 @@ impl Choices {
         let file = &self.file;
         let volume_bytes = self.volume_bytes(how)?;
         let (tenant, engine) = self.engine(how)?;
+        let builder = self.flag(how.builder, "LARDER_BUILDER", file.builder)?;
         let typed = &how.kind.image_store;
         let image_store = self.text(typed, "LARDER_IMAGE_STORE", &file.image_store);
         // What is set for Docker does not count for podman.
@@ -301,8 +304,9 @@ impl Choices {
         Ok(larder_session::Settings {
             project: self.project(which, how, state, descent)?,
             state: self.own(self.absolute(state.unwrap_or(DEFAULT_STATE))),
+            builder: builder && tenant == Tenant::Engine,
             tenant,
-            person: None,
+            person: self.user(),
             engine,
             image_store: image_store.map(|text| text.parse()).transpose()?,
             volume_bytes,
@@ -312,20 +316,24 @@ impl Choices {
             background_upload: self.background_upload(how)?,
             strict: self.flag(how.volume.strict, "LARDER_STRICT", file.strict)?,
             instead_of: None,
+            docker_folder: self.docker_folder(),
             path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
         })
     }
 
-    /// Whose engine it is, and how Docker's stands beside the machine's.
+    /// Who lives on the volume, and how Docker's engine stands beside the machine's.
     fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
         let named = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
         Ok(match named.as_deref() {
-            Some(PODMAN) if how.kind.image_store.is_some() => {
-                let why = "--image-store is of Docker's engine; leave it out with --engine podman";
-                return Err(Failure::input(why.to_owned()));
+            Some(name @ (PODMAN | BUILDKIT)) if how.kind.image_store.is_some() => {
+                return Err(Failure::input(format!(
+                    "--image-store is of Docker's engine; leave it out with --engine {name}"
+                )));
             }
             Some(PODMAN) => (Tenant::Podman, Asked::Private),
+            // It takes no engine's place.
+            Some(BUILDKIT) => (Tenant::Builder, Asked::Private),
             Some(shape) => (Tenant::Engine, shape.parse()?),
             None => (Tenant::Engine, Asked::default()),
         })

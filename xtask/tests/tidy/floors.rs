@@ -5,7 +5,7 @@ use std::fs;
 use crate::source::{Text, none, root, rust_files};
 
 /// Each crate's floor; one may depend only on those of lower floors.
-pub(crate) const FLOORS: [(&str, u8); 21] = [
+pub(crate) const FLOORS: [(&str, u8); 22] = [
     ("model", 1),
     ("secrets", 1),
     ("local", 1),
@@ -18,6 +18,7 @@ pub(crate) const FLOORS: [(&str, u8); 21] = [
     ("registry", 2),
     ("store", 3),
     ("engine", 3),
+    ("buildkit", 4),
     ("volume", 4),
     ("podman", 4),
     ("bases", 4),

@@ -99,22 +99,20 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
     if let Some(named) = named.next() {
         return vec![(named, None)];
     }
+    // `down` need not be told what `up` was to start.
+    let kinds = [Tenant::Engine, Tenant::Builder, Tenant::Podman].map(|tenant| Wanted {
+        tenant,
+        ..wanted.clone()
+    });
+    let beside = kinds.iter().map(|wanted| (main.beside(wanted), None));
+    let mut all: Vec<_> = beside.collect();
     if settings.scope_is_told {
-        // Nothing says whose engine is meant.
-        let both = [Tenant::Engine, Tenant::Podman].map(|tenant| Wanted {
-            tenant,
-            ..wanted.clone()
-        });
-        let places = both.into_iter().flat_map(|wanted| {
-            let beside = (main.beside(&wanted), None);
-            [beside, (main.clone(), Some(wanted))]
-        });
-        return places.collect();
+        let at_main = kinds.into_iter().map(|wanted| (main.clone(), Some(wanted)));
+        all.extend(at_main);
+        return all;
     }
-    let beside = (main.beside(&wanted), None);
-    let others = main.all_beside().into_iter().map(|place| (place, None));
-    let all = [beside, (main.clone(), None)].into_iter().chain(others);
-    let mut all: Vec<_> = all.collect();
+    all.push((main.clone(), None));
+    all.extend(main.all_beside().into_iter().map(|place| (place, None)));
     // An engine is meant, if there is one.
     all.sort_by_key(|(place, _)| leftovers::is_of_folders(place, None));
     all

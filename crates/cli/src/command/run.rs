@@ -120,7 +120,7 @@ impl Use<'_> {
             report.running(&running, "using");
         }
         let address = Address::of(&running.job, self.api_version.as_deref());
-        let session = Some((&running, address.as_ref()));
+        let session = Some((&running, &address));
         let (code, ms) = execute(&self.verb.command, session, report)?;
         let command = facts::Command {
             exit_code: code,
@@ -204,14 +204,14 @@ fn write_report(verb: &Run, job: &Job, report: &Report) {
 /// ran.
 fn execute(
     command: &[OsString],
-    session: Option<(&Running, Option<&Address>)>,
+    session: Option<(&Running, &Address)>,
     report: &Report,
 ) -> Done<(u8, f64)> {
     let started = Instant::now();
     let code = super::wait_for(async {
         let mut child = tokio::process::Command::new(&command[0]);
         child.args(&command[1..]);
-        if let Some((_, Some(address))) = session {
+        if let Some((_, address)) = session {
             address.give(&mut child);
         }
         let mut signals = Signals::catch()?;

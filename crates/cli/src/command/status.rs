@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use larder_podman::VARIABLE;
 use larder_session::facts::Job;
 use larder_session::protocol::{Event, Request};
 use larder_session::{SessionError, client};
@@ -9,7 +10,6 @@ use larder_settings::Settings;
 use larder_settings::args::Status;
 use larder_settings::exit::Done;
 
-use crate::address::Address;
 use crate::report::Report;
 
 /// Exit code 0 if a session runs, 1 if none does.
@@ -59,14 +59,20 @@ fn tenant(job: &Job) -> String {
             engine.socket.display()
         )
     });
-    let podman = job.podman.iter().map(|podman| {
-        let address = Address::of(job, None).expect("podman's storage has one");
+    let builder = job.builder.iter().map(|builder| {
         format!(
-            "\n  Podman {} ({})\n  {}",
-            podman.version,
-            podman.driver,
-            address.line()
+            "\n  BuildKit {}\n  BUILDKIT_HOST=unix://{}",
+            builder.version,
+            builder.socket.display()
         )
     });
-    folders.chain(engine).chain(podman).collect()
+    let podman = job.podman.iter().map(|podman| {
+        format!(
+            "\n  Podman {} ({})\n  {VARIABLE}={}",
+            podman.version,
+            podman.driver,
+            podman.storage_conf.display()
+        )
+    });
+    folders.chain(engine).chain(builder).chain(podman).collect()
 }

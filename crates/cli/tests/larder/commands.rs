@@ -87,7 +87,7 @@ fn wrong_values_are_named_with_their_cure() {
         (
             "--engine",
             "vm",
-            &["vm", "auto, takeover, private or podman"][..],
+            &["vm", "auto, takeover, private, podman or buildkit"][..],
         ),
         ("--image-store", "aufs", &["aufs", "overlay2 or containerd"]),
         ("--size", "tiny", &["--size", "tiny"]),

@@ -17,6 +17,7 @@
 mod beside;
 mod bound;
 mod builders;
+mod buildkit;
 mod builds;
 mod campaigns;
 mod commands;

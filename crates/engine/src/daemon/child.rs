@@ -65,7 +65,7 @@ impl fmt::Display for Exit {
 
 /// A running daemon.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub struct Daemon {
     pub(super) name: &'static str,
     log: PathBuf,
     child: Child,
@@ -74,7 +74,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts `command` with its output in `log`.
-    pub(crate) fn spawn(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
+    pub fn spawn(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .write(true)
@@ -117,7 +117,8 @@ impl Daemon {
         Identity::of(i32::try_from(self.pid()).ok()?)
     }
 
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap_or_else(|error| {
             tracing::warn!(%error, daemon = self.name, "wait");
             None
@@ -125,7 +126,7 @@ impl Daemon {
     }
 
     /// An error if it has ended: for use while its answer is awaited.
-    pub(crate) fn must_run(&mut self) -> Result<()> {
+    pub fn must_run(&mut self) -> Result<()> {
         match self.ended() {
             None => Ok(()),
             Some(status) => Err(EngineError::Died {
@@ -137,7 +138,8 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn no_answer(&self, waited: Duration) -> EngineError {
+    /// Why it is given up that did not answer for so long.
+    pub fn no_answer(&self, waited: Duration) -> EngineError {
         EngineError::NoAnswer {
             daemon: self.name,
             waited,
@@ -147,7 +149,7 @@ impl Daemon {
     }
 
     /// Resolves when it ends. Its exit is then there for [`Daemon::ended`].
-    pub(crate) async fn end(&self) {
+    pub async fn end(&self) {
         // A look costs a microsecond; registering the handle with the runtime would need `unsafe`.
         let began = Instant::now();
         while !has_ended(&self.handle, Duration::ZERO) {
@@ -156,6 +158,7 @@ impl Daemon {
         }
     }
 
+    /// Sends a signal; whoever is gone gets none.
     pub(crate) fn signal(&self, signal: Signal) {
         // It fails only when the process has ended, which the caller learns by waiting.
         if let Err(error) = pidfd_send_signal(&self.handle, signal) {
@@ -163,8 +166,23 @@ impl Daemon {
         }
     }
 
+    /// SIGKILL, without waiting for its end.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Its children inherit the score; it has none yet. `None` leaves it this process's.
+    pub fn set_oom_score(&self, score: Option<&str>) {
+        let Some(score) = score else {
+            return;
+        };
+        if let Err(error) = std::fs::write(format!("/proc/{}/oom_score_adj", self.pid()), score) {
+            tracing::debug!(%error, "the daemon keeps our OOM score");
+        }
+    }
+
     /// SIGTERM, then after the deadline SIGKILL. Answers the exit and whether it had to be killed.
-    pub(crate) async fn terminate(&mut self, deadline: Duration) -> (Exit, bool) {
+    pub async fn terminate(&mut self, deadline: Duration) -> (Exit, bool) {
         if let Some(status) = self.ended() {
             return (status.into(), false);
         }

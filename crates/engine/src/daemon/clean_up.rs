@@ -63,13 +63,13 @@ pub fn clean_up(run_dir: &Path, owner: Option<Identity>, deadline: Duration) -> 
         .map(|process| process.pid)
         .collect();
     let socket = containerd_socket(run_dir);
-    doomed.extend(meant(|arguments| serves(arguments, &socket)));
+    doomed.extend(meant(|_, arguments| serves(arguments, &socket)));
     doomed.extend(owner.into_iter().flat_map(session_of));
     Ok(end(doomed, deadline))
 }
 
-/// Kills the processes whose arguments are meant, and all that these have started.
-pub fn end_meant(is_meant: impl Fn(&[&[u8]]) -> bool, deadline: Duration) -> CleanedUp {
+/// Kills the processes that are meant, by number and arguments, and all that these have started.
+pub fn end_meant(is_meant: impl Fn(i32, &[&[u8]]) -> bool, deadline: Duration) -> CleanedUp {
     end(meant(is_meant).collect(), deadline)
 }
 
@@ -83,10 +83,10 @@ fn end(mut doomed: HashSet<i32>, deadline: Duration) -> CleanedUp {
     }
 }
 
-fn meant(is_meant: impl Fn(&[&[u8]]) -> bool) -> impl Iterator<Item = i32> {
+fn meant(is_meant: impl Fn(i32, &[&[u8]]) -> bool) -> impl Iterator<Item = i32> {
     others().into_iter().filter(move |pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        is_meant(&line.split(|&b| b == 0).collect::<Vec<_>>())
+        is_meant(*pid, &line.split(|&b| b == 0).collect::<Vec<_>>())
     })
 }
 

@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use larder_docker::{ApiError, ApiVersion, Endpoint, ImageStore, Remote};
 use larder_local::files;
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::child::{Daemon, Exit};
@@ -75,6 +74,10 @@ impl EngineConfig {
     /// The engine's own socket.
     pub fn socket(&self) -> PathBuf {
         self.run_dir.join("docker.sock")
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        bound_to_us(program, &self.taken_over, &self.environment)
     }
 }
 
@@ -166,11 +169,11 @@ impl Engine {
         let path = config.run_dir.join("daemon.json");
         write(&path, &format!("{settings:#}\n"))?;
 
-        let mut command = bound_to_us(&config.program.containerd, config);
+        let mut command = config.command(&config.program.containerd);
         command.arg("--config").arg(&containerd_config);
         let log = config.run_dir.join("containerd.log");
         let mut containerd = Daemon::spawn("containerd", command, &log)?;
-        set_oom_score(&containerd, config);
+        containerd.set_oom_score(config.oom_score.as_deref());
         let records = Records {
             containerd: containerd.identity(),
             dockerd: None,
@@ -180,7 +183,7 @@ impl Engine {
 
         let log = config.run_dir.join("dockerd.log");
         let dockerd = Daemon::spawn("dockerd", dockerd_command(config)?, &log)?;
-        set_oom_score(&dockerd, config);
+        dockerd.set_oom_score(config.oom_score.as_deref());
         Records {
             dockerd: dockerd.identity(),
             ..records
@@ -270,8 +273,8 @@ impl Engine {
     /// SIGKILL to both, without waiting for their end: they may wait for a disk that hangs. Whoever waits for
     /// the engine learns that it is broken.
     pub fn kill(&self) {
-        self.dockerd.signal(Signal::KILL);
-        self.containerd.signal(Signal::KILL);
+        self.dockerd.kill();
+        self.containerd.kill();
     }
 
     /// SIGTERM to dockerd, then to containerd; what has not ended by the deadline is killed. containerd has
@@ -347,8 +350,8 @@ fn forward_packets(config: &EngineConfig) -> Result<()> {
     Ok(())
 }
 
-/// Mounts folders of the engine's own over [`SHARED_FOLDERS`], in the room.
-fn own_folders(run_dir: &Path) -> Result<()> {
+/// Mounts folders of the engine's own in `run_dir` over those that all containers of this machine share, in the room.
+pub fn own_folders(run_dir: &Path) -> Result<()> {
     require_own("mnt")?;
     for (shared, own) in SHARED_FOLDERS {
         let (shared, own) = (Path::new(shared), run_dir.join(own));
@@ -363,16 +366,6 @@ fn own_folders(run_dir: &Path) -> Result<()> {
             .map_err(|errno| EngineError::io("cannot mount over", shared)(errno.into()))?;
     }
     Ok(())
-}
-
-/// Its children inherit it; it has none yet.
-fn set_oom_score(daemon: &Daemon, config: &EngineConfig) {
-    let Some(score) = &config.oom_score else {
-        return;
-    };
-    if let Err(error) = fs::write(format!("/proc/{}/oom_score_adj", daemon.pid()), score) {
-        tracing::debug!(%error, "the daemon keeps our OOM score");
-    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -391,14 +384,18 @@ fn await_socket(containerd: &mut Daemon, socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A command that ends with the calling thread, in the environment and under the limits of the
-/// configuration.
-fn bound_to_us(program: &Path, config: &EngineConfig) -> Command {
+/// A command that ends with the calling thread, in this environment, and under the limits and with the variables
+/// that are taken over.
+pub fn bound_to_us(
+    program: &Path,
+    taken_over: &TakenOver,
+    environment: &[(OsString, OsString)],
+) -> Command {
     let mut words: Vec<OsString> = Vec::new();
     if let Some(setpriv) = of_util_linux("setpriv") {
         words.extend([setpriv, "--pdeathsig".into(), "KILL".into(), "--".into()]);
     }
-    let limits = &config.taken_over.limits;
+    let limits = &taken_over.limits;
     if let Some(prlimit) = of_util_linux("prlimit").filter(|_| !limits.is_empty()) {
         words.push(prlimit);
         words.extend(limits.iter().map(OsString::from));
@@ -408,7 +405,7 @@ fn bound_to_us(program: &Path, config: &EngineConfig) -> Command {
     command
         .args(&words[1..])
         .env_clear()
-        .envs(config.taken_over.environment(&config.environment));
+        .envs(taken_over.environment(environment));
     command
 }
 
@@ -422,7 +419,7 @@ fn of_util_linux(name: &str) -> Option<OsString> {
 }
 
 fn dockerd_command(config: &EngineConfig) -> Result<Command> {
-    let mut command = bound_to_us(&config.program.dockerd, config);
+    let mut command = config.command(&config.program.dockerd);
     for (option, path) in [
         ("--containerd", containerd_socket(&config.run_dir)),
         ("--config-file", config.run_dir.join("daemon.json")),
@@ -436,22 +433,11 @@ fn dockerd_command(config: &EngineConfig) -> Result<Command> {
     for socket in [config.socket()].into_iter().chain(usual) {
         command.arg(format!("--host=unix://{}", socket.display()));
     }
-    match &config.taken_over.group {
-        Some(group) => command.args(["--group", group]),
-        // dockerd refuses to start when a group that it was told of does not exist.
-        None if group_exists("docker")? => command.args(["--group", "docker"]),
-        None => &mut command,
-    };
+    if let Some(group) = config.taken_over.socket_group()? {
+        command.args(["--group", &group]);
+    }
     command.args(&config.taken_over.options);
     Ok(command)
-}
-
-fn group_exists(name: &str) -> Result<bool> {
-    let path = Path::new("/etc/group");
-    let groups = fs::read(path).map_err(EngineError::io("cannot read", path))?;
-    Ok(String::from_utf8_lossy(&groups)
-        .lines()
-        .any(|line| line.split(':').next() == Some(name)))
 }
 
 #[cfg(test)]

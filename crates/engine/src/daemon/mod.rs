@@ -9,7 +9,7 @@ mod engine;
 pub mod quiesce;
 mod taken_over;
 
-pub use self::child::Exit;
+pub use self::child::{Daemon, Exit};
 pub use self::config::child_environment;
-pub use self::engine::{Engine, EngineConfig, EngineFacts, StopReport};
+pub use self::engine::{Engine, EngineConfig, EngineFacts, StopReport, bound_to_us, own_folders};
 pub use self::taken_over::{TakenOver, check as check_settings};

@@ -36,6 +36,11 @@ pub fn check(path: &[PathBuf]) -> Result<()> {
     })?;
     let opened = OpenOptions::new().write(true).open(FORWARDING);
     opened.map_err(|error| forbidden("/proc/sys cannot be written", error.to_string()))?;
+    check_groups()
+}
+
+/// Tries alone what each container needs.
+pub fn check_groups() -> Result<()> {
     let made = cgroups::probe();
     made.map_err(|error| forbidden("control groups cannot be made", error.to_string()))
 }

@@ -97,7 +97,8 @@ fn admit_containerd(root: &Path) -> Result<()> {
     }
 }
 
-fn must_be_plain(root: &Path, relative: impl AsRef<Path>) -> Result<()> {
+/// Says what is in a directory below `root` and is neither a directory nor a file, if there is something.
+pub fn must_be_plain(root: &Path, relative: impl AsRef<Path>) -> Result<()> {
     let relative = relative.as_ref();
     let path = root.join(relative);
     let failed = || EngineError::io("cannot list", &path);

@@ -1,5 +1,5 @@
-//! The states of buildx's builders: which are kept is said in [`crate::builders`]. Of those that a session
-//! changed goes what goes of the engine's own `BuildKit`.
+//! The states of builders: which are kept, the crate `buildkit` says. Of those that a session changed goes what goes
+//! of the engine's own `BuildKit`.
 //!
 //! A state is the root of a `buildkitd` (`cmd/buildkitd/main.go`, `worker/runc/runc.go`):
 //!
@@ -10,54 +10,26 @@
 //! | `runc-<snapshotter>/{containerdmeta,metadata_v2}.db`, `content`, `snapshots` | results |
 //! | `runc-<snapshotter>/executor` | the host's `resolv.conf` and `hosts`, run state: removed |
 //!
-//! The builder's configuration and certificates lie in its container, which is gone.
+//! The builder's configuration and certificates lie elsewhere.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::bolt::Tree;
 use super::builds::{self, Build};
+use super::compact::{Holds, compact};
 use super::history;
-use crate::builders::{Bounds, Seen, forget, settle};
 use crate::error::Result;
 use crate::paths::{file, folder, names_in, remove};
 
 const EXECUTOR: &str = "executor";
 const BLOBS: &str = "content/blobs/sha256";
+/// containerd's metadata in `BuildKit`'s form (`worker/runc/runc.go`).
+const METADATA: &str = "containerdmeta.db";
 
-/// What is told of the builders of a session.
-#[derive(Debug, Default)]
-pub struct ScrubbedBuilders {
-    /// What is not kept, one sentence each.
-    pub notices: Vec<String>,
-    /// Their builds.
-    pub builds: Vec<Build>,
-}
-
-/// Settles which states of builders stay on the volume of a stopped engine, and scrubs those that changed.
-pub fn scrub_builders(volume: &Path, seen: &[Seen], bounds: Bounds) -> Result<ScrubbedBuilders> {
-    let settled = settle(volume, seen, bounds)?;
-    let mut done = ScrubbedBuilders {
-        notices: settled.notices,
-        builds: Vec::new(),
-    };
-    for (name, place) in settled.changed {
-        let state = volume.join(place);
-        let (recorded, damaged) = scrub_state(&state)?;
-        done.builds.extend(recorded);
-        if let Some(database) = damaged {
-            done.notices.push(format!(
-                "the cache of the builder {name} is not kept: {} in it is damaged",
-                database.display()
-            ));
-            forget(volume, &name)?;
-        }
-    }
-    Ok(done)
-}
-
-/// The builds that were recorded, and a database that is none.
-fn scrub_state(state: &Path) -> Result<(Vec<Build>, Option<PathBuf>)> {
+/// Scrubs a state that nobody uses any more: the builds that were recorded, and a database that is none. Nothing
+/// is to be kept of a state that has one.
+pub fn scrub_state(state: &Path) -> Result<(Vec<Build>, Option<PathBuf>)> {
     let mut folders = vec![PathBuf::new()];
     for name in names_in(state, Path::new(""))? {
         if folder(state, Path::new(&name)).is_ok_and(|found| found.is_some()) {
@@ -83,6 +55,12 @@ fn scrub_state(state: &Path) -> Result<(Vec<Build>, Option<PathBuf>)> {
     history::remove_records(state, Path::new(""), &contents, &mut removed)?;
     for place in &folders {
         remove(state, &place.join(EXECUTOR), &mut removed)?;
+        if let Some(path) = file(state, &place.join(METADATA))?
+            && let Err(error) = compact(&path, Holds::Namespaces)
+        {
+            // It stays as it is.
+            tracing::warn!(%error, "a builder's database was not written anew");
+        }
     }
     Ok((builds, None))
 }

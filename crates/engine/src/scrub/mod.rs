@@ -39,7 +39,8 @@ use std::path::{Path, PathBuf};
 use larder_docker::ImageStore;
 
 pub(crate) use self::admit::admit;
-pub use self::builders::{ScrubbedBuilders, scrub_builders};
+pub use self::admit::must_be_plain;
+pub use self::builders::scrub_state;
 pub use self::builds::{Build, Step};
 use self::compact::{Holds, compact};
 use crate::builders::is_state_volume;

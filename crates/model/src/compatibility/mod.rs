@@ -78,6 +78,12 @@ pub fn of_folders(os: &str, arch: &str, names: &[String]) -> String {
     format!("{os}-{arch}-folder-{}", names.join("+"))
 }
 
+/// What must be equal for a builder without an engine to be continued: the machine that its results are built on. A
+/// state of a newer version it leaves by itself.
+pub fn of_builder(os: &str, arch: &str) -> String {
+    format!("{os}-{arch}-buildkit")
+}
+
 /// Why an engine of version `ours` must not continue what one of the same family, `recorded`, left, but start empty.
 pub fn refusal(family: Family, recorded: Version, ours: Version) -> Option<String> {
     let saved = format!("it was saved by {family} {recorded} and this is");
@@ -134,5 +140,6 @@ mod tests {
         let names = ["target", ".gradle"].map(str::to_owned);
         let folders = of_folders("linux", "x86_64", &names);
         assert_eq!(folders, "linux-x86_64-folder-.gradle+target");
+        assert_eq!(of_builder("linux", "x86_64"), "linux-x86_64-buildkit");
     }
 }

@@ -43,6 +43,15 @@ impl EngineRecord {
         }
     }
 
+    /// A `buildkitd` of this version, and no engine.
+    pub fn buildkit(version: impl Display) -> Self {
+        Self {
+            family: "buildkit".to_owned(),
+            version: version.to_string(),
+            image_store: String::new(),
+        }
+    }
+
     /// Podman of this version, with this storage driver.
     pub fn podman(version: impl Display, driver: &str) -> Self {
         Self {

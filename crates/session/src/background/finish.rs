@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder_engine::builders::{Bounds, Seen};
+use larder_buildkit::{Bounds, Seen, scrub_builders};
 use larder_engine::quiesce::QuiesceOptions;
-use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub, scrub_builders};
+use larder_engine::scrub::{ScrubOptions, Scrubbed, scrub};
 use larder_engine::{EngineError, Shape};
 use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Progress, Voice as _};
@@ -33,15 +33,13 @@ use tokio::time::Instant;
 use super::course::{Course, Timer, total_ms};
 use super::events::Events;
 use super::start::Live;
-use super::tenant::{Left, end_holders};
+use super::tenant::{CACHE_UNUSED, Left, end_holders};
 use super::trouble;
 use super::turn::Turn;
 use crate::facts::{Fetched, Job, NotSaved, Saved};
 use crate::leftovers;
 
 const QUIESCE_LIMIT: Duration = Duration::from_secs(60);
-/// A builder's cache that nobody used for this long is dropped.
-const CACHE_UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Ends a session. It always returns the job's report, which says what went wrong.
@@ -135,8 +133,8 @@ async fn close(
     } = living.leave(&volume, doubt.is_none(), events).await;
     *doubt = doubt.take().or(left.map(NotSaved::Because));
     timer.phase("stop");
-    let is_engine = live.job.engine.is_some();
-    if let Some(process) = end_holders(&volume, is_engine).await.first() {
+    let are_ours = live.job.engine.is_some() || live.job.builder.is_some();
+    if let Some(process) = end_holders(&volume, are_ours).await.first() {
         doubt.get_or_insert(because(format_args!(
             "process {} still uses the volume and does not end",
             process.pid
@@ -232,8 +230,8 @@ async fn quiesce(live: &mut Live, is_wanted: bool, events: &Events) {
     }
 }
 
-/// Removes from an engine's root, or podman's storage, what belongs to this machine or job alone; says why nothing may
-/// be saved, if so.
+/// Removes from an engine's root, from builders' states, or from podman's storage, what belongs to this machine or job
+/// alone; says why nothing may be saved, if so.
 async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> Option<NotSaved> {
     let mount = live.place.volume().mount;
     if live.job.podman.is_some() {
@@ -246,7 +244,11 @@ async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> 
             Err(error) => Some(not_scrubbed(&error)),
         };
     }
-    let store = live.job.engine.as_ref()?.facts.image_store;
+    if !live.job.folders.is_empty() {
+        return None;
+    }
+    let engine = live.job.engine.as_ref();
+    let store = engine.map(|engine| engine.facts.image_store);
     let options = ScrubOptions {
         keep_volumes: live.settings.keep_volumes,
     };
@@ -257,22 +259,28 @@ async fn scrub_volume(live: &mut Live, builders: Vec<Seen>, events: &Events) -> 
     };
     let scrubbed = live.parts.in_room(move || {
         let of_builders = scrub_builders(&mount, &builders, bounds)?;
-        Ok::<_, EngineError>((scrub(&mount, store, options)?, of_builders))
+        let of_engine = store.map(|store| scrub(&mount, store, options));
+        Ok::<_, EngineError>((of_engine.transpose()?, of_builders))
     });
     match scrubbed.await {
-        Ok((
-            Scrubbed::Fit {
-                warning, builds, ..
-            },
-            of_builders,
-        )) => {
-            live.job.builds = [builds, of_builders.builds].concat();
-            for warning in of_builders.notices.into_iter().chain(warning) {
+        Ok((Some(Scrubbed::Refused(why)), _)) => Some(NotSaved::Because(why)),
+        Ok((of_engine, of_builders)) => {
+            let (mut warnings, mut builds) = (of_builders.notices, of_builders.builds);
+            if let Some(Scrubbed::Fit {
+                warning,
+                builds: of_engine,
+                ..
+            }) = of_engine
+            {
+                warnings.extend(warning);
+                builds.splice(..0, of_engine);
+            }
+            live.job.builds = builds;
+            for warning in warnings {
                 events.warning(&warning);
             }
             None
         }
-        Ok((Scrubbed::Refused(why), _)) => Some(NotSaved::Because(why)),
         Err(error) => Some(not_scrubbed(&error)),
     }
 }
@@ -441,13 +449,7 @@ impl Save<'_> {
             map: packed.map,
             volume_bytes: job.volume.bytes,
             hot: packed.hot,
-            engine: match (&job.engine, &job.podman) {
-                (Some(engine), _) => {
-                    EngineRecord::docker(&engine.facts.version, engine.facts.image_store)
-                }
-                (None, Some(podman)) => EngineRecord::podman(&podman.version, &podman.driver),
-                (None, None) => EngineRecord::folder(),
-            },
+            engine: record(job),
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics: self.statistics(packed),
             cold_build_ms: job.cold_build_ms(),
@@ -455,6 +457,16 @@ impl Save<'_> {
             past: expected.map_or_else(Vec::new, |parent| parent.history.clone()),
             plan,
         }
+    }
+}
+
+/// Who wrote the volume.
+fn record(job: &Job) -> EngineRecord {
+    match (&job.engine, &job.builder, &job.podman) {
+        (Some(engine), ..) => EngineRecord::docker(&engine.facts.version, engine.facts.image_store),
+        (None, Some(builder), _) => EngineRecord::buildkit(&builder.version),
+        (None, None, Some(podman)) => EngineRecord::podman(&podman.version, &podman.driver),
+        (None, None, None) => EngineRecord::folder(),
     }
 }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_buildkit::{Builders, Buildkitd};
 use larder_docker::USUAL_SOCKET;
-use larder_engine::builders::Builders;
 use larder_engine::collector::{self, Collector};
 use larder_engine::network::{Forwards, HostNetwork, PrivateNet};
 use larder_engine::takeover::Taken;
@@ -24,8 +24,8 @@ use tokio::task::spawn_blocking;
 use super::course::Timer;
 use super::events::Events;
 use super::tenant::{
-    self, Coming, EngineComing, EngineLiving, FoldersComing, FoldersLiving, Found, Holder, Living,
-    PodmanComing, PodmanLiving, end_holders,
+    self, BuilderComing, BuilderLiving, Coming, EngineComing, EngineLiving, FoldersComing,
+    FoldersLiving, Found, Holder, Living, PodmanComing, PodmanLiving, end_holders,
 };
 use super::trouble;
 use crate::leftovers::{Mounted, Record};
@@ -147,11 +147,11 @@ impl Parts {
     }
 
     /// Makes the room, and for an engine either its own network or a place on the machine's: then the machine's
-    /// engine is stopped.
+    /// engine is stopped. A builder alone takes nothing from the machine, whose network it uses.
     async fn prepare(&mut self, coming: &Coming) -> Result<()> {
         let shape = match coming {
             Coming::Engine(engine) => Some(engine.choice.shape),
-            Coming::Podman(_) | Coming::Folders(_) => None,
+            Coming::Builder(_) | Coming::Podman(_) | Coming::Folders(_) => None,
         };
         let private = shape == Some(Shape::Private);
         let room = Arc::new(Room::new(private)?);
@@ -228,6 +228,12 @@ impl Parts {
                 self.start(engine).await?;
                 timer.phase("engine");
             }
+            Coming::Builder(builder) => {
+                let builder = self.start_builder(builder).await?;
+                self.living = Some(Living::Builder(Box::new(builder)));
+                self.volume().note_start();
+                timer.phase("builder");
+            }
             Coming::Podman(podman) => {
                 self.house(podman).await?;
                 timer.phase("podman");
@@ -237,6 +243,9 @@ impl Parts {
                 timer.phase("folders");
             }
         }
+        let builder = self.living().builder();
+        let note = builder.and_then(|builder| builder.note.clone());
+        self.warnings.extend(note);
         Ok(())
     }
 
@@ -254,14 +263,27 @@ impl Parts {
         };
         let engine = self.in_room(move || Engine::spawn(&config)).await?;
         let mut living = EngineLiving::new(engine);
-        let ready = living.engine.ready(READY_LIMIT).await;
+        let (answer, beside) = tokio::join!(living.engine.ready(READY_LIMIT), async {
+            match &coming.builder {
+                Some(builder) => self.start_builder(builder).await.map(Some),
+                None => Ok(None),
+            }
+        });
+        let started = answer.map_err(SessionError::from).and(beside);
+        let ready = started.map(|builder| living.builder = builder);
         if ready.is_ok() {
             self.volume().note_start();
             living.builders = self.watch_builders(&living.engine).await;
             living.forwards = self.forward(&living.engine).await;
         }
         self.living = Some(Living::Engine(Box::new(living)));
-        Ok(ready?)
+        ready
+    }
+
+    async fn start_builder(&self, coming: &BuilderComing) -> Result<BuilderLiving> {
+        let config = coming.config(&self.place);
+        let buildkitd = self.in_room(move || Buildkitd::spawn(&config)).await?;
+        coming.settle(buildkitd, &self.place, READY_LIMIT).await
     }
 
     /// Mounts the directories where all of the machine sees them.
@@ -414,23 +436,22 @@ impl Parts {
 
     /// The engine, if it is one that lives on the volume.
     pub(super) fn engine(&mut self) -> Option<&mut Engine> {
-        let living = self.living.as_mut().expect("it is there until it is taken");
-        living.engine().map(|engine| &mut engine.engine)
+        self.living().engine().map(|engine| &mut engine.engine)
+    }
+
+    /// Who lives on the volume.
+    pub(super) fn living(&mut self) -> &mut Living {
+        self.living.as_mut().expect("it is there until it is taken")
     }
 
     /// Podman's storage, if that is on the volume.
     pub(super) fn podman(&self) -> Option<&PodmanLiving> {
-        let living = self.living.as_ref();
-        living.expect("it is there until it is taken").podman()
+        self.living.as_ref()?.podman()
     }
 
     /// Who holds images on the volume.
     pub(super) fn holder(&self) -> Option<Holder<'_>> {
-        match self.living.as_ref()? {
-            Living::Engine(living) => Some(Holder::Engine(&living.engine)),
-            Living::Podman(living) => Some(Holder::Podman(living.podman())),
-            Living::Folders(_) => None,
-        }
+        self.living.as_ref()?.holder()
     }
 
     /// Resolves when who lives on the volume has ended by itself.
@@ -454,13 +475,13 @@ impl Parts {
 
     /// Takes down what is up, to save nothing.
     pub(super) async fn abandon(mut self) {
-        let mut is_engine = true;
+        let mut are_ours = true;
         if let Some(living) = self.living.take() {
-            is_engine = matches!(living, Living::Engine(_));
+            are_ours = matches!(living, Living::Engine(_) | Living::Builder(_));
             living.abandon().await;
         }
         if let Some(volume) = self.volume.take() {
-            let stuck = end_holders(&volume, is_engine).await;
+            let stuck = end_holders(&volume, are_ours).await;
             if !stuck.is_empty() {
                 tracing::warn!(?stuck, "these processes hold the volume");
             }

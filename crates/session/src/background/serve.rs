@@ -178,7 +178,7 @@ async fn session(begun: Begun, link: UnixStream, events: &Events) -> Result<()> 
     let last = upkeep.beside(&*listeners, last);
     let last = trouble::telling(&objects, &*listeners, last).await;
     live.job.warnings.extend(listeners.take_warnings());
-    if live.job.engine.is_none() {
+    if live.job.engine.is_none() && live.job.builder.is_none() {
         live.job.used_ms = Some(ms_since(running_since));
     }
     // From now on no command finds the session; a new one waits for the lock.
@@ -320,8 +320,7 @@ fn answer_user(users: &mut Users, request: &Request, from: UnixStream) -> Option
 fn lose(live: &mut Live, users: &Users) {
     let fault = live.parts.volume().fault();
     let fault = fault.expect("the alarm comes after the fault");
-    let engine = live.parts.engine();
-    let what = if engine.is_some() {
+    let what = if live.parts.living().kill() {
         "engine's disk"
     } else {
         "volume"
@@ -332,21 +331,16 @@ fn lose(live: &mut Live, users: &Users) {
     };
     users.tell(&Event::Broken(lost.why.clone()));
     live.job.lost = Some(lost);
-    if let Some(engine) = engine {
-        engine.kill();
-    }
 }
 
 /// Nothing that such an engine leaves is saved. The rest of it is ended, so that whoever waits for it hears
 /// of it now.
 fn engine_has_ended(live: &mut Live, users: &Users) {
-    let Some(engine) = live.parts.engine() else {
+    let living = live.parts.living();
+    let Some((daemon, exit)) = living.dead() else {
         return;
     };
-    let Some((daemon, exit)) = engine.dead() else {
-        return;
-    };
-    engine.kill();
+    living.kill();
     let why = format!("the engine's {daemon} {exit} while the session was up");
     live.cannot_save
         .get_or_insert_with(|| NotSaved::Because(why.clone()));

@@ -17,7 +17,7 @@ use super::course::{Course, Timer};
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
 use super::restore::{self, Restorable, Search};
-use super::tenant::Coming;
+use super::tenant::{BuilderLiving, Coming};
 use super::trouble;
 use super::turn::Turn;
 use super::upkeep::Upkeep;
@@ -254,6 +254,7 @@ impl Start<'_> {
             started_ms: 0,
             lineage,
             engine: self.engine(parts),
+            builder: parts.living().builder().map(BuilderLiving::facts),
             podman: self.podman(parts),
             folders: self.settings.tenant.folders().to_vec(),
             used_ms: None,

@@ -223,6 +223,7 @@ mod tests {
             store: "file:///s".to_owned(),
             image_store: None,
             tenant: Tenant::Engine,
+            builder: false,
         };
         let mut link = Link::connect(&socket).expect("it listens");
         say(&mut link, &Request::Attach(wanted.clone()));

@@ -54,6 +54,7 @@ pub(super) async fn look(settings: &Settings) -> Findings {
         volume: volume.into(),
         podman: podman(settings).into(),
         directories: directories(settings).into(),
+        builder: machine::builder(&settings.session.path).into(),
         engine: engine.into(),
         docker: docker.into(),
         build,

@@ -7,6 +7,7 @@ mod text;
 use std::process::ExitCode;
 
 use larder_archive::builder::{Builder, Docker, Strategy};
+use larder_session::machine::BuilderProgram;
 use larder_settings::Said;
 use larder_settings::Settings;
 use larder_settings::args::{Doctor, Door};
@@ -25,6 +26,8 @@ struct Findings {
     podman: Finding<Podman>,
     /// Whether `larder mount` can.
     directories: Finding<()>,
+    /// Whether they can have a builder.
+    builder: Finding<BuilderProgram>,
     /// The engine that the docker command uses.
     engine: Finding<Engine>,
     docker: Finding<Docker>,

@@ -31,6 +31,9 @@ pub(super) fn about(findings: &Findings) -> Table {
     table.add_row(row("directories", &findings.directories, |()| {
         "larder mount and run --dir work here".to_owned()
     }));
+    table.add_row(row("builder", &findings.builder, |builder| {
+        format!("buildkitd {}, for --builder", builder.version)
+    }));
     table.add_row(row("engine", &findings.engine, |engine| {
         format!(
             "Docker {} ({}, {}, API {}) at {}",

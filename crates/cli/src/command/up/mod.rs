@@ -58,7 +58,6 @@ fn start(
         }
     };
     let address = Address::of(&running.job, docker.api_version.as_deref());
-    let address = address.expect("a session for an engine has one");
     report.running(&running, "attached to");
     if let Some(context) = context {
         select(context, &running, verb, report)?;

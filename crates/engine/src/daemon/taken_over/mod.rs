@@ -11,6 +11,8 @@ mod known;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::Path;
 
 use larder_model::version::Version;
 use serde_json::{Map, Value, json};
@@ -121,6 +123,29 @@ impl TakenOver {
                 names.join(", ")
             )
         })
+    }
+
+    /// The group that may use the sockets.
+    pub fn socket_group(&self) -> Result<Option<String>> {
+        if self.group.is_some() {
+            return Ok(self.group.clone());
+        }
+        // A daemon refuses to start when a group that it was told of does not exist.
+        let path = Path::new("/etc/group");
+        let groups = fs::read(path).map_err(EngineError::io("cannot read", path))?;
+        let groups = String::from_utf8_lossy(&groups);
+        let mut names = groups.lines().filter_map(|line| line.split(':').next());
+        let docker = names.find(|name| *name == "docker");
+        Ok(docker.map(str::to_owned))
+    }
+
+    /// What the administrator listed under a key of `daemon.json`, or with the option that says the same.
+    pub fn listed(&self, key: &str, option: &str) -> Vec<String> {
+        let items = self.settings.get(key).and_then(Value::as_array);
+        let items = items.into_iter().flatten().filter_map(Value::as_str);
+        let start = format!("--{option}=");
+        let options = self.options.iter().filter_map(|it| it.strip_prefix(&start));
+        items.chain(options).map(str::to_owned).collect()
     }
 
     /// Whether the administrator says what `host-gateway` is.

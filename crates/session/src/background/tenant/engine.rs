@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use larder_buildkit::{Builders, Seen};
 use larder_docker::{ImageStore, USUAL_SOCKET};
-use larder_engine::builders::{Builders, Seen};
 use larder_engine::network::Forwards;
 use larder_engine::program::EngineProgram;
 use larder_engine::system::{self, SystemEngine};
@@ -14,6 +14,7 @@ use larder_local::people::Voice as _;
 use tokio::task::spawn_blocking;
 
 use super::Left;
+use super::builder::{BuilderComing, BuilderLiving, STOP_LIMIT};
 use crate::background::events::Events;
 use crate::background::turn::Turn;
 use crate::lock::One;
@@ -21,7 +22,6 @@ use crate::{Place, Result, Settings, machine};
 
 /// Time for what the engine tells of containers that have ended.
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// What an engine is brought up with.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub(in crate::background) struct EngineComing {
     pub environment: Vec<(OsString, OsString)>,
     /// Their OOM score.
     pub oom_score: Option<String>,
+    /// What is beside it, if that is wanted.
+    pub builder: Option<BuilderComing>,
 }
 
 impl EngineComing {
@@ -57,6 +59,11 @@ impl EngineComing {
         if let Some(note) = taken_over.note() {
             events.note(&note);
         }
+        let builder = if settings.builder {
+            Some(BuilderComing::beside(settings, &taken_over, oom_score.clone()).await?)
+        } else {
+            None
+        };
         let coming = Self {
             choice,
             image_store: settings.image_store(&program),
@@ -64,6 +71,7 @@ impl EngineComing {
             taken_over,
             environment: settings.engine_environment.clone(),
             oom_score,
+            builder,
         };
         Ok((coming, turn))
     }
@@ -96,6 +104,8 @@ async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
 /// An engine that was started.
 pub(in crate::background) struct EngineLiving {
     pub engine: Engine,
+    /// What is beside it.
+    pub builder: Option<BuilderLiving>,
     /// The builders that buildx makes in containers of the engine.
     pub builders: Option<Builders>,
     /// How others come through to a private one.
@@ -106,6 +116,7 @@ impl EngineLiving {
     pub(in crate::background) fn new(engine: Engine) -> Self {
         Self {
             engine,
+            builder: None,
             builders: None,
             forwards: None,
         }
@@ -125,10 +136,14 @@ impl EngineLiving {
         } else {
             Duration::ZERO
         };
-        let builders = self.take_builders(patience).await;
+        let mut builders = self.take_builders(patience).await;
         // Nobody comes through to it any more.
         self.forwards = None;
-        let stopped = self.engine.stop(STOP_LIMIT).await;
+        let builder = self.builder.take();
+        let (stopped, seen) = tokio::join!(self.engine.stop(STOP_LIMIT), async {
+            Some(builder?.buildkitd.stop(STOP_LIMIT).await)
+        });
+        builders.extend(seen);
         let doubt = (!stopped.is_clean()).then(|| {
             format!(
                 "the engine did not stop cleanly (dockerd: {:?}, containerd: {:?})",

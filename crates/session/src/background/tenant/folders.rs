@@ -151,7 +151,7 @@ pub(super) fn make_own(folder: &Path, mode: u32) -> Result<()> {
 
 /// Gives a directory, and what in it belonged to the same user or group, to others: on another machine the user who
 /// runs jobs may have another number.
-fn give(folder: &Path, had: (u32, u32), to: (u32, u32)) -> io::Result<()> {
+pub(super) fn give(folder: &Path, had: (u32, u32), to: (u32, u32)) -> io::Result<()> {
     let mut ahead = vec![folder.to_owned()];
     while let Some(path) = ahead.pop() {
         let meta = path.symlink_metadata()?;

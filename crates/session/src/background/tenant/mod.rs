@@ -1,6 +1,8 @@
-//! Who lives on a session's volume: an engine of ours, podman's storage, or directories of this machine. [`Coming`] is one that was
-//! looked at and is to move in, [`Living`] one that has.
+//! Who lives on a session's volume: an engine of ours, a builder, podman's storage, or directories of this machine.
+//! [`Coming`] is one that was looked at and is to move in, [`Living`] one that has.
 
+mod builder;
+mod buildx;
 mod engine;
 mod folders;
 mod images;
@@ -8,14 +10,15 @@ mod podman;
 
 use std::time::Duration;
 
-use larder_engine::builders::Seen;
-use larder_engine::holders;
+use larder_buildkit::Seen;
 use larder_engine::process::Identity;
-use larder_model::compatibility::Family;
+use larder_engine::{Exit, holders};
+use larder_model::compatibility::{self, Family};
 use larder_model::version::Version;
 use larder_volume::Volume;
 use tokio::task::spawn_blocking;
 
+pub(super) use self::builder::{BuilderComing, BuilderLiving, CACHE_UNUSED};
 pub(super) use self::engine::{EngineComing, EngineLiving};
 pub(super) use self::folders::{FoldersComing, FoldersLiving};
 pub(super) use self::images::Holder;
@@ -32,6 +35,7 @@ const HOLDERS_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) enum Coming {
     Engine(Box<EngineComing>),
+    Builder(Box<BuilderComing>),
     Podman(Box<PodmanComing>),
     Folders(FoldersComing),
 }
@@ -50,6 +54,10 @@ impl Coming {
                 let (engine, turn) = looked.await?;
                 Ok((Self::Engine(Box::new(engine)), turn))
             }
+            Tenant::Builder => {
+                let builder = BuilderComing::look(settings, oom_score).await?;
+                Ok((Self::Builder(Box::new(builder)), None))
+            }
             Tenant::Podman => {
                 let (podman, turn) = PodmanComing::look(settings, place).await?;
                 Ok((Self::Podman(Box::new(podman)), Some(turn)))
@@ -67,17 +75,20 @@ impl Coming {
     pub(super) fn compatibility(&self) -> String {
         match self {
             Self::Engine(engine) => engine.program.compatibility(engine.image_store),
+            Self::Builder(_) => {
+                compatibility::of_builder(std::env::consts::OS, std::env::consts::ARCH)
+            }
             Self::Podman(podman) => podman.program.compatibility(),
             Self::Folders(folders) => folders.compatibility(),
         }
     }
 
-    /// The version that a snapshot must not be newer than. Directories have none.
+    /// The version that a snapshot must not be newer than. Directories have none, and a builder looks for itself.
     pub(super) fn version(&self) -> Option<(Family, Version)> {
         match self {
             Self::Engine(engine) => Some((Family::Docker, engine.program.version)),
             Self::Podman(podman) => Some((Family::Podman, podman.program.version)),
-            Self::Folders(_) => None,
+            Self::Builder(_) | Self::Folders(_) => None,
         }
     }
 }
@@ -85,13 +96,14 @@ impl Coming {
 /// Who lives on the volume.
 pub(super) enum Living {
     Engine(Box<EngineLiving>),
+    Builder(Box<BuilderLiving>),
     Podman(Box<PodmanLiving>),
     Folders(FoldersLiving),
 }
 
 /// How it left.
 pub(super) struct Left {
-    /// The builders that there were in containers of the engine.
+    /// The builders that there were: ours, and those in containers of the engine.
     pub builders: Vec<Seen>,
     /// Why what it left is not to be saved.
     pub doubt: Option<String>,
@@ -108,21 +120,61 @@ impl Living {
     pub(super) fn engine(&mut self) -> Option<&mut EngineLiving> {
         match self {
             Self::Engine(engine) => Some(engine),
-            Self::Podman(_) | Self::Folders(_) => None,
+            Self::Builder(_) | Self::Podman(_) | Self::Folders(_) => None,
         }
     }
 
     pub(super) fn podman(&self) -> Option<&PodmanLiving> {
         match self {
             Self::Podman(podman) => Some(podman),
-            Self::Engine(_) | Self::Folders(_) => None,
+            Self::Engine(_) | Self::Builder(_) | Self::Folders(_) => None,
         }
+    }
+
+    /// Who holds images.
+    pub(super) fn holder(&self) -> Option<Holder<'_>> {
+        match self {
+            Self::Engine(engine) => Some(Holder::Engine(&engine.engine)),
+            Self::Podman(podman) => Some(Holder::Podman(podman.podman())),
+            Self::Builder(_) | Self::Folders(_) => None,
+        }
+    }
+
+    /// The builder of ours, beside the engine or alone.
+    pub(super) fn builder(&self) -> Option<&BuilderLiving> {
+        match self {
+            Self::Engine(engine) => engine.builder.as_ref(),
+            Self::Builder(builder) => Some(builder),
+            Self::Podman(_) | Self::Folders(_) => None,
+        }
+    }
+
+    /// What of it has ended by itself, so that nothing is to be saved. Where an engine is, a builder that has ended
+    /// loses its own cache alone.
+    pub(super) fn dead(&mut self) -> Option<(&'static str, Exit)> {
+        match self {
+            Self::Engine(engine) => engine.engine.dead(),
+            Self::Builder(builder) => Some(("buildkitd", builder.buildkitd.dead()?)),
+            Self::Podman(_) | Self::Folders(_) => None,
+        }
+    }
+
+    /// Ends it at once, so that whoever waits for it learns that it is broken. Whether it can be: only daemons can.
+    pub(super) fn kill(&self) -> bool {
+        if let Self::Engine(engine) = self {
+            engine.engine.kill();
+        }
+        if let Some(builder) = self.builder() {
+            builder.buildkitd.kill();
+        }
+        matches!(self, Self::Engine(_) | Self::Builder(_))
     }
 
     /// Resolves when it has ended by itself. Directories do not.
     pub(super) async fn end(&self) {
         match self {
             Self::Engine(engine) => engine.engine.end().await,
+            Self::Builder(builder) => builder.buildkitd.end().await,
             Self::Podman(_) | Self::Folders(_) => std::future::pending().await,
         }
     }
@@ -132,6 +184,7 @@ impl Living {
         let device = volume.opened().device;
         match self {
             Self::Engine(engine) => engine.leave(is_wanted).await,
+            Self::Builder(builder) => builder.leave().await,
             Self::Podman(podman) => Left::because(podman.leave(device, is_wanted, events).await),
             Self::Folders(folders) => Left::because(folders.leave(device, is_wanted, events).await),
         }
@@ -141,6 +194,8 @@ impl Living {
     pub(super) async fn abandon(self) {
         match self {
             Self::Engine(engine) => engine.abandon().await,
+            // It is killed.
+            Self::Builder(builder) => drop(builder),
             Self::Podman(podman) => podman.abandon().await,
             Self::Folders(folders) => folders.abandon().await,
         }

@@ -165,7 +165,7 @@ impl PodmanLiving {
         events: &Events,
     ) -> Option<String> {
         let run = self.run;
-        let ending = spawn_blocking(move || larder_podman::end_containers(&run, KILL_LIMIT));
+        let ending = spawn_blocking(move || larder_podman::end_users(&run, KILL_LIMIT));
         let stuck = ending.await.expect("ending containers does not panic");
         let left = self.folders.leave(device, is_wanted, events).await;
         let stuck = stuck.first();
@@ -176,7 +176,7 @@ impl PodmanLiving {
 
     pub(super) async fn abandon(self) {
         let run = self.run;
-        let ending = spawn_blocking(move || larder_podman::end_containers(&run, KILL_LIMIT));
+        let ending = spawn_blocking(move || larder_podman::end_users(&run, KILL_LIMIT));
         let stuck = ending.await.expect("ending containers does not panic");
         if !stuck.is_empty() {
             tracing::warn!(?stuck, "containers stay");

@@ -6,23 +6,18 @@
 //! larder/builders/<name>.json         what is known of either
 //! ```
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use larder_engine::builders::{FOLDER, is_builder, volume_name};
+use larder_engine::paths::{entries, file, folder, names_in, read, remove};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::PREFIX;
 use super::choice::Record;
 use crate::error::{EngineError, Result};
-use crate::paths::{entries, file, folder, names_in, read, remove};
-
-/// Our directory, from the volume's root.
-pub(crate) const FOLDER: &str = "larder/builders";
 
 const VOLUMES: &str = "docker/volumes";
-const VOLUME_SUFFIX: &str = "_state";
 const RECORD_SUFFIX: &str = ".json";
 /// A record is a line.
 const MAX_RECORD_BYTES: u64 = 64 << 10;
@@ -34,29 +29,9 @@ pub(super) struct Shelf {
     pub(super) root: PathBuf,
 }
 
-/// Whose state a directory among the engine's volumes holds, if it holds one.
-pub(super) fn builder_of(volume: &OsStr) -> Option<String> {
-    let name = volume.to_str()?.strip_suffix(VOLUME_SUFFIX)?;
-    is_builder(name).then(|| name.to_owned())
-}
-
-/// Whether a directory among the engine's volumes holds the state of a builder.
-pub(crate) fn is_state_volume(name: &OsStr) -> bool {
-    builder_of(name).is_some()
-}
-
-/// Whether a container of this name is a builder. The engine allows letters, digits and `_.-` in names (moby
-/// `daemon/names`).
-pub(super) fn is_builder(name: &str) -> bool {
-    name.starts_with(PREFIX)
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-}
-
 /// The volume of a builder, from the volume's root.
 pub(super) fn volume_of(name: &str) -> PathBuf {
-    Path::new(VOLUMES).join(format!("{name}{VOLUME_SUFFIX}"))
+    Path::new(VOLUMES).join(volume_name(name))
 }
 
 fn data_of(name: &str) -> PathBuf {
@@ -140,7 +115,7 @@ impl Shelf {
         Ok(self.is_empty(&own_folder_of(name))?.then_some(path))
     }
 
-    fn make_folder(&self, name: &str) -> Result<PathBuf> {
+    pub(super) fn make_folder(&self, name: &str) -> Result<PathBuf> {
         // Links on the way, which a forged volume may have, lead nowhere.
         folder(&self.root, &own_folder_of(name))?;
         let path = self.root.join(FOLDER).join(name);
@@ -159,20 +134,5 @@ impl Shelf {
             remove(&self.root, &path, &mut Vec::new())?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_builders_and_their_volumes_are_known() {
-        assert!(is_builder("buildx_buildkit_builder-1b2c0"));
-        assert!(!is_builder("buildx_buildkit_../x"));
-        assert!(!is_builder("postgres"));
-        assert!(is_state_volume(OsStr::new("buildx_buildkit_ci0_state")));
-        assert!(!is_state_volume(OsStr::new("buildx_buildkit_ci0")));
-        assert!(!is_state_volume(OsStr::new("data_state")));
     }
 }

@@ -1,15 +1,15 @@
 //! Which states are kept, once the engine has stopped and nobody holds the volume.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::PREFIX;
+use larder_engine::builders::{PREFIX, builder_of};
+use larder_engine::paths::{bytes_in, names_in};
+
 use super::choice::Record;
-use super::shelf::{Shelf, builder_of};
+use super::shelf::Shelf;
 use super::watch::{End, Seen};
 use crate::error::{EngineError, Result};
-use crate::paths::{entries, names_in};
 
 /// How much of the states is kept.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ impl Settled {
 
     fn drop_large(&mut self, kept: &Shelf, max_bytes: u64) -> Result<()> {
         for (name, place) in std::mem::take(&mut self.changed) {
-            if bytes_below(&kept.root, &place)? > max_bytes {
+            if bytes_in(&kept.root.join(&place))? > max_bytes {
                 self.lose(
                     &name,
                     "it is larger than --keep; choose more, or a larger --size",
@@ -178,27 +178,12 @@ fn used_bytes(volume: &Path) -> Result<u64> {
     Ok((stat.f_blocks - stat.f_bfree) * stat.f_frsize)
 }
 
-/// What the files below a directory take.
-fn bytes_below(root: &Path, relative: &Path) -> Result<u64> {
-    let path = root.join(relative);
-    let failed = || EngineError::io("cannot measure", &path);
-    let mut bytes = 0;
-    for entry in entries(root, relative)?.into_iter().flatten() {
-        let entry = entry.map_err(failed())?;
-        let meta = entry.metadata().map_err(failed())?;
-        bytes += meta.blocks() * 512;
-        if meta.is_dir() {
-            bytes += bytes_below(root, &relative.join(entry.file_name()))?;
-        }
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use super::super::FOLDER;
+    use larder_engine::builders::FOLDER;
+
     use super::*;
 
     const NOW_MS: u64 = 1_900_000_000_000;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use larder_docker::{ContainerEvent, ContainerEvents, Remote};
+use larder_engine::builders::is_builder;
 use nix::sys::fanotify::{
     EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response,
 };
@@ -26,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::choice::choose;
-use super::shelf::{Shelf, is_builder};
+use super::shelf::Shelf;
 use crate::error::{EngineError, Result};
 
 /// A builder of this session.
@@ -62,6 +63,11 @@ impl End {
 }
 
 impl Seen {
+    /// Whether its `BuildKit` ended by itself when it was asked to, so that what it left may be kept.
+    pub fn has_ended_well(&self) -> bool {
+        self.end.is_clean()
+    }
+
     fn new(event: &ContainerEvent, ordinal: usize, end: End) -> Self {
         Self {
             name: event.name.clone(),
@@ -318,8 +324,8 @@ fn is_buildkit(image: &str) -> bool {
 
 /// Whether the state that a builder of an earlier session left belongs to one of this session.
 fn is_in_use(seen: &[Seen], name: &str) -> bool {
-    let used = |builder: &Seen| builder.name == name || builder.given.as_deref() == Some(name);
-    seen.iter().any(used)
+    seen.iter()
+        .any(|builder| builder.name == name || builder.given.as_deref() == Some(name))
 }
 
 /// Without opening the path, which would be guarded against us too.

@@ -9,20 +9,19 @@
 //!   to remove such a volume, what is in it is taken off first.
 //! - `shelf` is the directory on the volume where states without a volume lie, and what is known of each.
 //! - `settle` says, once the engine has stopped, which states are kept, and why others are not.
+//! - `own` is the place of the state of our own `buildkitd` among them: it is kept by the same rules.
 //!
 //! Whoever comes too late loses a cache, and nothing else: a container that starts before the exchange works
 //! on in the empty directory that it has. A state counts only if its `buildkitd` ended by itself: killed, it
 //! may leave torn databases.
 
 mod choice;
+mod own;
 mod settle;
 mod shelf;
 mod watch;
 
+pub(crate) use self::own::{make_place, seen};
 pub use self::settle::Bounds;
 pub(crate) use self::settle::{forget, settle};
-pub(crate) use self::shelf::{FOLDER, is_state_volume};
 pub use self::watch::{Builders, Seen};
-
-/// What the names of the containers begin with (buildx `driver/manager.go`, `BuilderName`).
-pub(crate) const PREFIX: &str = "buildx_buildkit_";
