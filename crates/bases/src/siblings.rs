@@ -68,7 +68,7 @@ mod tests {
     use larder_model::dockerfile::{BuildOptions, parse};
     use larder_model::lineage::Lineage;
     use larder_model::plan::Plan;
-    use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+    use larder_model::snapshot::{EngineRecord, Snapshot};
     use larder_store::Location;
 
     use super::*;
@@ -86,28 +86,20 @@ mod tests {
     async fn publish(objects: &Objects, created_ms: u64, sibling: bool, file: &str) -> Found {
         let record = Record::new(plans(file), Vec::new());
         let document = Snapshot {
-            format: FORMAT,
-            lineage: Lineage {
-                project: "shop".into(),
-                compatibility: "c".into(),
-                scope: "branch/main".into(),
-                job: "build".into(),
-            },
-            created_ms,
-            parent: None,
             sibling,
-            original: None,
-            counter: 0,
-            map: MapId::of(b"map"),
-            volume_bytes: 1 << 30,
-            hot: None,
-            engine: EngineRecord::docker("26.1.5", "overlay2"),
-            larder: "0".into(),
-            statistics: Statistics::default(),
-            cold_build_ms: None,
-            figures: None,
-            past: Vec::new(),
             plan: Some(record.to_value().expect("it is short")),
+            ..Snapshot::first(
+                Lineage {
+                    project: "shop".into(),
+                    compatibility: "c".into(),
+                    scope: "branch/main".into(),
+                    job: "build".into(),
+                },
+                created_ms,
+                MapId::of(b"map"),
+                1 << 30,
+                EngineRecord::docker("26.1.5", "overlay2"),
+            )
         };
         let id = catalog::publish(objects, &document).await.expect("stored");
         Found { id, document }

@@ -15,7 +15,7 @@ use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
 use larder_model::pack::PackBuilder;
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot};
 use larder_store::{Location, Objects, StoreError};
 
 const LINEAGES: u64 = 50;
@@ -117,28 +117,19 @@ impl Line {
         let (map, root) = self.root.encode();
         let (hot, list) = hot_list(save, blocks).encode();
         let snapshot = Snapshot {
-            format: FORMAT,
-            lineage: Lineage {
-                project: "shop".into(),
-                compatibility: "linux-x86_64-overlay2-docker26".into(),
-                scope: format!("branch/b{}", self.number),
-                job: "build".into(),
-            },
-            created_ms,
-            parent: None,
-            sibling: false,
-            original: None,
-            counter: 0,
-            map,
-            volume_bytes: VOLUME_BYTES,
             hot: Some(hot),
-            engine: EngineRecord::docker("26.1.5", "overlay2"),
-            larder: "0".into(),
-            statistics: Statistics::default(),
-            cold_build_ms: None,
-            figures: None,
-            past: Vec::new(),
-            plan: None,
+            ..Snapshot::first(
+                Lineage {
+                    project: "shop".into(),
+                    compatibility: "linux-x86_64-overlay2-docker26".into(),
+                    scope: format!("branch/b{}", self.number),
+                    job: "build".into(),
+                },
+                created_ms,
+                map,
+                VOLUME_BYTES,
+                EngineRecord::docker("26.1.5", "overlay2"),
+            )
         };
         let (id, document) = snapshot.encode();
         let paths = [

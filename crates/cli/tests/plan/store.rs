@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use larder_model::address;
 use larder_model::lineage::Lineage;
 use larder_model::map::MapRoot;
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot};
 use larder_store::{Location, catalog};
 use serde_json::Value;
 
@@ -26,30 +26,18 @@ fn project() -> (Project, PathBuf) {
                 .put(&address::map(map), bytes)
                 .await
                 .expect("stored");
-            let document = Snapshot {
-                format: FORMAT,
-                lineage: Lineage {
+            let document = Snapshot::first(
+                Lineage {
                     project: "shop".into(),
                     compatibility: "linux-x86_64-overlay2-docker26".into(),
                     scope: scope.into(),
                     job: "build".into(),
                 },
-                created_ms: now_ms - 10_000 + gib,
-                parent: None,
-                sibling: false,
-                original: None,
-                counter: 0,
+                now_ms - 10_000 + gib,
                 map,
-                volume_bytes: gib << 30,
-                hot: None,
-                engine: EngineRecord::docker("26.1.5", "overlay2"),
-                larder: "0".into(),
-                statistics: Statistics::default(),
-                cold_build_ms: None,
-                figures: None,
-                past: Vec::new(),
-                plan: None,
-            };
+                gib << 30,
+                EngineRecord::docker("26.1.5", "overlay2"),
+            );
             catalog::publish(&objects, &document)
                 .await
                 .expect("published");

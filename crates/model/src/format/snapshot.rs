@@ -63,6 +63,35 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// One of a volume that this program wrote, of which nothing else is known.
+    pub fn first(
+        lineage: Lineage,
+        created_ms: u64,
+        map: MapId,
+        volume_bytes: u64,
+        engine: EngineRecord,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            lineage,
+            created_ms,
+            parent: None,
+            sibling: false,
+            original: None,
+            counter: 0,
+            map,
+            volume_bytes,
+            hot: None,
+            engine,
+            larder: env!("CARGO_PKG_VERSION").to_owned(),
+            statistics: Statistics::default(),
+            cold_build_ms: None,
+            figures: None,
+            past: Vec::new(),
+            plan: None,
+        }
+    }
+
     /// What its job came to, if it says so.
     fn entry(&self, id: SnapshotId) -> Option<Entry> {
         Some(Entry {
@@ -133,32 +162,23 @@ mod tests {
 
     fn example() -> Snapshot {
         Snapshot {
-            format: FORMAT,
-            lineage: Lineage {
-                project: "shop".into(),
-                compatibility: "linux-amd64-overlay2-docker26".into(),
-                scope: "main".into(),
-                job: "build".into(),
-            },
-            created_ms: 1_790_000_000_000,
-            parent: None,
-            sibling: false,
-            original: None,
-            counter: 0,
-            map: MapId::of(b"map"),
-            volume_bytes: 64 << 30,
-            hot: None,
-            engine: EngineRecord {
-                family: "docker".into(),
-                version: "26.1.5".into(),
-                image_store: "overlay2".into(),
-            },
             larder: "0.1.0".into(),
-            statistics: Statistics::default(),
-            cold_build_ms: None,
-            figures: None,
-            past: Vec::new(),
-            plan: None,
+            ..Snapshot::first(
+                Lineage {
+                    project: "shop".into(),
+                    compatibility: "linux-amd64-overlay2-docker26".into(),
+                    scope: "main".into(),
+                    job: "build".into(),
+                },
+                1_790_000_000_000,
+                MapId::of(b"map"),
+                64 << 30,
+                EngineRecord {
+                    family: "docker".into(),
+                    version: "26.1.5".into(),
+                    image_store: "overlay2".into(),
+                },
+            )
         }
     }
 

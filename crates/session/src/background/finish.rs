@@ -22,7 +22,7 @@ use larder_model::history::Figures;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::mark;
 use larder_model::retention::REUSE_MS;
-use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot, Statistics};
 use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog, closure};
 use larder_upkeep::gc;
@@ -438,24 +438,23 @@ impl Save<'_> {
         let parent_ms = parent.map(|parent| parent.created_ms);
         let head_ms = head.map(|head| head.created_ms);
         Snapshot {
-            format: snapshot::FORMAT,
-            lineage: job.lineage.clone(),
-            created_ms: clock::successor(now_ms(), parent_ms, head_ms),
             parent: parent.map(|parent| parent.snapshot),
             // One that was laid out anew meanwhile has the same time.
             sibling: head_ms != expected.map(|parent| parent.created_ms),
-            original: None,
             counter,
-            map: packed.map,
-            volume_bytes: job.volume.bytes,
             hot: packed.hot,
-            engine: record(job),
-            larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics: self.statistics(packed),
             cold_build_ms: job.cold_build_ms(),
             figures: Some(figures),
             past: expected.map_or_else(Vec::new, |parent| parent.history.clone()),
             plan,
+            ..Snapshot::first(
+                job.lineage.clone(),
+                clock::successor(now_ms(), parent_ms, head_ms),
+                packed.map,
+                job.volume.bytes,
+                record(job),
+            )
         }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
     use larder_model::address;
     use larder_model::lineage::Lineage;
     use larder_model::map::MapRoot;
-    use larder_model::snapshot::{EngineRecord, FORMAT, Statistics};
+    use larder_model::snapshot::EngineRecord;
     use larder_store::Location;
 
     use super::*;
@@ -160,30 +160,18 @@ mod tests {
     }
 
     fn snapshot(volume_bytes: u64, map: larder_model::digest::MapId) -> Snapshot {
-        Snapshot {
-            format: FORMAT,
-            lineage: Lineage {
+        Snapshot::first(
+            Lineage {
                 project: "shop".into(),
                 compatibility: "linux-x86_64-overlay2-docker26".into(),
                 scope: "main".into(),
                 job: "build".into(),
             },
-            created_ms: 1,
-            parent: None,
-            sibling: false,
-            original: None,
-            counter: 0,
+            1,
             map,
             volume_bytes,
-            hot: None,
-            engine: EngineRecord::docker("26.1.5", "overlay2"),
-            larder: "0".into(),
-            statistics: Statistics::default(),
-            cold_build_ms: None,
-            figures: None,
-            past: Vec::new(),
-            plan: None,
-        }
+            EngineRecord::docker("26.1.5", "overlay2"),
+        )
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use larder_model::digest::{MapId, SnapshotId};
 use larder_model::ladder::{Rung, ladder};
 use larder_model::lineage::Lineage;
 use larder_model::mark::{Fault, MachineId};
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot};
 use larder_store::catalog::{Reader, Refusal, Walk, Walked};
 use larder_store::{Location, Objects, StoreError, catalog};
 
@@ -24,29 +24,17 @@ pub(super) fn lineage(scope: &str, job: &str) -> Lineage {
 }
 
 pub(super) fn snapshot(lineage: Lineage, created_ms: u64) -> Snapshot {
-    Snapshot {
-        format: FORMAT,
+    Snapshot::first(
         lineage,
         created_ms,
-        parent: None,
-        sibling: false,
-        original: None,
-        counter: 0,
-        map: MapId::of(&created_ms.to_le_bytes()),
-        volume_bytes: 64 << 30,
-        hot: None,
-        engine: EngineRecord {
+        MapId::of(&created_ms.to_le_bytes()),
+        64 << 30,
+        EngineRecord {
             family: "docker".into(),
             version: "26.1.5".into(),
             image_store: "overlay2".into(),
         },
-        larder: "0".into(),
-        statistics: Statistics::default(),
-        cold_build_ms: None,
-        figures: None,
-        past: Vec::new(),
-        plan: None,
-    }
+    )
 }
 
 pub(super) fn store() -> (tempfile::TempDir, Objects) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use larder_model::habit::Reads;
 use larder_model::images::RememberedImage;
 use larder_model::lineage::Lineage;
-use larder_model::snapshot::{self, EngineRecord, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot, Statistics};
 use larder_store::packer::{self, Changed, Job};
 use larder_store::{Location, Objects, Source, catalog, images};
 
@@ -53,26 +53,7 @@ pub(super) async fn save(objects: &Objects) {
     let packed = packer::pack(&Arc::new(source), job, read, Arc::default()).await;
     let packed = packed.expect("it is stored");
     let snapshot = Snapshot {
-        format: snapshot::FORMAT,
-        lineage: Lineage {
-            project: "github.com/shop/web".into(),
-            compatibility: "linux-x86_64-overlay2-docker26".into(),
-            scope: "main".into(),
-            job: "build".into(),
-        },
-        created_ms: 1_767_225_600_000,
-        parent: None,
-        sibling: false,
-        original: None,
-        counter: 0,
-        map: packed.map,
-        volume_bytes: VOLUME_BYTES,
         hot: packed.hot,
-        engine: EngineRecord {
-            family: "docker".into(),
-            version: "26.1.5+dfsg1".into(),
-            image_store: "overlay2".into(),
-        },
         larder: "0.1.0".into(),
         statistics: Statistics {
             used_blocks: packed.used_change.unsigned_abs(),
@@ -80,10 +61,22 @@ pub(super) async fn save(objects: &Objects) {
             new_blocks: packed.new_blocks,
             stored_bytes: packed.stored_bytes,
         },
-        cold_build_ms: None,
-        figures: None,
-        past: Vec::new(),
-        plan: None,
+        ..Snapshot::first(
+            Lineage {
+                project: "github.com/shop/web".into(),
+                compatibility: "linux-x86_64-overlay2-docker26".into(),
+                scope: "main".into(),
+                job: "build".into(),
+            },
+            1_767_225_600_000,
+            packed.map,
+            VOLUME_BYTES,
+            EngineRecord {
+                family: "docker".into(),
+                version: "26.1.5+dfsg1".into(),
+                image_store: "overlay2".into(),
+            },
+        )
     };
     catalog::publish(objects, &snapshot)
         .await

@@ -11,7 +11,7 @@ use larder_model::ladder::Rung;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_model::retention::Rules;
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot};
 use larder_store::catalog::Found;
 use larder_store::packer::{self, Changed, Job};
 use larder_store::{Location, Objects, Source, StoreError, catalog};
@@ -138,23 +138,16 @@ impl Machine {
         tokio::time::sleep(works / 4).await;
         let parent_ms = parent.as_ref().map(|parent| parent.document.created_ms);
         let document = Snapshot {
-            format: FORMAT,
-            lineage: self.lineage.clone(),
-            created_ms: clock::successor(self.now_ms(), parent_ms, None),
             parent: parent.map(|parent| parent.id),
-            sibling: false,
-            original: None,
-            counter: 0,
-            map: packed.map,
-            volume_bytes: VOLUME_BYTES,
             hot: packed.hot,
-            engine: EngineRecord::docker("26.1.5", "overlay2"),
             larder: random.below(1 << 31).to_string(),
-            statistics: Statistics::default(),
-            cold_build_ms: None,
-            figures: None,
-            past: Vec::new(),
-            plan: None,
+            ..Snapshot::first(
+                self.lineage.clone(),
+                clock::successor(self.now_ms(), parent_ms, None),
+                packed.map,
+                VOLUME_BYTES,
+                EngineRecord::docker("26.1.5", "overlay2"),
+            )
         };
         let id = catalog::publish(&self.objects, &document).await?;
         Ok(Found { id, document })

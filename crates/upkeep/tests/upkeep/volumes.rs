@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use larder_model::document::Document as _;
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot};
 use larder_store::packer::{self, Changed, Job};
 use larder_store::{Objects, Source, catalog};
 
@@ -68,23 +68,14 @@ pub(crate) async fn job(
     let packed = packer::pack(&source, job, read, Arc::default()).await;
     let packed = packed.expect("packed");
     let snapshot = Snapshot {
-        format: FORMAT,
-        lineage: lineage(to, "build"),
-        created_ms: parent.map_or(1, |parent| parent.created_ms() + 1),
-        parent: None,
-        sibling: false,
-        original: None,
-        counter: 0,
-        map: packed.map,
-        volume_bytes: VOLUME_BYTES,
         hot: packed.hot,
-        engine: EngineRecord::docker("26.1.5", "overlay2"),
-        larder: "0".into(),
-        statistics: Statistics::default(),
-        cold_build_ms: None,
-        figures: None,
-        past: Vec::new(),
-        plan: None,
+        ..Snapshot::first(
+            lineage(to, "build"),
+            parent.map_or(1, |parent| parent.created_ms() + 1),
+            packed.map,
+            VOLUME_BYTES,
+            EngineRecord::docker("26.1.5", "overlay2"),
+        )
     };
     catalog::publish(objects, &snapshot)
         .await

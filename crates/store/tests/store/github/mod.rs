@@ -9,7 +9,7 @@ use larder_model::ladder::Rung;
 use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_model::mark::Fault;
-use larder_model::snapshot::{EngineRecord, FORMAT, Snapshot, Statistics};
+use larder_model::snapshot::{EngineRecord, Snapshot};
 use larder_store::catalog::{self, Found, Reader, Walk};
 use larder_store::packer::{self, Changed, Job};
 use larder_store::{Access, Keys, Location, Objects, Source, StoreError, closure};
@@ -113,26 +113,17 @@ impl Machine {
             Ok(())
         };
         let packed = packer::pack(&source, job, read, Arc::default()).await?;
+        let parent_ms = parent.as_ref().map(|one| one.document.created_ms);
         let document = Snapshot {
-            format: FORMAT,
-            lineage: lineage(self.scope),
-            created_ms: parent
-                .as_ref()
-                .map_or(NOW_MS, |one| one.document.created_ms + 1),
             parent: parent.map(|parent| parent.id),
-            sibling: false,
-            original: None,
-            counter: 0,
-            map: packed.map,
-            volume_bytes: VOLUME_BYTES,
             hot: packed.hot,
-            engine: EngineRecord::docker("26.1.5", "overlay2"),
-            larder: "0".into(),
-            statistics: Statistics::default(),
-            cold_build_ms: None,
-            figures: None,
-            past: Vec::new(),
-            plan: None,
+            ..Snapshot::first(
+                lineage(self.scope),
+                parent_ms.map_or(NOW_MS, |parent_ms| parent_ms + 1),
+                packed.map,
+                VOLUME_BYTES,
+                EngineRecord::docker("26.1.5", "overlay2"),
+            )
         };
         closure::settle(&self.objects, &document).await?;
         let id = catalog::publish(&self.objects, &document).await?;
