@@ -16,14 +16,15 @@ const DAMAGES: [(&str, fn(&Path)); 3] = [
     ("missing", |path| fs::remove_file(path).expect("removed")),
 ];
 
-/// Damages every object of a kind after a job, in every way; runs two more jobs each time. `spared`
-/// says whether the command of the first one must succeed.
+/// Damages every object of a kind after a job, in every way, each in a store of its own; runs two more jobs each
+/// time. `spared` says whether the command of the first one must succeed.
 fn damaged(kind: &str, spared: bool) {
+    let (whole, machine) = (Store::new(), Machine::new());
+    let context = context(machine.folder.path(), SMALL);
+    let line = build(&context, "app") + " && docker run --rm app /bin/cat /one";
+    let first = machine.job(&whole.url(), &[], &line).saved();
     for (how, damage) in DAMAGES {
-        let (store, machine) = (Store::new(), Machine::new());
-        let context = context(machine.folder.path(), SMALL);
-        let line = build(&context, "app") + " && docker run --rm app /bin/cat /one";
-        let first = machine.job(&store.url(), &[], &line).saved();
+        let store = whole.copy();
         let objects = store.objects(kind);
         assert!(!objects.is_empty(), "no {kind}");
         objects.iter().for_each(|object| damage(object));

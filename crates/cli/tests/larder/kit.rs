@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use tempfile::TempDir;
@@ -40,6 +40,16 @@ impl Store {
                 .tempdir()
                 .expect("a folder"),
         )
+    }
+
+    /// Another with the same objects.
+    pub(crate) fn copy(&self) -> Self {
+        let other = Self::new();
+        let mut copying = Command::new("cp");
+        copying.args(["--archive", "--no-target-directory"]);
+        let copied = copying.arg(self.path()).arg(other.path()).status();
+        assert!(copied.expect("cp starts").success());
+        other
     }
 
     pub(crate) fn url(&self) -> String {
