@@ -59,7 +59,7 @@ pub struct Gc {
     #[arg(long, value_name = "SIZE")]
     pub max_bytes: Option<String>,
     /// Store at most so much anew, so that packs can go of which little is still named, and volumes that lie in many
-    /// packs lie in few; or off [default: 4GiB, and no longer than 30 s]
+    /// packs lie in few; or off [default: 4GiB, within 30 s of the begin of the collection]
     #[arg(long, value_name = "SIZE")]
     pub compact: Option<String>,
     /// How long what nothing names stays. Jobs that last longer than half of it may lose their save; 0s only

@@ -34,7 +34,7 @@ pub struct Plan {
     pub documents_max: Option<usize>,
     /// How much may be stored anew, so that packs can go of which little is still named.
     pub compact_bytes: u64,
-    /// How long that may take; the next collection goes on.
+    /// Until when that goes on, since the collection began; the next one goes on from there.
     pub compact_within: Duration,
 }
 
