@@ -17,7 +17,7 @@ const BLOCKS: u64 = 64;
 const SAVES: u64 = 8;
 
 /// Content that does not compress, of one version of a block.
-fn content(block: u64, version: u64) -> Vec<u8> {
+pub(super) fn content(block: u64, version: u64) -> Vec<u8> {
     let mut bytes = vec![0; BLOCK_BYTES];
     let mut hasher = blake3::Hasher::new();
     hasher

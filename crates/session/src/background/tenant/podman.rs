@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_engine::collector::Collected;
+use larder_engine::process::Identity;
 use larder_podman::{Bound, Info, Placed, Podman, PodmanProgram, Storage};
 use tokio::task::spawn_blocking;
 
@@ -164,9 +165,7 @@ impl PodmanLiving {
         is_wanted: bool,
         events: &Events,
     ) -> Option<String> {
-        let run = self.run;
-        let ending = spawn_blocking(move || larder_podman::end_users(&run, KILL_LIMIT));
-        let stuck = ending.await.expect("ending containers does not panic");
+        let stuck = end_users(self.run).await;
         let left = self.folders.leave(device, is_wanted, events).await;
         let stuck = stuck.first();
         let stuck =
@@ -175,14 +174,18 @@ impl PodmanLiving {
     }
 
     pub(super) async fn abandon(self) {
-        let run = self.run;
-        let ending = spawn_blocking(move || larder_podman::end_users(&run, KILL_LIMIT));
-        let stuck = ending.await.expect("ending containers does not panic");
+        let stuck = end_users(self.run).await;
         if !stuck.is_empty() {
             tracing::warn!(?stuck, "containers stay");
         }
         self.folders.abandon().await;
     }
+}
+
+/// Ends what still works in the storage; those that do not end.
+async fn end_users(run: PathBuf) -> Vec<Identity> {
+    let ending = spawn_blocking(move || larder_podman::end_users(&run, KILL_LIMIT));
+    ending.await.expect("ending containers does not panic")
 }
 
 /// Drops of a storage what need not be kept.

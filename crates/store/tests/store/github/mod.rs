@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use larder_model::habit::Reads;
 use larder_model::ladder::Rung;
-use larder_model::limits::BLOCK_BYTES;
 use larder_model::lineage::Lineage;
 use larder_model::mark::Fault;
 use larder_model::snapshot::{EngineRecord, Snapshot};
@@ -15,6 +14,7 @@ use larder_store::packer::{self, Changed, Job};
 use larder_store::{Access, Keys, Location, Objects, Source, StoreError, closure};
 
 use self::stand_in::StandIn;
+use crate::ahead::content;
 
 const VOLUME_BYTES: u64 = 1 << 30;
 const NOW_MS: u64 = 1_767_225_600_000;
@@ -28,16 +28,6 @@ fn lineage(scope: &str) -> Lineage {
         scope: scope.into(),
         job: "build".into(),
     }
-}
-
-fn content(block: u64, version: u64) -> Vec<u8> {
-    let mut bytes = vec![0; BLOCK_BYTES];
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(&block.to_le_bytes())
-        .update(&version.to_le_bytes());
-    hasher.finalize_xof().fill(&mut bytes);
-    bytes
 }
 
 /// A job on a machine of its own.
