@@ -21,7 +21,15 @@ pub(super) fn probe() -> io::Result<()> {
         DEVICES
     };
     let group = Path::new(hierarchy).join(format!("larder-probe-{}", std::process::id()));
-    fs::create_dir(&group).and_then(|()| fs::remove_dir(&group))
+    // A process of another namespace may have our number, and try the same now.
+    match fs::create_dir(&group) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    match fs::remove_dir(&group) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes room for containers with limits. In the control groups that a container sees the root is an ordinary group,
