@@ -1,5 +1,6 @@
 //! A `buildkitd` of ours, beside the engine and without one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -209,8 +210,12 @@ fn a_builder_without_an_engine_is_remembered() {
         then.contains("run 1\n") && then.contains("run 2\n"),
         "{then}"
     );
+    // Two platforms whose steps make the same file may be shown as one step.
+    let configs = then.split("exporting config sha256:").skip(1);
+    let configs: BTreeSet<&str> = configs.filter_map(|rest| rest.get(..64)).collect();
+    assert_eq!(configs.len(), 2, "{then}");
     for part in [
-        "[linux/arm64 plain 1/1]",
+        "exporting manifest list",
         "exporting attestation manifest",
         "pushing manifest for",
         "exporting cache to registry",

@@ -1,6 +1,7 @@
 //! Deaths at bad moments: the job's own result is passed on, the next job works, nothing stays behind,
 //! and nothing that was published is lost.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
@@ -255,19 +256,32 @@ fn the_background_process_is_killed_while_it_closes() {
     shop.next_job_works();
 }
 
+/// Has the files' readers wait while they open them, for a lease that is not given back: until standard input ends.
+const HOLD: &str = "
+import fcntl, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+files = [open(path, 'r+') for path in sys.argv[1:]]
+for file in files:
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()
+";
+
 /// The kernel reads the volume's superblock then, and the thread that mounts waits for the process's own answer:
 /// dead, it has the state directory's lock and the loop device until somebody aborts its FUSE connection.
 #[test]
 fn the_background_process_is_killed_while_it_mounts() {
     let shop = Shop::new();
-    // Reading a pipe that nobody writes to never ends.
-    let packs = shop.store.objects("packs");
-    let away = |at: usize| shop.machine.path(&format!("pack-{at}"));
-    for (at, pack) in packs.iter().enumerate() {
-        std::fs::copy(pack, away(at)).expect("copied");
-        std::fs::remove_file(pack).expect("removed");
-        shop.machine.run("mkfifo", &[&pack.display().to_string()]);
-    }
+    let mut holding = std::process::Command::new("python3");
+    holding.args(["-c", HOLD]).args(shop.store.objects("packs"));
+    let mut holding = holding
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut held = [0; 5];
+    let said = holding.stdout.as_mut().expect("it is piped");
+    said.read_exact(&mut held).expect("held");
     let child = shop.start("true");
     let background = wait_for("the background process", || shop.machine.find(" __serve"));
     wait_for("the mount", || {
@@ -276,10 +290,8 @@ fn the_background_process_is_killed_while_it_mounts() {
     shop.machine.kill(background);
     let job = shop.end(child);
     assert_eq!(job.code, 1, "{}", job.said);
-    for (at, pack) in packs.iter().enumerate() {
-        std::fs::remove_file(pack).expect("removed");
-        std::fs::copy(away(at), pack).expect("copied");
-    }
+    drop(holding.stdin.take());
+    assert!(holding.wait().expect("it ends").success());
     shop.next_job_works();
 }
 
