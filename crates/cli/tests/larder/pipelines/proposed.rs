@@ -33,11 +33,32 @@ fn two_jobs(system: System) -> Store {
     assert_eq!(cached(&said), 3, "{said}");
     // An engine's API tells nothing of the steps of a build that failed.
     match system.has_service {
-        true => assert!(said.contains("nothing saved"), "{said}"),
+        true => {
+            assert!(said.contains("nothing saved"), "{said}");
+            reports(&player);
+        }
         false => assert!(has_saved(&said), "{said}"),
     }
     player.ends_clean();
     store
+}
+
+/// A job at an engine's API has a page, too: its phases, its steps, and the archives of its line.
+fn reports(player: &Player) {
+    let line = "larder report --store $STORE --html report.html";
+    player.run(&["sh", "-ec"], line, true);
+    let page = fs::read_to_string(player.checkout.join("report.html")).expect("a page");
+    for part in [
+        "<td>restore</td>",
+        "<td>command</td>",
+        "] RUN [&quot;/bin/sh&quot;",
+        "step from the cache",
+        "step that ran",
+        "Bytes over time",
+        "Seconds of each job",
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
 }
 
 fn has_saved(said: &str) -> bool {

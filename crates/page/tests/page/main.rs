@@ -1,0 +1,3 @@
+//! The page in a browser: Chromium without a window, and without a network.
+
+mod chromium;
