@@ -11,10 +11,9 @@ use anyhow::{Context, Result, ensure};
 use crate::process;
 use crate::room::processes;
 
-/// The kernel takes mounts and network namespaces down some time after the last process.
-const SETTLED_LIMIT: Duration = Duration::from_secs(20);
-/// A collection ends half a minute after its begin.
-const REST_LIMIT: Duration = Duration::from_secs(60);
+/// The kernel takes mounts and network namespaces down some time after the last process, and a collection ends
+/// half a minute after its begin.
+const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Processes, mounts, loop devices, links, rules, sockets and other files: a line each.
@@ -69,7 +68,7 @@ impl Traces {
         let began = Instant::now();
         let is_ours = |verb: &str| matches!(verb, "__serve" | "__collect");
         while processes().iter().any(|it| is_ours(it.verb())) {
-            ensure!(began.elapsed() < REST_LIMIT, "a session does not end");
+            ensure!(began.elapsed() < SETTLED_LIMIT, "a session does not end");
             sleep(PAUSE);
         }
         Self::look(state)
