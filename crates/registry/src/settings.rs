@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use larder_tls::LazyAuthorities;
+
 use crate::credentials::Credentials;
 
 /// How registries are reached.
@@ -19,8 +21,8 @@ pub struct Settings {
     pub insecure: BTreeSet<String>,
     /// Proxies to reach registries through.
     pub proxies: Proxies,
-    /// Certificate authorities (PEM) trusted beside the built-in ones, such as the machine's own.
-    pub certificates: Vec<Vec<u8>>,
+    /// Whom connections trust, such as the machine's own authorities beside the built-in ones.
+    pub authorities: LazyAuthorities,
     /// A folder laid out as docker's `/etc/docker/certs.d`: `<host>/*.crt` are authorities trusted
     /// for that registry, `<host>/NAME.cert` with `NAME.key` is who we are to it.
     pub certificates_folder: Option<PathBuf>,
@@ -39,7 +41,7 @@ impl Default for Settings {
             mirrors: BTreeMap::new(),
             insecure: BTreeSet::new(),
             proxies: Proxies::default(),
-            certificates: Vec::new(),
+            authorities: LazyAuthorities::default(),
             certificates_folder: None,
             deadline: Duration::from_secs(60),
             try_limit: Duration::from_secs(15),
