@@ -77,7 +77,7 @@ fn job() -> Course {
         },
         started_ms: 5_000 + number * 1_300,
         ms: (number % 5) * 2_100,
-        cached: number % 5 == 0,
+        cached: number.is_multiple_of(5),
     };
     let phase = |name: &str, at_ms: f64, ms: f64| Phase {
         name: name.to_owned(),
@@ -86,7 +86,7 @@ fn job() -> Course {
     };
     let moment = |number: u64| Moment {
         at_ms: number * 500,
-        fetched_bytes: number * number << 16,
+        fetched_bytes: (number * number) << 16,
         stored_bytes: number.saturating_sub(80) << 18,
     };
     Course {

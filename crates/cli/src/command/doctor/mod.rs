@@ -181,9 +181,11 @@ impl Findings {
             }
             Door::Any => return Err("neither a volume nor an engine can be used; see above"),
         };
-        Ok(match store.saves {
-            true => open.to_owned(),
-            false => format!("{open}; jobs here restore, and save nothing"),
-        })
+        let limit = if store.saves {
+            ""
+        } else {
+            "; jobs here restore, and save nothing"
+        };
+        Ok(format!("{open}{limit}"))
     }
 }

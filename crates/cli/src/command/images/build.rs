@@ -17,7 +17,7 @@ use larder_archive::builder::stages::{self, StageImage};
 use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::document::Sources;
 use larder_archive::leaks::{self, Leak};
-use larder_archive::note::JobNote;
+use larder_archive::note::{self, JobNote};
 use larder_archive::restore::{Restored, Wanted};
 use larder_archive::save::{self, What};
 use larder_archive::{ArchiveError, Job};
@@ -25,7 +25,7 @@ use larder_builds::Draft;
 use larder_local::clock::{ms_since, now_ms};
 use larder_local::people::Voice as _;
 
-use super::came::{self, Came, Told};
+use super::came::{Came, Told};
 use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
 use crate::output;
@@ -86,7 +86,7 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             course: came.course(settings.project().store.to_string(), lineage, summary),
             came: &came,
         };
-        if let Err(error) = came::keep(&settings.notes, &told.course) {
+        if let Err(error) = note::keep_last(&settings.notes, &told.course) {
             report.note(&format!("`larder report` will not know this job: {error}"));
         }
         report.write_json(verb.manner.json.as_deref(), &told)?;

@@ -1,7 +1,5 @@
 //! What a job of `larder build` came to.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::time::Instant;
 
 use indicatif::HumanBytes;
@@ -10,8 +8,6 @@ use larder_archive::leaks::Leak;
 use larder_archive::restore::Restored;
 use larder_archive::save::Saved;
 use larder_local::clock::now_ms;
-use larder_local::files;
-use larder_local::own::OwnFolder;
 use larder_local::people;
 use larder_model::course::{Build, Moment, Phase};
 use larder_model::lineage::Lineage;
@@ -19,11 +15,6 @@ use larder_page::Course;
 use serde::Serialize;
 
 use crate::report::{age, seconds_of};
-
-/// The file with the last one's course, among the notes.
-const LAST: &str = "last.json";
-/// A longer one is none.
-const LAST_MAX_BYTES: u64 = 16 << 20;
 
 /// As `--json` has it.
 #[derive(Serialize)]
@@ -191,17 +182,4 @@ impl Laps {
         });
         self.since = now;
     }
-}
-
-/// Keeps a job's course in place of the last one's, for `larder report`.
-pub(super) fn keep(notes: &OwnFolder, course: &Course) -> io::Result<()> {
-    let folder = notes.make_of_user().map_err(io::Error::other)?;
-    files::write_private(&folder.join(LAST), &serde_json::to_vec(course)?)
-}
-
-/// The course of the last job here, if there was one and we may read it.
-pub(crate) fn last(notes: &OwnFolder) -> Option<Course> {
-    let folder = notes.existing().ok()??;
-    let file: File = files::open_private(&folder.join(LAST)).ok()?;
-    serde_json::from_reader(file.take(LAST_MAX_BYTES)).ok()
 }

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use larder_archive::note;
 use larder_local::clock::now_ms;
 use larder_local::files;
 use larder_local::people::Voice as _;
@@ -16,7 +17,6 @@ use larder_settings::exit::{Done, Failure};
 use larder_store::{Access, Objects};
 use larder_upkeep::Selection;
 
-use crate::command::images::came;
 use crate::command::store::own_line;
 use crate::command::{block_on, check_folder};
 use crate::report::summary::Summary;
@@ -63,7 +63,7 @@ fn job(verb: &ReportVerb, settings: &Settings) -> Done<Option<Course>> {
         return read(file).map(Some);
     }
     let on_volume = settings.place()?.last_report().map(Course::from);
-    let all = on_volume.into_iter().chain(came::last(&settings.notes));
+    let all = on_volume.into_iter().chain(note::last(&settings.notes));
     let project = &settings.project().descent.project;
     let own = all.filter(|job| job.lineage.project == *project);
     Ok(own.max_by_key(|job| job.started_ms))
