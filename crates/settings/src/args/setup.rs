@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap_complete::Shell;
 use larder_ci::init::System;
 
@@ -15,8 +16,9 @@ Examples:
   larder init gitlab --print --store s3://ci-cache/larder
 A file that is there is never changed: what to add to it is printed, and where.")]
 pub struct Init {
-    /// CI system: github, gitlab, circleci, buildkite, jenkins, azure, bitbucket, or shell for a script
-    /// [default: the one whose file the repository has, else that of its remote's host, else shell]
+    /// CI system, or shell for a script [default: the one whose file the repository has, else that of its
+    /// remote's host, else shell]
+    #[arg(value_parser = systems())]
     pub system: Option<System>,
     /// Print the configuration; write nothing.
     #[arg(long)]
@@ -31,6 +33,12 @@ pub struct Init {
     /// [default: LARDER_STORE, else an example]
     #[arg(long, value_name = "URL", value_parser = filled())]
     pub store: Option<String>,
+}
+
+/// The systems by their names, so that shells complete them.
+fn systems() -> impl TypedValueParser<Value = System> {
+    PossibleValuesParser::new(System::ALL.map(System::name))
+        .map(|name| name.parse().expect("it is one of the names"))
 }
 
 #[derive(Debug, Args)]
