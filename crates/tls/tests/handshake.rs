@@ -176,6 +176,27 @@ fn signatures_of_p521_are_verified() {
 }
 
 #[test]
+fn a_hash_may_be_longer_than_the_curve() {
+    for curve in ["prime256v1", "secp384r1"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        self_signed(folder, "ca", curve);
+        let key = format!("ec -pkeyopt ec_paramgen_curve:{curve}");
+        for version in ["-tls1_3", "-tls1_2"] {
+            signed(folder, "own", &key, "sha512");
+            let server = Server::start(folder, "own", version);
+            let trusted = config(&trusting(folder, &["ca"]));
+            server.answers(trusted, "localhost").expect(curve);
+            let own = folder.join(version);
+            fs::create_dir(&own).expect("a folder");
+            self_signed(&own, "ca", curve);
+            let refused = server.answers(config(&trusting(&own, &["ca"])), "localhost");
+            refused.expect_err("another key");
+        }
+    }
+}
+
+#[test]
 fn a_server_is_shown_the_certificate_that_it_can_use() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
