@@ -4,13 +4,11 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
-use rustls::pki_types::SignatureVerificationAlgorithm;
 
 use crate::curves::{
-    P256_WITH_SHA512, P384_WITH_SHA512, P521_WITH_SHA256, P521_WITH_SHA384, P521_WITH_SHA512,
+    Algorithm, P256_WITH_SHA512, P384_WITH_SHA512, P521_WITH_SHA256, P521_WITH_SHA384,
+    P521_WITH_SHA512,
 };
-
-pub(crate) type Algorithm = &'static dyn SignatureVerificationAlgorithm;
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let provider = ring::default_provider();

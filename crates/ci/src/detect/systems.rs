@@ -234,78 +234,81 @@ mod tests {
         }
     }
 
+    /// Jobs, and what their lines are called.
+    const LEGS: [(&str, Option<&str>); 19] = [
+        (
+            "GITLAB_CI=true CI_JOB_NAME=build CI_NODE_INDEX=2 CI_NODE_TOTAL=3",
+            Some("build"),
+        ),
+        (
+            "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=0 CIRCLE_NODE_TOTAL=1",
+            Some("build"),
+        ),
+        (
+            "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=1 CIRCLE_NODE_TOTAL=2",
+            Some("build/1"),
+        ),
+        (
+            "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=2",
+            Some("Build/0"),
+        ),
+        (
+            "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_STEP_KEY=b",
+            Some("b"),
+        ),
+        (
+            "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_PARALLEL_STEP=1 BITBUCKET_PARALLEL_STEP_COUNT=2",
+            Some("1"),
+        ),
+        ("BITBUCKET_BUILD_NUMBER=1", None),
+        (
+            "TF_BUILD=True SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=build SYSTEM_JOBNAME=linux \
+                 SYSTEM_JOBPOSITIONINPHASE=2 SYSTEM_TOTALJOBSINPHASE=3",
+            Some("build/linux/2"),
+        ),
+        (
+            "TF_BUILD=True SYSTEM_STAGENAME=s SYSTEM_PHASENAME=Job SYSTEM_JOBNAME=__default",
+            Some("s/Job"),
+        ),
+        (
+            "TF_BUILD=True BUILD_DEFINITIONNAME=nightly SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=Job",
+            Some("nightly/Job"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=web/os=linux,node=22",
+            Some("web/os=linux,node=22"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=shop/web/feature%2Fx BRANCH_NAME=feature/x STAGE_NAME=Build",
+            Some("shop/web/Build"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=shop/web/PR-7 BRANCH_NAME=PR-7 CHANGE_ID=7",
+            Some("shop/web"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=shop/nightly BRANCH_NAME=main STAGE_NAME=Build",
+            Some("shop/nightly/Build"),
+        ),
+        (
+            "BITRISE_IO=true BITRISE_TRIGGERED_WORKFLOW_ID=t BITRISE_IO_PARALLEL_INDEX=1 BITRISE_IO_PARALLEL_TOTAL=4",
+            Some("t/1"),
+        ),
+        (
+            "TEAMCITY_VERSION=x TEAMCITY_PROJECT_NAME=shop TEAMCITY_BUILDCONF_NAME=Build",
+            Some("shop/Build"),
+        ),
+        ("TRAVIS=true TRAVIS_JOB_NUMBER=4.2", Some("2")),
+        (
+            "CI=woodpecker CI_WORKFLOW_NAME=ci CI_WORKFLOW_NUMBER=2 CI_STEP_NAME=build",
+            Some("ci/2/build"),
+        ),
+        ("CODEBUILD_BUILD_ID=web:3f", Some("web")),
+    ];
+
     #[test]
     fn legs_have_names_of_their_own_where_the_system_tells_them_apart() {
-        for (variables, expected) in [
-            (
-                "GITLAB_CI=true CI_JOB_NAME=build CI_NODE_INDEX=2 CI_NODE_TOTAL=3",
-                Some("build"),
-            ),
-            (
-                "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=0 CIRCLE_NODE_TOTAL=1",
-                Some("build"),
-            ),
-            (
-                "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=1 CIRCLE_NODE_TOTAL=2",
-                Some("build/1"),
-            ),
-            (
-                "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=2",
-                Some("Build/0"),
-            ),
-            (
-                "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_STEP_KEY=b",
-                Some("b"),
-            ),
-            (
-                "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_PARALLEL_STEP=1 BITBUCKET_PARALLEL_STEP_COUNT=2",
-                Some("1"),
-            ),
-            ("BITBUCKET_BUILD_NUMBER=1", None),
-            (
-                "TF_BUILD=True SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=build SYSTEM_JOBNAME=linux \
-                 SYSTEM_JOBPOSITIONINPHASE=2 SYSTEM_TOTALJOBSINPHASE=3",
-                Some("build/linux/2"),
-            ),
-            (
-                "TF_BUILD=True SYSTEM_STAGENAME=s SYSTEM_PHASENAME=Job SYSTEM_JOBNAME=__default",
-                Some("s/Job"),
-            ),
-            (
-                "TF_BUILD=True BUILD_DEFINITIONNAME=nightly SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=Job",
-                Some("nightly/Job"),
-            ),
-            (
-                "JENKINS_URL=x JOB_NAME=web/os=linux,node=22",
-                Some("web/os=linux,node=22"),
-            ),
-            (
-                "JENKINS_URL=x JOB_NAME=shop/web/feature%2Fx BRANCH_NAME=feature/x STAGE_NAME=Build",
-                Some("shop/web/Build"),
-            ),
-            (
-                "JENKINS_URL=x JOB_NAME=shop/web/PR-7 BRANCH_NAME=PR-7 CHANGE_ID=7",
-                Some("shop/web"),
-            ),
-            (
-                "JENKINS_URL=x JOB_NAME=shop/nightly BRANCH_NAME=main STAGE_NAME=Build",
-                Some("shop/nightly/Build"),
-            ),
-            (
-                "BITRISE_IO=true BITRISE_TRIGGERED_WORKFLOW_ID=t BITRISE_IO_PARALLEL_INDEX=1 BITRISE_IO_PARALLEL_TOTAL=4",
-                Some("t/1"),
-            ),
-            (
-                "TEAMCITY_VERSION=x TEAMCITY_PROJECT_NAME=shop TEAMCITY_BUILDCONF_NAME=Build",
-                Some("shop/Build"),
-            ),
-            ("TRAVIS=true TRAVIS_JOB_NUMBER=4.2", Some("2")),
-            (
-                "CI=woodpecker CI_WORKFLOW_NAME=ci CI_WORKFLOW_NUMBER=2 CI_STEP_NAME=build",
-                Some("ci/2/build"),
-            ),
-            ("CODEBUILD_BUILD_ID=web:3f", Some("web")),
-        ] {
+        for (variables, expected) in LEGS {
             assert_eq!(job(variables).job.as_deref(), expected, "{variables}");
         }
     }
