@@ -7,7 +7,7 @@ use rustls::pki_types::{
     AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
 };
 
-pub(crate) type Algorithm = &'static dyn SignatureVerificationAlgorithm;
+type Algorithm = &'static dyn SignatureVerificationAlgorithm;
 
 pub(crate) static P521_WITH_SHA256: Algorithm = &Ecdsa {
     hash: &digest::SHA256,

@@ -4,13 +4,15 @@
 //! they reach should be reached from here too, so what `webpki` refuses and Go takes is taken:
 //!
 //! - a certificate that is itself among the authorities, as `openssl req -x509` makes it (`trust`);
-//! - signatures of the curve P-521, and such with SHA-512 (`curves`), which `ring` does not have.
+//! - signatures of the curve P-521, and such with SHA-512 (`curves`), and keys of that curve (`p521_key`), which
+//!   `ring` does not have.
 //!
 //! Nothing here opens a file or a connection.
 
 mod certificate;
 mod curves;
 mod identity;
+mod p521_key;
 mod provider;
 mod trust;
 

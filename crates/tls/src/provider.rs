@@ -6,8 +6,7 @@ use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 
 use crate::curves::{
-    Algorithm, P256_WITH_SHA512, P384_WITH_SHA512, P521_WITH_SHA256, P521_WITH_SHA384,
-    P521_WITH_SHA512,
+    P256_WITH_SHA512, P384_WITH_SHA512, P521_WITH_SHA256, P521_WITH_SHA384, P521_WITH_SHA512,
 };
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
