@@ -1,4 +1,4 @@
-//! TLS as a client: whom a connection trusts, and who we are.
+//! Connections as a client: whom they trust, who we are, and which go through a proxy.
 //!
 //! Docker, `BuildKit` and most tools around them trust by the rules of Go's `crypto/x509`. A server that
 //! they reach should be reached from here too, so what `webpki` refuses and Go takes is taken:
@@ -7,6 +7,8 @@
 //! - signatures of the curve P-521, and such with SHA-512 (`curves`), and keys of that curve (`p521_key`), which
 //!   `ring` does not have.
 //!
+//! So it is with proxies: [`proxy`].
+//!
 //! Nothing here opens a file or a connection.
 
 mod certificate;
@@ -14,6 +16,7 @@ mod curves;
 mod identity;
 mod p521_key;
 mod provider;
+pub mod proxy;
 mod trust;
 
 use std::sync::Arc;
