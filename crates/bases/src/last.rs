@@ -45,10 +45,11 @@ pub struct LastError {
 
 impl Last {
     /// Finds the snapshot from which a job with these plans starts with an engine of this compatibility. Without a compatibility,
-    /// as on a machine without an engine, any engine's snapshot counts.
+    /// as on a machine without an engine, any engine's snapshot counts. It is awaited only where there is a store:
+    /// to know it, programs are run that take the processor from whoever asks registries meanwhile.
     pub async fn find(
         project: &Project,
-        compatibility: Option<String>,
+        compatibility: impl Future<Output = Option<String>>,
         plans: Option<Vec<NamedPlan>>,
     ) -> Result<Option<Self>, LastError> {
         let folder = project.store.location().as_folder();
@@ -56,6 +57,7 @@ impl Last {
         if folder.is_some_and(|folder| !folder.exists()) {
             return Ok(None);
         }
+        let compatibility = compatibility.await;
         let search = async {
             let objects = project.store.open()?;
             let compatibilities = if let Some(own) = compatibility {

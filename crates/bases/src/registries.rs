@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use larder_local::own::{NotOurs, OwnFolder};
 use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry};
+use larder_tls::{Authorities, LazyAuthorities};
 use serde::{Deserialize, Serialize};
 
 /// Where docker keeps authorities for single registries.
@@ -96,7 +97,7 @@ impl Registries {
             mirrors: self.mirrors.clone(),
             insecure: self.insecure.clone(),
             proxies: Proxies { http, https, none },
-            certificates: self.certificates(&mut warnings),
+            authorities: self.authorities(&mut warnings),
             certificates_folder: Some(CERTIFICATES.into()),
             deadline,
             ..larder_registry::Settings::default()
@@ -125,23 +126,28 @@ impl Registries {
         }
     }
 
-    fn certificates(&self, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {
+    fn authorities(&self, warnings: &mut Vec<String>) -> LazyAuthorities {
         let mut bundles = BUNDLES.map(PathBuf::from).into_iter();
         let usual = bundles.find(|bundle| bundle.is_file());
-        let mut all = Vec::new();
-        if let Some(path) = self.authorities.clone().or(usual) {
-            match std::fs::read(&path) {
-                Ok(pem) => all.push(pem),
-                Err(error) => warnings.push(format!(
+        let read = self.authorities.clone().or(usual).and_then(|path| {
+            let read = std::fs::read(&path).inspect_err(|error| {
+                warnings.push(format!(
                     "cannot read the certificate authorities in {}: {error}",
                     path.display()
-                )),
-            }
-        }
+                ));
+            });
+            read.ok()
+        });
         let folders = self.authorities_folders.clone();
         let folders = folders.unwrap_or_else(|| FOLDERS.map(PathBuf::from).to_vec());
-        all.extend(folders.iter().flat_map(|folder| files_of(folder)));
-        all
+        LazyAuthorities::new(move || {
+            let files = folders.iter().flat_map(|folder| files_of(folder));
+            let mut all = Authorities::built_in();
+            for bundle in read.into_iter().chain(files) {
+                all.add_pem(&bundle);
+            }
+            all
+        })
     }
 }
 

@@ -175,10 +175,12 @@ async fn last(
     if offline && project.store.location().as_folder().is_none() {
         return Ok(None);
     }
-    let compatibility = if offline {
-        None
-    } else {
-        own_compatibility(settings).await
+    let compatibility = async {
+        if offline {
+            None
+        } else {
+            own_compatibility(settings).await
+        }
     };
     let plans = larder_builds::plans(drafts, &ImageConfigs::new()).ok();
     Last::find(project, compatibility, plans).await

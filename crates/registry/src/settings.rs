@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use larder_tls::LazyAuthorities;
 use larder_tls::proxy::Proxies;
 
 use crate::credentials::Credentials;
@@ -21,8 +22,8 @@ pub struct Settings {
     pub insecure: BTreeSet<String>,
     /// Proxies to reach registries through.
     pub proxies: Proxies,
-    /// Certificate authorities (PEM) trusted beside the built-in ones, such as the machine's own.
-    pub certificates: Vec<Vec<u8>>,
+    /// Whom connections trust, such as the machine's own authorities beside the built-in ones.
+    pub authorities: LazyAuthorities,
     /// A folder laid out as docker's `/etc/docker/certs.d`: `<host>/*.crt` are authorities trusted
     /// for that registry, `<host>/NAME.cert` with `NAME.key` is who we are to it.
     pub certificates_folder: Option<PathBuf>,
@@ -41,7 +42,7 @@ impl Default for Settings {
             mirrors: BTreeMap::new(),
             insecure: BTreeSet::new(),
             proxies: Proxies::default(),
-            certificates: Vec::new(),
+            authorities: LazyAuthorities::default(),
             certificates_folder: None,
             deadline: Duration::from_secs(60),
             try_limit: Duration::from_secs(15),

@@ -9,7 +9,7 @@
 //!
 //! So it is with proxies: [`proxy`].
 //!
-//! Nothing here opens a file or a connection.
+//! Nothing here opens a file or a connection, but what a function that was handed in does at the first handshake.
 
 mod certificate;
 mod curves;
@@ -25,7 +25,7 @@ use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 
 pub use identity::Identity;
-pub use trust::Authorities;
+pub use trust::{Authorities, LazyAuthorities};
 
 /// Files that make no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +46,18 @@ pub enum TlsError {
 
 /// Connections to servers that these authorities vouch for, as one of these identities if a server asks.
 pub fn client(
-    authorities: &Authorities,
+    authorities: Authorities,
     identities: Vec<Identity>,
 ) -> Result<ClientConfig, TlsError> {
-    Ok(config(authorities.verifier()?, identities))
+    if authorities.is_empty() {
+        return Err(TlsError::NoAuthority);
+    }
+    Ok(lazy_client(authorities.into(), identities))
+}
+
+/// The same, with authorities that are put together at the first handshake.
+pub fn lazy_client(authorities: LazyAuthorities, identities: Vec<Identity>) -> ClientConfig {
+    config(Arc::new(trust::LikeGo::new(authorities)), identities)
 }
 
 /// Connections to any server, for those who asked for it.

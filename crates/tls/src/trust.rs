@@ -1,16 +1,17 @@
 //! Whom a connection trusts.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::TlsError;
 use crate::certificate::facts;
 use crate::provider::provider;
 
@@ -29,30 +30,97 @@ impl Authorities {
     /// (`crypto/x509`, `AppendCertsFromPEM`): bundles hold a hundred of them, and we need one. Says how
     /// many were added.
     pub fn add_pem(&mut self, bundle: &[u8]) -> usize {
-        let read = CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok);
-        let usable = read.filter(|der| RootCertStore::empty().add(der.clone()).is_ok());
         let before = self.0.len();
-        self.0.extend(usable);
+        for der in CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok) {
+            if !self.0.contains(&der) && RootCertStore::empty().add(der.clone()).is_ok() {
+                self.0.insert(der);
+            }
+        }
         self.0.len() - before
     }
 
-    pub(crate) fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(self.0.iter().cloned());
-        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
-        Ok(Arc::new(LikeGo {
-            usual: usual.build().map_err(|_| TlsError::NoAuthority)?,
-            trusted: self.0.clone(),
-        }))
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Authorities that are put together when somebody needs them, once: a machine has hundreds, and reading them
+/// takes as long as many an answer. Plain HTTP needs none.
+#[derive(Clone)]
+pub struct LazyAuthorities(Arc<Made<Authorities>>);
+
+/// What is made once, when it is needed.
+type Made<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send>>;
+
+impl LazyAuthorities {
+    /// Those that a function puts together.
+    pub fn new(make: impl FnOnce() -> Authorities + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+
+    /// These, and those of PEM texts.
+    #[must_use]
+    pub fn with(&self, bundles: Vec<Vec<u8>>) -> Self {
+        if bundles.is_empty() {
+            return self.clone();
+        }
+        let these = self.clone();
+        Self::new(move || {
+            let mut all = Authorities::clone(&these.0);
+            for bundle in &bundles {
+                all.add_pem(bundle);
+            }
+            all
+        })
+    }
+}
+
+impl Default for LazyAuthorities {
+    fn default() -> Self {
+        Self::new(Authorities::built_in)
+    }
+}
+
+impl From<Authorities> for LazyAuthorities {
+    fn from(authorities: Authorities) -> Self {
+        Self::new(move || authorities)
+    }
+}
+
+impl fmt::Debug for LazyAuthorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LazyAuthorities")
     }
 }
 
 /// Takes what `webpki` takes, and a server's certificate that is itself among those that are trusted,
 /// whether it says that it is an authority's or not (Go's `crypto/x509`, `Certificate.Verify`).
-#[derive(Debug)]
-struct LikeGo {
-    usual: Arc<WebPkiServerVerifier>,
-    trusted: HashSet<CertificateDer<'static>>,
+pub(crate) struct LikeGo {
+    trusted: LazyAuthorities,
+    /// `None` if there is no authority among them.
+    usual: Made<Option<Arc<WebPkiServerVerifier>>>,
+}
+
+impl LikeGo {
+    pub(crate) fn new(trusted: LazyAuthorities) -> Self {
+        let authorities = trusted.clone();
+        Self {
+            trusted,
+            usual: LazyLock::new(Box::new(move || {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(authorities.0.0.iter().cloned());
+                let usual =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+                usual.build().ok()
+            })),
+        }
+    }
+}
+
+impl fmt::Debug for LikeGo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LikeGo")
+    }
 }
 
 impl ServerCertVerifier for LikeGo {
@@ -64,11 +132,12 @@ impl ServerCertVerifier for LikeGo {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .usual
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let verified = match &*self.usual {
+            Some(usual) => usual.verify_server_cert(end_entity, intermediates, name, ocsp, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
         verified.or_else(|error| {
-            if self.trusted.contains(end_entity) {
+            if self.trusted.0.0.contains(end_entity) {
                 verify_trusted(end_entity, name, now)
             } else {
                 Err(error)
@@ -82,8 +151,8 @@ impl ServerCertVerifier for LikeGo {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual
-            .verify_tls12_signature(message, certificate, signature)
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, &algorithms)
     }
 
     fn verify_tls13_signature(
@@ -92,12 +161,13 @@ impl ServerCertVerifier for LikeGo {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual
-            .verify_tls13_signature(message, certificate, signature)
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, &algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        let algorithms = provider().signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 

@@ -11,8 +11,9 @@ use anyhow::{Context, Result, ensure};
 use crate::process;
 use crate::room::processes;
 
-/// The kernel takes mounts and network namespaces down some time after the last process.
-const SETTLED_LIMIT: Duration = Duration::from_secs(20);
+/// The kernel takes mounts and network namespaces down some time after the last process, and a collection ends
+/// half a minute after its begin.
+const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Processes, mounts, loop devices, links, rules, sockets and other files: a line each.
@@ -61,10 +62,12 @@ impl Traces {
         Ok(Self(lines))
     }
 
-    /// Looks when all sessions have ended: one says its last word some time before.
+    /// Looks when all sessions and collections have ended: a session says its last word some time before, and
+    /// begins a collection now and then.
     pub fn at_rest(state: &Path) -> Result<Self> {
         let began = Instant::now();
-        while processes().iter().any(|it| it.verb() == "__serve") {
+        let is_ours = |verb: &str| matches!(verb, "__serve" | "__collect");
+        while processes().iter().any(|it| is_ours(it.verb())) {
             ensure!(began.elapsed() < SETTLED_LIMIT, "a session does not end");
             sleep(PAUSE);
         }

@@ -24,7 +24,7 @@ pub(super) fn client(tls: &Tls) -> Result<Arc<ClientConfig>> {
         return Ok(Arc::new(larder_tls::client_of_any_server(identities)));
     }
     let authorities = authorities(tls.authority.as_deref())?;
-    let config = larder_tls::client(&authorities, identities);
+    let config = larder_tls::client(authorities, identities);
     let path = tls.authority.as_deref().unwrap_or(Path::new(""));
     config.map(Arc::new).map_err(|error| unusable(path, &error))
 }

@@ -44,7 +44,7 @@ impl Bundle {
 
 impl HttpConnector for Bundle {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let tls = larder_tls::client(&self.authorities, Vec::new());
+        let tls = larder_tls::client(self.authorities.clone(), Vec::new());
         let mut tls = tls.map_err(refused)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp);

@@ -1,13 +1,13 @@
 //! Which requests pass by the proxies: as for registries, and for the engine, by Go's rules. Those of the clouds'
 //! clients know no ports and no `*.example.test`, and send to a proxy what is on this machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use larder_tls::proxy::Exceptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{ClientOptions, Result};
 
@@ -20,7 +20,7 @@ const ALL: &str = "*";
 /// Makes clients that pass by the proxies where they should, over one of these.
 #[derive(Debug)]
 pub(crate) struct Passage<C> {
-    connector: C,
+    connector: Arc<C>,
     exceptions: Arc<Exceptions>,
 }
 
@@ -29,7 +29,7 @@ impl<C> Passage<C> {
         let mut named = settings.iter().filter(|(name, _)| name == VARIABLE);
         let list = named.next().map_or("", |(_, list)| list.as_str());
         Self {
-            connector,
+            connector: Arc::new(connector),
             exceptions: Arc::new(Exceptions::new(list)),
         }
     }
@@ -38,23 +38,38 @@ impl<C> Passage<C> {
 impl<C: HttpConnector> HttpConnector for Passage<C> {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let directly = options.clone().with_proxy_url(NOBODY);
-        let directly = directly.with_proxy_excludes(ALL);
         Ok(HttpClient::new(Client {
             usual: self.connector.connect(options)?,
-            direct: self.connector.connect(&directly)?,
+            direct: OnceLock::new(),
+            directly: directly.with_proxy_excludes(ALL),
+            connector: Arc::clone(&self.connector),
             exceptions: Arc::clone(&self.exceptions),
         }))
     }
 }
 
 #[derive(Debug)]
-struct Client {
+struct Client<C> {
     usual: HttpClient,
-    direct: HttpClient,
+    /// Made where it is needed: the machine's authorities are read for it.
+    direct: OnceLock<HttpClient>,
+    directly: ClientOptions,
+    connector: Arc<C>,
     exceptions: Arc<Exceptions>,
 }
 
-impl HttpService for Client {
+impl<C: HttpConnector> Client<C> {
+    fn direct(&self) -> Result<&HttpClient, HttpError> {
+        if let Some(client) = self.direct.get() {
+            return Ok(client);
+        }
+        let made = self.connector.connect(&self.directly);
+        let made = made.map_err(|error| HttpError::new(HttpErrorKind::Connect, error))?;
+        Ok(self.direct.get_or_init(|| made))
+    }
+}
+
+impl<C: HttpConnector> HttpService for Client<C> {
     // What `async_trait` makes of an asynchronous function.
     fn call<'a, 'b>(
         &'a self,
@@ -64,10 +79,13 @@ impl HttpService for Client {
         'a: 'b,
         Self: 'b,
     {
-        let url = reqwest::Url::parse(&request.uri().to_string());
-        let passes = url.is_ok_and(|url| self.exceptions.hold(&url));
-        let client = if passes { &self.direct } else { &self.usual };
-        client.execute(request).boxed()
+        async move {
+            let url = reqwest::Url::parse(&request.uri().to_string());
+            let passes = url.is_ok_and(|url| self.exceptions.hold(&url));
+            let client = if passes { self.direct()? } else { &self.usual };
+            client.execute(request).await
+        }
+        .boxed()
     }
 }
 

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use larder_tls::Identity;
 use larder_tls::proxy::Rules;
-use larder_tls::{Authorities, Identity};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
 
@@ -86,7 +86,7 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// A client that follows no redirect itself, so that credentials cannot travel with one. It trusts
-/// the built-in authorities, the caller's and the host's; `any_server`, for registries that the caller
+/// the caller's authorities and the host's; `any_server`, for registries that the caller
 /// listed as insecure, takes any.
 pub(crate) fn client(
     settings: &Settings,
@@ -97,8 +97,8 @@ pub(crate) fn client(
     let mut tls = if any_server {
         larder_tls::client_of_any_server(identities)
     } else {
-        let made = larder_tls::client(&authorities(settings, host), identities);
-        made.map_err(|error| RegistryError::setting("trust", "certificates", &error))?
+        let authorities = settings.authorities.with(host.authorities.clone());
+        larder_tls::lazy_client(authorities, identities)
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let rules = Rules::new(&settings.proxies);
@@ -116,14 +116,6 @@ pub(crate) fn client(
         let kind = "the settings of a TLS client";
         RegistryError::setting(kind, "certificates and proxies", &chain(&error))
     })
-}
-
-fn authorities(settings: &Settings, host: &HostCertificates) -> Authorities {
-    let mut authorities = Authorities::built_in();
-    for bundle in settings.certificates.iter().chain(&host.authorities) {
-        authorities.add_pem(bundle);
-    }
-    authorities
 }
 
 /// An error with its causes, which is where reqwest says what happened.

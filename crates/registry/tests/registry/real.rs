@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use larder_registry::{Credential, Credentials, Memory, Registry, RegistryError, Secret, Settings};
+use larder_tls::LazyAuthorities;
 use serde_json::{Value, json};
 
 use crate::distribution::Distribution;
@@ -235,9 +236,9 @@ async fn a_real_registry_with_tls_is_trusted_only_by_its_authority() {
         mirrors: mirrors.into(),
         ..settings()
     };
-    let certificates = vec![fs::read(&authority).expect("read")];
+    let authorities = vec![fs::read(&authority).expect("read")];
     let trusting = Settings {
-        certificates,
+        authorities: LazyAuthorities::default().with(authorities),
         ..by_mirror.clone()
     };
     let found = Registry::new(trusting, None)
