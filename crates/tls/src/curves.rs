@@ -41,13 +41,15 @@ const P521: Ecdsa = Ecdsa {
     signature: alg_id::ECDSA_SHA512,
 };
 
+/// Whether a key made, of a hash, a signature.
+type Verify = fn(&[u8], &[u8], &[u8]) -> Option<()>;
+
 #[derive(Debug)]
 struct Ecdsa {
     key: AlgorithmIdentifier,
     /// Of a number below the curve's order.
     number_bytes: usize,
-    /// Whether a key made a signature of a hash.
-    verify: fn(&[u8], &[u8], &[u8]) -> Option<()>,
+    verify: Verify,
     hash: &'static digest::Algorithm,
     signature: AlgorithmIdentifier,
 }

@@ -123,7 +123,7 @@ fn trusting(folder: &Path, names: &[&str]) -> Authorities {
 }
 
 fn config(authorities: &Authorities) -> ClientConfig {
-    larder_tls::client(authorities, Vec::new()).expect("a configuration")
+    larder_tls::client(authorities.clone(), Vec::new()).expect("a configuration")
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_server_is_shown_the_certificate_that_it_can_use() {
     );
     let own = trusting(folder, &["own"]);
     let with = |identities: Vec<Identity>| {
-        let config = larder_tls::client(&own, identities).expect("a configuration");
+        let config = larder_tls::client(own.clone(), identities).expect("a configuration");
         server.answers(config, "localhost")
     };
     with(vec![other.clone(), good]).expect("the second is of an authority that it knows");
