@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Fresh(args) => fresh::run(&args),
-        Task::Dist(args) => xtask_dist::run(&args, engine::unpack),
+        Task::Dist(args) => xtask_dist::run(&args, engine::unpack, engine::schemas),
         Task::Bench(args) => bench::run(&args),
         Task::Campaign(args) => campaign::run(&args),
         Task::Figures(args) => test::figures::run(&args),

@@ -13,6 +13,7 @@ use larder_local::own::OwnFolder;
 use larder_local::people::Voice;
 use larder_model::digest::{ArchiveId, BlockId};
 use larder_model::lineage::Lineage;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Sources;
@@ -25,6 +26,11 @@ const LEFT_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A longer file is not ours.
 const NOTE_MAX_BYTES: u64 = 1 << 20;
+
+/// What the last job came to.
+const LAST: &str = "last.json";
+/// A longer one is none.
+const LAST_MAX_BYTES: u64 = 16 << 20;
 
 /// Where a lineage's note is.
 #[derive(Debug, Clone)]
@@ -130,6 +136,19 @@ impl Note {
             tracing::debug!(?removed, ?folder, "the build cache is saved");
         }
     }
+}
+
+/// Keeps what the last job here came to among the notes, in place of that of the one before it.
+pub fn keep_last(notes: &OwnFolder, came: &impl Serialize) -> io::Result<()> {
+    let folder = notes.make_of_user().map_err(io::Error::other)?;
+    files::write_private(&folder.join(LAST), &serde_json::to_vec(came)?)
+}
+
+/// What the last job here came to, if there was one and we may read it.
+pub fn last<T: DeserializeOwned>(notes: &OwnFolder) -> Option<T> {
+    let folder = notes.existing().ok()??;
+    let file = files::open_private(&folder.join(LAST)).ok()?;
+    serde_json::from_reader(file.take(LAST_MAX_BYTES)).ok()
 }
 
 /// Removes the folders of jobs that never saved.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use larder_engine::scrub::{Build, scrub_state};
+use larder_engine::scrub::scrub_state;
+use larder_model::course::Build;
 
 use crate::containers::{Bounds, Seen, forget, settle};
 use crate::error::Result;

@@ -20,7 +20,7 @@ pub mod reference;
 pub mod volume;
 
 pub use compatibility::version;
-pub use line::{compaction, history, ladder, lineage, retention, siblings};
+pub use line::{compaction, course, history, ladder, lineage, retention, siblings};
 pub use volume::{habit, pace};
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.

@@ -1,7 +1,7 @@
 //! Bytes as they came and went while the job ran.
 
 use larder_local::people::{seconds_of, size};
-use larder_session::facts::Moment;
+use larder_model::course::Moment;
 
 use crate::chart::{Chart, Line, Unit};
 use crate::html::Html;

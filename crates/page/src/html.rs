@@ -16,7 +16,8 @@ p, figcaption, summary { color: var(--faint) } figure { margin: 1rem 0 } figcapt
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-size: .875rem; margin: .5rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid var(--rule); \
-font-variant-numeric: tabular-nums; overflow-wrap: anywhere } th { color: var(--faint); font-weight: 600 }
+font-variant-numeric: tabular-nums } td { min-width: 4.5rem; overflow-wrap: anywhere }
+th { color: var(--faint); font-weight: 600; white-space: nowrap }
 svg { width: 100%; height: auto; min-width: 36rem; font: 12px system-ui, sans-serif } svg text { fill: var(--ink) }
 .faint { fill: var(--faint) } .rule { stroke: var(--rule) } .line { fill: none; stroke-width: 2 }
 .a { stroke: var(--a) } .b { stroke: var(--b) } .c { stroke: var(--c) } .mark { fill: var(--paper); stroke-width: 2 }

@@ -6,12 +6,12 @@
 
 mod bytes;
 mod chart;
+mod course;
 mod history;
 mod html;
 mod timeline;
 
-use larder_session::facts::Job;
-
+pub use course::Course;
 pub use history::{Growth, Row, growth};
 
 use html::Html;
@@ -24,7 +24,7 @@ pub struct Page<'a> {
     /// When it is made: Unix time in milliseconds.
     pub made_ms: u64,
     /// The job, if its report is there.
-    pub job: Option<&'a Job>,
+    pub job: Option<&'a Course>,
     /// The jobs of its line that saved, the oldest first.
     pub rows: &'a [Row],
     /// How the store grew to what it holds.
@@ -36,10 +36,8 @@ impl Page<'_> {
     pub fn html(&self) -> String {
         let mut page = Html::begin(&self.title, &html::day_and_time(self.made_ms));
         if let Some(job) = self.job {
-            let rows = job.summary().into_iter();
-            let known = rows.filter_map(|(what, text)| Some([what.to_owned(), text?]));
             page.section("In short");
-            page.table(&[], known);
+            page.table(&[], job.summary.iter().cloned());
             timeline::add(job, &mut page);
             bytes::add(&job.traffic, &mut page);
         }

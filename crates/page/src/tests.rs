@@ -2,10 +2,10 @@
 
 use larder_session::facts::Job;
 
-use crate::{Page, Row, growth};
+use crate::{Course, Page, Row, growth};
 
 /// A job's report as `--json` has it, with a step of this name.
-fn job(step: &str) -> Job {
+fn job(step: &str) -> Course {
     let name = serde_json::to_string(step).expect("a text");
     let text = format!(
         r#"{{"store": "file:///s", "started_ms": 1000, "lineage": {{"project": "p", "compatibility": "c", "scope":
@@ -22,7 +22,8 @@ fn job(step: &str) -> Job {
         "traffic": [{{"at_ms": 0, "fetched_bytes": 0, "stored_bytes": 0}},
         {{"at_ms": 1150, "fetched_bytes": 2048, "stored_bytes": 4096}}], "warnings": []}}"#
     );
-    serde_json::from_str(&text).expect("a job")
+    let job: Job = serde_json::from_str(&text).expect("a job");
+    job.into()
 }
 
 fn rows() -> Vec<Row> {
@@ -41,7 +42,7 @@ fn rows() -> Vec<Row> {
     (0..10).map(row).collect()
 }
 
-fn page(title: &str, job: Option<&Job>, rows: &[Row]) -> String {
+fn page(title: &str, job: Option<&Course>, rows: &[Row]) -> String {
     let page = Page {
         title: title.to_owned(),
         made_ms: 1_790_000_000_000,

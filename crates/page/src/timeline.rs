@@ -1,9 +1,10 @@
 //! A job's phases and the steps of its builds, each as a bar from its beginning to its end.
 
 use larder_local::people::{seconds, seconds_of};
-use larder_session::facts::{Job, Phase};
+use larder_model::course::Phase;
 
 use crate::chart::add as write;
+use crate::course::Course;
 use crate::html::{Html, escaped};
 
 const WIDTH: f64 = 900.0;
@@ -74,7 +75,7 @@ impl Bar {
 }
 
 /// Adds the job's course to a page.
-pub(crate) fn add(job: &Job, page: &mut Html) {
+pub(crate) fn add(job: &Course, page: &mut Html) {
     let bars = bars(job);
     let end = bars.iter().map(Bar::end_ms).fold(0.0, f64::max);
     if end <= 0.0 {
@@ -103,7 +104,7 @@ pub(crate) fn add(job: &Job, page: &mut Html) {
 }
 
 /// What the picture does not have.
-fn left_out(job: &Job) -> String {
+fn left_out(job: &Course) -> String {
     let all: u64 = job.builds.iter().map(|build| build.steps).sum();
     let shown: usize = job.builds.iter().map(|build| build.course.len()).sum();
     let built: u64 = job.builds.iter().map(|build| build.ms).sum();
@@ -117,7 +118,7 @@ fn left_out(job: &Job) -> String {
 }
 
 /// All of them in order: of steps that began in the same phase, after it.
-fn bars(job: &Job) -> Vec<Bar> {
+fn bars(job: &Course) -> Vec<Bar> {
     let mut bars: Vec<Bar> = job.phases.iter().map(of_phase).collect();
     let mut steps: Vec<Bar> = of_builds(job);
     steps.sort_by(|a, b| b.ms.total_cmp(&a.ms));
@@ -141,7 +142,7 @@ fn of_phase(phase: &Phase) -> Bar {
 }
 
 #[allow(clippy::cast_precision_loss)] // of a job's milliseconds
-fn of_builds(job: &Job) -> Vec<Bar> {
+fn of_builds(job: &Course) -> Vec<Bar> {
     let steps = job.builds.iter().flat_map(|build| &build.course);
     let bars = steps.map(|step| Bar {
         name: step.name.clone(),

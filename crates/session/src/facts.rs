@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use larder_engine::scrub::Build;
 use larder_engine::{Choice, EngineFacts};
+use larder_model::course::{Build, Moment, Phase};
 use larder_model::digest::SnapshotId;
 use larder_model::history::Entry;
 use larder_model::lineage::Lineage;
@@ -265,37 +265,6 @@ pub struct Fetched {
     pub near_bytes: u64,
     /// Blocks that the job read.
     pub blocks_read: u64,
-}
-
-/// A part of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Phase {
-    /// Its name: `find`, `failed_restore`, `volume`, `engine`, `builder`, `podman` or `folders`, `fresh`, `facts`, `command`,
-    /// `quiesce`, `collect`, `stop`, `scrub`, `close`, `pack`, `publish`; `collect` also before the command, if
-    /// the snapshot was nearly full.
-    pub name: String,
-    /// When it began, from the job's beginning on.
-    #[serde(default)]
-    pub at_ms: f64,
-    /// How long it took.
-    pub ms: f64,
-}
-
-/// How many bytes had come and gone at some moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moment {
-    /// When, from the job's beginning on.
-    pub at_ms: u64,
-    /// What had been fetched from the store.
-    pub fetched_bytes: u64,
-    /// What had been stored at the job's end.
-    pub stored_bytes: u64,
-}
-
-impl Moment {
-    pub(crate) fn has_same_bytes(&self, other: &Self) -> bool {
-        (self.fetched_bytes, self.stored_bytes) == (other.fetched_bytes, other.stored_bytes)
-    }
 }
 
 /// The wrapped command.

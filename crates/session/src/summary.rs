@@ -1,8 +1,9 @@
 //! What a job came to, at a glance.
 
 use larder_local::people::{self, age, net_of_first, seconds, size};
+use larder_model::course::Phase;
 
-use crate::facts::{Job, NotSaved, Phase};
+use crate::facts::{Job, NotSaved};
 
 /// The first phase of the way down.
 const DOWN: &str = "quiesce";

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -10,8 +11,11 @@ use serde_json::{Value, json};
 use super::Release;
 use xtask_tools::{cargo, process};
 
-/// Writes it.
-pub(super) fn write(release: &Release, program: &Path) -> Result<()> {
+/// The schema that `CycloneDX` publishes, where its library for Python has it: below the folder of packages.
+const SCHEMA: &str = "cyclonedx/schema/_res/bom-1.5.SNAPSHOT.schema.json";
+
+/// Writes it, and says where.
+pub(super) fn write(release: &Release, program: &Path) -> Result<PathBuf> {
     let text = process::read(cargo::command("metadata").args([
         "--format-version=1",
         "--locked",
@@ -24,10 +28,28 @@ pub(super) fn write(release: &Release, program: &Path) -> Result<()> {
     };
     let bill = tree.bill(release, &super::sha256(program)?)?;
     let file = release.folder.join(format!("{}.cdx.json", release.name()));
-    Ok(fs::write(
-        file,
-        serde_json::to_string_pretty(&bill)? + "\n",
-    )?)
+    fs::write(&file, serde_json::to_string_pretty(&bill)? + "\n")?;
+    Ok(file)
+}
+
+/// Checks it against the published schema.
+pub(super) fn check(checker: &Path, bill: &Path) -> Result<()> {
+    let schema = schema(checker).with_context(|| {
+        format!(
+            "{} has no {SCHEMA} beside it; remove it and run `cargo xtask engine`",
+            checker.display()
+        )
+    })?;
+    let mut command = Command::new(checker);
+    process::run(command.arg("--schemafile").arg(schema).arg(bill))
+}
+
+/// `lib/python3.11/site-packages` stands beside the folder of an environment's programs.
+fn schema(checker: &Path) -> Option<PathBuf> {
+    let libraries = checker.parent()?.with_file_name("lib");
+    let versions = fs::read_dir(libraries).ok()?.flatten();
+    let mut schemas = versions.map(|version| version.path().join("site-packages").join(SCHEMA));
+    schemas.find(|schema| schema.exists())
 }
 
 /// The checksums of `Cargo.lock`, by name and version.
@@ -144,15 +166,17 @@ fn text(value: &Value) -> &str {
 }
 
 #[cfg(test)]
+// A test that cannot test anything says so.
+#[allow(clippy::print_stderr)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_tests_alone_need_is_no_part() {
+    fn tree() -> Tree {
         let dependency =
             |name: &str, kind: Value| json!({ "pkg": name, "dep_kinds": [{ "kind": kind }] });
         let node = |id: &str, deps: Value| json!({ "id": id, "deps": deps });
-        let tree = Tree {
+        let lock = format!("[[package]]\nname = \"a\"\nversion = \"2\"\nchecksum = \"{DIGEST}\"\n");
+        Tree {
             metadata: json!({
                 "packages": [
                     { "id": "l", "name": "larder", "version": "1" },
@@ -167,17 +191,27 @@ mod tests {
                     node("t", json!([])),
                 ]},
             }),
-            checksums: checksums("[[package]]\nname = \"a\"\nversion = \"2\"\nchecksum = \"00\"\n"),
-        };
+            checksums: checksums(&lock),
+        }
+    }
+
+    const DIGEST: &str = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4";
+
+    fn bill() -> Value {
         let release = Release {
             version: "1".to_owned(),
             arch: "x86_64",
             commit: String::new(),
             epoch_seconds: "0".to_owned(),
-            time: String::new(),
+            time: "2026-02-03T04:05:06+00:00".to_owned(),
             folder: Path::new("").to_owned(),
         };
-        let bill = tree.bill(&release, "ff").expect("a bill");
+        tree().bill(&release, DIGEST).expect("a bill")
+    }
+
+    #[test]
+    fn what_tests_alone_need_is_no_part() {
+        let bill = bill();
         let [a, b] = &bill["components"].as_array().expect("a list")[..] else {
             panic!("{bill}");
         };
@@ -185,5 +219,24 @@ mod tests {
         assert_eq!(a["purl"], "pkg:cargo/a@2");
         assert_eq!((&b["name"], b.get("purl")), (&json!("b"), None));
         assert_eq!(bill["dependencies"].as_array().map(Vec::len), Some(3));
+    }
+
+    #[test]
+    fn a_bill_is_what_the_published_schema_accepts() {
+        let checker = std::env::var_os("LARDER_TEST_SCHEMAS").map(PathBuf::from);
+        let Some(checker) = checker.filter(|checker| schema(checker).is_some()) else {
+            eprintln!(
+                "skipped: LARDER_TEST_SCHEMAS names no check-jsonschema with CycloneDX's; run `cargo xtask test`"
+            );
+            return;
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("bill.json");
+        for (hash, accepted) in [(DIGEST, true), ("no digest", false)] {
+            let mut bill = bill();
+            bill["components"][0]["hashes"][0]["content"] = hash.into();
+            fs::write(&file, bill.to_string()).expect("written");
+            assert_eq!(check(&checker, &file).is_ok(), accepted, "{bill}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub struct Args {
     /// Where to put it; what is there is replaced [default: target/release-files]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Run the program in roots with an old, a new and no C library too (root)
+    /// Run the program in roots with an old, a new and no C library too, and check the SBOM against its schema (root)
     #[arg(long)]
     check: bool,
     /// A program that was built before, instead of building one
@@ -33,6 +33,9 @@ pub struct Args {
 
 /// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
 pub type Unpack = fn(&str, &[&str], &Path) -> Result<PathBuf>;
+
+/// The program that checks files against schemas, and carries those of bills of materials.
+pub type Schemas = fn() -> Result<PathBuf>;
 
 /// What is released, and from what.
 struct Release {
@@ -50,7 +53,7 @@ struct Release {
 }
 
 /// Runs the task.
-pub fn run(args: &Args, unpack: Unpack) -> Result<()> {
+pub fn run(args: &Args, unpack: Unpack, schemas: Schemas) -> Result<()> {
     let release = Release::look(args)?;
     if release.folder.exists() {
         fs::remove_dir_all(&release.folder)?;
@@ -64,7 +67,7 @@ pub fn run(args: &Args, unpack: Unpack) -> Result<()> {
     let tree = pages::lay_out(&release, &program)?;
     release.archive(&tree)?;
     debian::package(&release, &tree)?;
-    bill::write(&release, &program)?;
+    let bill = bill::write(&release, &program)?;
     for (from, to) in [("install.sh", "install.sh"), ("CHANGELOG.md", "NOTES.md")] {
         let text = fs::read_to_string(repository().join(from))?;
         let text = if from == "CHANGELOG.md" {
@@ -83,6 +86,7 @@ pub fn run(args: &Args, unpack: Unpack) -> Result<()> {
         say::line(format!("  {bytes:>9} B  {file}"));
     }
     if args.check {
+        bill::check(&schemas()?, &bill)?;
         roots::check(&program, unpack)?;
     }
     Ok(())

@@ -91,6 +91,11 @@ pub(crate) fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<Path
     apt::unpack(&Distribution::detect()?, suite, packages, work)
 }
 
+/// The program that checks files against schemas, installed where it is missing.
+pub(crate) fn schemas() -> Result<PathBuf> {
+    SCHEMAS.ready(&cache_folder()?)
+}
+
 fn print() -> Result<()> {
     let cache = cache_folder()?;
     let distribution = Distribution::detect()?;

@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 27] = [
+const PACKAGES: [Package; 28] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -76,6 +76,8 @@ const PACKAGES: [Package; 27] = [
         "busybox-static",
         &["busybox", "/var/lib/dpkg/info/busybox-static.list"],
     ),
+    // Steps of CI systems become root by it.
+    both("sudo", &["sudo"]),
     both("openssl", &["openssl"]),
     both("time", &["time"]),
     both("zstd", &["zstdmt"]),

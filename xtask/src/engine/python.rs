@@ -8,31 +8,28 @@ use anyhow::Result;
 
 use crate::{process, say};
 
-/// A program and its package.
+/// A program and the packages that bring it, each in one version.
 pub(super) struct Python {
+    /// Its folder's; another one if a package or a version is.
     name: &'static str,
-    /// With what of it is optional.
-    package: &'static str,
-    version: &'static str,
+    packages: &'static [&'static str],
     program: &'static str,
     what: &'static str,
 }
 
 pub(super) const MOTO: Python = Python {
-    name: "moto",
-    package: "moto[server]",
-    version: "5.2.5",
+    name: "moto-5.2.5",
+    packages: &["moto[server]==5.2.5"],
     program: "moto_server",
     what: "S3 server",
 };
 
-/// It carries the schemas that CI systems' vendors publish.
+/// The first carries the schemas that CI systems' vendors publish, the second those of bills of materials.
 pub(super) const SCHEMAS: Python = Python {
-    name: "check-jsonschema",
-    package: "check-jsonschema",
-    version: "0.39.0",
+    name: "check-jsonschema-0.39.0-cyclonedx-11.12.0",
+    packages: &["check-jsonschema==0.39.0", "cyclonedx-python-lib==11.12.0"],
     program: "check-jsonschema",
-    what: "schemas of CI systems",
+    what: "schemas",
 };
 
 impl Python {
@@ -45,9 +42,8 @@ impl Python {
     pub(super) fn ready(&self, cache: &Path) -> Result<PathBuf> {
         let program = self.program(cache);
         if !program.exists() {
-            let Self { name, version, .. } = self;
             say::timed(
-                &format!("installed {name} {version} ({})", self.what),
+                &format!("installed {} ({})", self.packages.join(", "), self.what),
                 || self.install(&self.folder(cache)),
             )?;
         }
@@ -55,7 +51,7 @@ impl Python {
     }
 
     fn folder(&self, cache: &Path) -> PathBuf {
-        cache.join(format!("{}-{}", self.name, self.version))
+        cache.join(self.name)
     }
 
     /// A Python environment cannot be renamed into place (its scripts hold its path), so a half-made
@@ -69,7 +65,7 @@ impl Python {
                 .args(["-m", "venv"])
                 .arg(folder),
         )?;
-        let package = format!("{}=={}", self.package, self.version);
-        process::run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &package]))
+        let mut pip = Command::new(folder.join("bin/pip"));
+        process::run(pip.args(["install", "--quiet"]).args(self.packages))
     }
 }

@@ -19,11 +19,14 @@ use super::Args;
 use super::binaries::{self, Binary};
 use super::outcome::Outcome;
 use crate::engine::Machine;
-use crate::say;
+use crate::{process, say};
 
 /// Tests of engines wait for daemons, mounts and servers more than they compute: with one lane per core
 /// the processor rests for half of the time.
 const LANES_PER_CORE: usize = 2;
+
+/// As Debian's packages and Google's call it.
+const BROWSERS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
 
 /// What tests find in their environment.
 pub(super) struct Environment(Vec<(&'static str, OsString)>);
@@ -31,7 +34,7 @@ pub(super) struct Environment(Vec<(&'static str, OsString)>);
 impl Environment {
     /// The machine's parts, and `PATH`.
     pub(super) fn new(machine: &Machine, programs: &Path) -> Self {
-        Self(vec![
+        let mut variables: Vec<(&'static str, OsString)> = vec![
             ("PATH", programs.into()),
             ("LARDER_TEST_MOTO", machine.moto_server.clone().into()),
             (
@@ -44,7 +47,11 @@ impl Environment {
             ),
             ("LARDER_TEST_SCHEMAS", machine.schema_checker.clone().into()),
             ("LARDER_TEST_BASE", machine.base_tar.clone().into()),
-        ])
+        ];
+        // Too large to be installed for one test.
+        let browser = BROWSERS.iter().find_map(|name| process::which(name));
+        variables.extend(browser.map(|path| ("LARDER_TEST_CHROMIUM", path.into())));
+        Self(variables)
     }
 
     fn path(&self) -> &Path {

@@ -1,8 +1,9 @@
 //! Who runs the steps of `docker build`, and how that builder finds restored ones; the command's
-//! [`arguments`], and the images that its [`stages`] get. `docs/ENGINES.md` has the measurements
+//! [`arguments`], what it prints as it goes ([`progress`]), and the images that its [`stages`] get. `docs/ENGINES.md` has the measurements
 //! behind this table.
 
 pub mod arguments;
+pub mod progress;
 pub mod stages;
 
 use std::ffi::OsStr;

@@ -19,6 +19,15 @@ impl Summary {
         Self(known.collect())
     }
 
+    /// Of rows that are known.
+    pub(crate) fn of(rows: &[[String; 2]]) -> Self {
+        let rows = rows.iter();
+        Self(
+            rows.map(|[what, text]| [what.clone(), plain::name(text)])
+                .collect(),
+        )
+    }
+
     /// As a table for the log.
     pub(crate) fn text(&self) -> String {
         let mut table = table::plain();

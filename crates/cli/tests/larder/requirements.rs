@@ -193,3 +193,37 @@ fn an_optional_larder_runs_the_command_on_the_plain_engine() {
     }
     machine.assert_untouched();
 }
+
+#[test]
+fn a_store_that_may_only_be_read_is_a_good_one_for_untrusted_jobs() {
+    let (store, machine) = (Store::new(), Machine::new());
+    let at = store.path().display().to_string();
+    for (before, code, words) in [
+        (
+            read_only(&at),
+            0,
+            [
+                "-- store",
+                "to write, it takes write permission in the directory; jobs with these credentials restore and save \
+                 nothing",
+                "ok door volume: use larder run, or up and down; jobs here restore, and save nothing",
+            ],
+        ),
+        (
+            format!("touch {at}/v1"),
+            3,
+            ["no store", "cannot list v1/", "no door without a store"],
+        ),
+    ] {
+        let mut command = doctor(&machine, &before, &[]);
+        let output = command.args(["--store", &at]).output().expect("it starts");
+        let said = text(&output);
+        // Columns are padded.
+        let plain = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(code), "{before}: {said}");
+        for word in words {
+            assert!(plain.contains(word), "{word}: {said}");
+        }
+    }
+    machine.assert_untouched();
+}

@@ -15,8 +15,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use larder_model::course::Build;
+
 use super::bolt::Tree;
-use super::builds::{self, Build};
+use super::builds;
 use super::compact::{Holds, compact};
 use super::history;
 use crate::error::Result;

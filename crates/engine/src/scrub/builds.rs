@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use larder_model::course::{Build, NAME_CHARS_MAX, Step, told};
 
 use super::bolt::Tree;
 use crate::paths::{file, names_in, read};
@@ -31,43 +31,6 @@ const STEPS: u64 = 16;
 const MAX_LOOKED_AT_BYTES: usize = 32 << 20;
 /// What is read of a build's progress, which holds all that its steps printed.
 const MAX_PROGRESS_BYTES: u64 = 32 << 20;
-/// Steps of a build that are told one by one.
-const TOLD_STEPS_MAX: usize = 60;
-/// Characters of a step's name that are told.
-const NAME_CHARS_MAX: usize = 200;
-
-/// A build that ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Build {
-    /// All steps.
-    pub steps: u64,
-    /// Those whose results were there.
-    pub cached_steps: u64,
-    /// How long it took.
-    pub ms: u64,
-    /// When it began: Unix time in milliseconds.
-    #[serde(default)]
-    pub started_ms: u64,
-    /// Whether it failed, or was stopped.
-    #[serde(default)]
-    pub failed: bool,
-    /// Its steps, in the order in which they began; of many those that took longest.
-    #[serde(default)]
-    pub course: Vec<Step>,
-}
-
-/// A step of a build.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// As `docker build` calls it: `[deps 3/4] RUN npm ci`.
-    pub name: String,
-    /// When it began: Unix time in milliseconds.
-    pub started_ms: u64,
-    /// How long it took.
-    pub ms: u64,
-    /// Whether its result was there.
-    pub cached: bool,
-}
 
 /// The builds that are recorded in a folder below a root, whose blobs are in one of `contents` (a root, and the
 /// folder below it). Records that cannot be read are of no builds.
@@ -118,12 +81,8 @@ fn steps(progress: &[u8]) -> Vec<Step> {
             }
         }
     }
-    let mut steps: Vec<Step> = known.into_values().collect();
-    steps.retain(|step| step.started_ms > 0);
-    steps.sort_by_key(|step| std::cmp::Reverse(step.ms));
-    steps.truncate(TOLD_STEPS_MAX);
-    steps.sort_by_key(|step| step.started_ms);
-    steps
+    let begun = known.into_values().filter(|step| step.started_ms > 0);
+    told(begun.collect())
 }
 
 fn add_vertex(vertex: &[u8], known: &mut BTreeMap<Vec<u8>, Step>) {

@@ -37,11 +37,11 @@ mod history;
 use std::path::{Path, PathBuf};
 
 use larder_docker::ImageStore;
+use larder_model::course::Build;
 
 pub(crate) use self::admit::admit;
 pub use self::admit::must_be_plain;
 pub use self::builders::scrub_state;
-pub use self::builds::{Build, Step};
 use self::compact::{Holds, compact};
 use crate::builders::is_state_volume;
 use crate::error::{EngineError, Result};

@@ -40,9 +40,10 @@ pub enum Ability {
 }
 
 impl Ability {
-    /// Whether nothing is restored or saved without it.
-    pub fn is_needed(self) -> bool {
-        !matches!(self, Self::ConditionalWrite | Self::Delete)
+    /// Whether nothing is restored without it. Saving needs `Write` besides, which jobs of untrusted authors had
+    /// better not have.
+    pub fn is_needed_to_restore(self) -> bool {
+        matches!(self, Self::List | Self::Read | Self::Range)
     }
 }
 

@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use larder_local::clock::{ms_since, now_ms};
+use larder_model::course::{Moment, Phase};
 use larder_store::{PackProgress, Source};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
-
-use crate::facts::{Moment, Phase};
 
 /// Moments that are kept. When there are more, every second one goes, and they come half as often.
 const MOMENTS_MAX: usize = 120;

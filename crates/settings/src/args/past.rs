@@ -30,7 +30,7 @@ Examples:
 The page is one file without scripts: the job as a timeline, bytes over time, and the history of its
 line. It names steps, images and branches as the job's log does.")]
 pub struct ReportVerb {
-    /// Report of a job, as `run` and `down` write it with --json [default: that of this project's last job
+    /// Report of a job, as `run`, `down` and `build` write it with --json [default: that of this project's last job
     /// on this machine]
     #[arg(value_name = "REPORT")]
     pub report: Option<PathBuf>,

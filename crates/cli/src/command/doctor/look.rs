@@ -103,7 +103,8 @@ fn directories(settings: &Settings) -> Done<()> {
     Ok(machine::check(&settings)?)
 }
 
-/// Whether snapshots can be found, and all that a job does with a store; what is needed and refused is why not.
+/// Whether snapshots can be found and restored; what that needs and is refused is why not. What else a job does with
+/// a store is tried as well.
 async fn store(settings: &Settings) -> Done<Store> {
     let project = settings.project();
     let objects = project.store.open()?;
@@ -113,13 +114,17 @@ async fn store(settings: &Settings) -> Done<Store> {
     let name = format!("{:016x}-{}", now_ms(), std::process::id());
     let tried = objects.probe(&name).await.into_iter();
     let tried: Vec<Ability> = tried.map(|one| with_permission(one, settings)).collect();
-    let mut needed = tried.iter().filter(|one| one.tried.ability.is_needed());
-    if let Some(refused) = needed.find(|one| one.tried.why.is_some()) {
+    let mut refused = tried.iter().filter(|one| one.tried.why.is_some());
+    if let Some(needed) = refused
+        .clone()
+        .find(|one| one.tried.ability.is_needed_to_restore())
+    {
         let url = &project.store;
-        return Err(Failure::failed(format!("{url}: {}", refused.trouble())));
+        return Err(Failure::failed(format!("{url}: {}", needed.trouble())));
     }
     Ok(Store {
         url: project.store.to_string(),
+        saves: !refused.any(|one| one.tried.ability == larder_store::Ability::Write),
         tried,
     })
 }

@@ -40,7 +40,7 @@ struct Findings {
     job: TakenFor,
     disk: Finding<Disk>,
     /// By which door this job can have an engine that remembers.
-    door: Finding<&'static str>,
+    door: Finding<String>,
 }
 
 /// Something that is there, or why it is not.
@@ -82,10 +82,12 @@ struct Build {
     adds: &'static str,
 }
 
-/// A store that restores and saves.
+/// A store that restores.
 #[derive(Debug, Serialize)]
 struct Store {
     url: String,
+    /// Whether these credentials may save there, too.
+    saves: bool,
     tried: Vec<Ability>,
 }
 
@@ -155,25 +157,35 @@ pub(crate) fn run(verb: &Doctor, report: &Report) -> Done {
 
 impl Findings {
     /// The door that is open, of those that are wanted.
-    fn door_of(&self, wanted: Door) -> Result<&'static str, &'static str> {
+    fn door_of(&self, wanted: Door) -> Result<String, &'static str> {
         let volume = self.volume.is_ok() && self.disk.is_ok();
         let podman = self.podman.is_ok() && self.disk.is_ok();
         let api = self.engine.is_ok() && self.build.is_ok();
-        if !self.store.is_ok() {
+        let Finding::Ok(store) = &self.store else {
             return Err("without a store nothing is remembered; see what stands beside it above");
-        }
-        match wanted {
-            Door::Volume | Door::Any if volume => Ok("volume: use larder run, or up and down"),
-            Door::Api | Door::Any if api => Ok("api: use larder build, or restore and save"),
+        };
+        let open = match wanted {
+            Door::Volume | Door::Any if volume => "volume: use larder run, or up and down",
+            Door::Api | Door::Any if api => "api: use larder build, or restore and save",
             Door::Podman | Door::Any if podman => {
-                Ok("podman: use larder run, or up and down, with --engine podman")
+                "podman: use larder run, or up and down, with --engine podman"
             }
-            Door::Podman => Err("podman cannot be used; see what stands beside it and disk above"),
-            Door::Volume => Err("the volume cannot be used; see what stands beside it above"),
+            Door::Podman => {
+                return Err("podman cannot be used; see what stands beside it and disk above");
+            }
+            Door::Volume => {
+                return Err("the volume cannot be used; see what stands beside it above");
+            }
             Door::Api => {
-                Err("no engine answers that can remember; see what stands beside it above")
+                return Err("no engine answers that can remember; see what stands beside it above");
             }
-            Door::Any => Err("neither a volume nor an engine can be used; see above"),
-        }
+            Door::Any => return Err("neither a volume nor an engine can be used; see above"),
+        };
+        let limit = if store.saves {
+            ""
+        } else {
+            "; jobs here restore, and save nothing"
+        };
+        Ok(format!("{open}{limit}"))
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn about(findings: &Findings) -> Table {
         let cure = "that is slow for an engine; name a directory on a faster disk with --state";
         table.add_row(["--", "disk", cure]);
     }
-    table.add_row(row("door", &findings.door, |door| (*door).to_owned()));
+    table.add_row(row("door", &findings.door, Clone::clone));
     table
 }
 
@@ -108,9 +108,12 @@ fn of_store(store: &Store) -> String {
     format!("{} answers: {} (1 MiB)", store.url, can.join(", "))
 }
 
-/// What is not done without an ability that no job needs.
+/// What is not done without an ability that restoring does not need.
 fn of_lesser(ability: Ability) -> &'static str {
     match ability {
+        Ability::Write => {
+            "jobs with these credentials restore and save nothing, as those of untrusted authors should"
+        }
         Ability::Delete => {
             "garbage is not collected by these credentials, so let other jobs do that"
         }

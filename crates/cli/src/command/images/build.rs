@@ -5,110 +5,33 @@ use std::process::{ExitCode, ExitStatus, Output};
 use std::time::Instant;
 
 use clap::CommandFactory as _;
-use indicatif::HumanBytes;
 use larder_settings::args::{BuildVerb, Planned};
 use larder_settings::exit::{Done, Failure, code_of};
 use larder_settings::{Settings, summary_file};
-use serde::Serialize;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use larder_archive::builder::arguments::Arguments;
+use larder_archive::builder::progress::{self, Progress};
 use larder_archive::builder::stages::{self, StageImage};
 use larder_archive::builder::{self, Builder, Docker, Strategy};
 use larder_archive::document::Sources;
 use larder_archive::leaks::{self, Leak};
-use larder_archive::note::JobNote;
+use larder_archive::note::{self, JobNote};
 use larder_archive::restore::{Restored, Wanted};
-use larder_archive::save::{self, Saved, What};
+use larder_archive::save::{self, What};
 use larder_archive::{ArchiveError, Job};
 use larder_builds::Draft;
-use larder_local::clock::ms_since;
-use larder_local::people::{self, Voice as _};
+use larder_local::clock::{ms_since, now_ms};
+use larder_local::people::Voice as _;
 
+use super::came::{Came, Told};
 use crate::command::store::collect;
 use crate::command::{block_on, check_folder};
-use crate::output::{self, Said};
+use crate::output;
+use crate::report::Report;
 use crate::report::summary::Summary;
-use crate::report::{Report, age, seconds_of};
 use crate::signals::Signals;
-
-/// What a build with its restore and its save came to.
-#[derive(Debug, Default, Serialize)]
-struct Came {
-    builder: Option<Builder>,
-    strategy: Option<Strategy>,
-    restored: Option<Restored>,
-    /// The exit code of `docker build`.
-    exit_code: u8,
-    build_ms: u64,
-    /// Steps that came from the cache, as far as its output was read.
-    cached_steps: usize,
-    /// What looks like a secret.
-    leaks: Vec<Leak>,
-    saved: Option<Saved>,
-}
-
-impl Came {
-    /// What it came to, at a glance.
-    fn summary(&self) -> Summary {
-        let restored = self.restored.as_ref().filter(|it| it.archive.is_some());
-        let saved = self.saved.as_ref();
-        Summary::new([
-            (
-                "restored",
-                Some(match restored {
-                    None => "nothing".to_owned(),
-                    Some(restored) => format!(
-                        "{} images, {} old, in {}",
-                        restored.images,
-                        age(restored.age_ms),
-                        seconds_of(restored.ms)
-                    ),
-                }),
-            ),
-            (
-                "build",
-                Some(format!(
-                    "{} steps cached, {}",
-                    self.cached_steps,
-                    seconds_of(self.build_ms)
-                )),
-            ),
-            (
-                "fetched",
-                restored.map(|it| HumanBytes(it.fetched_bytes).to_string()),
-            ),
-            (
-                "stored",
-                saved.map(|it| {
-                    let stored = HumanBytes(it.statistics.stored_bytes);
-                    format!("{stored} in {}", seconds_of(it.ms))
-                }),
-            ),
-            ("net", self.net()),
-        ])
-    }
-
-    /// What it gained or lost. A build that failed says nothing of how long it takes.
-    #[allow(clippy::cast_precision_loss)] // of a job's milliseconds
-    fn net(&self) -> Option<String> {
-        if self.exit_code != 0 || self.strategy == Some(Strategy::Nothing) {
-            return None;
-        }
-        let restored = self.restored.as_ref();
-        let ours = restored.map_or(0, |it| it.ms) + self.saved.as_ref().map_or(0, |it| it.ms);
-        let (built, ours) = (self.build_ms as f64, ours as f64);
-        let used = restored.filter(|it| it.archive.is_some() && it.skipped.is_none());
-        Some(match used.map(|it| it.cold_build_ms) {
-            None => people::net_of_first("the build", built, ours),
-            Some(Some(cold)) => {
-                people::net("without a restore the build", [cold as f64, built, ours])
-            }
-            Some(None) => "not known: no job of this line built without a restore".to_owned(),
-        })
-    }
-}
 
 /// Restores, builds, saves. The exit code is that of `docker build`.
 pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
@@ -154,10 +77,19 @@ pub(crate) fn run(verb: &BuildVerb, report: &Report) -> Done {
             job,
             cache,
         };
+        let lineage = build.job.lineage.clone();
         let came = Box::pin(build.run()).await?;
         let file = summary_file(verb.summary.as_deref());
-        report.summary(&came.summary(), file.as_deref());
-        report.write_json(verb.manner.json.as_deref(), &came)?;
+        let summary = came.summary();
+        report.summary(&Summary::of(&summary), file.as_deref());
+        let told = Told {
+            course: came.course(settings.project().store.to_string(), lineage, summary),
+            came: &came,
+        };
+        if let Err(error) = note::keep_last(&settings.notes, &told.course) {
+            report.note(&format!("`larder report` will not know this job: {error}"));
+        }
+        report.write_json(verb.manner.json.as_deref(), &told)?;
         let archive = came.saved.as_ref().and_then(|saved| saved.archive);
         collect::after(collects.as_ref(), archive.as_ref(), report);
         Ok(ExitCode::from(came.exit_code))
@@ -236,11 +168,14 @@ impl Build<'_> {
         let sources = restored.as_ref().map(|it| it.sources.clone());
         let sources = sources.unwrap_or_default();
         came.restored = restored;
-        let started = Instant::now();
+        came.laps.end("restore");
+        let (started, started_ms) = (Instant::now(), now_ms());
         let (status, said) = self.build(&sources, &mut signals).await?;
         came.build_ms = ms_since(started);
         came.exit_code = code_of(status);
         came.cached_steps = said.cached;
+        came.build = said.build(started_ms, came.build_ms, came.exit_code != 0);
+        came.laps.end("command");
         if came.exit_code != 0 {
             self.report.note("the build failed; nothing saved");
             return Ok(came);
@@ -259,10 +194,11 @@ impl Build<'_> {
         &self,
         came: &mut Came,
         mut note: JobNote,
-        said: &Said,
+        said: &Progress,
         sources: &Sources,
     ) -> Done<()> {
         let looked = self.look(said, sources).await;
+        came.laps.end("look");
         // The build succeeded, and its exit code stands.
         let Some((what, leaks)) = self.report.or_miss("nothing saved", self.strict, looked)? else {
             return Ok(());
@@ -278,13 +214,14 @@ impl Build<'_> {
         let plan = note.plan.clone();
         let saved = super::saved(&self.job, &what, &note, plan, self.strict, self.report);
         came.saved = saved.await?;
+        came.laps.end("save");
         Ok(())
     }
 
     /// What is to be saved, and the secrets in it.
     async fn look(
         &self,
-        said: &Said,
+        said: &Progress,
         sources: &Sources,
     ) -> Result<(What, Vec<Leak>), ArchiveError> {
         let mut what = self.what(said, sources).await?;
@@ -307,7 +244,11 @@ impl Build<'_> {
     }
 
     /// Runs `docker build`, told where to find restored steps.
-    async fn build(&self, sources: &Sources, signals: &mut Signals) -> Done<(ExitStatus, Said)> {
+    async fn build(
+        &self,
+        sources: &Sources,
+        signals: &mut Signals,
+    ) -> Done<(ExitStatus, Progress)> {
         let mut command = self.command();
         command.args(self.sources(sources));
         match self.strategy {
@@ -362,7 +303,7 @@ impl Build<'_> {
     }
 
     /// What there is to save now.
-    async fn what(&self, said: &Said, sources: &Sources) -> Result<What, ArchiveError> {
+    async fn what(&self, said: &Progress, sources: &Sources) -> Result<What, ArchiveError> {
         let tags = self.arguments.values("--tag").map(str::to_owned);
         let mut names: Vec<String> = match self.strategy {
             Strategy::CacheFolder | Strategy::Nothing => return Ok(What::default()),
@@ -402,7 +343,7 @@ impl Build<'_> {
                 ));
                 continue;
             }
-            if let Some(former) = former.filter(|_| output::ran_a_step(&output.stderr)) {
+            if let Some(former) = former.filter(|_| progress::ran_a_step(&output.stderr)) {
                 // BuildKit has not found what the build before found, and this image has other layers than that
                 // one used: the image that both were to go on from is as good as ever.
                 let mut tag = Command::new(&self.docker.program);

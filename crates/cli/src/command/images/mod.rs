@@ -1,6 +1,7 @@
 //! The commands for engines that only their API reaches: images and build cache are saved and restored.
 
 pub(crate) mod build;
+mod came;
 pub(crate) mod restore;
 pub(crate) mod save;
 

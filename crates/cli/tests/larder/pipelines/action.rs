@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::player::{GITHUB, Player, evaluated, yaml};
+use super::player::{Player, yaml};
+use super::systems::GITHUB;
 use crate::kit::Store;
 
 /// The repository, as the runner lays out an action's.
@@ -22,17 +23,17 @@ fn runner(store: &Store, inputs: &[(&str, &str)]) -> Player {
     let temporary = player.checkout.with_file_name("temporary");
     fs::create_dir(&temporary).expect("made");
     for name in FILES {
-        let file = temporary.join(name);
-        fs::write(&file, "").expect("written");
-        let path = file.display().to_string();
+        let path = player.file(name).display().to_string();
         player.environment.insert(name.to_owned(), path);
     }
+    player.give(&temporary);
     let folder = temporary.display().to_string();
     player.environment.insert("RUNNER_TEMP".to_owned(), folder);
     let action = yaml(format!("{ACTION}/action.yml").as_ref());
     for (name, input) in action["inputs"].as_object().expect("inputs") {
         let value = input["default"].as_str().unwrap_or_default();
-        player.input(name, &evaluated(value));
+        let value = player.filled(value);
+        player.input(name, &value);
     }
     for (name, value) in inputs {
         player.input(name, value);
@@ -46,7 +47,7 @@ impl Player {
         self.environment.insert(name, value.to_owned());
     }
 
-    fn file(&self, name: &str) -> String {
+    fn told(&self, name: &str) -> String {
         fs::read_to_string(&self.environment[name]).expect("read")
     }
 
@@ -55,15 +56,16 @@ impl Player {
     fn part(&mut self, part: &str, succeeds: bool) -> String {
         let action = yaml(format!("{ACTION}/action.yml").as_ref());
         let script = action["runs"][part].as_str().expect("a script").to_owned();
-        let said = self.run(&["node"], &format!("{ACTION}/{script}"), succeeds);
+        let script = self.of_larder(&script).display().to_string();
+        let said = self.run(&["node"], &script, succeeds);
         let file = self.environment["GITHUB_ENV"].clone();
         self.take(file.as_ref());
-        for folder in self.file("GITHUB_PATH").lines() {
+        for folder in self.told("GITHUB_PATH").lines() {
             let path = format!("{folder}:{}", self.environment["PATH"]);
             self.environment.insert("PATH".to_owned(), path);
         }
         // Of the state only `post` is told.
-        for line in self.file("GITHUB_STATE").lines() {
+        for line in self.told("GITHUB_STATE").lines() {
             let (name, value) = line.split_once('=').expect("NAME=VALUE");
             let name = format!("STATE_{name}");
             self.environment.insert(name, value.to_owned());
@@ -83,7 +85,7 @@ fn two_jobs_of_an_action_and_the_second_hits() {
         ];
         let mut player = runner(&store, &inputs);
         player.part("main", true);
-        let restored = player.file("GITHUB_OUTPUT");
+        let restored = player.told("GITHUB_OUTPUT");
         assert_eq!(restored == "restored=\n", is_first, "{restored}");
         // The job fails; what it did is saved all the same.
         let build = player.run(
@@ -97,7 +99,7 @@ fn two_jobs_of_an_action_and_the_second_hits() {
             said.contains("saved ") && said.contains("/image/22 @ "),
             "{said}"
         );
-        let summary = player.file("GITHUB_STEP_SUMMARY");
+        let summary = player.told("GITHUB_STEP_SUMMARY");
         let (builds, net) = if is_first {
             ("| builds | 0 of ", "| net | nothing saved yet")
         } else {

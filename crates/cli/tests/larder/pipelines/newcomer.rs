@@ -2,22 +2,22 @@
 
 use std::fs;
 
+use super::cached;
 use super::player::Player;
+use super::systems::{SHELL as SCRIPT, System};
 use crate::kit::Store;
 
 const SHELL: [&str; 2] = ["sh", "-ec"];
 
-/// How many steps of its build a job found.
-fn cached(said: &str) -> usize {
-    said.lines()
-        .filter(|line| line.ends_with(" CACHED"))
-        .count()
-}
-
 #[test]
 fn five_commands_lead_to_a_page_about_the_second_job() {
     let store = Store::new();
-    let mut player = Player::new("", &store);
+    let own = System {
+        variables: "",
+        user: None,
+        ..SCRIPT
+    };
+    let mut player = Player::new(own, &store);
     player.fetches_from_a_server();
     let run = |command: &str| player.run(&SHELL, command, true);
     let installed = run("wget -qO- $LARDER_URL/install.sh | sh");

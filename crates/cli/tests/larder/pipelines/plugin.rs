@@ -1,27 +1,19 @@
 //! The Buildkite plugin, as the agent calls its hooks: sourced by bash, with what they export kept for the next.
 
 use super::player::Player;
+use super::systems::BUILDKITE;
 use crate::kit::Store;
-
-const HOOKS: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../integrations/larder-buildkite-plugin/hooks"
-);
-const BUILDKITE: &str = "CI=true BUILDKITE=true BUILDKITE_ORGANIZATION_SLUG=shop BUILDKITE_PIPELINE_SLUG=web \
-    BUILDKITE_STEP_KEY=image BUILDKITE_BRANCH=main BUILDKITE_PULL_REQUEST=false \
-    BUILDKITE_PLUGIN_LARDER_OPTIONS_0=--size=2GiB BUILDKITE_PLUGIN_LARDER_OPTIONS_1=--strict";
 
 /// What the agent runs a hook with: its environment afterwards is the next one's.
 const HOOK: &str = "set -a; . \"$HOOK\"; env -0 > \"$AFTER\"";
 
 impl Player {
     fn hook(&mut self, name: &str) -> String {
-        let after = self.checkout.with_file_name("after");
-        for (variable, value) in [
-            ("HOOK", format!("{HOOKS}/{name}")),
-            ("AFTER", after.display().to_string()),
-        ] {
-            self.environment.insert(variable.to_owned(), value);
+        let hook = format!("integrations/larder-buildkite-plugin/hooks/{name}");
+        let (hook, after) = (self.of_larder(&hook), self.file("after"));
+        for (variable, path) in [("HOOK", &hook), ("AFTER", &after)] {
+            let path = path.display().to_string();
+            self.environment.insert(variable.to_owned(), path);
         }
         let said = self.run(&["bash", "-c"], HOOK, true);
         let text = std::fs::read_to_string(after).unwrap_or_default();
@@ -32,23 +24,24 @@ impl Player {
     }
 }
 
-#[test]
-fn a_plugin_gives_a_step_an_engine_and_saves_after_it_failed() {
-    let store = Store::new();
-    let mut player = Player::new(BUILDKITE, &store);
+/// A step with the plugin finds what other jobs of its line saved, and saves after it failed.
+pub(crate) fn plays(store: &Store) {
+    let mut player = Player::new(BUILDKITE, store);
     let checkout = player.checkout.display().to_string();
     for (name, value) in [
-        ("BUILDKITE_PLUGIN_LARDER_STORE", store.url()),
-        ("BUILDKITE_BUILD_CHECKOUT_PATH", checkout),
+        ("BUILDKITE_PLUGIN_LARDER_STORE", &store.url()),
+        (
+            "BUILDKITE_PLUGIN_LARDER_OPTIONS_0",
+            &"--size=64GiB".to_owned(),
+        ),
+        ("BUILDKITE_PLUGIN_LARDER_OPTIONS_1", &"--strict".to_owned()),
+        ("BUILDKITE_BUILD_CHECKOUT_PATH", &checkout),
     ] {
-        player.environment.insert(name.to_owned(), value);
+        player.environment.insert(name.to_owned(), value.clone());
     }
     player.hook("pre-command");
     let build = player.run(&["bash", "-ec"], "docker build . ; exit 1", false);
-    assert!(
-        build.contains("writing image") || build.contains("naming to"),
-        "{build}"
-    );
+    assert_eq!(super::cached(&build), 3, "{build}");
     let said = player.hook("pre-exit");
     assert!(
         said.contains("saved ") && said.contains("/ image @ branch/main"),

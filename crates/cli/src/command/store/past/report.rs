@@ -5,10 +5,11 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use larder_archive::note;
 use larder_local::clock::now_ms;
 use larder_local::files;
 use larder_local::people::Voice as _;
-use larder_page::{Growth, Page, Row, growth};
+use larder_page::{Course, Growth, Page, Row, growth};
 use larder_session::facts::Job;
 use larder_settings::Settings;
 use larder_settings::args::{ReportVerb, Where};
@@ -30,13 +31,14 @@ pub(crate) fn run(verb: &ReportVerb, report: &Report) -> Done {
     let job = job(verb, &settings)?;
     if job.is_none() {
         report.note(
-            "no report of a job is here: `larder run` and `larder down` leave one for whoever may read the state \
+            "no report of a job is here: `larder run`, `down` and `build` leave one for whoever may read the state \
              directory, and write one with --json FILE; this is the history alone",
         );
     }
     let line = line(&verb.which, &settings, job.as_ref());
     let store = store(&settings, job.as_ref())?;
-    let past = block_on(past(&store, &line, verb.html.is_some(), report))?;
+    let archives = job.as_ref().is_some_and(|job| job.archives);
+    let past = block_on(past(&store, &line, archives, verb.html.is_some(), report))?;
     // What the job came to is known without the store.
     let past = report.or_miss("no history", job.is_none(), past)?;
     let (rows, growth) = past.unwrap_or_default();
@@ -56,27 +58,35 @@ pub(crate) fn run(verb: &ReportVerb, report: &Report) -> Done {
 }
 
 /// The report that was named, else that of the last job here, if it was one of this project.
-fn job(verb: &ReportVerb, settings: &Settings) -> Done<Option<Job>> {
+fn job(verb: &ReportVerb, settings: &Settings) -> Done<Option<Course>> {
     if let Some(file) = &verb.report {
         return read(file).map(Some);
     }
-    let last = settings.place()?.last_report();
+    let on_volume = settings.place()?.last_report().map(Course::from);
+    let all = on_volume.into_iter().chain(note::last(&settings.notes));
     let project = &settings.project().descent.project;
-    Ok(last.filter(|job| job.lineage.project == *project))
+    let own = all.filter(|job| job.lineage.project == *project);
+    Ok(own.max_by_key(|job| job.started_ms))
 }
 
-fn read(file: &Path) -> Done<Job> {
+fn read(file: &Path) -> Done<Course> {
     let refused = |why: String| Failure::input(format!("{}: {why}", file.display()));
-    let opened = File::open(file).map_err(|error| refused(error.to_string()))?;
-    serde_json::from_reader(opened.take(REPORT_MAX_BYTES)).map_err(|error| {
-        refused(format!(
-            "this is no report of a job ({error}); name a file that `larder run --json` or `larder down --json` wrote"
-        ))
-    })
+    let mut text = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(REPORT_MAX_BYTES).read_to_end(&mut text))
+        .map_err(|error| refused(error.to_string()))?;
+    let on_volume = serde_json::from_slice::<Job>(&text).map(Course::from);
+    on_volume
+        .or_else(|_| serde_json::from_slice(&text))
+        .map_err(|error| {
+            refused(format!(
+                "this is no report of a job ({error}); name a file that `larder run`, `down` or `build` wrote with --json"
+            ))
+        })
 }
 
 /// The line of the job, unless another one is named.
-fn line(which: &Where, settings: &Settings, job: Option<&Job>) -> Selection {
+fn line(which: &Where, settings: &Settings, job: Option<&Course>) -> Selection {
     let own = own_line(which, settings);
     match job {
         Some(job) if which.scope.is_none() && which.job.is_none() => Selection {
@@ -90,7 +100,7 @@ fn line(which: &Where, settings: &Settings, job: Option<&Job>) -> Selection {
 }
 
 /// The store that is chosen, else that of the job.
-fn store(settings: &Settings, job: Option<&Job>) -> Done<Access> {
+fn store(settings: &Settings, job: Option<&Course>) -> Done<Access> {
     let project = settings.project();
     match job {
         Some(job) if !project.store_is_chosen => settings.other_store(&job.store, None),
@@ -102,11 +112,16 @@ fn store(settings: &Settings, job: Option<&Job>) -> Done<Access> {
 async fn past(
     store: &Access,
     line: &Selection,
+    archives: bool,
     for_a_page: bool,
     report: &Report,
 ) -> Done<(Vec<Row>, Vec<Growth>)> {
-    let objects = store.open()?;
-    let rows = super::snapshots(&objects, line, super::history::LIMIT, report).await?;
+    let (objects, limit) = (store.open()?, super::history::LIMIT);
+    let rows = if archives {
+        super::archives(&objects, line, limit, report).await?
+    } else {
+        super::snapshots(&objects, line, limit, report).await?
+    };
     let grown = if for_a_page {
         store_growth(&objects).await?
     } else {
@@ -121,7 +136,7 @@ async fn store_growth(objects: &Objects) -> Done<Vec<Growth>> {
     Ok(growth(sizes))
 }
 
-fn title(settings: &Settings, job: Option<&Job>) -> String {
+fn title(settings: &Settings, job: Option<&Course>) -> String {
     let descent = &settings.project().descent;
     match job {
         Some(job) => format!(
@@ -132,8 +147,8 @@ fn title(settings: &Settings, job: Option<&Job>) -> String {
     }
 }
 
-fn text(job: Option<&Job>, rows: &[Row]) -> String {
-    let in_short = job.map(|job| Summary::new(job.summary()).text());
+fn text(job: Option<&Course>, rows: &[Row]) -> String {
+    let in_short = job.map(|job| Summary::of(&job.summary).text());
     let history = (!rows.is_empty()).then(|| {
         let newest_first = rows.iter().rev();
         table::text(&super::history::table_of(newest_first))
