@@ -16,7 +16,7 @@ use crate::options::{Asked, DEFAULT_PLATFORM, Options};
 use crate::project::{self, Project};
 use crate::request::{Build, Request, Surroundings};
 use crate::resolved::Json;
-use crate::tool::{BAKE, COMPOSE, Question, Tool};
+use crate::tool::{BAKE, COMPOSE, COMPOSE_FILE, Question, Tool};
 
 /// What `docker compose` looks for in a folder (compose-go `cli/options.go`, `DefaultFileNames`).
 const COMPOSE_FILES: [&str; 4] = [
@@ -32,9 +32,7 @@ const BAKE_FILES: [&str; 4] = [
     "docker-bake.override.json",
     "docker-bake.override.hcl",
 ];
-/// The variables by which the tools are told their files (compose-go `consts/consts.go`, buildx
-/// `commands/bake.go`).
-const COMPOSE_FILE: &str = "COMPOSE_FILE";
+/// The variable by which bake is told its files (buildx `commands/bake.go`).
 const BAKE_FILE: &str = "BUILDX_BAKE_FILE";
 
 /// What a request came to.

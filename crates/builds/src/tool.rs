@@ -48,6 +48,10 @@ const USUAL_FILES: [&str; 9] = [
     "docker-bake.hcl",
 ];
 
+/// The variables by which compose is told its files, and those with variables (compose-go `consts/consts.go`).
+pub(crate) const COMPOSE_FILE: &str = "COMPOSE_FILE";
+const ENV_FILES: &str = "COMPOSE_ENV_FILES";
+
 /// The one service of a project that shows what a variable is.
 const PROBE: &str = "larder";
 
@@ -131,20 +135,35 @@ impl Question<'_> {
         project.describe(&self.default_platform()?)
     }
 
-    /// The platform of services that name none. compose takes it from a `.env` too, and alone knows how
+    /// The files with variables that compose reads for a project in this folder.
+    fn variable_files(&self, project: &Path) -> Vec<PathBuf> {
+        let listed = self.asked.around.variable(ENV_FILES);
+        match (&self.asked.build.env_files[..], listed) {
+            ([], Some(list)) => list.split(',').map(PathBuf::from).collect(),
+            ([], None) => vec![project.join(".env")],
+            (named, _) => named.to_vec(),
+        }
+    }
+
+    /// The folder of the project: that of its first file.
+    fn project_folder(&self) -> PathBuf {
+        let listed = self.asked.around.variable(COMPOSE_FILE);
+        let listed = listed.and_then(|list| list.split(':').next());
+        let named = self.asked.build.files.first().map(PathBuf::as_path);
+        let first = named.or(listed.map(Path::new));
+        let folder = first.and_then(Path::parent).unwrap_or(Path::new(""));
+        self.asked.folder.join(folder)
+    }
+
+    /// The platform of services that name none. compose takes it from such a file too, and alone knows how
     /// to read one: a project of one service shows it.
     fn default_platform(&self) -> Result<String, Fault> {
         let (build, folder) = (self.asked.build, &self.asked.folder);
         if let Some(set) = self.asked.around.environment.get(DEFAULT_PLATFORM) {
             return Ok(set.clone());
         }
-        let parent = build.files.first().and_then(|file| file.parent());
-        let project = folder.join(parent.unwrap_or(Path::new("")));
-        let usual = [project.join(".env")];
-        let files = match &build.env_files[..] {
-            [] => &usual,
-            named => named,
-        };
+        let project = self.project_folder();
+        let files = self.variable_files(&project);
         let texts = files.iter().map(|file| read(&folder.join(file), file));
         let mut texts = texts.flatten();
         if !texts.any(|text| String::from_utf8_lossy(&text).contains(DEFAULT_PLATFORM)) {

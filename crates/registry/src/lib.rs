@@ -44,6 +44,7 @@ pub use credentials::{Credential, Credentials, DockerConfig, Secret};
 pub use error::RegistryError;
 pub use exchange::RateLimit;
 pub use image::{Target, identity_of, sha256};
+pub use larder_tls::proxy::Proxies;
 pub use memory::Memory;
 pub use resolve::{ImageRequest, Registry, Resolved};
-pub use settings::{Proxies, Settings};
+pub use settings::Settings;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use larder_tls::LazyAuthorities;
+use larder_tls::proxy::Proxies;
 
 use crate::credentials::Credentials;
 
@@ -47,28 +48,5 @@ impl Default for Settings {
             try_limit: Duration::from_secs(15),
             concurrency: 16,
         }
-    }
-}
-
-/// The values of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Loopback hosts are always reached
-/// directly, as by Go's `ProxyFromEnvironment`.
-#[derive(Clone, Default)]
-pub struct Proxies {
-    /// For `http://` requests.
-    pub http: Option<String>,
-    /// For `https://` requests.
-    pub https: Option<String>,
-    /// Hosts, domains and address ranges that are reached directly, parted by commas.
-    pub none: Option<String>,
-}
-
-impl std::fmt::Debug for Proxies {
-    /// A proxy's URL may hold a password, so only its presence is shown.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proxies")
-            .field("http", &self.http.is_some())
-            .field("https", &self.https.is_some())
-            .field("none", &self.none)
-            .finish()
     }
 }

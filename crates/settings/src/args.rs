@@ -254,8 +254,8 @@ pub struct VolumeHow {
     /// How much of what nobody may need is fetched at most [default: 2GiB, or a third of the free disk]
     #[arg(long, value_name = "SIZE")]
     pub prefetch_budget: Option<String>,
-    /// Store what the job has written while it runs, with what it leaves of the processor: on, off, or auto,
-    /// which is on where the store is far [default: auto]
+    /// Store what the job has written, and copies of what it has read, while it runs, with what it leaves of the
+    /// processor: on, off, or auto, which is on where the store is far [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub background_upload: Option<String>,
     /// Fail where Larder would warn and go on without the cache.

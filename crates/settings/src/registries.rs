@@ -87,7 +87,7 @@ impl Choices {
 impl Choices {
     /// The proxies, as Go takes them from the environment (`golang.org/x/net/http/httpproxy`,
     /// `FromEnvironment`). Of a CGI program, `HTTP_PROXY` is a header of whoever sent the request.
-    fn proxies(&self) -> [Option<String>; 3] {
+    pub(super) fn proxies(&self) -> [Option<String>; 3] {
         let mut proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].map(|name| {
             self.variable(name)
                 .or_else(|| self.variable(&name.to_ascii_lowercase()))

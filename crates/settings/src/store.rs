@@ -64,12 +64,15 @@ impl Choices {
         Ok(Some(NearTier { place, max_bytes }))
     }
 
-    /// The variables that the clouds' own tools read.
+    /// The variables that the clouds' own tools read, and what passes by the proxies.
     fn cloud_settings(&self) -> Vec<(String, String)> {
-        self.environment
-            .iter()
-            .filter(|(name, _)| is_of_cloud(name))
+        let all = self.environment.iter();
+        let of_cloud = all.filter(|(name, _)| is_of_cloud(name));
+        let [_, _, none] = self.proxies();
+        let none = none.map(|list| ("NO_PROXY".to_owned(), list));
+        of_cloud
             .map(|(name, value)| (name.clone(), value.clone()))
+            .chain(none)
             .collect()
     }
 

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::TlsError;
 use crate::certificate::facts;
+use crate::p521_key;
 use crate::provider::provider;
 
 /// A certificate with its key.
@@ -25,9 +26,14 @@ impl Identity {
             return Err(TlsError::NoCertificate);
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
-        let provider = provider();
-        let key = provider.key_provider.load_private_key(key);
-        let certified = CertifiedKey::new(chain, key.map_err(TlsError::Key)?);
+        let key = match p521_key::load(&key) {
+            Some(key) => key,
+            None => provider()
+                .key_provider
+                .load_private_key(key)
+                .map_err(TlsError::Key)?,
+        };
+        let certified = CertifiedKey::new(chain, key);
         // A key that is known not to be the certificate's; some cannot tell.
         match certified.keys_match() {
             Err(error @ rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {

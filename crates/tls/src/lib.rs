@@ -1,17 +1,22 @@
-//! TLS as a client: whom a connection trusts, and who we are.
+//! Connections as a client: whom they trust, who we are, and which go through a proxy.
 //!
 //! Docker, `BuildKit` and most tools around them trust by the rules of Go's `crypto/x509`. A server that
 //! they reach should be reached from here too, so what `webpki` refuses and Go takes is taken:
 //!
 //! - a certificate that is itself among the authorities, as `openssl req -x509` makes it (`trust`);
-//! - signatures of the curve P-521 (`p521_curve`), which `ring` does not have.
+//! - signatures of the curve P-521, and such with SHA-512 (`curves`), and keys of that curve (`p521_key`), which
+//!   `ring` does not have.
+//!
+//! So it is with proxies: [`proxy`].
 //!
 //! Nothing here opens a file or a connection, but what a function that was handed in does at the first handshake.
 
 mod certificate;
+mod curves;
 mod identity;
-mod p521_curve;
+mod p521_key;
 mod provider;
+pub mod proxy;
 mod trust;
 
 use std::sync::Arc;

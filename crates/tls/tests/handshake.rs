@@ -123,7 +123,7 @@ fn trusting(folder: &Path, names: &[&str]) -> Authorities {
 }
 
 fn config(authorities: &Authorities) -> ClientConfig {
-    larder_tls::client(authorities, Vec::new()).expect("a configuration")
+    larder_tls::client(authorities.clone(), Vec::new()).expect("a configuration")
 }
 
 #[test]
@@ -176,18 +176,39 @@ fn signatures_of_p521_are_verified() {
 }
 
 #[test]
+fn a_hash_may_be_longer_than_the_curve() {
+    for curve in ["prime256v1", "secp384r1"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        self_signed(folder, "ca", curve);
+        let key = format!("ec -pkeyopt ec_paramgen_curve:{curve}");
+        for version in ["-tls1_3", "-tls1_2"] {
+            signed(folder, "own", &key, "sha512");
+            let server = Server::start(folder, "own", version);
+            let trusted = config(&trusting(folder, &["ca"]));
+            server.answers(trusted, "localhost").expect(curve);
+            let own = folder.join(version);
+            fs::create_dir(&own).expect("a folder");
+            self_signed(&own, "ca", curve);
+            let refused = server.answers(config(&trusting(&own, &["ca"])), "localhost");
+            refused.expect_err("another key");
+        }
+    }
+}
+
+#[test]
 fn a_server_is_shown_the_certificate_that_it_can_use() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     self_signed(folder, "own", "prime256v1");
     self_signed(folder, "clients", "prime256v1");
     self_signed(folder, "others", "prime256v1");
-    let identity = |name: &str, authority: &str| {
+    let identity = |name: &str, key: &str, authority: &str| {
         fs::write(folder.join("ext"), "extendedKeyUsage=clientAuth").expect("written");
         openssl(
             folder,
             &format!(
-                "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+                "req -newkey {key} -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
             ),
         );
         openssl(
@@ -200,7 +221,9 @@ fn a_server_is_shown_the_certificate_that_it_can_use() {
         let read = |end: &str| fs::read(folder.join(format!("{name}.{end}"))).expect("read");
         Identity::from_pem(&read("crt"), &read("key")).expect("an identity")
     };
-    let (good, other) = (identity("good", "clients"), identity("other", "others"));
+    let good = identity("good", "rsa:2048", "clients");
+    let other = identity("other", "rsa:2048", "others");
+    let p521 = identity("p521", "ec -pkeyopt ec_paramgen_curve:secp521r1", "clients");
     let server = Server::start(
         folder,
         "own",
@@ -208,15 +231,19 @@ fn a_server_is_shown_the_certificate_that_it_can_use() {
     );
     let own = trusting(folder, &["own"]);
     let with = |identities: Vec<Identity>| {
-        let config = larder_tls::client(&own, identities).expect("a configuration");
+        let config = larder_tls::client(own.clone(), identities).expect("a configuration");
         server.answers(config, "localhost")
     };
     with(vec![other.clone(), good]).expect("the second is of an authority that it knows");
+    with(vec![p521]).expect("a key of P-521");
     with(vec![other]).expect_err("nobody that it knows");
     with(Vec::new()).expect_err("nobody");
     // A key of another certificate is told at once.
     let read = |name: &str| fs::read(folder.join(name)).expect("read");
     Identity::from_pem(&read("good.crt"), &read("other.key")).expect_err("another's key");
+    Identity::from_pem(&read("good.crt"), &read("p521.key")).expect_err("another's key");
+    openssl(folder, "ec -in p521.key -out sec1.key");
+    Identity::from_pem(&read("p521.crt"), &read("sec1.key")).expect("its older form");
     Identity::from_pem(b"", &read("good.key")).expect_err("no certificate");
     Identity::from_pem(&read("good.crt"), b"").expect_err("no key");
 }

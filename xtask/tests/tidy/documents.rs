@@ -79,6 +79,42 @@ fn links_lead_somewhere() {
     none("these links lead nowhere", &dead);
 }
 
+/// The spans of code of a line: every second part between backticks.
+fn spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// The paths of source files and their folders that a span of code means: `a/src/{b,c}.rs` are two.
+fn source_paths(span: &str) -> Vec<String> {
+    let is_path = span.contains("/src/") || span.contains("/tests/");
+    if !is_path || span.contains([' ', '*']) || span.starts_with('/') {
+        return Vec::new();
+    }
+    match span.split_once('{').zip(span.split_once('}')) {
+        Some(((before, list), (_, after))) => {
+            let names = list.split('}').next().unwrap_or_default().split(',');
+            names.map(|name| format!("{before}{name}{after}")).collect()
+        }
+        None => vec![span.to_owned()],
+    }
+}
+
+#[test]
+fn source_files_that_are_named_are_there() {
+    let mut lost = Vec::new();
+    for document in documents() {
+        for (number, line) in lines(&document.content, false) {
+            let named = spans(line).flat_map(source_paths);
+            let gone = named.filter(|path| {
+                // Most documents leave the crates' folder out.
+                !root().join("crates").join(path).exists() && !root().join(path).exists()
+            });
+            lost.extend(gone.map(|path| format!("{}:{number}: {path}", document.path)));
+        }
+    }
+    none("documents name source files that are not there", &lost);
+}
+
 /// What the program takes: the names of its commands, and of all options.
 struct Known {
     verbs: BTreeSet<String>,
@@ -175,14 +211,11 @@ fn commands_and_options_exist() {
     // Some texts that are signed look like commands.
     let others = documents().into_iter();
     for document in others.filter(|document| document.path != "docs/FORMAT.md") {
-        let spans = lines(&document.content, false).into_iter();
-        // Every second part of a line between backticks is code.
-        let spans = spans.flat_map(|(number, line)| {
-            let code = line.split('`').skip(1).step_by(2);
-            code.map(move |code| (number, code)).collect::<Vec<_>>()
-        });
+        let outside = lines(&document.content, false).into_iter();
+        let in_lines =
+            outside.flat_map(|(number, line)| spans(line).map(move |code| (number, code)));
         let blocks = lines(&document.content, true).into_iter();
-        for (number, code) in spans.chain(blocks) {
+        for (number, code) in in_lines.chain(blocks) {
             let faults = commands(code)
                 .into_iter()
                 .filter_map(|words| known.fault(&words));
@@ -245,6 +278,9 @@ fn the_readme_has_all_commands() {
 fn dead_ends_are_seen() {
     assert!(leads_somewhere("docs/ARCHITECTURE.md", "FORMAT.md"));
     assert!(leads_somewhere("README.md", "#known-limits"));
+    let two = ["a/src/b/x.rs", "a/src/c/x.rs"];
+    assert_eq!(source_paths("a/src/{b,c}/x.rs"), two);
+    assert!(source_paths("src/x.rs and more").is_empty());
     for target in ["NONE.md", "#no-such-heading", "../LICENSE"] {
         assert!(!leads_somewhere("docs/ARCHITECTURE.md", target), "{target}");
     }

@@ -1,6 +1,7 @@
 //! What decides a build beside its Dockerfile: options, what a compose or bake file says, and what
 //! docker takes from the environment without being told.
 
+mod proxies;
 mod sandbox;
 
 use std::collections::BTreeMap;
@@ -122,8 +123,9 @@ impl Options {
             wanted.push(host_platform());
         }
         let mut build_args = BTreeMap::new();
-        if let Some(epoch) = around.variable(EPOCH) {
-            build_args.insert(EPOCH.to_owned(), epoch.clone());
+        let epoch = around.variable(EPOCH).map(|epoch| (EPOCH, epoch.clone()));
+        for (name, value) in proxies::arguments(around).into_iter().chain(epoch) {
+            build_args.insert(name.to_owned(), value);
         }
         for (name, value) in said.args.iter().chain(&self.args) {
             if let Some(value) = value.as_ref().or_else(|| around.environment.get(name)) {

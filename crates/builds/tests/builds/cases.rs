@@ -170,6 +170,45 @@ fn docker_s_own_variables_count() {
         ..Build::default()
     };
     assert_eq!(elsewhere.shown(&folder), expected);
+    // Files and folder may be named by variables.
+    let mut named = Project::new(&[
+        ("ci/compose.yaml", "services: { web: { build: ../app } }\n"),
+        ("app/Dockerfile", "FROM a\n"),
+        ("other.env", "DOCKER_DEFAULT_PLATFORM=linux/arm64\n"),
+    ]);
+    named.set("COMPOSE_FILE", "ci/compose.yaml:ci/compose.yaml");
+    named.set("COMPOSE_ENV_FILES", "other.env");
+    assert_eq!(named.shown(&Build::default()), expected);
+    named.write("ci/.env", "DOCKER_DEFAULT_PLATFORM=linux/s390x\n");
+    named.set("COMPOSE_ENV_FILES", "");
+    assert_eq!(named.shown(&Build::default()), ["web linux/s390x a:latest"]);
+}
+
+#[test]
+fn an_argument_for_a_proxy_has_the_value_of_docker_s_settings() {
+    let mut project = Project::new(&[
+        ("Dockerfile", "FROM a\nARG HTTPS_PROXY\nRUN x\n"),
+        ("compose.yaml", "services: { web: { build: . } }\n"),
+        ("docker-bake.hcl", "target \"default\" {}\n"),
+        ("plain", "FROM a\nRUN x\n"),
+    ]);
+    project.set("DOCKER_CONFIG", "docker");
+    let files = ["Dockerfile", "compose.yaml", "docker-bake.hcl", "plain"].map(|file| of(&[file]));
+    let keys = |project: &Project| files.each_ref().map(|build| key(project, build));
+    let before = keys(&project);
+    let proxies = r#"{"proxies":{"default":{"httpsProxy":"http://proxy.example"}}}"#;
+    project.write("docker/config.json", proxies);
+    let after = keys(&project);
+    let changed = [0, 1, 2, 3].map(|at| before[at] != after[at]);
+    assert_eq!(changed, [true, true, true, false]);
+    // What is typed comes before it.
+    let typed = Build {
+        build_args: texts(&["HTTPS_PROXY=own"]),
+        ..of(&["Dockerfile"])
+    };
+    let with_settings = key(&project, &typed);
+    project.write("docker/config.json", "{}");
+    assert_eq!(key(&project, &typed), with_settings);
 }
 
 /// Of a build that is one image, its key.

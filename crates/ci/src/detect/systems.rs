@@ -32,6 +32,7 @@ impl System {
         // Azure's word for a stage or a job that nobody named.
         const NAMELESS: &str = "__default";
         let named = self.job.iter().filter_map(|name| of.get(name));
+        let named = jenkins_job(of).into_iter().chain(named);
         let mut parts: Vec<String> = named.filter(|part| part != NAMELESS).collect();
         parts.dedup();
         if parts.is_empty() {
@@ -92,18 +93,22 @@ fn another_scope(of: Variables<'_>) -> Option<Scope> {
     Some(Scope::Branch(branch.strip_prefix("origin/")?.to_owned()))
 }
 
+/// Jenkins' own name of a job. A repository may have several, with equal stages. In one with many branches, or
+/// requests, each of them is the last part; a matrix project's is called by its axes: `web/os=linux,node=22`.
+fn jenkins_job(of: Variables<'_>) -> Option<String> {
+    let name = of.get("JENKINS_URL").and_then(|_| of.get("JOB_NAME"))?;
+    let branch = of.get("BRANCH_NAME").unwrap_or_default();
+    let job = name.rsplit_once('/');
+    let job = job.filter(|(_, last)| last.replace("%2F", "/") == branch);
+    Some(job.map_or(name.clone(), |(job, _)| job.to_owned()))
+}
+
 /// What a system calls a job in its own way.
 fn another_name(system: &System, of: Variables<'_>) -> Option<String> {
     match system.mark.0 {
         "BUILDKITE" => of.get("BUILDKITE_LABEL"),
         // `4.2`: the second job of the matrix.
         "TRAVIS" => Some(of.get("TRAVIS_JOB_NUMBER")?.rsplit_once('.')?.1.to_owned()),
-        // A matrix project's job is called by its axes: `web/os=linux,node=22`.
-        "JENKINS_URL" => {
-            let name = of.get("JOB_NAME")?;
-            let last = name.rsplit('/').next().filter(|last| last.contains('='));
-            last.map(str::to_owned)
-        }
         // `web:3f2a…`: the project, and the build.
         "CODEBUILD_BUILD_ID" => Some(of.get("CODEBUILD_BUILD_ID")?.split_once(':')?.0.to_owned()),
         _ => None,
@@ -229,58 +234,81 @@ mod tests {
         }
     }
 
+    /// Jobs, and what their lines are called.
+    const LEGS: [(&str, Option<&str>); 19] = [
+        (
+            "GITLAB_CI=true CI_JOB_NAME=build CI_NODE_INDEX=2 CI_NODE_TOTAL=3",
+            Some("build"),
+        ),
+        (
+            "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=0 CIRCLE_NODE_TOTAL=1",
+            Some("build"),
+        ),
+        (
+            "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=1 CIRCLE_NODE_TOTAL=2",
+            Some("build/1"),
+        ),
+        (
+            "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=2",
+            Some("Build/0"),
+        ),
+        (
+            "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_STEP_KEY=b",
+            Some("b"),
+        ),
+        (
+            "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_PARALLEL_STEP=1 BITBUCKET_PARALLEL_STEP_COUNT=2",
+            Some("1"),
+        ),
+        ("BITBUCKET_BUILD_NUMBER=1", None),
+        (
+            "TF_BUILD=True SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=build SYSTEM_JOBNAME=linux \
+                 SYSTEM_JOBPOSITIONINPHASE=2 SYSTEM_TOTALJOBSINPHASE=3",
+            Some("build/linux/2"),
+        ),
+        (
+            "TF_BUILD=True SYSTEM_STAGENAME=s SYSTEM_PHASENAME=Job SYSTEM_JOBNAME=__default",
+            Some("s/Job"),
+        ),
+        (
+            "TF_BUILD=True BUILD_DEFINITIONNAME=nightly SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=Job",
+            Some("nightly/Job"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=web/os=linux,node=22",
+            Some("web/os=linux,node=22"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=shop/web/feature%2Fx BRANCH_NAME=feature/x STAGE_NAME=Build",
+            Some("shop/web/Build"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=shop/web/PR-7 BRANCH_NAME=PR-7 CHANGE_ID=7",
+            Some("shop/web"),
+        ),
+        (
+            "JENKINS_URL=x JOB_NAME=shop/nightly BRANCH_NAME=main STAGE_NAME=Build",
+            Some("shop/nightly/Build"),
+        ),
+        (
+            "BITRISE_IO=true BITRISE_TRIGGERED_WORKFLOW_ID=t BITRISE_IO_PARALLEL_INDEX=1 BITRISE_IO_PARALLEL_TOTAL=4",
+            Some("t/1"),
+        ),
+        (
+            "TEAMCITY_VERSION=x TEAMCITY_PROJECT_NAME=shop TEAMCITY_BUILDCONF_NAME=Build",
+            Some("shop/Build"),
+        ),
+        ("TRAVIS=true TRAVIS_JOB_NUMBER=4.2", Some("2")),
+        (
+            "CI=woodpecker CI_WORKFLOW_NAME=ci CI_WORKFLOW_NUMBER=2 CI_STEP_NAME=build",
+            Some("ci/2/build"),
+        ),
+        ("CODEBUILD_BUILD_ID=web:3f", Some("web")),
+    ];
+
     #[test]
     fn legs_have_names_of_their_own_where_the_system_tells_them_apart() {
-        for (variables, expected) in [
-            (
-                "GITLAB_CI=true CI_JOB_NAME=build CI_NODE_INDEX=2 CI_NODE_TOTAL=3",
-                Some("build"),
-            ),
-            (
-                "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=0 CIRCLE_NODE_TOTAL=1",
-                Some("build"),
-            ),
-            (
-                "CIRCLECI=true CIRCLE_JOB=build CIRCLE_NODE_INDEX=1 CIRCLE_NODE_TOTAL=2",
-                Some("build/1"),
-            ),
-            (
-                "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_PARALLEL_JOB=0 BUILDKITE_PARALLEL_JOB_COUNT=2",
-                Some("Build/0"),
-            ),
-            (
-                "BUILDKITE=true BUILDKITE_LABEL=Build BUILDKITE_STEP_KEY=b",
-                Some("b"),
-            ),
-            (
-                "BITBUCKET_BUILD_NUMBER=1 BITBUCKET_PARALLEL_STEP=1 BITBUCKET_PARALLEL_STEP_COUNT=2",
-                Some("1"),
-            ),
-            ("BITBUCKET_BUILD_NUMBER=1", None),
-            (
-                "TF_BUILD=True SYSTEM_STAGENAME=__default SYSTEM_PHASENAME=build SYSTEM_JOBNAME=linux \
-                 SYSTEM_JOBPOSITIONINPHASE=2 SYSTEM_TOTALJOBSINPHASE=3",
-                Some("build/linux/2"),
-            ),
-            (
-                "TF_BUILD=True SYSTEM_STAGENAME=s SYSTEM_PHASENAME=Job SYSTEM_JOBNAME=__default",
-                Some("s/Job"),
-            ),
-            (
-                "JENKINS_URL=x JOB_NAME=web/os=linux,node=22",
-                Some("os=linux,node=22"),
-            ),
-            (
-                "JENKINS_URL=x JOB_NAME=web/main STAGE_NAME=Build",
-                Some("Build"),
-            ),
-            ("TRAVIS=true TRAVIS_JOB_NUMBER=4.2", Some("2")),
-            (
-                "CI=woodpecker CI_WORKFLOW_NAME=ci CI_WORKFLOW_NUMBER=2 CI_STEP_NAME=build",
-                Some("ci/2/build"),
-            ),
-            ("CODEBUILD_BUILD_ID=web:3f", Some("web")),
-        ] {
+        for (variables, expected) in LEGS {
             assert_eq!(job(variables).job.as_deref(), expected, "{variables}");
         }
     }

@@ -94,7 +94,13 @@ pub(super) const SYSTEMS: [System; 17] = [
     System {
         mark: ("TF_BUILD", None),
         project: &["SYSTEM_TEAMPROJECT", "BUILD_REPOSITORY_NAME"],
-        job: &["SYSTEM_STAGENAME", "SYSTEM_PHASENAME", "SYSTEM_JOBNAME"],
+        // A repository may have several pipelines, and a job that nobody named is called `Job` in all of them.
+        job: &[
+            "BUILD_DEFINITIONNAME",
+            "SYSTEM_STAGENAME",
+            "SYSTEM_PHASENAME",
+            "SYSTEM_JOBNAME",
+        ],
         legs: ("SYSTEM_JOBPOSITIONINPHASE", "SYSTEM_TOTALJOBSINPHASE"),
         // Of GitHub's pull requests the number; the id is Azure's own.
         pull: &[
@@ -210,6 +216,7 @@ pub(super) const SYSTEMS: [System; 17] = [
     System {
         mark: ("BITRISE_IO", None),
         job: &["BITRISE_TRIGGERED_WORKFLOW_ID"],
+        legs: ("BITRISE_IO_PARALLEL_INDEX", "BITRISE_IO_PARALLEL_TOTAL"),
         pull: &["BITRISE_PULL_REQUEST"],
         tag: &["BITRISE_GIT_TAG"],
         branch: &["BITRISE_GIT_BRANCH"],
@@ -226,7 +233,7 @@ pub(super) const SYSTEMS: [System; 17] = [
     // TeamCity's parameters with branch and number are no variables.
     System {
         mark: ("TEAMCITY_VERSION", None),
-        job: &["TEAMCITY_BUILDCONF_NAME"],
+        job: &["TEAMCITY_PROJECT_NAME", "TEAMCITY_BUILDCONF_NAME"],
         ..NOTHING
     },
 ];

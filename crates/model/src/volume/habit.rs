@@ -34,6 +34,15 @@ pub struct Reads {
     pub at_start: usize,
 }
 
+/// Frames that a job stored, for the map or while it ran.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// Those in which its save stored what it wrote.
+    pub written: Vec<HotFrame>,
+    /// Copies of what it read, stored while it ran.
+    pub copies: Vec<HotFrame>,
+}
+
 /// What to store, and what stays.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Gathering {
@@ -47,13 +56,12 @@ pub struct Gathering {
     pub together: Vec<HotBlock>,
 }
 
-/// Decides after a job: `before` are the frames of the hot list that it started with, `written` those in which
-/// its save stored what it wrote, `now` says what
+/// Decides after a job: `before` are the frames of the hot list that it started with, `now` says what
 /// a block holds after it (nothing if it is zero, or if that is not known). The list itself is to hold
 /// `held_max` blocks at most.
 pub fn gather(
     before: &[HotFrame],
-    written: Vec<HotFrame>,
+    stored: Stored,
     reads: &Reads,
     held_max: usize,
     now: impl Fn(u64) -> Option<BlockId>,
@@ -67,32 +75,19 @@ pub fn gather(
     let held = start.iter().filter_map(current).take(held_max);
     let held: Vec<HotBlock> = held.collect();
     let mut covered: HashSet<u64> = held.iter().map(|block| block.block).collect();
-    let written = worth_reading(written, &mut covered);
+    let written = worth_reading(stored.written, &mut covered);
     let was_read: HashSet<u64> = read.iter().copied().collect();
-    let mut kept = Vec::new();
-    let copies = before
+    let mut stay = |frame: HotFrame| {
+        let frame = stays(frame, &covered, &was_read, &now)?;
+        covered.extend(frame.blocks.iter().map(|(_, one)| one.block));
+        Some(frame)
+    };
+    let kept = before
         .iter()
-        .filter(|frame| frame.pack.is_some() && frame.idle != WRITTEN);
-    for frame in copies {
-        let mut frame = frame.clone();
-        frame
-            .blocks
-            .retain(|(_, one)| now(one.block) == Some(one.id) && !covered.contains(&one.block));
-        let blocks = frame.blocks.iter().map(|(_, one)| one.block);
-        let read = blocks
-            .clone()
-            .filter(|block| was_read.contains(block))
-            .count();
-        let idle = if is_most(read, &frame) {
-            0
-        } else {
-            frame.idle.saturating_add(1)
-        };
-        if is_most(frame.blocks.len(), &frame) && idle <= IDLE_JOBS_MAX {
-            covered.extend(blocks);
-            kept.push(HotFrame { idle, ..frame });
-        }
-    }
+        .filter(|frame| is_copy(frame))
+        .filter_map(|frame| stay(frame.clone()))
+        .collect();
+    let new: Vec<HotFrame> = stored.copies.into_iter().filter_map(&mut stay).collect();
     let missing = read.iter().filter(|block| !covered.contains(block));
     let mut gathering = Gathering {
         kept,
@@ -102,7 +97,60 @@ pub fn gather(
     };
     gathering.take_in_small_packs();
     gathering.hold_the_few(held_max);
+    // Not to be taken in at once: they are this job's own.
+    gathering.kept.extend(new);
     gathering
+}
+
+/// Which blocks are to be stored together while a job still runs, of those that it read after the first `seen`:
+/// what no copy holds yet. `id_of` says what a block held when the job began.
+pub fn gather_early<'a>(
+    before: impl Iterator<Item = &'a HotFrame>,
+    reads: &Reads,
+    (seen, held_max): (usize, usize),
+    id_of: impl Fn(u64) -> Option<BlockId>,
+) -> Vec<HotBlock> {
+    let copies = before.filter(|frame| is_copy(frame));
+    let blocks = copies.flat_map(|frame| &frame.blocks);
+    let covered: HashSet<u64> = blocks.map(|(_, one)| one.block).collect();
+    let held = reads.at_start.min(held_max);
+    let new = reads.blocks.iter().skip(seen.max(held));
+    let missing = new.filter(|block| !covered.contains(block));
+    missing
+        .filter_map(|block| {
+            Some(HotBlock {
+                block: *block,
+                id: id_of(*block)?,
+            })
+        })
+        .collect()
+}
+
+/// Whether a frame is a copy, which can stay; else it is the list's own, or lies where the map has it.
+fn is_copy(frame: &HotFrame) -> bool {
+    frame.pack.is_some() && frame.idle != WRITTEN
+}
+
+/// A copy with those of its blocks that are as they were, and that nothing else holds; nothing if these are
+/// few, or if jobs do not read it.
+fn stays(
+    mut frame: HotFrame,
+    covered: &HashSet<u64>,
+    was_read: &HashSet<u64>,
+    now: &impl Fn(u64) -> Option<BlockId>,
+) -> Option<HotFrame> {
+    frame
+        .blocks
+        .retain(|(_, one)| now(one.block) == Some(one.id) && !covered.contains(&one.block));
+    let blocks = frame.blocks.iter().map(|(_, one)| one.block);
+    let read = blocks.filter(|block| was_read.contains(block)).count();
+    let idle = if is_most(read, &frame) {
+        0
+    } else {
+        frame.idle.saturating_add(1)
+    };
+    let stays = is_most(frame.blocks.len(), &frame) && idle <= IDLE_JOBS_MAX;
+    stays.then_some(HotFrame { idle, ..frame })
 }
 
 /// Those of the frames in which a save stored what its job wrote that the next job reads ahead, without the
@@ -212,18 +260,25 @@ mod tests {
         }
     }
 
+    fn saved(written: Vec<HotFrame>) -> Stored {
+        Stored {
+            written,
+            ..Stored::default()
+        }
+    }
+
     fn numbers(blocks: &[HotBlock]) -> Vec<u64> {
         blocks.iter().map(|one| one.block).collect()
     }
 
     #[test]
     fn a_first_list_holds_the_start_and_gathers_the_rest() {
-        let gathered = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| {
+        let gathered = gather(&[], Stored::default(), &reads(0..500, 10), HELD, |block| {
             Some(id(block))
         });
         assert_eq!(numbers(&gathered.held), (0..10).collect::<Vec<_>>());
         assert_eq!(numbers(&gathered.together), (10..500).collect::<Vec<_>>());
-        let zero = gather(&[], Vec::new(), &reads(0..500, 10), HELD, |block| {
+        let zero = gather(&[], Stored::default(), &reads(0..500, 10), HELD, |block| {
             (block > 450).then(|| id(block))
         });
         assert_eq!(zero.held.len(), 49, "a few blocks need no pack");
@@ -233,12 +288,41 @@ mod tests {
     #[test]
     fn a_job_that_reads_the_same_stores_nothing_again() {
         let before = frames(1, 16..512);
-        let gathered = gather(&before, Vec::new(), &reads(0..512, 16), HELD, |block| {
-            Some(id(block))
-        });
+        let gathered = gather(
+            &before,
+            Stored::default(),
+            &reads(0..512, 16),
+            HELD,
+            |block| Some(id(block)),
+        );
         assert_eq!(gathered.kept, before);
         assert_eq!(numbers(&gathered.held), (0..16).collect::<Vec<_>>());
         assert!(gathered.together.is_empty());
+    }
+
+    #[test]
+    fn what_was_copied_while_the_job_ran_is_not_copied_again() {
+        let (before, reads) = (frames(1, 16..32), reads(0..600, 16));
+        let all = |block| Some(id(block));
+        let first = Reads {
+            blocks: reads.blocks[..300].to_vec(),
+            ..reads
+        };
+        let early = gather_early(before.iter(), &first, (0, HELD), all);
+        assert_eq!(numbers(&early), (32..300).collect::<Vec<_>>());
+        let copies = frames(2, 32..300);
+        let listed = before.iter().chain(&copies);
+        let rest = gather_early(listed, &reads, (300, HELD), all);
+        assert_eq!(numbers(&rest), (300..600).collect::<Vec<_>>());
+        let stored = Stored {
+            copies: copies.clone(),
+            ..Stored::default()
+        };
+        let changed = |block: u64| Some(id(block + if block < 48 { 1000 } else { 0 }));
+        let gathered = gather(&before, stored, &reads, HELD, changed);
+        assert_eq!(gathered.kept, copies[1..], "one was changed afterwards");
+        let together = numbers(&gathered.together);
+        assert_eq!(together, (16..48).chain(300..600).collect::<Vec<_>>());
     }
 
     #[test]
@@ -246,7 +330,7 @@ mod tests {
         let before = frames(1, 0..512);
         let changed =
             |block: u64| Some(id(block + if block < 8 || block == 100 { 1000 } else { 0 }));
-        let gathered = gather(&before, Vec::new(), &reads(0..512, 0), HELD, changed);
+        let gathered = gather(&before, Stored::default(), &reads(0..512, 0), HELD, changed);
         assert_eq!(gathered.kept.len(), 31, "half of the first frame changed");
         let kept = gathered.kept.iter().flat_map(|frame| &frame.blocks);
         assert!(
@@ -261,13 +345,13 @@ mod tests {
     fn what_nobody_reads_goes_after_some_jobs_not_at_once() {
         let mut before = frames(1, 0..512);
         for _ in 0..IDLE_JOBS_MAX {
-            before = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| {
+            before = gather(&before, Stored::default(), &reads(0..8, 0), HELD, |block| {
                 Some(id(block))
             })
             .kept;
             assert_eq!(before.len(), 32);
         }
-        let gathered = gather(&before, Vec::new(), &reads(0..8, 0), HELD, |block| {
+        let gathered = gather(&before, Stored::default(), &reads(0..8, 0), HELD, |block| {
             Some(id(block))
         });
         assert!(gathered.kept.is_empty(), "{gathered:?}");
@@ -277,9 +361,13 @@ mod tests {
     #[test]
     fn small_packs_are_taken_in_and_large_ones_stay() {
         let before = [frames(1, 0..1024), frames(2, 1024..1056)].concat();
-        let gathered = gather(&before, Vec::new(), &reads(0..1200, 0), HELD, |block| {
-            Some(id(block))
-        });
+        let gathered = gather(
+            &before,
+            Stored::default(),
+            &reads(0..1200, 0),
+            HELD,
+            |block| Some(id(block)),
+        );
         assert_eq!(gathered.kept, frames(1, 0..1024));
         assert_eq!(gathered.together.len(), 1200 - 1024);
     }
@@ -287,16 +375,20 @@ mod tests {
     #[test]
     fn what_a_job_wrote_is_read_once_where_it_lies() {
         let written = frames(2, 600..632);
-        let gathered = gather(&[], written, &reads(0..616, 10), 10, |block| {
+        let gathered = gather(&[], saved(written), &reads(0..616, 10), 10, |block| {
             Some(id(block))
         });
         assert_eq!(gathered.written.len(), 2);
         assert!(gathered.written.iter().all(|frame| frame.idle == WRITTEN));
         assert_eq!(numbers(&gathered.together), (10..600).collect::<Vec<_>>());
         let in_order = in_order(gathered.written.clone(), &reads(0..616, 10));
-        let next = gather(&in_order, Vec::new(), &reads(600..604, 0), HELD, |block| {
-            Some(id(block))
-        });
+        let next = gather(
+            &in_order,
+            Stored::default(),
+            &reads(600..604, 0),
+            HELD,
+            |block| Some(id(block)),
+        );
         assert!(next.kept.is_empty(), "it was no copy: {next:?}");
         assert_eq!(numbers(&next.held), (600..604).collect::<Vec<_>>());
     }
@@ -306,18 +398,18 @@ mod tests {
         let all = |block| Some(id(block));
         let masses = frames(2, 0..WRITTEN_MAX as u64 + 16);
         assert!(
-            gather(&[], masses, &reads(0..0, 0), HELD, all)
+            gather(&[], saved(masses), &reads(0..0, 0), HELD, all)
                 .written
                 .is_empty()
         );
         let mut older = frames(2, 0..16);
         older[0].blocks.truncate(4);
         assert!(
-            gather(&[], older, &reads(0..0, 0), HELD, all)
+            gather(&[], saved(older), &reads(0..0, 0), HELD, all)
                 .written
                 .is_empty()
         );
-        let held = gather(&[], frames(2, 0..16), &reads(0..16, 16), HELD, all);
+        let held = gather(&[], saved(frames(2, 0..16)), &reads(0..16, 16), HELD, all);
         assert!(held.written.is_empty(), "the list holds it all: {held:?}");
     }
 
@@ -332,7 +424,13 @@ mod tests {
                     block * 1000 + if block % 97 == job % 97 { job } else { 0 }
                 ))
             };
-            let gathered = gather(&before, Vec::new(), &reads(0..2000 + job, 32), HELD, now);
+            let gathered = gather(
+                &before,
+                Stored::default(),
+                &reads(0..2000 + job, 32),
+                HELD,
+                now,
+            );
             written += gathered.together.len();
             let pack = PackId::of(&job.to_le_bytes());
             before = gathered.kept;

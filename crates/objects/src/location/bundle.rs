@@ -48,7 +48,15 @@ impl HttpConnector for Bundle {
         let mut tls = tls.map_err(refused)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp);
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder();
+        // Whoever excepts anything from the proxies excepts all.
+        if options
+            .get_config_value(&ClientConfigKey::ProxyExcludes)
+            .is_some()
+        {
+            client = client.no_proxy();
+        }
+        let client = client
             .tls_backend_preconfigured(tls)
             .http1_only()
             .connect_timeout(self.connect_limit)

@@ -3,10 +3,11 @@
 //! `file:///folder` (or a plain path), `s3://bucket/prefix`, `gs://bucket/prefix`,
 //! `az://container/prefix` and `gha://name`. Settings of the clouds come as pairs of the names that their own tools
 //! use in the environment (`AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
-//! `AZURE_STORAGE_ACCOUNT_NAME`, …); this crate never looks at the environment itself.
+//! `AZURE_STORAGE_ACCOUNT_NAME`, …), and `NO_PROXY`; this crate never looks at the environment itself.
 
 mod access;
 mod bundle;
+mod passage;
 mod permission;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::access::{Access, NearPlace, NearTier, Settings};
 use self::bundle::Bundle;
+use self::passage::Passage;
 use crate::answer::without_secrets;
 use crate::error::StoreError;
 use crate::objects::Objects;
@@ -40,10 +42,10 @@ macro_rules! open_cloud {
         let mut builder = <$builder>::new()
             .$with_bucket(&$location.bucket)
             .with_client_options(client_options($settings))
-            .with_http_connector(Connector(ReqwestConnector::default()))
+            .with_http_connector(connector(ReqwestConnector::default(), $settings))
             .with_retry(no_retries());
         if let Some(bundle) = $location.bundle($settings)? {
-            builder = builder.with_http_connector(Connector(bundle));
+            builder = builder.with_http_connector(connector(bundle, $settings));
         }
         for (name, value) in $settings {
             // Variables that mean nothing to this store are left out.
@@ -216,7 +218,7 @@ impl Location {
             ));
         };
         let options = client_options(settings).with_allow_http(url.starts_with("http://"));
-        let client = Connector(ReqwestConnector::default()).connect(&options);
+        let client = connector(ReqwestConnector::default(), settings).connect(&options);
         let client = client.map_err(|error| self.refused(&error.to_string()))?;
         let store = GitHub::new(client, url, token.to_owned(), &self.bucket, is_content);
         Ok(Objects::in_github(store))
@@ -255,6 +257,10 @@ fn refused(url: &str, why: &str) -> StoreError {
 
 fn is_content(path: &str) -> bool {
     address::parse_content(path).is_some()
+}
+
+fn connector<C>(client: C, settings: &[(String, String)]) -> Connector<Passage<C>> {
+    Connector(Passage::new(client, settings))
 }
 
 /// Plain http is allowed exactly where the endpoint that was given is a plain http one.

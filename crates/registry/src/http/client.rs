@@ -3,13 +3,12 @@
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use larder_tls::Identity;
+use larder_tls::proxy::Rules;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
 
-use super::proxy::Rules;
 use crate::error::{RegistryError, Result};
 use crate::limits::CONNECT_LIMIT;
 use crate::settings::Settings;
@@ -102,7 +101,8 @@ pub(crate) fn client(
         larder_tls::lazy_client(authorities, identities)
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let rules = Arc::new(Rules::new(&settings.proxies)?);
+    let rules = Rules::new(&settings.proxies);
+    let rules = rules.map_err(|no| RegistryError::setting(no.of, "its URL", &no.why))?;
     let builder = Client::builder()
         .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())

@@ -5,7 +5,6 @@ mod challenge;
 mod client;
 mod endpoint;
 mod hop;
-mod proxy;
 mod range;
 
 pub(crate) use challenge::{Bearer, Challenge, choose};

@@ -71,6 +71,25 @@ pub(super) enum Workers {
     Idle,
 }
 
+impl Workers {
+    /// How many threads they are.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::All => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            Self::Idle => 1,
+        }
+    }
+
+    /// The first thing that each of these threads does.
+    pub(super) fn begin(self) {
+        if self == Self::Idle {
+            // On Linux this is the calling thread alone (setpriority(2), "C library/kernel differences").
+            let lowered = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
+            tracing::debug!(?lowered, "priority");
+        }
+    }
+}
+
 type Sender = SyncSender<Result<Outcome, StoreError>>;
 
 impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
@@ -85,13 +104,9 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
                 take(Outcome::Zero(*block))?;
             }
         }
-        let workers = match self.workers {
-            Workers::All => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            Workers::Idle => 1,
-        };
         std::thread::scope(|scope| {
             let (sender, outcomes) = sync_channel(FRAMES_QUEUED);
-            for _ in 0..workers {
+            for _ in 0..self.workers.count() {
                 let sender = sender.clone();
                 scope.spawn(move || self.work(&sender));
             }
@@ -102,11 +117,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
     }
 
     fn work(&self, sender: &Sender) {
-        if self.workers == Workers::Idle {
-            // On Linux this is the calling thread alone (setpriority(2), "C library/kernel differences").
-            let lowered = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
-            tracing::debug!(?lowered, "priority");
-        }
+        self.workers.begin();
         let mut frame = OpenFrame::new();
         loop {
             let start = self.next.fetch_add(RUN_BLOCKS, Ordering::Relaxed);

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use larder_local::clock::uptime_ms;
+use larder_model::habit::{self, Reads};
+use larder_model::hot::HotFrame;
+use larder_model::limits::HOT_LIST_HELD_BLOCKS;
 use larder_model::map::leaf_of;
 use larder_model::retention::REUSE_MS;
 
 use super::classify::Workers;
-use super::{Assembled, Changed, Changes, PackProgress, finish, store_changed};
+use super::{Assembled, Changed, Changes, PackProgress, finish, store_changed, together};
 use crate::source::Source;
 use larder_objects::StoreError;
 
@@ -24,6 +27,10 @@ pub struct Early {
     done: HashSet<u64>,
     changes: Changes,
     new_blocks: u64,
+    /// What the job read, stored together.
+    copies: Vec<HotFrame>,
+    /// How much of what it read was looked at for that.
+    seen: usize,
     progress: Arc<PackProgress>,
     /// When the first of it was stored, by the machine's uptime.
     since_ms: Option<u64>,
@@ -64,16 +71,49 @@ impl Early {
         Ok(())
     }
 
+    /// Stores together what the job has read since the last time, once that is `blocks_min` blocks, at leisure.
+    pub async fn copy<R>(
+        &mut self,
+        source: &Arc<Source>,
+        reads: &Reads,
+        blocks_min: usize,
+        read: R,
+    ) -> Result<(), StoreError>
+    where
+        R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+    {
+        let beyond = (self.seen, HOT_LIST_HELD_BLOCKS);
+        let blocks = habit::gather_early(source.hot().frames(), reads, beyond, |block| {
+            source.id_of(block)
+        });
+        if blocks.len() < blocks_min {
+            return Ok(());
+        }
+        self.since_ms.get_or_insert_with(uptime_ms);
+        let progress = Arc::clone(&self.progress);
+        let frames = together::copy(source, blocks, read, &progress).await?;
+        self.seen = reads.blocks.len();
+        self.copies.extend(frames);
+        Ok(())
+    }
+
+    /// Nothing names it yet, so after a long job a collection may have removed it.
+    pub(super) fn forget_if_old(&mut self) {
+        let is_old = |since_ms| uptime_ms().saturating_sub(since_ms) > REUSE_MS;
+        if self.since_ms.is_some_and(is_old) {
+            self.done.clear();
+            self.copies.clear();
+        }
+    }
+
+    /// The copies of what the job read.
+    pub(super) fn take_copies(&mut self) -> Vec<HotFrame> {
+        std::mem::take(&mut self.copies)
+    }
+
     /// What is still good of it, as the start of a save. Of the blocks that are said to be as they were, those
     /// that were not stored become written ones.
-    pub(super) fn begin(mut self, changed: &mut Changed) -> Assembled {
-        // Nothing names it yet, so a collection may have removed it by now.
-        if self
-            .since_ms
-            .is_some_and(|since_ms| uptime_ms().saturating_sub(since_ms) > REUSE_MS)
-        {
-            self.done.clear();
-        }
+    pub(super) fn begin(self, changed: &mut Changed) -> Assembled {
         let (good, lost): (HashSet<u64>, Vec<u64>) = (
             changed
                 .early

@@ -36,6 +36,7 @@ use compact::Moving;
 pub use early::Early;
 use larder_objects::Objects;
 use larder_objects::StoreError;
+use together::Known;
 
 /// Leaves read at once.
 const LEAF_READS: usize = 16;
@@ -115,13 +116,15 @@ where
     let Job {
         mut changed,
         reads,
-        early,
+        mut early,
         is_near,
     } = job;
     let of_before = early.stored_bytes();
     progress
         .stored_bytes
         .fetch_add(of_before, Ordering::Relaxed);
+    early.forget_if_old();
+    let copies = early.take_copies();
     let before = early.begin(&mut changed);
     let moving = Arc::new(Moving::of(source, &changed).await?);
     let dirty_blocks = (changed.written.len() + changed.zeroed.len()) as u64
@@ -141,8 +144,12 @@ where
     .await?;
     let hot = source.hot().frames();
     let hot = hot.filter(|frame| moving.keeps(frame, is_near)).cloned();
-    let reads = (hot.collect(), reads);
-    let together = together::store(source, reads, is_near, &stored.changes, read, &progress);
+    let known = Known {
+        before: hot.collect(),
+        copies,
+        reads,
+    };
+    let together = together::store(source, known, is_near, &stored.changes, read, &progress);
     let mut placed = HashMap::new();
     let anew = (moving.leaves, &mut placed);
     let written = leaves::write(source, &touched, &stored.changes, anew, &progress);

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
-use larder_model::habit::{self, Reads};
+use larder_model::habit::{self, Reads, Stored};
 use larder_model::hot::{HotBlock, HotFrame, HotList};
 use larder_model::limits::{
     BLOCK_BYTES, FRAME_BLOCKS, HOT_LIST_HELD_BLOCKS, LEAF_BLOCKS, PACK_BYTES,
@@ -17,6 +17,7 @@ use larder_model::map::leaf_of;
 use larder_model::pack::PackBuilder;
 use tokio::runtime::Handle;
 
+use super::classify::Workers;
 use super::{Changes, PackProgress};
 use crate::codec::Pool;
 use crate::source::Source;
@@ -33,11 +34,21 @@ struct Compressed {
     bytes: Vec<u8>,
 }
 
-/// Stores what `habit::gather` says of the frames of the last list and what was read, and the list that finds it. Nothing if that does not work: the next
-/// job is slower without it, and no more.
+/// What a list is made of.
+pub(super) struct Known {
+    /// Frames of the last list that can stay.
+    pub before: Vec<HotFrame>,
+    /// Copies that were stored while the job ran.
+    pub copies: Vec<HotFrame>,
+    /// What the job read.
+    pub reads: Reads,
+}
+
+/// Stores what `habit::gather` says of what is known, and the list that finds it. Nothing if that does not
+/// work: the next job is slower without it, and no more.
 pub(super) async fn store<R>(
     source: &Arc<Source>,
-    (before, reads): (Vec<HotFrame>, Reads),
+    known: Known,
     is_near: bool,
     changes: &Changes,
     read: R,
@@ -47,13 +58,17 @@ where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
     let held_max = if is_near { 0 } else { HOT_LIST_HELD_BLOCKS };
-    // Next door a miss costs little, and what a job wrote is not known to be read.
-    let written = if is_near {
-        Vec::new()
-    } else {
-        frames_written(changes)
+    let stored = Stored {
+        // Next door a miss costs little, and what a job wrote is not known to be read.
+        written: if is_near {
+            Vec::new()
+        } else {
+            frames_written(changes)
+        },
+        copies: known.copies,
     };
-    let mut gathered = habit::gather(&before, written, &reads, held_max, |block| {
+    let reads = known.reads;
+    let mut gathered = habit::gather(&known.before, stored, &reads, held_max, |block| {
         id_after(source, changes, block)
     });
     let mut list = HotList {
@@ -68,10 +83,12 @@ where
     let stored = tokio::task::spawn_blocking(move || {
         hold(&gathered.held, &read, &mut list);
         list.frames.extend(gathered.written);
-        writer.store(&gathered.together, &read, &mut list)?;
+        writer.store(&gathered.together, &read, Workers::All, &mut list.frames)?;
         list.frames = habit::in_order(list.frames, &reads);
         let (id, bytes) = list.encode();
-        writer.finish(address::hot(id), bytes)?;
+        // Beside the last packs.
+        writer.upload(address::hot(id), bytes)?;
+        writer.finish()?;
         Ok(id)
     });
     let stored: Result<HotListId, StoreError> = stored.await.expect("gathering does not panic");
@@ -79,6 +96,26 @@ where
         tracing::warn!(%error, "no hot list");
     }
     Ok(stored.ok())
+}
+
+/// Stores blocks together while the job runs; the frames that hold them.
+pub(super) async fn copy<R>(
+    source: &Arc<Source>,
+    blocks: Vec<HotBlock>,
+    read: R,
+    progress: &Arc<PackProgress>,
+) -> Result<Vec<HotFrame>, StoreError>
+where
+    R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+{
+    let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
+    let copying = tokio::task::spawn_blocking(move || {
+        let mut frames = Vec::new();
+        writer.store(&blocks, &read, Workers::Idle, &mut frames)?;
+        writer.finish()?;
+        Ok(frames)
+    });
+    copying.await.expect("copying does not panic")
 }
 
 /// What a block holds after the job.
@@ -155,7 +192,7 @@ fn hold<R>(blocks: &[HotBlock], read: &R, list: &mut HotList)
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
 {
-    for Compressed { blocks, bytes } in compress(blocks, read) {
+    for Compressed { blocks, bytes } in compress(blocks, read, Workers::All) {
         let slot = FrameSlot {
             offset: list.held.len() as u32,
             stored_bytes: bytes.len() as u32,
@@ -175,18 +212,18 @@ fn frame(pack: Option<PackId>, slot: FrameSlot, blocks: &[HotBlock]) -> HotFrame
     }
 }
 
-/// Compresses blocks as full frames, on every core. A block whose content is not here, or is not what it
+/// Compresses blocks as full frames. A block whose content is not here, or is not what it
 /// should be, is left out.
-fn compress<R>(blocks: &[HotBlock], read: &R) -> Vec<Compressed>
+fn compress<R>(blocks: &[HotBlock], read: &R, workers: Workers) -> Vec<Compressed>
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
 {
     let frames: Vec<&[HotBlock]> = blocks.chunks(FRAME_BLOCKS).collect();
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = frames.len().div_ceil(workers).max(1);
+    let share = frames.len().div_ceil(workers.count()).max(1);
     std::thread::scope(|scope| {
         let shares = frames.chunks(share).map(|frames| {
             scope.spawn(move || {
+                workers.begin();
                 let pool = Pool::fast();
                 let compressed = frames
                     .iter()
@@ -247,55 +284,49 @@ impl Writer {
         &mut self,
         blocks: &[HotBlock],
         read: &R,
-        list: &mut HotList,
+        workers: Workers,
+        frames: &mut Vec<HotFrame>,
     ) -> Result<(), StoreError>
     where
         R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
     {
         for batch in blocks.chunks(BATCH_FRAMES * FRAME_BLOCKS) {
-            for Compressed { blocks, bytes } in compress(batch, read) {
+            for Compressed { blocks, bytes } in compress(batch, read, workers) {
                 let ids: Vec<BlockId> = blocks.iter().map(|one| one.id).collect();
                 self.waiting.push((self.pack.push(&bytes, &ids), blocks));
                 if self.pack.len() >= PACK_BYTES {
-                    self.close_pack(list)?;
+                    self.close_pack(frames)?;
                 }
             }
         }
         if !self.pack.is_empty() {
-            self.close_pack(list)?;
+            self.close_pack(frames)?;
         }
         Ok(())
     }
 
-    /// Uploads the list beside the last packs.
-    fn finish(mut self, path: String, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let upload = self.upload(path, bytes);
-        self.runtime.block_on(self.uploads.start(upload))?;
+    /// Waits for all uploads.
+    fn finish(mut self) -> Result<(), StoreError> {
         while self.runtime.block_on(self.uploads.next())?.is_some() {}
         Ok(())
     }
 
-    fn close_pack(&mut self, list: &mut HotList) -> Result<(), StoreError> {
+    fn close_pack(&mut self, frames: &mut Vec<HotFrame>) -> Result<(), StoreError> {
         let (id, bytes) = std::mem::take(&mut self.pack).finish();
-        let frames = self.waiting.drain(..);
-        let placed = frames.map(|(slot, blocks)| frame(Some(id), slot, &blocks));
-        list.frames.extend(placed);
-        let upload = self.upload(address::pack(id), bytes);
-        self.runtime.block_on(self.uploads.start(upload))?;
-        Ok(())
+        let placed = self.waiting.drain(..);
+        frames.extend(placed.map(|(slot, blocks)| frame(Some(id), slot, &blocks)));
+        self.upload(address::pack(id), bytes)
     }
 
-    fn upload(
-        &self,
-        path: String,
-        bytes: Vec<u8>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+    fn upload(&mut self, path: String, bytes: Vec<u8>) -> Result<(), StoreError> {
         let (objects, progress) = (self.objects.clone(), Arc::clone(&self.progress));
-        async move {
+        let upload = async move {
             let len = bytes.len() as u64;
             objects.put(&path, bytes).await?;
             progress.stored_bytes.fetch_add(len, Ordering::Relaxed);
             Ok(())
-        }
+        };
+        self.runtime.block_on(self.uploads.start(upload))?;
+        Ok(())
     }
 }

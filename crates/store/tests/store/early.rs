@@ -1,11 +1,12 @@
 //! Storing while the job runs: what is written again afterwards is stored again, and nothing else is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use larder_model::habit::Reads;
 use larder_model::limits::BLOCK_BYTES;
 use larder_store::packer::{self, Changed, Early, Job};
-use larder_store::{Location, Source};
+use larder_store::{FetchedBlock, Location, Source};
 
 const VOLUME_BYTES: u64 = 1 << 28;
 
@@ -88,4 +89,57 @@ async fn the_last_content_counts_and_the_rest_is_stored_once() {
             "block {block}"
         );
     }
+}
+
+/// What a job read is stored together while it runs, and its end names those packs: it stores the rest alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_is_stored_together_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let objects = Location::folder(folder.path()).open(&[]).expect("a store");
+    let source = Source::empty(objects.clone(), VOLUME_BYTES).expect("a fair size");
+    let blocks: BTreeMap<u64, u64> = (0..300).map(|block| (block, 1)).collect();
+    let first = Job {
+        changed: Changed {
+            written: blocks.keys().copied().collect(),
+            ..Changed::default()
+        },
+        ..Job::default()
+    };
+    let packed = packer::pack(&Arc::new(source), first, reader(&blocks), Arc::default()).await;
+    let packed = packed.expect("stored");
+    let source = Source::open(objects.clone(), packed.map, None).await;
+    let source = Arc::new(source.expect("just stored"));
+    for block in (0..300).step_by(16) {
+        source.fetch(block).await.expect("it is stored");
+    }
+    let mut early = Early::default();
+    let mut reads = Reads {
+        blocks: (0..100).rev().collect(),
+        at_start: 0,
+    };
+    for min in [101, 100, 1] {
+        let copied = early.copy(&source, &reads, min, reader(&blocks)).await;
+        copied.expect("stored");
+    }
+    reads.blocks.extend(100..300);
+    let job = Job {
+        reads: reads.clone(),
+        early,
+        ..Job::default()
+    };
+    let packed = packer::pack(&source, job, reader(&blocks), Arc::default()).await;
+    let packed = packed.expect("stored");
+    let stored = packed.stored_bytes / BLOCK_BYTES as u64;
+    assert!((300..305).contains(&stored), "{stored} blocks are stored");
+    let next = Source::open(objects, packed.map, packed.hot).await;
+    let next = next.expect("just stored");
+    let came = parking_lot::Mutex::new(BTreeSet::new());
+    for block in 0..300 {
+        let take = |one: &FetchedBlock| {
+            came.lock().insert(one.block);
+            Ok(())
+        };
+        next.bring(block, take).await;
+    }
+    assert_eq!(came.lock().len(), 300, "all of it is on the list");
 }

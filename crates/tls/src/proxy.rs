@@ -1,20 +1,98 @@
 //! Through which proxy a request goes: the rules of Go's `golang.org/x/net/http/httpproxy`
 //! (`proxy.go`: `init`, `parseProxy`, `useProxy`), by which docker and `BuildKit` go.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use reqwest::Url;
+use url::Url;
 
-use crate::error::RegistryError;
-use crate::settings::Proxies;
+/// The values of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Loopback hosts are always reached
+/// directly, as by Go's `ProxyFromEnvironment`.
+#[derive(Clone, Default)]
+pub struct Proxies {
+    /// For `http://` requests.
+    pub http: Option<String>,
+    /// For `https://` requests.
+    pub https: Option<String>,
+    /// Hosts, domains and address ranges that are reached directly, parted by commas.
+    pub none: Option<String>,
+}
+
+impl fmt::Debug for Proxies {
+    /// A proxy's URL may hold a password, so only its presence is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies")
+            .field("http", &self.http.is_some())
+            .field("https", &self.https.is_some())
+            .field("none", &self.none)
+            .finish()
+    }
+}
+
+/// A proxy's URL is none. It may hold a password, so it is not told.
+#[derive(Debug, thiserror::Error)]
+#[error("the URL of {of}: {why}")]
+pub struct NoProxyUrl {
+    /// Which proxy it is.
+    pub of: &'static str,
+    /// What is wrong with it.
+    pub why: url::ParseError,
+}
 
 /// Where proxies are, and where they are not used.
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub struct Rules {
     http: Option<Url>,
     https: Option<Url>,
-    direct: Vec<Direct>,
+    exceptions: Exceptions,
+}
+
+impl Rules {
+    /// Reads the variables.
+    pub fn new(given: &Proxies) -> Result<Self, NoProxyUrl> {
+        Ok(Self {
+            http: proxy("the HTTP proxy", given.http.as_deref())?,
+            https: proxy("the HTTPS proxy", given.https.as_deref())?,
+            exceptions: Exceptions::new(given.none.as_deref().unwrap_or_default()),
+        })
+    }
+
+    /// The proxy for a request, if there is one.
+    pub fn proxy_for(&self, url: &Url) -> Option<Url> {
+        let proxy = match url.scheme() {
+            "https" => self.https.as_ref(),
+            _ => self.http.as_ref(),
+        };
+        proxy.filter(|_| !self.exceptions.hold(url)).cloned()
+    }
+}
+
+/// What no proxy is used for: what `NO_PROXY` lists, and this machine.
+#[derive(Debug, Default)]
+pub struct Exceptions(Vec<Direct>);
+
+impl Exceptions {
+    /// Reads the variable.
+    pub fn new(list: &str) -> Self {
+        Self(list.split(',').filter_map(Direct::parse).collect())
+    }
+
+    /// Whether a request goes directly.
+    pub fn hold(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        let address = address
+            .parse::<IpAddr>()
+            .ok()
+            .map(|address| address.to_canonical());
+        if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+            return true;
+        }
+        let port = url.port_or_known_default();
+        let port = port.map(|port| port.to_string()).unwrap_or_default();
+        self.0.iter().any(|entry| entry.holds(host, address, &port))
+    }
 }
 
 /// An entry of `NO_PROXY`. An empty port is any.
@@ -32,47 +110,8 @@ enum Direct {
     },
 }
 
-impl Rules {
-    pub(super) fn new(given: &Proxies) -> Result<Self, RegistryError> {
-        let none = given.none.as_deref().unwrap_or_default();
-        Ok(Self {
-            http: proxy("the HTTP proxy", given.http.as_deref())?,
-            https: proxy("the HTTPS proxy", given.https.as_deref())?,
-            direct: none.split(',').filter_map(Direct::parse).collect(),
-        })
-    }
-
-    /// The proxy for a request, if there is one.
-    pub(super) fn proxy_for(&self, url: &Url) -> Option<Url> {
-        let proxy = match url.scheme() {
-            "https" => self.https.as_ref(),
-            _ => self.http.as_ref(),
-        };
-        proxy.filter(|_| self.goes_through(url)).cloned()
-    }
-
-    fn goes_through(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        let address = address
-            .parse::<IpAddr>()
-            .ok()
-            .map(|address| address.to_canonical());
-        if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
-            return false;
-        }
-        let port = url.port_or_known_default();
-        let port = port.map(|port| port.to_string()).unwrap_or_default();
-        !self
-            .direct
-            .iter()
-            .any(|entry| entry.holds(host, address, &port))
-    }
-}
-
-/// An address without a scheme is one of plain http. The URL may hold a password, so a message says only
-/// which one it is.
-fn proxy(kind: &'static str, text: Option<&str>) -> Result<Option<Url>, RegistryError> {
+/// An address without a scheme is one of plain http.
+fn proxy(of: &'static str, text: Option<&str>) -> Result<Option<Url>, NoProxyUrl> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
@@ -81,8 +120,7 @@ fn proxy(kind: &'static str, text: Option<&str>) -> Result<Option<Url>, Registry
     } else {
         Url::parse(&format!("http://{text}"))
     };
-    url.map(Some)
-        .map_err(|error| RegistryError::setting(kind, "its URL", &error))
+    url.map(Some).map_err(|why| NoProxyUrl { of, why })
 }
 
 /// `host:port` taken apart, as `net.SplitHostPort` does; whole if it has no port.
