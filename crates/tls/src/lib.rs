@@ -4,6 +4,7 @@
 //! they reach should be reached from here too, so what `webpki` refuses and Go takes is taken:
 //!
 //! - a certificate that is itself among the authorities, as `openssl req -x509` makes it (`trust`);
+//! - a name such as `*.local`, for `registry.local`;
 //! - signatures of the curve P-521, and such with SHA-512 (`curves`), and keys of that curve (`p521_key`), which
 //!   `ring` does not have.
 //!

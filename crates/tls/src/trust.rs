@@ -133,16 +133,20 @@ impl ServerCertVerifier for LikeGo {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verified = match &*self.usual {
-            Some(usual) => usual.verify_server_cert(end_entity, intermediates, name, ocsp, now),
+            // Its name is checked last.
+            Some(usual) => usual
+                .verify_server_cert(end_entity, intermediates, name, ocsp, now)
+                .map(drop),
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        verified.or_else(|error| {
+        let verified = or_by_short_wildcard(verified, name).or_else(|error| {
             if self.trusted.0.0.contains(end_entity) {
                 verify_trusted(end_entity, name, now)
             } else {
                 Err(error)
             }
-        })
+        });
+        verified.map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -171,16 +175,39 @@ impl ServerCertVerifier for LikeGo {
     }
 }
 
+/// Takes `*.local` for `registry.local`: `webpki` wants two labels behind the star, Go one (`crypto/x509`,
+/// `matchHostnames`). Only a name that was the last thing to be wrong is looked at.
+fn or_by_short_wildcard(verified: Result<(), Error>, name: &ServerName<'_>) -> Result<(), Error> {
+    let Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+        presented, ..
+    })) = &verified
+    else {
+        return verified;
+    };
+    let ServerName::DnsName(name) = name else {
+        return verified;
+    };
+    let labels = name.as_ref().split_once('.');
+    let top = labels.filter(|(_, top)| !top.is_empty() && !top.contains('.'));
+    let wildcard = top.map(|(_, top)| format!("DnsName(\"*.{top}\")"));
+    let is_there = wildcard.is_some_and(|wildcard| {
+        let mut names = presented.iter();
+        names.any(|presented| presented.eq_ignore_ascii_case(&wildcard))
+    });
+    if is_there { Ok(()) } else { verified }
+}
+
 /// Of a certificate that is trusted itself, its name and its time are left to be checked.
 fn verify_trusted(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,
     now: UnixTime,
-) -> Result<ServerCertVerified, Error> {
-    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+) -> Result<(), Error> {
+    let named = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
+    or_by_short_wildcard(named, name)?;
     let facts = facts(certificate).ok_or(CertificateError::BadEncoding)?;
     match (now.as_secs() < facts.valid.0, now.as_secs() > facts.valid.1) {
-        (false, false) => Ok(ServerCertVerified::assertion()),
+        (false, false) => Ok(()),
         (true, _) => Err(CertificateError::NotValidYet.into()),
         (_, true) => Err(CertificateError::Expired.into()),
     }

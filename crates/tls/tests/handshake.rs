@@ -197,6 +197,34 @@ fn a_hash_may_be_longer_than_the_curve() {
 }
 
 #[test]
+fn a_wildcard_may_be_of_a_top_level_domain() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    self_signed(folder, "ca", "prime256v1");
+    signed(folder, "own", "rsa:2048", "sha256");
+    fs::write(folder.join("ext"), "subjectAltName=DNS:*.Local").expect("written");
+    openssl(
+        folder,
+        "x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out own.crt",
+    );
+    let server = Server::start(folder, "own", "");
+    // By its authority, and by itself.
+    for trusted in ["ca", "own"] {
+        let trusted = trusting(folder, &[trusted]);
+        let answers = |name: &str| server.answers(config(&trusted), name);
+        answers("registry.local").expect("one label for the star");
+        for name in ["local", "a.registry.local", "registry.locale", "127.0.0.1"] {
+            answers(name).expect_err(name);
+        }
+    }
+    self_signed(folder, "other", "prime256v1");
+    let other = config(&trusting(folder, &["other"]));
+    server
+        .answers(other, "registry.local")
+        .expect_err("somebody else is trusted");
+}
+
+#[test]
 fn a_server_is_shown_the_certificate_that_it_can_use() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
