@@ -6,6 +6,15 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 /// The version, which old certificates leave out.
 const VERSION: u8 = 0xa0;
+const BIT_STRING: u8 = 0x03;
+const OBJECT: u8 = 0x06;
+const BOOLEAN: u8 = 0x01;
+const OCTETS: u8 = 0x04;
+/// What may stand between the key and the extensions.
+const UNIQUE_IDS: [u8; 2] = [0x81, 0x82];
+const EXTENSIONS: u8 = 0xa3;
+/// What a key is for, 2.5.29.37 (RFC 5280, section 4.2.1.12).
+const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 0x25];
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -30,6 +39,82 @@ pub(crate) fn facts(der: &[u8]) -> Option<Facts<'_>> {
     let mut validity = Reader(fields.next(SEQUENCE)?.content);
     let valid = (validity.time()?, validity.time()?);
     Some(Facts { issuer, valid })
+}
+
+/// What a signature is verified by, and what the certificate is for.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    /// All that is signed.
+    pub(crate) signed: &'a [u8],
+    /// The algorithm's identifier, without its head, as `rustls` has them.
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) signature: &'a [u8],
+    /// The issuer's name, without its head.
+    pub(crate) issuer: &'a [u8],
+    /// The purposes that it is restricted to; none if it is not.
+    pub(crate) purposes: Vec<&'a [u8]>,
+}
+
+/// Reads them; nothing if it is no certificate.
+pub(crate) fn parts(der: &[u8]) -> Option<Parts<'_>> {
+    let mut certificate = Reader(Reader(der).next(SEQUENCE)?.content);
+    let signed = certificate.next(SEQUENCE)?;
+    let algorithm = certificate.next(SEQUENCE)?.content;
+    let signature = bits(certificate.next(BIT_STRING)?.content)?;
+    let mut fields = Reader(signed.content);
+    let _ = fields.next(VERSION);
+    fields.next(INTEGER)?;
+    fields.next(SEQUENCE)?;
+    let issuer = fields.next(SEQUENCE)?.content;
+    // Validity, subject, key.
+    for _ in 0..3 {
+        fields.next(SEQUENCE)?;
+    }
+    for id in UNIQUE_IDS {
+        let _ = fields.next(id);
+    }
+    let purposes = match fields.next(EXTENSIONS) {
+        Some(extensions) => purposes(extensions.content)?,
+        None => Vec::new(),
+    };
+    Some(Parts {
+        signed: signed.whole,
+        algorithm,
+        signature,
+        issuer,
+        purposes,
+    })
+}
+
+fn purposes(extensions: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut extensions = Reader(Reader(extensions).next(SEQUENCE)?.content);
+    let mut purposes = Vec::new();
+    while !extensions.0.is_empty() {
+        let mut extension = Reader(extensions.next(SEQUENCE)?.content);
+        let kind = extension.next(OBJECT)?.content;
+        // Whether it must be understood.
+        let _ = extension.next(BOOLEAN);
+        let value = extension.next(OCTETS)?.content;
+        if kind == EXTENDED_KEY_USAGE {
+            let mut named = Reader(Reader(value).next(SEQUENCE)?.content);
+            while !named.0.is_empty() {
+                purposes.push(named.next(OBJECT)?.content);
+            }
+        }
+    }
+    Some(purposes)
+}
+
+/// The kind of a public key, without its head, and the key.
+pub(crate) fn public_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut info = Reader(info);
+    let kind = info.next(SEQUENCE)?.content;
+    Some((kind, bits(info.next(BIT_STRING)?.content)?))
+}
+
+/// Whole bytes; before them stands how many bits are left over.
+fn bits(content: &[u8]) -> Option<&[u8]> {
+    content.strip_prefix(&[0])
 }
 
 /// One element.
@@ -135,11 +220,11 @@ mod tests {
         let facts = facts(&der).expect("a certificate");
         assert!(facts.valid.0 < facts.valid.1 && facts.issuer[0] == SEQUENCE);
         for end in 0..der.len() {
-            let _ = super::facts(&der[..end]);
+            let _ = (super::facts(&der[..end]), parts(&der[..end]));
         }
         for at in 0..200 {
             der[at] ^= 0xff;
-            let _ = super::facts(&der);
+            let _ = (super::facts(&der), parts(&der));
             der[at] ^= 0xff;
         }
     }

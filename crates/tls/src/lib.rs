@@ -4,6 +4,7 @@
 //! they reach should be reached from here too, so what `webpki` refuses and Go takes is taken:
 //!
 //! - a certificate that is itself among the authorities, as `openssl req -x509` makes it (`trust`);
+//! - one that an authority signed and that says that it is an authority's, too (`issued`);
 //! - a name such as `*.local`, for `registry.local`;
 //! - signatures of the curve P-521, and such with SHA-512 (`curves`), and keys of that curve (`p521_key`), which
 //!   `ring` does not have.
@@ -15,6 +16,7 @@
 mod certificate;
 mod curves;
 mod identity;
+mod issued;
 mod p521_key;
 mod provider;
 pub mod proxy;

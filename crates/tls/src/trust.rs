@@ -13,6 +13,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::certificate::facts;
+use crate::issued;
 use crate::provider::provider;
 
 /// Certificates that are trusted, of authorities or of servers themselves.
@@ -93,12 +94,18 @@ impl fmt::Debug for LazyAuthorities {
     }
 }
 
-/// Takes what `webpki` takes, and a server's certificate that is itself among those that are trusted,
-/// whether it says that it is an authority's or not (Go's `crypto/x509`, `Certificate.Verify`).
+/// Takes what `webpki` takes, and a server's certificate that is itself among those that are trusted or signed by
+/// one of them, whether it says that it is an authority's or not (Go's `crypto/x509`, `Certificate.Verify`).
 pub(crate) struct LikeGo {
     trusted: LazyAuthorities,
     /// `None` if there is no authority among them.
-    usual: Made<Option<Arc<WebPkiServerVerifier>>>,
+    usual: Made<Option<Usual>>,
+}
+
+/// `webpki`'s, and whom it trusts.
+struct Usual {
+    verifier: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
 }
 
 impl LikeGo {
@@ -109,9 +116,11 @@ impl LikeGo {
             usual: LazyLock::new(Box::new(move || {
                 let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(authorities.0.0.iter().cloned());
-                let usual =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
-                usual.build().ok()
+                let roots = Arc::new(roots);
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider());
+                let verifier = verifier.build().ok()?;
+                Some(Usual { verifier, roots })
             })),
         }
     }
@@ -135,8 +144,16 @@ impl ServerCertVerifier for LikeGo {
         let verified = match &*self.usual {
             // Its name is checked last.
             Some(usual) => usual
+                .verifier
                 .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-                .map(drop),
+                .map(drop)
+                .or_else(|error| {
+                    if !issued::is_refused(&error) {
+                        return Err(error);
+                    }
+                    issued::by_one_of(&usual.roots.roots, end_entity)?;
+                    verify_trusted(end_entity, name, now)
+                }),
             None => Err(CertificateError::UnknownIssuer.into()),
         };
         let verified = or_by_short_wildcard(verified, name).or_else(|error| {
@@ -197,7 +214,7 @@ fn or_by_short_wildcard(verified: Result<(), Error>, name: &ServerName<'_>) -> R
     if is_there { Ok(()) } else { verified }
 }
 
-/// Of a certificate that is trusted itself, its name and its time are left to be checked.
+/// Of a certificate that is trusted, its name and its time are left to be checked.
 fn verify_trusted(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,

@@ -197,6 +197,45 @@ fn a_hash_may_be_longer_than_the_curve() {
 }
 
 #[test]
+fn a_server_may_say_that_it_is_an_authority() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    self_signed(folder, "ca", "secp384r1");
+    signed(folder, "own", "rsa:2048", "sha256");
+    let sign = |more: &str, days: i32| {
+        let text = format!("{NAMES}\nbasicConstraints=critical,CA:TRUE\n{more}\n");
+        fs::write(folder.join("ext"), text).expect("written");
+        let certificate = format!(
+            "x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days {days} -extfile ext -out own.crt"
+        );
+        openssl(folder, &certificate);
+    };
+    let answers = |authority: &Path, name: &str| {
+        let server = Server::start(folder, "own", "");
+        server.answers(config(&trusting(authority, &["ca"])), name)
+    };
+    for more in [
+        "",
+        "keyUsage=critical,keyCertSign,cRLSign",
+        "extendedKeyUsage=clientAuth,serverAuth",
+        "extendedKeyUsage=2.5.29.37.0",
+    ] {
+        sign(more, 2);
+        answers(folder, "localhost").expect("the authority signed it");
+    }
+    answers(folder, "elsewhere.example").expect_err("another name");
+    // Another authority of the same name.
+    let other = folder.join("other");
+    fs::create_dir(&other).expect("a folder");
+    self_signed(&other, "ca", "secp384r1");
+    answers(&other, "localhost").expect_err("another key");
+    sign("extendedKeyUsage=clientAuth", 2);
+    answers(folder, "localhost").expect_err("not for servers");
+    sign("", -1);
+    answers(folder, "localhost").expect_err("too old");
+}
+
+#[test]
 fn a_wildcard_may_be_of_a_top_level_domain() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
