@@ -183,3 +183,34 @@ impl Laps {
         self.since = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_json_has_is_what_a_report_reads() {
+        let mut came = Came::default();
+        came.laps.end("restore");
+        came.laps.end("command");
+        let lineage = Lineage {
+            project: "p".to_owned(),
+            compatibility: "c".to_owned(),
+            scope: "branch/main".to_owned(),
+            job: "image".to_owned(),
+        };
+        let course = came.course("file:///s".to_owned(), lineage, came.summary());
+        let told = Told {
+            came: &came,
+            course,
+        };
+        let text = serde_json::to_string(&told).expect("JSON");
+        assert!(text.contains("\"exit_code\":0"), "{text}");
+        let read: Course = serde_json::from_str(&text).expect("a course");
+        let names: Vec<&str> = read.phases.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!((names, read.archives), (vec!["restore", "command"], true));
+        assert_eq!((read.traffic.len(), &*read.summary[0][1]), (3, "nothing"));
+        let of_a_volume = serde_json::from_str::<larder_session::facts::Job>(&text);
+        assert!(of_a_volume.is_err(), "it is taken for another kind");
+    }
+}
