@@ -214,7 +214,7 @@ fn or_by_short_wildcard(verified: Result<(), Error>, name: &ServerName<'_>) -> R
     if is_there { Ok(()) } else { verified }
 }
 
-/// Of a certificate that is trusted, its name and its time are left to be checked.
+/// Of a certificate that is trusted, its name, its purposes and its time are left to be checked.
 fn verify_trusted(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,
@@ -222,6 +222,7 @@ fn verify_trusted(
 ) -> Result<(), Error> {
     let named = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
     or_by_short_wildcard(named, name)?;
+    issued::check_purposes(certificate)?;
     let facts = facts(certificate).ok_or(CertificateError::BadEncoding)?;
     match (now.as_secs() < facts.valid.0, now.as_secs() > facts.valid.1) {
         (false, false) => Ok(()),

@@ -231,6 +231,13 @@ fn a_server_may_say_that_it_is_an_authority() {
     answers(&other, "localhost").expect_err("another key");
     sign("extendedKeyUsage=clientAuth", 2);
     answers(folder, "localhost").expect_err("not for servers");
+    let server = Server::start(folder, "own", "");
+    let itself = config(&trusting(folder, &["own"]));
+    server
+        .answers(itself, "localhost")
+        .expect_err("though it is trusted itself");
+    sign("extendedKeyUsage=2.5.29.37.0\nbasicConstraints=CA:FALSE", 2);
+    answers(folder, "localhost").expect("any purpose is one");
     sign("", -1);
     answers(folder, "localhost").expect_err("too old");
 }
