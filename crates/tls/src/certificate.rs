@@ -15,6 +15,8 @@ const UNIQUE_IDS: [u8; 2] = [0x81, 0x82];
 const EXTENSIONS: u8 = 0xa3;
 /// What a key is for, 2.5.29.37 (RFC 5280, section 4.2.1.12).
 const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 0x25];
+/// Whether a certificate is an authority's, 2.5.29.19 (section 4.2.1.9).
+const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 0x13];
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -53,6 +55,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) issuer: &'a [u8],
     /// The purposes that it is restricted to; none if it is not.
     pub(crate) purposes: Vec<&'a [u8]>,
+    /// Whether it may sign others: it says so, or is of the first version, which could not.
+    pub(crate) is_authority: bool,
 }
 
 /// Reads them; nothing if it is no certificate.
@@ -62,7 +66,7 @@ pub(crate) fn parts(der: &[u8]) -> Option<Parts<'_>> {
     let algorithm = certificate.next(SEQUENCE)?.content;
     let signature = bits(certificate.next(BIT_STRING)?.content)?;
     let mut fields = Reader(signed.content);
-    let _ = fields.next(VERSION);
+    let is_old = fields.next(VERSION).is_none();
     fields.next(INTEGER)?;
     fields.next(SEQUENCE)?;
     let issuer = fields.next(SEQUENCE)?.content;
@@ -73,36 +77,33 @@ pub(crate) fn parts(der: &[u8]) -> Option<Parts<'_>> {
     for id in UNIQUE_IDS {
         let _ = fields.next(id);
     }
-    let purposes = match fields.next(EXTENSIONS) {
-        Some(extensions) => purposes(extensions.content)?,
-        None => Vec::new(),
-    };
+    let (mut purposes, mut is_authority) = (Vec::new(), is_old);
+    let extensions = fields.next(EXTENSIONS);
+    let mut extensions = Reader(match &extensions {
+        Some(extensions) => Reader(extensions.content).next(SEQUENCE)?.content,
+        None => &[],
+    });
+    while !extensions.0.is_empty() {
+        match extensions.extension()? {
+            (kind, mut value) if kind == EXTENDED_KEY_USAGE => {
+                while !value.0.is_empty() {
+                    purposes.push(value.next(OBJECT)?.content);
+                }
+            }
+            (kind, mut value) if kind == BASIC_CONSTRAINTS => {
+                is_authority = value.next(BOOLEAN).is_some_and(|ca| ca.content != [0]);
+            }
+            _ => {}
+        }
+    }
     Some(Parts {
         signed: signed.whole,
         algorithm,
         signature,
         issuer,
         purposes,
+        is_authority,
     })
-}
-
-fn purposes(extensions: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut extensions = Reader(Reader(extensions).next(SEQUENCE)?.content);
-    let mut purposes = Vec::new();
-    while !extensions.0.is_empty() {
-        let mut extension = Reader(extensions.next(SEQUENCE)?.content);
-        let kind = extension.next(OBJECT)?.content;
-        // Whether it must be understood.
-        let _ = extension.next(BOOLEAN);
-        let value = extension.next(OCTETS)?.content;
-        if kind == EXTENDED_KEY_USAGE {
-            let mut named = Reader(Reader(value).next(SEQUENCE)?.content);
-            while !named.0.is_empty() {
-                purposes.push(named.next(OBJECT)?.content);
-            }
-        }
-    }
-    Some(purposes)
 }
 
 /// The kind of a public key, without its head, and the key.
@@ -148,6 +149,16 @@ impl<'a> Reader<'a> {
         self.0 = rest;
         let content = &whole[header..];
         Some(Element { whole, content })
+    }
+
+    /// An extension's kind, and what is in its sequence; nothing is in it if it is of another form.
+    fn extension(&mut self) -> Option<(&'a [u8], Reader<'a>)> {
+        let mut extension = Reader(self.next(SEQUENCE)?.content);
+        let kind = extension.next(OBJECT)?.content;
+        // Whether it must be understood.
+        let _ = extension.next(BOOLEAN);
+        let value = Reader(extension.next(OCTETS)?.content).next(SEQUENCE);
+        Some((kind, Reader(value.map_or(&[], |value| value.content))))
     }
 
     /// A time, in seconds since 1970. Two digits of a year below 50 are of this century.
@@ -212,6 +223,12 @@ mod tests {
         for wrong in ["", "7001010000Z", "70010100000xZ", "700101000001"] {
             assert_eq!(time(UTC_TIME, wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn authorities_say_that_they_are() {
+        let mut all = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+        assert!(all.all(|der| parts(der).is_some_and(|parts| parts.is_authority)));
     }
 
     #[test]

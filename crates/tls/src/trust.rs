@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::certificate::facts;
+use crate::certificate::{facts, parts};
 use crate::issued;
 use crate::provider::provider;
 
@@ -115,7 +115,10 @@ impl LikeGo {
             trusted,
             usual: LazyLock::new(Box::new(move || {
                 let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(authorities.0.0.iter().cloned());
+                // One that is a server's own signs for nobody (`CheckSignatureFrom`); `webpki` does not look.
+                let all = authorities.0.0.iter();
+                let signers = all.filter(|der| parts(der).is_some_and(|it| it.is_authority));
+                roots.add_parsable_certificates(signers.cloned());
                 let roots = Arc::new(roots);
                 let verifier =
                     WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider());

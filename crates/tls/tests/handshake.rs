@@ -152,6 +152,29 @@ fn a_certificate_that_is_trusted_itself_will_do() {
 }
 
 #[test]
+fn a_server_that_is_trusted_itself_vouches_for_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    for (constraint, expected) in [("FALSE", false), ("TRUE", true)] {
+        openssl(
+            folder,
+            &format!(
+                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=ca \
+                 -addext {NAMES} -addext basicConstraints=critical,CA:{constraint} -keyout ca.key -out ca.crt"
+            ),
+        );
+        signed(folder, "server", "rsa:2048", "sha256");
+        let trusted = trusting(folder, &["ca"]);
+        let server = Server::start(folder, "server", "");
+        let answer = server.answers(config(&trusted), "localhost");
+        assert_eq!(answer.is_ok(), expected, "{answer:?}");
+        let itself = Server::start(folder, "ca", "");
+        let answer = itself.answers(config(&trusted), "localhost");
+        answer.expect("it is trusted itself");
+    }
+}
+
+#[test]
 fn signatures_of_p521_are_verified() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

@@ -66,14 +66,10 @@ pub fn gather(
     held_max: usize,
     now: impl Fn(u64) -> Option<BlockId>,
 ) -> Gathering {
-    let current = |block: &u64| {
-        let id = now(*block)?;
-        Some(HotBlock { block: *block, id })
-    };
     let read = &reads.blocks[..reads.blocks.len().min(HOT_LIST_MAX_BLOCKS)];
     let start = &read[..reads.at_start.min(read.len())];
-    let held = start.iter().filter_map(current).take(held_max);
-    let held: Vec<HotBlock> = held.collect();
+    let held = start.iter().filter_map(|block| with_id(*block, &now));
+    let held: Vec<HotBlock> = held.take(held_max).collect();
     let mut covered: HashSet<u64> = held.iter().map(|block| block.block).collect();
     let written = worth_reading(stored.written, &mut covered);
     let was_read: HashSet<u64> = read.iter().copied().collect();
@@ -93,7 +89,7 @@ pub fn gather(
         kept,
         written,
         held,
-        together: missing.filter_map(current).collect(),
+        together: missing.filter_map(|block| with_id(*block, &now)).collect(),
     };
     gathering.take_in_small_packs();
     gathering.hold_the_few(held_max);
@@ -117,13 +113,13 @@ pub fn gather_early<'a>(
     let new = reads.blocks.iter().skip(seen.max(held));
     let missing = new.filter(|block| !covered.contains(block));
     missing
-        .filter_map(|block| {
-            Some(HotBlock {
-                block: *block,
-                id: id_of(*block)?,
-            })
-        })
+        .filter_map(|block| with_id(*block, &id_of))
         .collect()
+}
+
+fn with_id(block: u64, id_of: &impl Fn(u64) -> Option<BlockId>) -> Option<HotBlock> {
+    let id = id_of(block)?;
+    Some(HotBlock { block, id })
 }
 
 /// Whether a frame is a copy, which can stay; else it is the list's own, or lies where the map has it.
