@@ -13,9 +13,10 @@ use object_store::{ClientOptions, Result};
 
 /// As it comes among a store's settings.
 const VARIABLE: &str = "NO_PROXY";
-/// Options of a client that uses no proxy: all is an exception to one that nobody asks.
+/// Options of a client that uses no proxy: all is an exception to one that nobody asks. The star means names;
+/// addresses are ranges (`hyper_util::client::proxy::matcher`, `NoProxy::contains`).
 const NOBODY: &str = "http://nobody.invalid";
-const ALL: &str = "*";
+const ALL: &str = "*,0.0.0.0/0,::/0";
 
 /// Makes clients that pass by the proxies where they should, over one of these.
 #[derive(Debug)]
