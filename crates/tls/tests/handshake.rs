@@ -122,6 +122,14 @@ fn trusting(folder: &Path, names: &[&str]) -> Authorities {
     authorities
 }
 
+/// By whoever trusts another authority of the same name.
+fn assert_refused(server: &Server, folder: &Path, curve: &str) {
+    fs::create_dir(folder).expect("a folder");
+    self_signed(folder, "ca", curve);
+    let refused = server.answers(config(&trusting(folder, &["ca"])), "localhost");
+    refused.expect_err("another key");
+}
+
 fn config(authorities: &Authorities) -> ClientConfig {
     larder_tls::client(authorities.clone(), Vec::new()).expect("a configuration")
 }
@@ -189,12 +197,7 @@ fn signatures_of_p521_are_verified() {
         let server = Server::start(folder, name, version);
         let trusted = config(&trusting(folder, &["ca"]));
         server.answers(trusted, "localhost").expect(name);
-        // Another authority of the same name.
-        let own = folder.join(name);
-        fs::create_dir(&own).expect("a folder");
-        self_signed(&own, "ca", "secp521r1");
-        let refused = server.answers(config(&trusting(&own, &["ca"])), "localhost");
-        refused.expect_err("another key");
+        assert_refused(&server, &folder.join(name), "secp521r1");
     }
 }
 
@@ -210,11 +213,7 @@ fn a_hash_may_be_longer_than_the_curve() {
             let server = Server::start(folder, "own", version);
             let trusted = config(&trusting(folder, &["ca"]));
             server.answers(trusted, "localhost").expect(curve);
-            let own = folder.join(version);
-            fs::create_dir(&own).expect("a folder");
-            self_signed(&own, "ca", curve);
-            let refused = server.answers(config(&trusting(&own, &["ca"])), "localhost");
-            refused.expect_err("another key");
+            assert_refused(&server, &folder.join(version), curve);
         }
     }
 }

@@ -21,6 +21,17 @@ pub struct Phase {
     pub ms: f64,
 }
 
+impl Phase {
+    /// One that began so many seconds after the job did, and took so many.
+    pub fn of_seconds(name: &str, at: f64, took: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            at_ms: at * 1000.0,
+            ms: took * 1000.0,
+        }
+    }
+}
+
 /// A build that ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {

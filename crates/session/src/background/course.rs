@@ -169,11 +169,9 @@ impl Timer {
     /// Ends the current phase, which gets this name, and starts the next one.
     pub(crate) fn phase(&mut self, name: &str) {
         let now = Instant::now();
-        self.phases.push(Phase {
-            name: name.to_owned(),
-            at_ms: (self.since - self.began).as_secs_f64() * 1000.0,
-            ms: (now - self.since).as_secs_f64() * 1000.0,
-        });
+        let at = (self.since - self.began).as_secs_f64();
+        let took = (now - self.since).as_secs_f64();
+        self.phases.push(Phase::of_seconds(name, at, took));
         self.since = now;
     }
 
