@@ -60,7 +60,7 @@ pub fn client(
 
 /// The same, with authorities that are put together at the first handshake.
 pub fn lazy_client(authorities: LazyAuthorities, identities: Vec<Identity>) -> ClientConfig {
-    config(Arc::new(trust::LikeGo::new(authorities)), identities)
+    config(Arc::new(trust::LikeGo(authorities)), identities)
 }
 
 /// Connections to any server, for those who asked for it.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -45,18 +45,52 @@ impl Authorities {
     }
 }
 
-/// Authorities that are put together when somebody needs them, once: a machine has hundreds, and reading them
-/// takes as long as many an answer. Plain HTTP needs none.
+/// Authorities that are put together when somebody needs them, once for all connections: a machine has hundreds, and
+/// reading them takes as long as many an answer. Plain HTTP needs none.
 #[derive(Clone)]
-pub struct LazyAuthorities(Arc<Made<Authorities>>);
+pub struct LazyAuthorities(Arc<LazyLock<Trust, Box<dyn FnOnce() -> Trust + Send>>>);
 
-/// What is made once, when it is needed.
-type Made<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send>>;
+/// What is made of authorities.
+struct Trust {
+    all: Authorities,
+    /// `None` if there is no authority among them.
+    usual: OnceLock<Option<Usual>>,
+}
+
+/// `webpki`'s verifier, and whom it trusts.
+struct Usual {
+    verifier: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
+}
+
+impl Trust {
+    fn usual(&self) -> Option<&Usual> {
+        let usual = self.usual.get_or_init(|| Usual::of(&self.all));
+        usual.as_ref()
+    }
+}
+
+impl Usual {
+    fn of(authorities: &Authorities) -> Option<Self> {
+        let mut roots = RootCertStore::empty();
+        // One that is a server's own signs for nobody (`CheckSignatureFrom`); `webpki` does not look.
+        let all = authorities.0.iter();
+        let signers = all.filter(|der| parts(der).is_some_and(|it| it.is_authority));
+        roots.add_parsable_certificates(signers.cloned());
+        let roots = Arc::new(roots);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider());
+        let verifier = verifier.build().ok()?;
+        Some(Self { verifier, roots })
+    }
+}
 
 impl LazyAuthorities {
     /// Those that a function puts together.
     pub fn new(make: impl FnOnce() -> Authorities + Send + 'static) -> Self {
-        Self(Arc::new(LazyLock::new(Box::new(make))))
+        Self(Arc::new(LazyLock::new(Box::new(move || Trust {
+            all: make(),
+            usual: OnceLock::new(),
+        }))))
     }
 
     /// These, and those of PEM texts.
@@ -67,7 +101,7 @@ impl LazyAuthorities {
         }
         let these = self.clone();
         Self::new(move || {
-            let mut all = Authorities::clone(&these.0);
+            let mut all = these.0.all.clone();
             for bundle in &bundles {
                 all.add_pem(bundle);
             }
@@ -96,44 +130,8 @@ impl fmt::Debug for LazyAuthorities {
 
 /// Takes what `webpki` takes, and a server's certificate that is itself among those that are trusted or signed by
 /// one of them, whether it says that it is an authority's or not (Go's `crypto/x509`, `Certificate.Verify`).
-pub(crate) struct LikeGo {
-    trusted: LazyAuthorities,
-    /// `None` if there is no authority among them.
-    usual: Made<Option<Usual>>,
-}
-
-/// `webpki`'s, and whom it trusts.
-struct Usual {
-    verifier: Arc<WebPkiServerVerifier>,
-    roots: Arc<RootCertStore>,
-}
-
-impl LikeGo {
-    pub(crate) fn new(trusted: LazyAuthorities) -> Self {
-        let authorities = trusted.clone();
-        Self {
-            trusted,
-            usual: LazyLock::new(Box::new(move || {
-                let mut roots = RootCertStore::empty();
-                // One that is a server's own signs for nobody (`CheckSignatureFrom`); `webpki` does not look.
-                let all = authorities.0.0.iter();
-                let signers = all.filter(|der| parts(der).is_some_and(|it| it.is_authority));
-                roots.add_parsable_certificates(signers.cloned());
-                let roots = Arc::new(roots);
-                let verifier =
-                    WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider());
-                let verifier = verifier.build().ok()?;
-                Some(Usual { verifier, roots })
-            })),
-        }
-    }
-}
-
-impl fmt::Debug for LikeGo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LikeGo")
-    }
-}
+#[derive(Debug)]
+pub(crate) struct LikeGo(pub(crate) LazyAuthorities);
 
 impl ServerCertVerifier for LikeGo {
     fn verify_server_cert(
@@ -144,7 +142,7 @@ impl ServerCertVerifier for LikeGo {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = match &*self.usual {
+        let verified = match self.0.0.usual() {
             // Its name is checked last.
             Some(usual) => usual
                 .verifier
@@ -160,7 +158,7 @@ impl ServerCertVerifier for LikeGo {
             None => Err(CertificateError::UnknownIssuer.into()),
         };
         let verified = or_by_short_wildcard(verified, name).or_else(|error| {
-            if self.trusted.0.0.contains(end_entity) {
+            if self.0.0.all.0.contains(end_entity) {
                 verify_trusted(end_entity, name, now)
             } else {
                 Err(error)

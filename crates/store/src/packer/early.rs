@@ -82,38 +82,36 @@ impl Early {
     where
         R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
     {
+        if reads.blocks.len() - self.seen < blocks_min {
+            return Ok(());
+        }
         let beyond = (self.seen, HOT_LIST_HELD_BLOCKS);
         let blocks = habit::gather_early(source.hot().frames(), reads, beyond, |block| {
             source.id_of(block)
         });
+        if blocks.is_empty() {
+            // Copies of all of it are there: nobody need look again.
+            self.seen = reads.blocks.len();
+        }
         if blocks.len() < blocks_min {
             return Ok(());
         }
         self.since_ms.get_or_insert_with(uptime_ms);
-        let progress = Arc::clone(&self.progress);
-        let frames = together::copy(source, blocks, read, &progress).await?;
+        let frames = together::copy(source, blocks, read, &self.progress).await?;
         self.seen = reads.blocks.len();
         self.copies.extend(frames);
         Ok(())
     }
 
-    /// Nothing names it yet, so after a long job a collection may have removed it.
-    pub(super) fn forget_if_old(&mut self) {
+    /// What is still good of it, as the start of a save, and the copies of what the job read. Of the blocks that are
+    /// said to be as they were, those that were not stored become written ones.
+    pub(super) fn begin(mut self, changed: &mut Changed) -> (Assembled, Vec<HotFrame>) {
+        // Nothing names it yet, so a collection may have removed it by now.
         let is_old = |since_ms| uptime_ms().saturating_sub(since_ms) > REUSE_MS;
         if self.since_ms.is_some_and(is_old) {
             self.done.clear();
             self.copies.clear();
         }
-    }
-
-    /// The copies of what the job read.
-    pub(super) fn take_copies(&mut self) -> Vec<HotFrame> {
-        std::mem::take(&mut self.copies)
-    }
-
-    /// What is still good of it, as the start of a save. Of the blocks that are said to be as they were, those
-    /// that were not stored become written ones.
-    pub(super) fn begin(self, changed: &mut Changed) -> Assembled {
         let (good, lost): (HashSet<u64>, Vec<u64>) = (
             changed
                 .early
@@ -130,11 +128,12 @@ impl Early {
         );
         changed.written.extend(lost);
         changed.written.sort_unstable();
-        Assembled {
+        let stored = Assembled {
             changes: kept(&self.changes, &good),
             new_blocks: self.new_blocks,
             ..Assembled::default()
-        }
+        };
+        (stored, self.copies)
     }
 
     /// Bytes that were stored.

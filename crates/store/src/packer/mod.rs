@@ -116,16 +116,14 @@ where
     let Job {
         mut changed,
         reads,
-        mut early,
+        early,
         is_near,
     } = job;
     let of_before = early.stored_bytes();
     progress
         .stored_bytes
         .fetch_add(of_before, Ordering::Relaxed);
-    early.forget_if_old();
-    let copies = early.take_copies();
-    let before = early.begin(&mut changed);
+    let (before, copies) = early.begin(&mut changed);
     let moving = Arc::new(Moving::of(source, &changed).await?);
     let dirty_blocks = (changed.written.len() + changed.zeroed.len()) as u64
         + before
