@@ -34,7 +34,12 @@ pub use store::{Care, Cloud, Cp, Gc, Ls, Policy, Promote, Rekey, Rm, Verify};
 pub struct Arguments {
     /// Print warnings and errors only. `build` hands it on: docker build then prints the image's id
     /// alone
-    #[arg(long, short, global = true)]
+    #[arg(
+        long, short, global = true, overrides_with = "quiet",
+        action = clap::ArgAction::Set, value_parser = go_bool, value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true
+    )]
     pub quiet: bool,
     /// Log to standard error: -v steps, -vv requests, -vvv libraries too.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
@@ -55,6 +60,11 @@ impl Arguments {
     }
 }
 
+/// A flag of docker's may have a value, as Go's package `flag` reads it.
+fn go_bool(text: &str) -> Result<bool, String> {
+    larder_model::go::parse_bool(text).ok_or_else(|| "not true or false".to_owned())
+}
+
 const EXAMPLES: &str = "\
 Examples:
   larder run --store s3://ci-cache/larder -- docker build -t app .
@@ -66,7 +76,7 @@ with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, 
 builder,
 strict, fresh, gc and plan.
 A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
-logged there and by -v, in the syntax of tracing's EnvFilter: debug, or larder_registry=debug.
+logged there and by -v, as a level, or a level for each crate: debug, or larder_registry=debug.
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something. `run` and `build`
 exit with the code of their command.";
 
@@ -486,6 +496,10 @@ mod tests {
             ),
             ("larder -q build .", &["--quiet", "."]),
             ("larder build -t app -q .", &["-t", "app", "-q", "."]),
+            ("larder build --quiet=true .", &["--quiet", "."]),
+            ("larder build -q=1 .", &["-q=1", "."]),
+            ("larder build --quiet=false .", &["."]),
+            ("larder build -q -qv --quiet .", &["--quiet", "."]),
             ("larder build -v .", &["."]),
         ] {
             let arguments = Arguments::try_parse_from(typed.split(' ')).expect(typed);

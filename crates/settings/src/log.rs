@@ -1,6 +1,6 @@
 //! What is logged: `--verbose`, `LARDER_LOG`.
 
-/// The filter of the log: `LARDER_LOG` if it is set, in the form of `tracing`'s `EnvFilter`, else as
+/// The filter of the log: `LARDER_LOG` if it is set, in the form of tracing's `Targets`, else as
 /// often as `-v` was typed. Targets are crates, so `larder` is all of ours.
 pub fn log_filter(verbose: u8, in_background: bool) -> String {
     let variable = std::env::var("LARDER_LOG").ok();
