@@ -20,8 +20,10 @@ use super::Unpack;
 use super::names::{self, SERVER};
 use xtask_tools::say;
 
-/// Roots: the Debian suite whose C library and resolver's modules it has.
-const ROOTS: [(&str, Option<&str>); 3] = [
+/// Roots: the Debian suite whose C library and resolver's modules it has. Red Hat's are as old as these, and Alpine
+/// has none of them.
+const ROOTS: [(&str, Option<&str>); 4] = [
+    ("an older C library (Debian 11)", Some("bullseye")),
     ("the C library of Debian 12", Some("bookworm")),
     ("a newer C library (Debian 13)", Some("trixie")),
     ("no C library", None),

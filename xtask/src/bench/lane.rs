@@ -63,6 +63,8 @@ pub(super) struct Measure {
     pub requests: Option<u64>,
     /// Bytes that went there.
     pub stored: u64,
+    /// Seconds that Larder tells to have saved.
+    pub net: Option<f64>,
 }
 
 impl Measure {

@@ -66,7 +66,7 @@ impl Lane for Larder {
     }
 
     fn measure(&mut self, job: &Job, revision: u32) -> Result<Measure> {
-        let scope = format!("measured-{}", self.published);
+        let scope = format!("m-{}", self.published);
         let start = now();
         let report = self.session(&scope).run(job)?;
         let ended = now();
@@ -82,6 +82,7 @@ impl Lane for Larder {
             fetched: report.fetched.bytes,
             requests: Some(report.fetched.requests),
             stored,
+            net: report.net(),
         })
     }
 }

@@ -4,6 +4,7 @@
 
 mod apt;
 mod base;
+mod compiled;
 mod distribution;
 mod packages;
 mod programs;
@@ -94,6 +95,11 @@ pub(crate) fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<Path
 /// The program that checks files against schemas, installed where it is missing.
 pub(crate) fn schemas() -> Result<PathBuf> {
     SCHEMAS.ready(&cache_folder()?)
+}
+
+/// The S3 server of the benchmarks that measure times, built where it is missing.
+pub(crate) fn fast_s3_server() -> Result<PathBuf> {
+    compiled::S3S_FS.ready(&cache_folder()?)
 }
 
 fn print() -> Result<()> {

@@ -106,7 +106,7 @@ impl Session<'_> {
             .arg(&self.store.url)
             .arg("--state")
             .arg(folder.join("state"))
-            .args(["--project", "pantry-shop", "--job", "image"])
+            .args(["--project", "shop", "--job", "image"])
             .args(["--scope", self.scope, "--fallback", "main"])
             .arg("--json")
             .arg(&json)

@@ -20,6 +20,8 @@ pub(crate) struct Report {
     pub fetched: Fetched,
     /// The job's parts in order.
     pub phases: Vec<Phase>,
+    /// What was built in it.
+    pub builds: Vec<Build>,
 }
 
 /// The snapshot that a job started from.
@@ -27,6 +29,15 @@ pub(crate) struct Report {
 pub(crate) struct Restored {
     /// Its id.
     pub snapshot: String,
+    /// How long the job's builds took on an empty engine, in milliseconds.
+    pub cold_build_ms: Option<f64>,
+}
+
+/// One build.
+#[derive(Deserialize)]
+pub(crate) struct Build {
+    /// How long it took, in milliseconds.
+    pub ms: f64,
 }
 
 /// The snapshot that a job published.
@@ -71,6 +82,15 @@ impl Report {
         self.saved
             .as_ref()
             .with_context(|| format!("larder saved nothing: {}", json!(self.not_saved)))
+    }
+
+    /// The net that it tells, in seconds: the builds on an empty engine, less what they took, less all that Larder took.
+    pub(crate) fn net(&self) -> Option<f64> {
+        let cold = self.restored.as_ref()?.cold_build_ms?;
+        let built: f64 = self.builds.iter().map(|build| build.ms).sum();
+        let ours = self.phases.iter().filter(|phase| phase.name != "command");
+        let ours: f64 = ours.map(|phase| phase.ms).sum();
+        Some((cold - built - ours) / 1000.0)
     }
 
     /// How long a phase took, in seconds, if the job went through it.

@@ -1,6 +1,7 @@
-//! A real S3 server on this machine's loopback: moto.
+//! A real S3 server on this machine's loopback: moto for tests and campaigns, which need all of S3; s3s-fs for times,
+//! since moto, a Python program, takes more of two cores than what is measured.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -14,7 +15,10 @@ use super::larder::Store;
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-/// The server checks no signature.
+/// Of whom may use the bucket.
+const KEY: &str = "key";
+const SECRET: &str = "secret";
+/// Moto checks no signature.
 const MAKE_BUCKET: &[u8] =
     b"PUT /larder HTTP/1.0\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 \
     Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x\r\n\
@@ -28,14 +32,40 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server, whose log is in `folder`, and makes the bucket.
+    /// Starts moto, whose log is in `folder`, and makes the bucket.
     pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
+        let words = ["-H", "127.0.0.1", "-p", &port.to_string()];
+        Self::serve(program, &words, port, folder, Self::makes_bucket)
+    }
+
+    /// Starts s3s-fs, whose log and files are in `folder`. A bucket is a directory there. It keeps things of each
+    /// object in files whose names are a third longer than the object's, so that must not be longer than 160 bytes.
+    pub(crate) fn start_fast(program: &Path, folder: &Path) -> Result<Self> {
+        let root = folder.join("s3");
+        fs::create_dir_all(root.join("larder"))?;
+        let (port, root) = (free_port()?, root.to_string_lossy());
+        let keys = ["--access-key", KEY, "--secret-key", SECRET];
+        let address = ["--host", "127.0.0.1", "--port", &port.to_string()];
+        let words = [&keys[..], &address, &[&root]].concat();
+        Self::serve(program, &words, port, folder, |server| {
+            TcpStream::connect(("127.0.0.1", server.port)).map(|_| true)
+        })
+    }
+
+    fn serve(
+        program: &Path,
+        words: &[&str],
+        port: u16,
+        folder: &Path,
+        is_ready: impl Fn(&Self) -> std::io::Result<bool>,
+    ) -> Result<Self> {
         let log = folder.join("s3.log");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .args(words)
+            .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
@@ -43,7 +73,7 @@ impl Server {
             .context("cannot start the S3 server")?;
         let server = Self { child, port };
         let started = Instant::now();
-        while !server.makes_bucket().unwrap_or(false) {
+        while !is_ready(&server).unwrap_or(false) {
             ensure!(
                 started.elapsed() < READY_LIMIT,
                 "the S3 server does not serve: {}",
@@ -71,6 +101,10 @@ impl Drop for Server {
     }
 }
 
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// A store of this name in the bucket, for a client that reaches the server by this port of its loopback.
 pub(crate) fn store(name: &str, port: u16) -> Store {
     Store {
@@ -78,8 +112,8 @@ pub(crate) fn store(name: &str, port: u16) -> Store {
         environment: vec![
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
             ("AWS_ALLOW_HTTP", "true".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "key".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+            ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
         ],
     }

@@ -120,6 +120,8 @@ fn carry(
     let mut buffer = vec![0; 1 << 16];
     loop {
         let read = from.read(&mut buffer)?;
+        // A server that waits for that with the rest of its answer (Nagle's algorithm) would seem 40 ms farther away.
+        rustix::net::sockopt::set_tcp_quickack(&from, true)?;
         if read == 0 {
             break;
         }

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_github::GitHub;
 use larder_model::address;
@@ -32,6 +33,10 @@ use self::sealing::Sealing;
 use crate::error::StoreError;
 use crate::keys::{Heads, Keys, Sealer, has_last};
 use crate::request::{Late, Names, Patience, What, collect};
+
+/// Connections that are opened before they are needed. The first requests of a job on a branch list six folders at
+/// once: of that branch, and of the main one by two names, this job's and any job's.
+const CONNECTIONS: usize = 6;
 
 /// The objects of one store.
 #[derive(Debug, Clone)]
@@ -142,14 +147,10 @@ impl Objects {
     /// is for those requests to tell.
     pub async fn connect(&self) {
         let at = Path::from(address::FORMAT);
-        let (first, second, third, fourth) = tokio::join!(
-            self.sealer(),
-            self.store.head(&at),
-            self.store.head(&at),
-            self.store.head(&at)
-        );
+        let others = join_all((1..CONNECTIONS).map(|_| self.store.head(&at)));
+        let (first, others) = tokio::join!(self.sealer(), others);
         let first = first.map(|sealer| sealer.is_some());
-        tracing::debug!(?first, ?second, ?third, ?fourth, "connections to the store");
+        tracing::debug!(?first, ?others, "connections to the store");
     }
 
     /// Writes an object whose name says its content. What is there under that name already is written again,
