@@ -42,10 +42,15 @@ use crate::instance::InstanceId;
 use crate::room::InRoom;
 use crate::tool::IP;
 
+/// What docker gives its bridges, whatever the machine's way out takes (moby `daemon/config`,
+/// `DefaultNetworkMtu`). A link to them that takes less drops what a server sends in packets of this size.
+const BRIDGE_MTU: u32 = 1500;
+
 /// One private engine's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateNet {
     subnet: Ipv4Net,
+    /// Of the host's way out.
     mtu: u32,
     /// The host's networks, told to the room so that its dockerd does not choose one of them for
     /// containers, which could then not reach it.
@@ -71,7 +76,7 @@ impl PrivateNet {
     /// The host's side: to be called in the host's network namespace. `room` is the thread id of
     /// the room, whose namespace gets the other end. [`tear_down`] removes it, also what a failure left.
     pub fn set_up(&self, id: &InstanceId, room: Pid) -> Result<()> {
-        let (interface, mtu) = (interface(id), self.mtu);
+        let (interface, mtu) = (interface(id), self.mtu.max(BRIDGE_MTU));
         let room = room.as_raw_nonzero();
         batch(&format!(
             "link add {interface} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {room}\n\
@@ -91,12 +96,13 @@ impl PrivateNet {
     /// not resolve. `run_dir` holds the room's `resolv.conf` if it needs one.
     pub fn enter(&self, run_dir: &Path) -> Result<Option<String>> {
         require_own("net")?;
-        let gateway = of_host(self.subnet);
+        // The link takes what bridges send; what the engine itself sends goes all the way as from the host.
+        let out = format!("via {} mtu {}", of_host(self.subnet), self.mtu);
         let mut commands = format!(
             "link set lo up\n\
              addr add {}/30 dev eth0\n\
              link set eth0 up\n\
-             route add default via {gateway}\n",
+             route add default {out}\n",
             of_room(self.subnet)
         );
         for network in &self.taken {
@@ -105,7 +111,7 @@ impl PrivateNet {
             // of these networks all the same come first.
             write!(
                 commands,
-                "route add {network} via {gateway} metric 1000\n\
+                "route add {network} {out} metric 1000\n\
                  route add {network} dev eth0 scope link metric 2000\n"
             )
             .expect("writing to a string");

@@ -30,6 +30,13 @@ fn set_up(machine: &Machine, name: &str) -> (Room, PrivateNet) {
     (room, net)
 }
 
+fn ip(room: &Room, arguments: &'static str) -> String {
+    let words: Vec<&str> = arguments.split(' ').collect();
+    let done = room.run(move || run("ip", &words));
+    assert!(done.status.success(), "ip {arguments}: {done:?}");
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
 fn end(machine: &Machine, name: &str) {
     let instance = id(name);
     machine
@@ -41,6 +48,8 @@ fn end(machine: &Machine, name: &str) {
 #[tokio::test]
 async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     let machine = Machine::new();
+    // As in clouds and tunnels: less than what docker gives its bridges.
+    ip(&machine.host, "link set uplink mtu 1400");
     let system = machine.system_engine();
     let objects = ["ps -aq", "network ls --no-trunc", "image ls", "volume ls"];
     let seen = || objects.map(|command| system.run(&command.split(' ').collect::<Vec<_>>()));
@@ -55,6 +64,11 @@ async fn a_build_reaches_the_world_and_the_system_engine_is_as_before() {
     let run_dir = config.run_dir.clone();
     let warning = room.run(move || net.enter(&run_dir)).expect("entered");
     assert_eq!(warning, None);
+    // What a server sends to a container fits, and what the engine sends fits all the way.
+    let link = ip(&room, "link show eth0");
+    assert!(link.contains("mtu 1500"), "{link}");
+    let route = ip(&room, "route show default");
+    assert!(route.contains("mtu 1400"), "{route}");
     let engine = start(&room, &config).await;
     let world = machine.world_server();
     let (address, port) = (world.ip(), world.port());
