@@ -161,7 +161,10 @@ impl Bench<'_> {
                             Some(server),
                         )
                     }
-                    None => (larder::Store::folder(&self.folder.join(word(&name))), None),
+                    None => (
+                        larder::Store::folder(&self.folder.join(format!("store-{}", word(&name)))),
+                        None,
+                    ),
                 };
                 Box::new(Larder::new(name, program, store, server))
             }
