@@ -123,6 +123,11 @@ impl ArchiveError {
         )
     }
 
+    /// Whether what the engine sent of images was not whole.
+    pub(crate) fn is_of_export(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::NotExported(_))
+    }
+
     /// Who can mend it.
     pub fn blame(&self) -> Blame {
         match self {

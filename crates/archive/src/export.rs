@@ -4,12 +4,14 @@
 //! `image/tarexport/save.go`, `save`). So images that share little are asked for at once in two
 //! requests: the smaller one is stored while the engine still writes the larger.
 
+use std::collections::HashSet;
+
 use larder_docker::streams::{Contents, Documents, ExportReader, in_two};
 use larder_docker::{AnswerStream, ApiError, Chains, Image, ImageStore, Remote};
 use larder_local::people::{Progress, Voice};
 use larder_store::ArchiveWriter;
 
-use crate::{ArchiveError, Result};
+use crate::{ArchiveError, Job, Result};
 
 /// What is exported, and what the archive before this one holds.
 pub(crate) struct Export<'a> {
@@ -17,6 +19,38 @@ pub(crate) struct Export<'a> {
     pub(crate) chains: Chains,
     pub(crate) former: Option<&'a Contents>,
     pub(crate) voice: &'a dyn Voice,
+}
+
+/// Those of these images whose export arrives whole. Containerd's store sends before it has looked at all that it was
+/// asked for, so one image that lacks a layer breaks off the export of all: it is found, told, and left out.
+pub(crate) async fn whole(job: &Job, names: &[String], voice: &dyn Voice) -> Vec<String> {
+    let mut good = Vec::new();
+    for name in names {
+        match read(job, name).await {
+            Ok(()) => good.push(name.clone()),
+            Err(error) => voice.warning(&not_saved(name, &error)),
+        }
+    }
+    good
+}
+
+/// Reads an image's export, and keeps nothing of it.
+async fn read(job: &Job, name: &String) -> Result<()> {
+    let stream = job.engine.export(std::slice::from_ref(name)).await?;
+    let mut reader = ExportReader::new(stream, job.image_store(), None);
+    let mut came = HashSet::new();
+    while let Some(blob) = reader.next().await? {
+        came.insert(blob.name.clone());
+        blob.skip().await?;
+    }
+    let (contents, _) = reader.finish().await?;
+    let mut named = contents.blobs.into_keys();
+    let lacking = named.find(|blob| !came.contains(blob));
+    lacking.map_or(Ok(()), |blob| Err(ArchiveError::NotExported(blob)))
+}
+
+fn not_saved(name: &str, why: &dyn std::fmt::Display) -> String {
+    format!("image {name} is not saved: {why}")
 }
 
 fn is_refusal(error: &ApiError) -> bool {
@@ -110,8 +144,7 @@ impl Export<'_> {
             match self.engine.export(std::slice::from_ref(name)).await {
                 Ok(_) => good.push(name.clone()),
                 Err(error) if is_refusal(&error) => {
-                    self.voice
-                        .warning(&format!("image {name} is not saved: {error}"));
+                    self.voice.warning(&not_saved(name, &error));
                 }
                 Err(error) => return Err(error),
             }

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::builder::stages;
 use crate::document::{Document, Sources};
-use crate::export::Export;
+use crate::export::{self, Export};
 use crate::find::{self, Usable};
 use crate::inline_cache::{self, Former};
 use crate::note::JobNote;
@@ -128,6 +128,15 @@ impl What {
         self.sources.cache = folder.is_some();
     }
 
+    /// The same with these images alone.
+    fn only(&self, images: &[String]) -> Self {
+        let mut rest = self.clone();
+        for list in [&mut rest.images, &mut rest.sources.images] {
+            list.retain(|name| images.contains(name));
+        }
+        rest
+    }
+
     fn is_empty(&self) -> bool {
         self.images.is_empty() && self.cache.is_none()
     }
@@ -170,8 +179,27 @@ fn full_name(name: &str, id: &str) -> String {
     parsed.map_or_else(|_| name.to_owned(), |it| it.or_latest().familiar())
 }
 
-/// Stores and publishes, and forgets the job's note. `plan` is what the job's builds depended on.
+/// Stores and publishes, and forgets the job's note. `plan` is what the job's builds depended on. One image that
+/// cannot be exported does not keep the others from being saved.
 pub async fn save(
+    job: &Job,
+    what: &What,
+    note: &JobNote,
+    plan: Option<Value>,
+    voice: &dyn Voice,
+) -> Result<Saved> {
+    let error = match save_all(job, what, note, plan.clone(), voice).await {
+        Err(error) if error.is_of_export() && what.images.len() > 1 => error,
+        done => return done,
+    };
+    let rest = what.only(&export::whole(job, &what.images, voice).await);
+    if rest.images.is_empty() || rest.images.len() == what.images.len() {
+        return Err(error);
+    }
+    save_all(job, &rest, note, plan, voice).await
+}
+
+async fn save_all(
     job: &Job,
     what: &What,
     note: &JobNote,

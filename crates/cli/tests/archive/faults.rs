@@ -1,7 +1,9 @@
 //! Interruptions and damage: nothing is published that is not whole, nothing is half loaded, and the
 //! next build works.
 
+use std::collections::HashSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -145,6 +147,55 @@ fn a_store_that_cannot_be_written_or_read_is_a_warning() {
     let mut strict = site.build_command(true, &["--strict"], &[]);
     strict.env("LARDER_STORE", file.join("store"));
     assert_eq!(site.run(strict).code, 1);
+}
+
+/// Files of 2 MB or more in a folder of an engine's.
+fn large_files(site: &Site<'_>, folder: &Path) -> HashSet<PathBuf> {
+    let folder = folder.to_owned();
+    site.engine.room.run(move || {
+        let entries = fs::read_dir(folder).expect("listed").flatten();
+        let large = entries.filter(|entry| entry.metadata().is_ok_and(|it| it.len() >= 2_000_000));
+        large.map(|entry| entry.path()).collect()
+    })
+}
+
+/// Containerd's store sends before it has looked at all that it was asked for.
+#[test]
+fn an_image_that_lacks_a_layer_keeps_no_other_from_being_saved() {
+    let work = Work::new();
+    let site = work.site("a", Version::Current, ImageStore::Containerd);
+    let content = "a/root/containerd/daemon/io.containerd.content.v1.content/blobs/sha256";
+    let content = work.machine.path(content);
+    let build = |name: &str| {
+        let step = format!("FROM base:1\nRUN dd if=/dev/urandom of=/{name} bs=1M count=2\n");
+        fs::write(work.context.join("Dockerfile"), step).expect("written");
+        let mut build = site
+            .engine
+            .docker(&["build", "-q", "--network=none", "-t", name]);
+        must(build.env("DOCKER_BUILDKIT", "1").arg(&work.context));
+    };
+    build("good");
+    let before = large_files(&site, &content);
+    build("bad");
+    let after = large_files(&site, &content);
+    let lost: Vec<PathBuf> = after.difference(&before).cloned().collect();
+    assert_eq!(lost.len(), 1, "the layer");
+    site.engine
+        .room
+        .run(move || fs::remove_file(&lost[0]).expect("removed"));
+
+    let said = site.run(site.larder("save")).done();
+    said.says("image bad:latest is not saved: ").says("saved ");
+    let next = work.site("b", Version::Current, ImageStore::Containerd);
+    let mut restore = next.larder("restore");
+    restore.arg("--always");
+    next.run(restore).done().says("restored ");
+    let names = must(
+        &mut next
+            .engine
+            .docker(&["images", "--format", "{{.Repository}}"]),
+    );
+    assert!(names.contains("good") && !names.contains("bad"), "{names}");
 }
 
 /// Whether a process with this in its command line runs.

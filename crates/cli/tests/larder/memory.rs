@@ -8,7 +8,7 @@ use crate::machine::Machine;
 /// Resident bytes that the background process may have had at most.
 const PEAK_MAX_BYTES: u64 = 150 << 20;
 /// Bytes of state that the second job reads; none of them compress.
-const STATE_BYTES: u64 = 600 << 20;
+const STATE_BYTES: u64 = 350 << 20;
 
 #[test]
 fn reading_everything_takes_little_memory() {
