@@ -32,15 +32,13 @@ pub(crate) struct Facts<'a> {
 /// Reads them; nothing if it is no certificate.
 pub(crate) fn facts(der: &[u8]) -> Option<Facts<'_>> {
     let mut certificate = Reader(Reader(der).next(SEQUENCE)?.content);
-    let mut fields = Reader(certificate.next(SEQUENCE)?.content);
-    // Its absence is no failure.
-    let _ = fields.next(VERSION);
-    fields.next(INTEGER)?;
-    fields.next(SEQUENCE)?;
-    let issuer = fields.next(SEQUENCE)?.whole;
-    let mut validity = Reader(fields.next(SEQUENCE)?.content);
+    let first = Reader(certificate.next(SEQUENCE)?.content).first()?;
+    let mut validity = Reader(first.validity.content);
     let valid = (validity.time()?, validity.time()?);
-    Some(Facts { issuer, valid })
+    Some(Facts {
+        issuer: first.issuer.whole,
+        valid,
+    })
 }
 
 /// What a signature is verified by, and what the certificate is for.
@@ -66,44 +64,46 @@ pub(crate) fn parts(der: &[u8]) -> Option<Parts<'_>> {
     let algorithm = certificate.next(SEQUENCE)?.content;
     let signature = bits(certificate.next(BIT_STRING)?.content)?;
     let mut fields = Reader(signed.content);
-    let is_old = fields.next(VERSION).is_none();
-    fields.next(INTEGER)?;
-    fields.next(SEQUENCE)?;
-    let issuer = fields.next(SEQUENCE)?.content;
-    // Validity, subject, key.
-    for _ in 0..3 {
+    let first = fields.first()?;
+    // Subject, key.
+    for _ in 0..2 {
         fields.next(SEQUENCE)?;
     }
     for id in UNIQUE_IDS {
         let _ = fields.next(id);
     }
-    let (mut purposes, mut is_authority) = (Vec::new(), is_old);
-    let extensions = fields.next(EXTENSIONS);
-    let mut extensions = Reader(match &extensions {
-        Some(extensions) => Reader(extensions.content).next(SEQUENCE)?.content,
-        None => &[],
-    });
-    while !extensions.0.is_empty() {
-        match extensions.extension()? {
-            (kind, mut value) if kind == EXTENDED_KEY_USAGE => {
-                while !value.0.is_empty() {
-                    purposes.push(value.next(OBJECT)?.content);
-                }
-            }
-            (kind, mut value) if kind == BASIC_CONSTRAINTS => {
-                is_authority = value.next(BOOLEAN).is_some_and(|ca| ca.content != [0]);
-            }
-            _ => {}
-        }
-    }
-    Some(Parts {
+    let mut parts = Parts {
         signed: signed.whole,
         algorithm,
         signature,
-        issuer,
-        purposes,
-        is_authority,
-    })
+        issuer: first.issuer.content,
+        purposes: Vec::new(),
+        is_authority: first.is_old,
+    };
+    if let Some(extensions) = fields.next(EXTENSIONS) {
+        parts.restrict(Reader(Reader(extensions.content).next(SEQUENCE)?.content))?;
+    }
+    Some(parts)
+}
+
+impl<'a> Parts<'a> {
+    /// By what the extensions say.
+    fn restrict(&mut self, mut extensions: Reader<'a>) -> Option<()> {
+        while !extensions.0.is_empty() {
+            match extensions.extension()? {
+                (kind, mut value) if kind == EXTENDED_KEY_USAGE => {
+                    while !value.0.is_empty() {
+                        self.purposes.push(value.next(OBJECT)?.content);
+                    }
+                }
+                (kind, mut value) if kind == BASIC_CONSTRAINTS => {
+                    self.is_authority = value.next(BOOLEAN).is_some_and(|ca| ca.content != [0]);
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
 }
 
 /// The kind of a public key, without its head, and the key.
@@ -116,6 +116,14 @@ pub(crate) fn public_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Whole bytes; before them stands how many bits are left over.
 fn bits(content: &[u8]) -> Option<&[u8]> {
     content.strip_prefix(&[0])
+}
+
+/// The first fields of what is signed, as far as they matter.
+struct First<'a> {
+    /// Of the first version, which had no extensions.
+    is_old: bool,
+    issuer: Element<'a>,
+    validity: Element<'a>,
 }
 
 /// One element.
@@ -149,6 +157,18 @@ impl<'a> Reader<'a> {
         self.0 = rest;
         let content = &whole[header..];
         Some(Element { whole, content })
+    }
+
+    /// The first fields of what is signed.
+    fn first(&mut self) -> Option<First<'a>> {
+        let is_old = self.next(VERSION).is_none();
+        self.next(INTEGER)?;
+        self.next(SEQUENCE)?;
+        Some(First {
+            is_old,
+            issuer: self.next(SEQUENCE)?,
+            validity: self.next(SEQUENCE)?,
+        })
     }
 
     /// An extension's kind, and what is in its sequence; nothing is in it if it is of another form.

@@ -163,7 +163,7 @@ fn a_pipeline_of_its_own_steps_with_an_inline_cache() {
     let id = |site: &crate::kit::Site<'_>| {
         must(&mut site.engine.docker(&["inspect", "-f", "{{.Id}}", "app"]))
     };
-    let mut built: Option<String> = None;
+    let mut before: Option<String> = None;
     // All but the first find the steps before the change, whatever the job before them found.
     for (name, changed, found) in [
         ("a", false, 0),
@@ -181,14 +181,14 @@ fn a_pipeline_of_its_own_steps_with_an_inline_cache() {
         // Even where so small a build is faster without.
         restore.args(["--always", "--flags"]);
         let restored = site.run(restore).done();
-        if let Some(built) = &built {
+        if let Some(before) = &before {
             restored.says("restored ");
             // The image itself is what was built.
-            assert_eq!(id(&site), *built);
+            assert_eq!(id(&site), *before);
         }
         let flags = restored.out;
         assert_eq!(build(&site, &flags), found, "{name}: {flags}");
-        built = Some(id(&site));
+        before = Some(id(&site));
         site.run(site.larder("save")).done();
     }
 }
