@@ -125,7 +125,11 @@ impl ArchiveError {
 
     /// Whether what the engine sent of images was not whole.
     pub(crate) fn is_of_export(&self) -> bool {
-        matches!(self, Self::Stream(_) | Self::NotExported(_))
+        matches!(
+            self,
+            // The last is one that broke off while a blob of it was stored.
+            Self::Stream(_) | Self::NotExported(_) | Self::Store(StoreError::Content { .. })
+        )
     }
 
     /// Who can mend it.

@@ -333,11 +333,12 @@ impl Measured<'_> {
 /// The ratios that Larder promises, where their lanes were measured.
 fn verdicts(args: &Args, rows: &[Row]) -> String {
     use Case::{Same, Source};
-    let [larder, registry, none, kept] = [
+    let [larder, registry, none, kept, next_door] = [
         LaneName::Larder,
         LaneName::Registry,
         LaneName::None,
         LaneName::Kept,
+        LaneName::NextDoor,
     ]
     .map(|lane| Measured {
         rows,
@@ -349,11 +350,6 @@ fn verdicts(args: &Args, rows: &[Row]) -> String {
         lane,
         case: Same,
     });
-    let next_door = Measured {
-        rows,
-        lane: LaneName::NextDoor,
-        case: Source,
-    };
     let around = larder.median(|m| m.restore + m.save);
     let plain =
         none.median(|m| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN));

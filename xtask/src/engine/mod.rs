@@ -4,11 +4,9 @@
 
 mod apt;
 mod base;
-mod compiled;
 mod distribution;
 mod packages;
 mod programs;
-mod python;
 mod unpacked;
 
 use std::fs::{self, File};
@@ -17,11 +15,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 
+use xtask_tools::compiled::S3S_FS;
+use xtask_tools::python::{MOTO, SCHEMAS};
+
 use crate::{process, say};
 pub(crate) use apt::versions;
 use distribution::Distribution;
 pub(crate) use programs::link as link_programs;
-use python::{MOTO, SCHEMAS};
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)
 #[derive(clap::Args)]
@@ -99,7 +99,7 @@ pub(crate) fn schemas() -> Result<PathBuf> {
 
 /// The S3 server of the benchmarks that measure times, built where it is missing.
 pub(crate) fn fast_s3_server() -> Result<PathBuf> {
-    compiled::S3S_FS.ready(&cache_folder()?)
+    S3S_FS.ready(&cache_folder()?)
 }
 
 fn print() -> Result<()> {

@@ -145,7 +145,7 @@ fn the_inputs_are_the_options_of_up() {
             let (_, long) = line.trim_start().strip_prefix('-')?.split_once(", --")?;
             Some(long)
         })?;
-        words.split([' ', '.']).next().map(str::to_owned)
+        words.split([' ', '.', '[']).next().map(str::to_owned)
     });
     let of_the_steps = [
         "env-file",

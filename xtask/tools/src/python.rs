@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::{process, say};
 
 /// A program and the packages that bring it, each in one version.
-pub(super) struct Python {
+pub struct Python {
     /// Its folder's; another one if a package or a version is.
     name: &'static str,
     packages: &'static [&'static str],
@@ -17,7 +17,8 @@ pub(super) struct Python {
     what: &'static str,
 }
 
-pub(super) const MOTO: Python = Python {
+/// An S3 server.
+pub const MOTO: Python = Python {
     name: "moto-5.2.5",
     packages: &["moto[server]==5.2.5"],
     program: "moto_server",
@@ -25,7 +26,7 @@ pub(super) const MOTO: Python = Python {
 };
 
 /// The first carries the schemas that CI systems' vendors publish, the second those of bills of materials.
-pub(super) const SCHEMAS: Python = Python {
+pub const SCHEMAS: Python = Python {
     name: "check-jsonschema-0.39.0-cyclonedx-11.12.0",
     packages: &["check-jsonschema==0.39.0", "cyclonedx-python-lib==11.12.0"],
     program: "check-jsonschema",
@@ -34,12 +35,12 @@ pub(super) const SCHEMAS: Python = Python {
 
 impl Python {
     /// The program, whether it is there or not.
-    pub(super) fn program(&self, cache: &Path) -> PathBuf {
+    pub fn program(&self, cache: &Path) -> PathBuf {
         self.folder(cache).join("bin").join(self.program)
     }
 
     /// Installs it where it is missing.
-    pub(super) fn ready(&self, cache: &Path) -> Result<PathBuf> {
+    pub fn ready(&self, cache: &Path) -> Result<PathBuf> {
         let program = self.program(cache);
         if !program.exists() {
             say::timed(

@@ -7,14 +7,14 @@ use anyhow::Result;
 use crate::{cargo, process, say};
 
 /// A crate in one version, and what of it is used.
-pub(super) struct Compiled {
+pub struct Compiled {
     name: &'static str,
     version: &'static str,
     features: &'static str,
 }
 
 /// Three minutes on two cores: only benchmarks need it, so the tests' set-up does not build it.
-pub(super) const S3S_FS: Compiled = Compiled {
+pub const S3S_FS: Compiled = Compiled {
     name: "s3s-fs",
     version: "0.14.1",
     features: "binary",
@@ -22,7 +22,7 @@ pub(super) const S3S_FS: Compiled = Compiled {
 
 impl Compiled {
     /// The program, built where it is missing.
-    pub(super) fn ready(&self, cache: &Path) -> Result<PathBuf> {
+    pub fn ready(&self, cache: &Path) -> Result<PathBuf> {
         let folder = cache.join(format!("{}-{}", self.name, self.version));
         let program = folder.join("bin").join(self.name);
         if !program.exists() {
