@@ -18,7 +18,7 @@ const OVERLAY2: ImageStore = ImageStore::Overlay2;
 
 /// A build whose layers take some time to save and to load.
 fn large(work: &Work) {
-    let noise = "FROM base:1 AS build\nRUN dd if=/dev/urandom of=/noise bs=1M count=120\n\
+    let noise = "FROM base:1 AS build\nRUN dd if=/dev/urandom of=/noise bs=1M count=60\n\
         FROM base:1\nCOPY --from=build /noise /noise\n";
     fs::write(work.context.join("Dockerfile"), noise).expect("written");
 }
@@ -79,7 +79,7 @@ fn a_restore_that_is_killed_breaks_nothing() {
 
         let second = work.site("b", Version::Current, store);
         let before = images(&second);
-        for bytes in [1 << 20, 16 << 20, 64 << 20] {
+        for bytes in [1 << 20, 16 << 20, 32 << 20] {
             let mut restore = second.larder("restore");
             let child = restore.stderr(Stdio::null()).spawn();
             let mut child = child.expect("larder starts");
