@@ -23,7 +23,7 @@ use crate::{process, say};
 
 /// Tests of engines wait for daemons, mounts and servers more than they compute: with one lane per core
 /// the processor rests for half of the time.
-const LANES_PER_CORE: usize = 3;
+const LANES_PER_CORE: usize = 2;
 
 /// As Debian's packages and Google's call it.
 const BROWSERS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
