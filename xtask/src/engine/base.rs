@@ -14,6 +14,8 @@ use crate::{process, say};
 const SUITE: &str = "bookworm";
 /// One that has no updates yet.
 const UNRELEASED: &str = "forky";
+/// One whose security updates have left the mirrors.
+const ENDED: &str = "bullseye";
 /// What signs Debian's package lists.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -48,7 +50,7 @@ pub(super) fn ready(distribution: &Distribution, cache: &Path) -> Result<PathBuf
 pub(super) fn apt_sources(distribution: &Distribution, suite: &str) -> Result<String> {
     let mirror = distribution.mirror()?;
     let mut text = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-    if suite == UNRELEASED {
+    if [UNRELEASED, ENDED].contains(&suite) {
         return Ok(text);
     }
     let updates = format!("deb [signed-by={KEYRING}] {mirror} {suite}-updates main\n");
