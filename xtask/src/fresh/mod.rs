@@ -16,7 +16,7 @@ use root::Root;
 const WITH_RUST: [&str; 2] = ["gcc", "libc6-dev"];
 
 /// What `--quick` tests: each docker command against each engine.
-const QUICK: [&str; 3] = ["--package", "larder-engine", "remote"];
+const QUICK: [&str; 3] = ["--package", "larder-docker", "remote"];
 
 /// Run `cargo xtask demo` and `cargo xtask test` in a new root made of Debian packages (root)
 #[derive(clap::Args)]
