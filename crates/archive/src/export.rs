@@ -23,15 +23,20 @@ pub(crate) struct Export<'a> {
 
 /// Those of these images whose export arrives whole. Containerd's store sends before it has looked at all that it was
 /// asked for, so one image that lacks a layer breaks off the export of all: it is found, told, and left out.
-pub(crate) async fn whole(job: &Job, names: &[String], voice: &dyn Voice) -> Vec<String> {
+pub(crate) async fn whole(job: &Job, names: &[String], voice: &dyn Voice) -> Result<Vec<String>> {
     let mut good = Vec::new();
     for name in names {
         match read(job, name).await {
             Ok(()) => good.push(name.clone()),
-            Err(error) => voice.warning(&not_saved(name, &error)),
+            Err(error) if error.is_of_export() => voice.warning(&not_saved(name, &error)),
+            Err(ArchiveError::Engine(error)) if is_refusal(&error) => {
+                voice.warning(&not_saved(name, &error));
+            }
+            // An engine that is gone says nothing of its images.
+            Err(error) => return Err(error),
         }
     }
-    good
+    Ok(good)
 }
 
 /// Reads an image's export, and keeps nothing of it.

@@ -192,7 +192,7 @@ pub async fn save(
         Err(error) if error.is_of_export() && what.images.len() > 1 => error,
         done => return done,
     };
-    let rest = what.only(&export::whole(job, &what.images, voice).await);
+    let rest = what.only(&export::whole(job, &what.images, voice).await?);
     if rest.images.is_empty() || rest.images.len() == what.images.len() {
         return Err(error);
     }

@@ -62,7 +62,7 @@ impl Arguments {
     }
 }
 
-/// A flag of docker's may have a value, as Go's package `flag` reads it.
+/// A flag of docker's may have a value (pflag `bool.go`, `Set`).
 fn go_bool(text: &str) -> Result<bool, String> {
     larder_model::go::parse_bool(text).ok_or_else(|| "not true or false".to_owned())
 }

@@ -1,6 +1,6 @@
-//! What contributors' tasks are made of: programs that are run to their end or installed, cargo, what is said, random numbers
-//! that come again, a proxy that does to requests what bad days do, a line that makes a server far away, and machines
-//! made of namespaces.
+//! What contributors' tasks are made of: programs that are run to their end or installed, cargo, what is said,
+//! random numbers that come again, a proxy that does to requests what bad days do, a line that makes a server far
+//! away, and machines made of namespaces.
 
 pub mod cargo;
 pub mod compiled;

@@ -16,11 +16,11 @@ pub(crate) fn begin(filter: &str, in_background: bool) -> Result<(), ParseError>
     let lines = fmt::layer()
         .with_ansi(false)
         .with_writer(|| Log(std::io::stderr()));
-    if in_background {
-        registry().with(lines.with_filter(targets)).init();
+    let lines = if in_background {
+        lines.boxed()
     } else {
-        let lines = lines.without_time().with_target(false);
-        registry().with(lines.with_filter(targets)).init();
-    }
+        lines.without_time().with_target(false).boxed()
+    };
+    registry().with(lines.with_filter(targets)).init();
     Ok(())
 }
