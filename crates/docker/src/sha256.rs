@@ -1,7 +1,7 @@
 //! The digest by which engines name images and blobs.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use larder_model::hex;
-use ring::digest::{SHA256, digest};
 
 /// In lower-case hexadecimal digits.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {

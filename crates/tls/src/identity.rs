@@ -10,7 +10,6 @@ use rustls::sign::CertifiedKey;
 
 use crate::TlsError;
 use crate::certificate::facts;
-use crate::p521_key;
 use crate::provider::provider;
 
 /// A certificate with its key.
@@ -26,14 +25,8 @@ impl Identity {
             return Err(TlsError::NoCertificate);
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
-        let key = match p521_key::load(&key) {
-            Some(key) => key,
-            None => provider()
-                .key_provider
-                .load_private_key(key)
-                .map_err(TlsError::Key)?,
-        };
-        let certified = CertifiedKey::new(chain, key);
+        let key = provider().key_provider.load_private_key(key);
+        let certified = CertifiedKey::new(chain, key.map_err(TlsError::Key)?);
         // A key that is known not to be the certificate's; some cannot tell.
         match certified.keys_match() {
             Err(error @ rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {

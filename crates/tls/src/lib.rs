@@ -5,19 +5,15 @@
 //!
 //! - a certificate that is itself among the authorities, as `openssl req -x509` makes it (`trust`);
 //! - one that an authority signed and that says that it is an authority's, too (`issued`);
-//! - a name such as `*.local`, for `registry.local`;
-//! - signatures of the curve P-521, and such with SHA-512 (`curves`), and keys of that curve (`p521_key`), which
-//!   `ring` does not have.
+//! - a name such as `*.local`, for `registry.local`.
 //!
 //! So it is with proxies: [`proxy`].
 //!
 //! Nothing here opens a file or a connection, but what a function that was handed in does at the first handshake.
 
 mod certificate;
-mod curves;
 mod identity;
 mod issued;
-mod p521_key;
 mod provider;
 pub mod proxy;
 mod trust;
@@ -71,7 +67,7 @@ pub fn client_of_any_server(identities: Vec<Identity>) -> ClientConfig {
 fn config(verifier: Arc<dyn ServerCertVerifier>, identities: Vec<Identity>) -> ClientConfig {
     ClientConfig::builder_with_provider(provider::provider())
         .with_safe_default_protocol_versions()
-        .expect("ring has ciphers for both versions")
+        .expect("AWS-LC has ciphers for both versions")
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(identity::resolver(identities))

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// What cargo tells a program that it runs about that program's own package ("Environment variables Cargo sets",
-/// the Cargo book). Build scripts depend on some of it: those of ring, and all that stands on it, would be
+/// the Cargo book). Build scripts depend on some of it: those of aws-lc-sys, and all that stands on it, would be
 /// built anew for each change between `cargo test` and `cargo xtask test`.
 const OF_THE_CALLER: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 

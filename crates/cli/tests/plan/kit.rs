@@ -151,7 +151,7 @@ impl Registry {
             "config": config, "rootfs": { "type": "layers", "diff_ids": [] },
         })
         .to_string();
-        let hash = ring::digest::digest(&ring::digest::SHA256, config.as_bytes());
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, config.as_bytes());
         let hash = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
         let digest = format!("sha256:{}", hash.collect::<String>());
         let uploads = format!("/v2/{repository}/blobs/uploads/");

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use larder_model::hex;
 use larder_model::sealed::{KeyId, NONCE_BYTES, Ring, Slot};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 
 use super::sealer::DataKey;

@@ -8,9 +8,9 @@ mod sign;
 
 use std::time::Duration;
 
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use larder_model::signature::{self, Trust};
-use ring::rand::{SecureRandom as _, SystemRandom};
-use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use self::encrypt::ENCRYPT_BEGIN;

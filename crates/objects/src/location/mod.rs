@@ -266,7 +266,7 @@ fn connector<C>(client: C, settings: &[(String, String)]) -> Connector<Passage<C
 /// Plain http is allowed exactly where the endpoint that was given is a plain http one.
 fn client_options(settings: &[(String, String)]) -> ClientOptions {
     // A second installation finds the first one in place: the same provider, nothing to do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT_LIMIT)

@@ -1,7 +1,7 @@
-//! Contents by their digest ([`larder_model::oci`]): the hashes, which are ring's.
+//! Contents by their digest ([`larder_model::oci`]): the hashes, which are AWS-LC's.
 
+use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512};
 use larder_model::oci::Digest;
-use ring::digest::{Algorithm, SHA256, SHA384, SHA512};
 
 /// The SHA-256 digest of these bytes, the algorithm that every registry uses by default.
 pub fn sha256(bytes: &[u8]) -> Digest {
@@ -27,7 +27,7 @@ pub(crate) fn names(digest: &Digest, bytes: &[u8]) -> bool {
 }
 
 fn hash<const N: usize>(algorithm: &'static Algorithm, bytes: &[u8]) -> [u8; N] {
-    let hash = ring::digest::digest(algorithm, bytes);
+    let hash = aws_lc_rs::digest::digest(algorithm, bytes);
     hash.as_ref()
         .try_into()
         .expect("each algorithm has the length of its digest")

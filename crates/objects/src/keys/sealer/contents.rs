@@ -1,9 +1,9 @@
 //! Contents of objects, sealed and opened.
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use larder_model::sealed::{
     EXTRA_BYTES, LAST, NONCE_BYTES, SEGMENT_BYTES, STORED_BYTES, sealed_bytes,
 };
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::Sealer;
 
