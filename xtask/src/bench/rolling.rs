@@ -41,6 +41,12 @@ pub(super) struct Args {
     /// jobs has learnt
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     builds_before: u32,
+    /// Builds a small application instead of the example: six steps, 1.4 GB held, of which a build needs little
+    #[arg(long)]
+    small: bool,
+    /// The image store of Larder's engine
+    #[arg(long, default_value = "overlay2")]
+    image_store: String,
     /// Puts the store, an S3 server, and the registry behind a line, for example 20ms,100MB/s
     #[arg(long, value_name = "LINE")]
     far: Option<Line>,
@@ -132,13 +138,21 @@ impl Bench<'_> {
         let folder = self
             .folder
             .join(format!("warm-{}-{build}", word(&lane.name())));
-        let mut job = Job::create(folder, &self.machine.base_tar)?;
+        let mut job = self.job(folder)?;
         // Revisions of measured builds are those of their rounds.
         let revision = if build == 0 { 0 } else { 1000 + build };
         if revision > 0 {
             job.application.change_source(revision)?;
         }
         lane.warm_up(&mut job, revision)
+    }
+
+    fn job(&self, folder: PathBuf) -> Result<Job> {
+        let job = Job::create(folder, &self.machine.base_tar)?;
+        if self.args.small {
+            job.application.make_small()?;
+        }
+        Ok(job)
     }
 
     fn lane(&self, name: LaneName) -> Result<Box<dyn Lane>> {
@@ -152,7 +166,7 @@ impl Bench<'_> {
             LaneName::Larder | LaneName::NextDoor => {
                 let program = self.program()?;
                 let far = self.args.far.filter(|_| name == LaneName::Larder);
-                let (store, server) = match far {
+                let (mut store, server) = match far {
                     Some(line) => {
                         let server =
                             s3::Server::start_fast(&engine::fast_s3_server()?, self.folder)?;
@@ -166,6 +180,8 @@ impl Bench<'_> {
                         None,
                     ),
                 };
+                let image_store = ("LARDER_IMAGE_STORE", self.args.image_store.clone());
+                store.environment.push(image_store);
                 Box::new(Larder::new(name, program, store, server))
             }
         })
@@ -183,7 +199,7 @@ impl Bench<'_> {
     fn measure(&self, lane: &mut dyn Lane, case: Case, round: u32) -> Result<Row> {
         let (lane_word, case_word) = (word(&lane.name()), word(&case));
         let folder = self.folder.join(format!("{lane_word}-{case_word}-{round}"));
-        let mut job = Job::create(folder, &self.machine.base_tar)?;
+        let mut job = self.job(folder)?;
         let revision = self.change(&mut job, case, round)?;
         lane.prepare(&mut job)?;
         drop_page_cache()?;

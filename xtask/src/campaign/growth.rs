@@ -15,9 +15,8 @@ use crate::bench::{circumstances, verdict};
 use crate::job::larder::{self, Store};
 use crate::{engine, process, say, workplace};
 use xtask_tools::room;
+use xtask_tools::wire::Line;
 
-/// What the first and the last jobs are compared by.
-const SPAN: usize = 20;
 /// The last may cost so much more than the first.
 const RATIO_MAX: f64 = 1.2;
 /// How often a line is printed.
@@ -69,12 +68,28 @@ pub(crate) struct Args {
     /// The kind of store
     #[arg(long, value_enum, default_value = "folder")]
     store: Kind,
+    /// The store is an S3 server behind a line, for example 20ms,100MB/s
+    #[arg(long, value_name = "LINE")]
+    far: Option<Line>,
+    /// How many of the first and of the last jobs are compared
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    span: u16,
     /// Keeps the working directory
     #[arg(long)]
     keep_folder: bool,
     /// The working directory, where this runs on a machine of its own
     #[arg(long, hide = true)]
     inside: Option<PathBuf>,
+}
+
+impl Args {
+    /// Where its store is.
+    fn place(&self) -> String {
+        match self.far {
+            Some(line) => format!("an S3 server {} ms away", line.exchange.as_millis()),
+            None => format!("{:?}", self.store),
+        }
+    }
 }
 
 /// Runs the campaign.
@@ -85,7 +100,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let place = workplace::create(&machine, args.keep_folder)?;
     larder::ready(&args.larder, place.path())?;
-    std::os::unix::fs::symlink(&machine.moto_server, place.path().join("moto_server"))?;
+    let server = match args.far {
+        Some(_) => engine::fast_s3_server()?,
+        None => machine.moto_server.clone(),
+    };
+    std::os::unix::fs::symlink(server, place.path().join("s3_server"))?;
     let folder = place.path().to_str();
     room::enter(&["--inside", folder.context("the working directory's name")?])
 }
@@ -122,7 +141,11 @@ impl<'a> Growth<'a> {
         )?;
         fs::write(context.join("Dockerfile"), DOCKERFILE)?;
         fs::write(folder.join("script"), SCRIPT)?;
-        let stores = Stores::ready(args.store, folder, &folder.join("moto_server"))?;
+        let server = folder.join("s3_server");
+        let stores = match args.far {
+            Some(line) => Stores::far(line, folder, &server)?,
+            None => Stores::ready(args.store, folder, &server)?,
+        };
         let store = stores.store("growth");
         Ok(Self {
             args,
@@ -143,8 +166,13 @@ impl<'a> Growth<'a> {
                 say::line(row(&format!("to {}", costs.len()), &last));
             }
         }
-        ensure!(costs.len() >= 2 * SPAN, "too few jobs to compare");
-        say::line(format!("{}\n{}", circumstances()?, self.table(&costs)));
+        let span = usize::from(self.args.span);
+        ensure!(costs.len() >= 2 * span, "too few jobs to compare");
+        say::line(format!(
+            "{}\n{}",
+            circumstances()?,
+            self.table(&costs, span)
+        ));
         Ok(())
     }
 
@@ -177,21 +205,21 @@ impl<'a> Growth<'a> {
         Ok(Cost::of(&report))
     }
 
-    fn table(&self, costs: &[Cost]) -> String {
-        let (first, last) = (mean(&costs[..SPAN]), mean(&costs[costs.len() - SPAN..]));
+    fn table(&self, costs: &[Cost], span: usize) -> String {
+        let (first, last) = (mean(&costs[..span]), mean(&costs[costs.len() - span..]));
         let most = costs.iter().map(|cost| cost.used_bytes).fold(0.0, f64::max);
         let mut text = format!(
-            "{} jobs, {}, {:?}, --size {} --keep {}, two layers of {} MiB each; at most {:.0} MB in use\n\n{HEAD}\n",
+            "{} jobs, {}, {}, --size {} --keep {}, two layers of {} MiB each; at most {:.0} MB in use\n\n{HEAD}\n",
             costs.len(),
             self.args.image_store,
-            self.args.store,
+            self.args.place(),
             self.args.size,
             self.args.keep,
             self.args.layer,
             megabytes(most),
         );
-        let _ = writeln!(text, "{}", row(&format!("first {SPAN}"), &first));
-        let _ = writeln!(text, "{}", row(&format!("last {SPAN}"), &last));
+        let _ = writeln!(text, "{}", row(&format!("first {span}"), &first));
+        let _ = writeln!(text, "{}", row(&format!("last {span}"), &last));
         for (what, ratio) in ratios(&first, &last) {
             let verdict = verdict(ratio <= RATIO_MAX);
             let _ = write!(text, "\n{what}: {ratio:.2} ({verdict})");

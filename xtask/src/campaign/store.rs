@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::job::larder::Store;
 use crate::job::s3::{self, Server};
+use xtask_tools::wire::{self, Line};
 
 /// What kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,7 +19,8 @@ pub(super) enum Kind {
 /// Where stores are made.
 pub(super) struct Stores {
     folder: PathBuf,
-    server: Option<Server>,
+    /// The server and the port at which jobs reach it.
+    server: Option<(Server, u16)>,
 }
 
 impl Stores {
@@ -30,14 +32,27 @@ impl Stores {
         };
         Ok(Self {
             folder: folder.to_owned(),
-            server,
+            server: server.map(|server| {
+                let port = server.port;
+                (server, port)
+            }),
+        })
+    }
+
+    /// Starts the server `program`, a fast one, behind a line.
+    pub(super) fn far(line: Line, folder: &Path, program: &Path) -> Result<Self> {
+        let server = Server::start_fast(program, folder)?;
+        let port = wire::to(server.port, line)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            server: Some((server, port)),
         })
     }
 
     /// The store of this name.
     pub(super) fn store(&self, name: &str) -> Store {
         match &self.server {
-            Some(server) => s3::store(name, server.port),
+            Some((_, port)) => s3::store(name, *port),
             None => Store::folder(&self.folder.join(name)),
         }
     }

@@ -21,6 +21,16 @@ pub(crate) const IMAGE: &str = "larder-demo/app";
 /// What the npm registry says of clsx 2.1.1, the dependency that is added.
 const CLSX_INTEGRITY: &str = "sha512-eYm0QWBtUrBWZWG0d386OGAw16Z995PiOVo2B7bjWSbHedGl5e0ZWaq65kOGgUSNesEIDkB9ISbTg/JK9dhCZA==";
 
+/// Large steps before a small one, which reads the sources alone. Its `node` answers as the application does.
+const SMALL: &str = r#"FROM larder-demo/debian:bookworm
+RUN head -c 650M /dev/urandom > /opt/first
+RUN head -c 650M /dev/urandom > /opt/second
+RUN printf '#!/bin/sh\ncat /app/answer\n' > /usr/local/bin/node && chmod +x /usr/local/bin/node
+COPY src /app/src
+RUN cd /app && revision=$(sed -n 's/.*, revision \([0-9]*\).*/\1/p' src/catalog/product000.ts) \
+    && echo "$(ls src/catalog/product*.ts | wc -l) products, Product 0 from shelf A0, revision $revision" > answer
+"#;
+
 /// A build context on disk.
 pub(crate) struct Application {
     folder: PathBuf,
@@ -84,6 +94,12 @@ impl Application {
         let classic = text.replace("RUN --mount=type=cache,target=/root/.npm ", "RUN ");
         ensure!(classic != text, "{} has no cache mount", path.display());
         fs::write(&path, classic).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Replaces the Dockerfile by a small one.
+    pub(crate) fn make_small(&self) -> Result<()> {
+        let path = self.folder.join("Dockerfile");
+        fs::write(&path, SMALL).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// What the application prints of itself (`node dist/server.js --check`) at a revision.

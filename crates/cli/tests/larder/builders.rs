@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::kit::{SMALL, Store, context};
+use crate::kit::{SMALL, Store, context, search};
 use crate::machine::Machine;
 
 /// Makes the root of a builder's image in `$1`: programs of this machine with their libraries.
@@ -82,18 +82,11 @@ fn cached(said: &str) -> usize {
         .count()
 }
 
-/// How often the argument, which is in build records alone, is on the session's disk.
-const SEARCH: &str = r#"
-disk=$(awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^\/dev\/loop/) { print $i; exit } }' \
-    "/proc/$(pgrep -o dockerd)/mountinfo")
-echo "found: $(grep -a -o nowhere-arg-Vc8 "$disk" | wc -l)"
-"#;
-
 #[test]
 fn a_builder_with_a_random_name_finds_the_cache_of_the_last_one() {
     let (store, folder) = (Store::new(), tempfile::tempdir().expect("a folder"));
     let (context, root) = (context(folder.path(), SMALL), folder.path().join("root"));
-    let options = ["--size", "2GiB"];
+    let options = ["--size", "1GiB"];
     let job = |machine: &Machine, line: String| machine.job(&store.url(), &options, &line);
     let made = std::process::Command::new("bash")
         .args(["-c", IMAGE, "image"])
@@ -116,7 +109,9 @@ fn a_builder_with_a_random_name_finds_the_cache_of_the_last_one() {
 
     // Both find their caches; one is killed.
     let killed = build(RANDOM, &context) + "docker rm -f buildx_buildkit_${name}0\n";
-    let line = SEARCH.to_owned() + &killed + &build("ours", &context);
+    // The argument is in build records alone.
+    let search = search("-o dockerd", "nowhere-arg-Vc8");
+    let line = search + &killed + &build("ours", &context);
     let second = job(&Machine::new(), line).saved().restored(&first);
     assert_eq!(cached(&second.said), 6, "{}", second.said);
     assert!(second.said.contains("found: 0\n"), "{}", second.said);

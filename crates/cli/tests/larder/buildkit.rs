@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::builds::serve_registry;
-use crate::kit::{Store, context, text};
+use crate::kit::{Store, context, search, text};
 use crate::machine::{ADDRESS, Job, Machine};
 
 /// No package of Debian has buildkitd. But dockerd has `BuildKit` in it, which it serves at `/grpc` (moby
@@ -153,18 +153,11 @@ impl Buildkitd {
     fn run(&self, machine: &Machine, store: &Store, line: &str) -> Job {
         let report = machine.path("report.json");
         let mut run = machine.larder_on("run", &store.url(), "buildkit");
-        self.found_by(&mut run).args(["--size", "2GiB", "--json"]);
+        self.found_by(&mut run).args(["--size", "1GiB", "--json"]);
         run.arg(&report).args(["--", "sh", "-ec", line]);
         Job::of(run.output().expect("larder starts"), &report)
     }
 }
-
-/// How often the argument is on the session's disk.
-const SEARCH: &str = r#"
-disk=$(awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^\/dev\/loop/) { print $i; exit } }' \
-    "/proc/$(pgrep -of 'buildkitd --config')/mountinfo")
-echo "found: $(grep -a -o nowhere-arg-Vc9 "$disk" | wc -l)"
-"#;
 
 #[test]
 fn a_builder_without_an_engine_is_remembered() {
@@ -196,7 +189,8 @@ fn a_builder_without_an_engine_is_remembered() {
          --cache-to type=registry,ref={ADDRESS}:5000/cache,mode=max"
     ));
     let changed = app.replace("CHANGED=1", "CHANGED=2");
-    let line = format!("exec 2>&1; {SEARCH} {app}; echo unchanged; {changed}; {platforms}");
+    let search = search("-of 'buildkitd --config'", "nowhere-arg-Vc9");
+    let line = format!("exec 2>&1; {search} {app}; echo unchanged; {changed}; {platforms}");
     let again = buildkitd.run(&second, &store, &line).saved().restored(&job);
     let (unchanged, then) = again.said.split_once("unchanged\n").expect("said");
     let cached = |said: &str| {

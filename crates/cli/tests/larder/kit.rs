@@ -16,6 +16,16 @@ pub(crate) fn text(output: &Output) -> String {
     format!("{out}{error}")
 }
 
+/// A line that says how often a text is on the disk of the daemon that `pgrep` finds.
+pub(crate) fn search(daemon: &str, text: &str) -> String {
+    format!(
+        r#"disk=$(awk '{{ for (i = 1; i <= NF; i++) if ($i ~ /^\/dev\/loop/) {{ print $i; exit }} }}' \
+            "/proc/$(pgrep {daemon})/mountinfo")
+        echo "found: $(grep -a -o {text} "$disk" | wc -l)"
+        "#
+    )
+}
+
 /// Waits until `found` answers something.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
