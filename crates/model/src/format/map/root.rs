@@ -149,6 +149,13 @@ impl MapRoot {
             root.leaves.insert(index, leaf);
         }
         from.end()?;
+        // One map has one name: no object that holds none of its leaves, none twice, none in another order.
+        if root.encode().1 != bytes {
+            return Err(FormatError::invalid(
+                OBJECT,
+                "its objects are not those of its leaves, in their order",
+            ));
+        }
         Ok(root)
     }
 
@@ -232,6 +239,15 @@ mod tests {
         for size in [0, 1, 65_535, 65_537, VOLUME_MAX_BYTES + 65_536, u64::MAX] {
             assert!(MapRoot::empty(size).is_err(), "{size}");
         }
+    }
+
+    #[test]
+    fn objects_that_hold_no_leaf_are_refused() {
+        let (_, bytes) = MapRoot::empty(1 << 20).expect("a fair size").encode();
+        let object_count = 12 + 4 + 8;
+        let mut more = [bytes, vec![7; 32]].concat();
+        more[object_count] = 1;
+        assert!(MapRoot::decode(&more).is_err());
     }
 
     #[test]
