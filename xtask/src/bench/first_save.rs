@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 
-use super::table::{circumstances, median, megabytes, publish, verdict};
+use super::table::{Common, median, megabytes, verdict};
 use crate::job::Job;
 use crate::job::larder::{self, Session};
 use crate::{engine, say, workplace};
@@ -21,16 +21,13 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Measured jobs; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Keeps the working folder with logs and reports
     #[arg(long)]
     keep: bool,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// One job's figures, in seconds and megabytes.
@@ -46,7 +43,7 @@ struct Round {
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
-    let program = larder::ready(&args.larder, folder.path())?;
+    let program = larder::ready(&args.common.larder, folder.path())?;
     let mut rounds = Vec::new();
     for number in 1..=args.rounds {
         let mut job = Job::create(
@@ -58,13 +55,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let what = format!("round {number}");
         rounds.push(say::timed(&what, || measure(&program, &job))?);
     }
-    let text = format!("{}\n{}", circumstances()?, table(&rounds)?);
-    say::line(&text);
-    if args.dry_run {
-        Ok(())
-    } else {
-        publish("first-save", &text)
-    }
+    args.common.show("first-save", &table(&rounds)?)
 }
 
 fn measure(program: &std::path::Path, job: &Job) -> Result<Round> {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::lane::{Measure, copy_folder, drop_page_cache};
-use super::table::{circumstances, median, megabytes, publish, verdict};
+use super::table::{Common, median, megabytes, verdict};
 use crate::job::larder;
 use crate::job::report::Report;
 use crate::{cargo, engine, process, say, workplace};
@@ -28,7 +28,7 @@ const TARGET: &str = "target";
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Measured builds of each lane; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -38,9 +38,6 @@ pub(super) struct Args {
     /// The crate that changes; all that depend on it are built again
     #[arg(long, default_value = "store")]
     changed: String,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Runs the benchmark.
@@ -48,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let folder = workplace::create(&engine::ready()?, false)?;
     let mut bench = Bench {
         args,
-        program: larder::ready(&args.larder, folder.path())?,
+        program: larder::ready(&args.common.larder, folder.path())?,
         folder: folder.path().to_owned(),
         revision: 0,
     };
@@ -64,13 +61,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             rows.push((lane, row));
         }
     }
-    let text = format!("{}\n{}", circumstances()?, bench.table(&rows)?);
-    say::line(&text);
-    if args.dry_run {
-        Ok(())
-    } else {
-        publish("folder", &text)
-    }
+    args.common.show("folder", &bench.table(&rows)?)
 }
 
 struct Bench<'a> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::table::{circumstances, publish, verdict};
+use super::table::{Common, verdict};
 use crate::job::larder::{self, Store};
 use crate::job::s3::{self, Server};
 use crate::{engine, process, say, workplace};
@@ -24,16 +24,13 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Documents in the store
     #[arg(long, default_value_t = 5_000)]
     documents: u32,
     /// Packs in the store
     #[arg(long, default_value_t = 20_000)]
     packs: u32,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// What is run one after the other: nothing to remove; half of the documents go; what they named goes; a listing.
@@ -60,7 +57,7 @@ struct Measured {
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
-    let program = larder::ready(&args.larder, folder.path())?;
+    let program = larder::ready(&args.common.larder, folder.path())?;
     let fill = larder::executable(
         "fill",
         &["--release", "-p", "larder-upkeep", "--example", "fill"],
@@ -86,11 +83,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         "| store | step | seconds | memory at most | requests | promised: {SECONDS_BOUND} s, {MEGABYTES_BOUND} MB |\n\
          |---|---|---|---|---|---|\n{rows}"
     );
-    say::line(&table);
-    if !args.dry_run {
-        publish("gc", &format!("{table}\n{}", circumstances()?))?;
-    }
-    Ok(())
+    args.common.show("gc", &table)
 }
 
 fn filled(program: &Path, store: &Store, args: &Args) -> Result<()> {

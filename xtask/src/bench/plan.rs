@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::distribution::Registry;
-use super::table::{circumstances, median, publish, verdict};
+use super::table::{Common, median, verdict};
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::larder;
 use crate::{cargo, engine, process, say, workplace};
@@ -53,13 +53,10 @@ for n in $(seq 0 9); do docker manifest inspect --insecure "$BENCH_REGISTRY/app$
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Measured rounds; the table shows medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Median seconds for ten images.
@@ -80,7 +77,7 @@ impl Far {
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
-    let program = larder::ready(&args.larder, folder.path())?;
+    let program = larder::ready(&args.common.larder, folder.path())?;
     let registry = Registry::start(folder.path().join("registry"), folder.path())?;
     say::timed("ten images", || fill(&registry, folder.path()))?;
     let [near, far] = DISTANCES;
@@ -100,13 +97,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let offline = offline(&program, args.rounds, folder.path())?;
     let parser = say::timed("the parser", parser)?;
     let table = table(args.rounds, &asked, offline, parser)?;
-    let text = format!("{}\n{table}", circumstances()?);
-    say::line(&text);
-    if args.dry_run {
-        Ok(())
-    } else {
-        publish("plan", &text)
-    }
+    args.common.show("plan", &table)
 }
 
 fn fill(registry: &Registry, folder: &Path) -> Result<()> {

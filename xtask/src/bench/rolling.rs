@@ -12,7 +12,7 @@ use super::kept::{Fresh, Kept};
 use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
 use super::larder::Larder;
 use super::registry::RegistryCache;
-use super::table::{circumstances, median, megabytes, publish, verdict};
+use super::table::{Common, median, megabytes, verdict};
 use crate::engine::{self, Machine};
 use crate::job::Job;
 use crate::job::{larder, s3};
@@ -23,7 +23,7 @@ use xtask_tools::wire::{self, Line};
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Measured builds of each lane and case; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -56,9 +56,6 @@ pub(super) struct Args {
     /// Keeps the working folder with every build's log
     #[arg(long)]
     keep: bool,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// A measured build and what it was.
@@ -93,22 +90,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
             }
         }
     }
-    let text = format!(
-        "{}\n{}\n{}",
-        circumstances()?,
-        table(args, &rows),
-        verdicts(args, &rows)
-    );
-    say::line(&text);
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_vec_pretty(&rows)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if args.dry_run {
-        Ok(())
-    } else {
-        publish(if args.far.is_some() { "far" } else { "rolling" }, &text)
-    }
+    let name = if args.far.is_some() { "far" } else { "rolling" };
+    let tables = format!("{}\n{}", table(args, &rows), verdicts(args, &rows));
+    args.common.show(name, &tables)
 }
 
 struct Bench<'a> {
@@ -192,7 +180,7 @@ impl Bench<'_> {
         if let Some(program) = self.program.get() {
             return Ok(program.clone());
         }
-        let program = larder::ready(&self.args.larder, self.folder)?;
+        let program = larder::ready(&self.args.common.larder, self.folder)?;
         Ok(self.program.get_or_init(|| program).clone())
     }
 

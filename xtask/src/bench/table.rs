@@ -7,7 +7,30 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{engine, process};
+use crate::job::larder;
+use crate::{engine, process, say};
+
+/// What all benchmarks have in common.
+#[derive(clap::Args)]
+pub(super) struct Common {
+    #[command(flatten)]
+    pub larder: larder::Which,
+    /// Prints the table without writing docs/BENCHMARKS.md
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Common {
+    /// Says a table with its circumstances, and writes it where docs/BENCHMARKS.md has the one of this name.
+    pub(super) fn show(&self, name: &str, table: &str) -> Result<()> {
+        let text = format!("{}\n{table}", circumstances()?);
+        say::line(&text);
+        if self.dry_run {
+            return Ok(());
+        }
+        publish_in("BENCHMARKS.md", name, &text)
+    }
+}
 
 /// The middle value; of an even count, the mean of the two in the middle.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -49,12 +72,7 @@ pub(crate) fn circumstances() -> Result<String> {
     Ok(text)
 }
 
-/// Replaces what stands between the markers of `name` in docs/BENCHMARKS.md.
-pub(super) fn publish(name: &str, content: &str) -> Result<()> {
-    publish_in("BENCHMARKS.md", name, content)
-}
-
-/// The same in any file of the folder docs.
+/// Replaces what stands between the markers of `name` in a file of the folder docs.
 pub(crate) fn publish_in(document: &str, name: &str, content: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../docs")

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
-use super::table::{circumstances, median, publish, verdict};
+use super::table::{Common, median, verdict};
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::application::BASE;
 use crate::job::larder::{self, Session};
@@ -57,16 +57,13 @@ printf "%s %.6f\n", $order, `date +%s.%N` - $start;
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Readings of each kind; the table shows medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Size of the file
     #[arg(long, default_value_t = 1024)]
     mib: u32,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Median seconds of one side.
@@ -79,7 +76,7 @@ struct Side {
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
-    let program = larder::ready(&args.larder, folder.path())?;
+    let program = larder::ready(&args.common.larder, folder.path())?;
     let [plain_folder, larder_folder] =
         ["plain-file", "volume"].map(|name| folder.path().join(name));
     let plain = say::timed("read on a plain loop file", || {
@@ -105,13 +102,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         })?;
         Side::read(&larder_folder)
     })?;
-    let text = format!("{}\n{}", circumstances()?, table(args, &plain, &larder)?);
-    say::line(&text);
-    if args.dry_run {
-        Ok(())
-    } else {
-        publish("volume", &text)
-    }
+    args.common.show("volume", &table(args, &plain, &larder)?)
 }
 
 fn add_job(args: &Args, base_tar: &Path, folder: &Path, shell: &mut Command) {

@@ -21,8 +21,9 @@ type Content = Option<u8>;
 fn fill(content: Content, buffer: &mut [u8]) {
     buffer.fill(0);
     let Some(seed) = content else { return };
-    for (at, byte) in buffer.iter_mut().enumerate() {
-        *byte = seed.wrapping_add((at / 7) as u8) ^ (at % 251) as u8;
+    let pattern: Vec<u8> = (0..251).map(|at| seed.wrapping_add(at / 7) ^ at).collect();
+    for part in buffer.chunks_mut(pattern.len()) {
+        part.copy_from_slice(&pattern[..part.len()]);
     }
 }
 

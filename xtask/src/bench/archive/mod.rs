@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::disk::Disk;
 use super::lane::drop_page_cache;
-use super::table::{circumstances, publish};
+use super::table::Common;
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::application::{Application, IMAGE};
 use crate::job::larder;
@@ -26,7 +26,7 @@ use layer::Dependencies;
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    larder: larder::Which,
+    common: Common,
     /// Measured rounds; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -36,9 +36,6 @@ pub(super) struct Args {
     /// Keeps the working folder with stores, archives and reports
     #[arg(long)]
     keep: bool,
-    /// Prints the table without writing docs/BENCHMARKS.md
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Saving some images by both, and what the engine's part of it is.
@@ -79,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, args.keep)?;
     let bench = Bench {
-        program: larder::ready(&args.larder, folder.path())?,
+        program: larder::ready(&args.common.larder, folder.path())?,
         application: Application::create(folder.path().join("context"))?,
         disk: Disk::create(folder.path())?,
         folder: folder.path(),
@@ -99,13 +96,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         fs::write(path, serde_json::to_vec_pretty(&measured)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = format!("{}\n{}", circumstances()?, table::of(&measured)?);
-    say::line(&text);
-    if args.dry_run {
-        Ok(())
-    } else {
-        publish("archive", &text)
-    }
+    args.common.show("archive", &table::of(&measured)?)
 }
 
 struct Bench<'a> {
