@@ -159,7 +159,7 @@ fn ms(timestamp: &[u8]) -> u64 {
         (2, Value::Number(nanoseconds)) => nanoseconds / 1_000_000,
         _ => 0,
     });
-    parts.sum()
+    parts.fold(0, u64::saturating_add)
 }
 
 /// The fields of a message (protobuf.dev, "Encoding"), up to the first that is not understood.

@@ -16,8 +16,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::bolt::{
-    BRANCH, BUCKET, BUCKET_BYTES, Database, ELEMENT_BYTES, HEADER_BYTES, LEAF, MAX_PAGE_BYTES,
-    NO_PAGE, checksum, database, u16_at, u32_at, u64_at,
+    BRANCH, BUCKET, BUCKET_BYTES, DEPTH_MAX, Database, ELEMENT_BYTES, HEADER_BYTES, LEAF,
+    MAX_PAGE_BYTES, NO_PAGE, checksum, database, u16_at, u32_at, u64_at,
 };
 
 use crate::error::{EngineError, Result, if_there};
@@ -36,8 +36,6 @@ const FREE_LIST_PAGE: u64 = 2;
 /// `metadata/buckets.go`).
 const NAMESPACES_LEVEL: usize = 1;
 const RECORDS: &[u8] = b"_history";
-/// A tree of buckets in buckets that is deeper than this is none.
-const DEPTH_MAX: usize = 32;
 
 /// What is in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +96,7 @@ fn may_be_smaller(path: &Path, holds: Holds) -> io::Result<bool> {
         Some(u16::MAX) => u64_at(&list, HEADER_BYTES),
         count => count.map(u64::from),
     };
-    Ok(free.is_some_and(|free| free * 3 > database.pages as u64))
+    Ok(free.is_some_and(|free| free > database.pages as u64 / 3))
 }
 
 /// The same database, if it is a third smaller so.
@@ -121,7 +119,7 @@ fn rewritten(old: &Database<'_>, holds: Holds) -> Option<Vec<u8>> {
     let root = writer.copy(&writer.page(old.root)?, 0)?;
     let pages = (writer.bytes.len() / old.page_bytes) as u64;
     // The newest of the two counts, and each transaction has its meta on the page of its parity.
-    let transaction = old.transaction / 2 * 2 + 2;
+    let transaction = (old.transaction / 2 * 2).checked_add(2)?;
     for id in 0..2 {
         writer.put_meta(id, root, pages, transaction + id);
     }

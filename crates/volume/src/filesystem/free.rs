@@ -44,7 +44,11 @@ const BLOCK_UNINIT: u16 = 2;
 
 /// Zeroes the free pages of the blocks that are to be stored.
 pub(crate) fn clear(blocks: &Blocks) -> io::Result<()> {
-    let read = |offset, buffer: &mut [u8]| blocks.read_if_local(offset, buffer);
+    // Its numbers are what somebody wrote there.
+    let read = |offset: u64, buffer: &mut [u8]| {
+        let is_within = offset.saturating_add(buffer.len() as u64) <= blocks.volume_bytes();
+        Ok(is_within && blocks.read_if_local(offset, buffer)?)
+    };
     let Some(mut free) = FreePages::of(read)? else {
         tracing::warn!("the file system is of an unknown form: pages of deleted files are stored");
         return Ok(());
@@ -127,7 +131,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<bool>> FreePages<R> {
         let mut bitmap = vec![0; PAGE_BYTES];
         if u16_at(&descriptor, 0x12) & BLOCK_UNINIT != 0
             || place >= self.pages
-            || !(self.read)(place * PAGE_BYTES as u64, &mut bitmap)?
+            || !(self.read)(place.saturating_mul(PAGE_BYTES as u64), &mut bitmap)?
         {
             return Ok(None);
         }
