@@ -111,7 +111,9 @@ fn bring(ground: &Ground<'_>, random: &mut Random, checkout: &Path) -> Result<St
         }
         5 => {
             let text = toml(random, &target);
-            fs::write(checkout.join("larder.toml"), &text)?;
+            let path = checkout.join("larder.toml");
+            let _ = fs::remove_file(&path);
+            fs::write(path, &text)?;
             return Ok(format!("larder.toml: {text}"));
         }
         6 => {

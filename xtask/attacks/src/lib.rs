@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use xtask_tools::random::Random;
 use xtask_tools::say;
 
@@ -116,7 +116,8 @@ pub fn run(plan: &Plan<'_>) -> Result<(String, u64)> {
         let mut random = Random::new(plan.seed.wrapping_mul(1_000_003) + number);
         let kind = plan.kind.unwrap_or_else(|| choose(&mut random));
         ground.begin(number)?;
-        let attack = kind.attack(&mut ground, &mut random)?;
+        let attack = kind.attack(&mut ground, &mut random);
+        let attack = attack.with_context(|| format!("attack {number}, {kind:?}"))?;
         let broken = [attack.broken, ground.end()?].concat();
         for (_, row) in rows.iter_mut().filter(|(of, _)| *of == kind) {
             row.attacks += 1;
