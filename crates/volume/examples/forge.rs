@@ -41,6 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let packed = volume.close().await?.pack(Arc::default()).await?;
     let document = Snapshot {
         map: packed.map,
+        hot: packed.hot,
         created_ms: newest.document.created_ms + 1,
         parent: Some(newest.id),
         ..newest.document.clone()

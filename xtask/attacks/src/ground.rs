@@ -16,8 +16,8 @@ use xtask_tools::traces::Traces;
 use super::Plan;
 use super::victims::Victims;
 
-/// Whatever somebody brings: a command has ended by then.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Whatever somebody brings: a command has ended by then. A registry may take a minute (`registry/src/settings.rs`).
+const LIMIT: Duration = Duration::from_secs(75);
 const PAUSE: Duration = Duration::from_millis(2);
 /// Of what a command said, so much is shown.
 const SHOWN_CHARS: usize = 1500;

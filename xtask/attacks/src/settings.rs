@@ -83,6 +83,9 @@ const VARIABLES: [&str; 30] = [
     "RUST_LOG",
 ];
 
+/// Below the one the docker of the job itself writes, and the other it repeats in its own words.
+const OF_DOCKER: [&str; 2] = ["DOCKER_CONFIG", "SOURCE_DATE_EPOCH"];
+
 const VERBS: [&[&str]; 4] = [
     &["doctor"],
     &["doctor", "--json"],
@@ -105,6 +108,9 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
     };
     for _ in 0..random.below(5) {
         let name = *one(random, &VARIABLES);
+        if starts && OF_DOCKER.contains(&name) {
+            continue;
+        }
         let value = match random.below(4) {
             0 => one(random, &ground.victims.paths()).display().to_string(),
             1 => "1".to_owned(),

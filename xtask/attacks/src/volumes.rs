@@ -46,8 +46,9 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
     let mut forge = ground.forge();
     process::run(forge.arg(&store).arg("shop").arg(&script))?;
     let mut ran = ground.run(ground.job(&store))?;
+    let has_worked = ran.said.lines().any(|line| line == WORD);
     let mut broken = ran.faults(&[0]);
-    if !ran.said.lines().any(|line| line == WORD) {
+    if !has_worked {
         broken.push("the job did not say its word".to_owned());
     }
     ensure!(

@@ -56,7 +56,9 @@ pub(crate) fn circumstances() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = process::read(Command::new("uname").arg("-sr"))?;
     let date = process::read(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?;
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // What follows is where this run of it happens to be.
+    let typed = std::env::args().skip(1);
+    let arguments: Vec<String> = typed.take_while(|word| word != "--inside").collect();
     let mut text = format!(
         "- Machine: {cores} cores ({processor}), memory {memory}, {kernel}\n- Versions: larder {}",
         env!("CARGO_PKG_VERSION")
