@@ -72,7 +72,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
     }
     let mut command = ground.larder(&words);
     command.current_dir(&checkout);
-    let mut ran = ground.run(command)?;
+    let ran = ground.run(command)?;
     let broken = ran.faults(&CODES);
     Ok(Attack { parts, ran, broken })
 }

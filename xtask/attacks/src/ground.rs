@@ -194,8 +194,14 @@ impl<'a> Ground<'a> {
 }
 
 impl Ran {
+    /// The end of what it said, as much as is shown.
+    pub(crate) fn last_words(&self) -> &str {
+        let from = self.said.char_indices().rev().nth(SHOWN_CHARS - 1);
+        &self.said[from.map_or(0, |(at, _)| at)..]
+    }
+
     /// What no command may do, whatever it was given.
-    pub(crate) fn faults(&mut self, codes: &[i32]) -> Vec<String> {
+    pub(crate) fn faults(&self, codes: &[i32]) -> Vec<String> {
         let mut faults = Vec::new();
         match self.code {
             None => faults.push("it hangs".to_owned()),
@@ -216,8 +222,6 @@ impl Ran {
         if self.said.lines().any(obeyed) {
             faults.push("it printed a command for a CI system".to_owned());
         }
-        let shown = self.said.chars().rev().take(SHOWN_CHARS);
-        self.said = shown.collect::<Vec<_>>().into_iter().rev().collect();
         faults
     }
 }

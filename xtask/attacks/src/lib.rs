@@ -130,7 +130,9 @@ pub fn run(plan: &Plan<'_>) -> Result<(String, u64)> {
         if !broken.is_empty() {
             say::line(format!(
                 "attack {number}, {kind:?}: {}\n  {:?}\n  {broken:#?}\n  it said: {}",
-                attack.ran.line, attack.parts, attack.ran.said
+                attack.ran.line,
+                attack.parts,
+                attack.ran.last_words()
             ));
         }
     }

@@ -62,7 +62,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
     if chance(random, 30) {
         command.arg("--json");
     }
-    let mut ran = ground.run(command)?;
+    let ran = ground.run(command)?;
     let mut broken = ran.faults(&[0, 1]);
     let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
     for (path, authorization) in heard.iter() {

@@ -120,7 +120,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
         parts.push(format!("{name}={:?}", &value[..value.len().min(60)]));
         command.env(name, value);
     }
-    let mut ran = ground.run(command)?;
+    let ran = ground.run(command)?;
     // A container may not start under limits that are nonsense: then the code is docker's.
     let codes: &[i32] = if starts {
         &[0, 1, 2, 3, 125, 126, 127]

@@ -38,7 +38,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
         command.arg("--state").arg(&state);
         command
     };
-    let mut ran = ground.run(command)?;
+    let ran = ground.run(command)?;
     let broken = ran.faults(&CODES);
     // What was planted is nobody's to remove but ours.
     let _ = fs::remove_file(RUN);

@@ -42,7 +42,7 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
         command.args(["--project", "shop"]);
         command
     };
-    let mut ran = ground.run(command)?;
+    let ran = ground.run(command)?;
     let mut broken = ran.faults(if is_job { &[0] } else { &CODES });
     if is_job && !ran.said.lines().any(|line| line == WORD) {
         broken.push("the job did not say its word".to_owned());

@@ -45,10 +45,9 @@ pub(crate) fn attack(ground: &mut Ground<'_>, random: &mut Random) -> Result<Att
     let script = parts.join("\n");
     let mut forge = ground.forge();
     process::run(forge.arg(&store).arg("shop").arg(&script))?;
-    let mut ran = ground.run(ground.job(&store))?;
-    let has_worked = ran.said.lines().any(|line| line == WORD);
+    let ran = ground.run(ground.job(&store))?;
     let mut broken = ran.faults(&[0]);
-    if !has_worked {
+    if !ran.said.lines().any(|line| line == WORD) {
         broken.push("the job did not say its word".to_owned());
     }
     ensure!(
