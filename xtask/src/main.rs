@@ -4,7 +4,6 @@ mod bench;
 mod campaign;
 mod demo;
 mod dockerd;
-mod engine;
 mod fresh;
 mod job;
 mod mirrors;
@@ -14,6 +13,7 @@ mod workplace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask_engine as engine;
 use xtask_tools::{cargo, process, say};
 
 /// Tasks of the Larder project.

@@ -112,7 +112,7 @@ impl Fetcher {
     async fn whole(&self, path: &str, max_bytes: usize) -> Result<Bytes, StoreError> {
         let begun = Instant::now();
         let bytes = self.objects.get(path, max_bytes).await?;
-        self.count(&bytes, begun);
+        self.count(path, &bytes, begun);
         Ok(bytes)
     }
 
@@ -120,7 +120,7 @@ impl Fetcher {
     pub(crate) async fn range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let begun = Instant::now();
         let bytes = self.objects.get_range(path, range).await?;
-        self.count(&bytes, begun);
+        self.count(path, &bytes, begun);
         Ok(bytes)
     }
 
@@ -226,11 +226,12 @@ impl Fetcher {
         }
     }
 
-    fn count(&self, bytes: &Bytes, begun: Instant) {
+    fn count(&self, path: &str, bytes: &Bytes, begun: Instant) {
+        let took = begun.elapsed();
+        tracing::debug!(path, bytes = bytes.len(), ?took, "fetched");
         let mut counts = self.counts.lock();
         counts.traffic.requests += 1;
         counts.traffic.bytes += bytes.len() as u64;
-        let took = begun.elapsed();
         counts.nearest = Some(counts.nearest.map_or(took, |nearest| nearest.min(took)));
     }
 }

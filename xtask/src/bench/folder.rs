@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::lane::{Measure, copy_folder, drop_page_cache};
+use super::measure::{Measure, copy_folder, drop_page_cache};
 use super::table::{Common, median, megabytes, verdict};
 use crate::job::larder;
 use crate::job::report::Report;
@@ -172,9 +172,7 @@ impl Bench<'_> {
         fs::remove_dir_all(state)?;
         let report = Report::read(&json)?;
         let build = report.seconds("command").context("no command")?;
-        let phases = report.phases.iter();
-        let up = phases.take_while(|phase| phase.name != "command");
-        let restore = up.map(|phase| phase.ms / 1000.0).sum();
+        let restore = report.seconds_before("command");
         Ok(Measure {
             restore,
             build,

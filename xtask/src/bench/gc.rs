@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use super::memory;
 use super::table::{Common, verdict};
 use crate::job::larder::{self, Store};
 use crate::job::s3::{self, Server};
@@ -18,7 +18,6 @@ use crate::{engine, process, say, workplace};
 /// What Larder promises.
 const SECONDS_BOUND: f64 = 60.0;
 const MEGABYTES_BOUND: u64 = 300;
-const POLL: Duration = Duration::from_millis(10);
 
 /// Collecting garbage in a large store: time, memory, requests
 #[derive(clap::Args)]
@@ -101,36 +100,14 @@ fn measure(program: &Path, store: &Store, words: &[&str], log: Option<&Path>) ->
     larder
         .envs(store.environment.iter().cloned())
         .current_dir("/");
-    let mut child = larder
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("cannot start larder")?;
-    let kilobytes = until_ended(&mut child)?;
+    let megabytes = memory::most_of(larder.stdin(Stdio::null()).stdout(Stdio::null()))?;
     let seconds = begun.elapsed().as_secs_f64();
     let after = log.map(lines).transpose()?;
     Ok(Measured {
         seconds,
-        megabytes: kilobytes / 1000,
+        megabytes,
         requests: after.zip(before).map(|(after, before)| after - before),
     })
-}
-
-/// Waits for the end, and answers the most memory that was resident.
-fn until_ended(child: &mut Child) -> Result<u64> {
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let mut most = 0;
-    loop {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        most = most.max(kilobytes.unwrap_or(0));
-        if let Some(ended) = child.try_wait()? {
-            ensure!(ended.success(), "larder ended with {ended}");
-            return Ok(most);
-        }
-        sleep(POLL);
-    }
 }
 
 /// The requests in the server's log.

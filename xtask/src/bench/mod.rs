@@ -6,11 +6,10 @@ mod distribution;
 mod first_save;
 mod folder;
 mod gc;
-mod kept;
-mod lane;
-mod larder;
+mod held;
+mod measure;
+mod memory;
 mod plan;
-mod registry;
 mod rolling;
 mod table;
 mod volume;
@@ -32,6 +31,7 @@ enum Bench {
     Rolling(rolling::Args),
     FirstSave(first_save::Args),
     Volume(volume::Args),
+    Held(held::Args),
     Archive(archive::Args),
     Plan(plan::Args),
     Gc(gc::Args),
@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Bench::Rolling(args) => rolling::run(args),
         Bench::FirstSave(args) => first_save::run(args),
         Bench::Volume(args) => volume::run(args),
+        Bench::Held(args) => held::run(args),
         Bench::Archive(args) => archive::run(args),
         Bench::Plan(args) => plan::run(args),
         Bench::Gc(args) => gc::run(args),

@@ -98,7 +98,12 @@ impl Session<'_> {
         folder: &Path,
         arguments: impl FnOnce(&mut Command),
     ) -> Result<Report> {
-        let json = folder.join("report.json");
+        process::run(&mut self.shell(folder, arguments))?;
+        Report::read(&folder.join("report.json"))
+    }
+
+    /// The command that runs such a shell; its report is `report.json` in `folder`.
+    pub(crate) fn shell(&self, folder: &Path, arguments: impl FnOnce(&mut Command)) -> Command {
         let mut command = Command::new(self.program);
         command
             .arg("run")
@@ -109,12 +114,11 @@ impl Session<'_> {
             .args(["--project", "shop", "--job", "image"])
             .args(["--scope", self.scope, "--fallback", "main"])
             .arg("--json")
-            .arg(&json)
+            .arg(folder.join("report.json"))
             .args(["--", "sh"])
             .envs(self.store.environment.iter().cloned())
             .current_dir(folder);
         arguments(&mut command);
-        process::run(&mut command)?;
-        Report::read(&json)
+        command
     }
 }

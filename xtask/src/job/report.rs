@@ -93,6 +93,19 @@ impl Report {
         Some((cold - built - ours) / 1000.0)
     }
 
+    /// How long all took that came before a phase, in seconds.
+    pub(crate) fn seconds_before(&self, name: &str) -> f64 {
+        let before = self.phases.iter().take_while(|phase| phase.name != name);
+        before.map(|phase| phase.ms / 1000.0).sum()
+    }
+
+    /// How long all took that came after a phase, in seconds.
+    pub(crate) fn seconds_after(&self, name: &str) -> f64 {
+        let after = self.phases.iter().rev();
+        let after = after.take_while(|phase| phase.name != name);
+        after.map(|phase| phase.ms / 1000.0).sum()
+    }
+
     /// How long a phase took, in seconds, if the job went through it.
     pub(crate) fn seconds(&self, name: &str) -> Option<f64> {
         let phase = self.phases.iter().find(|phase| phase.name == name)?;

@@ -1,4 +1,4 @@
-//! Writing the leaves that a save changed, and the new root.
+//! Writing the leaves that a save changed, those that go along with them, and the new root.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
@@ -7,6 +7,7 @@ use larder_model::address;
 use larder_model::digest::{LeafId, LeavesId, MapId};
 use larder_model::limits::{LEAF_MAX_BYTES, LEAVES_MAX_BYTES};
 use larder_model::map::{LeafRef, MapRoot};
+use larder_model::volume::leaves::going_along;
 
 use super::{Changes, PackProgress, Touched};
 use crate::source::Source;
@@ -21,8 +22,8 @@ struct LeavesObject {
 }
 
 /// Writes the changed leaves and the root that has them. Leaves that are as they were, and all that
-/// were not touched, stay where the parent has them, if not all are written `anew`; those that are placed already are
-/// named there.
+/// were not touched, stay where the parent has them, but for those that go along, and if not all are written `anew`;
+/// those that are placed already are named there.
 pub(super) async fn write(
     source: &Source,
     touched: &Touched,
@@ -32,10 +33,8 @@ pub(super) async fn write(
 ) -> Result<MapId, StoreError> {
     let mut root = source.root().clone();
     let mut object = LeavesObject::default();
-    let all = source.root().leaves().filter(|_| anew);
-    let mut indexes: BTreeSet<u32> = all.map(|(index, _)| index).collect();
-    indexes.extend(changes.keys());
-    for index in indexes {
+    let again = again(source, changes, anew);
+    for &index in changes.keys().chain(&again).collect::<BTreeSet<_>>() {
         let before = match touched.get(&index) {
             Some(known) => known.clone(),
             None => source.leaf(index).await?,
@@ -50,7 +49,7 @@ pub(super) async fn write(
             root.set_leaf(index, None);
         } else if let Some(place) = placed.get(&id) {
             root.set_leaf(index, Some(*place));
-        } else if anew || root.leaf(index).is_none_or(|old| old.id != id) {
+        } else if again.contains(&index) || root.leaf(index).is_none_or(|old| old.id != id) {
             let place = (id, object.bytes.len() as u32, bytes.len() as u32);
             object.leaves.insert(index, place);
             object.bytes.extend_from_slice(&bytes);
@@ -72,6 +71,20 @@ pub(super) async fn write(
         .map(|one| put(source.objects(), one, progress));
     futures_util::future::try_join_all(uploads).await?;
     Ok(id)
+}
+
+/// The leaves that are written again whether or not they have changed: all, or those that go along. A leaf that would
+/// have to be read for it stays where it is.
+fn again(source: &Source, changes: &Changes, anew: bool) -> BTreeSet<u32> {
+    let root = source.root();
+    if anew {
+        return root.leaves().map(|(index, _)| index).collect();
+    }
+    let along = going_along(root, &changes.keys().copied().collect());
+    let here = along
+        .into_iter()
+        .filter(|index| source.leaf_if_read(*index).is_some());
+    here.collect()
 }
 
 /// Gives its leaves their places in the root; returns its path and its bytes.

@@ -19,7 +19,9 @@ use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, LeafId, LeavesId, MapId};
 use larder_model::frame::FrameRef;
 use larder_model::hot::{HotBlock, HotFrame, HotList};
-use larder_model::limits::{BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, MAP_MAX_BYTES};
+use larder_model::limits::{
+    BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, LEAF_MAX_BYTES, MAP_MAX_BYTES,
+};
 use larder_model::map::{Leaf, LeafRef, MapRoot, leaf_of};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -32,6 +34,8 @@ use larder_objects::StoreError;
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes between two leaves that are read for nothing rather than with another request: two leaves.
+const LEAVES_GAP_BYTES: u64 = 2 * LEAF_MAX_BYTES as u64;
 /// Requests for leaves at once, when all are read.
 const LEAF_READS: usize = 4;
 /// Leaves that are read ahead at most: those of 128 GiB of a volume. Whoever forges a map may name hundreds of
@@ -346,7 +350,7 @@ fn side_by_side(mut leaves: Vec<(u32, LeafRef)>) -> Vec<Vec<(u32, LeafRef)>> {
         let fits = |group: &&mut Vec<(u32, LeafRef)>| {
             group
                 .last()
-                .is_some_and(|(_, last)| last.range().end == range.start)
+                .is_some_and(|(_, last)| range.start <= last.range().end + LEAVES_GAP_BYTES)
                 && range.end - group[0].1.range().start <= LEAVES_BYTES
         };
         match groups.last_mut().filter(fits) {

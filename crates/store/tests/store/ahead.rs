@@ -1,12 +1,12 @@
 //! Reading ahead: what a job read comes to the next one in few requests, and trouble on the way is
 //! nobody's trouble.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use larder_model::habit::Reads;
-use larder_model::limits::BLOCK_BYTES;
+use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS};
 use larder_store::packer::{self, Changed, Job, Packed};
 use larder_store::{FetchedBlock, Location, Objects, Source};
 use parking_lot::Mutex;
@@ -52,6 +52,7 @@ impl Store {
     /// A job that writes these blocks and reads those.
     async fn job(&mut self, written: Vec<u64>, reads: Reads) {
         let source = self.open().await;
+        source.read_leaves(u64::MAX).await.expect("the map");
         for block in &reads.blocks {
             source.fetch(*block).await.expect("it is stored");
         }
@@ -302,5 +303,23 @@ async fn a_near_store_keeps_no_copies() {
         {}
         assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
         arrived.assert_content_of(&store);
+    }
+}
+
+/// Each job writes into some regions, and so some leaves; the map of a long line is read as quickly as that of a short.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_many_jobs_the_map_comes_in_few_requests() {
+    let mut store = Store::scattered().await;
+    let regions = VOLUME_BYTES / (LEAF_BLOCKS as u64 * BLOCK_BYTES as u64);
+    for job in 0..40 {
+        let written = (0..4).map(|at| (job * 3 + at * 5) % regions * LEAF_BLOCKS as u64 + job);
+        let written: BTreeSet<u64> = written.collect();
+        let written = written.into_iter().collect();
+        store.job(written, Reads::default()).await;
+        let source = store.open().await;
+        let before = source.traffic().requests;
+        source.read_leaves(u64::MAX).await.expect("the map");
+        let requests = source.traffic().requests - before;
+        assert!(requests <= 6, "{requests} requests after job {job}");
     }
 }

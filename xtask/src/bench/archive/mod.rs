@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::disk::Disk;
-use super::lane::drop_page_cache;
+use super::measure::drop_page_cache;
 use super::table::Common;
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::application::{Application, IMAGE};

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::distribution::Distribution;
-use crate::{process, say};
+use xtask_tools::{process, say};
 
 /// One suite on every machine, so that the benchmark builds the same image everywhere.
 const SUITE: &str = "bookworm";

@@ -15,13 +15,13 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use super::packages::{self, PROGRAM_FOLDERS};
-use crate::process;
+use xtask_tools::process;
 
 /// Where dpkg keeps the list of each package's files, `NAME.list` or `NAME:ARCHITECTURE.list`.
 const LISTS: &str = "/var/lib/dpkg/info";
 
 /// Makes the folder; whoever runs tests as another user can enter it too.
-pub(crate) fn link() -> Result<TempDir> {
+pub fn link() -> Result<TempDir> {
     let owners = owners()?;
     let named = named(&owners)?;
     let installed = Installed::ask()?;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::disk::Disk;
-use super::distribution::Registry;
-use super::lane::{Lane, LaneName, Measure, copy_folder, on_plain_engine, size_of};
+use super::lane::{Lane, LaneName, on_plain_engine};
+use crate::bench::disk::Disk;
+use crate::bench::distribution::Registry;
+use crate::bench::measure::{Measure, copy_folder, size_of};
 use crate::dockerd::ImageStore;
 use crate::job::Job;
 use crate::mirrors;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::lane::{Lane, LaneName, Measure};
+use super::lane::{Lane, LaneName};
+use crate::bench::measure::Measure;
 use crate::job::larder::{Session, Store};
 use crate::job::s3::Server;
 use crate::job::{Job, now};

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
+use xtask_tools::process;
 
 /// Debian releases that this task knows, newest last.
 const DEBIAN_SUITES: [&str; 2] = ["bookworm", "trixie"];

@@ -1,5 +1,10 @@
 //! `bench rolling`: one build on each machine, after a change, in four lanes.
 
+mod kept;
+mod lane;
+mod larder;
+mod registry;
+
 use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::fs;
@@ -8,14 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::kept::{Fresh, Kept};
-use super::lane::{Case, Lane, LaneName, Measure, drop_page_cache, word};
-use super::larder::Larder;
-use super::registry::RegistryCache;
+use self::kept::{Fresh, Kept};
+use self::lane::{Case, Lane, LaneName, word};
+use self::larder::Larder;
+use self::registry::RegistryCache;
+use super::measure::{Measure, drop_page_cache};
 use super::table::{Common, median, megabytes, verdict};
 use crate::engine::{self, Machine};
-use crate::job::Job;
-use crate::job::{larder, s3};
+use crate::job::{self, Job, s3};
 use crate::{say, workplace};
 use xtask_tools::wire::{self, Line};
 
@@ -164,7 +169,9 @@ impl Bench<'_> {
                         )
                     }
                     None => (
-                        larder::Store::folder(&self.folder.join(format!("store-{}", word(&name)))),
+                        job::larder::Store::folder(
+                            &self.folder.join(format!("store-{}", word(&name))),
+                        ),
                         None,
                     ),
                 };
@@ -180,7 +187,7 @@ impl Bench<'_> {
         if let Some(program) = self.program.get() {
             return Ok(program.clone());
         }
-        let program = larder::ready(&self.args.common.larder, self.folder)?;
+        let program = job::larder::ready(&self.args.common.larder, self.folder)?;
         Ok(self.program.get_or_init(|| program).clone())
     }
 

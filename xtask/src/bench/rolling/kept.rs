@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::disk::Disk;
-use super::lane::{Lane, LaneName, Measure, on_plain_engine};
+use super::lane::{Lane, LaneName, on_plain_engine};
+use crate::bench::disk::Disk;
+use crate::bench::measure::Measure;
 use crate::dockerd::ImageStore;
 use crate::job::Job;
 

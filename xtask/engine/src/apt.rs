@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::distribution::{Distribution, Kind};
 use super::{packages, version_line};
-use crate::{process, say};
+use xtask_tools::{process, say};
 
 /// Installs what is missing; does nothing when all programs are there.
 pub(super) fn install_missing(distribution: &Distribution, cache: &Path) -> Result<()> {
@@ -41,7 +41,7 @@ pub(super) fn install_missing(distribution: &Distribution, cache: &Path) -> Resu
 }
 
 /// The programs that matter to a reader, with their versions.
-pub(crate) fn versions() -> Vec<(&'static str, Option<String>)> {
+pub fn versions() -> Vec<(&'static str, Option<String>)> {
     vec![
         ("dockerd", version_line("dockerd", &["--version"])),
         ("docker", version_line("docker", &["--version"])),

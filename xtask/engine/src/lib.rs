@@ -18,21 +18,21 @@ use rustix::fs::FlockOperation;
 use xtask_tools::compiled::S3S_FS;
 use xtask_tools::python::{MOTO, SCHEMAS};
 
-use crate::{process, say};
-pub(crate) use apt::versions;
+pub use apt::versions;
 use distribution::Distribution;
-pub(crate) use programs::link as link_programs;
+pub use programs::link as link_programs;
+use xtask_tools::{process, say};
 
 /// Make this machine ready for tests, demo and benchmarks (Debian 12/13 or Ubuntu, root)
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Only show what is there; change nothing
     #[arg(long)]
     print: bool,
 }
 
 /// What the other tasks need to know of a ready machine.
-pub(crate) struct Machine {
+pub struct Machine {
     /// The S3 server program.
     pub moto_server: PathBuf,
     /// Checks files against the schemas that CI systems' vendors publish.
@@ -48,7 +48,7 @@ pub(crate) struct Machine {
 }
 
 /// Runs the task.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<()> {
     if args.print {
         print()
     } else {
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Makes the machine ready: says one line for each thing made, nothing when all is there.
-pub(crate) fn ready() -> Result<Machine> {
+pub fn ready() -> Result<Machine> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "engines, mounts and package installation need root; run `sudo -E env PATH=\"$PATH\" cargo xtask …`"
@@ -88,17 +88,17 @@ pub(crate) fn ready() -> Result<Machine> {
 }
 
 /// Unpacks packages of a Debian suite below a folder: the folder that stands for the root.
-pub(crate) fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<PathBuf> {
+pub fn unpack(suite: &str, packages: &[&str], work: &Path) -> Result<PathBuf> {
     apt::unpack(&Distribution::detect()?, suite, packages, work)
 }
 
 /// The program that checks files against schemas, installed where it is missing.
-pub(crate) fn schemas() -> Result<PathBuf> {
+pub fn schemas() -> Result<PathBuf> {
     SCHEMAS.ready(&cache_folder()?)
 }
 
 /// The S3 server of the benchmarks that measure times, built where it is missing.
-pub(crate) fn fast_s3_server() -> Result<PathBuf> {
+pub fn fast_s3_server() -> Result<PathBuf> {
     S3S_FS.ready(&cache_folder()?)
 }
 
@@ -126,7 +126,7 @@ fn print() -> Result<()> {
 }
 
 /// Opens a file and locks it, until what is returned is dropped.
-pub(crate) fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
+pub fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
     rustix::fs::flock(&file, operation)
         .with_context(|| format!("cannot lock {}", path.display()))?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::distribution::Distribution;
-use crate::{process, say};
+use xtask_tools::{process, say};
 
 /// An engine with the parts that it was released with.
 pub(super) struct Unpacked {
