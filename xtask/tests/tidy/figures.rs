@@ -11,7 +11,13 @@ const FUNCTION_LINES_MEDIAN_MAX: usize = 9;
 const CRATE_LINES_MAX: usize = 8000;
 const CLI_LINES_MAX: usize = 5500;
 /// The crates that only contributors use.
-const TOOLS: [&str; 4] = ["xtask", "xtask/dist", "xtask/engine", "xtask/tools"];
+const TOOLS: [&str; 5] = [
+    "xtask",
+    "xtask/attacks",
+    "xtask/dist",
+    "xtask/engine",
+    "xtask/tools",
+];
 /// Files and folders of one folder.
 const SIBLINGS_MAX: usize = 15;
 /// A closure that is used once stands where it is used, and a step that has a name is a function.
