@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use larder_local::own::{NotOurs, OwnFolder};
-use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry};
+use larder_registry::{Credentials, DockerConfig, Memory, Proxies, Registry, RegistryError};
 use larder_tls::{Authorities, LazyAuthorities};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct Registries {
     pub docker_config: PathBuf,
     /// `DOCKER_AUTH_CONFIG`, which holds credentials too.
     pub docker_auth: Option<String>,
+    /// Podman's files of credentials, in their order.
+    pub podman_auths: Vec<PathBuf>,
     /// Hosts to ask first, by registry.
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Registries without a valid certificate.
@@ -109,20 +111,20 @@ impl Registries {
     fn credentials(&self, warnings: &mut Vec<String>) -> Credentials {
         // An empty variable is an empty configuration.
         let variable = self.docker_auth.as_deref().unwrap_or_default();
-        let read = [
-            DockerConfig::from_variable(variable),
-            DockerConfig::read(&self.docker_config),
-        ];
-        let [environment, docker] = read.map(|read| {
+        let mut used = |read: Result<DockerConfig, RegistryError>| {
             read.unwrap_or_else(|error| {
                 warnings.push(format!("{error}; its credentials are not used"));
                 DockerConfig::default()
             })
-        });
+        };
+        let podman = self.podman_auths.iter();
         Credentials {
-            environment,
-            docker,
-            ..Credentials::default()
+            given: BTreeMap::new(),
+            environment: used(DockerConfig::from_variable(variable)),
+            docker: used(DockerConfig::read(&self.docker_config)),
+            podman: podman
+                .map(|path| used(DockerConfig::read_podman(path)))
+                .collect(),
         }
     }
 

@@ -71,6 +71,7 @@ impl Choices {
         Ok(Registries {
             docker_config: docker.join("config.json"),
             docker_auth: self.variable("DOCKER_AUTH_CONFIG"),
+            podman_auths: self.podman_auths(),
             mirrors,
             insecure: insecure.map(|name| without_scheme(name)).collect(),
             proxies: self.proxies(),
@@ -85,6 +86,24 @@ impl Choices {
 }
 
 impl Choices {
+    /// Where podman and buildah keep credentials (containers-auth.json(5); containers/image
+    /// `pkg/docker/config/config.go`, `getPathToAuthWithOS` and `getAuthFilePaths`).
+    fn podman_auths(&self) -> Vec<PathBuf> {
+        if let Some(named) = self.variable("REGISTRY_AUTH_FILE") {
+            return vec![named.into()];
+        }
+        let us = rustix::process::getuid().as_raw();
+        let of_login = self.variable("XDG_RUNTIME_DIR").map_or_else(
+            || PathBuf::from(format!("/run/containers/{us}")),
+            |folder| Path::new(&folder).join("containers"),
+        );
+        let settings = self.variable("XDG_CONFIG_HOME").map(PathBuf::from);
+        let settings = settings.unwrap_or_else(|| self.home().join(".config"));
+        [of_login, settings.join("containers")]
+            .map(|folder| folder.join("auth.json"))
+            .into()
+    }
+
     /// The proxies, as Go takes them from the environment (`golang.org/x/net/http/httpproxy`,
     /// `FromEnvironment`). Of a CGI program, `HTTP_PROXY` is a header of whoever sent the request.
     pub(super) fn proxies(&self) -> [Option<String>; 3] {
@@ -155,7 +174,12 @@ mod tests {
         let text = "insecure-registries = [\"HTTP://b:1\", \"10.0.0.0/8\"]\n[registry-mirrors]\n\"docker.io\" = [\"https://two/\"]\n";
         let file: File = toml::from_str(text).expect("settings");
         let choices = Choices {
-            environment: [("DOCKER_CONFIG".to_owned(), "/d".to_owned())].into(),
+            environment: [
+                ("DOCKER_CONFIG".to_owned(), "/d".to_owned()),
+                ("XDG_RUNTIME_DIR".to_owned(), "/r".to_owned()),
+                ("HOME".to_owned(), "/h".to_owned()),
+            ]
+            .into(),
             file,
             folder: "/".into(),
         };
@@ -173,6 +197,8 @@ mod tests {
         assert!(registries.insecure.contains("a:1") && registries.insecure.contains("b:1"));
         assert!(registries.insecure.contains("10.0.0.0/8"));
         assert_eq!(registries.docker_config, Path::new("/d/config.json"));
+        let podman = ["/r/containers/auth.json", "/h/.config/containers/auth.json"];
+        assert_eq!(registries.podman_auths, podman.map(PathBuf::from));
 
         let nameless = Reach {
             registry_mirror: vec!["https://one".to_owned()],

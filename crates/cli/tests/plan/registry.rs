@@ -1,6 +1,7 @@
 //! The verbs against Debian's docker-registry.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -182,15 +183,20 @@ fn a_configuration_of_docker_that_cannot_be_read_is_a_warning() {
     assert_eq!(said.done(), key);
 }
 
-#[test]
-fn credentials_come_from_the_environment_too() {
-    let registry = Distribution::start(|folder, config| {
+/// One that `ann` alone may use, by her password `s3cret`.
+fn for_ann_alone() -> Distribution {
+    Distribution::start(|folder, config| {
         let path = folder.join("htpasswd");
-        // `ann:s3cret`, by `htpasswd -B`.
+        // By `htpasswd -B`.
         let line = "ann:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
         fs::write(&path, line).expect("written");
         config["auth"] = json!({ "htpasswd": { "realm": "test", "path": path } });
-    });
+    })
+}
+
+#[test]
+fn credentials_come_from_the_environment_too() {
+    let registry = for_ann_alone();
     let project = Project::new(&[]);
     let ask = |password: &str| {
         let auths = json!({ &registry.host: { "username": "ann", "password": password } });
@@ -202,4 +208,28 @@ fn credentials_come_from_the_environment_too() {
     let (wrong, right) = (ask("wrong"), ask("s3cret"));
     assert!(wrong.contains("denies access"), "{wrong}");
     assert!(right.contains("does not exist at"), "{right}");
+}
+
+#[test]
+fn who_has_logged_in_with_podman_is_known() {
+    let registry = for_ann_alone();
+    let project = Project::new(&[]);
+    let file = project.path().join("auth.json");
+    let ask = || {
+        let mut command = project.command();
+        command.env("REGISTRY_AUTH_FILE", &file);
+        command.args(["image", &format!("{}/app:1", registry.host)]);
+        Said::of(&command.output().expect("larder starts")).error
+    };
+    let before = ask();
+    assert!(before.contains("denies access"), "{before}");
+    let mut login = Command::new("podman");
+    login.args(["login", "--tls-verify=false", "--username", "ann"]);
+    login
+        .args(["--password", "s3cret", "--authfile"])
+        .arg(&file);
+    let said = login.arg(&registry.host).output().expect("podman starts");
+    assert!(said.status.success(), "{said:?}");
+    let after = ask();
+    assert!(after.contains("does not exist at"), "{after}");
 }

@@ -65,6 +65,15 @@ impl DockerConfig {
         }
     }
 
+    /// Reads podman's `auth.json`. Of what it names by host and path (`quay.io/team`, which counts for what is below
+    /// it alone) nothing is taken: other images of that host may be for everybody.
+    pub fn read_podman(path: &Path) -> Result<Self> {
+        let mut config = Self::read(path)?;
+        config.auths.retain(|key, _| !key.contains('/'));
+        config.cred_helpers.retain(|key, _| !key.contains('/'));
+        Ok(config)
+    }
+
     /// Reads the text of the variable `DOCKER_AUTH_CONFIG`, which has the file's form.
     pub fn from_variable(text: &str) -> Result<Self> {
         Self::parse(text.as_bytes(), "DOCKER_AUTH_CONFIG")
@@ -329,6 +338,20 @@ mod tests {
             "{error}"
         );
         assert!(DockerConfig::read(&folder.path().join("absent")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_podman_knows_of_a_part_of_a_registry_is_not_taken_for_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("auth.json");
+        let auths = format!(
+            r#"{{"auths":{{"q.example/team":{{"auth":"{ANN}"}},"r":{{"auth":"{ANN}"}}}}}}"#
+        );
+        std::fs::write(&path, auths).expect("written");
+        let config = DockerConfig::read_podman(&path).expect("valid");
+        assert_eq!(config.find("q.example").await, Ok(None));
+        let found = config.find("r").await;
+        assert_eq!(found, Ok(Some(password("ann", "s3cr:et"))));
     }
 
     #[test]

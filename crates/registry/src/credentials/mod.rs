@@ -1,5 +1,5 @@
 //! Who we are, for each registry: what the caller gave, then what the environment says, then docker's
-//! configuration, then nobody.
+//! configuration, then podman's, then nobody.
 
 mod credential;
 mod docker_config;
@@ -23,6 +23,9 @@ pub struct Credentials {
     pub environment: DockerConfig,
     /// Docker's `config.json`.
     pub docker: DockerConfig,
+    /// Podman's `auth.json`, of the same form, in its order. Podman itself reads docker's after them (containers/image
+    /// `pkg/docker/config/config.go`, `getAuthFilePaths`): where both know a registry they mostly say the same.
+    pub podman: Vec<DockerConfig>,
 }
 
 impl Credentials {
@@ -30,10 +33,18 @@ impl Credentials {
         if let Some(given) = self.given.get(registry) {
             return Ok(Some(given.clone()));
         }
-        match self.environment.filed(registry) {
-            Some(found) => found,
-            None => self.docker.find(registry).await,
+        if let Some(found) = self.environment.filed(registry) {
+            return found;
         }
+        let mut told = Ok(None);
+        for config in std::iter::once(&self.docker).chain(&self.podman) {
+            match config.find(registry).await {
+                Ok(Some(found)) => return Ok(Some(found)),
+                // The first complaint is told if nobody knows better.
+                nothing => told = told.and(nothing),
+            }
+        }
+        told
     }
 }
 
@@ -53,9 +64,19 @@ mod tests {
         let credentials = Credentials {
             environment: entry("r", "variable"),
             docker: entry("s", "file"),
+            podman: vec![
+                entry("s", "podman"),
+                entry("p", "first"),
+                entry("p", "second"),
+            ],
             ..Credentials::default()
         };
-        for (registry, expected) in [("r", Some("variable")), ("s", Some("file")), ("t", None)] {
+        for (registry, expected) in [
+            ("r", Some("variable")),
+            ("s", Some("file")),
+            ("p", Some("first")),
+            ("t", None),
+        ] {
             let found = credentials.find(registry).await;
             let expected = expected.map(|password| Credential::Password {
                 user: "u".to_owned(),
