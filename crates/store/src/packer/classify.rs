@@ -1,7 +1,7 @@
 //! Looking at dirty blocks on every core: which are zero, which the store has already, which are
 //! new; the new ones leave as compressed frames.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::compact::Moving;
+use super::known::Contents;
 use super::{Changed, PackProgress, Touched, ZERO_BLOCK};
 use crate::codec::Pool;
 use crate::source::Source;
@@ -47,7 +48,7 @@ pub(super) enum Outcome {
 pub(super) struct Classifier<R> {
     pub changed: Changed,
     pub touched: Arc<Touched>,
-    pub known: HashMap<BlockId, BlockRef>,
+    pub known: Contents,
     /// Whether what was written is stored even where the parent has just that.
     pub stores_again: bool,
     pub moving: Arc<Moving>,
@@ -189,7 +190,7 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync> Classifier<R> {
             return Verdict::Unchanged;
         }
         if let Some(rests) = self.known.get(&id) {
-            return Verdict::Settled(Outcome::Known(block, *rests));
+            return Verdict::Settled(Outcome::Known(block, rests));
         }
         if self.claimed.lock().insert(id) {
             Verdict::New(id)

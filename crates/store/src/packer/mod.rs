@@ -9,6 +9,7 @@ mod anew;
 mod classify;
 mod compact;
 mod early;
+mod known;
 mod leaves;
 mod together;
 
@@ -34,15 +35,13 @@ pub use anew::Relayout;
 use classify::{Classifier, Outcome, Workers};
 use compact::Moving;
 pub use early::Early;
+use known::Contents;
 use larder_objects::Objects;
 use larder_objects::StoreError;
 use together::Known;
 
 /// Leaves read at once.
 const LEAF_READS: usize = 16;
-/// Blocks of the parent that a save compares with, at most: 32 GiB of content, about 70 MB of
-/// table. Beyond it dedupe works by place in the volume and within the job only.
-const KNOWN_BLOCKS_MAX: usize = 512 * 1024;
 
 /// How far a save is; read by whoever shows it.
 #[derive(Debug, Default)]
@@ -181,14 +180,10 @@ where
         .total
         .store(changed.written.len() as u64, Ordering::Relaxed);
     let touched = Arc::new(read_touched(source, &changed).await?);
-    let mut known = known_blocks(source);
-    known.retain(|_, rests| !moving.leaves_pack(rests.frame.pack));
-    known.extend(before.placed());
-    known.extend(moving.moved());
     let classifier = Classifier {
         changed,
         touched: Arc::clone(&touched),
-        known,
+        known: Contents::new(source, moving, before.placed()),
         stores_again: source.is_doubted() || !moving.is_empty(),
         moving: Arc::clone(moving),
         source: Arc::clone(source),
@@ -216,15 +211,6 @@ async fn read_touched(source: &Arc<Source>, changed: &Changed) -> Result<Touched
         .buffer_unordered(LEAF_READS)
         .try_collect()
         .await
-}
-
-fn known_blocks(source: &Source) -> HashMap<BlockId, BlockRef> {
-    if source.is_doubted() {
-        return HashMap::new();
-    }
-    let leaves = source.leaves_read();
-    let blocks = leaves.flat_map(|leaf| leaf.blocks().map(|(_, block)| (block.id, block)));
-    blocks.take(KNOWN_BLOCKS_MAX).collect()
 }
 
 async fn finish(uploads: &mut Uploads<()>) -> Result<(), StoreError> {

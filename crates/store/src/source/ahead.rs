@@ -118,6 +118,11 @@ impl Ahead {
         frames.map(|frame| &frame.frame)
     }
 
+    /// The blocks in them.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
+        self.places.keys().copied()
+    }
+
     /// What a block holds, if it is among them.
     pub(crate) fn id_of(&self, block: u64) -> Option<BlockId> {
         let (stretch, at) = *self.places.get(&block)?;

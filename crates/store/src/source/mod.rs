@@ -7,7 +7,7 @@
 mod ahead;
 pub mod closure;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,12 +153,18 @@ impl Source {
             .await
     }
 
-    /// Reads leaves ahead, as many as `max_bytes` hold, those that lie side by side in one request.
+    /// Reads leaves ahead, as many as `max_bytes` hold, those that lie side by side in one request: first those of
+    /// regions in which the last job read something, for this one writes there.
     pub async fn read_leaves(&self, max_bytes: u64) -> Result<(), StoreError> {
         use futures_util::{StreamExt as _, TryStreamExt as _};
         let mut objects: BTreeMap<LeavesId, Vec<(u32, LeafRef)>> = BTreeMap::new();
         let mut bytes = 0;
-        for (index, place) in self.root.leaves().take(LEAVES_AHEAD_MAX) {
+        let hot: HashSet<u32> = self.hot.blocks().map(|block| leaf_of(block).0).collect();
+        let (near, rest): (Vec<_>, Vec<_>) = self
+            .root
+            .leaves()
+            .partition(|(index, _)| hot.contains(index));
+        for (index, place) in near.into_iter().chain(rest).take(LEAVES_AHEAD_MAX) {
             bytes += u64::from(place.bytes);
             if bytes <= max_bytes && self.leaf_if_read(index).is_none() {
                 objects
