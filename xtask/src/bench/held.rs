@@ -21,8 +21,9 @@ use crate::{engine, say, workplace};
 const BOUND: f64 = 1.2;
 /// What one job adds at most, in gigabytes: all of it lies on this machine's disk until it is stored.
 const STEP: u32 = 5;
-/// MiB that a measured job writes, of 1 MiB each, evenly spread over what is held.
-const CHANGED: u32 = 100;
+/// How many places a measured job writes to, evenly spread over what is held, and how many MiB to each.
+const PLACES: u32 = 10;
+const CHANGED: u32 = 10;
 
 /// `$1`: `fill` or `change`; `$2`, `$3`: the first gigabyte and the one after the last.
 const SCRIPT: &str = r#"set -eu
@@ -31,8 +32,8 @@ docker volume create held > /dev/null
 docker run --rm --network none --volume held:/data "$BENCH_BASE" perl -e "$BENCH_WRITER" "$@"
 "#;
 
-/// A file for each gigabyte, whose pages begin with their numbers; or pieces of noise in all of them.
-const WRITER: &str = r#"my ($what, $first, $end, $changed) = @ARGV;
+/// A file for each gigabyte, whose pages begin with their numbers; or noise in some places of them.
+const WRITER: &str = r#"my ($what, $first, $end, $places, $changed) = @ARGV;
 if ($what eq "fill") {
     for my $file ($first .. $end - 1) {
         open(my $out, ">:raw", "/data/$file") or die "open: $!";
@@ -43,12 +44,13 @@ if ($what eq "fill") {
     }
 } else {
     open(my $noise, "<:raw", "/dev/urandom") or die "open: $!";
-    for my $piece (0 .. $changed - 1) {
-        my $at = int(($end - $first) * 1000 * $piece / $changed);
+    for my $place (0 .. $places - 1) {
+        my $at = int(($end - $first) * 1000 * $place / $places);
         open(my $out, "+<:raw", "/data/" . int($at / 1000)) or die "open: $!";
         sysseek($out, ($at % 1000) << 20, 0) or die "seek: $!";
-        read($noise, my $bytes, 1 << 20) == 1 << 20 or die "read: $!";
-        syswrite($out, $bytes) == 1 << 20 or die "write: $!";
+        my $bytes = $changed << 20;
+        read($noise, my $written, $bytes) == $bytes or die "read: $!";
+        syswrite($out, $written) == $bytes or die "write: $!";
     }
 }
 "#;
@@ -171,11 +173,12 @@ impl Bench {
 }
 
 /// The script's words for a change of some of what is held.
-fn changing(held: u32) -> [String; 4] {
+fn changing(held: u32) -> [String; 5] {
     [
         "change".to_owned(),
         "0".to_owned(),
         held.to_string(),
+        PLACES.to_string(),
         CHANGED.to_string(),
     ]
 }
@@ -195,7 +198,7 @@ fn measured(report: &Path) -> Result<Measure> {
 
 fn table(args: &Args, volumes: &[(u32, Vec<Row>)]) -> Result<String> {
     let mut text = format!(
-        "Medians of {} rounds, seconds; each job writes {CHANGED} MiB.\n\n\
+        "Medians of {} rounds, seconds; each job writes {CHANGED} MiB in each of {PLACES} places.\n\n\
          | held | up | job | down | requests | fetched | stored | memory |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
         args.rounds
     );
