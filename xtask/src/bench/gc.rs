@@ -17,7 +17,7 @@ use crate::{engine, process, say, workplace};
 
 /// What Larder promises.
 const SECONDS_BOUND: f64 = 60.0;
-const MEGABYTES_BOUND: u64 = 300;
+const MEGABYTES_BOUND: u32 = 300;
 
 /// Collecting garbage in a large store: time, memory, requests
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ const STEPS: [(&str, &[&str]); 4] = [
 
 struct Measured {
     seconds: f64,
-    megabytes: u64,
+    megabytes: u32,
     requests: Option<usize>,
 }
 

@@ -69,7 +69,10 @@ pub(super) struct Args {
 }
 
 /// A measured job, and the most memory that a process of Larder's took, in MB.
-type Row = (Measure, u64);
+type Row = (Measure, u32);
+
+/// A figure of a row.
+type Figure = fn(&Row) -> f64;
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
@@ -202,16 +205,14 @@ fn table(args: &Args, volumes: &[(u32, Vec<Row>)]) -> Result<String> {
          | held | up | job | down | requests | fetched | stored | memory |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
         args.rounds
     );
-    let columns: [(&str, fn(&Row) -> f64); 5] = [
+    let columns: [(&str, Figure); 5] = [
         ("up", |(job, _)| job.restore),
         ("job", |(job, _)| job.build),
         ("down", |(job, _)| job.save),
-        ("requests", |(job, _)| {
-            job.requests.unwrap_or_default() as f64
-        }),
-        ("memory", |(_, most)| *most as f64),
+        ("requests", |(job, _)| job.requests()),
+        ("memory", |(_, most)| f64::from(*most)),
     ];
-    let middle = |rows: &[Row], value: fn(&Row) -> f64| median(rows.iter().map(value));
+    let middle = |rows: &[Row], value: Figure| median(rows.iter().map(value));
     for (held, rows) in volumes {
         let [up, job, down, requests, memory] = columns.map(|(_, value)| middle(rows, value));
         writeln!(

@@ -37,6 +37,13 @@ impl Measure {
     pub(super) fn total(&self) -> f64 {
         self.restore + self.build + self.save
     }
+
+    /// Requests, if they are counted.
+    #[allow(clippy::cast_precision_loss)] // of 53 bits, which a double has
+    pub(super) fn requests(&self) -> f64 {
+        let counted = self.requests.map(|requests| requests as f64);
+        counted.unwrap_or(f64::NAN)
+    }
 }
 
 /// Nothing of what is measured next is in memory.

@@ -11,7 +11,7 @@ use xtask_tools::room;
 const POLL: Duration = Duration::from_millis(10);
 
 /// Runs larder, and answers the most memory that was resident in one process of it, in megabytes.
-pub(super) fn most_of(larder: &mut Command) -> Result<u64> {
+pub(super) fn most_of(larder: &mut Command) -> Result<u32> {
     let mut child = larder.spawn().context("cannot start larder")?;
     let mut most = 0;
     loop {
@@ -19,7 +19,7 @@ pub(super) fn most_of(larder: &mut Command) -> Result<u64> {
         let of_larder = of_larder.filter(|process| process.program() == "larder");
         most = of_larder
             .map(|process| resident(process.pid))
-            .fold(most, u64::max);
+            .fold(most, u32::max);
         if let Some(ended) = child.try_wait()? {
             ensure!(ended.success(), "larder ended with {ended}");
             return Ok(most / 1000);
@@ -29,7 +29,7 @@ pub(super) fn most_of(larder: &mut Command) -> Result<u64> {
 }
 
 /// The most that was ever resident in a process, in kilobytes; nothing if it has ended.
-fn resident(pid: i32) -> u64 {
+fn resident(pid: i32) -> u32 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

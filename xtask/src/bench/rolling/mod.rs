@@ -284,19 +284,12 @@ fn table(args: &Args, rows: &[Row]) -> String {
                 seconds(measured.median(|m| m.engine_start.unwrap_or(f64::NAN))),
                 seconds(measured.median(|m| m.engine_stop.unwrap_or(f64::NAN))),
                 measured.median(|m| megabytes(m.fetched)),
-                requests(measured.median(requests_of)),
+                requests(measured.median(Measure::requests)),
                 measured.median(|m| megabytes(m.stored)),
             );
         }
     }
     text
-}
-
-#[allow(clippy::cast_precision_loss)] // of 53 bits, which a double has
-fn requests_of(measure: &Measure) -> f64 {
-    measure
-        .requests
-        .map_or(f64::NAN, |requests| requests as f64)
 }
 
 fn requests(value: f64) -> String {
