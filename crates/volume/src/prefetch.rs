@@ -15,7 +15,7 @@ const LANES_FIRST: usize = 4;
 /// Most bytes of leaves of the map that are read ahead: those of some 14 GiB of content, so that a job costs the same
 /// however much a volume holds. A leaf that is needed beyond them costs a request.
 const LEAVES_BYTES: u64 = 8 * 1024 * 1024;
-/// The same where more content than usual is to be fetched, which is planned by leaves: those of some 110 GiB.
+/// The same where somebody said how much content to fetch, which is planned by leaves: those of some 110 GiB.
 const LEAVES_OF_ALL_BYTES: u64 = 64 * 1024 * 1024;
 /// Prefetching stops when the disk that holds the local file has less than this left: what is left
 /// belongs to the build.
@@ -51,7 +51,7 @@ where
     let source = blocks.source();
     // A later miss then costs one request. The hot blocks come first, on the connections that are open.
     let leaves = source.read_leaves(match prefetch {
-        Prefetch::All(Some(_)) => LEAVES_OF_ALL_BYTES,
+        Prefetch::All(Some(_)) | Prefetch::Auto(Some(_)) => LEAVES_OF_ALL_BYTES,
         _ => LEAVES_BYTES,
     });
     let hot = lanes(&blocks, &folder, |source| Some(source.hot()));

@@ -219,6 +219,11 @@ impl<'a> Growth<'a> {
             megabytes(most),
         );
         let _ = writeln!(text, "{}", row(&format!("first {span}"), &first));
+        // Nothing grows any more by then, and there is something to drop.
+        if let Some(second) = costs.get(span..2 * span) {
+            let name = format!("{} to {}", span + 1, 2 * span);
+            let _ = writeln!(text, "{}", row(&name, &mean(second)));
+        }
         let _ = writeln!(text, "{}", row(&format!("last {span}"), &last));
         for (what, ratio) in ratios(&first, &last) {
             let verdict = verdict(ratio <= RATIO_MAX);
