@@ -16,13 +16,16 @@ const ALONG_MIN: usize = 16;
 /// The leaves that go along with those that `changed`: of each object of which at most half as many are left, the
 /// smallest first, and no more than twice as many.
 pub fn going_along(root: &MapRoot, changed: &BTreeSet<u32>) -> Vec<u32> {
+    if changed.is_empty() {
+        return Vec::new();
+    }
     let mut left: HashMap<LeavesId, Vec<u32>> = HashMap::new();
     for (index, place) in root.leaves() {
         if !changed.contains(&index) {
             left.entry(place.object).or_default().push(index);
         }
     }
-    let few = (changed.len() / 2).max(usize::from(!changed.is_empty()));
+    let few = (changed.len() / 2).max(1);
     let mut left: Vec<Vec<u32>> = left.into_values().collect();
     left.retain(|leaves| leaves.len() <= few);
     left.sort_unstable_by_key(|leaves| (leaves.len(), leaves.first().copied()));
