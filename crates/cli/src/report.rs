@@ -155,8 +155,12 @@ impl Report {
             self.note(&format!("BuildKit {}, builder `larder`", builder.version));
         }
         if let Some(podman) = &job.podman {
+            let whom = match podman.user {
+                Some(user) => format!("user {user}"),
+                None => "root, and whoever uses sudo -E".to_owned(),
+            };
             self.note(&format!(
-                "Podman {} ({}): for root, and whoever uses sudo -E",
+                "Podman {} ({}): for {whom}",
                 podman.version, podman.driver
             ));
         }

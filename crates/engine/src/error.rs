@@ -35,6 +35,16 @@ pub enum EngineError {
         /// The system's answer.
         why: String,
     },
+    /// An ordinary user cannot have podman's storage.
+    #[error(
+        "user {uid} cannot have podman's storage: {why}; root can (--podman-user root, and sudo -E podman)"
+    )]
+    NoRootless {
+        /// The user's number.
+        uid: u32,
+        /// What is missing, and its cure.
+        why: String,
+    },
     /// A program gave no answer, and was killed.
     #[error("`{command}`: {why}; is what it waits for in order on this machine?")]
     ToolHangs {

@@ -1,8 +1,7 @@
 //! What all floors above need of the machine they run on: private [`files`] that are written whole, folders
 //! that are our [`own`], the [`checkout`] that is somebody else's, the places of [`programs`] and what they
-//! answer ([`child`]), a bounded [`shelf`] of files, the [`clock`], a [`disk`], which [`machine`] it is; and what the
-//! [`people`] who wait for a job are
-//! told.
+//! answer ([`child`]), a bounded [`shelf`] of files, the [`clock`], a [`disk`], which [`machine`] it is and its
+//! [`users`]; and what the [`people`] who wait for a job are told.
 
 pub mod checkout;
 pub mod child;
@@ -16,3 +15,4 @@ pub mod own;
 pub mod people;
 pub mod programs;
 pub mod shelf;
+pub mod users;

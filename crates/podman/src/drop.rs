@@ -13,7 +13,6 @@ use serde::Deserialize;
 
 use crate::Result;
 use crate::program::Podman;
-use crate::storage::Storage;
 
 /// Images without a name, and without one on top of them that has one, that were made so long ago: 14 days.
 const PRUNE: [&str; 5] = ["image", "prune", "--force", "--filter", "until=336h"];
@@ -82,7 +81,7 @@ impl Podman {
     /// Drops images without a name that are old, and if more than the bound is in use, those that were made first;
     /// nothing that the job has made or pulled, which is what was not there `before`.
     pub fn drop_unneeded(&self, before: &BTreeSet<String>, bound: Bound) -> Dropped {
-        let used = used_bytes();
+        let used = self.used_bytes();
         let mut dropping = Dropping {
             podman: self,
             before,
@@ -92,7 +91,7 @@ impl Podman {
         let held = self.held().unwrap_or_default().len();
         let outcome = dropping.run();
         let left = self.held().unwrap_or_default().len();
-        let used_bytes = used_bytes();
+        let used_bytes = self.used_bytes();
         Dropped {
             images: held.saturating_sub(left),
             freed_bytes: used.saturating_sub(used_bytes),
@@ -102,13 +101,12 @@ impl Podman {
                 .map(|error| format!("not all that could be was dropped: {error}")),
         }
     }
-}
 
-/// One that cannot be told is taken for little: then nothing is dropped.
-fn used_bytes() -> u64 {
-    space(Storage::graph_root())
-        .unwrap_or_default()
-        .used_bytes()
+    /// What cannot be told is taken for little: then nothing is dropped.
+    fn used_bytes(&self) -> u64 {
+        let space = space(self.storage.graph_root());
+        space.unwrap_or_default().used_bytes()
+    }
 }
 
 struct Dropping<'a> {
@@ -143,7 +141,7 @@ impl Dropping<'_> {
     }
 
     fn excess(&self, keep_bytes: u64) -> Result<u64> {
-        let root = Storage::graph_root();
+        let root = self.podman.storage.graph_root();
         let space = space(root).map_err(EngineError::io("cannot look at", root))?;
         let excess = space.excess(keep_bytes);
         if excess == 0 || self.bound.keep_volumes {

@@ -11,7 +11,6 @@ use serde::Deserialize;
 
 use crate::Result;
 use crate::program::Podman;
-use crate::storage::Storage;
 
 /// Below the storage's root.
 const LIST: &str = "overlay-images/images.json";
@@ -49,7 +48,7 @@ impl Podman {
     }
 
     fn list(&self) -> Result<Vec<Listed>> {
-        let Some(path) = file(Storage::graph_root(), Path::new(LIST))? else {
+        let Some(path) = file(self.storage.graph_root(), Path::new(LIST))? else {
             return Ok(Vec::new());
         };
         let text = read(&path, LIST_MAX_BYTES).map_err(EngineError::io("cannot read", &path))?;

@@ -1,7 +1,7 @@
 //! The program podman of this machine, and what it answers.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use larder_model::version::Version;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::storage::{DRIVER, OF_ANOTHER_STORAGE, Storage, VARIABLE};
+use crate::person::Person;
+use crate::storage::{DRIVER, DRIVER_OF_USER, OF_ANOTHER_STORAGE, Storage, VARIABLE};
 
 /// What podman prints at most: a listing of some thousand images.
 const OUTPUT_MAX_BYTES: usize = 64 << 20;
@@ -41,12 +42,16 @@ pub fn probe(search: &[PathBuf]) -> Result<PodmanProgram> {
 }
 
 impl PodmanProgram {
-    /// What must be equal for this machine's podman to continue another's storage.
-    pub fn compatibility(&self) -> String {
+    /// What must be equal for this machine's podman to continue another's storage. A user's podman marks what an upper
+    /// layer hides in another way than root's (Linux `Documentation/filesystems/overlayfs.rst`, `userxattr`).
+    pub fn compatibility(&self, storage: &Storage) -> String {
         let key = Compatibility {
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
-            image_store: DRIVER,
+            image_store: match storage.person() {
+                Some(_) => DRIVER_OF_USER,
+                None => DRIVER,
+            },
             family: Family::Podman,
             version: self.version,
         };
@@ -87,45 +92,52 @@ struct Versions {
     version: String,
 }
 
-/// Lets the machine's own podman run first, if it has anything and none has run since the machine was started: the
-/// first one frees all locks, which it shares with others, and gives them to the containers of its own database (podman
-/// `libpod/runtime.go`, `refresh`).
-pub fn wake(program: &PodmanProgram, environment: &[(OsString, OsString)]) {
-    if Path::new(AWAKE).exists() || !Path::new(OF_MACHINE).exists() {
-        return;
-    }
-    let own = environment.iter().filter(|(name, _)| name != VARIABLE);
-    let own: Vec<_> = own.cloned().collect();
-    if let Err(error) = run(&program.path, &own, &["ps", "--quiet"], INFO_LIMIT) {
-        tracing::warn!(%error, "the machine's own podman does not work");
-    }
+/// A podman to be run: which, in what environment, and by whom.
+#[derive(Clone, Debug)]
+struct Runner {
+    program: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    /// Root, if it is nobody else.
+    person: Option<Person>,
 }
 
 /// Podman with a session's storage.
 #[derive(Clone, Debug)]
 pub struct Podman {
-    program: PathBuf,
+    runner: Runner,
     pub(crate) storage: Storage,
-    environment: Vec<(OsString, OsString)>,
 }
 
 impl Podman {
-    /// The program with this storage, in an environment that may name another one.
+    /// The program with this storage. Root's is in an environment that may name another one.
     pub fn new(
         program: &PodmanProgram,
         storage: &Storage,
         environment: &[(OsString, OsString)],
     ) -> Self {
-        let own = environment
-            .iter()
-            .filter(|(name, _)| !OF_ANOTHER_STORAGE.iter().any(|other| name == other));
-        let own = own
-            .cloned()
-            .chain([(VARIABLE.into(), storage.file().into())]);
+        let mut runner = Runner::new(program, storage, environment);
+        let file = Storage::file(storage.run());
+        runner.environment.push((VARIABLE.into(), file.into()));
         Self {
-            program: program.path.clone(),
+            runner,
             storage: storage.clone(),
-            environment: own.collect(),
+        }
+    }
+
+    /// Lets the own podman of who has the storage run first, if it has anything and none has run since the machine was
+    /// started: the first one frees all locks, which it shares with others, and gives them to the containers of its own
+    /// database (podman `libpod/runtime.go`, `refresh`).
+    pub fn wake(program: &PodmanProgram, storage: &Storage, environment: &[(OsString, OsString)]) {
+        let (awake, database) = match storage.person() {
+            Some(person) => (person.awake(), person.database()),
+            None => (AWAKE.into(), OF_MACHINE.into()),
+        };
+        if awake.exists() || !database.exists() {
+            return;
+        }
+        let own = Runner::new(program, storage, environment);
+        if let Err(error) = own.run(&["ps", "--quiet"], INFO_LIMIT) {
+            tracing::warn!(%error, "the machine's own podman does not work");
         }
     }
 
@@ -137,7 +149,7 @@ impl Podman {
             graph_driver_name: driver,
             graph_root,
         } = said.store;
-        if driver != DRIVER || graph_root != Storage::graph_root() {
+        if driver != DRIVER || graph_root != self.storage.graph_root() {
             let message = format!(
                 "it uses {} with the driver {driver}; is another storage named in containers.conf?",
                 graph_root.display()
@@ -152,7 +164,7 @@ impl Podman {
 
     /// Runs podman to its end; what it prints.
     pub(crate) fn ask(&self, arguments: &[&str], time: Duration) -> Result<String> {
-        run(&self.program, &self.environment, arguments, time)
+        self.runner.run(arguments, time)
     }
 
     /// Reads what podman prints, or what it keeps.
@@ -167,40 +179,65 @@ impl Podman {
     pub(crate) fn malformed(&self, what: &'static str, message: String) -> EngineError {
         EngineError::Malformed {
             what,
-            path: self.program.clone(),
+            path: self.runner.program.clone(),
             message,
         }
     }
 }
 
-fn run(
-    program: &Path,
-    environment: &[(OsString, OsString)],
-    arguments: &[&str],
-    time: Duration,
-) -> Result<String> {
-    let mut command = Command::new(program);
-    let environment = environment.iter().map(|(name, value)| (name, value));
-    command.args(arguments).env_clear().envs(environment);
-    let limits = Limits {
-        time,
-        bytes: OUTPUT_MAX_BYTES,
-    };
-    let output = ask(&mut command, "", limits).map_err(|why| match why {
-        NoAnswer::Io(error) => EngineError::io("cannot run", program)(error),
-        why => EngineError::ToolHangs {
-            command: line(arguments),
-            why: why.to_string(),
-        },
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+impl Runner {
+    /// One that finds the storage that it would find without Larder.
+    fn new(
+        program: &PodmanProgram,
+        storage: &Storage,
+        environment: &[(OsString, OsString)],
+    ) -> Self {
+        let leads_elsewhere = |name: &OsString| {
+            name == VARIABLE || OF_ANOTHER_STORAGE.iter().any(|other| name == other)
+        };
+        let mut own = environment
+            .iter()
+            .filter(|(name, _)| !leads_elsewhere(name));
+        Self {
+            program: program.path.clone(),
+            environment: match storage.person() {
+                Some(person) => {
+                    let path = own.find(|(name, _)| name == "PATH");
+                    person.environment(path.map(|(_, path)| path.clone()).unwrap_or_default())
+                }
+                None => own.cloned().collect(),
+            },
+            person: storage.person().cloned(),
+        }
     }
-    Err(EngineError::ToolFailed {
-        command: line(arguments),
-        status: output.status.to_string(),
-        message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+
+    fn run(&self, arguments: &[&str], time: Duration) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        command.args(arguments).env_clear().envs(environment);
+        if let Some(person) = &self.person {
+            person.runs(&mut command);
+        }
+        let limits = Limits {
+            time,
+            bytes: OUTPUT_MAX_BYTES,
+        };
+        let output = ask(&mut command, "", limits).map_err(|why| match why {
+            NoAnswer::Io(error) => EngineError::io("cannot run", &self.program)(error),
+            why => EngineError::ToolHangs {
+                command: line(arguments),
+                why: why.to_string(),
+            },
+        })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(EngineError::ToolFailed {
+            command: line(arguments),
+            status: output.status.to_string(),
+            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
 }
 
 fn line(arguments: &[&str]) -> String {

@@ -2,7 +2,9 @@
 //!
 //! Nothing here decides whether the volume is published, so nothing here fails: what did not work is told.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ const REMOVALS: [&[&str]; 3] = [
     &["pod", "rm", "--all", "--force"],
     &["rm", "--all", "--force"],
 ];
+const COMMANDS: [&str; 3] = ["podman", "buildah", "catatonit"];
 const NETWORKS: [&str; 4] = ["network", "ls", "--format", "{{.Name}}"];
 /// Time for a listing of what is on the machine, not on the volume.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
@@ -35,7 +38,8 @@ impl Podman {
     /// Ends commands that still work, removes all pods and containers, and networks that the machine did not have, within `limit`. What did not
     /// work is answered, one sentence each.
     pub fn rest(&self, of_machine: &[String], limit: Duration) -> Vec<String> {
-        end_commands(&self.storage, limit);
+        // A build in the background, and the process that keeps a user's namespaces.
+        clean_up::end_meant(is_command_of(self.storage.run()), limit);
         let mut resting = Resting {
             podman: self,
             until: Instant::now() + limit,
@@ -103,44 +107,42 @@ impl Resting<'_> {
 /// Ends what works in the storage of a session with this run directory, which may be gone: podman cannot be asked then.
 /// Answers what does not end.
 pub fn end_users(run: &Path, limit: Duration) -> Vec<Identity> {
-    let storage = Storage::of(run);
-    let (runs, works) = (is_container_of(&storage), is_command_of(&storage));
+    let works = is_command_of(run);
     let ended = clean_up::end_meant(
-        |pid, arguments| runs(arguments) || works(pid, arguments),
+        |pid, arguments| is_container(arguments) || works(pid, arguments),
         limit,
     );
     ended.stuck
 }
 
-/// Ends commands that still work in the storage, as a build in the background does.
-fn end_commands(storage: &Storage, limit: Duration) {
-    clean_up::end_meant(is_command_of(storage), limit);
-}
-
-/// A container has a process of conmon's, which keeps the container's number below podman's `runroot` (`-p`, podman
+/// A container has a process of conmon's, with its directory of the storage (`-b`, podman
 /// `libpod/oci_conmon_common.go`, `getConmonArgs`).
-fn is_container_of(storage: &Storage) -> impl Fn(&[&[u8]]) -> bool {
-    let root = storage.run_root().into_os_string().into_encoded_bytes();
-    move |arguments| {
-        let mut pairs = arguments.windows(2);
-        pairs.any(|pair| pair[0] == b"-p" && pair[1].starts_with(&root))
-    }
+fn is_container(arguments: &[&[u8]]) -> bool {
+    let mut pairs = arguments.windows(2);
+    pairs.any(|pair| {
+        let bundle = Path::new(OsStr::from_bytes(pair[1]));
+        pair[0] == b"-b"
+            && Storage::graph_roots()
+                .iter()
+                .any(|root| bundle.starts_with(root))
+    })
 }
 
-/// podman or buildah with the storage in its environment, or named by the conmon whose container has ended.
-fn is_command_of(storage: &Storage) -> impl Fn(i32, &[&[u8]]) -> bool {
-    let variable = format!("{VARIABLE}={}", storage.file().display());
-    let root = Storage::graph_root().as_os_str().as_encoded_bytes();
+/// What works in the storage: podman or buildah with it in its environment, or named by the conmon whose container has
+/// ended, and what keeps a user's namespaces (`catatonit`, since podman 4.4).
+fn is_command_of(run: &Path) -> impl Fn(i32, &[&[u8]]) -> bool {
+    let variable = format!("{VARIABLE}={}", Storage::file(run).display());
+    let roots = Storage::graph_roots().map(|root| root.as_os_str().as_bytes());
     move |pid, arguments| {
         let program = arguments.first().copied().unwrap_or_default();
         let name = program.rsplit(|byte| *byte == b'/').next();
-        if !name.is_some_and(|name| name == b"podman" || name == b"buildah") {
+        if !name.is_some_and(|name| COMMANDS.iter().any(|command| name == command.as_bytes())) {
             return false;
         }
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let mut variables = environment.split(|byte| *byte == 0);
         let mut pairs = arguments.windows(2);
         variables.any(|one| one == variable.as_bytes())
-            || pairs.any(|pair| pair[0] == b"--root" && pair[1] == root)
+            || pairs.any(|pair| pair[0] == b"--root" && roots.contains(&pair[1]))
     }
 }

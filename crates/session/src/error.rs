@@ -153,6 +153,7 @@ impl SessionError {
             | Self::Engine(
                 EngineError::ProgramMissing { .. }
                 | EngineError::Forbidden { .. }
+                | EngineError::NoRootless { .. }
                 | EngineError::TakeoverRefused { .. }
                 | EngineError::SettingRefused { .. },
             ) => Blame::Machine,

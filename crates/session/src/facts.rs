@@ -78,11 +78,17 @@ impl Job {
             scope: self.lineage.scope.clone(),
             store: self.store.clone(),
             image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
-            tenant: match &self.folders[..] {
-                [] if self.podman.is_some() => Tenant::Podman,
-                [] if self.engine.is_none() => Tenant::Builder,
-                [] => Tenant::Engine,
-                folders => Tenant::Folders(folders.to_vec()),
+            tenant: match (&self.folders[..], &self.podman) {
+                ([], Some(Podman { user: None, .. })) => Tenant::Podman,
+                (
+                    [],
+                    Some(Podman {
+                        user: Some(user), ..
+                    }),
+                ) => Tenant::UsersPodman(*user),
+                ([], None) if self.engine.is_none() => Tenant::Builder,
+                ([], None) => Tenant::Engine,
+                (folders, _) => Tenant::Folders(folders.to_vec()),
             },
             builder: self.engine.is_some() && self.builder.is_some(),
         };
@@ -171,6 +177,9 @@ pub struct Podman {
     pub driver: String,
     /// The file with the settings of its storage.
     pub storage_conf: PathBuf,
+    /// Whose it is, by number, if not root's.
+    #[serde(default)]
+    pub user: Option<u32>,
 }
 
 /// The volume of a job.

@@ -8,7 +8,7 @@ use larder_docker::USUAL_SOCKET;
 use larder_engine::program::{self, EngineProgram};
 use larder_engine::{MachineSettings, rights};
 use larder_local::programs;
-use larder_podman::PodmanProgram;
+use larder_podman::{Person, PodmanProgram};
 use larder_volume::Room;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -34,6 +34,10 @@ pub fn check(settings: &Settings) -> Result<()> {
     }
     match settings.tenant {
         Tenant::Engine | Tenant::Podman => rights::check(path)?,
+        Tenant::UsersPodman(user) => {
+            rights::check(path)?;
+            Person::look(user)?;
+        }
         Tenant::Builder => rights::check_groups()?,
         Tenant::Folders(_) => {}
     }

@@ -74,8 +74,9 @@ impl Place {
         let folders = folders.map(|folder| folder.to_string_lossy());
         // A directory's path is absolute.
         let kind = match tenant {
-            Tenant::Podman => Some("podman"),
-            Tenant::Builder => Some("buildkit"),
+            Tenant::Podman => Some("podman".to_owned()),
+            Tenant::UsersPodman(user) => Some(format!("podman of {user}")),
+            Tenant::Builder => Some("buildkit".to_owned()),
             Tenant::Engine | Tenant::Folders(_) => None,
         };
         let tenants = folders.chain(kind.map(Cow::from));

@@ -27,8 +27,10 @@ pub enum Tenant {
     Engine,
     /// A `buildkitd` of ours, and no engine.
     Builder,
-    /// The storage of podman and buildah.
+    /// The storage of podman and buildah, for root.
     Podman,
+    /// The same for an ordinary user, by number.
+    UsersPodman(u32),
     /// Directories of this machine, by absolute paths whose last parts differ.
     Folders(Vec<PathBuf>),
 }
@@ -37,8 +39,16 @@ impl Tenant {
     /// The directories; none for an engine or a builder.
     pub fn folders(&self) -> &[PathBuf] {
         match self {
-            Self::Engine | Self::Builder | Self::Podman => &[],
+            Self::Engine | Self::Builder | Self::Podman | Self::UsersPodman(_) => &[],
             Self::Folders(folders) => folders,
+        }
+    }
+
+    /// The ordinary user whose podman's storage it is.
+    pub fn podman_user(&self) -> Option<u32> {
+        match self {
+            Self::UsersPodman(user) => Some(*user),
+            Self::Engine | Self::Builder | Self::Podman | Self::Folders(_) => None,
         }
     }
 }
@@ -119,7 +129,7 @@ pub struct Wanted {
 impl Wanted {
     /// Whether it is wanted for podman.
     pub(crate) fn is_of_podman(&self) -> bool {
-        self.tenant == Tenant::Podman
+        matches!(self.tenant, Tenant::Podman | Tenant::UsersPodman(_))
     }
 
     /// Whether a session for this can be one for the other. Who chose no image store takes any, and a builder is in
@@ -206,9 +216,10 @@ mod tests {
             builder: false,
         };
         let (mut pull, mut elsewhere) = (main.clone(), main.clone());
-        let (mut folder, mut podman) = (main.clone(), main.clone());
+        let (mut folder, mut podman, mut users) = (main.clone(), main.clone(), main.clone());
         folder.tenant = Tenant::Folders(vec!["/target".into()]);
         podman.tenant = Tenant::Podman;
+        users.tenant = Tenant::UsersPodman(1001);
         "pull/9".clone_into(&mut pull.scope);
         "s3://other".clone_into(&mut elsewhere.store);
         let (mut any, mut containerd) = (main.clone(), main.clone());
@@ -230,5 +241,6 @@ mod tests {
         alone.tenant = Tenant::Builder;
         assert!(with.agrees_with(&main) && !main.agrees_with(&with));
         assert!(!alone.agrees_with(&main) && !main.agrees_with(&alone));
+        assert!(!users.agrees_with(&podman) && users.agrees_with(&users.clone()));
     }
 }

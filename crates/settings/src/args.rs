@@ -225,10 +225,14 @@ pub struct Where {
 pub struct How {
     /// takeover: in place of the machine's engine, which is stopped meanwhile. private: beside it,
     /// with a network namespace and a socket of its own. auto: takeover if the machine's engine is
-    /// absent or idle, else private. podman: the storage of podman and buildah instead, for root.
+    /// absent or idle, else private. podman: the storage of podman and buildah instead.
     /// buildkit: a buildkitd instead of a Docker engine [default: auto]
     #[arg(long, value_name = "SHAPE|podman|buildkit")]
     pub engine: Option<String>,
+    /// Whose podman it is with --engine podman: a user of this machine, by name or number [default: who called sudo;
+    /// of `run`, whose command is root's, root]
+    #[arg(long, value_name = "USER")]
+    pub podman_user: Option<String>,
     /// A buildkitd beside the engine, as buildx's selected builder `larder`: several platforms, cache exports,
     /// attestations. It keeps at most half of --keep, the engine the rest. The commands' variables BUILDX_CONFIG and
     /// BUILDKIT_HOST lead to it; its steps have the network of the session

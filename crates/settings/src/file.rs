@@ -62,6 +62,8 @@ keys! {
     owner fallback: Vec<String>,
     // A word: it names no program.
     anybody engine: String,
+    // Whose files a job's are.
+    owner podman_user: String,
     anybody builder: bool,
     anybody image_store: String,
     // Within the limits of a volume, which is sparse.

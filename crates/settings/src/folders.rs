@@ -83,7 +83,7 @@ impl Choices {
     }
 
     /// Who called sudo(8), by its variables.
-    fn person(&self) -> Option<(u32, u32)> {
+    pub(super) fn person(&self) -> Option<(u32, u32)> {
         let [user, group] = ["SUDO_UID", "SUDO_GID"].map(|name| self.variable(name)?.parse().ok());
         user.zip(group)
     }

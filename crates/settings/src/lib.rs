@@ -6,7 +6,7 @@
 pub mod args;
 mod ci;
 mod descent;
-mod docker;
+mod engines;
 pub mod exit;
 mod file;
 mod folders;
@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use larder_archive::builder::BuildChoice;
 use larder_bases::Project;
 use larder_ci::Environment;
-use larder_engine::Asked;
 use larder_local::checkout::Checkout;
 use larder_local::own::{OwnFolder, owner_of};
 use larder_local::people::Voice;
@@ -45,12 +44,8 @@ use store::is_credential;
 pub const BUILT_FROM: Option<&str> = option_env!("GIT_COMMIT");
 
 const DEFAULT_STATE: &str = "/var/lib/larder/state";
-/// What `--engine` says for a builder without an engine.
-const BUILDKIT: &str = "buildkit";
 /// The default size of a new volume. It is sparse: an empty one takes no space.
 const DEFAULT_VOLUME_BYTES: u64 = 64 << 30;
-/// The engine that is no shape of Docker's.
-const PODMAN: &str = "podman";
 /// The smallest volume that an engine can use for anything.
 const VOLUME_MIN_BYTES: u64 = 1 << 30;
 
@@ -73,6 +68,8 @@ pub struct Settings {
     pub docker: larder_docker::Environment,
     /// The variables by which it chooses a builder.
     pub build_choice: BuildChoice,
+    /// Whose podman it would be.
+    podman_user: Option<String>,
     /// What was said about collecting garbage after a save, but by an option.
     gc: Option<String>,
     /// Why a guessed scope is not that of a branch.
@@ -91,9 +88,10 @@ impl Settings {
     pub fn for_run(verb: &Run, voice: &dyn Voice) -> Done<(Self, RetryEmpty)> {
         let choices = Choices::look(&verb.which, voice)?;
         let again = choices.retry_empty(verb)?;
+        let how = choices.for_root(&verb.how);
         let settings = match &verb.dir[..] {
-            [] => choices.settings(&verb.which, &verb.how),
-            folders => choices.of_folders(&verb.which, &verb.how, folders),
+            [] => choices.settings(&verb.which, &how),
+            folders => choices.of_folders(&verb.which, &how, folders),
         };
         Ok((settings?, again))
     }
@@ -148,7 +146,7 @@ impl Settings {
     pub fn request(&self) -> larder_builds::Request {
         let around = self.around.clone();
         match self.session.tenant {
-            Tenant::Engine | Tenant::Builder | Tenant::Podman => {
+            Tenant::Engine | Tenant::Builder | Tenant::Podman | Tenant::UsersPodman(_) => {
                 larder_builds::Request::new(&self.plan_paths, around)
             }
             Tenant::Folders(_) => larder_builds::Request {
@@ -156,6 +154,11 @@ impl Settings {
                 around,
             },
         }
+    }
+
+    /// Who would live on a volume for podman.
+    pub fn for_podman(&self) -> Done<Tenant> {
+        engines::podman(self.podman_user.as_deref())
     }
 
     /// Whose garbage is collected after a save, now and then; nothing if that was forbidden.
@@ -281,6 +284,7 @@ impl Choices {
             plan_paths: self.plan_paths(how),
             around: self.around(which, path.clone()),
             docker: self.docker(path.clone()),
+            podman_user: self.podman_user(how),
             build_choice: self.build_choice(),
             session: self.session(which, how, state.as_deref(), descent)?,
         })
@@ -319,23 +323,6 @@ impl Choices {
             docker_folder: self.docker_folder(),
             path: search_path(),
             engine_environment: larder_engine::child_environment(std::env::vars_os()),
-        })
-    }
-
-    /// Who lives on the volume, and how Docker's engine stands beside the machine's.
-    fn engine(&self, how: &How) -> Done<(Tenant, Asked)> {
-        let named = self.text(&how.engine, "LARDER_ENGINE", &self.file.engine);
-        Ok(match named.as_deref() {
-            Some(name @ (PODMAN | BUILDKIT)) if how.kind.image_store.is_some() => {
-                return Err(Failure::input(format!(
-                    "--image-store is of Docker's engine; leave it out with --engine {name}"
-                )));
-            }
-            Some(PODMAN) => (Tenant::Podman, Asked::Private),
-            // It takes no engine's place.
-            Some(BUILDKIT) => (Tenant::Builder, Asked::Private),
-            Some(shape) => (Tenant::Engine, shape.parse()?),
-            None => (Tenant::Engine, Asked::default()),
         })
     }
 

@@ -19,7 +19,7 @@ use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
-use crate::filesystem::attached::{self, Rights};
+use crate::filesystem::attached::{self, View};
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
 use crate::{early, filesystem};
@@ -168,12 +168,12 @@ impl Volume {
         &self,
         folder: PathBuf,
         place: File,
-        rights: Rights,
+        view: View,
     ) -> Result<(), VolumeError> {
         let (room, mount) = (Arc::clone(&self.room), self.options.mount.clone());
         let named = mount.join(&folder);
         let attaching = tokio::task::spawn_blocking(move || {
-            let tree = room.run(move || attached::clone_of(&mount, &folder, rights))?;
+            let tree = room.run(move || attached::clone_of(&mount, &folder, &view))?;
             attached::put(&tree, &place).map_err(VolumeError::io("attach", named))
         });
         attaching.await.expect("attaching does not panic")

@@ -38,7 +38,7 @@ const fn both(name: &'static str, files: &'static [&'static str]) -> Package {
 }
 
 /// Everything that is used and not in each Debian anyway (priority "required").
-const PACKAGES: [Package; 28] = [
+const PACKAGES: [Package; 29] = [
     both("docker.io", &["dockerd"]),
     Package {
         debian: "docker-cli",
@@ -56,6 +56,7 @@ const PACKAGES: [Package; 28] = [
     both("podman", &["podman"]),
     both("buildah", &["buildah"]),
     both("netavark", &["/usr/lib/podman/netavark"]),
+    both("uidmap", &["newuidmap", "newgidmap"]),
     both("docker-registry", &["docker-registry"]),
     both("iproute2", &["ip"]),
     both(

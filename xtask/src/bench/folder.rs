@@ -32,11 +32,11 @@ pub(super) struct Args {
     /// Measured builds of each lane; the table shows medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The package that is built
-    #[arg(long, default_value = "larder")]
-    package: String,
+    /// The package that is built, without its tests [default: all of the workspace, with the tests]
+    #[arg(long)]
+    package: Option<String>,
     /// The crate that changes; all that depend on it are built again
-    #[arg(long, default_value = "store")]
+    #[arg(long, default_value = "page")]
     changed: String,
 }
 
@@ -144,11 +144,22 @@ impl Bench<'_> {
     /// is of use to the same checkout alone.
     fn build(&self) -> Command {
         let mut build = cargo::command("build");
-        build.args(["--offline", "--quiet", "--package", &self.args.package]);
+        build.args(["--offline", "--quiet"]);
+        match &self.args.package {
+            Some(package) => build.args(["--package", package]),
+            None => build.args(["--workspace", "--all-targets"]),
+        };
         build.env("CARGO_INCREMENTAL", "0");
         build.env_remove("CARGO_TARGET_DIR");
         build.current_dir(self.at("source"));
         build
+    }
+
+    fn what(&self) -> String {
+        match &self.args.package {
+            Some(package) => format!("package `{package}`"),
+            None => "the workspace with its tests".to_owned(),
+        }
     }
 
     /// The build, with something before it, in a session on a machine that has never seen Larder.
@@ -187,9 +198,11 @@ impl Bench<'_> {
         let used = process::read(Command::new("du").arg("-sm").arg(self.at("warm")))?;
         let used = used.split_whitespace().next().unwrap_or_default();
         let mut text = format!(
-            "Medians of {} rounds, seconds: package `{}` after a change of the crate `{}`. The directory held {used} MiB.\n\n\
+            "Medians of {} rounds, seconds: {} after a change of the crate `{}`. The directory held {used} MiB.\n\n\
              | lane | restore | build | save | total | fetched | stored |\n|---|--:|--:|--:|--:|--:|--:|\n",
-            self.args.rounds, self.args.package, self.args.changed
+            self.args.rounds,
+            self.what(),
+            self.args.changed
         );
         let middle = |lane: &str, value: fn(&Measure) -> f64| {
             let of_lane = rows.iter().filter(|(of, _)| *of == lane);

@@ -1,6 +1,11 @@
 //! Podman and buildah, whose storage is on a volume.
 
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use serde_json::json;
 
 use crate::kit::{Store, context, text, wait_for};
 use crate::machine::{Job, Machine};
@@ -113,5 +118,120 @@ fn a_session_of_podman_is_one_on_a_machine_and_may_die() {
     assert_nothing_is_left(&machine);
     let again = job(&machine, &store, "podman images --quiet").saved();
     assert!(again.report["restored"].is_null(), "{}", again.said);
+    assert_nothing_is_left(&machine);
+}
+
+/// An ordinary user of a machine, who may have numbers for a namespace from some number on.
+struct User<'a> {
+    machine: &'a Machine,
+    number: u32,
+}
+
+impl<'a> User<'a> {
+    fn of(machine: &'a Machine, number: u32, numbers: Option<u32>) -> Self {
+        let home = machine.path("home");
+        let of_user = format!("ci:x:{number}:{number}::{}:/bin/sh", home.display());
+        let more = numbers.map(|first| format!("ci:{first}:65536"));
+        let more = more.unwrap_or_default();
+        for (file, line) in [("passwd", &of_user), ("subuid", &more), ("subgid", &more)] {
+            let (own, place) = (machine.path(file), Path::new("/etc").join(file));
+            let before = fs::read_to_string(&place).unwrap_or_default();
+            fs::write(&own, before + line + "\n").expect("written");
+            let (own, place) = (own.display().to_string(), place.display().to_string());
+            machine.run("mount", &["--bind", &own, &place]);
+        }
+        let number_of = number.to_string();
+        machine.run("chown", &[&number_of, &home.display().to_string()]);
+        Self { machine, number }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let number = self.number.to_string();
+        let mut command = self.machine.command("setpriv");
+        command.args(["--reuid", &number, "--regid", &number, "--clear-groups"]);
+        command
+            .env("HOME", self.machine.path("home"))
+            .args(["sh", "-ec", line]);
+        command
+    }
+
+    /// `sudo larder up`, which writes what the next steps find.
+    fn up(&self, store: &Store) -> std::process::Output {
+        let mut up = self.machine.larder_on("up", &store.url(), "podman");
+        up.args(["--size", "1GiB", "--env-file"])
+            .arg(self.machine.path("env"));
+        up.args(["--no-context"])
+            .env("SUDO_UID", self.number.to_string());
+        up.env("SUDO_GID", self.number.to_string())
+            .output()
+            .expect("larder starts")
+    }
+
+    /// A whole job, of one step of the user's.
+    fn job(&self, store: &Store, step: &str) -> Job {
+        let up = self.up(store);
+        assert!(up.status.success(), "{}", text(&up));
+        let env = fs::read_to_string(self.machine.path("env")).expect("written");
+        let conf = env.lines().next().expect("a line");
+        let step = self.command(&format!("export {conf}; {step}")).output();
+        let step = step.expect("setpriv starts");
+        assert!(step.status.success(), "{}", text(&step));
+        let report = self.machine.path("report.json");
+        let down = self
+            .machine
+            .larder("down")
+            .arg("--json")
+            .arg(&report)
+            .output();
+        let mut output = down.expect("larder starts");
+        output.stderr.extend_from_slice(text(&step).as_bytes());
+        Job::of(output, &report)
+    }
+}
+
+#[test]
+fn an_ordinary_users_podman_remembers_too() {
+    let store = Store::new();
+    let machine = Machine::new();
+    let stranger = User::of(&machine, 4710, None);
+    let refused = stranger.up(&store);
+    assert_eq!(refused.status, ExitStatus::from_raw(3 << 8));
+    assert!(
+        text(&refused).contains("--add-subuids"),
+        "{}",
+        text(&refused)
+    );
+
+    let build = |user: &User| {
+        let place = user.machine.path("context");
+        fs::create_dir(&place).expect("made");
+        let place = context(&place, &STEPS.replace("/date", "/date; chown 5:6 /date"));
+        let (number, named) = (user.number.to_string(), place.display().to_string());
+        user.machine.run("chown", &["-R", &number, &named]);
+        build(&place, "")
+    };
+    let machine = Machine::new();
+    let user = User::of(&machine, 4711, Some(200_000));
+    let step = build(&user)
+        + "podman run --detach --network none --env SECRET=container-secret app /bin/sleep 1234\n"
+        + "podman network create left; podman volume create data\n"
+        + "stat -c '%a %u' /run/larder-podman/storage\n";
+    let first = user.job(&store, &step).saved().empty();
+    assert_eq!(first.report["podman"]["user"], json!(4711));
+    assert!(first.said.contains("700 4711\n"), "{}", first.said);
+    assert_nothing_is_left(&machine);
+
+    // On another machine the user has another number, and other ones for containers.
+    let machine = Machine::new();
+    let user = User::of(&machine, 4812, Some(700_000));
+    let step = build(&user)
+        + "test -z \"$(podman ps --all --external --quiet; podman volume ls --quiet)\"\n"
+        + "podman run --rm --network none app /bin/stat -c 'owner %u:%g' /date\n"
+        + "podman run --rm --network none app /bin/sh -c 'echo count: $(cat /n)'\n";
+    let second = user.job(&store, &step).saved().restored(&first);
+    assert_eq!(second.cached(), 4, "{}", second.said);
+    for part in ["owner 5:6\n", "count: 1\n"] {
+        assert!(second.said.contains(part), "{part:?}: {}", second.said);
+    }
     assert_nothing_is_left(&machine);
 }

@@ -16,7 +16,7 @@ use larder_engine::takeover::Taken;
 use larder_engine::{Engine, EngineConfig, EngineError, InRoom, Shape, cgroups};
 use larder_local::people::Voice as _;
 use larder_store::Source;
-use larder_volume::attached::{self, Rights};
+use larder_volume::attached::{self, Rights, View};
 use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
 use tokio::task::spawn_blocking;
@@ -292,7 +292,8 @@ impl Parts {
             let (volume, place) = (self.place.volume().mount, site.place.clone());
             let open = site.open()?;
             let folder = self.in_room(move || site.settle(&volume)).await?;
-            self.put(place, folder, open, Rights::Taken).await?;
+            self.put(place, folder, open, View::plain(Rights::Taken))
+                .await?;
         }
         self.volume().note_start();
         Ok(())
@@ -304,17 +305,12 @@ impl Parts {
         self.in_room(move || larder_podman::admit(&volume)).await?;
         coming.write()?;
         for placed in coming.places() {
-            let (volume, place) = (self.mount_point(), placed.place.to_owned());
-            let folder = placed.on_volume.to_owned();
-            let rights = if placed.keeps_rights {
-                Rights::Kept
-            } else {
-                Rights::Taken
-            };
-            let open = tenant::open(&placed)?;
+            let (place, folder) = (placed.place.clone(), placed.on_volume.to_owned());
+            let (volume, view) = (self.mount_point(), coming.view(&placed));
+            let open = coming.open(&placed)?;
             self.in_room(move || tenant::settle(&volume, &placed))
                 .await?;
-            self.put(place, folder, open, rights).await?;
+            self.put(place, folder, open, view).await?;
         }
         let podman = coming.podman();
         let asked = podman.clone();
@@ -329,20 +325,14 @@ impl Parts {
     }
 
     /// Mounts a directory of the volume where all of the machine sees it.
-    async fn put(
-        &mut self,
-        place: PathBuf,
-        folder: PathBuf,
-        open: File,
-        rights: Rights,
-    ) -> Result<()> {
+    async fn put(&mut self, place: PathBuf, folder: PathBuf, open: File, view: View) -> Result<()> {
         let before = attached::mounts_at(&place);
         let before = before.map_err(SessionError::path("list the mounts at", &place))?;
         self.record.mounted.push(Mounted { place, before });
         self.record.write(&self.place)?;
         let mounted = self.record.mounted.clone();
         self.living = Some(Living::Folders(FoldersLiving { mounted }));
-        Ok(self.volume().attach(folder, open, rights).await?)
+        Ok(self.volume().attach(folder, open, view).await?)
     }
 
     /// Whether the volume is mounted, and has no room.

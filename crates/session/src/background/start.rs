@@ -293,7 +293,8 @@ impl Start<'_> {
         Some(facts::Podman {
             version: info.version.clone(),
             driver: info.driver.clone(),
-            storage_conf: Storage::of(&self.place.run()).file(),
+            storage_conf: Storage::file(&self.place.run()),
+            user: self.settings.tenant.podman_user(),
         })
     }
 

@@ -13,7 +13,7 @@ pub struct Run {
     #[arg(
         long,
         value_name = "DIR",
-        conflicts_with_all = ["engine", "builder", "image_store", "keep_volumes", "plan", "fresh"]
+        conflicts_with_all = ["engine", "podman_user", "builder", "image_store", "keep_volumes", "plan", "fresh"]
     )]
     pub dir: Vec<PathBuf>,
     /// If this machine lacks what Larder needs, run the command with the machine's own engine.

@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use larder_local::users::Owners;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change,
@@ -22,6 +23,7 @@ use rustix::mount::{
 };
 
 use super::mounts::{unescape, unmount, unmount_below};
+use super::owners;
 use crate::error::VolumeError;
 
 /// Whether programs of a directory get rights by their mode.
@@ -33,20 +35,45 @@ pub enum Rights {
     Taken,
 }
 
+/// How a directory is seen where it is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Whether its programs get rights by their mode.
+    pub rights: Rights,
+    /// Whose its files are there, if not whose they are on the volume.
+    pub owners: Option<Owners>,
+}
+
+impl View {
+    /// Its files are whose they are on the volume.
+    pub fn plain(rights: Rights) -> Self {
+        let owners = None;
+        Self { rights, owners }
+    }
+}
+
 /// A clone of the mount at `mount`, of its directory `folder` alone. Call it in the room.
-pub(crate) fn clone_of(
-    mount: &Path,
-    folder: &Path,
-    rights: Rights,
-) -> Result<OwnedFd, VolumeError> {
+pub(crate) fn clone_of(mount: &Path, folder: &Path, view: &View) -> Result<OwnedFd, VolumeError> {
     let mut flags = MountFlags::BIND | MountFlags::NODEV | MountFlags::NOATIME;
-    flags.set(MountFlags::NOSUID, rights == Rights::Taken);
+    flags.set(MountFlags::NOSUID, view.rights == Rights::Taken);
     mount_remount(mount, flags, c"").map_err(VolumeError::io("restrict", mount))?;
     let path = mount.join(folder);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
-    open_tree(CWD, &path, flags).map_err(VolumeError::io("clone the mount of", &path))
+    let tree = open_tree(CWD, &path, flags);
+    let tree = tree.map_err(VolumeError::io("clone the mount of", &path))?;
+    if let Some(owners) = &view.owners {
+        owners::give(&tree, owners).map_err(|error| no_owners(&error))?;
+    }
+    Ok(tree)
+}
+
+fn no_owners(error: &io::Error) -> VolumeError {
+    VolumeError::Missing {
+        what: format!("this machine cannot give the files of a volume to a user ({error})"),
+        cure: "it takes Linux 5.19 and user namespaces; root's own podman needs neither (--podman-user root)",
+    }
 }
 
 /// Puts it on an open directory of this process's namespace.

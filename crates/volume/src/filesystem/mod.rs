@@ -18,6 +18,7 @@
 pub mod attached;
 mod free;
 mod mounts;
+mod owners;
 
 use std::fs::File;
 use std::io;

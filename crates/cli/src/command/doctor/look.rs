@@ -88,8 +88,9 @@ fn volume(settings: &Settings) -> Done<Volume> {
 }
 
 fn podman(settings: &Settings) -> Done<Podman> {
+    let tenant = settings.for_podman()?;
     let mut settings = settings.session.clone();
-    settings.tenant = Tenant::Podman;
+    settings.tenant = tenant;
     machine::check(&settings)?;
     let program = machine::podman(&settings.path)?;
     Ok(Podman {

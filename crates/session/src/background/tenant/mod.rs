@@ -22,7 +22,7 @@ pub(super) use self::builder::{BuilderComing, BuilderLiving, CACHE_UNUSED};
 pub(super) use self::engine::{EngineComing, EngineLiving};
 pub(super) use self::folders::{FoldersComing, FoldersLiving};
 pub(super) use self::images::Holder;
-pub(super) use self::podman::{Found, Keeper, PodmanComing, PodmanLiving, open, settle};
+pub(super) use self::podman::{Found, Keeper, PodmanComing, PodmanLiving, settle};
 use super::events::Events;
 use super::turn::Turn;
 use crate::settings::Tenant;
@@ -58,7 +58,7 @@ impl Coming {
                 let builder = BuilderComing::look(settings, oom_score).await?;
                 Ok((Self::Builder(Box::new(builder)), None))
             }
-            Tenant::Podman => {
+            Tenant::Podman | Tenant::UsersPodman(_) => {
                 let (podman, turn) = PodmanComing::look(settings, place).await?;
                 Ok((Self::Podman(Box::new(podman)), Some(turn)))
             }
@@ -78,7 +78,7 @@ impl Coming {
             Self::Builder(_) => {
                 compatibility::of_builder(std::env::consts::OS, std::env::consts::ARCH)
             }
-            Self::Podman(podman) => podman.program.compatibility(),
+            Self::Podman(podman) => podman.compatibility(),
             Self::Folders(folders) => folders.compatibility(),
         }
     }

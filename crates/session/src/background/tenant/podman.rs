@@ -1,5 +1,5 @@
 //! The storage of podman and buildah on a volume, with buildah's cache mounts: directories of the volume at fixed
-//! places of the machine, in which whoever runs podman as root works.
+//! places of the machine, in which root's podman works, or an ordinary user's.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use larder_engine::collector::Collected;
 use larder_engine::process::Identity;
-use larder_podman::{Bound, Info, Placed, Podman, PodmanProgram, Storage};
+use larder_podman::{Bound, Info, Person, Placed, Podman, PodmanProgram, Storage};
+use larder_volume::attached::{Rights, View};
 use tokio::task::spawn_blocking;
 
 use super::folders::{FoldersLiving, make_own, open_place};
@@ -21,7 +22,7 @@ use crate::background::turn::Turn;
 use crate::lock::One;
 use crate::{Place, Result, SessionError, Settings};
 
-/// Root's alone, as podman's own storage is.
+/// Whose it is alone, as podman's own storage is.
 const MODE: u32 = 0o700;
 /// Time for containers to end that cannot be removed.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -39,26 +40,62 @@ impl PodmanComing {
     pub(super) async fn look(settings: &Settings, place: &Place) -> Result<(Self, Turn)> {
         let (path, own) = (settings.path.clone(), place.clone());
         let environment = settings.engine_environment.clone();
+        let user = settings.tenant.podman_user();
         let looking = spawn_blocking(move || {
             let program = larder_podman::probe(&path)?;
-            larder_podman::wake(&program, &environment);
+            let person = user.map(Person::look).transpose()?;
+            let storage = Storage::new(&own.run(), person);
+            Podman::wake(&program, &storage, &environment);
             let turn = Turn::take(One::Podman, &own)?;
             let mut turn = turn.ok_or(SessionError::PodmanTaken)?;
             turn.stand(&own)?;
-            Ok::<_, SessionError>((program, turn))
+            let coming = Self {
+                program,
+                storage,
+                environment,
+            };
+            Ok((coming, turn))
         });
-        let (program, turn) = looking.await.expect("looking does not panic")?;
-        let coming = Self {
-            program,
-            storage: Storage::of(&place.run()),
-            environment: settings.engine_environment.clone(),
-        };
-        Ok((coming, turn))
+        looking.await.expect("looking does not panic")
     }
 
     /// Where its directories belong.
     pub(in crate::background) fn places(&self) -> [Placed; 2] {
-        larder_podman::places(self.program.version)
+        self.storage.places(self.program.version)
+    }
+
+    /// How one of them is seen there.
+    pub(in crate::background) fn view(&self, placed: &Placed) -> View {
+        View {
+            rights: if placed.keeps_rights {
+                Rights::Kept
+            } else {
+                Rights::Taken
+            },
+            owners: self.storage.person().map(|person| person.owners.clone()),
+        }
+    }
+
+    pub(super) fn compatibility(&self) -> String {
+        self.program.compatibility(&self.storage)
+    }
+
+    /// Where the machine has one, held open. What is there already is hidden meanwhile; what is made stays, so it
+    /// belongs to who would have made it.
+    pub(in crate::background) fn open(&self, placed: &Placed) -> Result<File> {
+        let place = &placed.place;
+        let user = self.storage.person().map(|person| &person.user);
+        let made = DirBuilder::new().mode(MODE).create(place);
+        let made = made.and_then(|()| match user {
+            Some(user) => lchown(place, Some(user.uid), Some(user.gid)),
+            None => Ok(()),
+        });
+        match made {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(SessionError::path("make the directory", place)(error))
+            }
+            _ => open_place(place),
+        }
     }
 
     /// Writes the settings of the storage.
@@ -71,26 +108,14 @@ impl PodmanComing {
     }
 }
 
-/// Makes a directory of the volume that is mounted at `volume`, and closes it to others than root: its mode is a job's.
+/// Makes a directory of the volume that is mounted at `volume`, and closes it to others than its owner: its mode is a
+/// job's.
 pub(in crate::background) fn settle(volume: &Path, placed: &Placed) -> Result<()> {
     let own = volume.join(placed.on_volume);
     make_own(&own, MODE)?;
     let closed = lchown(&own, Some(0), Some(0))
         .and_then(|()| fs::set_permissions(&own, Permissions::from_mode(MODE)));
     closed.map_err(SessionError::path("close to others", &own))
-}
-
-/// Where the machine has it, held open. What is there already is hidden meanwhile.
-pub(in crate::background) fn open(placed: &Placed) -> Result<File> {
-    match DirBuilder::new().mode(MODE).create(placed.place) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(SessionError::path("make the directory", placed.place)(
-                error,
-            ));
-        }
-        _ => {}
-    }
-    open_place(placed.place)
 }
 
 /// A storage that podman works in.
