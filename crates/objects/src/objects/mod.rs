@@ -243,9 +243,10 @@ impl Objects {
         let at = Path::from(sealer.object(path));
         let max_bytes = sealed_bytes(max_bytes as u64) as usize;
         let stored = self.get_stored(path, &at, max_bytes).await?;
-        if let Some(plain) = sealer.open(path, &stored) {
-            return Ok(plain.into());
-        }
+        let stored = match sealer.open(path, stored) {
+            Ok(plain) => return Ok(plain),
+            Err(stored) => stored,
+        };
         // Something on the way may cut it in the same place each time.
         match self.stored_bytes(path, &at).await {
             Some(bytes) if bytes != stored.len() as u64 => Err(StoreError::Failed {
@@ -309,8 +310,8 @@ impl Objects {
             may_end: true,
         };
         let stored = self.range_of(path, &stored).await?;
-        let plain = sealer.open_from(path, segments.first, &stored);
-        let plain = Bytes::from(plain.ok_or_else(|| not_sealed_so(path, &stored))?);
+        let plain = sealer.open_from(path, segments.first, stored);
+        let plain = plain.map_err(|stored| not_sealed_so(path, &stored))?;
         if plain.len() < segments.within.end {
             let why = format!("it is cut short: it ends before {}", range.end);
             return Err(StoreError::damaged(path, why));
@@ -480,7 +481,8 @@ fn opened(
     names.filter_map(|name| open(sealer, name)).collect()
 }
 
-/// What comes the same wrong way twice is told by its digest from what comes in another way each time.
+/// What comes the same wrong way twice is told by its digest, after the attempt to open it, from what comes in another
+/// way each time.
 fn not_sealed_so(path: &str, stored: &[u8]) -> StoreError {
     let digest = &blake3::hash(stored).to_hex()[..8];
     let why = format!(

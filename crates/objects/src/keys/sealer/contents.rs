@@ -1,6 +1,7 @@
 //! Contents of objects, sealed and opened.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use bytes::{Bytes, BytesMut};
 use larder_model::sealed::{
     EXTRA_BYTES, LAST, NONCE_BYTES, SEGMENT_BYTES, STORED_BYTES, sealed_bytes,
 };
@@ -22,21 +23,33 @@ impl Sealer {
         stored
     }
 
-    /// What an object holds; nothing if this is not all that was sealed for this path.
-    pub(crate) fn open(&self, path: &str, stored: &[u8]) -> Option<Vec<u8>> {
-        has_last(stored).then(|| self.open_from(path, 0, stored))?
+    /// What an object holds. If this is not all that was sealed for this path, what opening has made of it: the same of
+    /// the same bytes.
+    pub(crate) fn open(&self, path: &str, stored: impl Into<BytesMut>) -> Result<Bytes, BytesMut> {
+        let stored = stored.into();
+        if has_last(&stored) {
+            self.open_from(path, 0, stored)
+        } else {
+            Err(stored)
+        }
     }
 
-    /// What segments of an object hold, from this one on; nothing if they were not sealed for this place.
-    pub(crate) fn open_from(&self, path: &str, first: u64, stored: &[u8]) -> Option<Vec<u8>> {
-        let own = ObjectKey::of(self, path);
-        let count = stored.len().div_ceil(STORED_BYTES);
-        let mut plain = Vec::with_capacity(stored.len());
-        for (number, segment) in (first..).zip(stored.chunks(STORED_BYTES)) {
-            let is_end = number + 1 == first + count as u64;
-            own.open_segment(number, is_end, segment, &mut plain)?;
+    /// What segments of an object hold, from this one on, in the memory in which they came: new memory would take more
+    /// time than to decrypt. If they were not sealed for this place, the same as of [`Self::open`].
+    pub(crate) fn open_from(
+        &self,
+        path: &str,
+        first: u64,
+        stored: impl Into<BytesMut>,
+    ) -> Result<Bytes, BytesMut> {
+        let mut bytes = stored.into();
+        match ObjectKey::of(self, path).open_segments(first, &mut bytes) {
+            Some(plain) => {
+                bytes.truncate(plain);
+                Ok(bytes.freeze())
+            }
+            None => Err(bytes),
         }
-        Some(plain)
     }
 }
 
@@ -81,35 +94,46 @@ impl ObjectKey {
 
     fn nonce(&self, number: u64, is_last: bool, plain: &[u8]) -> [u8; NONCE_BYTES] {
         let mut hasher = blake3::Hasher::new_keyed(&self.nonces);
-        hasher.update(&number.to_le_bytes());
-        hasher.update(&[u8::from(is_last)]).update(plain);
+        // The bytes first: of what begins within a chunk (1 KiB) BLAKE3 digests one chunk at a time.
+        hasher.update(plain).update(&number.to_le_bytes());
+        hasher.update(&[u8::from(is_last)]);
         let mut nonce = [0; NONCE_BYTES];
         hasher.finalize_xof().fill(&mut nonce);
         nonce[0] = nonce[0] & !LAST | if is_last { LAST } else { 0 };
         nonce
     }
 
-    /// Only the end of what came may be shorter than a segment, or the last one.
+    /// Opens segments, whose bytes come one after the other at the begin; how many there are.
+    fn open_segments(&self, first: u64, bytes: &mut [u8]) -> Option<usize> {
+        let all = bytes.len();
+        let mut plain = 0;
+        for (number, start) in (first..).zip((0..all).step_by(STORED_BYTES)) {
+            let end = all.min(start + STORED_BYTES);
+            let place = &mut bytes[plain..end];
+            plain += self.open_segment(number, end == all, place, start - plain)?;
+        }
+        Some(plain)
+    }
+
+    /// Opens the segment that stands in `place` from `at` on, and moves its bytes to the begin; how many there are. Only
+    /// the end of what came may be shorter than a segment, or the last one.
     fn open_segment(
         &self,
         number: u64,
         is_end: bool,
-        stored: &[u8],
-        plain: &mut Vec<u8>,
-    ) -> Option<()> {
-        let (nonce, sealed) = stored.split_first_chunk()?;
+        place: &mut [u8],
+        at: usize,
+    ) -> Option<usize> {
+        let stored = &place[at..];
+        let nonce = *stored.first_chunk::<NONCE_BYTES>()?;
         let is_last = nonce[0] & LAST != 0;
         if is_last && !is_end || !is_last && stored.len() != STORED_BYTES {
             return None;
         }
-        let start = plain.len();
-        plain.extend_from_slice(sealed);
         let aad = Aad::from(number.to_le_bytes());
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = self.aead.open_in_place(nonce, aad, &mut plain[start..]);
-        let bytes = opened.ok()?.len();
-        plain.truncate(start + bytes);
-        Some(())
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let opened = self.aead.open_within(nonce, aad, place, at + NONCE_BYTES..);
+        Some(opened.ok()?.len())
     }
 }
 
@@ -119,6 +143,10 @@ mod tests {
 
     use super::super::tests::{PATH, content, sealer};
     use super::*;
+
+    fn opened(sealer: &Sealer, path: &str, stored: &[u8]) -> Option<Vec<u8>> {
+        sealer.open(path, stored).ok().map(Vec::from)
+    }
 
     #[test]
     fn what_is_sealed_opens_at_its_place_alone() {
@@ -140,9 +168,9 @@ mod tests {
                 ours.seal(PATH, &plain),
                 "written again it is the same"
             );
-            assert_eq!(ours.open(PATH, &stored), Some(plain));
-            assert_eq!(ours.open("v1/packs/3f/3f01", &stored), None);
-            assert_eq!(sealer(2).open(PATH, &stored), None);
+            assert_eq!(opened(&ours, PATH, &stored), Some(plain));
+            assert_eq!(opened(&ours, "v1/packs/3f/3f01", &stored), None);
+            assert_eq!(opened(&sealer(2), PATH, &stored), None);
         }
     }
 
@@ -156,7 +184,7 @@ mod tests {
         {
             let mut flipped = stored.clone();
             flipped[at] ^= 0x80;
-            assert_eq!(ours.open(PATH, &flipped), None, "{at}");
+            assert_eq!(opened(&ours, PATH, &flipped), None, "{at}");
         }
         for end in [
             0,
@@ -167,7 +195,7 @@ mod tests {
             2 * STORED_BYTES,
             stored.len() - 1,
         ] {
-            assert_eq!(ours.open(PATH, &stored[..end]), None, "{end}");
+            assert_eq!(opened(&ours, PATH, &stored[..end]), None, "{end}");
         }
         let [first, second, last] = [0, 1, 2].map(|number| {
             let end = stored.len().min((number + 1) * STORED_BYTES);
@@ -178,12 +206,16 @@ mod tests {
             &[first, last],
             &[first, second, last, last],
         ] {
-            assert_eq!(ours.open(PATH, &parts.concat()), None);
+            assert_eq!(opened(&ours, PATH, &parts.concat()), None);
         }
         // Of a shorter object at the same path the end does not fit the longer one.
         let shorter = ours.seal(PATH, &content(SEGMENT_BYTES + 9));
         assert_eq!(
-            ours.open(PATH, &[first, second, &shorter[STORED_BYTES..]].concat()),
+            opened(
+                &ours,
+                PATH,
+                &[first, second, &shorter[STORED_BYTES..]].concat()
+            ),
             None
         );
     }
@@ -193,15 +225,18 @@ mod tests {
         let ours = sealer(1);
         let plain = content(3 * SEGMENT_BYTES + 5);
         let stored = ours.seal(PATH, &plain);
-        let opened = ours.open_from(PATH, 1, &stored[STORED_BYTES..3 * STORED_BYTES]);
+        let opened = ours
+            .open_from(PATH, 1, &stored[STORED_BYTES..3 * STORED_BYTES])
+            .ok();
         assert_eq!(
             opened.as_deref(),
             Some(&plain[SEGMENT_BYTES..3 * SEGMENT_BYTES])
         );
-        let opened = ours.open_from(PATH, 3, &stored[3 * STORED_BYTES..]);
+        let opened = ours.open_from(PATH, 3, &stored[3 * STORED_BYTES..]).ok();
         assert_eq!(opened.as_deref(), Some(&plain[3 * SEGMENT_BYTES..]));
         assert_eq!(
-            ours.open_from(PATH, 2, &stored[STORED_BYTES..2 * STORED_BYTES]),
+            ours.open_from(PATH, 2, &stored[STORED_BYTES..2 * STORED_BYTES])
+                .ok(),
             None
         );
         assert!(has_last(&stored) && !has_last(&stored[..STORED_BYTES]) && !has_last(b""));
