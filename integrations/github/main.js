@@ -8,7 +8,7 @@ const { Failure, input, isSet, larder, run, tell, warn } = require("./runner.js"
 // The options of `larder up` that take one value, several, and none.
 const VALUES = [
   "store", "near", "near-size", "state", "config", "project", "job", "scope", "fallback", "sign-key", "trust",
-  "max-snapshot-age", "encrypt-key", "engine", "image-store", "size", "keep", "prefetch", "prefetch-budget",
+  "max-snapshot-age", "encrypt-key", "engine", "podman-user", "image-store", "size", "keep", "prefetch", "prefetch-budget",
   "background-upload", "fresh",
 ];
 const LISTS = ["plan", "insecure-registry", "registry-mirror"];

@@ -123,9 +123,10 @@ impl Player {
         let read = |file| fs::read_to_string(file).expect("it is in each Debian, or sudo's");
         for (file, text, mode) in [
             ("/etc/group", format!("{groups}{user}:x:1001:\n"), 0o644),
+            // In front of whoever else has the number on this machine.
             (
                 "/etc/passwd",
-                read("/etc/passwd") + &format!("{user}:*:1001:1001::{home}:/bin/bash\n"),
+                format!("{user}:*:1001:1001::{home}:/bin/bash\n") + &read("/etc/passwd"),
                 0o644,
             ),
             (
