@@ -18,7 +18,10 @@ const ROOT: &str = "root";
 
 /// The tenant that podman is for a user of this name or number; for root, if it is nobody.
 pub(super) fn podman(user: Option<&str>) -> Done<Tenant> {
-    let name = user.unwrap_or(ROOT);
+    // A small machine may have no getent, and need none.
+    let Some(name) = user.filter(|name| *name != ROOT) else {
+        return Ok(Tenant::Podman);
+    };
     let refused = |why: String| Failure::input(format!("--podman-user {name:?}: {why}"));
     let found = User::find(name).map_err(|error| refused(format!("getent: {error}")))?;
     let Some(found) = found else {
@@ -98,5 +101,25 @@ impl Choices {
             builder: self.variable("BUILDX_BUILDER"),
             config: self.docker_folder(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn podman_is_roots_or_a_users_of_this_machine() {
+        let of = |user: Option<&str>| podman(user).map_err(|failure| failure.message);
+        for root in [None, Some("root"), Some("0")] {
+            assert_eq!(of(root), Ok(Tenant::Podman), "{root:?}");
+        }
+        // Debian's user for nobody's files has this number everywhere.
+        assert_eq!(of(Some("nobody")), Ok(Tenant::UsersPodman(65534)));
+        let refused = of(Some("no-such-user")).expect_err("nobody");
+        assert!(
+            refused.contains("--podman-user \"no-such-user\""),
+            "{refused}"
+        );
     }
 }
