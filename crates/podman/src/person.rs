@@ -58,16 +58,25 @@ impl Person {
         variables
     }
 
-    /// What is there once a podman of the user's has run since the machine was started (podman
-    /// `pkg/util/utils_supported.go`, `GetRuntimeDir`).
+    /// What is there once a podman of the user's has run since the machine was started.
     pub(crate) fn awake(&self) -> PathBuf {
+        self.of_boot().join("alive")
+    }
+
+    /// Whether a process keeps the namespaces of the user's podman.
+    pub(crate) fn keeps_namespaces(&self) -> bool {
+        self.of_boot().join("pause.pid").exists()
+    }
+
+    /// What the user's podman has until the next boot (podman `pkg/util/utils_supported.go`, `GetRuntimeDir`).
+    fn of_boot(&self) -> PathBuf {
         let login = self.of_login();
         let runtime = if login.is_dir() {
             login
         } else {
             format!("/tmp/podman-run-{}", self.user.uid).into()
         };
-        runtime.join("libpod/tmp/alive")
+        runtime.join("libpod/tmp")
     }
 
     /// The directory of the database of the user's own podman.

@@ -63,6 +63,9 @@ impl PodmanProgram {
 const AWAKE: &str = "/run/libpod/alive";
 const OF_MACHINE: &str = "/var/lib/containers/storage/libpod";
 
+/// Containers that run.
+const RUNNING: [&str; 2] = ["ps", "--quiet"];
+
 /// What podman says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -128,15 +131,16 @@ impl Podman {
     /// started: the first one frees all locks, which it shares with others, and gives them to the containers of its own
     /// database (podman `libpod/runtime.go`, `refresh`).
     pub fn wake(program: &PodmanProgram, storage: &Storage, environment: &[(OsString, OsString)]) {
+        let own = Runner::new(program, storage, environment);
         let (awake, database) = match storage.person() {
+            Some(person) if person.keeps_namespaces() => return own.leave_namespaces(),
             Some(person) => (person.awake(), person.database()),
             None => (AWAKE.into(), OF_MACHINE.into()),
         };
         if awake.exists() || !database.exists() {
             return;
         }
-        let own = Runner::new(program, storage, environment);
-        if let Err(error) = own.run(&["ps", "--quiet"], INFO_LIMIT) {
+        if let Err(error) = own.run(&RUNNING, INFO_LIMIT) {
             tracing::warn!(%error, "the machine's own podman does not work");
         }
     }
@@ -208,6 +212,22 @@ impl Runner {
                 None => own.cloned().collect(),
             },
             person: storage.person().cloned(),
+        }
+    }
+
+    /// Lets go of the namespaces that a user's podman has kept since an earlier command, if no container is in them: in
+    /// those of before the storage is not mounted, where the machine's mounts are not shared (podman-system-migrate(1)).
+    fn leave_namespaces(&self) {
+        let running = self.run(&RUNNING, INFO_LIMIT);
+        let left = running.and_then(|running| {
+            if running.trim().is_empty() {
+                self.run(&["system", "migrate"], INFO_LIMIT)
+            } else {
+                Ok(running)
+            }
+        });
+        if let Err(error) = left {
+            tracing::warn!(%error, "the user's own podman does not work");
         }
     }
 

@@ -189,6 +189,13 @@ impl<'a> User<'a> {
     }
 }
 
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        // What the user's podman has until a boot; machines of tests have one /tmp.
+        let _ = fs::remove_dir_all(format!("/tmp/podman-run-{}", self.number));
+    }
+}
+
 #[test]
 fn an_ordinary_users_podman_remembers_too() {
     let store = Store::new();
@@ -224,6 +231,9 @@ fn an_ordinary_users_podman_remembers_too() {
     // On another machine the user has another number, and other ones for containers.
     let machine = Machine::new();
     let user = User::of(&machine, 4812, Some(700_000));
+    // What the user's podman keeps of an earlier command does not see what is mounted later.
+    let earlier = user.command("podman info > /dev/null").status();
+    assert!(earlier.expect("setpriv starts").success());
     let step = build(&user)
         + "test -z \"$(podman ps --all --external --quiet; podman volume ls --quiet)\"\n"
         + "podman run --rm --network none app /bin/stat -c 'owner %u:%g' /date\n"

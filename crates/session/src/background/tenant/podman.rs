@@ -80,11 +80,12 @@ impl PodmanComing {
         self.program.compatibility(&self.storage)
     }
 
-    /// Where the machine has one, held open. What is there already is hidden meanwhile; what is made stays, so it
-    /// belongs to who would have made it.
+    /// Where the machine has one, held open. What is there already is hidden meanwhile. What is made stays, so that for
+    /// caches belongs to who would have made it; in that for the storage nobody shall work without the volume.
     pub(in crate::background) fn open(&self, placed: &Placed) -> Result<File> {
         let place = &placed.place;
-        let user = self.storage.person().map(|person| &person.user);
+        let person = self.storage.person().filter(|_| !placed.keeps_rights);
+        let user = person.map(|person| &person.user);
         let made = DirBuilder::new().mode(MODE).create(place);
         let made = made.and_then(|()| match user {
             Some(user) => lchown(place, Some(user.uid), Some(user.gid)),
