@@ -45,10 +45,11 @@ impl PodmanComing {
             let program = larder_podman::probe(&path)?;
             let person = user.map(Person::look).transpose()?;
             let storage = Storage::new(&own.run(), person);
-            Podman::wake(&program, &storage, &environment);
             let turn = Turn::take(One::Podman, &own)?;
             let mut turn = turn.ok_or(SessionError::PodmanTaken)?;
             turn.stand(&own)?;
+            // Not while another session's containers are in the user's namespaces.
+            Podman::wake(&program, &storage, &environment);
             let coming = Self {
                 program,
                 storage,
