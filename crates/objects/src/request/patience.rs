@@ -14,8 +14,9 @@ use super::http::Busy;
 use crate::answer;
 use crate::error::StoreError;
 
-/// How long a store may be in trouble before a request to it fails, if nobody says anything else.
-const USUAL: Duration = Duration::from_secs(60);
+/// How long a store may be in trouble before a request to it fails, if nobody says anything else: there is time for the
+/// longest pause that one may ask for (GitHub counts new entries by the minute), and for another try.
+const USUAL: Duration = Duration::from_secs(75);
 /// The same for trouble that seldom passes: a name that nobody knows, a certificate that is not valid, credentials
 /// that are missing.
 const HARDLY: Duration = Duration::from_secs(4);
@@ -180,7 +181,8 @@ impl Hope {
             Self::Little => (None, limit.min(HARDLY)),
             Self::There(asked) => (asked, limit),
         };
-        let pause = asked.max(usual)?;
+        // Many are asked to come again at the same time: nobody comes sooner, and each a little later than another.
+        let pause = asked.unwrap_or_default() + usual?;
         (troubled + pause <= limit).then_some(pause)
     }
 }
@@ -275,8 +277,8 @@ mod tests {
         let pause =
             |hope: Hope, troubled| hope.pause(Some(seconds(1)), seconds(troubled), seconds(10));
         assert_eq!(pause(Hope::There(None), 0), Some(seconds(1)));
-        assert_eq!(pause(Hope::There(Some(seconds(3))), 7), Some(seconds(3)));
-        assert_eq!(pause(Hope::There(Some(seconds(3))), 8), None);
+        assert_eq!(pause(Hope::There(Some(seconds(3))), 6), Some(seconds(4)));
+        assert_eq!(pause(Hope::There(Some(seconds(3))), 7), None);
         assert_eq!(pause(Hope::There(None), 10), None);
         assert_eq!(pause(Hope::Little, 4), None);
         assert_eq!(pause(Hope::Gone, 0), None);

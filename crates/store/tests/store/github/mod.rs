@@ -3,6 +3,7 @@
 mod stand_in;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use larder_model::habit::Reads;
 use larder_model::ladder::Rung;
@@ -193,6 +194,44 @@ async fn a_gap_means_an_older_snapshot_or_an_empty_start() {
         .expect("it saves again");
     let (_, source) = Machine::main(&service).start().await.expect("the new one");
     assert_holds(&source, 0..40, 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_more_than_a_bundle_lies_in_several() {
+    let service = StandIn::start();
+    Machine::main(&service).job(0..8, 1).await.expect("saved");
+    service.take_requests();
+    Machine::main(&service)
+        .job(8..1200, 2)
+        .await
+        .expect("saved");
+    let created = count(&service.take_requests(), "CreateCacheEntry");
+    assert!(created >= 3, "148 MiB, with what it read, and a document");
+    let (found, source) = Machine::main(&service).start().await.expect("a snapshot");
+    assert_eq!(found.document.created_ms, NOW_MS + 1);
+    for (block, version) in [(0, 1), (8, 2), (600, 2), (1199, 2)] {
+        assert_holds(&source, block..block + 1, version).await;
+    }
+    // Each of them is needed.
+    service.evict("/bundles/");
+    let (found, _) = Machine::main(&service).start().await.expect("the first");
+    assert_eq!(found.document.created_ms, NOW_MS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_has_had_too_many_entries_is_waited_for() {
+    let service = StandIn::start();
+    service.refuse(2);
+    let begun = Instant::now();
+    Machine::main(&service).job(0..16, 1).await.expect("saved");
+    assert!(
+        begun.elapsed() >= Duration::from_secs(2),
+        "two refusals of a second each"
+    );
+    let requests = service.take_requests();
+    assert_eq!(count(&requests, "CreateCacheEntry"), 4, "{requests:?}");
+    let (_, source) = Machine::main(&service).start().await.expect("it is there");
+    assert_holds(&source, 0..16, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,8 @@ struct State {
     /// When signed URLs were last made worthless.
     signature: u64,
     denies_writes: bool,
+    /// How many more new entries are refused as too many.
+    refuses: usize,
 }
 
 /// The service. It serves until the process ends.
@@ -56,6 +58,13 @@ impl Answer {
     fn json(status: u16, body: &Value) -> Self {
         let kind = ("Content-Type", "application/json".to_owned());
         Self(status, vec![kind], body.to_string().into_bytes())
+    }
+
+    fn too_many(seconds: u64) -> Self {
+        let body = json!({ "code": "resource_exhausted", "msg": "rate limit" });
+        let Self(status, mut headers, body) = Self::json(429, &body);
+        headers.push(("Retry-After", seconds.to_string()));
+        Self(status, headers, body)
     }
 
     fn azure(status: u16, code: &str) -> Self {
@@ -96,6 +105,12 @@ impl StandIn {
     #[allow(dead_code)]
     pub(crate) fn deny_writes(&self) {
         self.state.lock().denies_writes = true;
+    }
+
+    /// The next so many new entries are too many for this second.
+    #[allow(dead_code)]
+    pub(crate) fn refuse(&self, entries: usize) {
+        self.state.lock().refuses = entries;
     }
 
     /// Signed URLs that were given out are worth nothing any more.
@@ -209,10 +224,11 @@ impl StandIn {
             state.created.pop_front();
         }
         if state.created.len() >= ENTRIES_A_MINUTE {
-            let body = json!({ "code": "resource_exhausted", "msg": "rate limit" });
-            let Answer(status, mut headers, body) = Answer::json(429, &body);
-            headers.push(("Retry-After", "60".to_owned()));
-            return Answer(status, headers, body);
+            return Answer::too_many(60);
+        }
+        if let Some(left) = state.refuses.checked_sub(1) {
+            state.refuses = left;
+            return Answer::too_many(1);
         }
         let same = |one: &Entry| one.scope == scopes[0] && one.key == key && one.version == version;
         if state.entries.iter().flatten().any(same) {
