@@ -11,7 +11,6 @@ use larder_model::snapshot::Statistics;
 use serde::{Deserialize, Serialize};
 
 use crate::lost::Lost;
-use crate::settings::{Tenant, Wanted};
 
 /// A job, as far as it has come. Sizes are in bytes, times in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,31 +69,6 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether the job is what a command wants.
-    pub(crate) fn is_for(&self, wanted: &Wanted) -> bool {
-        let own = Wanted {
-            project: self.lineage.project.clone(),
-            job: self.lineage.job.clone(),
-            scope: self.lineage.scope.clone(),
-            store: self.store.clone(),
-            image_store: self.engine.as_ref().map(|engine| engine.facts.image_store),
-            tenant: match (&self.folders[..], &self.podman) {
-                ([], Some(Podman { user: None, .. })) => Tenant::Podman,
-                (
-                    [],
-                    Some(Podman {
-                        user: Some(user), ..
-                    }),
-                ) => Tenant::UsersPodman(*user),
-                ([], None) if self.engine.is_none() => Tenant::Builder,
-                ([], None) => Tenant::Engine,
-                (folders, _) => Tenant::Folders(folders.to_vec()),
-            },
-            builder: self.engine.is_some() && self.builder.is_some(),
-        };
-        own.agrees_with(wanted)
-    }
-
     /// Adds what the wrapped command came to, before the phases of the way down.
     pub fn add_command(&mut self, command: Command) {
         let down = self.phases.iter().position(|phase| phase.name == "quiesce");

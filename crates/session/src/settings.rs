@@ -132,15 +132,24 @@ impl Wanted {
         matches!(self.tenant, Tenant::Podman | Tenant::UsersPodman(_))
     }
 
-    /// Whether a session for this can be one for the other. Who chose no image store takes any, and a builder is in
-    /// nobody's way.
+    /// Whether a session for this can be one for the other.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.is_of_line(other)
+    }
+
+    /// Whether a session for this is the one that a `down` means. It need not be told whose podman `up` was to start.
+    pub(crate) fn is_meant_by(&self, down: &Self) -> bool {
+        let are_podmans = self.is_of_podman() && down.is_of_podman();
+        (are_podmans || self.tenant == down.tenant) && self.is_of_line(down)
+    }
+
+    /// Who chose no image store takes any, and a builder is in nobody's way.
+    fn is_of_line(&self, other: &Self) -> bool {
         let both = self.image_store.zip(other.image_store);
         self.project == other.project
             && self.job == other.job
             && self.scope == other.scope
             && self.store == other.store
-            && self.tenant == other.tenant
             && (self.builder || !other.builder)
             && both.is_none_or(|(one, other)| one == other)
     }

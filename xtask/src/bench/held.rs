@@ -15,7 +15,9 @@ use super::table::{Common, median, megabytes, verdict};
 use crate::job::application::BASE;
 use crate::job::larder::{self, Session, Store};
 use crate::job::report::Report;
+use crate::job::s3;
 use crate::{engine, say, workplace};
+use xtask_tools::wire::Line;
 
 /// What Larder promises: the dearest costs at most so many times as much as the cheapest.
 const BOUND: f64 = 1.2;
@@ -66,6 +68,9 @@ pub(super) struct Args {
     /// How much the volumes hold, in gigabytes, in rising order
     #[arg(long, value_delimiter = ',', default_value = "5,50,200")]
     held: Vec<u32>,
+    /// Puts the store, an S3 server, behind a line, for example 20ms,100MB/s
+    #[arg(long, value_name = "LINE")]
+    far: Option<Line>,
 }
 
 /// A measured job, and the most memory that a process of Larder's took, in MB.
@@ -78,7 +83,7 @@ type Figure = fn(&Row) -> f64;
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
     let folder = workplace::create(&machine, false)?;
-    let mut store = Store::folder(&folder.path().join("store"));
+    let (mut store, _server) = s3::store_at(args.far, folder.path(), "store")?;
     let largest = args.held.iter().max().copied().unwrap_or_default();
     let size = format!("{}GiB", largest + largest / 4 + 10);
     store.environment.extend([
@@ -104,7 +109,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let rows: Result<Vec<Row>> = rounds.map(|_| bench.measure(gigabytes)).collect();
         volumes.push((gigabytes, rows?));
     }
-    args.common.show("held", &table(args, &volumes)?)
+    let name = if args.far.is_some() {
+        "held-far"
+    } else {
+        "held"
+    };
+    args.common.show(name, &table(args, &volumes)?)
 }
 
 struct Bench {

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::larder::Store;
+use crate::engine;
+use xtask_tools::wire::{self, Line};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -103,6 +105,20 @@ impl Drop for Server {
 
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A store in `folder`; or behind a line, with the fast server that must live as long.
+pub(crate) fn store_at(
+    far: Option<Line>,
+    folder: &Path,
+    name: &str,
+) -> Result<(Store, Option<Server>)> {
+    let Some(line) = far else {
+        return Ok((Store::folder(&folder.join(name)), None));
+    };
+    let server = Server::start_fast(&engine::fast_s3_server()?, folder)?;
+    let store = store(name, wire::to(server.port, line)?);
+    Ok((store, Some(server)))
 }
 
 /// A store of this name in the bucket, for a client that reaches the server by this port of its loopback.

@@ -100,10 +100,14 @@ fn places(settings: &Settings, main: &Place) -> Vec<(Place, Option<Wanted>)> {
         return vec![(named, None)];
     }
     // `down` need not be told what `up` was to start.
-    let kinds = [Tenant::Engine, Tenant::Builder, Tenant::Podman].map(|tenant| Wanted {
+    let users = settings.for_podman().ok().into_iter();
+    let tenants = [Tenant::Engine, Tenant::Builder, Tenant::Podman];
+    let kinds = tenants.into_iter().chain(users).map(|tenant| Wanted {
         tenant,
         ..wanted.clone()
     });
+    let mut kinds: Vec<_> = kinds.collect();
+    kinds.dedup();
     let beside = kinds.iter().map(|wanted| (main.beside(wanted), None));
     let mut all: Vec<_> = beside.collect();
     if settings.scope_is_told {

@@ -158,7 +158,7 @@ impl<'a> User<'a> {
     /// `sudo larder up`, which writes what the next steps find.
     fn up(&self, store: &Store) -> std::process::Output {
         let mut up = self.machine.larder_on("up", &store.url(), "podman");
-        up.args(["--size", "1GiB", "--env-file"])
+        up.args(["--size", "1GiB", "--scope", "main", "--env-file"])
             .arg(self.machine.path("env"));
         up.args(["--no-context"])
             .env("SUDO_UID", self.number.to_string());
@@ -177,12 +177,11 @@ impl<'a> User<'a> {
         let step = step.expect("setpriv starts");
         assert!(step.status.success(), "{}", text(&step));
         let report = self.machine.path("report.json");
-        let down = self
-            .machine
-            .larder("down")
-            .arg("--json")
-            .arg(&report)
-            .output();
+        // It is not told whose podman it is to end.
+        let mut down = self.machine.larder("down");
+        down.args(["--store", &store.url(), "--project", "shop"])
+            .args(["--scope", "main", "--json"]);
+        let down = down.arg(&report).output();
         let mut output = down.expect("larder starts");
         output.stderr.extend_from_slice(text(&step).as_bytes());
         Job::of(output, &report)

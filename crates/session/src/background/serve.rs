@@ -26,7 +26,7 @@ use crate::leftovers::{self, Record};
 use crate::lock;
 use crate::lost::Lost;
 use crate::protocol::{Event, Request};
-use crate::{JobRequest, Place, Result, SessionError};
+use crate::{JobRequest, Place, Result, SessionError, Wanted};
 
 /// Who looks whether the state directory is free has its lock for a moment.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
@@ -260,20 +260,30 @@ async fn until_down(live: &mut Live, users: &mut Users) -> Last {
     }
 }
 
+/// What the session is for, as it has come to be.
+fn own(live: &Live) -> Wanted {
+    let engine = live.job.engine.as_ref();
+    Wanted {
+        image_store: engine.map(|engine| engine.facts.image_store),
+        builder: engine.is_some() && live.job.builder.is_some(),
+        ..live.settings.wanted()
+    }
+}
+
 /// Answers somebody who does not use the session yet.
 fn answer(live: &Live, users: &mut Users, request: Request, from: UnixStream) -> Option<Last> {
     let job = Box::new(live.job.clone());
+    let own = own(live);
     let (answer, to) = match request {
-        Request::Attach(wanted) if job.is_for(&wanted) => {
+        Request::Attach(wanted) if own.agrees_with(&wanted) => {
             // It is a use only if the other side is told.
             let copy = from.try_clone().ok()?;
             Events::to(copy).emit(&Event::Running(job));
             users.hold(from);
             return None;
         }
-        Request::Down { of: Some(of), .. } | Request::Attach(of) if !job.is_for(&of) => {
-            (Event::Other(job), from)
-        }
+        Request::Attach(_) => (Event::Other(job), from),
+        Request::Down { of: Some(of), .. } if !own.is_meant_by(&of) => (Event::Other(job), from),
         Request::Down {
             discard, within, ..
         } if users.end_any() => {
@@ -284,7 +294,7 @@ fn answer(live: &Live, users: &mut Users, request: Request, from: UnixStream) ->
             });
         }
         Request::Down { .. } => (users.stays_up(), from),
-        Request::Status | Request::Attach(_) | Request::Keep => (Event::Running(job), from),
+        Request::Status | Request::Keep => (Event::Running(job), from),
     };
     Events::to(to).emit(&answer);
     None

@@ -22,7 +22,7 @@ use super::table::{Common, median, megabytes, verdict};
 use crate::engine::{self, Machine};
 use crate::job::{self, Job, s3};
 use crate::{say, workplace};
-use xtask_tools::wire::{self, Line};
+use xtask_tools::wire::Line;
 
 /// Rebuild after a change on a fresh machine: no cache, kept disk, registry cache, Larder
 #[derive(clap::Args)]
@@ -159,22 +159,8 @@ impl Bench<'_> {
             LaneName::Larder | LaneName::NextDoor => {
                 let program = self.program()?;
                 let far = self.args.far.filter(|_| name == LaneName::Larder);
-                let (mut store, server) = match far {
-                    Some(line) => {
-                        let server =
-                            s3::Server::start_fast(&engine::fast_s3_server()?, self.folder)?;
-                        (
-                            s3::store("bench", wire::to(server.port, line)?),
-                            Some(server),
-                        )
-                    }
-                    None => (
-                        job::larder::Store::folder(
-                            &self.folder.join(format!("store-{}", word(&name))),
-                        ),
-                        None,
-                    ),
-                };
+                let (mut store, server) =
+                    s3::store_at(far, self.folder, &format!("store-{}", word(&name)))?;
                 let image_store = ("LARDER_IMAGE_STORE", self.args.image_store.clone());
                 store.environment.push(image_store);
                 Box::new(Larder::new(name, program, store, server))
