@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::description::{Described, Description};
+use crate::description::{DEFAULT, Described, Description};
 use crate::options::or_empty;
 
 /// Its answer, as far as it matters here: buildx `bake/bake.go`, `Group`, `Target`.
@@ -35,9 +35,13 @@ pub(crate) fn parse(text: &str) -> Result<Description, serde_json::Error> {
         one.tags.clear();
     }
     let groups = print.group.into_iter();
+    let mut groups: BTreeMap<_, _> = groups.map(|(name, group)| (name, group.targets)).collect();
+    if builds.contains_key(DEFAULT) {
+        groups.entry(DEFAULT.into()).or_insert(vec![DEFAULT.into()]);
+    }
     Ok(Description {
         builds,
-        groups: groups.map(|(name, group)| (name, group.targets)).collect(),
+        groups,
         ..Description::default()
     })
 }
@@ -58,10 +62,12 @@ mod tests {
         let text = r#"{"group":{"default":{"targets":["b","all"]},"all":{"targets":["a","all","loop"]},"none":{"targets":null},
             "loop":{"targets":["all"]}},
             "target":{"a":{},"all":{},"b":{},"linked":{}}}"#;
-        assert_eq!(wanted(text, &[]), ["b", "a", "all", "linked"]);
+        assert_eq!(wanted(text, &[]), ["b", "a", "all"]);
         assert_eq!(wanted(text, &["linked"]), ["linked"]);
         let text = r#"{"target":{"default":{},"base":{}}}"#;
-        assert_eq!(wanted(text, &[]), ["default", "base"]);
+        assert_eq!(wanted(text, &[]), ["default"]);
+        let text = r#"{"target":{"other":{},"base":{}}}"#;
+        assert_eq!(wanted(text, &[]), ["base", "other"]);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use larder_model::dockerfile::NamedContext;
 use serde::Deserialize;
 
 use crate::options::{Options, or_empty};
 
 /// What is built if nothing is asked for.
-const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 /// One image to build, as both tools write it: compose-go `types/types.go`, `BuildConfig`; buildx
 /// `bake/bake.go`, `Target`. An empty text says nothing.
@@ -47,12 +48,14 @@ impl Description {
         self.builds.contains_key(name) || self.groups.contains_key(name)
     }
 
-    /// The builds that these names and groups stand for; without names all, the default ones first.
+    /// The builds that these names and groups stand for, and those that they name as contexts; without names the
+    /// default ones, where the file says which those are, else all.
     pub(crate) fn wanted(&self, only: &[String]) -> Vec<String> {
         let mut wanted = Vec::new();
         let mut seen = BTreeMap::new();
-        if only.is_empty() {
+        if only.is_empty() && self.groups.contains_key(DEFAULT) {
             self.select(DEFAULT, &mut seen, &mut wanted);
+        } else if only.is_empty() {
             wanted.extend(self.builds.keys().cloned());
         }
         for name in only {
@@ -60,6 +63,17 @@ impl Description {
         }
         let mut known = BTreeSet::new();
         wanted.retain(|name| known.insert(name.clone()));
+        let mut at = 0;
+        while at < wanted.len() {
+            let one = self.builds.get(&wanted[at]).into_iter();
+            let contexts = one.flat_map(|one| one.options.contexts.values());
+            for name in contexts.filter_map(NamedContext::target) {
+                if self.builds.contains_key(name) && known.insert(name.to_owned()) {
+                    wanted.push(name.to_owned());
+                }
+            }
+            at += 1;
+        }
         wanted
     }
 

@@ -27,8 +27,6 @@ pub struct Draft {
     pub options: BuildOptions,
     /// The extra files that it depends on.
     pub extras: BTreeMap<String, Fingerprint>,
-    /// Nothing is built: its one image is used as it is.
-    pub(crate) is_used_only: bool,
     source: Source,
 }
 
@@ -37,6 +35,24 @@ pub struct Draft {
 enum Source {
     Dockerfile(Arc<Dockerfile>),
     Unread(Arc<UnreadFile>),
+}
+
+/// What a request came to.
+#[derive(Debug, Default)]
+pub struct Drafted {
+    /// The builds that are known.
+    pub drafts: Vec<Draft>,
+    /// Images that the job runs as they are, as far as a file that was read names them.
+    pub used: Vec<Draft>,
+    /// What of others, or of these, is not known.
+    pub faults: Vec<Fault>,
+}
+
+impl Drafted {
+    /// The builds, and the images that are run as they are.
+    pub fn all(&self) -> Vec<Draft> {
+        self.drafts.iter().chain(&self.used).cloned().collect()
+    }
 }
 
 /// The plan of one image.
@@ -77,7 +93,6 @@ impl Draft {
             file: file.to_owned(),
             options,
             extras: BTreeMap::new(),
-            is_used_only: false,
             source: source.clone(),
         });
         Ok(drafts.collect())
@@ -92,11 +107,8 @@ impl Draft {
     ) -> Self {
         let text = format!("FROM {image}\n");
         let made = Self::each(Some(name), file, text.as_bytes(), vec![options]);
-        let mut made = made.expect("an image's name is the whole of a FROM");
-        Self {
-            is_used_only: true,
-            ..made.remove(0)
-        }
+        made.expect("an image's name is the whole of a FROM")
+            .remove(0)
     }
 
     /// What is not known of the build, if its file is for a front end of its own.

@@ -78,10 +78,19 @@ pub(crate) fn seen_from(folder: &Path, place: &Path) -> PathBuf {
     up.chain(parts.into_iter().skip(common)).collect()
 }
 
-/// Whether the context of a build is not a folder of this machine
-/// (buildx `build/utils.go`, `IsRemoteURL`).
-pub(crate) fn is_remote(context: &str) -> bool {
-    context.contains("://") || context.starts_with("git@")
+/// Whether the context of a build is not a folder of this machine: a URL, or a repository as git or docker write it
+/// (buildx `build/utils.go`, `IsRemoteURL`; `BuildKit`'s `util/gitutil/git_url.go`). A folder of that name comes first.
+pub fn is_remote(context: &str) -> bool {
+    let scp = || {
+        let (user, place) = context.split_once('@')?;
+        let (host, path) = place.split_once(':')?;
+        let is_word = |text: &str, more: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+            !text.is_empty() && text.chars().all(fits)
+        };
+        Some(is_word(user, "_.-") && is_word(host, ".-") && !path.is_empty())
+    };
+    context.contains("://") || context.starts_with("github.com/") || scp().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -100,6 +109,28 @@ mod tests {
             ("../x", "../x"),
         ] {
             assert_eq!(seen_from(folder, Path::new(place)), Path::new(name));
+        }
+    }
+
+    #[test]
+    fn a_context_may_be_elsewhere() {
+        for remote in [
+            "https://example.com/a.tar.gz",
+            "github.com/docker/getting-started#main",
+            "git@github.com:a/b.git",
+            "deploy@git.example.com:team/app.git",
+        ] {
+            assert!(is_remote(remote), "{remote}");
+        }
+        for folder in [
+            "github.com",
+            "a/b@c:d",
+            "web",
+            "./github.com/a",
+            "@x:y",
+            "C:web",
+        ] {
+            assert!(!is_remote(folder), "{folder}");
         }
     }
 

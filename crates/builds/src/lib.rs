@@ -24,9 +24,8 @@ mod request;
 mod resolved;
 mod tool;
 
-pub use draft::{Draft, NamedPlan, plans};
+pub use draft::{Draft, Drafted, NamedPlan, plans};
 pub use fault::Fault;
-pub use files::read_input;
-pub use locate::Drafted;
+pub use files::{is_remote, read_input};
 pub use options::{host_platform, platform};
 pub use request::{Build, Request, RunOptions, Surroundings};

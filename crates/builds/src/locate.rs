@@ -8,7 +8,7 @@ use larder_local::checkout::Checkout;
 use larder_model::dockerfile::{FrontEnd, ImageConfigs};
 
 use crate::description::Description;
-use crate::draft::{self, Draft};
+use crate::draft::{self, Draft, Drafted};
 use crate::extras;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, STDIN, is_remote};
@@ -35,24 +35,6 @@ const BAKE_FILES: [&str; 4] = [
 /// The variable by which bake is told its files (buildx `commands/bake.go`).
 const BAKE_FILE: &str = "BUILDX_BAKE_FILE";
 
-/// What a request came to.
-#[derive(Debug, Default)]
-pub struct Drafted {
-    /// The builds that are known.
-    pub drafts: Vec<Draft>,
-    /// Images that the job runs as they are, as far as a file that was read names them.
-    pub used: Vec<Draft>,
-    /// What of others, or of these, is not known.
-    pub faults: Vec<Fault>,
-}
-
-impl Drafted {
-    /// The builds, and the images that are run as they are.
-    pub fn all(&self) -> Vec<Draft> {
-        self.drafts.iter().chain(&self.used).cloned().collect()
-    }
-}
-
 impl Request {
     /// The builds of the files and folders that were named, or of the current folder if it has a
     /// file that is planned without being named. Nothing is read yet but the folder's list.
@@ -74,11 +56,11 @@ impl Request {
         for build in &self.builds {
             match build.found(&self.around) {
                 Ok(found) => {
-                    all.faults.extend(found.iter().filter_map(Draft::unread));
-                    let (used, drafts): (Vec<_>, _) =
-                        found.into_iter().partition(|one| one.is_used_only);
-                    all.drafts.extend::<Vec<_>>(drafts);
-                    all.used.extend(used);
+                    all.faults.extend(found.faults);
+                    all.faults
+                        .extend(found.drafts.iter().filter_map(Draft::unread));
+                    all.drafts.extend(found.drafts);
+                    all.used.extend(found.used);
                 }
                 Err(fault) => all.faults.push(fault),
             }
@@ -101,17 +83,18 @@ fn of_path(path: &Path, folder: &Path) -> Build {
 impl Build {
     /// The images that it makes. Tools are asked, and waited for.
     pub fn drafts(&self, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
-        let mut found = self.found(around)?;
-        let shown = found.first().map(|draft| draft.file.clone());
-        found.retain(|draft| !draft.is_used_only);
-        match shown {
-            Some(shown) if found.is_empty() => Err(project::nothing_built(&shown)),
-            _ => Ok(found),
+        let found = self.found(around)?;
+        if let Some(fault) = found.faults.into_iter().next() {
+            return Err(fault);
+        }
+        match found.used.first() {
+            Some(used) if found.drafts.is_empty() => Err(project::nothing_built(&used.file)),
+            _ => Ok(found.drafts),
         }
     }
 
-    /// The same, and the images that are run as they are.
-    fn found(&self, around: &Surroundings) -> Result<Vec<Draft>, Fault> {
+    /// The same, as far as they can be planned, and the images that are run as they are.
+    fn found(&self, around: &Surroundings) -> Result<Drafted, Fault> {
         let context = match self.context.to_str() {
             Some(STDIN) => around.folder.clone(),
             _ => around.folder.join(&self.context),
@@ -127,18 +110,16 @@ impl Build {
             typed: Options::typed(self, around)?,
             folder: folder.components().collect(),
         };
-        let drafts = asked.drafts().and_then(|drafts| {
-            draft::plans(&drafts, &ImageConfigs::new())?;
-            Ok(drafts)
-        });
-        let mut drafts = drafts.map_err(|fault| asked.discreet(fault, &context))?;
+        let discreet = |fault| asked.discreet(fault, &context);
+        let mut all = asked.drafts().map_err(discreet)?;
+        all.faults = all.faults.into_iter().map(discreet).collect();
         if !self.extras.is_empty() {
             let extras = extras::fingerprints(&context, &self.extras)?;
-            for draft in &mut drafts {
+            for draft in &mut all.drafts {
                 draft.extras.clone_from(&extras);
             }
         }
-        Ok(drafts)
+        Ok(all)
     }
 
     /// The options in use that only one tool has.
@@ -151,10 +132,21 @@ impl Build {
         all.into_iter().flatten()
     }
 
+    fn has_options_of(&self, tool: Tool) -> bool {
+        self.options_of_tools().any(|(_, own)| own == tool)
+    }
+
     /// Whether an option is used that only compose or bake files have.
     fn is_described(&self) -> bool {
         !self.only.is_empty() || self.options_of_tools().next().is_some()
     }
+}
+
+/// What is not a file or folder of this machine.
+fn not_here(elsewhere: &str) -> Fault {
+    Fault::option(format!(
+        "{elsewhere:?} is not on this machine; fetch it first, and name what was fetched"
+    ))
 }
 
 fn has_one(folder: &Path, names: &[&str]) -> bool {
@@ -176,6 +168,48 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
     }
 }
 
+/// The tool that a text is for whose name does not say it. No instruction of a Dockerfile ends with a colon, as the
+/// first key of a compose file does, or is called as the blocks of a bake file are.
+fn tool_of_text(text: &[u8]) -> Option<Tool> {
+    let line = first_line(text)?;
+    let word = line.split([' ', '\t']).next().unwrap_or_default();
+    match word {
+        "---" => Some(COMPOSE),
+        key if key.ends_with(':') => Some(COMPOSE),
+        "group" | "target" | "variable" | "function" if line.contains('"') => Some(BAKE),
+        _ => None,
+    }
+}
+
+/// Whether a text that is called as compose files are is a Dockerfile.
+fn is_dockerfile(text: &[u8]) -> bool {
+    let word = first_line(text).and_then(|line| Some(line.split_once([' ', '\t'])?.0.to_owned()));
+    word.is_some_and(|word| ["from", "arg"].contains(&word.to_lowercase().as_str()))
+}
+
+/// The first line that is no comment.
+fn first_line(text: &[u8]) -> Option<String> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.find_map(|line| {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_start_matches('\u{feff}').trim();
+        let is_comment = line.starts_with('#') || line.starts_with("//");
+        (!line.is_empty() && !is_comment).then(|| line.to_owned())
+    })
+}
+
+/// Whether it is what `docker build -` takes for a packed folder: gzip, bzip2, xz, or tar itself (buildx
+/// `build/utils.go`, `isArchive`).
+fn is_archive(text: &[u8]) -> bool {
+    const PACKED: [&[u8]; 3] = [
+        &[0x1f, 0x8b, 0x08],
+        b"BZh",
+        &[0xfd, b'7', b'z', b'X', b'Z', 0],
+    ];
+    PACKED.iter().any(|magic| text.starts_with(magic))
+        || text.get(257..262).is_some_and(|magic| magic == b"ustar")
+}
+
 impl Asked<'_> {
     /// Takes the text out of a fault of a file that is neither in the checkout nor in the build's folder. A link in
     /// a commit, or a path in one of its files, may lead to any file of the machine, and root reads all of them.
@@ -195,7 +229,7 @@ impl Asked<'_> {
         Checkout::around(&self.around.folder)
     }
 
-    fn drafts(&self) -> Result<Vec<Draft>, Fault> {
+    fn drafts(&self) -> Result<Drafted, Fault> {
         let files = &self.build.files;
         if self.build.reads_input() && files.len() <= 1 {
             let input = self.build.input.as_deref();
@@ -212,55 +246,63 @@ impl Asked<'_> {
                  output of a tool, or standard input is named alone",
             )),
             // bake reads compose files too.
-            tools if tools.contains(&Some(BAKE)) => self.of_tool(BAKE),
+            tools if tools.contains(&Some(BAKE)) || self.build.has_options_of(BAKE) => {
+                self.of_tool(BAKE)
+            }
             _ => self.of_tool(COMPOSE),
         }
     }
 
-    /// The tool that reads a file; none reads a Dockerfile, and what a tool wrote.
+    /// The tool that reads a file; none reads a Dockerfile, and what a tool wrote if that is all there is.
     fn tool_of(&self, file: &Path) -> Result<Option<Tool>, Fault> {
-        Ok(match file.extension().and_then(OsStr::to_str) {
+        if file == Path::new(STDIN) {
+            return Ok(None);
+        }
+        let (_, text) = self.read(file)?;
+        // `docker build` reads it, whatever it is called.
+        if FrontEnd::of(&text, &BTreeMap::new()).image().is_some() {
+            return Ok(None);
+        }
+        let extension = file.extension().and_then(OsStr::to_str);
+        let extension = extension.map(str::to_lowercase);
+        let build = self.build;
+        let is_all = build.files.len() == 1 && build.options_of_tools().next().is_none();
+        Ok(match extension.as_deref() {
             Some("hcl") => Some(BAKE),
-            Some("yaml" | "yml") => (!self.names_front_end(file)).then_some(COMPOSE),
-            Some("json") if self.names_front_end(file) => None,
-            Some("json") => match Json::read(&self.read(file)?.1, self.around)? {
-                Some(Json::Answer(_)) => None,
-                Some(Json::File(tool)) => Some(tool),
+            Some("yaml" | "yml") if !is_dockerfile(&text) => Some(COMPOSE),
+            Some("json") => match Json::read(&text, self.around)? {
+                Some(Json::Answer(..)) if is_all => None,
+                Some(Json::Answer(tool, _) | Json::File(tool)) => Some(tool),
                 None => Some(BAKE),
             },
-            _ => None,
+            _ => tool_of_text(&text),
         })
-    }
-
-    /// Whether a file asks for a front end: `docker build` reads it, whatever it is called. What cannot be
-    /// read is told later.
-    fn names_front_end(&self, file: &Path) -> bool {
-        let text = self.read(file).map(|(_, text)| text);
-        text.is_ok_and(|text| FrontEnd::of(&text, &BTreeMap::new()).image().is_some())
     }
 
     /// A file's name as it is spelt there, and its text.
     fn read(&self, named: &Path) -> Result<(String, Vec<u8>), Fault> {
         let folder = &self.around.folder;
         let file = files::dockerfile(folder, named.to_owned());
-        let text = files::read(&folder.join(&file), &file)?;
+        let text = files::read(&folder.join(&file), &file);
+        let text = text.map_err(|fault| match named.to_str() {
+            Some(elsewhere) if is_remote(elsewhere) => not_here(elsewhere),
+            _ => fault,
+        })?;
         Ok((file.display().to_string(), text))
     }
 
-    fn of_file(&self, named: &Path) -> Result<Vec<Draft>, Fault> {
+    fn of_file(&self, named: &Path) -> Result<Drafted, Fault> {
         let (file, text) = self.read(named)?;
         self.of_text(&file, &text)
     }
 
     /// The builds of a folder: of its Dockerfile, else of its compose and bake files.
-    fn of_folder(&self) -> Result<Vec<Draft>, Fault> {
+    fn of_folder(&self) -> Result<Drafted, Fault> {
         let (build, folder) = (self.build, &self.folder);
         let context = &build.context;
         let text = context.to_string_lossy();
-        if is_remote(&text) {
-            return Err(Fault::option(format!(
-                "{text:?} is not a folder on this machine; clone it first and name the clone"
-            )));
+        if is_remote(&text) && !folder.is_dir() {
+            return Err(not_here(&text));
         }
         if folder.is_file() {
             return Err(Fault::option(format!(
@@ -285,7 +327,7 @@ impl Asked<'_> {
     }
 
     /// The builds of a text: a Dockerfile's, or what a tool wrote.
-    fn of_text(&self, file: &str, text: &[u8]) -> Result<Vec<Draft>, Fault> {
+    fn of_text(&self, file: &str, text: &[u8]) -> Result<Drafted, Fault> {
         let names_front_end = FrontEnd::of(text, &BTreeMap::new()).image().is_some();
         let json = if names_front_end {
             None
@@ -293,31 +335,50 @@ impl Asked<'_> {
             Json::read(text, self.around)?
         };
         match json {
-            Some(Json::Answer(description)) => self.of_answer(file, &description),
+            Some(Json::Answer(_, description)) => self.of_answer(file, &description),
             Some(Json::File(_)) => Err(Fault::file(
                 Path::new(file),
                 "it is neither a Dockerfile nor the output of `docker compose config --format json` \
                  or `docker buildx bake --print`",
             )),
-            None if !self.build.only.is_empty() => Err(Fault::option(
-                "--only is for compose and bake files; a Dockerfile is one build",
+            None if names_front_end => self.of_dockerfile(file, text),
+            None if is_archive(text) => Err(Fault::file(
+                Path::new(file),
+                "it is an archive of a build's folder; unpack it and name the folder",
             )),
-            None => {
-                self.refuse_options_but_of(None)?;
-                // `docker build` takes its platform from the environment too (buildx
-                // `commands/build.go`, `platformsDefault`; docker/cli `command/image/build.go`).
-                let usual = Options {
-                    platforms: Vec::from_iter(self.around.variable(DEFAULT_PLATFORM).cloned()),
-                    ..Options::default()
-                };
-                let options = self.typed.over(&usual, self.around)?;
-                Draft::each(None, file, text, options)
-            }
+            // A named one is read by the tool.
+            None if tool_of_text(text).is_some() => Err(Fault::file(
+                Path::new(file),
+                "it is a compose or bake file: those are read by their tools; write it to a file and name that with -f",
+            )),
+            None => self.of_dockerfile(file, text),
         }
     }
 
+    fn of_dockerfile(&self, file: &str, text: &[u8]) -> Result<Drafted, Fault> {
+        if !self.build.only.is_empty() {
+            return Err(Fault::option(
+                "--only is for compose and bake files; a Dockerfile is one build",
+            ));
+        }
+        self.refuse_options_but_of(None)?;
+        // `docker build` takes its platform from the environment too (buildx
+        // `commands/build.go`, `platformsDefault`; docker/cli `command/image/build.go`).
+        let usual = Options {
+            platforms: Vec::from_iter(self.around.variable(DEFAULT_PLATFORM).cloned()),
+            ..Options::default()
+        };
+        let options = self.typed.over(&usual, self.around)?;
+        let drafts = Draft::each(None, file, text, options)?;
+        draft::plans(&drafts, &ImageConfigs::new())?;
+        Ok(Drafted {
+            drafts,
+            ..Drafted::default()
+        })
+    }
+
     /// The builds of what a tool wrote.
-    fn of_answer(&self, file: &str, description: &Description) -> Result<Vec<Draft>, Fault> {
+    fn of_answer(&self, file: &str, description: &Description) -> Result<Drafted, Fault> {
         self.refuse_options_but_of(None)?;
         let only = &self.build.only;
         if let Some(name) = only.iter().find(|name| !description.has(name)) {
@@ -330,7 +391,7 @@ impl Asked<'_> {
     }
 
     /// The builds that a tool says are there, asked in a folder.
-    fn of_tool(&self, tool: Tool) -> Result<Vec<Draft>, Fault> {
+    fn of_tool(&self, tool: Tool) -> Result<Drafted, Fault> {
         self.refuse_options_but_of(Some(tool))?;
         let (description, wanted) = Question { tool, asked: self }.ask()?;
         let file = self.build.files.first();

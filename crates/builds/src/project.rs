@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use larder_local::checkout::without_dots;
 use larder_model::dockerfile::{BuildOptions, ImageConfigs, NamedContext};
 use larder_model::reference::ImageReference;
 
 use crate::description::{Described, Description};
-use crate::draft::Draft;
+use crate::draft::{Draft, Drafted};
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, is_remote};
 use crate::options::{Asked, host_platform, platforms};
@@ -23,28 +24,32 @@ pub(crate) struct Project<'a> {
 
 impl Project<'_> {
     /// The drafts of the wanted builds, and of those whose images they need: what these are made of
-    /// belongs to the key.
-    pub(crate) fn drafts(&self, wanted: Vec<String>) -> Result<Vec<Draft>, Fault> {
+    /// belongs to the key. One that cannot be planned hides no other.
+    pub(crate) fn drafts(&self, wanted: Vec<String>) -> Result<Drafted, Fault> {
         let used = self.used()?;
         if wanted.is_empty() && used.is_empty() {
             return Err(nothing_built(self.shown));
         }
         let mut names = VecDeque::from(wanted);
         let mut seen = BTreeSet::new();
-        let mut drafts = Vec::new();
+        let mut all = Drafted {
+            used,
+            ..Drafted::default()
+        };
         while let Some(name) = names.pop_front() {
             if let Some(one) = self.description.builds.get(&name)
                 && seen.insert(name.clone())
             {
-                let made = self.drafts_of(&name, one)?;
-                for draft in &made {
-                    names.extend(targets(draft)?);
+                match self.drafts_of(&name, one) {
+                    Ok((drafts, needed)) => {
+                        all.drafts.extend(drafts);
+                        names.extend(needed);
+                    }
+                    Err(fault) => all.faults.push(fault),
                 }
-                drafts.extend(made);
             }
         }
-        drafts.extend(used);
-        Ok(drafts)
+        Ok(all)
     }
 
     /// The images that are run as they are. Those that the project itself builds are not among them.
@@ -70,7 +75,8 @@ impl Project<'_> {
         Ok(drafts)
     }
 
-    fn drafts_of(&self, name: &str, one: &Described) -> Result<Vec<Draft>, Fault> {
+    /// The drafts of a build, one for each platform, and the builds that they take images or files from.
+    fn drafts_of(&self, name: &str, one: &Described) -> Result<(Vec<Draft>, Vec<String>), Fault> {
         let options = self.asked.typed.over(&one.options, self.asked.around);
         let mut options = options.map_err(|fault| self.fault(name, &fault.message))?;
         let built = self.built_by_others(name, one);
@@ -81,7 +87,9 @@ impl Project<'_> {
             }
         }
         let (file, text) = self.dockerfile(name, one)?;
-        Draft::each(Some(name), &file, &text, options)
+        let drafts = Draft::each(Some(name), &file, &text, options)?;
+        let needed: Result<Vec<_>, _> = drafts.iter().map(targets).collect();
+        Ok((drafts, needed?.concat()))
     }
 
     fn fault(&self, name: &str, why: &str) -> Fault {
@@ -95,7 +103,7 @@ impl Project<'_> {
             return Ok((format!("{}#{name}", self.shown), text));
         }
         let context = one.context.strip_prefix(CALLER).unwrap_or(&one.context);
-        if is_remote(context) {
+        if is_remote(context) && !self.asked.folder.join(context).is_dir() {
             let why = format!(
                 "its context {context:?} is not a folder on this machine; clone it and name the clone"
             );
@@ -111,7 +119,8 @@ impl Project<'_> {
                 let why = format!("its Dockerfile {named:?} is not a file on this machine");
                 return Err(self.fault(name, &why));
             }
-            None => self.asked.folder.join(context).join(named),
+            // As the tools join them: by their text, whatever links there are.
+            None => without_dots(&self.asked.folder.join(context).join(named)),
         };
         let place = files::dockerfile(&self.asked.folder, place);
         let shown = files::seen_from(&self.asked.around.folder, &place);
@@ -158,9 +167,6 @@ pub(crate) fn nothing_built(shown: &str) -> Fault {
 /// The builds that a draft takes images or files from.
 fn targets(draft: &Draft) -> Result<Vec<String>, Fault> {
     let contexts = draft.plan(&ImageConfigs::new())?.plan.contexts;
-    let targets = contexts.into_values().filter_map(|context| match context {
-        NamedContext::Target(name) => Some(name),
-        NamedContext::Image(_) | NamedContext::Other(_) => None,
-    });
-    Ok(targets.collect())
+    let targets = contexts.values().filter_map(NamedContext::target);
+    Ok(targets.map(str::to_owned).collect())
 }

@@ -17,8 +17,8 @@ use crate::tool::{BAKE, COMPOSE, Tool};
 
 /// A JSON file that describes builds.
 pub(crate) enum Json {
-    /// A tool wrote it.
-    Answer(Description),
+    /// This tool wrote it.
+    Answer(Tool, Description),
     /// It is still to be read by this tool.
     File(Tool),
 }
@@ -34,13 +34,13 @@ impl Json {
             let project = Project::parse(&text).ok();
             let usual = around.variable(DEFAULT_PLATFORM).map_or("", String::as_str);
             match project.filter(|_| is_of_compose(&document, &text)) {
-                Some(project) => Self::Answer(project.describe(usual)?),
+                Some(project) => Self::Answer(COMPOSE, project.describe(usual)?),
                 None => Self::File(COMPOSE),
             }
         } else {
             let description = bake::parse(&text).ok();
             let answer = description.filter(|_| is_of_bake(&document, &text));
-            answer.map_or(Self::File(BAKE), Self::Answer)
+            answer.map_or(Self::File(BAKE), |answer| Self::Answer(BAKE, answer))
         }))
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     /// Whether it is read as a tool's answer; nothing if it is no JSON.
     fn is_answer(text: &str) -> Option<bool> {
         let json = Json::read(text.as_bytes(), &Surroundings::default());
-        Some(matches!(json.expect("no fault")?, Json::Answer(_)))
+        Some(matches!(json.expect("no fault")?, Json::Answer(..)))
     }
 
     #[test]

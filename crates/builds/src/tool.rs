@@ -50,6 +50,7 @@ const USUAL_FILES: [&str; 9] = [
 
 /// The variables by which compose is told its files, and those with variables (compose-go `consts/consts.go`).
 pub(crate) const COMPOSE_FILE: &str = "COMPOSE_FILE";
+const SEPARATOR: &str = "COMPOSE_PATH_SEPARATOR";
 const ENV_FILES: &str = "COMPOSE_ENV_FILES";
 
 /// The one service of a project that shows what a variable is.
@@ -147,8 +148,10 @@ impl Question<'_> {
 
     /// The folder of the project: that of its first file.
     fn project_folder(&self) -> PathBuf {
-        let listed = self.asked.around.variable(COMPOSE_FILE);
-        let listed = listed.and_then(|list| list.split(':').next());
+        let around = self.asked.around;
+        let separator = around.variable(SEPARATOR).map_or(":", String::as_str);
+        let listed = around.variable(COMPOSE_FILE);
+        let listed = listed.and_then(|list| list.split(separator).next());
         let named = self.asked.build.files.first().map(PathBuf::as_path);
         let first = named.or(listed.map(Path::new));
         let folder = first.and_then(Path::parent).unwrap_or(Path::new(""));

@@ -52,7 +52,7 @@ impl Checkout {
 }
 
 /// An absolute path without `.` and `..`, as it is spelt: links are not looked at.
-fn without_dots(path: &Path) -> PathBuf {
+pub fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

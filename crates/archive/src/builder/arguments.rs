@@ -1,10 +1,10 @@
 //! The arguments of a `docker build` command, as far as they matter here: docker/cli
 //! `cli/command/image/build.go` and buildx `commands/build.go` name the options.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice::Iter;
 
-use larder_builds::{Build, RunOptions};
+use larder_builds::{Build, RunOptions, is_remote};
 use larder_model::go;
 
 use crate::{ArchiveError, Result};
@@ -120,8 +120,11 @@ impl Arguments {
     pub fn planned(&self) -> Option<Build> {
         let context = self.context.as_deref()?;
         let file = self.value("--file");
-        let is_remote = context.contains("://") || context.starts_with("git@");
-        if is_remote || context == "-" || file == Some("-") {
+        let is_elsewhere = |place: &str| is_remote(place) && !Path::new(place).exists();
+        if is_elsewhere(context)
+            || context == "-"
+            || file.is_some_and(|it| it == "-" || is_elsewhere(it))
+        {
             return None;
         }
         Some(Build {

@@ -131,12 +131,12 @@ fn ulimits<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String
         }
         Value::Object(map) => {
             let limits = map.into_iter().map(|(name, limits)| {
-                let both = match &limits {
-                    Value::Object(both) => {
-                        format!("{}:{}", plain(&both["soft"]), plain(&both["hard"]))
-                    }
-                    one => format!("{0}:{0}", plain(one)),
-                };
+                // compose leaves a zero out.
+                let [soft, hard] = ["soft", "hard"].map(|which| match &limits {
+                    Value::Object(both) => both.get(which).map_or("0".to_owned(), plain),
+                    one => plain(one),
+                });
+                let both = format!("{soft}:{hard}");
                 (name, both)
             });
             limits.collect()

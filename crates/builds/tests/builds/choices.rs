@@ -152,8 +152,124 @@ fn what_a_tool_wrote_is_read_without_it() {
         profiles: texts(&["more"]),
         ..resolved
     };
-    let fault = late.drafts(&around).expect_err("too late");
-    assert!(fault.message.contains("--profile"), "{fault}");
+    // That is a question for the tool.
+    let fault = late.drafts(&around).expect_err("no tool");
+    assert!(
+        fault.message.contains("read by `docker compose`"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_file_that_looks_as_if_a_tool_wrote_it_is_read_as_the_tool_reads_it() {
+    let bake = r#"{"group":{"default":{"targets":["a"]}},"target":{
+        "a":{"context":".","dockerfile":"A"},"b":{"context":".","dockerfile":"B"}}}"#;
+    let project = Project::new(&[
+        ("docker-bake.json", bake),
+        ("meta.json", r#"{"target":{"a":{"args":{"V":"meta"}}}}"#),
+        ("A", "ARG V=1\nFROM a:$V\n"),
+        ("B", "FROM b\n"),
+    ]);
+    let file = of(&["docker-bake.json"]);
+    assert_eq!(images(&project, &file), ["a:1"]);
+    let only = Build {
+        only: texts(&["b"]),
+        ..file.clone()
+    };
+    assert_eq!(images(&project, &only), ["b:latest"]);
+    let set = Build {
+        overrides: texts(&["a.args.V=set"]),
+        ..file
+    };
+    assert_eq!(images(&project, &set), ["a:set"]);
+    let both = of(&["docker-bake.json", "meta.json"]);
+    assert_eq!(images(&project, &both), ["a:meta"]);
+}
+
+#[test]
+fn what_a_file_is_its_first_line_says_if_its_name_does_not() {
+    let project = project();
+    project.write("sub/compose.yaml.dist", &format!("# All.\n{COMPOSE}"));
+    project.write("sub/docker-compose.YML", COMPOSE);
+    project.write("sub/Dockerfile.yaml", "FROM d\n");
+    project.write(
+        "bakefile",
+        "variable \"V\" { default = \"b\" }\ntarget \"default\" { dockerfile-inline = \"FROM ${V}\" }\n",
+    );
+    for (file, image) in [
+        ("sub/compose.yaml.dist", "a:1"),
+        ("sub/docker-compose.YML", "a:1"),
+        ("sub/Dockerfile.yaml", "d:latest"),
+        ("bakefile", "b:latest"),
+    ] {
+        assert_eq!(images(&project, &of(&[file])), [image], "{file}");
+    }
+    // bake reads compose files, if that is meant, and their folders from where it runs.
+    project.write("Dockerfile", "FROM a\n");
+    let set = Build {
+        overrides: texts(&["web.platform=linux/s390x"]),
+        only: texts(&["web"]),
+        ..of(&["sub/compose.yaml"])
+    };
+    let shown = project.shown(&set);
+    assert!(shown[0].starts_with("web linux/s390x "), "{shown:?}");
+    for (input, why) in [
+        (COMPOSE.as_bytes(), "compose or bake file"),
+        (&[0x1f, 0x8b, 0x08, 0], "archive"),
+    ] {
+        let piped = Build {
+            input: Some(input.to_vec()),
+            ..of(&["-"])
+        };
+        let fault = project.drafts(&piped).expect_err("refused");
+        assert!(fault.message.contains(why), "{fault}");
+    }
+    for elsewhere in [
+        "github.com/docker/getting-started",
+        "https://x.example/Dockerfile",
+    ] {
+        let fault = project.drafts(&of(&[elsewhere])).expect_err("elsewhere");
+        assert!(fault.message.contains("fetch it first"), "{fault}");
+    }
+}
+
+#[test]
+fn what_cannot_be_planned_hides_nothing_else() {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "services:\n  a: { build: ./missing }\n  b: { build: . }\n  c: { build: github.com/docker/c }\n",
+        ),
+        ("Dockerfile", "FROM b\n"),
+    ]);
+    let request = Request::new(&files(&["compose.yaml"]), project.around());
+    let drafted = request.drafts();
+    assert_eq!(drafted.drafts.len(), 1);
+    assert_eq!(drafted.drafts[0].name.as_deref(), Some("b"));
+    let faults: Vec<String> = drafted.faults.iter().map(ToString::to_string).collect();
+    assert!(
+        faults[0].contains("missing") && faults[1].contains("github.com"),
+        "{faults:?}"
+    );
+    // A key of half of it would be another's.
+    project
+        .drafts(&of(&["compose.yaml"]))
+        .expect_err("not known");
+}
+
+#[test]
+fn paths_are_joined_by_their_text_and_limits_may_be_zero() {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "services: { a: { build: { context: ctx, dockerfile: ../D, ulimits: { core: 0, nofile: { soft: 0, hard: 9 } } } } }\n",
+        ),
+        ("D", "FROM lexical\nRUN x\n"),
+        ("real/D", "FROM through-link\n"),
+        ("real/ctx/x", ""),
+    ]);
+    std::os::unix::fs::symlink("real/ctx", project.path().join("ctx")).expect("a link");
+    assert_eq!(images(&project, &Build::default()), ["lexical:latest"]);
 }
 
 #[test]
@@ -172,7 +288,7 @@ fn options_that_do_not_fit_are_refused() {
         (
             Build {
                 overrides: texts(&["a.b=c"]),
-                ..of(&["sub/compose.yaml"])
+                ..of(&["sub/Dockerfile"])
             },
             "--set",
         ),

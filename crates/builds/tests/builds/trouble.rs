@@ -75,7 +75,7 @@ fn a_tool_that_refuses_is_quoted_with_the_place() {
     assert!(bad.message.starts_with("`docker compose` says: "), "{bad}");
     assert!(bad.message.contains("nonsense"), "{bad}");
     assert!(fault_of("none.hcl").message.contains("default"));
-    assert!(fault_of("gone.yaml").message.contains("gone.yaml"));
+    assert!(fault_of("gone.yaml").to_string().contains("gone.yaml"));
 }
 
 #[test]

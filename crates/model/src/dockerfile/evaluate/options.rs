@@ -61,9 +61,9 @@ impl BuildOptions {
             .unwrap_or(&self.build_platform)
     }
 
-    /// The context that stands in for an image or a stage of this name. Names are compared in
-    /// their familiar form without `:latest`, with the platform first
-    /// (dockerui/config.go `NamedContext`).
+    /// The context that stands in for an image or a stage of this name: the one of its familiar form without
+    /// `:latest`, with the platform first (dockerui/config.go `NamedContext`). What is called otherwise stands in for
+    /// nothing; `--build-context` brings its names into that form, bake and compose leave theirs as they are.
     pub(super) fn context(&self, name: &str, platform: &Platform) -> Option<&NamedContext> {
         if self.contexts.is_empty()
             || go::equal_fold(name, "scratch")
@@ -71,29 +71,16 @@ impl BuildOptions {
         {
             return None;
         }
-        let wanted = context_name(name);
-        self.context_named(&format!("{wanted}::{platform}"))
-            .or_else(|| self.context_named(&wanted))
+        let familiar = match ImageReference::parse(name) {
+            Ok(reference) => reference.familiar(),
+            Err(_) => name.to_owned(),
+        };
+        let wanted = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+        let contexts = &self.contexts;
+        contexts
+            .get(&format!("{wanted}::{platform}"))
+            .or_else(|| contexts.get(wanted))
     }
-
-    fn context_named(&self, wanted: &str) -> Option<&NamedContext> {
-        let mut contexts = self.contexts.iter();
-        let found = contexts.find(|(name, _)| context_name(name) == wanted);
-        found.map(|(_, context)| context)
-    }
-}
-
-fn context_name(name: &str) -> String {
-    let (name, platform) = match name.split_once("::") {
-        Some((name, platform)) => (name, format!("::{platform}")),
-        None => (name, String::new()),
-    };
-    let familiar = match ImageReference::parse(name) {
-        Ok(reference) => reference.familiar(),
-        Err(_) => name.to_owned(),
-    };
-    let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
-    format!("{short}{platform}")
 }
 
 /// What a named context is.
@@ -110,6 +97,14 @@ pub enum NamedContext {
 }
 
 impl NamedContext {
+    /// The build that it is the result of, if that is what it is.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::Target(name) => Some(name),
+            Self::Image(_) | Self::Other(_) => None,
+        }
+    }
+
     /// Reads the value of a `--build-context`.
     pub fn parse(value: &str) -> Self {
         if let Some(image) = value.strip_prefix("docker-image:") {
