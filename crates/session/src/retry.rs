@@ -18,16 +18,6 @@ pub enum RetryEmpty {
 }
 
 impl RetryEmpty {
-    /// The policy of this name.
-    pub fn named(text: &str) -> Option<Self> {
-        match text {
-            "auto" => Some(Self::Auto),
-            "always" => Some(Self::Always),
-            "never" => Some(Self::Never),
-            _ => None,
-        }
-    }
-
     /// Whether this command is run again.
     pub fn applies_to(self, command: &[OsString]) -> bool {
         let words = command.iter().map(|word| word.to_string_lossy());

@@ -74,9 +74,8 @@ Examples:
   larder run --dir target -- cargo build
 
 Settings come from options, then LARDER_* variables, then larder.toml. A larder.toml that was not named
-with --config or LARDER_CONFIG is a commit's: of it count only job, size, keep, engine, image-store,
-builder,
-strict, fresh, gc and plan.
+with --config or LARDER_CONFIG is a commit's: of it count only job, engine, builder, image-store, size,
+keep, prefetch, prefetch-budget, background-upload, strict, retry-empty, fresh, gc and plan.
 A session logs to larder.log, beside the socket that `larder status` shows. LARDER_LOG sets what is
 logged there and by -v, as a level, or a level for each crate: debug, or larder_registry=debug.
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 the machine lacks something. `run` and `build`

@@ -3,44 +3,21 @@
 use serde::Serialize;
 
 use super::Choices;
+use super::file::KEYS;
 use super::store::{NEAR, is_of_cloud};
 
-/// The variables that are read.
-const VARIABLES: &[&str] = &[
-    "LARDER_BACKGROUND_UPLOAD",
-    "LARDER_BUILDER",
-    "LARDER_CONFIG",
-    "LARDER_ENCRYPT_KEY",
-    "LARDER_ENGINE",
-    "LARDER_FALLBACK",
-    "LARDER_FRESH",
-    "LARDER_GC",
-    "LARDER_IMAGE_STORE",
-    "LARDER_JOB",
-    "LARDER_KEEP",
-    "LARDER_KEEP_VOLUMES",
-    "LARDER_LEG",
-    "LARDER_LOG",
-    "LARDER_MAX_SNAPSHOT_AGE",
-    "LARDER_NEAR",
-    "LARDER_NEAR_SIZE",
-    "LARDER_PODMAN_USER",
-    "LARDER_PREFETCH",
-    "LARDER_PREFETCH_BUDGET",
-    "LARDER_PROJECT",
-    "LARDER_RETRY_EMPTY",
-    "LARDER_SCOPE",
-    "LARDER_SIGN_KEY",
-    "LARDER_SINGLE",
-    "LARDER_SIZE",
-    "LARDER_STATE",
-    "LARDER_STORE",
-    "LARDER_STRICT",
-    "LARDER_TRUST",
-];
+/// Variables that are no key of larder.toml. `install.sh` reads the last one.
+const OTHERS: [&str; 4] = ["config", "leg", "log", "url"];
+/// Keys of larder.toml that no variable says.
+const OF_FILES: [&str; 3] = ["plan", "insecure_registries", "registry_mirrors"];
 
-/// `install.sh` reads it.
-const OF_INSTALLER: &str = "LARDER_URL";
+/// Whether somebody reads a variable of this name.
+fn is_read(name: &str) -> bool {
+    let key = name.strip_prefix("LARDER_").unwrap_or_default();
+    let key = key.to_lowercase();
+    let is_key = KEYS.contains(&&*key) && !OF_FILES.contains(&&*key);
+    is_key || OTHERS.contains(&&*key)
+}
 
 /// What is said.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -63,7 +40,7 @@ impl Choices {
         let unknown = ours.into_iter().filter(|name| {
             // LARDER_NEAR_ and a cloud's variable count for the near tier.
             let is_of_near = name.strip_prefix(NEAR).is_some_and(is_of_cloud);
-            !VARIABLES.contains(&name.as_str()) && *name != OF_INSTALLER && !is_of_near
+            !is_read(name) && !is_of_near
         });
         let of_stores = others.into_iter().filter(|name| is_of_cloud(name));
         Said {

@@ -32,6 +32,9 @@ macro_rules! keys {
             $(pub $key: Option<$kind>,)*
         }
 
+        /// Their names, with `_`.
+        pub(super) const KEYS: &[&str] = &[$(stringify!($key),)*];
+
         impl File {
             /// Leaves out what only an owner may set; the names of those keys.
             fn distrust(&mut self) -> Vec<String> {
@@ -228,19 +231,32 @@ mod tests {
 
     const EVERY_KEY: &str = r#"
 store = "cache"
+single = true
+near = "n"
+near-size = "1GiB"
 state = "st"
 project = "p"
 job = "j"
 scope = "main"
 fallback = ["main"]
 engine = "private"
+podman-user = "ci"
 builder = true
 image-store = "overlay2"
 size = "2GiB"
 keep = "1GiB"
 keep-volumes = true
+prefetch = "hot"
+prefetch-budget = "1GiB"
+background-upload = "off"
+sign-key = "s"
+trust = ["t"]
+max-snapshot-age = "7d"
+encrypt-key = "e"
 strict = true
+retry-empty = "never"
 fresh = "never"
+gc = "off"
 plan = ["Dockerfile"]
 insecure-registries = ["h"]
 [registry-mirrors]
@@ -259,7 +275,11 @@ insecure-registries = ["h"]
         assert_eq!(file.builder, Some(true));
         assert_eq!(file.plan, Some(vec!["Dockerfile".into()]));
         let warning = warning.expect("it is told");
-        let keys = "store, state, project, scope, fallback, keep-volumes, insecure-registries, registry-mirrors;";
+        let keys = "store, single, near, near-size, state, project, scope, fallback, podman-user, keep-volumes, sign-key, \
+            trust, max-snapshot-age, encrypt-key, insecure-registries, registry-mirrors;";
+        for key in KEYS {
+            assert!(EVERY_KEY.contains(&key.replace('_', "-")), "{key}");
+        }
         assert!(
             warning.contains(keys) && warning.contains("--config"),
             "{warning}"

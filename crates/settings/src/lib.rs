@@ -163,13 +163,9 @@ impl Settings {
 
     /// Whose garbage is collected after a save, now and then; nothing if that was forbidden.
     pub fn collects(&self, care: &Care) -> Done<Option<Project>> {
-        match care.gc.as_ref().or(self.gc.as_ref()).map(String::as_str) {
-            None | Some("auto" | "") => Ok(Some(self.project().clone())),
-            Some("off") => Ok(None),
-            Some(other) => Err(Failure::input(format!(
-                "--gc {other:?} is unknown; use auto or off"
-            ))),
-        }
+        let when = care.gc.as_deref().or(self.gc.as_deref());
+        let does = word("--gc", when, &[("auto", true), ("off", false)])?;
+        Ok(does.then(|| self.project().clone()))
     }
 
     /// The project, as its jobs share it.
@@ -221,6 +217,17 @@ struct Choices {
     environment: Environment,
     file: File,
     folder: PathBuf,
+}
+
+/// What a word means that is an option's value; the first one, if nobody says any.
+fn word<T: Copy>(option: &str, said: Option<&str>, words: &[(&str, T)]) -> Done<T> {
+    let said = said.filter(|text| !text.is_empty()).unwrap_or(words[0].0);
+    let meant = words.iter().find(|(word, _)| *word == said);
+    meant.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let known = known.join(", ");
+        Failure::input(format!("{option} {said:?} is unknown; use one of: {known}"))
+    })
 }
 
 impl Choices {
@@ -403,28 +410,24 @@ impl Choices {
             .map(|text| size::parse("--prefetch-budget", &text))
             .transpose()?;
         let what = self.text(&how.volume.prefetch, "LARDER_PREFETCH", &self.file.prefetch);
-        match what.as_deref() {
-            None | Some("auto") => Ok(Prefetch::Auto(budget)),
-            Some("all") => Ok(Prefetch::All(budget)),
-            Some("hot") => Ok(Prefetch::Hot),
-            Some("off") => Ok(Prefetch::Off),
-            Some(other) => Err(Failure::input(format!(
-                "--prefetch {other:?} is unknown; use auto, hot, all or off"
-            ))),
-        }
+        let words = [
+            ("auto", Prefetch::Auto(budget)),
+            ("hot", Prefetch::Hot),
+            ("all", Prefetch::All(budget)),
+            ("off", Prefetch::Off),
+        ];
+        word("--prefetch", what.as_deref(), &words)
     }
 
     fn retry_empty(&self, verb: &Run) -> Done<RetryEmpty> {
         let typed = &verb.retry_empty;
         let when = self.text(typed, "LARDER_RETRY_EMPTY", &self.file.retry_empty);
-        let Some(text) = when else {
-            return Ok(RetryEmpty::Auto);
-        };
-        RetryEmpty::named(&text).ok_or_else(|| {
-            Failure::input(format!(
-                "--retry-empty {text:?} is not known; write auto, always or never"
-            ))
-        })
+        let words = [
+            ("auto", RetryEmpty::Auto),
+            ("always", RetryEmpty::Always),
+            ("never", RetryEmpty::Never),
+        ];
+        word("--retry-empty", when.as_deref(), &words)
     }
 
     fn background_upload(&self, how: &How) -> Done<Option<bool>> {
@@ -434,14 +437,8 @@ impl Choices {
             "LARDER_BACKGROUND_UPLOAD",
             &self.file.background_upload,
         );
-        match when.as_deref() {
-            None | Some("auto") => Ok(None),
-            Some("on") => Ok(Some(true)),
-            Some("off") => Ok(Some(false)),
-            Some(other) => Err(Failure::input(format!(
-                "--background-upload {other:?} is unknown; use auto, on or off"
-            ))),
-        }
+        let words = [("auto", None), ("on", Some(true)), ("off", Some(false))];
+        word("--background-upload", when.as_deref(), &words)
     }
 
     /// The user's cache folder (XDG Base Directory Specification).

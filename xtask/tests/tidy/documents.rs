@@ -86,7 +86,9 @@ fn spans(line: &str) -> impl Iterator<Item = &str> {
 
 /// The paths of source files and their folders that a span of code means: `a/src/{b,c}.rs` are two.
 fn source_paths(span: &str) -> Vec<String> {
-    let is_path = span.contains("/src/") || span.contains("/tests/");
+    let is_path = ["/src/", "/tests/"]
+        .iter()
+        .any(|part| span.contains(part) || span.ends_with(part.trim_end_matches('/')));
     if !is_path || span.contains([' ', '*']) || span.starts_with('/') {
         return Vec::new();
     }
