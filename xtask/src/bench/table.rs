@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::engine::{self, Machine};
 use crate::job::larder;
-use crate::{engine, process, say};
+use crate::workplace::{self, Workplace};
+use crate::{process, say};
 
 /// What all benchmarks have in common.
 #[derive(clap::Args)]
@@ -18,9 +20,28 @@ pub(super) struct Common {
     /// Prints the table without writing docs/BENCHMARKS.md
     #[arg(long)]
     dry_run: bool,
+    /// Keeps the working folder
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// How often something is measured.
+#[derive(clap::Args)]
+pub(super) struct Rounds {
+    /// Measured rounds; the table shows medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
 }
 
 impl Common {
+    /// The machine, made ready; a working folder; and a copy of the program in it.
+    pub(super) fn place(&self) -> Result<(Machine, Workplace, PathBuf)> {
+        let machine = engine::ready()?;
+        let folder = workplace::create(&machine, self.keep)?;
+        let program = larder::ready(&self.larder, folder.path())?;
+        Ok((machine, folder, program))
+    }
+
     /// Says a table with its circumstances, and writes it where docs/BENCHMARKS.md has the one of this name.
     pub(super) fn show(&self, name: &str, table: &str) -> Result<()> {
         let text = format!("{}\n{table}", circumstances()?);

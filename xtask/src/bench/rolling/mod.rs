@@ -18,7 +18,7 @@ use self::lane::{Case, Lane, LaneName, word};
 use self::larder::Larder;
 use self::registry::RegistryCache;
 use super::measure::{Measure, drop_page_cache};
-use super::table::{Common, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, verdict};
 use crate::engine::{self, Machine};
 use crate::job::{self, Job, s3};
 use crate::{say, workplace};
@@ -29,9 +29,8 @@ use xtask_tools::wire::Line;
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured builds of each lane and case; the table shows medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
     /// Which lanes
     #[arg(
         long,
@@ -58,9 +57,6 @@ pub(super) struct Args {
     /// Writes every measured build to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Keeps the working folder with every build's log
-    #[arg(long)]
-    keep: bool,
 }
 
 /// A measured build and what it was.
@@ -78,7 +74,7 @@ struct Row {
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
+    let folder = workplace::create(&machine, args.common.keep)?;
     let bench = Bench {
         program: OnceCell::new(),
         other_base: other_base(&machine.base_tar, folder.path())?,
@@ -88,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let mut lanes = bench.warm_lanes(&args.lanes)?;
     let mut rows = Vec::new();
-    for round in 1..=args.rounds {
+    for round in 1..=args.repeated.rounds {
         for &case in &args.cases {
             for lane in &mut lanes {
                 rows.push(bench.measure(lane.as_mut(), case, round)?);
@@ -249,7 +245,7 @@ fn table(args: &Args, rows: &[Row]) -> String {
          has stopped.\n\n\
          | case | lane | restore | build | save | total | of it engine start | engine stop | fetched | requests | stored | steps cached |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-        args.rounds
+        args.repeated.rounds
     );
     for &case in &args.cases {
         for &lane in &args.lanes {
