@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::measure::{Measure, copy_folder, drop_page_cache, seconds};
-use super::table::{Common, Rounds, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, promises};
 use crate::job::report::Report;
 use crate::{cargo, process, say};
 
@@ -218,16 +218,11 @@ impl Bench<'_> {
                 middle(lane, |m| megabytes(m.stored)),
             )?;
         }
-        text.push_str("\n| promise | measured | bound | |\n|---|--:|--:|---|\n");
-        for (peer, bound) in LANES.into_iter().zip(BOUNDS) {
+        let ratios = LANES.into_iter().zip(BOUNDS).map(|(peer, bound)| {
             let ratio = middle("larder", Measure::total) / middle(peer, Measure::total);
-            let verdict = verdict(ratio <= bound);
-            writeln!(
-                text,
-                "| total against {peer} | {ratio:.2} | {bound} | {verdict} |"
-            )?;
-        }
-        Ok(text)
+            (format!("total against {peer}"), ratio, bound)
+        });
+        Ok(text + "\n" + &promises("promise", ratios))
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::measure::{Measure, drop_page_cache};
 use super::memory;
-use super::table::{Common, Rounds, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, promises};
 use crate::job::application::BASE;
 use crate::job::larder::{Session, Store};
 use crate::job::report::Report;
@@ -230,20 +230,13 @@ fn table(args: &Args, volumes: &[(u32, Vec<Row>)]) -> Result<String> {
             middle(rows, |(job, _)| megabytes(job.stored)),
         )?;
     }
-    text.push_str(
-        "\n| promise: the dearest against the cheapest | measured | bound | |\n|---|--:|--:|---|\n",
-    );
-    for (name, value) in columns {
+    let ratios = columns.map(|(name, value)| {
         let all = volumes.iter().map(|(_, rows)| middle(rows, value));
         let (least, most) = all.fold((f64::MAX, 0.0), |(least, most): (f64, f64), one| {
             (least.min(one), most.max(one))
         });
-        let ratio = most / least;
-        writeln!(
-            text,
-            "| {name} | {ratio:.2} | {BOUND} | {} |",
-            verdict(ratio <= BOUND)
-        )?;
-    }
-    Ok(text)
+        (name, most / least, BOUND)
+    });
+    let heading = "promise: the dearest against the cheapest";
+    Ok(text + "\n" + &promises(heading, ratios))
 }

@@ -1,6 +1,6 @@
 //! Tables in docs/BENCHMARKS.md, each between two markers, with what is needed to judge it.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -114,6 +114,19 @@ pub(crate) fn publish_in(document: &str, name: &str, content: &str) -> Result<()
     let (head, tail) = parts.unwrap_or_default();
     fs::write(&path, format!("{head}{begin}\n{content}\n{end}{tail}"))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The table of ratios that Larder promises: of what, as it was measured, and at most which.
+pub(super) fn promises<T: Display>(
+    heading: &str,
+    rows: impl IntoIterator<Item = (T, f64, f64)>,
+) -> String {
+    let mut text = format!("| {heading} | measured | bound | |\n|---|--:|--:|---|\n");
+    for (what, ratio, bound) in rows {
+        let verdict = verdict(ratio <= bound);
+        let _ = writeln!(text, "| {what} | {ratio:.2} | {bound} | {verdict} |");
+    }
+    text
 }
 
 /// How a promise's row ends.

@@ -18,7 +18,7 @@ use self::lane::{Case, Lane, LaneName, word};
 use self::larder::Larder;
 use self::registry::RegistryCache;
 use super::measure::{Measure, drop_page_cache};
-use super::table::{Common, Rounds, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, promises};
 use crate::engine::{self, Machine};
 use crate::job::{self, Job, s3};
 use crate::{say, workplace};
@@ -339,7 +339,7 @@ fn verdicts(args: &Args, rows: &[Row]) -> String {
     let around = larder.median(|m| m.restore + m.save);
     let plain =
         none.median(|m| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN));
-    let promises = [
+    let mut promised = vec![
         (
             "source: total against registry",
             larder.total() / registry.total(),
@@ -378,12 +378,6 @@ fn verdicts(args: &Args, rows: &[Row]) -> String {
             0.1,
         ),
     ];
-    let mut text = String::from("| promise | measured | bound | |\n|---|--:|--:|---|\n");
-    for (what, ratio, bound) in promises {
-        if ratio.is_finite() {
-            let verdict = verdict(ratio <= bound);
-            let _ = writeln!(text, "| {what} | {ratio:.2} | {bound} | {verdict} |");
-        }
-    }
-    text
+    promised.retain(|(_, ratio, _)| ratio.is_finite());
+    promises("promise", promised)
 }
