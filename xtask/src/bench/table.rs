@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::engine::{self, Machine};
 use crate::job::larder;
-use crate::workplace::{self, Workplace};
+use crate::workplace::Workplace;
 use crate::{process, say};
 
 /// What all benchmarks have in common.
@@ -34,12 +34,9 @@ pub(super) struct Rounds {
 }
 
 impl Common {
-    /// The machine, made ready; a working folder; and a copy of the program in it.
+    /// Where it is measured, as [`larder::place`] has it.
     pub(super) fn place(&self) -> Result<(Machine, Workplace, PathBuf)> {
-        let machine = engine::ready()?;
-        let folder = workplace::create(&machine, self.keep)?;
-        let program = larder::ready(&self.larder, folder.path())?;
-        Ok((machine, folder, program))
+        larder::place(&self.larder, self.keep)
     }
 
     /// Says a table with its circumstances, and writes it where docs/BENCHMARKS.md has the one of this name.
