@@ -9,7 +9,7 @@ use crate::bench::megabytes;
 use crate::job::larder::{self, Session};
 use crate::job::report::Report;
 use crate::job::{Job, Times, now};
-use crate::{engine, say, workplace};
+use crate::say;
 
 /// Build a real application's image twice on two "machines" and compare the jobs (root)
 #[derive(clap::Args)]
@@ -32,9 +32,7 @@ struct Outcome {
 
 /// Runs the demo.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
-    let program = larder::ready(&args.larder, folder.path())?;
+    let (machine, folder, program) = larder::place(&args.larder, args.keep)?;
     let store = folder.path().join("store");
     std::fs::create_dir_all(&store)?;
     let session = Session {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use xtask_tools::process;
 use xtask_tools::random::Random;
-use xtask_tools::room::processes;
+use xtask_tools::room::{self, processes};
 use xtask_tools::traces::Traces;
 
 use super::Plan;
@@ -62,12 +62,7 @@ impl<'a> Ground<'a> {
         fs::create_dir_all("/etc/docker")?;
         let etc = plan.folder.join("etc");
         rustix::mount::mount_bind(&etc, "/etc/docker").context("settings of the machine's own")?;
-        let context = plan.folder.join("context");
-        fs::create_dir_all(&context)?;
-        let busybox = process::which("busybox");
-        let busybox = busybox.context("no busybox; run `cargo xtask engine`")?;
-        fs::copy(busybox, context.join("busybox"))?;
-        fs::write(context.join("Dockerfile"), DOCKERFILE)?;
+        room::context(plan.folder, DOCKERFILE)?;
         Ok(Self {
             before: Traces::look(&plan.folder.join("none"))?,
             plan,

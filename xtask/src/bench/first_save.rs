@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 
-use super::table::{Common, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, verdict};
 use crate::job::Job;
 use crate::job::larder::{self, Session};
-use crate::{engine, say, workplace};
+use crate::say;
 
 /// What Larder promises: at most this part of the time of `docker save | gzip`.
 const BOUND: f64 = 0.35;
@@ -22,12 +22,8 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured jobs; the table shows medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// Keeps the working folder with logs and reports
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    repeated: Rounds,
 }
 
 /// One job's figures, in seconds and megabytes.
@@ -41,11 +37,9 @@ struct Round {
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
-    let program = larder::ready(&args.common.larder, folder.path())?;
+    let (machine, folder, program) = args.common.place()?;
     let mut rounds = Vec::new();
-    for number in 1..=args.rounds {
+    for number in 1..=args.repeated.rounds {
         let mut job = Job::create(
             folder.path().join(format!("round-{number}")),
             &machine.base_tar,

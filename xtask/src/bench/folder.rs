@@ -8,15 +8,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::measure::{Measure, copy_folder, drop_page_cache};
-use super::table::{Common, median, megabytes, verdict};
-use crate::job::larder;
+use super::measure::{Measure, copy_folder, drop_page_cache, seconds};
+use super::table::{Common, Rounds, median, megabytes, promises};
 use crate::job::report::Report;
-use crate::{cargo, engine, process, say, workplace};
+use crate::{cargo, process, say};
 
 /// What Larder promises: at most so many times as long as with a directory that is kept, and as with an archive.
 const BOUNDS: [f64; 2] = [1.3, 0.5];
@@ -29,9 +27,8 @@ const TARGET: &str = "target";
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured builds of each lane; the table shows medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
     /// The package that is built, without its tests [default: all of the workspace, with the tests]
     #[arg(long)]
     package: Option<String>,
@@ -42,16 +39,16 @@ pub(super) struct Args {
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let folder = workplace::create(&engine::ready()?, false)?;
+    let (_, folder, program) = args.common.place()?;
     let mut bench = Bench {
         args,
-        program: larder::ready(&args.common.larder, folder.path())?,
+        program,
         folder: folder.path().to_owned(),
         revision: 0,
     };
     bench.prepare()?;
     let mut rows = Vec::new();
-    for round in 1..=args.rounds {
+    for round in 1..=args.repeated.rounds {
         for lane in LANES {
             let row = bench.measure(lane)?;
             let (restore, build, save) = (row.restore, row.build, row.save);
@@ -100,7 +97,7 @@ impl Bench<'_> {
         say::timed("built from nothing", || {
             self.larder("main", &["sh", "-c", &copied, "sh"])
         })?;
-        pack(&self.at("warm"), &self.at("warm.tar.zst"))
+        process::run(&mut pack(&self.at("warm"), &self.at("warm.tar.zst")))
     }
 
     /// A fresh machine after a change of the crate.
@@ -122,7 +119,7 @@ impl Bench<'_> {
             "larder" => self.larder(&format!("measured-{}", self.revision), &[]),
             "archive" => self.with_archive(),
             _ => Ok(Measure {
-                build: seconds(|| process::run(&mut self.build()))?,
+                build: seconds(&mut self.build())?,
                 ..Measure::default()
             }),
         }
@@ -130,10 +127,11 @@ impl Bench<'_> {
 
     fn with_archive(&self) -> Result<Measure> {
         let [warm, saved] = ["warm.tar.zst", "saved.tar.zst"].map(|name| self.at(name));
+        fs::create_dir(self.target())?;
         Ok(Measure {
-            restore: seconds(|| unpack(&warm, &self.target()))?,
-            build: seconds(|| process::run(&mut self.build()))?,
-            save: seconds(|| pack(&self.target(), &saved))?,
+            restore: seconds(&mut unpack(&warm, &self.target()))?,
+            build: seconds(&mut self.build())?,
+            save: seconds(&mut pack(&self.target(), &saved))?,
             fetched: fs::metadata(&warm)?.len(),
             stored: fs::metadata(&saved)?.len(),
             ..Measure::default()
@@ -179,7 +177,7 @@ impl Bench<'_> {
                 None => run.env_remove(name),
             };
         }
-        let all = seconds(|| process::run(run.current_dir(self.at("source"))))?;
+        let all = seconds(run.current_dir(self.at("source")))?;
         fs::remove_dir_all(state)?;
         let report = Report::read(&json)?;
         let build = report.seconds("command").context("no command")?;
@@ -200,7 +198,7 @@ impl Bench<'_> {
         let mut text = format!(
             "Medians of {} rounds, seconds: {} after a change of the crate `{}`. The directory held {used} MiB.\n\n\
              | lane | restore | build | save | total | fetched | stored |\n|---|--:|--:|--:|--:|--:|--:|\n",
-            self.args.rounds,
+            self.args.repeated.rounds,
             self.what(),
             self.args.changed
         );
@@ -220,35 +218,25 @@ impl Bench<'_> {
                 middle(lane, |m| megabytes(m.stored)),
             )?;
         }
-        text.push_str("\n| promise | measured | bound | |\n|---|--:|--:|---|\n");
-        for (peer, bound) in LANES.into_iter().zip(BOUNDS) {
+        let ratios = LANES.into_iter().zip(BOUNDS).map(|(peer, bound)| {
             let ratio = middle("larder", Measure::total) / middle(peer, Measure::total);
-            let verdict = verdict(ratio <= bound);
-            writeln!(
-                text,
-                "| total against {peer} | {ratio:.2} | {bound} | {verdict} |"
-            )?;
-        }
-        Ok(text)
+            (format!("total against {peer}"), ratio, bound)
+        });
+        Ok(text + "\n" + &promises("promise", ratios))
     }
 }
 
 /// As actions/cache does it (toolkit `packages/cache/src/internal/tar.ts`).
-fn pack(from: &Path, to: &Path) -> Result<()> {
+fn pack(from: &Path, to: &Path) -> Command {
     let mut tar = Command::new("tar");
     tar.args(["--posix", "--use-compress-program", "zstdmt --long=30"]);
-    process::run(tar.arg("-cf").arg(to).arg("-C").arg(from).arg("."))
+    tar.arg("-cf").arg(to).arg("-C").arg(from).arg(".");
+    tar
 }
 
-fn unpack(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir(to)?;
+fn unpack(from: &Path, to: &Path) -> Command {
     let mut tar = Command::new("tar");
     tar.args(["--use-compress-program", "unzstd --long=30"]);
-    process::run(tar.arg("-xf").arg(from).arg("-C").arg(to))
-}
-
-fn seconds<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
-    let began = Instant::now();
-    work()?;
-    Ok(began.elapsed().as_secs_f64())
+    tar.arg("-xf").arg(from).arg("-C").arg(to);
+    tar
 }

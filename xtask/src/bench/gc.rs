@@ -13,7 +13,7 @@ use super::memory;
 use super::table::{Common, verdict};
 use crate::job::larder::{self, Store};
 use crate::job::s3::{self, Server};
-use crate::{engine, process, say, workplace};
+use crate::{process, say};
 
 /// What Larder promises.
 const SECONDS_BOUND: f64 = 60.0;
@@ -54,9 +54,7 @@ struct Measured {
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, false)?;
-    let program = larder::ready(&args.common.larder, folder.path())?;
+    let (machine, folder, program) = args.common.place()?;
     let fill = larder::executable(
         "fill",
         &["--release", "-p", "larder-upkeep", "--example", "fill"],

@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 
 use super::measure::{Measure, drop_page_cache};
 use super::memory;
-use super::table::{Common, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, promises};
 use crate::job::application::BASE;
-use crate::job::larder::{self, Session, Store};
+use crate::job::larder::{Session, Store};
 use crate::job::report::Report;
 use crate::job::s3;
-use crate::{engine, say, workplace};
+use crate::say;
 use xtask_tools::wire::Line;
 
 /// What Larder promises: the dearest costs at most so many times as much as the cheapest.
@@ -62,9 +62,8 @@ if ($what eq "fill") {
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured jobs on each volume; the table shows medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
     /// How much the volumes hold, in gigabytes, in rising order
     #[arg(long, value_delimiter = ',', default_value = "5,50,200")]
     held: Vec<u32>,
@@ -81,8 +80,7 @@ type Figure = fn(&Row) -> f64;
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, false)?;
+    let (machine, folder, program) = args.common.place()?;
     let (mut store, _server) = s3::store_at(args.far, folder.path(), "store")?;
     let largest = args.held.iter().max().copied().unwrap_or_default();
     let size = format!("{}GiB", largest + largest / 4 + 10);
@@ -93,8 +91,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         ("LARDER_GC", "off".to_owned()),
     ]);
     let mut bench = Bench {
-        program: larder::ready(&args.common.larder, folder.path())?,
-        base_tar: machine.base_tar.clone(),
+        program,
+        base_tar: machine.base_tar,
         folder: folder.path().to_owned(),
         store,
         jobs: 0,
@@ -105,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let what = format!("filled up to {gigabytes} GB");
         say::timed(&what, || bench.fill(held, gigabytes))?;
         held = gigabytes;
-        let rounds = 0..args.rounds;
+        let rounds = 0..args.repeated.rounds;
         let rows: Result<Vec<Row>> = rounds.map(|_| bench.measure(gigabytes)).collect();
         volumes.push((gigabytes, rows?));
     }
@@ -213,7 +211,7 @@ fn table(args: &Args, volumes: &[(u32, Vec<Row>)]) -> Result<String> {
     let mut text = format!(
         "Medians of {} rounds, seconds; each job writes {CHANGED} MiB in each of {PLACES} places.\n\n\
          | held | up | job | down | requests | fetched | stored | memory |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
-        args.rounds
+        args.repeated.rounds
     );
     let columns: [(&str, Figure); 5] = [
         ("up", |(job, _)| job.restore),
@@ -232,20 +230,13 @@ fn table(args: &Args, volumes: &[(u32, Vec<Row>)]) -> Result<String> {
             middle(rows, |(job, _)| megabytes(job.stored)),
         )?;
     }
-    text.push_str(
-        "\n| promise: the dearest against the cheapest | measured | bound | |\n|---|--:|--:|---|\n",
-    );
-    for (name, value) in columns {
+    let ratios = columns.map(|(name, value)| {
         let all = volumes.iter().map(|(_, rows)| middle(rows, value));
         let (least, most) = all.fold((f64::MAX, 0.0), |(least, most): (f64, f64), one| {
             (least.min(one), most.max(one))
         });
-        let ratio = most / least;
-        writeln!(
-            text,
-            "| {name} | {ratio:.2} | {BOUND} | {} |",
-            verdict(ratio <= BOUND)
-        )?;
-    }
-    Ok(text)
+        (name, most / least, BOUND)
+    });
+    let heading = "promise: the dearest against the cheapest";
+    Ok(text + "\n" + &promises(heading, ratios))
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -44,6 +45,13 @@ impl Measure {
         let counted = self.requests.map(|requests| requests as f64);
         counted.unwrap_or(f64::NAN)
     }
+}
+
+/// How long a program takes.
+pub(super) fn seconds(command: &mut Command) -> Result<f64> {
+    let began = Instant::now();
+    process::run(command)?;
+    Ok(began.elapsed().as_secs_f64())
 }
 
 /// Nothing of what is measured next is in memory.

@@ -6,15 +6,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::distribution::Registry;
-use super::table::{Common, median, verdict};
+use super::measure::seconds;
+use super::table::{Common, Rounds, median, verdict};
 use crate::dockerd::{Dockerd, ImageStore};
-use crate::job::larder;
-use crate::{cargo, engine, process, say, workplace};
+use crate::{cargo, process, say};
 use xtask_tools::wire::{self, Line};
 
 /// How far away the registry is. What a job takes longer at the second distance is round trips alone: what
@@ -54,9 +54,8 @@ for n in $(seq 0 9); do docker manifest inspect --insecure "$BENCH_REGISTRY/app$
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured rounds; the table shows medians
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
 }
 
 /// Median seconds for ten images.
@@ -75,9 +74,7 @@ impl Far {
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, false)?;
-    let program = larder::ready(&args.common.larder, folder.path())?;
+    let (_, folder, program) = args.common.place()?;
     let registry = Registry::start(folder.path().join("registry"), folder.path())?;
     say::timed("ten images", || fill(&registry, folder.path()))?;
     let [near, far] = DISTANCES;
@@ -91,12 +88,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         };
         let port = wire::to(registry.port, line)?;
         asked.push(say::timed("ten images, far away", || {
-            ask(&program, port, args.rounds, folder.path())
+            ask(&program, port, args.repeated.rounds, folder.path())
         })?);
     }
-    let offline = offline(&program, args.rounds, folder.path())?;
+    let offline = offline(&program, args.repeated.rounds, folder.path())?;
     let parser = say::timed("the parser", parser)?;
-    let table = table(args.rounds, &asked, offline, parser)?;
+    let table = table(args.repeated.rounds, &asked, offline, parser)?;
     args.common.show("plan", &table)
 }
 
@@ -152,12 +149,6 @@ fn plan(program: &Path, context: &Path, home: &Path) -> Command {
     command.arg(context).env("HOME", home);
     command.env_remove("XDG_CACHE_HOME");
     command
-}
-
-fn seconds(command: &mut Command) -> Result<f64> {
-    let started = Instant::now();
-    process::run(command)?;
-    Ok(started.elapsed().as_secs_f64())
 }
 
 /// Seconds of `larder plan --offline`, the start of the program included.

@@ -1,14 +1,16 @@
 //! Tables in docs/BENCHMARKS.md, each between two markers, with what is needed to judge it.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::engine::{self, Machine};
 use crate::job::larder;
-use crate::{engine, process, say};
+use crate::workplace::Workplace;
+use crate::{process, say};
 
 /// What all benchmarks have in common.
 #[derive(clap::Args)]
@@ -18,9 +20,25 @@ pub(super) struct Common {
     /// Prints the table without writing docs/BENCHMARKS.md
     #[arg(long)]
     dry_run: bool,
+    /// Keeps the working folder
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// How often something is measured.
+#[derive(clap::Args)]
+pub(super) struct Rounds {
+    /// Measured rounds; the table shows medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
 }
 
 impl Common {
+    /// Where it is measured, as [`larder::place`] has it.
+    pub(super) fn place(&self) -> Result<(Machine, Workplace, PathBuf)> {
+        larder::place(&self.larder, self.keep)
+    }
+
     /// Says a table with its circumstances, and writes it where docs/BENCHMARKS.md has the one of this name.
     pub(super) fn show(&self, name: &str, table: &str) -> Result<()> {
         let text = format!("{}\n{table}", circumstances()?);
@@ -93,6 +111,19 @@ pub(crate) fn publish_in(document: &str, name: &str, content: &str) -> Result<()
     let (head, tail) = parts.unwrap_or_default();
     fs::write(&path, format!("{head}{begin}\n{content}\n{end}{tail}"))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The table of ratios that Larder promises: of what, as it was measured, and at most which.
+pub(super) fn promises<T: Display>(
+    heading: &str,
+    rows: impl IntoIterator<Item = (T, f64, f64)>,
+) -> String {
+    let mut text = format!("| {heading} | measured | bound | |\n|---|--:|--:|---|\n");
+    for (what, ratio, bound) in rows {
+        let verdict = verdict(ratio <= bound);
+        let _ = writeln!(text, "| {what} | {ratio:.2} | {bound} | {verdict} |");
+    }
+    text
 }
 
 /// How a promise's row ends.

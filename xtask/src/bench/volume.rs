@@ -10,11 +10,11 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
-use super::table::{Common, median, verdict};
+use super::table::{Common, Rounds, median, verdict};
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::application::BASE;
 use crate::job::larder::{self, Session};
-use crate::{engine, process, say, workplace};
+use crate::{process, say};
 
 /// What Larder promises: at least this part of the plain file's speed.
 const BOUND: f64 = 0.5;
@@ -58,9 +58,8 @@ printf "%s %.6f\n", $order, `date +%s.%N` - $start;
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Readings of each kind; the table shows medians
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
     /// Size of the file
     #[arg(long, default_value_t = 1024)]
     mib: u32,
@@ -74,9 +73,7 @@ struct Side {
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, false)?;
-    let program = larder::ready(&args.common.larder, folder.path())?;
+    let (machine, folder, program) = args.common.place()?;
     let [plain_folder, larder_folder] =
         ["plain-file", "volume"].map(|name| folder.path().join(name));
     let plain = say::timed("read on a plain loop file", || {
@@ -111,7 +108,7 @@ fn add_job(args: &Args, base_tar: &Path, folder: &Path, shell: &mut Command) {
         .env("BENCH_BASE", BASE)
         .env("BENCH_BASE_TAR", base_tar)
         .env("BENCH_MIB", args.mib.to_string())
-        .env("BENCH_ROUNDS", args.rounds.to_string())
+        .env("BENCH_ROUNDS", args.repeated.rounds.to_string())
         .env("BENCH_READER", READER)
         .env("BENCH_RESULTS", results(folder))
         .env("DOCKER_CONFIG", folder.join("docker-config"));
@@ -146,7 +143,7 @@ fn table(args: &Args, plain: &Side, larder: &Side) -> Result<String> {
     let mut text = format!(
         "Medians of {} cold readings of a file of {} MiB: all of it in order, 4096 times 4 KiB in random order.\n\n\
          | | plain loop file | larder's volume | speed against plain | |\n|---|--:|--:|--:|---|\n",
-        args.rounds, args.mib
+        args.repeated.rounds, args.mib
     );
     let rows = [
         ("sequential", plain.sequential, larder.sequential),

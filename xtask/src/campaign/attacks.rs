@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use xtask_attacks::{Kind, Plan};
 use xtask_tools::room;
 
 use crate::bench::{circumstances, publish_in};
 use crate::job::larder;
-use crate::{engine, say, workplace};
+use crate::say;
 
 /// Attack with hostile stores, volumes, checkouts, settings, states and registries, and count what holds
 #[derive(clap::Args)]
@@ -44,13 +44,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(folder) = &args.inside {
         return attack(args, folder);
     }
-    let machine = engine::ready()?;
-    let place = workplace::create(&machine, false)?;
-    larder::ready(&args.larder, place.path())?;
+    let (_, place, _) = larder::place(&args.larder, false)?;
     let forge = larder::example(&args.larder, "larder-volume", "forge")?;
     std::fs::copy(forge, place.path().join("forge"))?;
-    let folder = place.path().to_str();
-    room::enter(&["--inside", folder.context("the working directory's name")?])
+    room::enter(place.path())
 }
 
 fn attack(args: &Args, folder: &std::path::Path) -> Result<()> {

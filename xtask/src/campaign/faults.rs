@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::lane::{Jobs, Outcome, STORE};
 use crate::bench::{circumstances, publish_in};
 use crate::job::{larder, s3};
-use crate::{engine, process, say, workplace};
+use crate::{process, say};
 use xtask_tools::proxy::Fault;
 
 /// Faults of a store at random requests of whole jobs
@@ -55,10 +55,8 @@ struct Totals {
 
 /// Runs the campaign.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
+    let (machine, folder, program) = larder::place(&args.larder, args.keep)?;
     let folder = folder.path();
-    let program = larder::ready(&args.larder, folder)?;
     let reader = larder::example(&args.larder, "larder-store", "volumes")?;
     let server = s3::Server::start(&machine.moto_server, folder)?;
     let until = Instant::now() + Duration::from_secs(args.minutes * 60);

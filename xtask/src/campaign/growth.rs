@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::store::{Kind, Stores};
 use crate::bench::{circumstances, verdict};
 use crate::job::larder::{self, Store};
-use crate::{engine, process, say, workplace};
+use crate::{engine, process, say};
 use xtask_tools::room;
 use xtask_tools::wire::Line;
 
@@ -97,16 +97,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(folder) = &args.inside {
         return Growth::ready(args, folder)?.run();
     }
-    let machine = engine::ready()?;
-    let place = workplace::create(&machine, args.keep_folder)?;
-    larder::ready(&args.larder, place.path())?;
+    let (machine, place, _) = larder::place(&args.larder, args.keep_folder)?;
     let server = match args.far {
         Some(_) => engine::fast_s3_server()?,
-        None => machine.moto_server.clone(),
+        None => machine.moto_server,
     };
     std::os::unix::fs::symlink(server, place.path().join("s3_server"))?;
-    let folder = place.path().to_str();
-    room::enter(&["--inside", folder.context("the working directory's name")?])
+    room::enter(place.path())
 }
 
 /// What one job cost.
@@ -132,14 +129,7 @@ struct Growth<'a> {
 
 impl<'a> Growth<'a> {
     fn ready(args: &'a Args, folder: &'a Path) -> Result<Self> {
-        let context = folder.join("context");
-        fs::create_dir_all(&context)?;
-        let busybox = crate::process::which("busybox");
-        fs::copy(
-            busybox.context("no busybox; run `cargo xtask engine`")?,
-            context.join("busybox"),
-        )?;
-        fs::write(context.join("Dockerfile"), DOCKERFILE)?;
+        room::context(folder, DOCKERFILE)?;
         fs::write(folder.join("script"), SCRIPT)?;
         let server = folder.join("s3_server");
         let stores = match args.far {

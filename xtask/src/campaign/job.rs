@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::process;
+use xtask_tools::room;
 
 /// How often a job is looked at.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -57,12 +58,7 @@ pub(super) struct Setting {
 impl Setting {
     /// Makes the context.
     pub(super) fn prepare(&self) -> Result<()> {
-        let context = self.folder.join("context");
-        fs::create_dir_all(&context)?;
-        let busybox = crate::process::which("busybox");
-        let busybox = busybox.context("no busybox; run `cargo xtask engine`")?;
-        fs::copy(busybox, context.join("busybox"))?;
-        fs::write(context.join("Dockerfile"), DOCKERFILE)?;
+        room::context(&self.folder, DOCKERFILE)?;
         fs::write(self.folder.join("script"), SCRIPT)?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::job::{Job, Part, Setting, Times};
 use super::store::{Kind, Stores};
 use crate::job::larder;
-use crate::{engine, say, workplace};
+use crate::say;
 use xtask_tools::random::Random;
 use xtask_tools::room::{self, Process, processes};
 use xtask_tools::traces::Traces;
@@ -60,15 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(folder) = &args.inside {
         return Kills::new(args, folder)?.run();
     }
-    let machine = engine::ready()?;
-    let place = workplace::create(&machine, args.keep)?;
-    larder::ready(&args.larder, place.path())?;
+    let (machine, place, _) = larder::place(&args.larder, args.keep)?;
     std::os::unix::fs::symlink(&machine.moto_server, place.path().join("moto_server"))?;
-    let folder = place
-        .path()
-        .to_str()
-        .context("the working directory's name")?;
-    room::enter(&["--inside", folder])
+    room::enter(place.path())
 }
 
 /// What is killed.

@@ -17,6 +17,7 @@ use crate::job::s3;
 use crate::{process, say};
 use xtask_tools::proxy::{Chaos, Fault};
 use xtask_tools::random::Random;
+use xtask_tools::room;
 
 /// The name of the campaign's store.
 pub(super) const STORE: &str = "cache";
@@ -83,18 +84,10 @@ impl<'a> Jobs<'a> {
         lane: u64,
         (seed, quick): (u64, bool),
     ) -> Result<Self> {
-        let context = folder.join("context");
-        fs::create_dir_all(&context)?;
-        fs::write(context.join("Dockerfile"), DOCKERFILE)?;
-        let noise = context.join("noise");
-        let make = format!(
-            "head -c {NOISE_BYTES} /dev/urandom > \"$0\"; cp $(command -v busybox) \"$1\"; sha256sum < \"$0\""
-        );
+        room::context(&folder, DOCKERFILE)?;
+        let make = format!("head -c {NOISE_BYTES} /dev/urandom > \"$0\"; sha256sum < \"$0\"");
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &make])
-            .arg(&noise)
-            .arg(context.join("busybox"));
+        shell.args(["-c", &make]).arg(folder.join("context/noise"));
         let sum = process::read(&mut shell)?;
         let machine = Machine::start(&folder)?;
         let listener = machine.listen()?;

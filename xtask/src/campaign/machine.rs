@@ -14,17 +14,13 @@ use anyhow::{Context, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::process;
+use xtask_tools::room;
 
 /// The state folder of its jobs, in its own folder.
 pub(super) const STATE: &str = "state";
 
-/// The first process: it reaps orphans. What other engines have mounted is let go of.
-const INIT: &str = "set -e
-awk '$5 != \"/\" && (/ - overlay / || / - nsfs / || / - [^ ]+ \\/dev\\/loop/) { print $5 }' \\
-    /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -l || true
-mount -t tmpfs run /run
-ip link set lo up
-echo ready
+/// The first process: it reaps orphans.
+const INIT: &str = "echo ready
 trap 'exit 0' TERM
 while :; do sleep 1000 & wait; done";
 
@@ -44,16 +40,7 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn start(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder.join("home"))?;
-        let mut init = Command::new("unshare")
-            .args([
-                "--mount",
-                "--net",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-            ])
-            .args(["--propagation", "private", "sh", "-c", INIT])
+        let mut init = room::first(INIT)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::Job;
 use super::report::Report;
+use crate::engine::{self, Machine};
+use crate::workplace::{self, Workplace};
 use crate::{cargo, process, say};
 
 /// Which larder is meant.
@@ -29,6 +31,14 @@ pub(crate) fn ready(which: &Which, folder: &Path) -> Result<PathBuf> {
     let copy = folder.join("larder");
     fs::copy(&program, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(copy)
+}
+
+/// This machine, made ready; a working folder; and the program that is ready in it.
+pub(crate) fn place(which: &Which, keep: bool) -> Result<(Machine, Workplace, PathBuf)> {
+    let machine = engine::ready()?;
+    let folder = workplace::create(&machine, keep)?;
+    let program = ready(which, folder.path())?;
+    Ok((machine, folder, program))
 }
 
 fn cargo_build() -> Result<PathBuf> {

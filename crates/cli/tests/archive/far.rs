@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use larder_docker::ImageStore;
 
+use crate::application::Work;
 use crate::engines::Version;
-use crate::kit::{Said, Site, Work};
+use crate::kit::{Said, Site};
 use crate::s3::{self, KEY, PORT, SECRET, STORE};
 
 /// What the layers of two images hold, in bytes.

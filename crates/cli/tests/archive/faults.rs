@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use larder_docker::ImageStore;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::application::Work;
 use crate::engines::{Version, must};
-use crate::kit::{Site, Work};
+use crate::kit::Site;
 use crate::machine::DEADLINE;
 
 const OVERLAY2: ImageStore = ImageStore::Overlay2;

@@ -1,24 +1,14 @@
-//! What the tests share: an application, its base image, fresh engines, and running the program.
+//! What the tests share: fresh machines, a store, and running the program.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use larder_docker::ImageStore;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::application::{BASE, DOCKERFILE};
-use crate::engines::{Plain, Version, must};
-use crate::machine::{Machine, context};
-
-/// An application, its base image as a tar, and a store that all machines share.
-pub(crate) struct Work {
-    pub machine: Machine,
-    pub context: PathBuf,
-    pub base: PathBuf,
-    pub store: TempDir,
-}
+use crate::application::Work;
+use crate::engines::{Plain, Version};
 
 /// A fresh machine: an engine, and a state of its own.
 pub(crate) struct Site<'a> {
@@ -37,27 +27,14 @@ pub(crate) struct Said {
 }
 
 impl Work {
-    pub(crate) fn new() -> Self {
-        let machine = Machine::new();
-        let base = machine.path("base.tar");
-        save_base(&machine, &base);
-        let context = machine.path("application");
-        fs::create_dir_all(context.join("src")).expect("made");
-        fs::write(context.join("Dockerfile"), DOCKERFILE).expect("written");
-        fs::write(context.join("package.json"), "{}").expect("written");
-        fs::write(context.join("src/a"), "first").expect("written");
-        Self {
-            machine,
-            context,
-            base,
-            store: tempfile::tempdir().expect("a folder"),
-        }
+    /// The store that all machines share.
+    fn store(&self) -> PathBuf {
+        self.machine.path("store")
     }
 
     /// A fresh machine that has pulled the base image.
     pub(crate) fn site(&self, name: &str, version: Version, store: ImageStore) -> Site<'_> {
-        let engine = Plain::start(&self.machine, name, version, store, &[]);
-        must(engine.docker(&["load", "-qi"]).arg(&self.base));
+        let engine = self.engine(name, version, store);
         let state = self.machine.path(&format!("{name}.state"));
         Site {
             engine,
@@ -66,14 +43,10 @@ impl Work {
         }
     }
 
-    pub(crate) fn change_source(&self, content: &str) {
-        fs::write(self.context.join("src/a"), content).expect("written");
-    }
-
     /// All objects of the store in a folder of this name.
     pub(crate) fn objects(&self, kind: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let mut folders = vec![self.store.path().join("v1").join(kind)];
+        let mut folders = vec![self.store().join("v1").join(kind)];
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(folder).into_iter().flatten();
             for entry in entries {
@@ -88,37 +61,6 @@ impl Work {
         found.sort();
         found
     }
-}
-
-/// The base image as a tar: the same bytes for each machine, and for all tests that share it, each in a process
-/// of its own.
-fn save_base(machine: &Machine, tar: &Path) {
-    let made = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("base-{}.tar", blake3::hash(BASE.as_bytes())));
-    let lock = fs::File::create(made.with_extension("lock")).expect("a lock");
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("locked");
-    if !made.exists() {
-        let part = made.with_extension("part");
-        build_base(machine, BASE, "base:1", &part);
-        fs::rename(part, &made).expect("renamed");
-    }
-    fs::copy(made, tar).expect("copied");
-}
-
-/// Builds an image on an engine of its own, and saves it as a tar.
-pub(crate) fn build_base(machine: &Machine, dockerfile: &str, name: &str, tar: &Path) {
-    let short = name.replace(['/', ':', '.'], "-");
-    let base_context = context(&machine.path(&short), dockerfile);
-    let maker = Plain::start(
-        machine,
-        &format!("m{short}"),
-        Version::Current,
-        ImageStore::Overlay2,
-        &[],
-    );
-    let mut build = maker.docker(&["build", "-q", "--network=none", "-t", name]);
-    must(build.env("DOCKER_BUILDKIT", "0").arg(base_context));
-    must(maker.docker(&["save", "-o"]).arg(tar).arg(name));
 }
 
 impl Site<'_> {
@@ -136,7 +78,7 @@ impl Site<'_> {
         command
             .env("HOME", &self.state)
             .env("LARDER_STATE", &self.state)
-            .env("LARDER_STORE", self.work.store.path())
+            .env("LARDER_STORE", self.work.store())
             .env("LARDER_PROJECT", "shop")
             .env("LARDER_SCOPE", "main")
             .env("LARDER_FRESH", "never")

@@ -6,8 +6,9 @@ use std::process::Command;
 
 use larder_docker::ImageStore;
 
+use crate::application::Work;
 use crate::engines::{Version, must};
-use crate::kit::{Site, Work};
+use crate::kit::Site;
 
 /// Steps of the classic builder that are not FROM; those that `BuildKit` runs.
 const CLASSIC_STEPS: u64 = 14;

@@ -10,10 +10,10 @@ use std::process::Command;
 use larder_docker::ImageStore;
 use serde_json::Value;
 
-use crate::application::BASE;
+use crate::application::{BASE, Work, build_base};
 use crate::distribution::Distribution;
 use crate::engines::{Version, must};
-use crate::kit::{Site, Work, build_base};
+use crate::kit::Site;
 
 /// Pushes the one image of a `docker save` tar: its blobs, and its manifest under a tag.
 fn push(registry: &Distribution, tar: &Path, repository: &str, tag: &str) {

@@ -5,9 +5,8 @@ use std::fs;
 use larder_docker::ImageStore;
 use serde_json::Value;
 
-use crate::application::DOCKERFILE;
+use crate::application::{DOCKERFILE, Work};
 use crate::engines::{Version, must};
-use crate::kit::Work;
 
 /// Two steps before the source, two from there.
 const ONE_STAGE: &str = "FROM base:1\n\

@@ -10,9 +10,8 @@ use std::process::Command;
 use larder_docker::ImageStore;
 use larder_docker::{Chains, Remote};
 
-use crate::application::{BASE, DOCKERFILE};
+use crate::application::Work;
 use crate::engines::{Plain, Version, both, must};
-use crate::machine::{Machine, context};
 use crate::shelf::{Shelf, restore, save, save_images};
 
 /// Those of the application that have a name.
@@ -21,50 +20,7 @@ const STAGES: [&str; 2] = ["build", "assets"];
 const CLASSIC_STEPS: usize = 14;
 const BUILDKIT_STEPS: usize = 10;
 
-/// What is built, and the base image as a registry would give it: the same bytes on each machine.
-struct Work {
-    machine: Machine,
-    context: PathBuf,
-    base: PathBuf,
-}
-
 impl Work {
-    fn new() -> Self {
-        let machine = Machine::new();
-        let base = machine.path("base.tar");
-        let base_context = context(&machine.path("base"), BASE);
-        let maker = Plain::start(&machine, "m", Version::Current, ImageStore::Overlay2, &[]);
-        must(
-            maker
-                .docker(&["build", "-q", "--network=none", "-t", "base:1"])
-                .env("DOCKER_BUILDKIT", "0")
-                .arg(base_context),
-        );
-        must(maker.docker(&["save", "-o"]).arg(&base).arg("base:1"));
-        drop(maker);
-        let context = machine.path("application");
-        fs::create_dir_all(context.join("src")).expect("made");
-        fs::write(context.join("Dockerfile"), DOCKERFILE).expect("written");
-        fs::write(context.join("package.json"), "{}").expect("written");
-        fs::write(context.join("src/a"), "first").expect("written");
-        Self {
-            machine,
-            context,
-            base,
-        }
-    }
-
-    /// A fresh machine that has pulled the base image.
-    fn engine(&self, name: &str, version: Version, store: ImageStore) -> Plain {
-        let engine = Plain::start(&self.machine, name, version, store, &[]);
-        must(engine.docker(&["load", "-qi"]).arg(&self.base));
-        engine
-    }
-
-    fn change_source(&self, content: &str) {
-        fs::write(self.context.join("src/a"), content).expect("written");
-    }
-
     fn build(&self, engine: &Plain, buildkit: bool, more: &[String]) -> String {
         must(&mut self.build_command(engine, buildkit, more))
     }

@@ -10,6 +10,7 @@ mod early;
 mod format;
 mod github;
 mod hostile;
+mod moto;
 mod near;
 mod packing;
 mod sealed;

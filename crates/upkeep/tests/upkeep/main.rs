@@ -5,6 +5,8 @@ mod copying;
 mod damage;
 mod garbage;
 mod kit;
+#[path = "../../../store/tests/store/moto.rs"]
+mod moto;
 mod policies;
 mod single;
 mod volumes;

@@ -2,122 +2,30 @@
 //! objects at once who may not do so to the whole bucket: that a listing stays in its folders, that nothing is replaced and
 //! what may be removed, it cannot show.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
-use larder_store::{Location, Objects, StoreError};
+use larder_store::{Objects, StoreError};
 use larder_upkeep::policy::{Grants, Whose, s3};
 use serde_json::Value;
 
 use crate::kit::lineage;
+use crate::moto::Server;
 
 const BUCKET: &str = "shop";
-/// moto, which is stopped with the test.
-struct Server {
-    child: Child,
-    port: u16,
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself; the test says more about that than this could.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A user with this policy, and the store with the user's key.
+fn open_as(server: &Server, name: &str, policy: &Value) -> Objects {
+    let (key, secret) = server.user(name);
+    let mut document = String::new();
+    for byte in policy.to_string().bytes() {
+        document.push('%');
+        document.push_str(&larder_model::hex::encode(&[byte]));
     }
-}
-
-impl Server {
-    fn start() -> Self {
-        let program = std::env::var("LARDER_TEST_MOTO").expect(
-            "the S3 server is missing; `cargo xtask test` installs it and says where it is",
-        );
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
-        let child = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .env("INITIAL_NO_AUTH_ACTION_COUNT", u32::MAX.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("moto starts");
-        let server = Self { child, port };
-        let limit = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < limit, "moto does not serve");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
-    }
-
-    /// Sends a request as the cloud's administrator.
-    fn administer(&self, service: &str, line: &str, body: &str) -> String {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("it serves");
-        let kind = match service {
-            "iam" => "application/x-www-form-urlencoded",
-            _ => "text/plain",
-        };
-        let request = format!(
-            "{line} HTTP/1.0\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/\
-             {service}/aws4_request, SignedHeaders=host, Signature=x\r\nContent-Type: {kind}\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        connection.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).expect("an answer");
-        assert!(
-            answer
-                .lines()
-                .next()
-                .is_some_and(|line| line.contains("200")),
-            "{answer}"
-        );
-        answer
-    }
-
-    /// A user with this policy: id and secret of the key.
-    fn user(&self, name: &str, policy: &Value) -> (String, String) {
-        let iam = |action: &str, more: &str| {
-            let body = format!("Action={action}&Version=2010-05-08&UserName={name}{more}");
-            self.administer("iam", "POST /", &body)
-        };
-        iam("CreateUser", "");
-        let mut document = String::new();
-        for byte in policy.to_string().bytes() {
-            document.push('%');
-            document.push_str(&larder_model::hex::encode(&[byte]));
-        }
-        iam(
-            "PutUserPolicy",
-            &format!("&PolicyName=larder&PolicyDocument={document}"),
-        );
-        let made = iam("CreateAccessKey", "");
-        let field = |name: &str| {
-            let (_, after) = made.split_once(&format!("<{name}>")).expect("a field");
-            after.split('<').next().expect("a value").to_owned()
-        };
-        (field("AccessKeyId"), field("SecretAccessKey"))
-    }
-
-    fn open(&self, (key, secret): &(String, String)) -> Objects {
-        let settings = [
-            (
-                "AWS_ENDPOINT_URL",
-                &*format!("http://127.0.0.1:{}", self.port),
-            ),
-            ("AWS_ACCESS_KEY_ID", key),
-            ("AWS_SECRET_ACCESS_KEY", secret),
-            ("AWS_REGION", "us-east-1"),
-        ];
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let location = Location::parse(&format!("s3://{BUCKET}/ci")).expect("a store");
-        location.open(&settings).expect("it opens")
-    }
+    let body = format!(
+        "Action=PutUserPolicy&Version=2010-05-08&UserName={name}&PolicyName=larder&PolicyDocument={document}"
+    );
+    server.administer("iam", "POST /", &body);
+    server.open(BUCKET, &key, &secret)
 }
 
 /// A policy as moto can take it: it refuses what has a condition.
@@ -132,7 +40,7 @@ fn unconditional(mut policy: Value) -> Value {
 
 async fn policy(objects: &Objects, untrusted: Option<&str>) -> Value {
     let project = "shop/web";
-    let grants = Grants::of(objects, "ci", Whose { project, untrusted }).await;
+    let grants = Grants::of(objects, "cache", Whose { project, untrusted }).await;
     unconditional(s3(&grants.expect("listed"), BUCKET))
 }
 
@@ -156,9 +64,8 @@ fn assert_denied<T: std::fmt::Debug>(done: Result<T, StoreError>, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
-    let server = Server::start();
-    server.administer("s3", &format!("PUT /{BUCKET}"), "");
-    let admin = server.open(&("key".into(), "secret".into()));
+    let server = Server::start(BUCKET, u32::MAX);
+    let admin = server.open(BUCKET, "key", "secret");
     let main = document("branch/main", "build");
     let pack = "v1/packs/3f/3f00";
     let elsewhere = main.replace("shop=2fweb", "other");
@@ -166,10 +73,9 @@ async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
         admin.put(path, "honest").await.expect("stored");
     }
     let [trusted, pull] = [None, Some("pull/7")];
-    let trusted = server.user("trusted", &policy(&admin, trusted).await);
-    let pull = server.user("pull", &policy(&admin, pull).await);
+    let trusted = open_as(&server, "trusted", &policy(&admin, trusted).await);
+    let pull = open_as(&server, "pull", &policy(&admin, pull).await);
     server.administer("s3", "POST /moto-api/reset-auth", "0");
-    let (trusted, pull) = (server.open(&trusted), server.open(&pull));
 
     assert_eq!(pull.get(&main, 9).await.expect("read"), "honest");
     assert_eq!(pull.get(pack, 9).await.expect("read"), "honest");

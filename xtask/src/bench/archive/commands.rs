@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::bench::measure::seconds;
 use crate::dockerd::Dockerd;
 use crate::job::application::{Application, BASE, IMAGE};
 use crate::process;
@@ -152,7 +152,7 @@ impl Engine {
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", script, "bash"]);
         self.surround(bash.args(arguments));
-        timed(&mut bash)
+        seconds(&mut bash)
     }
 
     /// Each step of the classic builder is an image, so that `docker save` has what Larder has.
@@ -221,7 +221,7 @@ impl Larder<'_> {
             .args(arguments)
             .current_dir(folder);
         self.engine.surround(&mut command);
-        let seconds = timed(&mut command)?;
+        let seconds = seconds(&mut command)?;
         // GNU time(1): the maximum resident set size in kilobytes.
         let text = fs::read_to_string(&peak).context("time wrote nothing")?;
         let kilobytes: u64 = text.trim().parse().context("time wrote no number")?;
@@ -240,12 +240,6 @@ fn with_bytes(cost: Cost, bytes: &Value) -> Result<Cost> {
         .as_u64()
         .context("the report lacks a number of bytes")?;
     Ok(Cost { bytes, ..cost })
-}
-
-fn timed(command: &mut Command) -> Result<f64> {
-    let started = Instant::now();
-    process::run(command)?;
-    Ok(started.elapsed().as_secs_f64())
 }
 
 fn path(path: &Path) -> Result<&str> {

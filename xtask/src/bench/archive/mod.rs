@@ -14,11 +14,10 @@ use serde::Serialize;
 
 use super::disk::Disk;
 use super::measure::drop_page_cache;
-use super::table::Common;
+use super::table::{Common, Rounds};
 use crate::dockerd::{Dockerd, ImageStore};
 use crate::job::application::{Application, IMAGE};
-use crate::job::larder;
-use crate::{engine, say, workplace};
+use crate::say;
 use commands::{Cost, Engine, Larder};
 use layer::Dependencies;
 
@@ -27,15 +26,11 @@ use layer::Dependencies;
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured rounds; the table shows medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
     /// Writes every round to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Keeps the working folder with stores, archives and reports
-    #[arg(long)]
-    keep: bool,
 }
 
 /// Saving some images by both, and what the engine's part of it is.
@@ -73,10 +68,9 @@ struct Measured {
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
+    let (machine, folder, program) = args.common.place()?;
     let bench = Bench {
-        program: larder::ready(&args.common.larder, folder.path())?,
+        program,
         application: Application::create(folder.path().join("context"))?,
         disk: Disk::create(folder.path())?,
         folder: folder.path(),
@@ -84,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     bench.application.make_classic()?;
     let dependencies = say::timed("built the images", || bench.prepare(&machine.base_tar))?;
     let mut rounds = Vec::new();
-    for number in 1..=args.rounds {
+    for number in 1..=args.repeated.rounds {
         let what = format!("round {number}");
         rounds.push(say::timed(&what, || bench.round(number))?);
     }

@@ -18,7 +18,7 @@ use self::lane::{Case, Lane, LaneName, word};
 use self::larder::Larder;
 use self::registry::RegistryCache;
 use super::measure::{Measure, drop_page_cache};
-use super::table::{Common, median, megabytes, verdict};
+use super::table::{Common, Rounds, median, megabytes, promises};
 use crate::engine::{self, Machine};
 use crate::job::{self, Job, s3};
 use crate::{say, workplace};
@@ -29,9 +29,8 @@ use xtask_tools::wire::Line;
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
-    /// Measured builds of each lane and case; the table shows medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[command(flatten)]
+    repeated: Rounds,
     /// Which lanes
     #[arg(
         long,
@@ -58,9 +57,6 @@ pub(super) struct Args {
     /// Writes every measured build to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Keeps the working folder with every build's log
-    #[arg(long)]
-    keep: bool,
 }
 
 /// A measured build and what it was.
@@ -78,7 +74,7 @@ struct Row {
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
     let machine = engine::ready()?;
-    let folder = workplace::create(&machine, args.keep)?;
+    let folder = workplace::create(&machine, args.common.keep)?;
     let bench = Bench {
         program: OnceCell::new(),
         other_base: other_base(&machine.base_tar, folder.path())?,
@@ -88,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let mut lanes = bench.warm_lanes(&args.lanes)?;
     let mut rows = Vec::new();
-    for round in 1..=args.rounds {
+    for round in 1..=args.repeated.rounds {
         for &case in &args.cases {
             for lane in &mut lanes {
                 rows.push(bench.measure(lane.as_mut(), case, round)?);
@@ -249,7 +245,7 @@ fn table(args: &Args, rows: &[Row]) -> String {
          has stopped.\n\n\
          | case | lane | restore | build | save | total | of it engine start | engine stop | fetched | requests | stored | steps cached |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-        args.rounds
+        args.repeated.rounds
     );
     for &case in &args.cases {
         for &lane in &args.lanes {
@@ -343,7 +339,7 @@ fn verdicts(args: &Args, rows: &[Row]) -> String {
     let around = larder.median(|m| m.restore + m.save);
     let plain =
         none.median(|m| m.engine_start.unwrap_or(f64::NAN) + m.engine_stop.unwrap_or(f64::NAN));
-    let promises = [
+    let mut promised = vec![
         (
             "source: total against registry",
             larder.total() / registry.total(),
@@ -382,12 +378,6 @@ fn verdicts(args: &Args, rows: &[Row]) -> String {
             0.1,
         ),
     ];
-    let mut text = String::from("| promise | measured | bound | |\n|---|--:|--:|---|\n");
-    for (what, ratio, bound) in promises {
-        if ratio.is_finite() {
-            let verdict = verdict(ratio <= bound);
-            let _ = writeln!(text, "| {what} | {ratio:.2} | {bound} | {verdict} |");
-        }
-    }
-    text
+    promised.retain(|(_, ratio, _)| ratio.is_finite());
+    promises("promise", promised)
 }
