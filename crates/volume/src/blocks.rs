@@ -380,7 +380,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Makes what was written durable on the local disk.
+    /// Writes what is in the local file to the disk, which may have no room for it or be broken.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.wrote(self.file.sync_data())
     }

@@ -9,6 +9,9 @@
 //! - `statfs` reports a block size of 64 KiB, which becomes the loop device's discard granularity
 //!   (`drivers/block/loop.c`, `loop_get_discard_config`), so that a trim leaves out free extents
 //!   too short to free a block;
+//! - `fsync` is not there, so the kernel asks once and never again: a volume that was not closed well is thrown
+//!   away, so nothing on it needs to survive the machine, and an engine's databases ask for it with every step.
+//!   Whether the local disk takes what is written is asked now and then, and before it is published;
 //! - a request that needs a fetch is answered from a task; the threads that read from the kernel
 //!   never wait.
 
@@ -347,23 +350,6 @@ impl Filesystem for Files {
                 tokio::task::block_in_place(|| blocks.discard(range))
             };
             answer(reply, done.await);
-        });
-    }
-
-    fn fsync(
-        &self,
-        _request: &Request,
-        _inode: INodeNo,
-        _handle: FileHandle,
-        _data_only: bool,
-        reply: ReplyEmpty,
-    ) {
-        let blocks = Arc::clone(&self.blocks);
-        // Asked for by a worker, because a thread for blocking work that is born here would be in the
-        // room's namespaces, and the next thing that it does may be meant for the machine's.
-        self.runtime.spawn(async move {
-            let synced = tokio::task::spawn_blocking(move || blocks.sync()).await;
-            answer(reply, synced.unwrap_or_else(|panic| Err(panic.into())));
         });
     }
 

@@ -19,6 +19,7 @@ use crate::blocks::{Blocks, Fault};
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
 use crate::error::VolumeError;
+use crate::filesystem::WriteBack;
 use crate::filesystem::attached::{self, View};
 use crate::prefetch::{self, Prefetch};
 use crate::room::Room;
@@ -49,6 +50,7 @@ pub struct Volume {
     disk: Disk,
     device: LoopDevice,
     prefetch: Background,
+    writing: Option<WriteBack>,
     early: Arc<Mutex<Early>>,
     storing: Option<Background>,
     /// How long the end waits for the loop device to let go of the file.
@@ -117,13 +119,14 @@ impl Volume {
         };
         let mounted = tokio::task::spawn_blocking(mounting).await;
         match mounted.expect("mounting does not panic") {
-            Ok((disk, device)) => Ok(Self {
+            Ok((disk, device, writing)) => Ok(Self {
                 options,
                 room,
                 blocks,
                 disk,
                 device,
                 prefetch,
+                writing,
                 early: Arc::default(),
                 storing: None,
                 detach_limit: DETACH_LIMIT,
@@ -207,6 +210,10 @@ impl Volume {
     async fn close_all(mut self) -> Result<Seal, VolumeError> {
         self.prefetch.0.abort();
         drop(self.storing.take());
+        if let Some(writing) = self.writing.take() {
+            let ending = tokio::task::spawn_blocking(|| writing.end());
+            ending.await.expect("ending it does not panic");
+        }
         let result = self.unmount().await;
         let device = self.device;
         let detached = result.and_then(|()| device.detach());
@@ -267,7 +274,7 @@ impl Seal {
     pub async fn pack(&self, progress: Arc<PackProgress>) -> Result<Packed, VolumeError> {
         let changed = self.blocks.settle().await;
         let changed = changed.map_err(VolumeError::io("complete the blocks of", &self.file))?;
-        let blocks = Arc::clone(&self.blocks);
+        let [blocks, to_sync] = [(); 2].map(|()| Arc::clone(&self.blocks));
         let job = packer::Job {
             changed,
             reads: self.blocks.trace(),
@@ -280,7 +287,12 @@ impl Seal {
             move |block, buffer| blocks.read_block(block, buffer),
             progress,
         );
-        Ok(packed.await?)
+        // A page that the disk did not take may be another one when it is read again.
+        let syncing = tokio::task::spawn_blocking(move || to_sync.sync());
+        let packed = packed.await?;
+        let synced = syncing.await.expect("writing back does not panic");
+        synced.map_err(VolumeError::io("write back", &self.file))?;
+        Ok(packed)
     }
 
     /// How many of the store's blocks the job read.
@@ -334,11 +346,11 @@ fn mount_all(
     options: &VolumeOptions,
     empty: bool,
     runtime: &Handle,
-) -> Result<(Disk, LoopDevice), VolumeError> {
+) -> Result<(Disk, LoopDevice, Option<WriteBack>), VolumeError> {
     for folder in [&options.fuse, &options.mount] {
         std::fs::create_dir_all(folder).map_err(VolumeError::io("make the directory", folder))?;
     }
-    let disk = Disk::mount(blocks, &options.fuse, runtime)?;
+    let disk = Disk::mount(Arc::clone(&blocks), &options.fuse, runtime)?;
     let mounted = LoopDevice::attach(&options.fuse.join(FILE_NAME)).and_then(|device| {
         if empty {
             filesystem::make(&device.path)?;
@@ -347,7 +359,7 @@ fn mount_all(
         Ok(device)
     });
     match mounted {
-        Ok(device) => Ok((disk, device)),
+        Ok(device) => Ok((disk, device, WriteBack::begin(&options.mount, blocks))),
         Err(error) => {
             // The device is gone with its last descriptor; the first error is the one to tell.
             let unmounted = filesystem::unmount(&options.fuse, UNMOUNT_LIMIT);

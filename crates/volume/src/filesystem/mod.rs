@@ -19,6 +19,7 @@ pub mod attached;
 mod free;
 mod mounts;
 mod owners;
+mod write_back;
 
 use std::fs::File;
 use std::io;
@@ -36,6 +37,7 @@ use crate::blocks::Blocks;
 use crate::error::VolumeError;
 pub(crate) use free::clear as clear_free_pages;
 pub(crate) use mounts::{unmount, unmount_below};
+pub(crate) use write_back::WriteBack;
 
 /// `_IOWR('X', 121, struct fstrim_range)` of `include/uapi/linux/fs.h`.
 const FITRIM: Opcode = 0xC018_5879;
