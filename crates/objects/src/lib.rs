@@ -12,6 +12,7 @@
 //! | `objects` | put, get, list, delete: with limits and deadlines; here objects are sealed and opened |
 
 mod answer;
+mod blocking;
 mod error;
 mod keys;
 mod location;

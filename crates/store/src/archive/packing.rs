@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::buffers::Buffers;
 use super::cutter::NewFrame;
 use super::frames::Frames;
+use crate::blocking::blocking;
 use crate::codec::Pool;
 use crate::uploads::Uploads;
 use larder_objects::Objects;
@@ -111,8 +112,7 @@ impl Packing {
         let pack_number = std::mem::replace(&mut self.pack_number, self.frames.begin_pack());
         let objects = self.objects.clone();
         let upload = async move {
-            let finished = tokio::task::spawn_blocking(|| pack.finish()).await;
-            let (id, pack) = finished.expect("hashing does not panic");
+            let (id, pack) = blocking(|| pack.finish()).await;
             let bytes = pack.len() as u64;
             objects.put(&address::pack(id), pack).await?;
             Ok(Uploaded {

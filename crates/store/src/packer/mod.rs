@@ -29,6 +29,7 @@ use larder_model::pack::PackBuilder;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use crate::blocking::blocking;
 use crate::source::Source;
 use crate::uploads::Uploads;
 pub use anew::Relayout;
@@ -195,8 +196,7 @@ where
         claimed: Mutex::default(),
     };
     let assembler = Assembler::new(source.objects().clone(), Arc::clone(progress), before);
-    let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
-    let stored = packing.await.expect("packing does not panic")?;
+    let stored = blocking(move || assembler.run(&classifier)).await?;
     Ok((stored, touched))
 }
 

@@ -16,6 +16,7 @@ use larder_model::snapshot::Snapshot;
 
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
+use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::Fetcher;
 use larder_objects::Objects;
@@ -116,8 +117,7 @@ pub async fn whole(objects: &Objects, path: &str) -> Result<Bytes, StoreError> {
         || objects.get(path, LEAVES_MAX_BYTES),
         |bytes| async move {
             let (own, content) = (path.to_owned(), bytes.clone());
-            let looking = tokio::task::spawn_blocking(move || fault(&own, &content));
-            match looking.await.expect("checking does not panic") {
+            match blocking(move || fault(&own, &content)).await {
                 Some(why) => Err(StoreError::damaged(path, why)),
                 None => Ok(bytes),
             }
