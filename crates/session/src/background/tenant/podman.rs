@@ -222,13 +222,6 @@ pub(in crate::background) struct Keeper {
 impl Keeper {
     pub(in crate::background) async fn drop_unneeded(&self, bound: Bound) -> Collected {
         let (podman, found) = (self.podman.clone(), Arc::clone(&self.found));
-        let dropped = blocking(move || podman.drop_unneeded(&found.images, bound)).await;
-        Collected {
-            images: dropped.images,
-            records: 0,
-            freed_bytes: dropped.freed_bytes,
-            used_bytes: dropped.used_bytes,
-            warning: dropped.warning,
-        }
+        blocking(move || podman.drop_unneeded(&found.images, bound)).await
     }
 }
