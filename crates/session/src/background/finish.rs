@@ -223,7 +223,7 @@ async fn quiesce(live: &mut Live, is_wanted: bool, events: &Events) {
         let options = QuiesceOptions {
             networks: about.choice.shape == Shape::Takeover,
         };
-        warnings = engine.quiesce(options, QUIESCE_LIMIT).await.warnings;
+        warnings = engine.quiesce(options, QUIESCE_LIMIT).await;
     }
     for warning in &warnings {
         events.warning(warning);
