@@ -16,8 +16,7 @@ use super::frames::Frames;
 use crate::blocking::blocking;
 use crate::codec::Pool;
 use crate::uploads::Uploads;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Compresses frames, fills packs, uploads them.
 pub(super) struct Packing {

@@ -16,8 +16,7 @@ use super::packing::Packing;
 use super::recipes::{Placed, Recipes};
 use crate::blocking::blocking;
 use crate::codec::Pool;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Cuts blobs and stores what is new of them.
 pub(super) struct Pipeline {

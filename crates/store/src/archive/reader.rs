@@ -24,9 +24,7 @@ use super::scratch::Scratch;
 use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::{Fetcher, Piece, Traffic};
-use larder_objects::Objects;
-use larder_objects::StoreError;
-use larder_objects::verified;
+use larder_objects::{Objects, StoreError, verified};
 
 /// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
 const FRAMES_AHEAD: usize = 8;

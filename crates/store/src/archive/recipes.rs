@@ -10,8 +10,7 @@ use larder_model::limits::{PART_MAX_BYTES, RECIPES_BYTES};
 use crate::blocking::blocking;
 use crate::codec::{self, Pool};
 use crate::fetch::{Fetcher, Piece};
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Writes the parts of one save, many to an object.
 pub(super) struct Recipes {

@@ -10,8 +10,7 @@ use larder_model::snapshot::Snapshot;
 
 use super::documents::{Candidate, Found, candidates, line, read, sort};
 use super::marks::Reader;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Documents that the store could not give as they were written, before a rung is given up: each may cost
 /// the whole time of a request. Those that are of no use do not count, or four saves of a newer engine, or

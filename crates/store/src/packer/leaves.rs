@@ -11,8 +11,7 @@ use larder_model::volume::leaves::going_along;
 
 use super::{Changes, PackProgress, Touched};
 use crate::source::Source;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// New leaves that become one object.
 #[derive(Default)]

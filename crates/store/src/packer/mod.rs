@@ -37,8 +37,7 @@ use classify::{Classifier, Outcome, Workers};
 use compact::Moving;
 pub use early::Early;
 use known::Contents;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 use together::Known;
 
 /// Leaves read at once.

@@ -23,8 +23,7 @@ use crate::blocking::blocking;
 use crate::codec::Pool;
 use crate::source::Source;
 use crate::uploads::Uploads;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Frames that are compressed on all cores before the next ones are read: bounds memory.
 const BATCH_FRAMES: usize = 32;

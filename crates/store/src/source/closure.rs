@@ -5,23 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_model::address;
 use larder_model::archive::{Part, PartRef};
 use larder_model::digest::{HotListId, LeavesId, MapId};
 use larder_model::hot::HotList;
 use larder_model::limits::LEAVES_MAX_BYTES;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
-use larder_model::pack;
 use larder_model::snapshot::Snapshot;
+use larder_model::{address, pack};
 
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
 use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::Fetcher;
-use larder_objects::Objects;
-use larder_objects::StoreError;
-use larder_objects::{verified, verified_whole};
+use larder_objects::{Objects, StoreError, verified, verified_whole};
 
 /// Leaves of one object that lie within so many bytes are read with one request.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;

@@ -30,8 +30,7 @@ pub use self::ahead::Ahead;
 use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::{FetchedBlock, Fetcher, Piece, Traffic};
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
