@@ -57,7 +57,7 @@ impl Listed {
     pub fn name(&self) -> String {
         let place = self.place();
         let (job, scope) = (readable(place.job), readable(place.scope));
-        format!("{} ({job} @ {scope})", &place.id[..12])
+        format!("{:.12} ({job} @ {scope})", place.id)
     }
 }
 

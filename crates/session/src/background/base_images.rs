@@ -266,9 +266,9 @@ fn warn(events: &Events, why: String) {
 fn moved(tag: &str, old: BaseIdentity, old_created: Option<String>, new: &Known) -> Moved {
     Moved {
         tag: tag.to_owned(),
-        old: old.short(),
+        old: format!("{old:.12}"),
         old_created,
-        new: new.identity.short(),
+        new: format!("{:.12}", new.identity),
         new_created: new.created.clone(),
     }
 }

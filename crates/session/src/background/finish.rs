@@ -368,8 +368,7 @@ impl Save<'_> {
         let marked = self.reader.passes_over(self.objects, id, &scopes);
         match marked.await {
             Ok(true) => Err(because(format_args!(
-                "snapshot {}, from which this job started, was marked as broken meanwhile",
-                id.short()
+                "snapshot {id:.12}, from which this job started, was marked as broken meanwhile"
             ))),
             Ok(false) => Ok(()),
             Err(error) => Err(because(error)),
@@ -391,9 +390,8 @@ impl Save<'_> {
             Ok(true) => Ok(()),
             Err(error) => Err(because(error)),
             Ok(false) => Err(because(format_args!(
-                "snapshot {}, from which this job started hours ago, was removed meanwhile, and a collection may \
-                 have removed what it names",
-                id.short()
+                "snapshot {id:.12}, from which this job started hours ago, was removed meanwhile, and a collection may \
+                 have removed what it names"
             ))),
         }
     }
