@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use larder_engine::EngineError;
 use larder_engine::collector::{Collected, space};
 use larder_engine::paths::bytes_in;
-use larder_model::volume::dropping::{Held, Holdings};
+use larder_model::dropping::{Held, Holdings};
 use serde::Deserialize;
 
 use crate::Result;

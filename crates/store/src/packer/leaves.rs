@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use larder_model::address;
 use larder_model::digest::{LeafId, LeavesId, MapId};
+use larder_model::leaves::going_along;
 use larder_model::limits::{LEAF_MAX_BYTES, LEAVES_MAX_BYTES};
 use larder_model::map::{LeafRef, MapRoot};
-use larder_model::volume::leaves::going_along;
 
 use super::{Changes, PackProgress, Touched};
 use crate::source::Source;
