@@ -10,6 +10,7 @@
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
 //! | `objects` | put, get, list, delete: with limits and deadlines; here objects are sealed and opened |
+//! | `blocking` | work that a task must not do itself |
 
 mod answer;
 mod blocking;
@@ -19,6 +20,7 @@ mod location;
 mod objects;
 mod request;
 
+pub use blocking::blocking;
 pub use error::StoreError;
 pub use keys::{EncryptKey, KeyError, Keys, SignKey};
 pub use location::{Access, Location, NearPlace, NearTier, Settings};

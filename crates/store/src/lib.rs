@@ -12,7 +12,6 @@
 //! | [`images`] | what a project's machines remember together of images |
 
 pub mod archive;
-mod blocking;
 pub mod catalog;
 mod codec;
 mod fetch;

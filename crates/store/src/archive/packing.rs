@@ -13,10 +13,9 @@ use tokio::task::JoinHandle;
 use super::buffers::Buffers;
 use super::cutter::NewFrame;
 use super::frames::Frames;
-use crate::blocking::blocking;
 use crate::codec::Pool;
 use crate::uploads::Uploads;
-use larder_objects::{Objects, StoreError};
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Compresses frames, fills packs, uploads them.
 pub(super) struct Packing {

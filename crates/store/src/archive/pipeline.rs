@@ -14,9 +14,8 @@ use super::frames::Frames;
 use super::known::Known;
 use super::packing::Packing;
 use super::recipes::{Placed, Recipes};
-use crate::blocking::blocking;
 use crate::codec::Pool;
-use larder_objects::{Objects, StoreError};
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Cuts blobs and stores what is new of them.
 pub(super) struct Pipeline {

@@ -21,10 +21,9 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::recipes;
 use super::scratch::Scratch;
-use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::{Fetcher, Piece, Traffic};
-use larder_objects::{Objects, StoreError, verified};
+use larder_objects::{Objects, StoreError, blocking, verified};
 
 /// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
 const FRAMES_AHEAD: usize = 8;

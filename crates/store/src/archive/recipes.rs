@@ -7,10 +7,9 @@ use larder_model::archive::{Part, PartRef};
 use larder_model::digest::{PartId, RecipesId};
 use larder_model::limits::{PART_MAX_BYTES, RECIPES_BYTES};
 
-use crate::blocking::blocking;
 use crate::codec::{self, Pool};
 use crate::fetch::{Fetcher, Piece};
-use larder_objects::{Objects, StoreError};
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Writes the parts of one save, many to an object.
 pub(super) struct Recipes {

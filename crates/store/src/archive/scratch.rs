@@ -11,9 +11,7 @@ use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use larder_objects::StoreError;
-
-use crate::blocking::blocking;
+use larder_objects::{StoreError, blocking};
 
 /// What is kept at most; a restore that fetches more asks the store again.
 const BYTES_MAX: u64 = 4 << 30;

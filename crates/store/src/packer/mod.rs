@@ -29,7 +29,6 @@ use larder_model::pack::PackBuilder;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::blocking::blocking;
 use crate::source::Source;
 use crate::uploads::Uploads;
 pub use anew::Relayout;
@@ -37,7 +36,7 @@ use classify::{Classifier, Outcome, Workers};
 use compact::Moving;
 pub use early::Early;
 use known::Contents;
-use larder_objects::{Objects, StoreError};
+use larder_objects::{Objects, StoreError, blocking};
 use together::Known;
 
 /// Leaves read at once.

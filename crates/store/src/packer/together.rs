@@ -19,11 +19,10 @@ use tokio::runtime::Handle;
 
 use super::classify::Workers;
 use super::{Changes, PackProgress};
-use crate::blocking::blocking;
 use crate::codec::Pool;
 use crate::source::Source;
 use crate::uploads::Uploads;
-use larder_objects::{Objects, StoreError};
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Frames that are compressed on all cores before the next ones are read: bounds memory.
 const BATCH_FRAMES: usize = 32;

@@ -15,10 +15,9 @@ use larder_model::{address, pack};
 
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
-use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::Fetcher;
-use larder_objects::{Objects, StoreError, verified, verified_whole};
+use larder_objects::{Objects, StoreError, blocking, verified, verified_whole};
 
 /// Leaves of one object that lie within so many bytes are read with one request.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;

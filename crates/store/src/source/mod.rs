@@ -27,10 +27,9 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 pub use self::ahead::Ahead;
-use crate::blocking::blocking;
 use crate::codec;
 use crate::fetch::{FetchedBlock, Fetcher, Piece, Traffic};
-use larder_objects::{Objects, StoreError};
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
