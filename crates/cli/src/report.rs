@@ -323,11 +323,11 @@ fn restored_text(job: &Job, restored: &Restored) -> String {
         )
     };
     format!(
-        "restored {}{from}: {} of state, {} old ({})",
+        "restored {}{from}: {} of state, {} old ({:.12})",
         job.lineage,
         HumanBytes(restored.used_bytes),
         age(restored.age_ms),
-        restored.snapshot.short()
+        restored.snapshot
     )
 }
 
@@ -360,12 +360,12 @@ fn saved_text(job: &Job, saved: &Saved) -> String {
         ""
     };
     format!(
-        "saved {} in {took}: {} new of {} changed, {} stored ({}{sibling})",
+        "saved {} in {took}: {} new of {} changed, {} stored ({:.12}{sibling})",
         job.lineage,
         HumanBytes(saved.statistics.new_blocks * BLOCK_BYTES as u64),
         HumanBytes(saved.statistics.dirty_blocks * BLOCK_BYTES as u64),
         HumanBytes(saved.statistics.stored_bytes),
-        saved.snapshot.short()
+        saved.snapshot
     )
 }
 

@@ -12,8 +12,7 @@ use larder_model::dockerfile::ImageConfigs;
 use larder_model::plan::Plan;
 use larder_model::plan::diff::{Diff, diff};
 use larder_model::plan::key::Key;
-use larder_settings::args;
-use larder_settings::{Settings, period};
+use larder_settings::{Settings, args, period};
 
 use crate::report::Report;
 

@@ -57,11 +57,11 @@ pub(crate) fn text(survey: &Survey, key: &str) -> String {
         .collect();
     parts.push(match &survey.last {
         Some(last) => format!(
-            "restores {} @ {}, {} old ({})",
+            "restores {} @ {}, {} old ({:.12})",
             name(&last.lineage.job),
             name(&last.lineage.scope),
             age(last.age_ms),
-            last.snapshot.short()
+            last.snapshot
         ),
         None => "restores nothing: there is no snapshot for this job".to_owned(),
     });
@@ -82,7 +82,7 @@ fn plan_text(survey: &Survey, named: &NamedPlan) -> String {
     }
     parts.push(stages(survey, named));
     for (path, fingerprint) in &plan.extras {
-        parts.push(format!("file {path} {}", &fingerprint.to_string()[..12]));
+        parts.push(format!("file {path} {fingerprint:.12}"));
     }
     let diff = survey.diff(named);
     let changes = diff.iter().flat_map(|diff| &diff.changes);
@@ -110,7 +110,7 @@ fn images(survey: &Survey, plan: &Plan) -> String {
     for image in &plan.images {
         let known = survey.known(image);
         let identity = match (&image.identity, image.reached) {
-            (Some(identity), _) => identity.short(),
+            (Some(identity), _) => format!("{identity:.12}"),
             (None, false) => "not needed".to_owned(),
             (None, true) => "unknown".to_owned(),
         };

@@ -17,6 +17,15 @@ pub trait Voice: Sync {
     fn progress(&self, progress: Progress);
 }
 
+/// Nobody listens.
+pub struct Nobody;
+
+impl Voice for Nobody {
+    fn note(&self, _: &str) {}
+    fn warning(&self, _: &str) {}
+    fn progress(&self, _: Progress) {}
+}
+
 /// How far a long step is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

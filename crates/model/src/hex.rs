@@ -25,9 +25,9 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Writes what [`encode`] returns, without allocating.
+/// Writes what [`encode`] returns, or as much of it as is asked for: people are shown `{id:.12}`.
 pub(crate) fn write(bytes: &[u8], to: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(to, "{byte:02x}"))
+    to.pad(&encode(bytes))
 }
 
 fn nibble(digit: u8) -> Option<u8> {

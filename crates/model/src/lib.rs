@@ -17,11 +17,11 @@ mod line;
 pub mod oci;
 pub mod plan;
 pub mod reference;
-pub mod volume;
+mod volume;
 
 pub use compatibility::version;
 pub use line::{compaction, course, history, ladder, lineage, retention, siblings};
-pub use volume::{habit, pace};
+pub use volume::{dropping, habit, leaves, pace, space, uses};
 
 // The formats' own folder keeps this list short; who uses a pack or a map names just that.
 pub use format::{

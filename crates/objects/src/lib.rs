@@ -10,14 +10,17 @@
 //! | `answer` | why a request failed, in the cloud's own words |
 //! | `request` | what is tried again, how long a store is waited for, what is damaged; answers that end |
 //! | `objects` | put, get, list, delete: with limits and deadlines; here objects are sealed and opened |
+//! | `blocking` | work that a task must not do itself |
 
 mod answer;
+mod blocking;
 mod error;
 mod keys;
 mod location;
 mod objects;
 mod request;
 
+pub use blocking::blocking;
 pub use error::StoreError;
 pub use keys::{EncryptKey, KeyError, Keys, SignKey};
 pub use location::{Access, Location, NearPlace, NearTier, Settings};

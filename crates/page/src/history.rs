@@ -12,8 +12,6 @@ use crate::html::{Html, day_and_time};
 
 /// Points of a curve: more are no finer on a screen.
 const GROWTH_MAX: usize = 60;
-/// Digits of an id, as elsewhere.
-const SHORT_ID: usize = 12;
 
 /// A job of a line that saved. What is not known is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -87,7 +85,7 @@ impl Row {
         let hits = self.cached_steps.zip(self.steps);
         [
             day_and_time(self.created_ms),
-            self.id.chars().take(SHORT_ID).collect(),
+            format!("{:.12}", self.id),
             said(hits.map(|(cached, all)| format!("{cached} of {all}"))),
             said(
                 self.hit_percent()

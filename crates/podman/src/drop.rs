@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use larder_engine::EngineError;
-use larder_engine::collector::space;
+use larder_engine::collector::{Collected, space};
 use larder_engine::paths::bytes_in;
-use larder_model::volume::dropping::{Held, Holdings};
+use larder_model::dropping::{Held, Holdings};
 use serde::Deserialize;
 
 use crate::Result;
@@ -31,19 +31,6 @@ pub struct Bound {
     pub keep_volumes: bool,
     /// What cannot be done in this time is left for the next job.
     pub limit: Duration,
-}
-
-/// What was dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Images.
-    pub images: usize,
-    /// How much less is in use.
-    pub freed_bytes: u64,
-    /// How much is.
-    pub used_bytes: u64,
-    /// What did not work, as a sentence.
-    pub warning: Option<String>,
 }
 
 /// An image as podman lists it.
@@ -80,7 +67,7 @@ impl Image {
 impl Podman {
     /// Drops images without a name that are old, and if more than the bound is in use, those that were made first;
     /// nothing that the job has made or pulled, which is what was not there `before`.
-    pub fn drop_unneeded(&self, before: &BTreeSet<String>, bound: Bound) -> Dropped {
+    pub fn drop_unneeded(&self, before: &BTreeSet<String>, bound: Bound) -> Collected {
         let used = self.used_bytes();
         let mut dropping = Dropping {
             podman: self,
@@ -92,8 +79,9 @@ impl Podman {
         let outcome = dropping.run();
         let left = self.held().unwrap_or_default().len();
         let used_bytes = self.used_bytes();
-        Dropped {
+        Collected {
             images: held.saturating_sub(left),
+            records: 0,
             freed_bytes: used.saturating_sub(used_bytes),
             used_bytes,
             warning: outcome

@@ -20,7 +20,7 @@ mod rest;
 mod scrub;
 mod storage;
 
-pub use drop::{Bound, Dropped};
+pub use drop::Bound;
 pub use person::Person;
 pub use program::{Info, Podman, PodmanProgram, probe};
 pub use rest::end_users;

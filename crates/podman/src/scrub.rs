@@ -15,7 +15,8 @@
 use std::path::Path;
 
 use larder_engine::EngineError;
-use larder_engine::paths::{entries, file, folder, names_in, read, remove};
+use larder_engine::paths::{file, folder, names_in, read, remove};
+use larder_engine::scrub::must_be_plain;
 use serde::Deserialize;
 
 use crate::Result;
@@ -101,13 +102,13 @@ fn left_container(root: &Path) -> Result<Option<String>> {
 /// leads elsewhere.
 pub fn admit(volume: &Path) -> Result<()> {
     for plain in PLAIN {
-        must_be_plain(volume, &Path::new(ON_VOLUME).join(plain))?;
+        must_be_plain(volume, Path::new(ON_VOLUME).join(plain))?;
     }
     for layers in ["overlay", "overlay/l"] {
         folder(volume, &Path::new(ON_VOLUME).join(layers))?;
     }
     // A build mounts them into its containers, with what they lead to.
-    must_be_plain(volume, Path::new(CACHES_ON_VOLUME))?;
+    must_be_plain(volume, CACHES_ON_VOLUME)?;
     let root = volume.join(ON_VOLUME);
     for name in names_in(volume, Path::new(ON_VOLUME))? {
         if name == VOLUMES {
@@ -121,24 +122,9 @@ pub fn admit(volume: &Path) -> Result<()> {
 
 /// Each volume that was kept is a directory with its content in `_data`, which a container has mounted.
 fn admit_volumes(root: &Path) -> Result<()> {
-    must_be_plain(root, Path::new(VOLUMES))?;
+    must_be_plain(root, VOLUMES)?;
     for name in names_in(root, Path::new(VOLUMES))? {
-        must_be_plain(root, &Path::new(VOLUMES).join(name))?;
-    }
-    Ok(())
-}
-
-fn must_be_plain(root: &Path, relative: &Path) -> Result<()> {
-    let path = root.join(relative);
-    for entry in entries(root, relative)?.into_iter().flatten() {
-        let entry = entry.map_err(EngineError::io("cannot list", &path))?;
-        let kind = entry
-            .file_type()
-            .map_err(EngineError::io("cannot list", &path))?;
-        if !kind.is_dir() && !kind.is_file() {
-            let what = "is neither a directory nor a file";
-            return Err(EngineError::forged(&entry.path(), what));
-        }
+        must_be_plain(root, Path::new(VOLUMES).join(name))?;
     }
     Ok(())
 }

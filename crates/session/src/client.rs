@@ -310,16 +310,9 @@ fn is_hang_up(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use larder_local::own::OwnFolder;
+    use larder_local::people::Nobody;
 
     use super::*;
-
-    struct Nobody;
-
-    impl Voice for Nobody {
-        fn note(&self, _: &str) {}
-        fn warning(&self, _: &str) {}
-        fn progress(&self, _: Progress) {}
-    }
 
     /// What a command hears from a session that says this and ends with the request unread.
     fn heard(said: &[u8]) -> Result<Option<Event>> {

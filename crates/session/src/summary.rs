@@ -40,11 +40,11 @@ fn restored(job: &Job) -> String {
         None if job.engine.is_none() => "nothing: started empty".to_owned(),
         None => "nothing: the engine started empty".to_owned(),
         Some(restored) => format!(
-            "{} @ {}, {} old ({})",
+            "{} @ {}, {} old ({:.12})",
             restored.lineage.job,
             restored.lineage.scope,
             age(restored.age_ms),
-            restored.snapshot.short()
+            restored.snapshot
         ),
     }
 }
@@ -99,9 +99,9 @@ fn took(phases: &[Phase]) -> Option<String> {
 fn stored(job: &Job) -> Option<String> {
     match (&job.saved, &job.not_saved) {
         (Some(saved), _) => Some(format!(
-            "{} ({})",
+            "{} ({:.12})",
             size(saved.statistics.stored_bytes),
-            saved.snapshot.short()
+            saved.snapshot
         )),
         (None, Some(NotSaved::Because(why))) => Some(format!("nothing: {why}")),
         (None, Some(NotSaved::Asked)) => Some("nothing, as asked".to_owned()),

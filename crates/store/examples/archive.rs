@@ -45,7 +45,7 @@ async fn measure(objects: &Objects, what: &str) -> Done<()> {
         "parent        {}",
         parent
             .as_ref()
-            .map_or("none".to_owned(), |it| it.id.short())
+            .map_or("none".to_owned(), |it| format!("{:.12}", it.id))
     );
     let begun = Instant::now();
     let mut writer = ArchiveWriter::new(objects.clone(), parent);

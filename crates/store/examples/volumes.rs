@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut seen = BTreeSet::new();
     for one in found.iter().filter(|one| seen.insert(one.document.map)) {
-        let file = PathBuf::from(folder).join(format!("{}.img", one.id.short()));
+        let file = PathBuf::from(folder).join(format!("{:.12}.img", one.id));
         match read(&objects, &one.document, &file).await {
             Ok(()) => println!("whole {}", file.display()),
             Err(error) => println!("damaged {}: {error}", one.id),

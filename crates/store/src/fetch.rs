@@ -9,9 +9,7 @@ use futures_util::future::join_all;
 use larder_model::digest::BlockId;
 use parking_lot::Mutex;
 
-use larder_objects::Objects;
-use larder_objects::StoreError;
-use larder_objects::{verified, verified_whole};
+use larder_objects::{Objects, StoreError, verified, verified_whole};
 
 /// What was fetched so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

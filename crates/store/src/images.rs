@@ -5,8 +5,7 @@ use larder_model::digest::ImagesId;
 use larder_model::images::{self, RememberedImage};
 use larder_model::limits::IMAGES_MAX_BYTES;
 
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// What was remembered last; nothing if nobody wrote any. It costs a listing and a read. A list that is
 /// ahead of its time would hide all later ones, so it does not count.

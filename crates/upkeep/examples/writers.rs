@@ -14,7 +14,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use kit::{Machine, Random, Silent, keeping, open};
+use kit::{Machine, Random, keeping, open};
+use larder_local::people::Nobody;
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog;
 use larder_upkeep::gc;
@@ -45,10 +46,10 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
     let objects = open(store);
     match verb {
         "collect" => loop {
-            gc::collect(&objects, plan, &Silent).await?;
+            gc::collect(&objects, plan, &Nobody).await?;
         },
         "check" => {
-            let checked = verify(&objects, true, &Silent).await?;
+            let checked = verify(&objects, true, &Nobody).await?;
             let (found, _) = catalog::list::<Snapshot>(&objects).await?;
             let anew = found.iter().filter(|one| one.document.original.is_some());
             println!(
@@ -60,7 +61,7 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
         }
         "settle" => {
             for _ in 0..4 {
-                gc::collect(&objects, plan, &Silent).await?;
+                gc::collect(&objects, plan, &Nobody).await?;
                 tokio::time::sleep(plan.grace).await;
             }
             // It counts what is named before it stores anything anew.
@@ -68,7 +69,7 @@ async fn look_after(verb: &str, store: &Path, plan: &gc::Plan) -> Result<(), Box
                 compact_bytes: 0,
                 ..plan.clone()
             };
-            let last = gc::collect(&objects, &last, &Silent).await?;
+            let last = gc::collect(&objects, &last, &Nobody).await?;
             let sweeps = objects.entries("v1/sweeps").await?.len();
             let all = objects.entries("v1").await?.len();
             println!(

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address::{self, Kind, Place, segment};
-use larder_model::clock;
 use larder_model::garbage::Brief;
-use larder_model::hex;
 use larder_model::lineage::Scope;
+use larder_model::{clock, hex};
 use larder_store::{Entry, Objects, StoreError};
 use serde::{Serialize, Serializer};
 
@@ -58,7 +57,7 @@ impl Listed {
     pub fn name(&self) -> String {
         let place = self.place();
         let (job, scope) = (readable(place.job), readable(place.scope));
-        format!("{} ({job} @ {scope})", &place.id[..12])
+        format!("{:.12} ({job} @ {scope})", place.id)
     }
 }
 

@@ -46,8 +46,8 @@ fn against(survey: &Survey) -> String {
     match &survey.last {
         None => "There is no snapshot to restore: the next build starts empty.".to_owned(),
         Some(last) => format!(
-            "Against snapshot {} of {} @ {}, {} old:",
-            last.snapshot.short(),
+            "Against snapshot {:.12} of {} @ {}, {} old:",
+            last.snapshot,
             name(&last.lineage.job),
             name(&last.lineage.scope),
             age(last.age_ms)

@@ -37,7 +37,7 @@ fn text(settings: &Settings, job: Option<&Job>) -> String {
         );
     };
     let from = match &job.restored {
-        Some(restored) => format!("snapshot {}", restored.snapshot.short()),
+        Some(restored) => format!("snapshot {:.12}", restored.snapshot),
         None => "nothing".to_owned(),
     };
     let (lineage, store) = (&job.lineage, &job.store);

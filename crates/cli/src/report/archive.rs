@@ -16,23 +16,21 @@ impl Report {
         };
         if let Some(why) = &restored.skipped {
             return self.note(&format!(
-                "archive {} is not restored: restoring took {} and made the build {} shorter; \
+                "archive {archive:.12} is not restored: restoring took {} and made the build {} shorter; \
                  --always restores anyway",
-                archive.short(),
                 seconds_of(why.restore_ms),
                 seconds_of(why.saved_ms)
             ));
         }
         let lineage = restored.lineage.as_ref().map(ToString::to_string);
         self.note(&format!(
-            "restored {} in {took}: {} images, {} sent, {} layers already there, {} fetched, {} old ({})",
+            "restored {} in {took}: {} images, {} sent, {} layers already there, {} fetched, {} old ({archive:.12})",
             lineage.unwrap_or_default(),
             restored.images,
             HumanBytes(restored.bytes),
             restored.layers_held,
             HumanBytes(restored.fetched_bytes),
-            age(restored.age_ms),
-            archive.short()
+            age(restored.age_ms)
         ));
         if let (true, Some(lineage)) = (restored.sibling, &restored.lineage) {
             self.legs(lineage);
@@ -58,13 +56,12 @@ impl Report {
             ""
         };
         self.note(&format!(
-            "saved {lineage} in {took}: {} images of {}, {} read, {} new, {} stored ({}{sibling})",
+            "saved {lineage} in {took}: {} images of {}, {} read, {} new, {} stored ({archive:.12}{sibling})",
             saved.images,
             HumanBytes(statistics.blob_bytes),
             HumanBytes(statistics.read_bytes),
             HumanBytes(statistics.new_bytes),
-            HumanBytes(statistics.stored_bytes),
-            archive.short()
+            HumanBytes(statistics.stored_bytes)
         ));
         if saved.sibling {
             self.legs(lineage);

@@ -85,7 +85,7 @@ async fn volumes() {
     ] {
         let id = forge(store.path(), &lineage, script).await;
         let job = machine.job(&store.url(), &[], line);
-        let warning = format!("starting empty, snapshot {} cannot be used", id.short());
+        let warning = format!("starting empty, snapshot {id:.12} cannot be used");
         let told = job.said.lines().filter(|line| line.contains(&warning));
         let told: Vec<&str> = told.filter(|line| line.contains(said)).collect();
         assert_eq!(told.len(), 1, "{name}: {}", job.said);

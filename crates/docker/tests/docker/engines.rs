@@ -7,8 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder_docker::ImageStore;
-use larder_docker::{Endpoint, Remote};
+use larder_docker::{Endpoint, ImageStore, Remote};
 
 use crate::machine::{DEADLINE, Machine, run, stdout};
 use crate::room::Room;

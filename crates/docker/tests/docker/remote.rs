@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use larder_docker::ImageStore;
-use larder_docker::{Address, ApiError, Chains, Endpoint, Environment, Remote, Result, Store};
+use larder_docker::{
+    Address, ApiError, Chains, Endpoint, Environment, ImageStore, Remote, Result, Store,
+};
 
 use crate::engines::{Plain, Version, both, must};
 use crate::machine::{DEADLINE, Machine, context, run};

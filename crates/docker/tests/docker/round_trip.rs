@@ -7,8 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use larder_docker::ImageStore;
-use larder_docker::{Chains, Remote};
+use larder_docker::{Chains, ImageStore, Remote};
 
 use crate::application::Work;
 use crate::engines::{Plain, Version, both, must};

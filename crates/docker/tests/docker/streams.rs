@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use larder_docker::ImageStore;
 use larder_docker::streams::{ExportReader, Held, LoadPlan};
-use larder_docker::{ApiError, BoxError, Chains, Remote};
+use larder_docker::{ApiError, BoxError, Chains, ImageStore, Remote};
 
 use crate::engines::{Plain, Version, must};
 use crate::machine::{Machine, context};

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use larder_docker::{ApiError, Remote};
 use larder_local::clock::now_ms;
-use larder_model::volume::dropping::Dropping;
-use larder_model::volume::space::Space;
+use larder_model::dropping::Dropping;
+use larder_model::space::Space;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 

@@ -5,8 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use larder_model::volume::space::Space;
-use larder_model::volume::uses::{USES_MAX_BYTES, Uses};
+use larder_model::space::Space;
+use larder_model::uses::{USES_MAX_BYTES, Uses};
 use rustix::fs::OFlags;
 
 use crate::error::if_there;

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use futures_util::future::try_join_all;
 use larder_docker::{CacheRecord, ImageSummary, Remote, Result};
+use larder_model::dropping::{Held, Holdings};
 use larder_model::reference::ImageReference;
-use larder_model::volume::dropping::{Held, Holdings};
-use larder_model::volume::uses::Uses;
+use larder_model::uses::Uses;
 
 use super::heard::Heard;
 

@@ -11,7 +11,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::machine::process::{Identity, has_ended};
@@ -30,8 +29,7 @@ const LOOK_INTERVAL_MAX: Duration = Duration::from_millis(50);
 const LATE_BY: u32 = 20;
 
 /// How a daemon ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// By itself, with this code.
     Code(i32),

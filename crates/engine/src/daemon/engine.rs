@@ -117,7 +117,7 @@ impl EngineFacts {
 }
 
 /// How an engine ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopReport {
     /// dockerd's end.
     pub dockerd: Exit,
@@ -125,8 +125,6 @@ pub struct StopReport {
     pub containerd: Exit,
     /// Did one of them have to be killed? Its databases may then be torn.
     pub killed: bool,
-    /// How long it took.
-    pub took: Duration,
 }
 
 impl StopReport {
@@ -290,7 +288,6 @@ impl Engine {
             dockerd,
             containerd,
             killed: killed || also_killed,
-            took: start.elapsed(),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use larder_docker::{ApiError, Remote};
+use larder_docker::Remote;
 use tokio::time::timeout;
 
 use super::engine::Engine;
@@ -23,41 +23,34 @@ pub struct QuiesceOptions {
     pub networks: bool,
 }
 
-/// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quiesced {
-    /// Containers removed, running or not.
-    pub containers: usize,
-    /// What did not work, one sentence each.
-    pub warnings: Vec<String>,
-}
-
 impl Engine {
     /// Kills and removes all containers, then networks if that is asked for, all within `deadline`. Builds in progress are not waited for: stopping the engine ends them.
-    pub async fn quiesce(&self, options: QuiesceOptions, deadline: Duration) -> Quiesced {
-        let mut done = Quiesced::default();
+    /// What did not work, one sentence each.
+    pub async fn quiesce(&self, options: QuiesceOptions, deadline: Duration) -> Vec<String> {
+        let mut warnings = Vec::new();
         let remote = self.remote().within(deadline);
-        let rested = timeout(deadline, rest(&remote, options, &mut done)).await;
+        let rested = timeout(deadline, rest(&remote, options, &mut warnings)).await;
         if rested.is_err() {
-            done.warnings.push(format!(
+            warnings.push(format!(
                 "the engine was not at rest within {deadline:?}; stopping it as it is"
             ));
         }
-        done
+        warnings
     }
 }
 
-async fn rest(remote: &Remote, options: QuiesceOptions, done: &mut Quiesced) {
-    stop_builders(remote, done).await;
-    remove_containers(remote, done).await;
-    if options.networks {
-        let pruned = remote.prune_networks().await;
-        done.note("networks were not removed", pruned);
+async fn rest(remote: &Remote, options: QuiesceOptions, warnings: &mut Vec<String>) {
+    stop_builders(remote, warnings).await;
+    remove_containers(remote, warnings).await;
+    if options.networks
+        && let Err(error) = remote.prune_networks().await
+    {
+        warnings.push(format!("networks were not removed: {error}"));
     }
 }
 
 /// Removing a container kills it, and a killed `BuildKit` may leave torn databases.
-async fn stop_builders(remote: &Remote, done: &mut Quiesced) {
+async fn stop_builders(remote: &Remote, warnings: &mut Vec<String>) {
     // An engine that does not answer this does not answer what is asked next, which is told.
     let ids = remote.running_named(builders::PREFIX).await;
     let ids = ids.unwrap_or_default();
@@ -65,29 +58,21 @@ async fn stop_builders(remote: &Remote, done: &mut Quiesced) {
         .iter()
         .map(|id| remote.stop_container(id, BUILDER_GRACE));
     for (id, stopped) in ids.iter().zip(join_all(stops).await) {
-        done.note(&format!("builder {id:.12} was not stopped"), stopped);
-    }
-}
-
-async fn remove_containers(remote: &Remote, done: &mut Quiesced) {
-    let ids = match remote.containers().await {
-        Ok(ids) => ids,
-        Err(error) => return done.note("containers could not be listed", Err(error)),
-    };
-    let removals = ids.iter().map(|id| remote.remove_container(id));
-    for (id, removed) in ids.iter().zip(join_all(removals).await) {
-        match removed {
-            Ok(true) => done.containers += 1,
-            Ok(false) => {}
-            Err(error) => done.note(&format!("container {id:.12} was not removed"), Err(error)),
+        if let Err(error) = stopped {
+            warnings.push(format!("builder {id:.12} was not stopped: {error}"));
         }
     }
 }
 
-impl Quiesced {
-    fn note(&mut self, what: &str, outcome: Result<(), ApiError>) {
-        if let Err(error) = outcome {
-            self.warnings.push(format!("{what}: {error}"));
+async fn remove_containers(remote: &Remote, warnings: &mut Vec<String>) {
+    let ids = match remote.containers().await {
+        Ok(ids) => ids,
+        Err(error) => return warnings.push(format!("containers could not be listed: {error}")),
+    };
+    let removals = ids.iter().map(|id| remote.remove_container(id));
+    for (id, removed) in ids.iter().zip(join_all(removals).await) {
+        if let Err(error) = removed {
+            warnings.push(format!("container {id:.12} was not removed: {error}"));
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn admit(volume: &Path, store: ImageStore) -> Result<()> {
 
 fn admit_data_root(root: &Path) -> Result<()> {
     for path in PLAIN {
-        must_be_plain(root, path)?;
+        must_be_plain_but(root, path, |name| name == QUOTA_DEVICE)?;
     }
     for layers in ["overlay2", "overlay2/l"] {
         folder(root, Path::new(layers))?;
@@ -99,13 +99,21 @@ fn admit_containerd(root: &Path) -> Result<()> {
 
 /// Says what is in a directory below `root` and is neither a directory nor a file, if there is something.
 pub fn must_be_plain(root: &Path, relative: impl AsRef<Path>) -> Result<()> {
+    must_be_plain_but(root, relative, |_| false)
+}
+
+fn must_be_plain_but(
+    root: &Path,
+    relative: impl AsRef<Path>,
+    may_be: impl Fn(&OsStr) -> bool,
+) -> Result<()> {
     let relative = relative.as_ref();
     let path = root.join(relative);
     let failed = || EngineError::io("cannot list", &path);
     for entry in entries(root, relative)?.into_iter().flatten() {
         let entry = entry.map_err(failed())?;
         let kind = entry.metadata().map_err(failed())?.file_type();
-        if !kind.is_dir() && !kind.is_file() && entry.file_name() != QUOTA_DEVICE {
+        if !kind.is_dir() && !kind.is_file() && !may_be(&entry.file_name()) {
             let what = "is neither a directory nor a file";
             return Err(EngineError::forged(&entry.path(), what));
         }
@@ -214,6 +222,7 @@ mod tests {
             "docker/image/overlay2/repositories.json",
             "docker/buildkit/content",
             "containerd",
+            "containerd/backingFsBlockDev",
             "containerd/io.containerd.snapshotter.v1.overlayfs/snapshots",
         ] {
             let volume = volume_with("docker/overlay2/l/");

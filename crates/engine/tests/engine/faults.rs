@@ -96,13 +96,13 @@ async fn one_that_hangs_later_is_stopped_without_its_api() {
     let mut engine = start(&room, &config).await;
     assert_eq!(engine.dead(), None);
     freeze(engine.dockerd_pid());
-    let done = engine
+    let warnings = engine
         .quiesce(
             larder_engine::quiesce::QuiesceOptions::default(),
             Duration::from_secs(1),
         )
         .await;
-    assert_eq!(done.warnings.len(), 1, "{done:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
     send(engine.containerd_pid(), Signal::KILL);
     let report = engine.stop(Duration::from_millis(300)).await;
     assert_eq!(

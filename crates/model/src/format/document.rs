@@ -174,6 +174,38 @@ pub trait Document: Debug + Clone + Serialize + DeserializeOwned + Send + Sync +
     }
 }
 
+/// What a [`Document`] answers from its fields, which all kinds have.
+macro_rules! answered_from_fields {
+    ($id:ty) => {
+        type Id = $id;
+
+        fn id_of(bytes: &[u8]) -> $id {
+            <$id>::of(bytes)
+        }
+
+        fn lineage(&self) -> &$crate::lineage::Lineage {
+            &self.lineage
+        }
+
+        fn created_ms(&self) -> u64 {
+            self.created_ms
+        }
+
+        fn counter(&self) -> u64 {
+            self.counter
+        }
+
+        fn is_sibling(&self) -> bool {
+            self.sibling
+        }
+
+        fn plan(&self) -> Option<&serde_json::Value> {
+            self.plan.as_ref()
+        }
+    };
+}
+pub(crate) use answered_from_fields;
+
 #[cfg(test)]
 mod tests {
     use super::counter;

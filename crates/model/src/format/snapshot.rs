@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{HotListId, MapId, SnapshotId};
 use crate::format::address::Kind;
 pub use crate::format::document::EngineRecord;
-use crate::format::document::{Document, is_none};
+use crate::format::document::{Document, answered_from_fields, is_none};
 use crate::format::limits::SNAPSHOT_MAX_BYTES;
 use crate::history::{self, Entry, Figures};
 use crate::lineage::Lineage;
@@ -124,35 +124,12 @@ pub struct Statistics {
 }
 
 impl Document for Snapshot {
-    type Id = SnapshotId;
     const KIND: Kind = Kind::Snapshot;
     const OBJECT: &'static str = "snapshot";
     const FORMAT: u32 = FORMAT;
     const MAX_BYTES: usize = SNAPSHOT_MAX_BYTES;
 
-    fn id_of(bytes: &[u8]) -> SnapshotId {
-        SnapshotId::of(bytes)
-    }
-
-    fn lineage(&self) -> &Lineage {
-        &self.lineage
-    }
-
-    fn created_ms(&self) -> u64 {
-        self.created_ms
-    }
-
-    fn counter(&self) -> u64 {
-        self.counter
-    }
-
-    fn is_sibling(&self) -> bool {
-        self.sibling
-    }
-
-    fn plan(&self) -> Option<&serde_json::Value> {
-        self.plan.as_ref()
-    }
+    answered_from_fields! { SnapshotId }
 }
 
 #[cfg(test)]

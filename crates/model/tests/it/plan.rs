@@ -335,9 +335,9 @@ fn nothing_is_said_about_equal_plans() {
 #[test]
 fn a_moved_base_rebuilds_its_stage_and_those_that_copy_from_it() {
     let said = build(FILE).base("node", "dddd").said(&build(FILE));
-    let (old, new) = (identity("bbbb").short(), identity("dddd").short());
+    let (old, new) = (identity("bbbb"), identity("dddd"));
     let moved = format!(
-        "base image docker.io/library/node:20 (linux/amd64) moved: {old} -> {new}, used by assets"
+        "base image docker.io/library/node:20 (linux/amd64) moved: {old:.12} -> {new:.12}, used by assets"
     );
     let expected = [
         moved.as_str(),

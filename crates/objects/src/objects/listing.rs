@@ -11,6 +11,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::{Objects, at};
+use crate::blocking::blocking;
 use crate::error::StoreError;
 use crate::request::Names;
 
@@ -66,11 +67,11 @@ impl Objects {
     async fn stored_entries(&self, folder: &str, at: &str) -> Result<Vec<Entry>, StoreError> {
         if let Names::Folder(root) = &self.names {
             let (root, below) = (root.clone(), root.join(at));
-            let walk = tokio::task::spawn_blocking(move || {
+            let found = blocking(move || {
                 let mut found = Vec::new();
                 walk(&root, &below, &mut found).map(|()| found)
-            });
-            let found = walk.await.expect("listing does not panic");
+            })
+            .await;
             return found.map_err(|error| failed("list", folder, &error));
         }
         let at = &Path::from(at);
@@ -95,8 +96,7 @@ impl Objects {
         let stored: Vec<String> = stored.collect();
         if let Names::Folder(root) = &self.names {
             let files: Vec<PathBuf> = stored.iter().map(|path| root.join(path)).collect();
-            let removing = tokio::task::spawn_blocking(move || files.iter().try_for_each(remove));
-            let removed = removing.await.expect("removing does not panic");
+            let removed = blocking(move || files.iter().try_for_each(remove)).await;
             return removed.map_err(|error| failed("remove", &paths.join(", "), &error));
         }
         let chunks = stored.chunks(DELETED_TOGETHER);
@@ -135,8 +135,7 @@ impl Objects {
             return;
         };
         let folder = root.join(at(sealer.as_deref(), folder));
-        let removing = tokio::task::spawn_blocking(move || remove_empty(&folder, unused_for));
-        removing.await.expect("removing does not panic");
+        blocking(move || remove_empty(&folder, unused_for)).await;
     }
 }
 

@@ -30,6 +30,7 @@ pub use self::listing::Entry;
 pub use self::near::Near;
 pub use self::probe::{Ability, Tried};
 use self::sealing::Sealing;
+use crate::blocking::blocking;
 use crate::error::StoreError;
 use crate::keys::{Heads, Keys, Sealer, has_last};
 use crate::request::{Late, Names, Patience, What, collect};
@@ -197,11 +198,11 @@ impl Objects {
             return Ok((Path::from(path), plain));
         };
         let own = path.to_owned();
-        let sealing = tokio::task::spawn_blocking(move || {
+        Ok(blocking(move || {
             let bytes = sealer.seal(&own, &Bytes::from(plain));
             (Path::from(sealer.object(&own)), bytes.into())
-        });
-        Ok(sealing.await.expect("sealing does not panic"))
+        })
+        .await)
     }
 
     /// Writes what is there again. Credentials that may only create objects may find just what was to be

@@ -21,6 +21,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::blocking;
 use super::events::Events;
 use super::tenant::Holder;
 use crate::facts::Moved;
@@ -62,8 +63,7 @@ impl Drafts {
     async fn get(&self) -> &Drafted {
         let ask = || async {
             let request = Arc::clone(&self.request);
-            let drafted = tokio::task::spawn_blocking(move || request.drafts()).await;
-            drafted.expect("planning does not panic")
+            blocking(move || request.drafts()).await
         };
         self.drafted.get_or_init(ask).await
     }
@@ -266,9 +266,9 @@ fn warn(events: &Events, why: String) {
 fn moved(tag: &str, old: BaseIdentity, old_created: Option<String>, new: &Known) -> Moved {
     Moved {
         tag: tag.to_owned(),
-        old: old.short(),
+        old: format!("{old:.12}"),
         old_created,
-        new: new.identity.short(),
+        new: format!("{:.12}", new.identity),
         new_created: new.created.clone(),
     }
 }

@@ -17,12 +17,11 @@ use larder_engine::{EngineError, Shape};
 use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Progress, Voice as _};
 use larder_model::address::{self, Kind};
-use larder_model::clock;
 use larder_model::history::Figures;
 use larder_model::limits::BLOCK_BYTES;
-use larder_model::mark;
 use larder_model::retention::REUSE_MS;
 use larder_model::snapshot::{EngineRecord, Snapshot, Statistics};
+use larder_model::{clock, mark};
 use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog, closure};
 use larder_upkeep::gc;
@@ -223,7 +222,7 @@ async fn quiesce(live: &mut Live, is_wanted: bool, events: &Events) {
         let options = QuiesceOptions {
             networks: about.choice.shape == Shape::Takeover,
         };
-        warnings = engine.quiesce(options, QUIESCE_LIMIT).await.warnings;
+        warnings = engine.quiesce(options, QUIESCE_LIMIT).await;
     }
     for warning in &warnings {
         events.warning(warning);
@@ -369,8 +368,7 @@ impl Save<'_> {
         let marked = self.reader.passes_over(self.objects, id, &scopes);
         match marked.await {
             Ok(true) => Err(because(format_args!(
-                "snapshot {}, from which this job started, was marked as broken meanwhile",
-                id.short()
+                "snapshot {id:.12}, from which this job started, was marked as broken meanwhile"
             ))),
             Ok(false) => Ok(()),
             Err(error) => Err(because(error)),
@@ -392,9 +390,8 @@ impl Save<'_> {
             Ok(true) => Ok(()),
             Err(error) => Err(because(error)),
             Ok(false) => Err(because(format_args!(
-                "snapshot {}, from which this job started hours ago, was removed meanwhile, and a collection may \
-                 have removed what it names",
-                id.short()
+                "snapshot {id:.12}, from which this job started hours ago, was removed meanwhile, and a collection may \
+                 have removed what it names"
             ))),
         }
     }

@@ -20,3 +20,9 @@ mod users;
 mod verdict;
 
 pub use serve::serve;
+
+/// Does work that blocks on a thread for such, and waits for it.
+async fn blocking<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> T {
+    let ran = tokio::task::spawn_blocking(job).await;
+    ran.expect("blocking work does not panic")
+}

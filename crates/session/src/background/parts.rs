@@ -19,8 +19,8 @@ use larder_store::Source;
 use larder_volume::attached::{self, Rights, View};
 use larder_volume::{Fault, Prefetch, Room, Volume, VolumeError};
 use rustix::process::Pid;
-use tokio::task::spawn_blocking;
 
+use super::blocking;
 use super::course::Timer;
 use super::events::Events;
 use super::tenant::{
@@ -170,26 +170,22 @@ impl Parts {
     async fn set_up_network(&mut self, room: Arc<Room>) -> Result<()> {
         let (id, run) = (self.place.id.clone(), self.place.run());
         let thread = thread_of(&room);
-        let planning = spawn_blocking(move || {
+        let planned = blocking(move || {
             let lock = lock::network();
             PrivateNet::plan(&id).map(|net| (net, id, lock))
-        });
-        let planned = planning
-            .await
-            .expect("looking at the network does not panic");
+        })
+        .await;
         let (net, id, lock) = planned?;
         self.record.shape = Some(Shape::Private);
         self.record.write(&self.place)?;
-        let settled = spawn_blocking(move || {
+        let settled = blocking(move || {
             net.set_up(&id, thread)?;
             drop(lock);
             let entering = net.clone();
             let warning = room.run(move || entering.enter(&run))?;
             Ok::<_, EngineError>((net, warning))
-        });
-        let settled = settled
-            .await
-            .expect("setting up the network does not panic");
+        })
+        .await;
         let (net, warning) = settled?;
         self.net = Some(net);
         self.warnings.extend(warning);
@@ -314,8 +310,7 @@ impl Parts {
         }
         let podman = coming.podman();
         let asked = podman.clone();
-        let found = spawn_blocking(move || Found::look(&asked)).await;
-        let found = found.expect("asking podman does not panic")?;
+        let found = blocking(move || Found::look(&asked)).await?;
         self.volume().note_start();
         let mounted = self.record.mounted.clone();
         let (folders, run) = (FoldersLiving { mounted }, self.place.run());
@@ -401,8 +396,7 @@ impl Parts {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> T {
         let room = Arc::clone(self.room());
-        let ran = spawn_blocking(move || room.run(job)).await;
-        ran.expect("a job in the room does not panic")
+        blocking(move || room.run(job)).await
     }
 
     pub(super) fn volume(&self) -> &Volume {
@@ -459,8 +453,7 @@ impl Parts {
     pub(super) async fn give_back(&mut self) -> Result<()> {
         self.room = None;
         let (record, place) = (self.record.clone(), self.place.clone());
-        let given = spawn_blocking(move || record.give_back(&place));
-        Ok(given.await.expect("giving back does not panic")?)
+        Ok(blocking(move || record.give_back(&place)).await?)
     }
 
     /// Takes down what is up, to save nothing.

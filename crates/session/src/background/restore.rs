@@ -68,8 +68,7 @@ pub(crate) async fn find(
                 .await;
             if matches!(other.outcome, Ok(Some(_))) {
                 voice.note(&format!(
-                    "starting from {}, a sibling of the newest snapshot, whose builds are nearer to this job's",
-                    id.short()
+                    "starting from {id:.12}, a sibling of the newest snapshot, whose builds are nearer to this job's"
                 ));
                 walked.outcome = other.outcome;
                 walked.passed_marked |= other.passed_marked;

@@ -179,9 +179,9 @@ async fn search(
             .take_if(|found| used_bytes(found) > settings.keep_bytes)
     {
         events.note(&format!(
-            "starting empty: snapshot {} holds {}, of {} to keep, and nobody knows what of it is still needed; \
+            "starting empty: snapshot {:.12} holds {}, of {} to keep, and nobody knows what of it is still needed; \
              what this job makes takes its place",
-            large.found.id.short(),
+            large.found.id,
             size(used_bytes(&large)),
             size(settings.keep_bytes)
         ));
@@ -323,8 +323,7 @@ impl Start<'_> {
                 Err(stopped) => {
                     let (id, why) = (restored.snapshot, stopped.failure.to_string());
                     self.events.warning(&format!(
-                        "starting empty, snapshot {} cannot be used: {why}",
-                        id.short()
+                        "starting empty, snapshot {id:.12} cannot be used: {why}"
                     ));
                     timer.phase("failed_restore");
                     failed = Some((id, why, Verdict::on(&stopped)));

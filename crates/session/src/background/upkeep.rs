@@ -10,7 +10,7 @@ use larder_engine::InRoom;
 use larder_engine::collector::{self, Bound, Collected, Collector};
 use larder_engine::scrub::ScrubOptions;
 use larder_local::people::{Voice, size};
-use larder_model::volume::space::Space;
+use larder_model::space::Space;
 
 use super::course::Timer;
 use super::events::Events;

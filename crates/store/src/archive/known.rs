@@ -9,8 +9,7 @@ use larder_model::digest::{ChunkId, PackId};
 use super::frames::Frames;
 use super::recipes;
 use crate::fetch::Fetcher;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Most chunks that are remembered: about 28 GiB of content, in a table of 26 MB (it doubles at the
 /// next one). Chunks beyond it are stored although they may be there.

@@ -15,8 +15,7 @@ use super::cutter::NewFrame;
 use super::frames::Frames;
 use crate::codec::Pool;
 use crate::uploads::Uploads;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Compresses frames, fills packs, uploads them.
 pub(super) struct Packing {
@@ -111,8 +110,7 @@ impl Packing {
         let pack_number = std::mem::replace(&mut self.pack_number, self.frames.begin_pack());
         let objects = self.objects.clone();
         let upload = async move {
-            let finished = tokio::task::spawn_blocking(|| pack.finish()).await;
-            let (id, pack) = finished.expect("hashing does not panic");
+            let (id, pack) = blocking(|| pack.finish()).await;
             let bytes = pack.len() as u64;
             objects.put(&address::pack(id), pack).await?;
             Ok(Uploaded {

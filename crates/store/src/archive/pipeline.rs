@@ -15,8 +15,7 @@ use super::known::Known;
 use super::packing::Packing;
 use super::recipes::{Placed, Recipes};
 use crate::codec::Pool;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Cuts blobs and stores what is new of them.
 pub(super) struct Pipeline {
@@ -71,11 +70,11 @@ impl Pipeline {
     ) -> Result<(), StoreError> {
         let idle = self.cutter.take();
         let mut cutter = idle.expect("a blob that was given up is the last");
-        let cutting = tokio::task::spawn_blocking(move || {
+        let (cutter, cut) = blocking(move || {
             let cut = run(&mut cutter);
             (cutter, cut)
-        });
-        let (cutter, cut) = cutting.await.expect("cutting does not panic");
+        })
+        .await;
         self.cutter = Some(cutter);
         for frame in cut.frames {
             self.packing.push(frame).await?;

@@ -23,9 +23,7 @@ use super::recipes;
 use super::scratch::Scratch;
 use crate::codec;
 use crate::fetch::{Fetcher, Piece, Traffic};
-use larder_objects::Objects;
-use larder_objects::StoreError;
-use larder_objects::verified;
+use larder_objects::{Objects, StoreError, blocking, verified};
 
 /// Frames that are fetched or verified at once. At 20 ms a request this is 400 MB/s.
 const FRAMES_AHEAD: usize = 8;
@@ -288,24 +286,22 @@ async fn stored(
 }
 
 async fn unpacked(frame: ChunkFrame, stored: Bytes) -> Result<Bytes, StoreError> {
-    let unpacking = tokio::task::spawn_blocking(move || {
-        codec::decompress_exactly(&stored, frame.slot.holds as usize)
-    });
-    let content = unpacking.await.expect("unpacking does not panic");
+    let content =
+        blocking(move || codec::decompress_exactly(&stored, frame.slot.holds as usize)).await;
     content.map_err(|why| damaged(frame, &why))
 }
 
 /// The chunks in a frame's content, if each has its digest.
 async fn whole(content: Bytes, chunks: Vec<Chunk>) -> Option<Vec<Bytes>> {
-    let verifying = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let verified = chunks.iter().map(|chunk| {
             let start = chunk.offset as usize;
             let bytes = content.slice(start..start + chunk.bytes as usize);
             (ChunkId::of(&bytes) == chunk.id).then_some(bytes)
         });
         verified.collect()
-    });
-    verifying.await.expect("verifying does not panic")
+    })
+    .await
 }
 
 fn damaged(frame: ChunkFrame, why: &str) -> StoreError {

@@ -9,8 +9,7 @@ use larder_model::limits::{PART_MAX_BYTES, RECIPES_BYTES};
 
 use crate::codec::{self, Pool};
 use crate::fetch::{Fetcher, Piece};
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Writes the parts of one save, many to an object.
 pub(super) struct Recipes {
@@ -43,8 +42,7 @@ impl Recipes {
     pub(super) async fn push(&mut self, part: Part) -> Result<Placed, StoreError> {
         let compressors = Arc::clone(&self.compressors);
         let bytes = part.blob_bytes();
-        let stored = tokio::task::spawn_blocking(move || compressors.compress(&part.encode()));
-        let stored = stored.await.expect("compressing does not panic");
+        let stored = blocking(move || compressors.compress(&part.encode())).await;
         let placed = Placed {
             object: self.objects.len(),
             part: PartRef {
@@ -88,8 +86,7 @@ pub(crate) async fn read(fetcher: &Fetcher, place: PartRef) -> Result<Part, Stor
     let path = &address::recipes(place.object);
     let piece = Piece::part(path, place.range());
     let part = fetcher.verified(piece, |stored| async move {
-        let reading = tokio::task::spawn_blocking(move || decode(&stored, place));
-        let part = reading.await.expect("decoding does not panic");
+        let part = blocking(move || decode(&stored, place)).await;
         part.map_err(|why| StoreError::damaged(path, why))
     });
     part.await

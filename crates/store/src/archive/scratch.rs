@@ -11,7 +11,7 @@ use larder_model::frame::ChunkFrame;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use larder_objects::StoreError;
+use larder_objects::{StoreError, blocking};
 
 /// What is kept at most; a restore that fetches more asks the store again.
 const BYTES_MAX: u64 = 4 << 30;
@@ -89,12 +89,12 @@ impl Scratch {
 
     async fn read(self: &Arc<Self>, frame: ChunkFrame, place: Place) -> Option<Bytes> {
         let own = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
+        let stored = blocking(move || {
             let mut stored = vec![0; frame.slot.stored_bytes as usize];
             let read = own.file.read_exact_at(&mut stored, place.at);
             (read.is_ok() && blake3::hash(&stored) == place.digest).then_some(stored)
-        });
-        let stored = reading.await.expect("reading does not panic");
+        })
+        .await;
         stored.map(Bytes::from)
     }
 
@@ -102,16 +102,14 @@ impl Scratch {
     async fn keep(self: &Arc<Self>, stored: Bytes) -> Option<Place> {
         let at = self.reserve(stored.len() as u64)?;
         let own = Arc::clone(self);
-        let writing = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let digest = blake3::hash(&stored);
             own.file.write_all_at(&stored, at)?;
             Ok::<_, std::io::Error>(Place { at, digest })
-        });
-        writing
-            .await
-            .expect("writing does not panic")
-            .inspect_err(|error| tracing::debug!(%error, "a frame is not kept"))
-            .ok()
+        })
+        .await
+        .inspect_err(|error| tracing::debug!(%error, "a frame is not kept"))
+        .ok()
     }
 
     fn reserve(&self, bytes: u64) -> Option<u64> {

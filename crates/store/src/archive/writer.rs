@@ -21,8 +21,7 @@ use larder_model::retention::REUSE_MS;
 use super::pipeline::Pipeline;
 use super::{ArchiveReader, compact};
 use crate::catalog::{self, Found};
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Bytes that are handed to the cutter at once: enough that the hand-over costs nothing.
 const BATCH_BYTES: usize = 1024 * 1024;

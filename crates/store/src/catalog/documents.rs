@@ -2,17 +2,14 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use larder_model::address;
-use larder_model::clock;
 use larder_model::document::{self, Document};
 use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
+use larder_model::{address, clock};
 
 use super::sweeps;
-use larder_objects::Objects;
-use larder_objects::StoreError;
-use larder_objects::verified_whole;
+use larder_objects::{Objects, StoreError, verified_whole};
 
 /// Documents of a lineage that are looked at, by name: one request. Jobs of newer engines may have saved
 /// many since the last one that this job can use; its own list is longer than anybody waits for.

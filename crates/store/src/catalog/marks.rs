@@ -7,8 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
 use larder_model::mark::{FORMAT, Fault, MARKS_MAX, MachineId, Mark, Strike, is_passed_over};
 
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Marks that a listing reads.
 const LISTED_MAX: usize = 1_000;

@@ -13,8 +13,7 @@ use larder_model::garbage::{GARBAGE_MAX_BYTES, Garbage};
 use larder_model::retention::REUSE_MS;
 use tokio::time::sleep;
 
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Lists that are looked at: a page. Each is there for a day.
 const LISTS_MAX: usize = 1_000;

@@ -10,8 +10,7 @@ use larder_model::snapshot::Snapshot;
 
 use super::documents::{Candidate, Found, candidates, line, read, sort};
 use super::marks::Reader;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// Documents that the store could not give as they were written, before a rung is given up: each may cost
 /// the whole time of a request. Those that are of no use do not count, or four saves of a newer engine, or
@@ -21,8 +20,6 @@ const FAULTS_PER_RUNG: usize = 4;
 const MARKS_ASKED_FOR: usize = 8;
 /// Reasons that are told one by one.
 const TOLD_MAX: usize = 8;
-/// Digits of an id that people are shown, as [`larder_model::digest`] shortens them.
-const ID_SHOWN_CHARS: usize = 12;
 
 /// Where to look for a document, and for which.
 ///
@@ -80,10 +77,9 @@ impl<T, D: Document> Walked<T, D> {
         let more: usize = reasons.iter().skip(TOLD_MAX).map(|(.., count)| count).sum();
         let mut told = Vec::new();
         for (why, id, count) in reasons.into_iter().take(TOLD_MAX) {
-            let id = &id.to_string()[..ID_SHOWN_CHARS];
             told.push(match count {
-                1 => format!("{kind} {id} is left out: {why}"),
-                _ => format!("{count} {kind}s are left out, the newest is {id}: {why}"),
+                1 => format!("{kind} {id:.12} is left out: {why}"),
+                _ => format!("{count} {kind}s are left out, the newest is {id:.12}: {why}"),
             });
         }
         if more > 0 {

@@ -5,14 +5,13 @@ use std::sync::atomic::Ordering;
 
 use larder_model::address;
 use larder_model::digest::{LeafId, LeavesId, MapId};
+use larder_model::leaves::going_along;
 use larder_model::limits::{LEAF_MAX_BYTES, LEAVES_MAX_BYTES};
 use larder_model::map::{LeafRef, MapRoot};
-use larder_model::volume::leaves::going_along;
 
 use super::{Changes, PackProgress, Touched};
 use crate::source::Source;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError};
 
 /// New leaves that become one object.
 #[derive(Default)]

@@ -36,8 +36,7 @@ use classify::{Classifier, Outcome, Workers};
 use compact::Moving;
 pub use early::Early;
 use known::Contents;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError, blocking};
 use together::Known;
 
 /// Leaves read at once.
@@ -195,8 +194,7 @@ where
         claimed: Mutex::default(),
     };
     let assembler = Assembler::new(source.objects().clone(), Arc::clone(progress), before);
-    let packing = tokio::task::spawn_blocking(move || assembler.run(&classifier));
-    let stored = packing.await.expect("packing does not panic")?;
+    let stored = blocking(move || assembler.run(&classifier)).await?;
     Ok((stored, touched))
 }
 

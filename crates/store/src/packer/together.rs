@@ -22,8 +22,7 @@ use super::{Changes, PackProgress};
 use crate::codec::Pool;
 use crate::source::Source;
 use crate::uploads::Uploads;
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Frames that are compressed on all cores before the next ones are read: bounds memory.
 const BATCH_FRAMES: usize = 32;
@@ -80,7 +79,7 @@ where
         list.frames.extend(where_they_rest);
     }
     let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
-    let stored = tokio::task::spawn_blocking(move || {
+    let stored: Result<HotListId, StoreError> = blocking(move || {
         hold(&gathered.held, &read, &mut list);
         list.frames.extend(gathered.written);
         writer.store(&gathered.together, &read, Workers::All, &mut list.frames)?;
@@ -90,8 +89,8 @@ where
         writer.upload(address::hot(id), bytes)?;
         writer.finish()?;
         Ok(id)
-    });
-    let stored: Result<HotListId, StoreError> = stored.await.expect("gathering does not panic");
+    })
+    .await;
     if let Err(error) = &stored {
         tracing::warn!(%error, "no hot list");
     }
@@ -109,13 +108,13 @@ where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
     let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
-    let copying = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let mut frames = Vec::new();
         writer.store(&blocks, &read, Workers::Idle, &mut frames)?;
         writer.finish()?;
         Ok(frames)
-    });
-    copying.await.expect("copying does not panic")
+    })
+    .await
 }
 
 /// What a block holds after the job.

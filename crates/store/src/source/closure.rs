@@ -5,22 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder_model::address;
 use larder_model::archive::{Part, PartRef};
 use larder_model::digest::{HotListId, LeavesId, MapId};
 use larder_model::hot::HotList;
 use larder_model::limits::LEAVES_MAX_BYTES;
 use larder_model::map::{Leaf, LeafRef, MapRoot};
-use larder_model::pack;
 use larder_model::snapshot::Snapshot;
+use larder_model::{address, pack};
 
 use super::{decode_leaf, read_list, read_root};
 use crate::archive::read_part;
 use crate::codec;
 use crate::fetch::Fetcher;
-use larder_objects::Objects;
-use larder_objects::StoreError;
-use larder_objects::{verified, verified_whole};
+use larder_objects::{Objects, StoreError, blocking, verified, verified_whole};
 
 /// Leaves of one object that lie within so many bytes are read with one request.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
@@ -116,8 +113,7 @@ pub async fn whole(objects: &Objects, path: &str) -> Result<Bytes, StoreError> {
         || objects.get(path, LEAVES_MAX_BYTES),
         |bytes| async move {
             let (own, content) = (path.to_owned(), bytes.clone());
-            let looking = tokio::task::spawn_blocking(move || fault(&own, &content));
-            match looking.await.expect("checking does not panic") {
+            match blocking(move || fault(&own, &content)).await {
                 Some(why) => Err(StoreError::damaged(path, why)),
                 None => Ok(bytes),
             }

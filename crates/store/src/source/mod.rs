@@ -29,8 +29,7 @@ use tokio::sync::OnceCell;
 pub use self::ahead::Ahead;
 use crate::codec;
 use crate::fetch::{FetchedBlock, Fetcher, Piece, Traffic};
-use larder_objects::Objects;
-use larder_objects::StoreError;
+use larder_objects::{Objects, StoreError, blocking};
 
 /// Leaves that one request reads.
 const LEAVES_BYTES: u64 = 4 * 1024 * 1024;
@@ -301,9 +300,7 @@ impl Source {
         let piece = Piece::part(path, frame.range());
         let blocks = self.fetcher.verified(piece, |stored| async move {
             let leaf = Arc::clone(leaf);
-            let unpacking =
-                tokio::task::spawn_blocking(move || unpack(&stored, frame, index, &leaf));
-            let unpacked = unpacking.await.expect("unpacking does not panic");
+            let unpacked = blocking(move || unpack(&stored, frame, index, &leaf)).await;
             unpacked.map_err(|why| StoreError::damaged(path, why))
         });
         Ok(Arc::new(blocks.await?))

@@ -16,7 +16,7 @@ mod sweeps;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use larder_local::people::{Progress, Voice};
+use larder_local::people::{Nobody, Progress, Voice};
 use larder_model::address::segment;
 use larder_model::clock;
 use larder_model::garbage::Brief;
@@ -88,7 +88,7 @@ pub async fn now_and_then(objects: &Objects, project: &str) -> Option<Collected>
         if last_ms.is_some_and(|ago_ms| u128::from(ago_ms) < OFTEN.as_millis()) {
             return Ok(None);
         }
-        collect(objects, &plan, &Unheard).await.map(Some)
+        collect(objects, &plan, &Nobody).await.map(Some)
     };
     match tokio::time::timeout(AUTO_LIMIT, work).await {
         Ok(Ok(collected)) => collected,
@@ -98,15 +98,6 @@ pub async fn now_and_then(objects: &Objects, project: &str) -> Option<Collected>
         }
         Err(_) => None,
     }
-}
-
-/// Nobody listens.
-struct Unheard;
-
-impl Voice for Unheard {
-    fn note(&self, _: &str) {}
-    fn warning(&self, _: &str) {}
-    fn progress(&self, _: Progress) {}
 }
 
 /// One collection, after the store was listed.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use larder_local::people::Nobody;
 use larder_local::people::Voice;
 use larder_model::retention::Rules;
 use larder_store::Objects;
 
-use super::{Plan, Unheard, collect};
+use super::{Plan, collect};
 
 /// After a save into a store that is to hold just what the newest document of each lineage needs: all else goes,
 /// before a CI system saves it. What goes wrong is a warning, and the next save does it.
@@ -27,8 +28,8 @@ pub async fn leave_newest(objects: &Objects, voice: &dyn Voice) {
     };
     let twice = async {
         // What is retired holds back what it names until the next collection.
-        collect(objects, &plan, &Unheard).await?;
-        collect(objects, &plan, &Unheard).await
+        collect(objects, &plan, &Nobody).await?;
+        collect(objects, &plan, &Nobody).await
     };
     let held_back = match objects.alone(twice).await {
         Some(Ok(collected)) => collected.held_back,

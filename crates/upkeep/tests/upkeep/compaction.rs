@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use larder_local::people::Nobody;
 use larder_model::address;
 use larder_model::archive::{Archive, Measured};
 use larder_model::document::Document;
@@ -21,7 +22,7 @@ use larder_upkeep::gc::{Collected, Compacted, Plan};
 use larder_upkeep::verify::verify;
 
 use crate::garbage::{collect, files};
-use crate::kit::{Random, Silent, keeping, lineage, open};
+use crate::kit::{Random, keeping, lineage, open};
 use crate::volumes::{self, Volume, check, first, head, job, size, step};
 
 const MAIN: (&str, &str) = ("main", "main");
@@ -55,7 +56,7 @@ async fn all<D: Document>(objects: &Objects) -> Vec<Found<D>> {
 }
 
 async fn is_sound(objects: &Objects) {
-    let checked = verify(objects, true, &Silent).await.expect("verified");
+    let checked = verify(objects, true, &Nobody).await.expect("verified");
     let whole = checked.is_sound() && checked.damaged.is_empty();
     assert!(whole, "{checked:?}");
 }

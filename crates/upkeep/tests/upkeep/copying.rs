@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use larder_local::clock::now_ms;
+use larder_local::people::Nobody;
 use larder_model::mark::MachineId;
 use larder_model::snapshot::Snapshot;
 use larder_store::catalog::{self, Reader};
@@ -15,7 +16,7 @@ use larder_upkeep::verify::verify;
 use larder_upkeep::{Selection, list};
 
 use crate::garbage::{collect, files};
-use crate::kit::{Machine, Random, Silent, keeping, open};
+use crate::kit::{Machine, Random, keeping, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_whole_goes_on_where_it_was_and_copies_nothing_twice() {
@@ -35,18 +36,18 @@ async fn a_copy_is_whole_goes_on_where_it_was_and_copies_nothing_twice() {
     let selection = Selection::default();
     let newest = selection.newest(&documents, now_ms()).expect("a head");
     let to = open(there.path());
-    let first = copy(&machine.objects, &to, &newest, &Silent)
+    let first = copy(&machine.objects, &to, &newest, &Nobody)
         .await
         .expect("copied");
     assert_eq!((first.documents.len(), first.there.objects), (1, 0));
-    let checked = verify(&to, true, &Silent).await.expect("verified");
+    let checked = verify(&to, true, &Nobody).await.expect("verified");
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
     assert_eq!(checked.named, first.copied);
     // It was ended before its last object and its document.
     fs::remove_file(there.path().join(newest[0].path())).expect("removed");
     let pack = files(&there.path().join("v1/packs")).remove(0);
     fs::remove_file(&pack).expect("removed");
-    let again = copy(&machine.objects, &to, &newest, &Silent)
+    let again = copy(&machine.objects, &to, &newest, &Nobody)
         .await
         .expect("copied");
     assert_eq!(
@@ -60,7 +61,7 @@ async fn a_copy_is_whole_goes_on_where_it_was_and_copies_nothing_twice() {
         .find(|file| file.file_name() == pack.file_name());
     fs::write(pack.expect("it is here"), b"rubbish").expect("written");
     let third = tempfile::tempdir().expect("a folder");
-    let damaged = copy(&machine.objects, &open(third.path()), &newest, &Silent)
+    let damaged = copy(&machine.objects, &open(third.path()), &newest, &Nobody)
         .await
         .expect("copied");
     let left_out = damaged.left_out.len();
@@ -69,7 +70,7 @@ async fn a_copy_is_whole_goes_on_where_it_was_and_copies_nothing_twice() {
         (1 - left_out, left_out)
     );
     assert!(
-        verify(&open(third.path()), true, &Silent)
+        verify(&open(third.path()), true, &Nobody)
             .await
             .expect("verified")
             .is_sound()
@@ -141,9 +142,9 @@ async fn a_sealed_store_is_copied_to_verified_promoted_and_collected_like_any_ot
     let documents = list(&plain.objects).await.expect("listed");
     let newest = Selection::default().newest(&documents, now_ms());
     let newest = newest.expect("a head");
-    let copied = copy(&plain.objects, &sealed, &newest, &Silent).await;
+    let copied = copy(&plain.objects, &sealed, &newest, &Nobody).await;
     assert_eq!(copied.expect("copied").documents.len(), 1);
-    let checked = verify(&sealed, true, &Silent).await.expect("verified");
+    let checked = verify(&sealed, true, &Nobody).await.expect("verified");
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
     assert_eq!(checked.compared_bytes, checked.named.bytes);
 
@@ -172,7 +173,7 @@ async fn a_sealed_store_is_copied_to_verified_promoted_and_collected_like_any_ot
         collect(&sealed, &only_heads).await,
         collect(&sealed, &only_heads).await,
     ];
-    let checked = verify(&sealed, true, &Silent).await.expect("verified");
+    let checked = verify(&sealed, true, &Nobody).await.expect("verified");
     assert!(checked.is_sound() && checked.documents == 2, "{checked:?}");
     assert!(files(there.path()).len() < before, "{gone:?}");
     assert_eq!(

@@ -3,13 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
+use larder_local::people::Nobody;
 use larder_model::address;
 use larder_model::document::Document as _;
 use larder_model::snapshot::Snapshot;
 use larder_store::{Objects, Source, catalog};
 use larder_upkeep::verify::{repair, verify};
 
-use crate::kit::{Machine, Random, Silent};
+use crate::kit::{Machine, Random};
 
 /// The packs that a snapshot names.
 async fn packs_of(objects: &Objects, snapshot: &Snapshot) -> Vec<String> {
@@ -55,7 +56,7 @@ async fn damage_is_found_told_and_dropped() {
     let newest = &main[0].document;
     let path = |path: String| folder.path().join(path);
 
-    let sound = verify(&objects, true, &Silent).await.expect("verified");
+    let sound = verify(&objects, true, &Nobody).await.expect("verified");
     assert!(
         sound.is_sound() && sound.compared_bytes == sound.named.bytes,
         "{sound:?}"
@@ -68,12 +69,12 @@ async fn damage_is_found_told_and_dropped() {
     bytes[40] ^= 1;
     fs::write(&pack, &bytes).expect("written");
     assert!(
-        verify(&objects, false, &Silent)
+        verify(&objects, false, &Nobody)
             .await
             .expect("verified")
             .is_sound()
     );
-    let flipped = verify(&objects, true, &Silent).await.expect("verified");
+    let flipped = verify(&objects, true, &Nobody).await.expect("verified");
     assert!(
         !flipped.lost.is_empty() && flipped.damaged.contains_key(&packs[0]),
         "{flipped:?}"
@@ -86,13 +87,13 @@ async fn damage_is_found_told_and_dropped() {
         .find(|one| one.document.lineage.scope == "other")
         .expect("one");
     fs::remove_file(path(address::map(other.document.map))).expect("removed");
-    let mut quick = verify(&objects, false, &Silent).await.expect("verified");
+    let mut quick = verify(&objects, false, &Nobody).await.expect("verified");
     assert!(quick.damaged[&packs[0]].contains("cut short"), "{quick:?}");
     let lost: Vec<&str> = quick.lost.iter().map(|lost| lost.document.path()).collect();
     assert!(lost.contains(&&*other.document.path(other.id)), "{lost:?}");
     let whole = quick.documents - quick.lost.len();
     repair(&objects, &mut quick).await.expect("repaired");
-    let after = verify(&objects, true, &Silent).await.expect("verified");
+    let after = verify(&objects, true, &Nobody).await.expect("verified");
     assert!(after.is_sound(), "{after:?}");
     assert_eq!(after.documents, whole);
 }
@@ -107,7 +108,7 @@ async fn a_damaged_hot_list_costs_time_only() {
         .expect("saved");
     let hot = address::hot(saved.document.hot.expect("it read something"));
     fs::write(folder.path().join(&hot), b"rubbish").expect("written");
-    let checked = verify(&machine.objects, true, &Silent)
+    let checked = verify(&machine.objects, true, &Nobody)
         .await
         .expect("verified");
     assert!(

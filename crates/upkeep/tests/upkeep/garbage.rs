@@ -4,19 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use larder_local::people::Nobody;
 use larder_model::address;
 use larder_model::snapshot::Snapshot;
 use larder_store::{Objects, StoreError, catalog};
 use larder_upkeep::gc::{self, Collected, Plan};
 use larder_upkeep::verify::verify;
 
-use crate::kit::{Machine, Random, Silent, keeping, open};
+use crate::kit::{Machine, Random, keeping, open};
 
 const AT_ONCE: Duration = Duration::ZERO;
 const GRACE: Duration = Duration::from_millis(1_200);
 
 pub(crate) async fn collect(objects: &Objects, plan: &Plan) -> Collected {
-    gc::collect(objects, plan, &Silent)
+    gc::collect(objects, plan, &Nobody)
         .await
         .expect("collected")
 }
@@ -69,7 +70,7 @@ async fn nothing_is_left_but_what_the_documents_name() {
     assert_eq!(last.removed.objects, waiting.objects + 1, "{last:?}");
     assert_eq!(last.waiting.objects, 0);
     assert_eq!(held(folder.path()) as u64, last.kept.objects + 2);
-    let checked = verify(&machine.objects, true, &Silent)
+    let checked = verify(&machine.objects, true, &Nobody)
         .await
         .expect("verified");
     assert!(
@@ -102,7 +103,7 @@ async fn what_is_named_again_stays() {
         .expect("published");
     let collected = collect(&machine.objects, &keeping(9, GRACE)).await;
     assert!(collected.removed.objects > 0, "{collected:?}");
-    let checked = verify(&machine.objects, true, &Silent)
+    let checked = verify(&machine.objects, true, &Nobody)
         .await
         .expect("verified");
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
@@ -135,7 +136,7 @@ async fn a_job_that_has_read_what_was_just_removed_can_still_save() {
     catalog::publish(&machine.objects, &saved.document)
         .await
         .expect("published");
-    let checked = verify(&machine.objects, true, &Silent)
+    let checked = verify(&machine.objects, true, &Nobody)
         .await
         .expect("verified");
     assert!(checked.is_sound() && checked.documents == 1, "{checked:?}");
@@ -252,7 +253,7 @@ async fn rules_of_scopes_and_bytes_and_a_dry_run() {
     );
     assert!(smaller.kept.bytes < done.kept.bytes);
     plan.documents_max = Some(0);
-    let bounded = gc::collect(&objects, &plan, &Silent)
+    let bounded = gc::collect(&objects, &plan, &Nobody)
         .await
         .expect("collected");
     assert!(bounded.held_back.is_some(), "{bounded:?}");

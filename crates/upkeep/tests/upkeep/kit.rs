@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_local::clock::now_ms;
-use larder_local::people::{Progress, Voice};
 use larder_model::clock;
 use larder_model::ladder::Rung;
 use larder_model::limits::BLOCK_BYTES;
@@ -36,15 +35,6 @@ impl Random {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
     }
-}
-
-/// Nobody listens.
-pub(crate) struct Silent;
-
-impl Voice for Silent {
-    fn note(&self, _: &str) {}
-    fn warning(&self, _: &str) {}
-    fn progress(&self, _: Progress) {}
 }
 
 pub(crate) fn open(folder: &Path) -> Objects {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use larder_local::people::Nobody;
 use larder_upkeep::gc;
 use larder_upkeep::verify::verify;
 
 use crate::garbage::{collect, files};
-use crate::kit::{Machine, Random, Silent, keeping, open};
+use crate::kit::{Machine, Random, keeping, open};
 
 /// A job lasts less than half of it.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -40,7 +41,7 @@ async fn every_document_verifies_and_nothing_else_is_left() {
             let plan = compacting();
             tokio::spawn(async move {
                 loop {
-                    gc::collect(&objects, &plan, &Silent)
+                    gc::collect(&objects, &plan, &Nobody)
                         .await
                         .expect("collected");
                 }
@@ -55,7 +56,7 @@ async fn every_document_verifies_and_nothing_else_is_left() {
         }
         tokio::time::sleep(Duration::from_millis(random.below(200))).await;
         collections.iter().for_each(tokio::task::JoinHandle::abort);
-        let checked = verify(&open(folder.path()), true, &Silent)
+        let checked = verify(&open(folder.path()), true, &Nobody)
             .await
             .expect("verified");
         assert!(checked.is_sound(), "{checked:?}");

@@ -8,10 +8,9 @@ use std::process::ExitCode;
 
 use larder_archive::builder::{Builder, Docker, Strategy};
 use larder_session::machine::BuilderProgram;
-use larder_settings::Said;
-use larder_settings::Settings;
 use larder_settings::args::{Doctor, Door};
 use larder_settings::exit::{Done, LACKING};
+use larder_settings::{Said, Settings};
 use larder_store::Tried;
 use serde::Serialize;
 

@@ -21,8 +21,6 @@ use serde::Serialize;
 use crate::command::block_on;
 use crate::report::{self, Report, age, table};
 
-/// Digits of an id that are shown, as elsewhere.
-const SHORT_ID: usize = 12;
 /// Documents that are listed if nobody says how many.
 const LIMIT: usize = 50;
 /// Characters of a mark's reason that are shown.
@@ -131,8 +129,7 @@ fn marked(id: &str, mark: &Mark) -> String {
     let first = mark.why.lines().next().unwrap_or_default();
     let first = first.chars().filter(|c| !c.is_control()).take(WHY_CHARS);
     format!(
-        "{} {what}, says {} on {} {} ago: {}",
-        &id[..SHORT_ID],
+        "{id:.12} {what}, says {} on {} {} ago: {}",
         mark.job,
         mark.strike.machine,
         age(now_ms().saturating_sub(mark.strike.created_ms)),
@@ -146,7 +143,7 @@ fn of_archive(archive: &Archive) -> Facts {
         size: statistics.blob_bytes,
         new: statistics.new_bytes,
         stored: statistics.stored_bytes,
-        parent: archive.parent.map(|parent| parent.short()),
+        parent: archive.parent.map(|parent| format!("{parent:.12}")),
         sibling: archive.sibling,
     }
 }
@@ -157,7 +154,7 @@ fn of_snapshot(snapshot: &Snapshot) -> Facts {
         size: statistics.used_blocks * BLOCK_BYTES as u64,
         new: statistics.new_blocks * BLOCK_BYTES as u64,
         stored: statistics.stored_bytes,
-        parent: snapshot.parent.map(|parent| parent.short()),
+        parent: snapshot.parent.map(|parent| format!("{parent:.12}")),
         sibling: snapshot.sibling,
     }
 }
@@ -190,7 +187,7 @@ fn row<D: Document>(one: &Found<D>, all: bool, facts: &Facts) -> [String; 8] {
         ""
     };
     [
-        one.id.to_string().chars().take(SHORT_ID).collect(),
+        format!("{:.12}", one.id),
         report::name(&name),
         report::name(&lineage.compatibility),
         age(now_ms().saturating_sub(one.document.created_ms())),

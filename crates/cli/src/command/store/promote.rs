@@ -13,9 +13,6 @@ use super::selection;
 use crate::command::block_on;
 use crate::report::{self, Report};
 
-/// Digits of an id that are shown, as elsewhere.
-const SHORT_ID: usize = 12;
-
 /// Promotes the newest document of each lineage.
 pub(crate) fn run(verb: &Promote, report: &Report) -> Done {
     let settings = Settings::decide(&verb.which, None, report)?;
@@ -51,8 +48,7 @@ pub(crate) fn run(verb: &Promote, report: &Report) -> Done {
         let would = if verb.dry_run { "would be " } else { "" };
         for one in &promoted {
             let lineage = report::name(&one.lineage.to_string());
-            let from = &one.from[..SHORT_ID];
-            report.answer(&format!("{from} {would}promoted to {lineage}"));
+            report.answer(&format!("{:.12} {would}promoted to {lineage}", one.from));
         }
     }
     if promoted.is_empty() {

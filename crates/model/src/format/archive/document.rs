@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{ArchiveId, PartId, RecipesId};
 use crate::format::address::Kind;
-use crate::format::document::{Document, EngineRecord, is_none};
+use crate::format::document::{Document, EngineRecord, answered_from_fields, is_none};
 use crate::format::limits::{
     ARCHIVE_BLOBS_MAX, ARCHIVE_MAX_BYTES, BLOB_NAME_MAX_BYTES, INLINE_MAX_BYTES, PART_BLOB_BYTES,
     PART_STORED_MAX_BYTES,
@@ -165,35 +165,12 @@ impl Blob {
 }
 
 impl Document for Archive {
-    type Id = ArchiveId;
     const KIND: Kind = Kind::Archive;
     const OBJECT: &'static str = "archive";
     const FORMAT: u32 = FORMAT;
     const MAX_BYTES: usize = ARCHIVE_MAX_BYTES;
 
-    fn id_of(bytes: &[u8]) -> ArchiveId {
-        ArchiveId::of(bytes)
-    }
-
-    fn lineage(&self) -> &Lineage {
-        &self.lineage
-    }
-
-    fn created_ms(&self) -> u64 {
-        self.created_ms
-    }
-
-    fn counter(&self) -> u64 {
-        self.counter
-    }
-
-    fn is_sibling(&self) -> bool {
-        self.sibling
-    }
-
-    fn plan(&self) -> Option<&serde_json::Value> {
-        self.plan.as_ref()
-    }
+    answered_from_fields! { ArchiveId }
 
     fn fault(&self) -> Option<String> {
         if self.blobs.len() > ARCHIVE_BLOBS_MAX {

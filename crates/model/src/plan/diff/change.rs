@@ -151,10 +151,9 @@ impl fmt::Display for Change {
                 new,
                 stages,
             } => {
-                let (old, new) = (old.short(), new.short());
                 write!(
                     f,
-                    "base image {reference} ({platform}) moved: {old} -> {new}"
+                    "base image {reference} ({platform}) moved: {old:.12} -> {new:.12}"
                 )?;
                 used_by(f, "used by", stages)
             }

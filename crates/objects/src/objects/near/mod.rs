@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use self::remote::Remote;
 use super::Objects;
+use crate::blocking::blocking;
 use crate::error::StoreError;
 
 /// An object or a range of one, by the digest in its name: as a file it is called so.
@@ -127,10 +128,7 @@ impl Near {
             Shelf::Nothing => return None,
             Shelf::Folder(folder) => {
                 let (folder, range) = (folder.clone(), range.cloned());
-                let reading = tokio::task::spawn_blocking(move || {
-                    folder.get(&whole, piece, range, max_bytes)
-                });
-                let read = reading.await.expect("reading does not panic");
+                let read = blocking(move || folder.get(&whole, piece, range, max_bytes)).await;
                 read.map(|read| read.map(Bytes::from))
                     .map_err(|error| failed("read", key(path, None), &error))
             }
@@ -150,8 +148,7 @@ impl Near {
             Shelf::Folder(folder) => {
                 let folder = folder.clone();
                 let name = key.clone();
-                let writing = tokio::task::spawn_blocking(move || folder.put(&name, &bytes));
-                let written = writing.await.expect("writing does not panic");
+                let written = blocking(move || folder.put(&name, &bytes)).await;
                 written.map_err(|error| failed("write", key, &error))
             }
             Shelf::Remote(remote) => remote.put(key, bytes).await,

@@ -11,6 +11,8 @@ use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{Error, ListResult, Result};
 
+use crate::blocking::blocking;
+
 /// Pages asked for at most. A store may answer with fewer names than it was asked for, but not for ever.
 const PAGES_MAX: usize = 8;
 
@@ -46,9 +48,7 @@ impl Names {
             Self::Nowhere => BTreeSet::new(),
             Self::Folder(root) => {
                 let (folder, after) = (root.join(folder), after.to_owned());
-                let listing =
-                    tokio::task::spawn_blocking(move || in_folder(what, &folder, &after, max));
-                listing.await.expect("listing does not panic")?
+                blocking(move || in_folder(what, &folder, &after, max)).await?
             }
             Self::Bucket(store, prefix) => {
                 let folder = Path::from(format!("{prefix}/{folder}"));

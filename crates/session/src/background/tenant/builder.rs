@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::Left;
 use super::buildx::Buildx;
+use crate::background::blocking;
 use crate::{Place, Result, Settings, facts, machine};
 
 /// Time for a daemon that is asked to end.
@@ -46,8 +47,7 @@ pub(in crate::background) struct BuilderComing {
 impl BuilderComing {
     /// One that is alone on the volume, and keeps all that may be kept.
     pub(super) async fn look(settings: &Settings, oom_score: Option<String>) -> Result<Self> {
-        let set = spawn_blocking(machine::machine_settings);
-        let set = set.await.expect("reading does not panic")?;
+        let set = blocking(machine::machine_settings).await?;
         let taken_over = TakenOver::new(&set, Shape::Takeover, ANY_DOCKER)?;
         let coming = Self::beside(settings, &taken_over, oom_score).await?;
         Ok(Self {
@@ -64,10 +64,9 @@ impl BuilderComing {
         oom_score: Option<String>,
     ) -> Result<Self> {
         let path = settings.path.clone();
-        let probe = spawn_blocking(move || machine::builder(&path));
         let registries = &settings.project.registries;
         Ok(Self {
-            program: probe.await.expect("probing does not panic")?,
+            program: blocking(move || machine::builder(&path)).await?,
             is_alone: false,
             keep_bytes: settings.keep_bytes / 2,
             reach: Reach {

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::Left;
 use super::builder::{BuilderComing, BuilderLiving, STOP_LIMIT};
+use crate::background::blocking;
 use crate::background::events::Events;
 use crate::background::turn::Turn;
 use crate::lock::One;
@@ -82,8 +83,7 @@ async fn choose(asked: Asked, place: &Place) -> Result<(Choice, Option<Turn>)> {
         Asked::Private => None,
         Asked::Auto | Asked::Takeover => {
             let place = place.clone();
-            let taking = spawn_blocking(move || Turn::take(One::Engine, &place));
-            taking.await.expect("taking the turn does not panic")?
+            blocking(move || Turn::take(One::Engine, &place)).await?
         }
     };
     let system = match &turn {

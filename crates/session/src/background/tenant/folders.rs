@@ -18,8 +18,8 @@ use larder_local::people::Voice as _;
 use larder_model::compatibility;
 use larder_volume::{VolumeError, attached};
 use rustix::fs::OFlags;
-use tokio::task::spawn_blocking;
 
+use crate::background::blocking;
 use crate::background::events::Events;
 use crate::leftovers::Mounted;
 use crate::{Result, SessionError};
@@ -198,17 +198,16 @@ impl FoldersLiving {
 
     async fn take_away(&self, limit: Duration) -> Result<(), VolumeError> {
         let mounted = self.mounted.clone();
-        let taking = spawn_blocking(move || {
+        blocking(move || {
             let mut all = mounted.iter().rev();
             all.try_for_each(|one| attached::take_away(&one.place, one.before, limit))
-        });
-        taking.await.expect("unmounting does not panic")
+        })
+        .await
     }
 
     /// Takes them away from under whoever uses them.
     pub(super) async fn abandon(self) {
-        let tearing = spawn_blocking(move || self.mounted.iter().for_each(Mounted::tear_away));
-        tearing.await.expect("unmounting does not panic");
+        blocking(move || self.mounted.iter().for_each(Mounted::tear_away)).await;
     }
 }
 
@@ -227,8 +226,7 @@ async fn ask_to_end(device: (u32, u32), events: &Events) -> bool {
 }
 
 async fn users(device: (u32, u32)) -> Vec<User> {
-    let looking = spawn_blocking(move || holders::users(device));
-    looking.await.expect("looking at processes does not panic")
+    blocking(move || holders::users(device)).await
 }
 
 fn of(user: &User) -> String {

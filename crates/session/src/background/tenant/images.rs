@@ -6,7 +6,8 @@ use larder_docker::Image;
 use larder_engine::{Engine, EngineError};
 use larder_model::reference::ImageReference;
 use larder_podman::Podman;
-use tokio::task::spawn_blocking;
+
+use crate::background::blocking;
 
 /// The most time that is given for one image.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -27,8 +28,7 @@ impl Holder<'_> {
             Self::Engine(engine) => engine.held(&name.familiar(), LIMIT).await,
             Self::Podman(podman) => {
                 let (podman, name) = ((*podman).clone(), name.to_string());
-                let asked = spawn_blocking(move || podman.image(&name, LIMIT)).await;
-                asked.expect("asking podman does not panic")
+                blocking(move || podman.image(&name, LIMIT)).await
             }
         }
     }
@@ -42,8 +42,7 @@ impl Holder<'_> {
             Self::Engine(engine) => engine.forget_tag(&name.familiar(), LIMIT).await,
             Self::Podman(podman) => {
                 let (podman, name) = ((*podman).clone(), name.to_string());
-                let asked = spawn_blocking(move || podman.forget(&name, LIMIT)).await;
-                asked.expect("asking podman does not panic")
+                blocking(move || podman.forget(&name, LIMIT)).await
             }
         }
     }

@@ -16,7 +16,6 @@ use larder_engine::{Exit, holders};
 use larder_model::compatibility::{self, Family};
 use larder_model::version::Version;
 use larder_volume::Volume;
-use tokio::task::spawn_blocking;
 
 pub(super) use self::builder::{BuilderComing, BuilderLiving, CACHE_UNUSED};
 pub(super) use self::engine::{EngineComing, EngineLiving};
@@ -25,6 +24,7 @@ pub(super) use self::images::Holder;
 pub(super) use self::podman::{Found, Keeper, PodmanComing, PodmanLiving, settle};
 use super::events::Events;
 use super::turn::Turn;
+use crate::background::blocking;
 use crate::settings::Tenant;
 use crate::{Place, Result, Settings};
 
@@ -64,8 +64,7 @@ impl Coming {
             }
             Tenant::Folders(folders) => {
                 let (folders, person) = (folders.clone(), settings.person);
-                let looking = spawn_blocking(move || FoldersComing::look(&folders, person));
-                let folders = looking.await.expect("looking does not panic")?;
+                let folders = blocking(move || FoldersComing::look(&folders, person)).await?;
                 Ok((Self::Folders(folders), None))
             }
         }
@@ -206,12 +205,12 @@ impl Living {
 /// given back. Whoever looked into a directory is nobody's to end.
 pub(super) async fn end_holders(volume: &Volume, are_ours: bool) -> Vec<Identity> {
     let device = volume.opened().device;
-    let ended = spawn_blocking(move || {
+    blocking(move || {
         if are_ours {
             holders::end_holders(device, HOLDERS_LIMIT)
         } else {
             holders::holders(device)
         }
-    });
-    ended.await.expect("ending processes does not panic")
+    })
+    .await
 }

@@ -14,9 +14,9 @@ use larder_engine::collector::Collected;
 use larder_engine::process::Identity;
 use larder_podman::{Bound, Info, Person, Placed, Podman, PodmanProgram, Storage};
 use larder_volume::attached::{Rights, View};
-use tokio::task::spawn_blocking;
 
 use super::folders::{FoldersLiving, make_own, open_place};
+use crate::background::blocking;
 use crate::background::events::Events;
 use crate::background::turn::Turn;
 use crate::lock::One;
@@ -41,7 +41,7 @@ impl PodmanComing {
         let (path, own) = (settings.path.clone(), place.clone());
         let environment = settings.engine_environment.clone();
         let user = settings.tenant.podman_user();
-        let looking = spawn_blocking(move || {
+        blocking(move || {
             let program = larder_podman::probe(&path)?;
             let person = user.map(Person::look).transpose()?;
             let storage = Storage::new(&own.run(), person);
@@ -56,8 +56,8 @@ impl PodmanComing {
                 environment,
             };
             Ok((coming, turn))
-        });
-        looking.await.expect("looking does not panic")
+        })
+        .await
     }
 
     /// Where its directories belong.
@@ -181,8 +181,7 @@ impl PodmanLiving {
     /// Removes containers and the job's networks; what did not work.
     pub(in crate::background) async fn rest(&self, limit: Duration) -> Vec<String> {
         let (podman, found) = (self.podman.clone(), Arc::clone(&self.found));
-        let resting = spawn_blocking(move || podman.rest(&found.networks, limit));
-        resting.await.expect("removing does not panic")
+        blocking(move || podman.rest(&found.networks, limit)).await
     }
 
     /// Takes the storage away from the machine; says why it is not to be saved, if so.
@@ -211,8 +210,7 @@ impl PodmanLiving {
 
 /// Ends what still works in the storage; those that do not end.
 async fn end_users(run: PathBuf) -> Vec<Identity> {
-    let ending = spawn_blocking(move || larder_podman::end_users(&run, KILL_LIMIT));
-    ending.await.expect("ending containers does not panic")
+    blocking(move || larder_podman::end_users(&run, KILL_LIMIT)).await
 }
 
 /// Drops of a storage what need not be kept.
@@ -224,14 +222,6 @@ pub(in crate::background) struct Keeper {
 impl Keeper {
     pub(in crate::background) async fn drop_unneeded(&self, bound: Bound) -> Collected {
         let (podman, found) = (self.podman.clone(), Arc::clone(&self.found));
-        let dropping = spawn_blocking(move || podman.drop_unneeded(&found.images, bound));
-        let dropped = dropping.await.expect("dropping does not panic");
-        Collected {
-            images: dropped.images,
-            records: 0,
-            freed_bytes: dropped.freed_bytes,
-            used_bytes: dropped.used_bytes,
-            warning: dropped.warning,
-        }
+        blocking(move || podman.drop_unneeded(&found.images, bound)).await
     }
 }

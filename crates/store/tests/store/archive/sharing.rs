@@ -1,8 +1,7 @@
 //! What is stored once, and what is not read again.
 
 use futures_util::StreamExt as _;
-use larder_model::archive::Archive;
-use larder_model::archive::Place;
+use larder_model::archive::{Archive, Place};
 use larder_model::ladder::Rung;
 use larder_store::{ArchiveWriter, catalog};
 
