@@ -225,7 +225,7 @@ fn what_is_said_of_collecting_is_looked_at_before_the_job() {
     let (project, _) = project();
     let wrong = larder(&project, &["down", "--gc", "often"]);
     assert!(
-        wrong.code == 2 && wrong.error.contains("auto or off"),
+        wrong.code == 2 && wrong.error.contains("auto, off"),
         "{}",
         wrong.error
     );

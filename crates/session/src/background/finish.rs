@@ -25,7 +25,7 @@ use larder_model::{clock, mark};
 use larder_store::catalog::Reader;
 use larder_store::{Candidate, Objects, PackProgress, Packed, catalog, closure};
 use larder_upkeep::gc;
-use larder_volume::Seal;
+use larder_volume::{Seal, VolumeError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
@@ -117,6 +117,7 @@ async fn close(
     events: &Events,
     timer: &mut Timer,
 ) -> Option<Seal> {
+    let is_told = doubt.is_some();
     quiesce(live, doubt.is_none(), events).await;
     timer.phase("quiesce");
     if doubt.is_none() {
@@ -139,6 +140,10 @@ async fn close(
             process.pid
         )));
         volume.give_up();
+    }
+    // It explains what else is wrong: the kernel makes a file system read-only whose pages it cannot write.
+    if let Some(fault) = volume.fault().filter(|_| !is_told) {
+        *doubt = Some(because(VolumeError::Fault(fault)));
     }
     if doubt.is_none() {
         *doubt = scrub_volume(live, builders, events).await;
