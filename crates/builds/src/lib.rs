@@ -17,6 +17,7 @@ mod draft;
 mod extras;
 mod fault;
 mod files;
+mod kind;
 mod locate;
 mod options;
 mod project;

@@ -12,6 +12,7 @@ use crate::draft::{self, Draft, Drafted};
 use crate::extras;
 use crate::fault::Fault;
 use crate::files::{self, DOCKERFILES, STDIN, is_remote};
+use crate::kind::{is_archive, is_dockerfile, tool_of_text};
 use crate::options::{Asked, DEFAULT_PLATFORM, Options};
 use crate::project::{self, Project};
 use crate::request::{Build, Request, Surroundings};
@@ -166,48 +167,6 @@ fn usual_tool(around: &Surroundings, folder: &Path) -> Option<Tool> {
         let variables = String::from_utf8_lossy(&variables);
         variables.contains(COMPOSE_FILE).then_some(COMPOSE)
     }
-}
-
-/// The tool that a text is for whose name does not say it. No instruction of a Dockerfile ends with a colon, as the
-/// first key of a compose file does, or is called as the blocks of a bake file are.
-fn tool_of_text(text: &[u8]) -> Option<Tool> {
-    let line = first_line(text)?;
-    let word = line.split([' ', '\t']).next().unwrap_or_default();
-    match word {
-        "---" => Some(COMPOSE),
-        key if key.ends_with(':') => Some(COMPOSE),
-        "group" | "target" | "variable" | "function" if line.contains('"') => Some(BAKE),
-        _ => None,
-    }
-}
-
-/// Whether a text that is called as compose files are is a Dockerfile.
-fn is_dockerfile(text: &[u8]) -> bool {
-    let word = first_line(text).and_then(|line| Some(line.split_once([' ', '\t'])?.0.to_owned()));
-    word.is_some_and(|word| ["from", "arg"].contains(&word.to_lowercase().as_str()))
-}
-
-/// The first line that is no comment.
-fn first_line(text: &[u8]) -> Option<String> {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    lines.find_map(|line| {
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_start_matches('\u{feff}').trim();
-        let is_comment = line.starts_with('#') || line.starts_with("//");
-        (!line.is_empty() && !is_comment).then(|| line.to_owned())
-    })
-}
-
-/// Whether it is what `docker build -` takes for a packed folder: gzip, bzip2, xz, or tar itself (buildx
-/// `build/utils.go`, `isArchive`).
-fn is_archive(text: &[u8]) -> bool {
-    const PACKED: [&[u8]; 3] = [
-        &[0x1f, 0x8b, 0x08],
-        b"BZh",
-        &[0xfd, b'7', b'z', b'X', b'Z', 0],
-    ];
-    PACKED.iter().any(|magic| text.starts_with(magic))
-        || text.get(257..262).is_some_and(|magic| magic == b"ustar")
 }
 
 impl Asked<'_> {
