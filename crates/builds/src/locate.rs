@@ -33,6 +33,8 @@ const BAKE_FILES: [&str; 4] = [
     "docker-bake.override.json",
     "docker-bake.override.hcl",
 ];
+/// What podman and buildah look for, before docker's name: where docker has something to build, that is meant.
+const CONTAINERFILE: &str = "Containerfile";
 /// The variable by which bake is told its files (buildx `commands/bake.go`).
 const BAKE_FILE: &str = "BUILDX_BAKE_FILE";
 
@@ -42,7 +44,7 @@ impl Request {
     pub fn new(paths: &[PathBuf], around: Surroundings) -> Self {
         let folder = &around.folder;
         let builds = match paths {
-            [] if has_one(folder, &DOCKERFILES) || usual_tool(&around, folder).is_some() => {
+            [] if usual_file(folder).is_some() || usual_tool(&around, folder).is_some() => {
                 vec![Build::default()]
             }
             paths => paths.iter().map(|path| of_path(path, folder)).collect(),
@@ -152,6 +154,13 @@ fn not_here(elsewhere: &str) -> Fault {
 
 fn has_one(folder: &Path, names: &[&str]) -> bool {
     names.iter().any(|name| folder.join(name).is_file())
+}
+
+/// The file that a folder is built from without a tool.
+fn usual_file(folder: &Path) -> Option<&'static str> {
+    let is_docker = has_one(folder, &DOCKERFILES);
+    let named = is_docker.then_some(DOCKERFILES[0]);
+    named.or_else(|| has_one(folder, &[CONTAINERFILE]).then_some(CONTAINERFILE))
 }
 
 /// The tool that would build a folder: bake reads compose files too.
@@ -268,11 +277,13 @@ impl Asked<'_> {
                 "{text:?} is a file, not a build's folder; name it with -f"
             )));
         }
-        if !build.is_described() && has_one(folder, &DOCKERFILES) {
+        let tool = usual_tool(self.around, folder);
+        let file = usual_file(folder).filter(|file| tool.is_none() || *file != CONTAINERFILE);
+        if let Some(file) = file.filter(|_| !build.is_described()) {
             let context = context.strip_prefix(".").unwrap_or(context);
-            return self.of_file(&context.join(DOCKERFILES[0]));
+            return self.of_file(&context.join(file));
         }
-        let usual = usual_tool(self.around, folder).ok_or_else(|| {
+        let usual = tool.ok_or_else(|| {
             Fault::file(
                 &context.join(DOCKERFILES[0]),
                 "there is no such file; name the Dockerfile with -f",

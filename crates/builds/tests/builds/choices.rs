@@ -360,4 +360,11 @@ fn a_job_plans_what_it_can() {
     assert!(several.faults[0].to_string().contains("none.yaml"));
     let empty = Project::new(&[]);
     assert!(Request::new(&[], empty.around()).builds.is_empty());
+    // podman's.
+    empty.write("Containerfile", "FROM c\n");
+    let drafted = Request::new(&[], empty.around()).drafts();
+    assert_eq!(drafted.drafts[0].file, "Containerfile");
+    empty.write("dockerfile", "FROM d\n");
+    let drafted = Request::new(&[], empty.around()).drafts();
+    assert_eq!(drafted.drafts[0].file, "dockerfile");
 }
