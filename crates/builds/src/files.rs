@@ -81,16 +81,23 @@ pub(crate) fn seen_from(folder: &Path, place: &Path) -> PathBuf {
 /// Whether the context of a build is not a folder of this machine: a URL, or a repository as git or docker write it
 /// (buildx `build/utils.go`, `IsRemoteURL`; `BuildKit`'s `util/gitutil/git_url.go`). A folder of that name comes first.
 pub fn is_remote(context: &str) -> bool {
-    let scp = || {
-        let (user, place) = context.split_once('@')?;
-        let (host, path) = place.split_once(':')?;
-        let is_word = |text: &str, more: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-            !text.is_empty() && text.chars().all(fits)
-        };
-        Some(is_word(user, "_.-") && is_word(host, ".-") && !path.is_empty())
+    context.contains("://") || context.starts_with("github.com/") || is_scp(context)
+}
+
+/// `USER@HOST:PATH`.
+fn is_scp(context: &str) -> bool {
+    let Some((user, place)) = context.split_once('@') else {
+        return false;
     };
-    context.contains("://") || context.starts_with("github.com/") || scp().unwrap_or(false)
+    let Some((host, path)) = place.split_once(':') else {
+        return false;
+    };
+    is_word(user, "_.-") && is_word(host, ".-") && !path.is_empty()
+}
+
+fn is_word(text: &str, more: &str) -> bool {
+    let mut chars = text.chars();
+    !text.is_empty() && chars.all(|c| c.is_ascii_alphanumeric() || more.contains(c))
 }
 
 #[cfg(test)]
