@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use larder_store::StoreError;
 
-use crate::blocks::Fault;
-
 /// A fault of the volume.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
@@ -45,6 +43,31 @@ pub enum VolumeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why a volume must not be published.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What happened, in one line.
+    pub why: String,
+    /// Whether the snapshot itself is damaged, so that nobody should try it again.
+    pub damage: bool,
+}
+
+impl Fault {
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        Self {
+            why: error.to_string(),
+            damage: error.is_damage(),
+        }
+    }
+
+    pub(crate) fn of_disk(error: &io::Error) -> Self {
+        Self {
+            why: format!("the local disk: {error}"),
+            damage: false,
+        }
+    }
 }
 
 impl VolumeError {

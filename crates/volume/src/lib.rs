@@ -23,9 +23,9 @@ pub mod room;
 pub mod volume;
 
 pub use alarm::Hearing;
-pub use blocks::Fault;
+
 pub use device::{devices_over, probe};
-pub use error::VolumeError;
+pub use error::{Fault, VolumeError};
 pub use filesystem::attached;
 pub use prefetch::Prefetch;
 pub use room::Room;

@@ -43,6 +43,8 @@ impl Bits {
 #[derive(Debug)]
 pub(crate) struct Region {
     local: Box<[AtomicU16]>,
+    /// Pages whose content is this job's, or nobody's: nothing of it is the snapshot's.
+    own: Box<[AtomicU16]>,
     /// Blocks that this job wrote or discarded.
     pub dirty: Bits,
     /// Blocks that are zero because they were discarded as a whole and not written since.
@@ -51,7 +53,7 @@ pub(crate) struct Region {
     pub stirred: Bits,
     /// Blocks that are being stored, or were, while the job runs, and were not written since.
     pub early: Bits,
-    /// Blocks that were read, for the hot list.
+    /// Blocks of which this job needed something that is the snapshot's, for the hot list.
     pub read: Bits,
     /// Held while pages become local, so that what was fetched never overwrites what was written.
     pub filling: Mutex<()>,
@@ -60,7 +62,8 @@ pub(crate) struct Region {
 impl Default for Region {
     fn default() -> Self {
         Self {
-            local: (0..LEAF_BLOCKS).map(|_| AtomicU16::new(0)).collect(),
+            local: no_pages(),
+            own: no_pages(),
             dirty: Bits::default(),
             zeroed: Bits::default(),
             stirred: Bits::default(),
@@ -69,6 +72,10 @@ impl Default for Region {
             filling: Mutex::default(),
         }
     }
+}
+
+fn no_pages() -> Box<[AtomicU16]> {
+    (0..LEAF_BLOCKS).map(|_| AtomicU16::new(0)).collect()
 }
 
 impl Region {
@@ -97,5 +104,15 @@ impl Region {
     /// Pages are in the local file now. Call it after they were written there.
     pub(crate) fn set_local(&self, at: usize, pages: u16) {
         self.local[at].fetch_or(pages, Ordering::AcqRel);
+    }
+
+    /// The pages of a block of which nothing is the snapshot's, one bit each.
+    pub(crate) fn own(&self, at: usize) -> u16 {
+        self.own[at].load(Ordering::Acquire)
+    }
+
+    /// The job has written these pages, or nobody needs them.
+    pub(crate) fn set_own(&self, at: usize, pages: u16) {
+        self.own[at].fetch_or(pages, Ordering::AcqRel);
     }
 }

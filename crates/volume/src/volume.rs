@@ -15,10 +15,10 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::alarm::Hearing;
-use crate::blocks::{Blocks, Fault};
+use crate::blocks::Blocks;
 use crate::device::LoopDevice;
 use crate::disk::{Disk, FILE_NAME};
-use crate::error::VolumeError;
+use crate::error::{Fault, VolumeError};
 use crate::filesystem::WriteBack;
 use crate::filesystem::attached::{self, View};
 use crate::prefetch::{self, Prefetch};

@@ -13,14 +13,20 @@ use anyhow::{Context, Result};
 
 use super::measure::{Measure, copy_folder, drop_page_cache, seconds};
 use super::table::{Common, Rounds, median, megabytes, promises};
+use crate::job::larder::Store;
 use crate::job::report::Report;
+use crate::job::s3;
 use crate::{cargo, process, say};
+use xtask_tools::wire::Line;
 
 /// What Larder promises: at most so many times as long as with a directory that is kept, and as with an archive.
 const BOUNDS: [f64; 2] = [1.3, 0.5];
 /// Ways to keep the directory: on the disk, which is the ideal; with tar and zstd; with Larder.
 const LANES: [&str; 3] = ["kept", "archive", "larder"];
 const TARGET: &str = "target";
+/// What the job before has left for the archive's lane, and what a measured one leaves.
+const ARCHIVE: &str = "warm.tar.zst";
+const SAVED: &str = "saved.tar.zst";
 
 /// A cargo workspace on a fresh machine after one crate has changed: kept directory, archive, Larder
 #[derive(clap::Args)]
@@ -32,40 +38,54 @@ pub(super) struct Args {
     /// The package that is built, without its tests [default: all of the workspace, with the tests]
     #[arg(long)]
     package: Option<String>,
-    /// The crate that changes; all that depend on it are built again
-    #[arg(long, default_value = "page")]
-    changed: String,
+    /// Crates that change, one at a time; all that depend on it are built again. Of this repository's commits, those
+    /// that change `cli` are the most
+    #[arg(long, value_delimiter = ',', default_value = "cli,page")]
+    changed: Vec<String>,
+    /// The store, and the archive, are with an S3 server behind a line, for example 20ms,100MB/s
+    #[arg(long, value_name = "LINE")]
+    far: Option<Line>,
 }
 
 /// Runs the benchmark.
 pub(super) fn run(args: &Args) -> Result<()> {
     let (_, folder, program) = args.common.place()?;
+    let (store, _server) = s3::store_at(args.far, folder.path(), "store")?;
     let mut bench = Bench {
         args,
         program,
         folder: folder.path().to_owned(),
+        store,
         revision: 0,
     };
     bench.prepare()?;
     let mut rows = Vec::new();
     for round in 1..=args.repeated.rounds {
-        for lane in LANES {
-            let row = bench.measure(lane)?;
-            let (restore, build, save) = (row.restore, row.build, row.save);
-            say::line(format!(
-                "{round} {lane:<8} {restore:6.2} + {build:6.2} + {save:5.2} s"
-            ));
-            rows.push((lane, row));
+        for changed in &args.changed {
+            for lane in LANES {
+                let row = bench.after_a_change(changed, lane)?;
+                let (restore, build, save) = (row.restore, row.build, row.save);
+                say::line(format!(
+                    "{round} {changed:<8} {lane:<8} {restore:6.2} + {build:6.2} + {save:5.2} s"
+                ));
+                rows.push(((&**changed, lane), row));
+            }
         }
     }
-    args.common.show("folder", &bench.table(&rows)?)
+    let name = if args.far.is_some() {
+        "folder-far"
+    } else {
+        "folder"
+    };
+    args.common.show(name, &bench.table(&rows)?)
 }
 
 struct Bench<'a> {
     args: &'a Args,
     program: PathBuf,
     folder: PathBuf,
-    /// How often the crate has changed.
+    store: Store,
+    /// How often a crate has changed.
     revision: u32,
 }
 
@@ -97,23 +117,37 @@ impl Bench<'_> {
         say::timed("built from nothing", || {
             self.larder("main", &["sh", "-c", &copied, "sh"])
         })?;
-        process::run(&mut pack(&self.at("warm"), &self.at("warm.tar.zst")))
+        process::run(&mut pack(&self.at("warm"), &self.at(ARCHIVE)))?;
+        self.upload(ARCHIVE)
+            .map_or(Ok(()), |mut curl| process::run(&mut curl))
     }
 
-    /// A fresh machine after a change of the crate.
-    fn measure(&mut self, lane: &str) -> Result<Measure> {
+    /// A fresh machine after a change of this crate alone.
+    fn after_a_change(&mut self, changed: &str, lane: &str) -> Result<Measure> {
+        self.revision += 1;
+        let sources = self.at("source/crates").join(changed).join("src");
+        let roots = ["main.rs", "lib.rs"].map(|name| sources.join(name));
+        let root = roots.iter().find(|root| root.exists());
+        let root = root.with_context(|| format!("no crate {changed}"))?;
+        let (text, modified) = (fs::read_to_string(root)?, fs::metadata(root)?.modified()?);
+        let more = format!("\nconst _: u32 = {};\n", self.revision);
+        fs::write(root, format!("{text}{more}"))?;
+        let measured = self.measure(lane);
+        fs::write(root, text)?;
+        fs::File::options()
+            .write(true)
+            .open(root)?
+            .set_modified(modified)?;
+        measured
+    }
+
+    fn measure(&self, lane: &str) -> Result<Measure> {
         if self.target().exists() {
             fs::remove_dir_all(self.target())?;
         }
         if lane == "kept" {
             copy_folder(&self.at("warm"), &self.target())?;
         }
-        self.revision += 1;
-        let crates = self.at("source/crates");
-        let changed = crates.join(&self.args.changed).join("src/lib.rs");
-        let text = fs::read_to_string(&changed)?;
-        let more = format!("\nconst _: u32 = {};\n", self.revision);
-        fs::write(&changed, text + &more)?;
         drop_page_cache()?;
         match lane {
             "larder" => self.larder(&format!("measured-{}", self.revision), &[]),
@@ -126,16 +160,37 @@ impl Bench<'_> {
     }
 
     fn with_archive(&self) -> Result<Measure> {
-        let [warm, saved] = ["warm.tar.zst", "saved.tar.zst"].map(|name| self.at(name));
+        let archive = self.at(ARCHIVE);
         fs::create_dir(self.target())?;
+        let fetched = fs::metadata(&archive)?.len();
+        let fetching = self.download(ARCHIVE);
+        let fetching = fetching.map_or(Ok(0.0), |mut curl| seconds(&mut curl))?;
+        let unpacking = seconds(&mut unpack(&archive, &self.target()))?;
+        let build = seconds(&mut self.build())?;
+        let packing = seconds(&mut pack(&self.target(), &self.at(SAVED)))?;
+        let sending = self.upload(SAVED);
+        let sending = sending.map_or(Ok(0.0), |mut curl| seconds(&mut curl))?;
         Ok(Measure {
-            restore: seconds(&mut unpack(&warm, &self.target()))?,
-            build: seconds(&mut self.build())?,
-            save: seconds(&mut pack(&self.target(), &saved))?,
-            fetched: fs::metadata(&warm)?.len(),
-            stored: fs::metadata(&saved)?.len(),
+            restore: fetching + unpacking,
+            build,
+            save: packing + sending,
+            fetched,
+            stored: fs::metadata(self.at(SAVED))?.len(),
             ..Measure::default()
         })
+    }
+
+    /// Brings an archive to where the store is. None: that is this folder.
+    fn upload(&self, archive: &str) -> Option<Command> {
+        let mut curl = s3::curl(&self.store, archive)?;
+        curl.arg("--upload-file").arg(self.at(archive));
+        Some(curl)
+    }
+
+    fn download(&self, archive: &str) -> Option<Command> {
+        let mut curl = s3::curl(&self.store, archive)?;
+        curl.arg("--output").arg(self.at(archive));
+        Some(curl)
     }
 
     /// The build, which needs nothing but what cargo has fetched before. As CI systems have it, it makes nothing that
@@ -165,7 +220,8 @@ impl Bench<'_> {
         let (state, json, build) = (self.at("state"), self.at("report.json"), self.build());
         let mut run = Command::new(&self.program);
         run.args(["run", "--dir", TARGET, "--gc", "off", "--store"]);
-        run.arg(self.at("store")).arg("--state").arg(&state);
+        run.arg(&self.store.url).arg("--state").arg(&state);
+        run.envs(self.store.environment.iter().cloned());
         run.args(["--project", "larder", "--job", "build", "--scope", scope]);
         run.args(["--fallback", "main", "--json"]).arg(&json);
         run.arg("--").args(before).arg(build.get_program());
@@ -192,36 +248,40 @@ impl Bench<'_> {
         })
     }
 
-    fn table(&self, rows: &[(&str, Measure)]) -> Result<String> {
+    fn table(&self, rows: &[((&str, &str), Measure)]) -> Result<String> {
         let used = process::read(Command::new("du").arg("-sm").arg(self.at("warm")))?;
         let used = used.split_whitespace().next().unwrap_or_default();
         let mut text = format!(
-            "Medians of {} rounds, seconds: {} after a change of the crate `{}`. The directory held {used} MiB.\n\n\
-             | lane | restore | build | save | total | fetched | stored |\n|---|--:|--:|--:|--:|--:|--:|\n",
+            "Medians of {} rounds, seconds: {} after a change of one crate. The directory held {used} MiB.\n\n\
+             | changed | lane | restore | build | save | total | fetched | stored |\n|---|---|--:|--:|--:|--:|--:|--:|\n",
             self.args.repeated.rounds,
             self.what(),
-            self.args.changed
         );
-        let middle = |lane: &str, value: fn(&Measure) -> f64| {
-            let of_lane = rows.iter().filter(|(of, _)| *of == lane);
-            median(of_lane.map(|(_, measure)| value(measure)))
+        let middle = |of: (&str, &str), value: fn(&Measure) -> f64| {
+            let measured = rows.iter().filter(|(what, _)| *what == of);
+            median(measured.map(|(_, measure)| value(measure)))
         };
-        for lane in LANES {
-            writeln!(
-                text,
-                "| {lane} | {:.2} | {:.2} | {:.2} | **{:.2}** | {:.1} MB | {:.1} MB |",
-                middle(lane, |m| m.restore),
-                middle(lane, |m| m.build),
-                middle(lane, |m| m.save),
-                middle(lane, Measure::total),
-                middle(lane, |m| megabytes(m.fetched)),
-                middle(lane, |m| megabytes(m.stored)),
-            )?;
+        let mut ratios = Vec::new();
+        for changed in &self.args.changed {
+            for lane in LANES {
+                let of = (&**changed, lane);
+                writeln!(
+                    text,
+                    "| `{changed}` | {lane} | {:.2} | {:.2} | {:.2} | **{:.2}** | {:.1} MB | {:.1} MB |",
+                    middle(of, |m| m.restore),
+                    middle(of, |m| m.build),
+                    middle(of, |m| m.save),
+                    middle(of, Measure::total),
+                    middle(of, |m| megabytes(m.fetched)),
+                    middle(of, |m| megabytes(m.stored)),
+                )?;
+            }
+            let total = |lane| middle((changed, lane), Measure::total);
+            ratios.extend(LANES.into_iter().zip(BOUNDS).map(|(peer, bound)| {
+                let what = format!("`{changed}`: total against {peer}");
+                (what, total("larder") / total(peer), bound)
+            }));
         }
-        let ratios = LANES.into_iter().zip(BOUNDS).map(|(peer, bound)| {
-            let ratio = middle("larder", Measure::total) / middle(peer, Measure::total);
-            (format!("total against {peer}"), ratio, bound)
-        });
         Ok(text + "\n" + &promises("promise", ratios))
     }
 }

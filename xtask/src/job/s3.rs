@@ -134,3 +134,15 @@ pub(crate) fn store(name: &str, port: u16) -> Store {
         ],
     }
 }
+
+/// curl for an object beside that store, by the way that Larder takes to it. None: the store is a folder.
+pub(crate) fn curl(store: &Store, object: &str) -> Option<Command> {
+    let mut environment = store.environment.iter();
+    let (_, endpoint) = environment.find(|(name, _)| *name == "AWS_ENDPOINT_URL")?;
+    let mut curl = Command::new("curl");
+    curl.args(["--fail", "--silent", "--show-error"]);
+    curl.args(["--aws-sigv4", "aws:amz:us-east-1:s3"]);
+    curl.arg("--user").arg(format!("{KEY}:{SECRET}"));
+    curl.arg(format!("{endpoint}/larder/{object}"));
+    Some(curl)
+}
