@@ -255,7 +255,7 @@ pub struct VolumeHow {
     /// Limit of a new volume; it is sparse and takes only what is used [default: 64GiB]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
-    /// What to save at most. Images that ten jobs in a row have not used and old build cache are dropped in
+    /// What to save at most. Images that four jobs in a row have not used and old build cache are dropped in
     /// any case; if more is in use, the least recently used goes too, but nothing that this job used. Of
     /// directories without an engine nothing is dropped: if they hold more, the next job starts empty
     /// [default: a third of the volume]

@@ -6,14 +6,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An image that so many jobs in a row have not used is dropped.
-const IMAGE_UNUSED_JOBS: u64 = 10;
+const IMAGE_UNUSED_JOBS: u64 = 4;
 /// Build cache that nobody used for 14 days is.
 const RECORD_UNUSED_MS: u64 = 14 * 24 * 3600 * 1000;
 /// And all beyond the most recently used records: an engine reads every one at its start. A job of a large
 /// project uses many, and those of its other branches are to stay too.
-const RECORDS_PER_USED: usize = 4;
+const RECORDS_PER_USED: usize = 3;
 /// So many stay in any case.
-const RECORDS_MIN: usize = 50;
+const RECORDS_MIN: usize = 20;
 
 /// An image or a record of the build cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn records_go_by_age_and_beyond_a_number() {
         let mut all: Vec<Held> = (1..=RECORDS_MIN as u64 + 3)
-            .map(|ago| unnamed(&format!("r{ago}"), ago, &[]))
+            .map(|ago| unnamed(&format!("r{ago:02}"), ago, &[]))
             .collect();
         let over = |all: &[Held]| {
             Holdings::new(Vec::new(), all.to_vec())
@@ -236,19 +236,19 @@ mod tests {
         };
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r51", "r52", "r53"]);
+        assert_eq!(dropped, ["r21", "r22", "r23"]);
         // What stands on an old record makes it a recent one.
-        all[0].parents.push("r53".to_owned());
+        all[0].parents.push("r23".to_owned());
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r50", "r51", "r52"]);
+        assert_eq!(dropped, ["r20", "r21", "r22"]);
         // A job that uses much may keep much.
-        for record in &mut all[..20] {
+        for record in &mut all[..8] {
             record.is_used = true;
         }
         assert!(over(&all).is_empty());
-        all[30].used_ms = NOW - RECORD_UNUSED_MS - 1;
-        assert_eq!(over(&all), ["r31"]);
+        all[12].used_ms = NOW - RECORD_UNUSED_MS - 1;
+        assert_eq!(over(&all), ["r13"]);
     }
 
     #[test]

@@ -84,6 +84,32 @@ async fn only_what_is_read_is_fetched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_in_part_is_read_ahead_by_the_next_job() {
+    // One page in each frame of a file: a save completes the blocks.
+    const WRITES: &str = "for at in $(seq 1 128 4096); do \
+        dd if=/dev/urandom of=file bs=4096 seek=$at count=1 conv=notrunc status=none; done";
+    let store = Store::new();
+    let first = Machine::open(store.source(None).await.unwrap())
+        .await
+        .unwrap();
+    first.shell("head -c 16M /dev/urandom > file").unwrap();
+    let mut saved = first.save().await.unwrap();
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        let source = store.source_after(&saved).await;
+        let machine = Machine::open(source.clone()).await.unwrap();
+        machine.shell(WRITES).unwrap();
+        saved = machine.save().await.unwrap();
+        requests.push(source.traffic().requests);
+    }
+    let [alone, ahead] = requests[..] else {
+        unreachable!("there were two jobs")
+    };
+    assert!(alone > 32, "each frame on its own: {alone}");
+    assert!(ahead + 16 < alone, "in long ranges: {ahead} of {alone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_written_over_in_part_keep_the_rest() {
     let store = Store::new();
     let first = Machine::open(store.source(None).await.unwrap())
