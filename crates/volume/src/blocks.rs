@@ -391,9 +391,9 @@ impl Blocks {
     pub(crate) async fn settle(&self) -> io::Result<Changed> {
         let changed = self.changed();
         let places = changed.written.iter().map(|block| self.place(*block));
-        places
-            .clone()
-            .for_each(|place| self.note_need(place, WHOLE));
+        for place in places.clone() {
+            self.note_need(place, WHOLE);
+        }
         let fetches = places.map(|place| self.fetch_absent(place, WHOLE));
         all_of(fetches).await.map_err(|fault| self.failed(fault))?;
         Ok(changed)

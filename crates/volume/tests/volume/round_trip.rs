@@ -1,5 +1,9 @@
 //! What is written on one machine is there on the next, and little more than it is stored.
 
+use larder_model::address;
+use larder_model::hot::HotList;
+use larder_model::limits::HOT_LIST_MAX_BYTES;
+
 use crate::kit::{Machine, Store, TREE};
 
 const ODD_TREE: &str = r#"
@@ -85,28 +89,25 @@ async fn only_what_is_read_is_fetched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_in_part_is_read_ahead_by_the_next_job() {
-    // One page in each frame of a file: a save completes the blocks.
-    const WRITES: &str = "for at in $(seq 1 128 4096); do \
-        dd if=/dev/urandom of=file bs=4096 seek=$at count=1 conv=notrunc status=none; done";
     let store = Store::new();
     let first = Machine::open(store.source(None).await.unwrap())
         .await
         .unwrap();
-    first.shell("head -c 16M /dev/urandom > file").unwrap();
-    let mut saved = first.save().await.unwrap();
-    let mut requests = Vec::new();
-    for _ in 0..2 {
-        let source = store.source_after(&saved).await;
-        let machine = Machine::open(source.clone()).await.unwrap();
-        machine.shell(WRITES).unwrap();
-        saved = machine.save().await.unwrap();
-        requests.push(source.traffic().requests);
-    }
-    let [alone, ahead] = requests[..] else {
-        unreachable!("there were two jobs")
-    };
-    assert!(alone > 32, "each frame on its own: {alone}");
-    assert!(ahead + 16 < alone, "in long ranges: {ahead} of {alone}");
+    first.shell("head -c 64M /dev/urandom > file").unwrap();
+    let saved = first.save().await.unwrap();
+    let second = Machine::open(store.source(Some(saved.map)).await.unwrap())
+        .await
+        .unwrap();
+    // One page in each of 128 blocks, whose others the save fetches.
+    let writes = "for at in $(seq 1 128 16384); do \
+        dd if=/dev/urandom of=file bs=4096 seek=$at count=1 conv=notrunc status=none; done";
+    second.shell(writes).unwrap();
+    let saved = second.save().await.unwrap();
+    let hot = address::hot(saved.hot.unwrap());
+    let list = store.objects().get(&hot, HOT_LIST_MAX_BYTES).await.unwrap();
+    let list = HotList::decode(&list, u64::MAX).unwrap();
+    let listed: usize = list.frames.iter().map(|frame| frame.blocks.len()).sum();
+    assert!(listed >= 128, "{listed} blocks are read ahead");
 }
 
 #[tokio::test(flavor = "multi_thread")]
