@@ -142,6 +142,7 @@ pub(crate) fn curl(store: &Store, object: &str) -> Option<Command> {
     let mut curl = Command::new("curl");
     curl.args(["--fail", "--silent", "--show-error"]);
     curl.args(["--aws-sigv4", "aws:amz:us-east-1:s3"]);
+    curl.args(["--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
     curl.arg("--user").arg(format!("{KEY}:{SECRET}"));
     curl.arg(format!("{endpoint}/larder/{object}"));
     Some(curl)

@@ -218,13 +218,12 @@ fn a_builder_without_an_engine_is_remembered() {
     }
 }
 
-/// A user of the group docker alone.
+/// A user without rights.
 const USER: &str = "65534";
 
-fn as_user(machine: &Machine, line: &str) -> String {
-    let group = machine.run("sh", &["-c", "getent group docker | cut -d: -f3"]);
+fn as_user(machine: &Machine, group: &str, line: &str) -> String {
     let mut command = machine.command("setpriv");
-    command.args(["--reuid", USER, "--regid", group.trim(), "--clear-groups"]);
+    command.args(["--reuid", USER, "--regid", group, "--clear-groups"]);
     let output = command.args(["sh", "-ec", line]).output();
     let output = output.expect("setpriv starts");
     assert!(output.status.success(), "{line}: {}", text(&output));
@@ -260,12 +259,14 @@ fn a_builder_beside_the_engine_is_the_users() {
     );
 
     // buildx's builder is ours, and docker's is the engine's.
+    let group = machine.run("sh", &["-c", "getent group docker | cut -d: -f3"]);
     let load = buildkitd.build("--target app --load -t loaded");
     let build = load
         .replace("buildx build", "build")
         .replace("--load -t loaded", "-t built");
     let said = as_user(
         &machine,
+        group.trim(),
         &format!(
             "export BUILDX_BUILDER=none; set -a; . ~/env; set +a
             {load}; docker run --rm loaded /bin/cat /runs; {build}; docker run --rm built /bin/cat /runs"
@@ -300,6 +301,40 @@ fn a_builder_beside_the_engine_is_the_users() {
     let down = next.larder("down").output().expect("larder starts");
     assert!(text(&down).contains("had died"), "{}", text(&down));
     next.assert_untouched();
+}
+
+/// Nobody need be in a group docker where there is no Docker.
+#[test]
+fn a_builder_without_an_engine_is_whose_sudo_it_was() {
+    let (store, buildkitd) = (Store::new(), Buildkitd::new());
+    let machine = Machine::new();
+    let home = machine.path("home");
+    let all = format!(
+        "chown -R {USER} {} {}",
+        home.display(),
+        buildkitd.context.display()
+    );
+    machine.run("sh", &["-c", &all]);
+    let mut up = machine.larder("up");
+    buildkitd.found_by(&mut up);
+    up.args([
+        "--engine",
+        "buildkit",
+        "--store",
+        &store.url(),
+        "--env-file",
+    ]);
+    up.arg(home.join("env"))
+        .env("SUDO_UID", USER)
+        .env("SUDO_GID", USER);
+    let up = up.output().expect("larder starts");
+    assert!(up.status.success(), "{}", text(&up));
+    let build = buildkitd.build("--target app");
+    let said = as_user(&machine, USER, &format!("set -a; . ~/env; set +a; {build}"));
+    assert!(!said.contains("CACHED"), "{said}");
+    let down = machine.larder("down").output().expect("larder starts");
+    assert!(text(&down).contains("larder: saved"), "{}", text(&down));
+    machine.assert_untouched();
 }
 
 #[test]

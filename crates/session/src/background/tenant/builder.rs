@@ -1,6 +1,7 @@
 //! A `buildkitd` of ours, beside an engine or alone on a volume.
 
 use std::ffi::OsString;
+use std::os::unix::fs::lchown;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::Left;
 use super::buildx::Buildx;
 use crate::background::blocking;
-use crate::{Place, Result, Settings, facts, machine};
+use crate::{Place, Result, SessionError, Settings, facts, machine};
 
 /// Time for a daemon that is asked to end.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -128,6 +129,12 @@ impl BuilderComing {
             }
         }
         ready?;
+        if let Some((user, _)) = self.person {
+            // Its group is docker's, which a machine without an engine may not have.
+            let socket = living.buildkitd.socket();
+            let given = lchown(socket, Some(user), None);
+            given.map_err(SessionError::path("cannot give to its user", socket))?;
+        }
         Ok(living)
     }
 }
