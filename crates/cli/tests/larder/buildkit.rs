@@ -221,6 +221,15 @@ fn a_builder_without_an_engine_is_remembered() {
 /// A user without rights.
 const USER: &str = "65534";
 
+/// The home, which is the user's from here on, as is what is built.
+fn home_of_user(machine: &Machine, buildkitd: &Buildkitd) -> PathBuf {
+    let home = machine.path("home");
+    let context = buildkitd.context.display();
+    let all = format!("chown -R {USER} {} {context}", home.display());
+    machine.run("sh", &["-c", &all]);
+    home
+}
+
 fn as_user(machine: &Machine, group: &str, line: &str) -> String {
     let mut command = machine.command("setpriv");
     command.args(["--reuid", USER, "--regid", group, "--clear-groups"]);
@@ -234,13 +243,7 @@ fn as_user(machine: &Machine, group: &str, line: &str) -> String {
 fn a_builder_beside_the_engine_is_the_users() {
     let (store, buildkitd) = (Store::new(), Buildkitd::new());
     let machine = Machine::new();
-    let home = machine.path("home");
-    let all = format!(
-        "chown -R {USER} {} {}",
-        home.display(),
-        buildkitd.context.display()
-    );
-    machine.run("sh", &["-c", &all]);
+    let home = home_of_user(&machine, &buildkitd);
     let mut up = machine.larder_on("up", &store.url(), "private");
     buildkitd
         .found_by(&mut up)
@@ -308,13 +311,7 @@ fn a_builder_beside_the_engine_is_the_users() {
 fn a_builder_without_an_engine_is_whose_sudo_it_was() {
     let (store, buildkitd) = (Store::new(), Buildkitd::new());
     let machine = Machine::new();
-    let home = machine.path("home");
-    let all = format!(
-        "chown -R {USER} {} {}",
-        home.display(),
-        buildkitd.context.display()
-    );
-    machine.run("sh", &["-c", &all]);
+    let home = home_of_user(&machine, &buildkitd);
     let mut up = machine.larder("up");
     buildkitd.found_by(&mut up);
     up.args([
