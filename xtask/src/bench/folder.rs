@@ -118,8 +118,7 @@ impl Bench<'_> {
             self.larder("main", &["sh", "-c", &copied, "sh"])
         })?;
         process::run(&mut pack(&self.at("warm"), &self.at(ARCHIVE)))?;
-        self.upload(ARCHIVE)
-            .map_or(Ok(()), |mut curl| process::run(&mut curl))
+        self.carry(ARCHIVE, "--upload-file").map(drop)
     }
 
     /// A fresh machine after a change of this crate alone.
@@ -160,37 +159,26 @@ impl Bench<'_> {
     }
 
     fn with_archive(&self) -> Result<Measure> {
-        let archive = self.at(ARCHIVE);
+        let [warm, saved] = [ARCHIVE, SAVED].map(|name| self.at(name));
         fs::create_dir(self.target())?;
-        let fetched = fs::metadata(&archive)?.len();
-        let fetching = self.download(ARCHIVE);
-        let fetching = fetching.map_or(Ok(0.0), |mut curl| seconds(&mut curl))?;
-        let unpacking = seconds(&mut unpack(&archive, &self.target()))?;
-        let build = seconds(&mut self.build())?;
-        let packing = seconds(&mut pack(&self.target(), &self.at(SAVED)))?;
-        let sending = self.upload(SAVED);
-        let sending = sending.map_or(Ok(0.0), |mut curl| seconds(&mut curl))?;
         Ok(Measure {
-            restore: fetching + unpacking,
-            build,
-            save: packing + sending,
-            fetched,
-            stored: fs::metadata(self.at(SAVED))?.len(),
+            restore: self.carry(ARCHIVE, "--output")?
+                + seconds(&mut unpack(&warm, &self.target()))?,
+            build: seconds(&mut self.build())?,
+            save: seconds(&mut pack(&self.target(), &saved))?
+                + self.carry(SAVED, "--upload-file")?,
+            fetched: fs::metadata(&warm)?.len(),
+            stored: fs::metadata(&saved)?.len(),
             ..Measure::default()
         })
     }
 
-    /// Brings an archive to where the store is. None: that is this folder.
-    fn upload(&self, archive: &str) -> Option<Command> {
-        let mut curl = s3::curl(&self.store, archive)?;
-        curl.arg("--upload-file").arg(self.at(archive));
-        Some(curl)
-    }
-
-    fn download(&self, archive: &str) -> Option<Command> {
-        let mut curl = s3::curl(&self.store, archive)?;
-        curl.arg("--output").arg(self.at(archive));
-        Some(curl)
+    /// Seconds for curl, with this option, to bring an archive to where the store is or back: none if that is this folder.
+    fn carry(&self, archive: &str, option: &str) -> Result<f64> {
+        let Some(mut curl) = s3::curl(&self.store, archive) else {
+            return Ok(0.0);
+        };
+        seconds(curl.arg(option).arg(self.at(archive)))
     }
 
     /// The build, which needs nothing but what cargo has fetched before. As CI systems have it, it makes nothing that
