@@ -208,8 +208,11 @@ impl Blocks {
     /// own writing cost a build 107 MB.)
     fn note_need(&self, place: Place, pages: u16) {
         let Place { region, at, .. } = place;
-        let is_theirs = pages & !region.own(at) != 0 && !self.known_zero(place);
-        if is_theirs && !region.read.set(at) {
+        // What was recorded is not looked up again: most reads are of such blocks.
+        if region.read.get(at) || pages & !region.own(at) == 0 || self.known_zero(place) {
+            return;
+        }
+        if !region.read.set(at) {
             self.trace.lock().blocks.push(place.block);
         }
     }
@@ -390,11 +393,11 @@ impl Blocks {
     /// saved as wholes; then says what the job did.
     pub(crate) async fn settle(&self) -> io::Result<Changed> {
         let changed = self.changed();
-        let places = changed.written.iter().map(|block| self.place(*block));
-        for place in places.clone() {
-            self.note_need(place, WHOLE);
+        for block in changed.written.iter().chain(&changed.early) {
+            self.note_need(self.place(*block), WHOLE);
         }
-        let fetches = places.map(|place| self.fetch_absent(place, WHOLE));
+        let written = changed.written.iter();
+        let fetches = written.map(|block| self.fetch_absent(self.place(*block), WHOLE));
         all_of(fetches).await.map_err(|fault| self.failed(fault))?;
         Ok(changed)
     }
