@@ -72,12 +72,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
             }
         }
     }
-    let name = if args.far.is_some() {
-        "folder-far"
-    } else {
-        "folder"
-    };
-    args.common.show(name, &bench.table(&rows)?)
+    let table = bench.table(&rows)?;
+    args.common.show_by_distance("folder", args.far, &table)
 }
 
 struct Bench<'a> {

@@ -107,12 +107,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let rows: Result<Vec<Row>> = rounds.map(|_| bench.measure(gigabytes)).collect();
         volumes.push((gigabytes, rows?));
     }
-    let name = if args.far.is_some() {
-        "held-far"
-    } else {
-        "held"
-    };
-    args.common.show(name, &table(args, &volumes)?)
+    let table = table(args, &volumes)?;
+    args.common.show_by_distance("held", args.far, &table)
 }
 
 struct Bench {

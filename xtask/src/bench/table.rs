@@ -11,6 +11,7 @@ use crate::engine::{self, Machine};
 use crate::job::larder;
 use crate::workplace::Workplace;
 use crate::{process, say};
+use xtask_tools::wire::Line;
 
 /// What all benchmarks have in common.
 #[derive(clap::Args)]
@@ -47,6 +48,17 @@ impl Common {
             return Ok(());
         }
         publish_in("BENCHMARKS.md", name, &text)
+    }
+
+    /// The same; a store behind a line has a table of its own.
+    pub(super) fn show_by_distance(
+        &self,
+        name: &str,
+        far: Option<Line>,
+        table: &str,
+    ) -> Result<()> {
+        let suffix = if far.is_some() { "-far" } else { "" };
+        self.show(&format!("{name}{suffix}"), table)
     }
 }
 
