@@ -1,6 +1,7 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
 mod listing;
+mod names;
 mod near;
 mod probe;
 mod sealing;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_github::GitHub;
 use larder_model::address;
 use larder_model::garbage::Brief;
@@ -33,7 +33,7 @@ use self::sealing::Sealing;
 use crate::blocking::blocking;
 use crate::error::StoreError;
 use crate::keys::{Heads, Keys, Sealer, has_last};
-use crate::request::{Late, Names, Patience, What, collect};
+use crate::request::{Late, Names, Patience, collect};
 
 /// Connections that are opened before they are needed. The first requests of a job on a branch list six folders at
 /// once: of that branch, and of the main one by two names, this job's and any job's.
@@ -396,64 +396,6 @@ impl Objects {
         let asked = self.patience.ask("read", path, || self.store.head(at));
         asked.await.ok().map(|meta| meta.size)
     }
-
-    /// The names of the first `max` objects in a folder after `after`, in order; none if there is no
-    /// folder. It costs one request, however many there are.
-    pub async fn first_names(
-        &self,
-        folder: &str,
-        after: &str,
-        max: usize,
-    ) -> Result<Vec<String>, StoreError> {
-        let sealer = self.sealer().await?;
-        let at = at(sealer.as_deref(), folder);
-        let names = self.listed(folder, || self.names.first(What::Objects, &at, after, max));
-        let names = names.await?;
-        Ok(opened(sealer.as_deref(), names, |sealer, name| {
-            sealer.open_object(folder, name)
-        }))
-    }
-
-    /// The names of at most `max` folders in a folder.
-    pub async fn folders(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let sealer = self.sealer().await?;
-        let at = at(sealer.as_deref(), folder);
-        let names = self.listed(folder, || self.names.first(What::Folders, &at, "", max));
-        let names = names.await?;
-        Ok(opened(sealer.as_deref(), names, |sealer, name| {
-            sealer.open_folder(folder, name)
-        }))
-    }
-
-    /// The paths of at most `max` objects anywhere below a folder.
-    pub async fn walk(&self, folder: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let sealer = self.sealer().await?;
-        let at = Path::from(at(sealer.as_deref(), folder));
-        let list = || {
-            let objects = self.store.list(Some(&at)).take(max);
-            objects
-                .map_ok(|object| object.location.to_string())
-                .try_collect()
-        };
-        let paths = self.listed(folder, list).await?;
-        Ok(opened(sealer.as_deref(), paths, Sealer::open_path))
-    }
-
-    /// Where a folder is stored: in a sealed store that is another place.
-    pub async fn stored_folder(&self, path: &str) -> Result<String, StoreError> {
-        Ok(at(self.sealer().await?.as_deref(), path))
-    }
-
-    async fn listed<F: Future<Output = object_store::Result<Vec<String>>>>(
-        &self,
-        folder: &str,
-        list: impl Fn() -> F,
-    ) -> Result<Vec<String>, StoreError> {
-        match self.patience.ask("list", folder, list).await {
-            Err(StoreError::Missing { .. }) => Ok(Vec::new()),
-            other => other,
-        }
-    }
 }
 
 /// Where a range of an object is stored.
@@ -469,17 +411,6 @@ struct Stored {
 /// Where a folder is.
 fn at(sealer: Option<&Sealer>, folder: &str) -> String {
     sealer.map_or_else(|| folder.to_owned(), |sealer| sealer.folder(folder))
-}
-
-/// Names as they were before they were sealed; those that nobody with our key gave are left out.
-fn opened(
-    sealer: Option<&Sealer>,
-    names: Vec<String>,
-    open: impl Fn(&Sealer, &str) -> Option<String>,
-) -> Vec<String> {
-    let Some(sealer) = sealer else { return names };
-    let names = names.iter();
-    names.filter_map(|name| open(sealer, name)).collect()
 }
 
 /// What comes the same wrong way twice is told by its digest, after the attempt to open it, from what comes in another

@@ -72,6 +72,10 @@ impl Sealing {
         let found = Mutex::default();
         Self { key, found }
     }
+
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
 }
 
 impl Objects {

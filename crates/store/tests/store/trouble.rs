@@ -34,6 +34,10 @@ fn server(answers: &'static [&'static str]) -> (Objects, Arc<Mutex<Vec<String>>>
             let _ = (&connection).write_all(answer.as_bytes());
         }
     });
+    (objects_at(port), asked)
+}
+
+fn objects_at(port: u16) -> Objects {
     let settings = [
         ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
         ("AWS_ACCESS_KEY_ID", "key".to_owned()),
@@ -42,7 +46,7 @@ fn server(answers: &'static [&'static str]) -> (Objects, Arc<Mutex<Vec<String>>>
     ]
     .map(|(name, value)| (name.to_owned(), value));
     let location = Location::parse("s3://bucket/cache").expect("a store");
-    (location.open(&settings).expect("it opens"), asked)
+    location.open(&settings).expect("it opens")
 }
 
 /// Reads a request, as far as clients wait for that; gives its first line.
@@ -135,4 +139,33 @@ async fn a_save_ends_with_its_first_upload() {
         .map(|line| line.split(' ').nth(1).unwrap_or(line))
         .collect();
     assert!(packs.len() <= 3, "{packs:?}");
+}
+
+#[tokio::test]
+async fn it_is_listed_while_it_is_asked_whether_it_is_sealed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        // Neither is answered before both are asked.
+        let connections = [(); 2].map(|()| listener.accept().expect("a connection").0);
+        let requests = connections.map(|one| (read_request(&one), one));
+        for (asked, mut connection) in requests {
+            let answer = if asked.contains("/v1-sealed/") {
+                NO_KEYS.to_owned()
+            } else {
+                let body = "<ListBucketResult><Contents><Key>cache/v1/some/name</Key><Size>1</Size>\
+                    <LastModified>2015-10-21T07:28:00Z</LastModified></Contents></ListBucketResult>";
+                let bytes = body.len();
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nConnection: close\r\n\r\n{body}"
+                )
+            };
+            connection.write_all(answer.as_bytes()).expect("answered");
+        }
+    });
+    let objects = objects_at(port);
+    let names = objects.first_names("v1/some", "", 10);
+    let names = tokio::time::timeout(Duration::from_secs(10), names).await;
+    let names = names.expect("both are asked at once").expect("a list");
+    assert_eq!(names, ["name"]);
 }
