@@ -25,6 +25,11 @@ const IDLE_JOBS_MAX: u8 = 2;
 /// can tell which.
 const WRITTEN_MAX: usize = 512;
 
+/// Packs of which little is read cost a request each, next door too: of more than so many what is read is copied.
+const LOOSE_PACKS_MAX: usize = 4;
+/// What is little, in stored bytes.
+const LOOSE_BYTES_MAX: u64 = 64 * 1024;
+
 /// What a job read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
@@ -54,11 +59,13 @@ pub struct Gathering {
     pub held: Vec<HotBlock>,
     /// Blocks that are to be stored together, in order.
     pub together: Vec<HotBlock>,
+    /// Frames of this job that stay.
+    new: Vec<HotFrame>,
 }
 
-/// Decides after a job: `before` are the frames of the hot list that it started with, `now` says what
+/// Says after a job: `before` are the frames of the hot list that it started with, `now` says what
 /// a block holds after it (nothing if it is zero, or if that is not known). The list itself is to hold
-/// `held_max` blocks at most.
+/// `held_max` blocks at most. [`Gathering::settle`] has the last word.
 pub fn gather(
     before: &[HotFrame],
     stored: Stored,
@@ -85,17 +92,13 @@ pub fn gather(
         .collect();
     let new: Vec<HotFrame> = stored.copies.into_iter().filter_map(&mut stay).collect();
     let missing = read.iter().filter(|block| !covered.contains(block));
-    let mut gathering = Gathering {
+    Gathering {
         kept,
         written,
         held,
         together: missing.filter_map(|block| with_id(*block, &now)).collect(),
-    };
-    gathering.take_in_small_packs();
-    gathering.hold_the_few(held_max);
-    // Not to be taken in at once: they are this job's own.
-    gathering.kept.extend(new);
-    gathering
+        new,
+    }
 }
 
 /// Which blocks are to be stored together while a job still runs, of those that it read after the first `seen`:
@@ -172,6 +175,25 @@ fn is_most(blocks: usize, frame: &HotFrame) -> bool {
 }
 
 impl Gathering {
+    /// Leaves where they lie those of the blocks that a near store reads well there; their frames. `lying` takes
+    /// out the blocks of which it knows where that is.
+    pub fn leave(
+        &mut self,
+        lying: impl FnOnce(&mut Vec<HotBlock>) -> Vec<HotFrame>,
+    ) -> Vec<HotFrame> {
+        let mut frames = lying(&mut self.together);
+        self.together.extend(take_loose(&mut frames));
+        frames
+    }
+
+    /// Decides what goes with what.
+    pub fn settle(&mut self, held_max: usize) {
+        self.take_in_small_packs();
+        self.hold_the_few(held_max);
+        // Not to be taken in at once: they are this job's own.
+        self.kept.append(&mut self.new);
+    }
+
     /// Packs that hold at most twice of what is gathered go into the new one, the smallest first.
     fn take_in_small_packs(&mut self) {
         let mut sizes: HashMap<PackId, usize> = HashMap::new();
@@ -201,6 +223,23 @@ impl Gathering {
     }
 }
 
+/// Takes out the frames of packs of which little is read, if there are many; their blocks.
+fn take_loose(frames: &mut Vec<HotFrame>) -> Vec<HotBlock> {
+    let mut packs: HashMap<Option<PackId>, u64> = HashMap::new();
+    for frame in &*frames {
+        *packs.entry(frame.pack).or_default() += u64::from(frame.slot.stored_bytes);
+    }
+    packs.retain(|_, bytes| *bytes <= LOOSE_BYTES_MAX);
+    if packs.len() <= LOOSE_PACKS_MAX {
+        return Vec::new();
+    }
+    let loose = frames.extract_if(.., |frame| packs.contains_key(&frame.pack));
+    loose
+        .flat_map(|frame| frame.blocks)
+        .map(|(_, one)| one)
+        .collect()
+}
+
 /// Puts frames in the order in which a job read them first; those that it wrote come first of all, and those
 /// that it did not read last.
 pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
@@ -221,6 +260,7 @@ pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
 
 #[cfg(test)]
 mod tests {
+    use super::gather as missing;
     use super::*;
     use crate::format::frame::FrameSlot;
     use crate::format::limits::HOT_LIST_HELD_BLOCKS as HELD;
@@ -254,6 +294,18 @@ mod tests {
             blocks: blocks.collect(),
             at_start,
         }
+    }
+
+    fn gather(
+        before: &[HotFrame],
+        stored: Stored,
+        reads: &Reads,
+        held_max: usize,
+        now: impl Fn(u64) -> Option<BlockId>,
+    ) -> Gathering {
+        let mut gathering = missing(before, stored, reads, held_max, now);
+        gathering.settle(held_max);
+        gathering
     }
 
     fn saved(written: Vec<HotFrame>) -> Stored {
@@ -387,6 +439,41 @@ mod tests {
         );
         assert!(next.kept.is_empty(), "it was no copy: {next:?}");
         assert_eq!(numbers(&next.held), (600..604).collect::<Vec<_>>());
+    }
+
+    /// Next door, frame by frame in a pack of its own.
+    #[test]
+    fn what_lies_in_many_packs_is_copied_from_those_of_which_little_is_read() {
+        let near = |packs: u8, before: &[HotFrame]| {
+            let blocks = u64::from(packs) * 16;
+            let all = |block| Some(id(block));
+            let mut gathering = missing(before, Stored::default(), &reads(0..blocks, 0), 0, all);
+            let left = gathering.leave(|blocks| {
+                let lies = (0..packs).flat_map(|pack| {
+                    let first = u64::from(pack) * 16;
+                    frames(pack, first..first + 16)
+                });
+                let wanted = numbers(&std::mem::take(blocks));
+                lies.filter(|frame| wanted.contains(&frame.blocks[0].1.block))
+                    .collect()
+            });
+            gathering.settle(0);
+            (left.len(), gathering)
+        };
+        let few = LOOSE_PACKS_MAX as u8;
+        let (left, gathering) = near(few, &[]);
+        assert_eq!((left, gathering), (usize::from(few), Gathering::default()));
+        let (left, gathering) = near(few + 1, &[]);
+        assert_eq!(left, 0);
+        assert_eq!(
+            numbers(&gathering.together).len(),
+            usize::from(few + 1) * 16
+        );
+        // The copy stays, and a pack more is no reason for another one.
+        let copy = frames(99, 0..u64::from(few + 1) * 16);
+        let (left, gathering) = near(few + 2, &copy);
+        assert_eq!((left, gathering.kept), (1, copy));
+        assert!(gathering.together.is_empty());
     }
 
     #[test]

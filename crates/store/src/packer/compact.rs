@@ -132,8 +132,8 @@ impl Moving {
         self.left.contains(&pack)
     }
 
-    /// Whether a frame of the hot list can stay. Where nothing was stored together, one in a pack that the map does
-    /// not name would hold that alone.
+    /// Whether a frame of the hot list can stay. Next door, where little is stored together, one in a pack that the map
+    /// does not name would hold that alone: what is loose is copied anew.
     pub(super) fn keeps(&self, frame: &HotFrame, is_near: bool) -> bool {
         match (&self.kept, frame.pack) {
             (Some(kept), Some(pack)) if is_near => kept.contains(&pack),

@@ -95,8 +95,8 @@ pub struct Job {
     pub reads: Reads,
     /// What was stored while it ran.
     pub early: Early,
-    /// Whether the store is so near that reading what is scattered costs nothing: then it is not stored
-    /// again.
+    /// Whether the store is so near that reading what is scattered costs little: then only what lies in many
+    /// packs is stored again.
     pub is_near: bool,
 }
 

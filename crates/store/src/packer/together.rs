@@ -70,14 +70,16 @@ where
     let mut gathered = habit::gather(&known.before, stored, &reads, held_max, |block| {
         id_after(source, changes, block)
     });
+    let mut frames = Vec::new();
+    if is_near {
+        frames = gathered.leave(|blocks| refer(source, changes, blocks));
+    }
+    gathered.settle(held_max);
+    frames.extend(gathered.kept);
     let mut list = HotList {
-        frames: gathered.kept,
+        frames,
         held: Vec::new(),
     };
-    if is_near {
-        let where_they_rest = refer(source, changes, &mut gathered.together);
-        list.frames.extend(where_they_rest);
-    }
     let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
     let stored: Result<HotListId, StoreError> = blocking(move || {
         hold(&gathered.held, &read, &mut list);
