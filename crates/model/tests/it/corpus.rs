@@ -63,7 +63,8 @@ fn layers_of_the_corpus_and_variants_of_them_are_rebuilt() {
 }
 
 #[test]
-fn objects_of_the_corpus_and_variants_of_them_are_refused_or_can_be_written_again() {
+fn what_the_corpus_has_of_stores_and_registries_is_refused_or_can_be_written_again() {
     check_all("objects", 7, decoders::check);
     check_all("documents", 5, decoders::check_text);
+    check_all("registry", 10, decoders::check_answer);
 }

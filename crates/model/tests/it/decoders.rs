@@ -6,8 +6,11 @@ use larder_model::digest::{ArchiveId, SnapshotId};
 use larder_model::document::Document;
 use larder_model::garbage::Garbage;
 use larder_model::hot::HotList;
+use larder_model::identity::InheritedConfig;
 use larder_model::map::{Leaf, MapRoot};
 use larder_model::mark::Strike;
+use larder_model::oci::{Descriptor, Digest, RootFs};
+use larder_model::reference::ImageReference;
 use larder_model::sealed::Ring;
 use larder_model::snapshot::Snapshot;
 use larder_model::{address, images, pack, signature};
@@ -76,5 +79,22 @@ fn check_document<D: Document>(id: D::Id, bytes: &[u8]) {
         let (id, again) = document.encode();
         let again = D::decode(id, &again).expect("it was encoded just now");
         assert_eq!(again.encode().1, document.encode().1);
+    }
+}
+
+/// The same for what a registry answers, and for what names an image.
+pub(crate) fn check_answer(bytes: &[u8]) {
+    let _descriptor = serde_json::from_slice::<Descriptor>(bytes).map(|it| it.digest());
+    let _layers = serde_json::from_slice::<RootFs>(bytes);
+    let _config = serde_json::from_slice::<InheritedConfig>(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.to_string(), text);
+    }
+    if let Ok(reference) = ImageReference::parse(text) {
+        let shown = reference.to_string();
+        assert_eq!(ImageReference::parse(&shown), Ok(reference));
     }
 }

@@ -275,7 +275,11 @@ fn client_options(settings: &[(String, String)]) -> ClientOptions {
 
 fn has_plain_endpoint(settings: &[(String, String)]) -> bool {
     settings.iter().any(|(name, value)| {
-        name.to_ascii_lowercase().contains("endpoint") && value.starts_with("http://")
+        let name = name.to_ascii_lowercase();
+        let is_endpoint = ["endpoint", "base_url"]
+            .iter()
+            .any(|part| name.contains(part));
+        is_endpoint && value.starts_with("http://")
     })
 }
 

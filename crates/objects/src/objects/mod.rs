@@ -174,6 +174,10 @@ impl Objects {
                     object_store::Error::AlreadyExists { .. }
                     | object_store::Error::NotImplemented { .. },
                 ) => self.replace(at, payload).await,
+                // Azure says so to who may only add, of what is there.
+                Err(error @ object_store::Error::PermissionDenied { .. }) => {
+                    self.unless_held(at, payload, error).await
+                }
                 other => other.map(drop),
             }
         };
@@ -209,12 +213,23 @@ impl Objects {
     /// written.
     async fn replace(&self, at: &Path, payload: &PutPayload) -> object_store::Result<()> {
         match self.store.put(at, payload.clone()).await {
-            Err(error) if self.holds(at, payload).await => {
-                tracing::debug!(%error, "an object that is there cannot be written again");
-                Ok(())
-            }
-            other => other.map(drop),
+            Err(error) => self.unless_held(at, payload, error).await,
+            Ok(_) => Ok(()),
         }
+    }
+
+    /// An error, if an object does not have these bytes already.
+    async fn unless_held(
+        &self,
+        at: &Path,
+        payload: &PutPayload,
+        error: object_store::Error,
+    ) -> object_store::Result<()> {
+        if self.holds(at, payload).await {
+            tracing::debug!(%error, "an object that is there cannot be written again");
+            return Ok(());
+        }
+        Err(error)
     }
 
     async fn create(&self, at: &Path, payload: &PutPayload) -> object_store::Result<PutResult> {

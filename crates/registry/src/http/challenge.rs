@@ -180,4 +180,18 @@ mod tests {
             one(&header);
         }
     }
+
+    #[test]
+    fn the_corpus_of_the_fuzzer_has_an_end() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/registry");
+        let mut chosen = 0;
+        for entry in std::fs::read_dir(folder).expect("the corpus is in the tree") {
+            let path = entry.expect("the corpus can be listed").path();
+            let text = std::fs::read_to_string(path).expect("a text");
+            for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
+                chosen += usize::from(choose(text[..end].split('\n')).is_some());
+            }
+        }
+        assert!(chosen > 0, "it has challenges that are taken");
+    }
 }

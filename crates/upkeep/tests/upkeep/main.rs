@@ -1,5 +1,6 @@
 //! Care for a store that is a real folder, beside writers that are ended at any moment.
 
+mod clouds;
 mod compaction;
 mod copying;
 mod damage;

@@ -1,17 +1,16 @@
-//! Policies as a server enforces them. moto looks at actions and at names, not at conditions, and lets nobody remove several
-//! objects at once who may not do so to the whole bucket: that a listing stays in its folders, that nothing is replaced and
-//! what may be removed, it cannot show.
+//! Policies as a server enforces them. moto (for Amazon's) looks at actions and at names, not at conditions, and lets nobody
+//! remove several objects at once who may not do so to the whole bucket; `clouds` (Google's and Microsoft's) looks at all
+//! that is granted: a listing stays in its folders, nothing is replaced.
 
 use larder_model::address::{self, Kind};
 use larder_model::digest::SnapshotId;
 use larder_store::{Objects, StoreError};
-use larder_upkeep::policy::{Grants, Whose, s3};
+use larder_upkeep::policy::{Grants, Whose, azure, gcs, s3};
 use serde_json::Value;
 
+use crate::clouds::{BUCKET, Bucket, Cloud};
 use crate::kit::lineage;
 use crate::moto::Server;
-
-const BUCKET: &str = "shop";
 
 /// A user with this policy, and the store with the user's key.
 fn open_as(server: &Server, name: &str, policy: &Value) -> Objects {
@@ -38,10 +37,10 @@ fn unconditional(mut policy: Value) -> Value {
     policy
 }
 
-async fn policy(objects: &Objects, untrusted: Option<&str>) -> Value {
+async fn grants(objects: &Objects, untrusted: Option<&str>) -> Grants {
     let project = "shop/web";
     let grants = Grants::of(objects, "cache", Whose { project, untrusted }).await;
-    unconditional(s3(&grants.expect("listed"), BUCKET))
+    grants.expect("listed")
 }
 
 /// Where a document of a scope and a job is.
@@ -62,23 +61,21 @@ fn assert_denied<T: std::fmt::Debug>(done: Result<T, StoreError>, what: &str) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
-    let server = Server::start(BUCKET, u32::MAX);
-    let admin = server.open(BUCKET, "key", "secret");
+/// What the project, and another one, have saved.
+async fn fill(owner: &Objects) -> [String; 3] {
     let main = document("branch/main", "build");
-    let pack = "v1/packs/3f/3f00";
     let elsewhere = main.replace("shop=2fweb", "other");
-    for path in [&*main, &*elsewhere, pack] {
-        admin.put(path, "honest").await.expect("stored");
+    let honest = [main, elsewhere, "v1/packs/3f/3f00".to_owned()];
+    for path in &honest {
+        owner.put(path, "honest").await.expect("stored");
     }
-    let [trusted, pull] = [None, Some("pull/7")];
-    let trusted = open_as(&server, "trusted", &policy(&admin, trusted).await);
-    let pull = open_as(&server, "pull", &policy(&admin, pull).await);
-    server.administer("s3", "POST /moto-api/reset-auth", "0");
+    honest
+}
 
+/// What both kinds of job may do and may not, where names and actions are looked at.
+async fn assert_tiers(trusted: &Objects, pull: &Objects, [main, elsewhere, pack]: [String; 3]) {
     assert_eq!(pull.get(&main, 9).await.expect("read"), "honest");
-    assert_eq!(pull.get(pack, 9).await.expect("read"), "honest");
+    assert_eq!(pull.get(&pack, 9).await.expect("read"), "honest");
     let own = document("pull/7", "build");
     let names = [
         "v1/maps/3f00",
@@ -89,7 +86,8 @@ async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
         pull.put(path, "mine").await.expect(path);
         assert_eq!(trusted.get(path, 9).await.expect(path), "mine");
     }
-    assert!(pull.folders("v1/snapshots/shop=2fweb", 9).await.is_ok());
+    let found = pull.folders("v1/snapshots/shop=2fweb", 9).await;
+    assert_eq!(found.expect("listed").len(), 1);
     assert_denied(pull.get(&elsewhere, 9).await, "another project's");
     for path in [
         &*document("branch/main", "other"),
@@ -101,11 +99,57 @@ async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
     ] {
         assert_denied(pull.put(path, "forged").await, path);
     }
-    for path in [&*main, pack, "v1/sweeps/0-1"] {
+    for path in [&*main, &*pack, "v1/sweeps/0-1"] {
         trusted.put(path, "newer").await.expect(path);
     }
     assert_denied(
         trusted.put("v1-sealed/keys", "x").await,
         "what is none of a plain store's",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untrusted_job_reads_trusted_lineages_and_writes_its_own() {
+    let server = Server::start(BUCKET, u32::MAX);
+    let owner = server.open(BUCKET, "key", "secret");
+    let saved = fill(&owner).await;
+    let [trusted, pull] = [
+        ("trusted", grants(&owner, None).await),
+        ("pull", grants(&owner, Some("pull/7")).await),
+    ]
+    .map(|(name, grants)| open_as(&server, name, &unconditional(s3(&grants, BUCKET))));
+    server.administer("s3", "POST /moto-api/reset-auth", "0");
+    assert_tiers(&trusted, &pull, saved).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_does_where_conditions_are_looked_at() {
+    for (cloud, policy) in [
+        (Cloud::Google, gcs as fn(&Grants, &str) -> Value),
+        (Cloud::Microsoft, azure),
+    ] {
+        let bucket = Bucket::new(cloud);
+        let owner = bucket.open_as(None);
+        let saved = fill(&owner).await;
+        let trusted = bucket.open_as(Some(policy(&grants(&owner, None).await, BUCKET)));
+        let scope = Some("pull/7");
+        let pull = bucket.open_as(Some(policy(&grants(&owner, scope).await, BUCKET)));
+        assert_tiers(&trusted, &pull, saved.clone()).await;
+        let [main, elsewhere, pack] = &saved;
+        for folder in ["v1/snapshots/other", "v1/snapshots", ""] {
+            assert_denied(pull.folders(folder, 9).await, folder);
+        }
+        let own = &*document("pull/7", "build");
+        for path in [&**main, pack, own] {
+            assert_denied(pull.put(path, "other").await, path);
+            assert_denied(pull.delete(&[path.to_owned()]).await, path);
+        }
+        // What is there and just the same is stored: two jobs have built the same.
+        for path in [pack, own] {
+            let there = pull.get(path, 9).await.expect(path);
+            pull.put(path, there).await.expect(path);
+        }
+        let found = owner.get(elsewhere, 9).await;
+        assert_eq!(found.expect("untouched"), "honest");
+    }
 }
