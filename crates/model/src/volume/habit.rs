@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use crate::digest::{BlockId, PackId};
 use crate::format::hot::{HotBlock, HotFrame, WRITTEN};
 use crate::format::limits::HOT_LIST_MAX_BLOCKS;
+use crate::volume::loose;
 
 /// Jobs in a row that may leave a frame unread: a short job, or one that failed early, reads little,
 /// and the next one reads as much as ever.
@@ -24,11 +25,6 @@ const IDLE_JOBS_MAX: u8 = 2;
 /// Blocks that a job wrote which the next one reads ahead (32 MiB). Of more it reads only a part, and nobody
 /// can tell which.
 const WRITTEN_MAX: usize = 512;
-
-/// Packs of which little is read cost a request each, next door too: of more than so many what is read is copied.
-const LOOSE_PACKS_MAX: usize = 4;
-/// What is little, in stored bytes.
-const LOOSE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a job read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,7 +178,7 @@ impl Gathering {
         lying: impl FnOnce(&mut Vec<HotBlock>) -> Vec<HotFrame>,
     ) -> Vec<HotFrame> {
         let mut frames = lying(&mut self.together);
-        self.together.extend(take_loose(&mut frames));
+        self.together.extend(loose::take(&mut frames));
         frames
     }
 
@@ -221,23 +217,6 @@ impl Gathering {
             self.held.append(&mut self.together);
         }
     }
-}
-
-/// Takes out the frames of packs of which little is read, if there are many; their blocks.
-fn take_loose(frames: &mut Vec<HotFrame>) -> Vec<HotBlock> {
-    let mut packs: HashMap<Option<PackId>, u64> = HashMap::new();
-    for frame in &*frames {
-        *packs.entry(frame.pack).or_default() += u64::from(frame.slot.stored_bytes);
-    }
-    packs.retain(|_, bytes| *bytes <= LOOSE_BYTES_MAX);
-    if packs.len() <= LOOSE_PACKS_MAX {
-        return Vec::new();
-    }
-    let loose = frames.extract_if(.., |frame| packs.contains_key(&frame.pack));
-    loose
-        .flat_map(|frame| frame.blocks)
-        .map(|(_, one)| one)
-        .collect()
 }
 
 /// Puts frames in the order in which a job read them first; those that it wrote come first of all, and those
@@ -441,39 +420,23 @@ mod tests {
         assert_eq!(numbers(&next.held), (600..604).collect::<Vec<_>>());
     }
 
-    /// Next door, frame by frame in a pack of its own.
     #[test]
-    fn what_lies_in_many_packs_is_copied_from_those_of_which_little_is_read() {
-        let near = |packs: u8, before: &[HotFrame]| {
-            let blocks = u64::from(packs) * 16;
-            let all = |block| Some(id(block));
-            let mut gathering = missing(before, Stored::default(), &reads(0..blocks, 0), 0, all);
-            let left = gathering.leave(|blocks| {
-                let lies = (0..packs).flat_map(|pack| {
-                    let first = u64::from(pack) * 16;
-                    frames(pack, first..first + 16)
-                });
-                let wanted = numbers(&std::mem::take(blocks));
-                lies.filter(|frame| wanted.contains(&frame.blocks[0].1.block))
-                    .collect()
-            });
-            gathering.settle(0);
-            (left.len(), gathering)
+    fn next_door_a_copy_of_what_is_loose_stays() {
+        let all = |block| Some(id(block));
+        let scattered = |blocks: &mut Vec<HotBlock>| {
+            let each = std::mem::take(blocks).into_iter();
+            each.map(|one| frames(one.block as u8, one.block..one.block + 1).remove(0))
+                .collect()
         };
-        let few = LOOSE_PACKS_MAX as u8;
-        let (left, gathering) = near(few, &[]);
-        assert_eq!((left, gathering), (usize::from(few), Gathering::default()));
-        let (left, gathering) = near(few + 1, &[]);
-        assert_eq!(left, 0);
-        assert_eq!(
-            numbers(&gathering.together).len(),
-            usize::from(few + 1) * 16
-        );
-        // The copy stays, and a pack more is no reason for another one.
-        let copy = frames(99, 0..u64::from(few + 1) * 16);
-        let (left, gathering) = near(few + 2, &copy);
-        assert_eq!((left, gathering.kept), (1, copy));
-        assert!(gathering.together.is_empty());
+        let mut gathering = missing(&[], Stored::default(), &reads(0..16, 0), 0, all);
+        assert!(gathering.leave(scattered).is_empty());
+        gathering.settle(0);
+        assert_eq!(numbers(&gathering.together), (0..16).collect::<Vec<_>>());
+        let copy = frames(99, 0..16);
+        let mut next = missing(&copy, Stored::default(), &reads(0..17, 0), 0, all);
+        assert_eq!(next.leave(scattered).len(), 1, "one is left where it lies");
+        next.settle(0);
+        assert_eq!((next.kept, next.together), (copy, Vec::new()));
     }
 
     #[test]

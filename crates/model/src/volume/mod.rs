@@ -4,6 +4,7 @@
 pub mod dropping;
 pub mod habit;
 pub mod leaves;
+mod loose;
 pub mod pace;
 pub mod space;
 pub mod uses;

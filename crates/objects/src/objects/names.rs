@@ -43,17 +43,15 @@ impl Objects {
         after: &str,
         max: usize,
     ) -> Result<(Option<Arc<Sealer>>, Vec<String>), StoreError> {
-        let list = async |at: &str| {
-            let names = || self.names.first(what, at, after, max);
-            self.listed(folder, names).await
+        let sealer = match self.sealing.has_key() {
+            true => self.sealer().await?,
+            false => None,
         };
-        if !self.sealing.has_key() {
-            let (sealer, names) = tokio::join!(self.sealer(), list(folder));
-            return Ok((sealer?, names?));
-        }
-        let sealer = self.sealer().await?;
-        let names = list(&at(sealer.as_deref(), folder)).await?;
-        Ok((sealer, names))
+        let at = at(sealer.as_deref(), folder);
+        let names = self.listed(folder, || self.names.first(what, &at, after, max));
+        let (known, names) = tokio::join!(self.sealer(), names);
+        known?;
+        Ok((sealer, names?))
     }
 
     /// The paths of at most `max` objects anywhere below a folder.
