@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// that change `cli` are the most
     #[arg(long, value_delimiter = ',', default_value = "cli,page")]
     changed: Vec<String>,
+    /// Jobs of the line before the measured one: one from nothing, the others after a change
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    builds_before: u32,
     /// The store, and the archive, are with an S3 server behind a line, for example 20ms,100MB/s
     #[arg(long, value_name = "LINE")]
     far: Option<Line>,
@@ -63,7 +66,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     for round in 1..=args.repeated.rounds {
         for changed in &args.changed {
             for lane in LANES {
-                let row = bench.after_a_change(changed, lane)?;
+                let row = bench.with_a_change(changed, |bench| bench.measure(lane))?;
                 let (restore, build, save) = (row.restore, row.build, row.save);
                 say::line(format!(
                     "{round} {changed:<8} {lane:<8} {restore:6.2} + {build:6.2} + {save:5.2} s"
@@ -113,12 +116,33 @@ impl Bench<'_> {
         say::timed("built from nothing", || {
             self.larder("main", &["sh", "-c", &copied, "sh"])
         })?;
+        let mut changed = self.args.changed.iter().cycle();
+        for _ in 1..self.args.builds_before {
+            let changed = changed.next().context("no crate is to change")?;
+            say::timed(
+                &format!("one more job, after a change of {changed}"),
+                || self.with_a_change(changed, Self::go_on),
+            )?;
+        }
         process::run(&mut pack(&self.at("warm"), &self.at(ARCHIVE)))?;
         self.carry(ARCHIVE, "--upload-file").map(drop)
     }
 
-    /// A fresh machine after a change of this crate alone.
-    fn after_a_change(&mut self, changed: &str, lane: &str) -> Result<Measure> {
+    /// The same job in the directory that is kept, and on the line of the store.
+    fn go_on(&self) -> Result<()> {
+        let (warm, target) = (self.at("warm"), self.target());
+        fs::rename(&warm, &target)?;
+        process::run(&mut self.build())?;
+        fs::rename(target, warm)?;
+        self.larder("main", &[]).map(drop)
+    }
+
+    /// Does something while this crate alone has changed.
+    fn with_a_change<T>(
+        &mut self,
+        changed: &str,
+        then: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
         self.revision += 1;
         let sources = self.at("source/crates").join(changed).join("src");
         let roots = ["main.rs", "lib.rs"].map(|name| sources.join(name));
@@ -127,15 +151,16 @@ impl Bench<'_> {
         let (text, modified) = (fs::read_to_string(root)?, fs::metadata(root)?.modified()?);
         let more = format!("\nconst _: u32 = {};\n", self.revision);
         fs::write(root, format!("{text}{more}"))?;
-        let measured = self.measure(lane);
+        let done = then(self);
         fs::write(root, text)?;
         fs::File::options()
             .write(true)
             .open(root)?
             .set_modified(modified)?;
-        measured
+        done
     }
 
+    /// A job on a fresh machine.
     fn measure(&self, lane: &str) -> Result<Measure> {
         if self.target().exists() {
             fs::remove_dir_all(self.target())?;
@@ -236,10 +261,12 @@ impl Bench<'_> {
         let used = process::read(Command::new("du").arg("-sm").arg(self.at("warm")))?;
         let used = used.split_whitespace().next().unwrap_or_default();
         let mut text = format!(
-            "Medians of {} rounds, seconds: {} after a change of one crate. The directory held {used} MiB.\n\n\
+            "Medians of {} rounds, seconds: {} after a change of one crate, job {} of its line. The directory \
+             held {used} MiB.\n\n\
              | changed | lane | restore | build | save | total | fetched | stored |\n|---|---|--:|--:|--:|--:|--:|--:|\n",
             self.args.repeated.rounds,
             self.what(),
+            self.args.builds_before + 1,
         );
         let middle = |of: (&str, &str), value: fn(&Measure) -> f64| {
             let measured = rows.iter().filter(|(what, _)| *what == of);

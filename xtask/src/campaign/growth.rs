@@ -1,5 +1,5 @@
-//! `cargo xtask campaign growth`: job after job of one line, each with a commit and a tag of its own, and what the
-//! last of them cost beside the first.
+//! `cargo xtask campaign growth`: job after job of one line, each with a commit and, unless all take the same, a tag of
+//! its own, and what the last of them cost beside the first.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -35,14 +35,14 @@ COPY --from=build /out /app
 CMD ["/bin/sh", "-c", "head -n 1 /app"]
 "#;
 
-/// `$1`: the number of the commit; `$2`: MiB of each layer.
+/// `$1`: the number of the commit; `$2`: MiB of each layer; `$3`: the image's tag.
 const SCRIPT: &str = r#"set -e
 printf '%s %s' "$2" "$1" > context/source
-docker build --progress plain -t "app:$1" context > build.log 2>&1
-[ "$(docker run --rm --network none "app:$1")" = "$2 $1" ]
+docker build --progress plain -t "app:$3" context > build.log 2>&1
+[ "$(docker run --rm --network none "app:$3")" = "$2 $1" ]
 "#;
 
-/// Run job after job with a tag of its own each, and compare the cost of the last with that of the first
+/// Run job after job with a commit of its own each, and compare the cost of the last with that of the first
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// MiB of each of the two layers that a commit makes
     #[arg(long, default_value_t = 64)]
     layer: usize,
+    /// Every commit's image takes the tag of the one before
+    #[arg(long)]
+    one_tag: bool,
     /// The engine's image store: overlay2 or containerd
     #[arg(long, default_value = "overlay2")]
     image_store: String,
@@ -88,6 +91,14 @@ impl Args {
         match self.far {
             Some(line) => format!("an S3 server {} ms away", line.exchange.as_millis()),
             None => format!("{:?}", self.store),
+        }
+    }
+
+    /// The tag of a commit's image.
+    fn tag(&self, number: usize) -> String {
+        match self.one_tag {
+            true => "latest".to_owned(),
+            false => number.to_string(),
         }
     }
 }
@@ -181,6 +192,7 @@ impl<'a> Growth<'a> {
             .arg(&json)
             .args(["--", "sh", "script"])
             .args([number.to_string(), self.args.layer.to_string()])
+            .arg(self.args.tag(number))
             .envs(self.store.environment.iter().cloned())
             .current_dir(self.folder)
             .stdin(Stdio::null())
@@ -199,8 +211,13 @@ impl<'a> Growth<'a> {
         let (first, last) = (mean(&costs[..span]), mean(&costs[costs.len() - span..]));
         let most = costs.iter().map(|cost| cost.used_bytes).fold(0.0, f64::max);
         let mut text = format!(
-            "{} jobs, {}, {}, --size {} --keep {}, two layers of {} MiB each; at most {:.0} MB in use\n\n{HEAD}\n",
+            "{} jobs, {}, {}, {}, --size {} --keep {}, two layers of {} MiB each; at most {:.0} MB in use\n\n{HEAD}\n",
             costs.len(),
+            if self.args.one_tag {
+                "one tag"
+            } else {
+                "a tag each"
+            },
             self.args.image_store,
             self.args.place(),
             self.args.size,
