@@ -96,9 +96,10 @@ impl Args {
 
     /// The tag of a commit's image.
     fn tag(&self, number: usize) -> String {
-        match self.one_tag {
-            true => "latest".to_owned(),
-            false => number.to_string(),
+        if self.one_tag {
+            "latest".to_owned()
+        } else {
+            number.to_string()
         }
     }
 }

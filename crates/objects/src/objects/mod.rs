@@ -225,7 +225,7 @@ impl Objects {
         payload: &PutPayload,
         error: object_store::Error,
     ) -> object_store::Result<()> {
-        if self.holds(at, payload).await {
+        if Box::pin(self.holds(at, payload)).await {
             tracing::debug!(%error, "an object that is there cannot be written again");
             return Ok(());
         }

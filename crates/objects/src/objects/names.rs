@@ -43,13 +43,14 @@ impl Objects {
         after: &str,
         max: usize,
     ) -> Result<(Option<Arc<Sealer>>, Vec<String>), StoreError> {
-        let sealer = match self.sealing.has_key() {
-            true => self.sealer().await?,
-            false => None,
+        let sealer = if self.sealing.has_key() {
+            self.sealer().await?
+        } else {
+            None
         };
         let at = at(sealer.as_deref(), folder);
         let names = self.listed(folder, || self.names.first(what, &at, after, max));
-        let (known, names) = tokio::join!(self.sealer(), names);
+        let (known, names) = tokio::join!(Box::pin(self.sealer()), names);
         known?;
         Ok((sealer, names?))
     }
