@@ -140,8 +140,9 @@ fn assert_scrubbed(room: &Room, config: &EngineConfig) {
         }
         let published = || SECRETS.map(|secret| files_with(&config.volume, secret));
         let before = published();
+        // Of the environment only free pages of databases tell, which may have been written again.
         assert!(
-            !before.iter().any(Vec::is_empty),
+            !before[1..].iter().any(Vec::is_empty),
             "nothing to scrub: {before:?}"
         );
         let scrubbed = scrub(&config.volume, config.image_store, ScrubOptions::default())
