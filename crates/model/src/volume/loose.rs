@@ -14,9 +14,11 @@ const PACK_BYTES_MAX: u64 = 64 * 1024;
 const SPARSE: usize = 2;
 /// Frames of so many stored bytes in all may be read for little of them.
 const BYTES_MAX: u64 = 128 * 1024;
+/// More blocks (16 MiB) are not copied: that would cost a save more than the next job's reads.
+const BLOCKS_MAX: usize = 256;
 
-/// Takes out the frames of which little is read, or that are most of what is read of their packs, if there are many;
-/// their blocks.
+/// Takes out the frames of which little is read, or that are most of what is read of their packs, unless these are a few or
+/// very many; their blocks.
 pub(super) fn take(frames: &mut Vec<HotFrame>) -> Vec<HotBlock> {
     let mut packs: HashMap<Option<PackId>, u64> = HashMap::new();
     for frame in frames.iter().filter(|frame| !is_sparse(frame)) {
@@ -27,9 +29,11 @@ pub(super) fn take(frames: &mut Vec<HotFrame>) -> Vec<HotBlock> {
     let sparse = frames.iter().filter(|frame| is_sparse(frame));
     let for_little: u64 = sparse.map(stored_bytes).sum();
     let mut loose: Vec<_> = frames.iter().filter(|frame| is_loose(frame)).collect();
+    let blocks: usize = loose.iter().map(|frame| frame.blocks.len()).sum();
     loose.sort_unstable_by_key(|frame| frame.pack);
     loose.dedup_by_key(|frame| frame.pack);
-    if loose.len() <= PACKS_MAX && for_little <= BYTES_MAX {
+    let are_few = loose.len() <= PACKS_MAX && for_little <= BYTES_MAX;
+    if are_few || blocks > BLOCKS_MAX {
         return Vec::new();
     }
     let taken = frames.extract_if(.., |frame| is_loose(frame));
@@ -95,5 +99,7 @@ mod tests {
         frames.push(frame(3, 1, SPARSE as u8));
         assert_eq!(taken(&mut frames), [1, 2, 3]);
         assert_eq!(frames, [dense]);
+        let many = (0..=BLOCKS_MAX).map(|number| frame(number, half, 16));
+        assert!(take(&mut many.collect()).is_empty(), "that is dear");
     }
 }
