@@ -1,7 +1,7 @@
 //! What of a near store is worth a copy: what lies in many packs, little of it in each, and what lies alone in frames
 //! that are read for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::digest::PackId;
 use crate::format::hot::{HotBlock, HotFrame};
@@ -17,22 +17,21 @@ const BYTES_MAX: u64 = 128 * 1024;
 /// More blocks (16 MiB) are not copied: that would cost a save more than the next job's reads.
 const BLOCKS_MAX: usize = 256;
 
-/// Takes out the frames of which little is read, or that are most of what is read of their packs, unless these are a few or
-/// very many; their blocks.
+/// Takes out the frames of which little is read, and those that are most of what is read of a pack, unless all these
+/// are a few or very many; their blocks.
 pub(super) fn take(frames: &mut Vec<HotFrame>) -> Vec<HotBlock> {
-    let mut packs: HashMap<Option<PackId>, u64> = HashMap::new();
-    for frame in frames.iter().filter(|frame| !is_sparse(frame)) {
-        *packs.entry(frame.pack).or_default() += stored_bytes(frame);
+    let (sparse, dense): (Vec<&HotFrame>, Vec<_>) = frames.iter().partition(|it| is_sparse(it));
+    let mut read: HashMap<Option<PackId>, u64> = HashMap::new();
+    for frame in dense {
+        *read.entry(frame.pack).or_default() += stored_bytes(frame);
     }
-    let read_of = |frame: &HotFrame| packs.get(&frame.pack).copied().unwrap_or_default();
-    let is_loose = |frame: &HotFrame| is_sparse(frame) || read_of(frame) <= PACK_BYTES_MAX;
-    let sparse = frames.iter().filter(|frame| is_sparse(frame));
-    let for_little: u64 = sparse.map(stored_bytes).sum();
-    let mut loose: Vec<_> = frames.iter().filter(|frame| is_loose(frame)).collect();
-    let blocks: usize = loose.iter().map(|frame| frame.blocks.len()).sum();
-    loose.sort_unstable_by_key(|frame| frame.pack);
-    loose.dedup_by_key(|frame| frame.pack);
-    let are_few = loose.len() <= PACKS_MAX && for_little <= BYTES_MAX;
+    read.retain(|_, bytes| *bytes <= PACK_BYTES_MAX);
+    let is_loose = |frame: &HotFrame| is_sparse(frame) || read.contains_key(&frame.pack);
+    let loose = || frames.iter().filter(|frame| is_loose(frame));
+    let packs: HashSet<_> = loose().map(|frame| frame.pack).collect();
+    let for_little: u64 = sparse.into_iter().map(stored_bytes).sum();
+    let are_few = packs.len() <= PACKS_MAX && for_little <= BYTES_MAX;
+    let blocks: usize = loose().map(|frame| frame.blocks.len()).sum();
     if are_few || blocks > BLOCKS_MAX {
         return Vec::new();
     }
