@@ -57,11 +57,13 @@ pub struct Gathering {
     pub together: Vec<HotBlock>,
     /// Frames of this job that stay.
     new: Vec<HotFrame>,
+    /// How many blocks the list itself may hold.
+    held_max: usize,
 }
 
 /// Says after a job: `before` are the frames of the hot list that it started with, `now` says what
 /// a block holds after it (nothing if it is zero, or if that is not known). The list itself is to hold
-/// `held_max` blocks at most. [`Gathering::settle`] has the last word.
+/// `held_max` blocks at most. [`Gathering::settled`] has the last word.
 pub fn gather(
     before: &[HotFrame],
     stored: Stored,
@@ -94,6 +96,7 @@ pub fn gather(
         held,
         together: missing.filter_map(|block| with_id(*block, &now)).collect(),
         new,
+        held_max,
     }
 }
 
@@ -183,11 +186,13 @@ impl Gathering {
     }
 
     /// Decides what goes with what.
-    pub fn settle(&mut self, held_max: usize) {
+    #[must_use]
+    pub fn settled(mut self) -> Self {
         self.take_in_small_packs();
-        self.hold_the_few(held_max);
+        self.hold_the_few();
         // Not to be taken in at once: they are this job's own.
         self.kept.append(&mut self.new);
+        self
     }
 
     /// Packs that hold at most twice of what is gathered go into the new one, the smallest first.
@@ -212,8 +217,8 @@ impl Gathering {
     }
 
     /// A handful of blocks is no pack of its own if the list has room for it.
-    fn hold_the_few(&mut self, held_max: usize) {
-        if self.held.len() + self.together.len() <= held_max {
+    fn hold_the_few(&mut self) {
+        if self.held.len() + self.together.len() <= self.held_max {
             self.held.append(&mut self.together);
         }
     }
@@ -239,7 +244,6 @@ pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
 
 #[cfg(test)]
 mod tests {
-    use super::gather as missing;
     use super::*;
     use crate::format::frame::FrameSlot;
     use crate::format::limits::HOT_LIST_HELD_BLOCKS as HELD;
@@ -275,18 +279,6 @@ mod tests {
         }
     }
 
-    fn gather(
-        before: &[HotFrame],
-        stored: Stored,
-        reads: &Reads,
-        held_max: usize,
-        now: impl Fn(u64) -> Option<BlockId>,
-    ) -> Gathering {
-        let mut gathering = missing(before, stored, reads, held_max, now);
-        gathering.settle(held_max);
-        gathering
-    }
-
     fn saved(written: Vec<HotFrame>) -> Stored {
         Stored {
             written,
@@ -302,12 +294,14 @@ mod tests {
     fn a_first_list_holds_the_start_and_gathers_the_rest() {
         let gathered = gather(&[], Stored::default(), &reads(0..500, 10), HELD, |block| {
             Some(id(block))
-        });
+        })
+        .settled();
         assert_eq!(numbers(&gathered.held), (0..10).collect::<Vec<_>>());
         assert_eq!(numbers(&gathered.together), (10..500).collect::<Vec<_>>());
         let zero = gather(&[], Stored::default(), &reads(0..500, 10), HELD, |block| {
             (block > 450).then(|| id(block))
-        });
+        })
+        .settled();
         assert_eq!(zero.held.len(), 49, "a few blocks need no pack");
         assert!(zero.together.is_empty(), "{zero:?}");
     }
@@ -321,7 +315,8 @@ mod tests {
             &reads(0..512, 16),
             HELD,
             |block| Some(id(block)),
-        );
+        )
+        .settled();
         assert_eq!(gathered.kept, before);
         assert_eq!(numbers(&gathered.held), (0..16).collect::<Vec<_>>());
         assert!(gathered.together.is_empty());
@@ -346,7 +341,7 @@ mod tests {
             ..Stored::default()
         };
         let changed = |block: u64| Some(id(block + if block < 48 { 1000 } else { 0 }));
-        let gathered = gather(&before, stored, &reads, HELD, changed);
+        let gathered = gather(&before, stored, &reads, HELD, changed).settled();
         assert_eq!(gathered.kept, copies[1..], "one was changed afterwards");
         let together = numbers(&gathered.together);
         assert_eq!(together, (16..48).chain(300..600).collect::<Vec<_>>());
@@ -357,7 +352,8 @@ mod tests {
         let before = frames(1, 0..512);
         let changed =
             |block: u64| Some(id(block + if block < 8 || block == 100 { 1000 } else { 0 }));
-        let gathered = gather(&before, Stored::default(), &reads(0..512, 0), HELD, changed);
+        let gathered =
+            gather(&before, Stored::default(), &reads(0..512, 0), HELD, changed).settled();
         assert_eq!(gathered.kept.len(), 31, "half of the first frame changed");
         let kept = gathered.kept.iter().flat_map(|frame| &frame.blocks);
         assert!(
@@ -375,12 +371,14 @@ mod tests {
             before = gather(&before, Stored::default(), &reads(0..8, 0), HELD, |block| {
                 Some(id(block))
             })
+            .settled()
             .kept;
             assert_eq!(before.len(), 32);
         }
         let gathered = gather(&before, Stored::default(), &reads(0..8, 0), HELD, |block| {
             Some(id(block))
-        });
+        })
+        .settled();
         assert!(gathered.kept.is_empty(), "{gathered:?}");
         assert_eq!(numbers(&gathered.held), (0..8).collect::<Vec<_>>());
     }
@@ -394,7 +392,8 @@ mod tests {
             &reads(0..1200, 0),
             HELD,
             |block| Some(id(block)),
-        );
+        )
+        .settled();
         assert_eq!(gathered.kept, frames(1, 0..1024));
         assert_eq!(gathered.together.len(), 1200 - 1024);
     }
@@ -404,7 +403,8 @@ mod tests {
         let written = frames(2, 600..632);
         let gathered = gather(&[], saved(written), &reads(0..616, 10), 10, |block| {
             Some(id(block))
-        });
+        })
+        .settled();
         assert_eq!(gathered.written.len(), 2);
         assert!(gathered.written.iter().all(|frame| frame.idle == WRITTEN));
         assert_eq!(numbers(&gathered.together), (10..600).collect::<Vec<_>>());
@@ -415,7 +415,8 @@ mod tests {
             &reads(600..604, 0),
             HELD,
             |block| Some(id(block)),
-        );
+        )
+        .settled();
         assert!(next.kept.is_empty(), "it was no copy: {next:?}");
         assert_eq!(numbers(&next.held), (600..604).collect::<Vec<_>>());
     }
@@ -428,14 +429,14 @@ mod tests {
             each.map(|one| frames(one.block as u8, one.block..one.block + 1).remove(0))
                 .collect()
         };
-        let mut gathering = missing(&[], Stored::default(), &reads(0..16, 0), 0, all);
+        let mut gathering = gather(&[], Stored::default(), &reads(0..16, 0), 0, all);
         assert!(gathering.leave(scattered).is_empty());
-        gathering.settle(0);
+        let gathering = gathering.settled();
         assert_eq!(numbers(&gathering.together), (0..16).collect::<Vec<_>>());
         let copy = frames(99, 0..16);
-        let mut next = missing(&copy, Stored::default(), &reads(0..17, 0), 0, all);
+        let mut next = gather(&copy, Stored::default(), &reads(0..17, 0), 0, all);
         assert_eq!(next.leave(scattered).len(), 1, "one is left where it lies");
-        next.settle(0);
+        let next = next.settled();
         assert_eq!((next.kept, next.together), (copy, Vec::new()));
     }
 
@@ -443,19 +444,13 @@ mod tests {
     fn what_is_written_in_masses_or_was_there_before_is_left() {
         let all = |block| Some(id(block));
         let masses = frames(2, 0..WRITTEN_MAX as u64 + 16);
-        assert!(
-            gather(&[], saved(masses), &reads(0..0, 0), HELD, all)
-                .written
-                .is_empty()
-        );
+        let gathered = gather(&[], saved(masses), &reads(0..0, 0), HELD, all).settled();
+        assert!(gathered.written.is_empty());
         let mut older = frames(2, 0..16);
         older[0].blocks.truncate(4);
-        assert!(
-            gather(&[], saved(older), &reads(0..0, 0), HELD, all)
-                .written
-                .is_empty()
-        );
-        let held = gather(&[], saved(frames(2, 0..16)), &reads(0..16, 16), HELD, all);
+        let gathered = gather(&[], saved(older), &reads(0..0, 0), HELD, all).settled();
+        assert!(gathered.written.is_empty());
+        let held = gather(&[], saved(frames(2, 0..16)), &reads(0..16, 16), HELD, all).settled();
         assert!(held.written.is_empty(), "the list holds it all: {held:?}");
     }
 
@@ -476,7 +471,8 @@ mod tests {
                 &reads(0..2000 + job, 32),
                 HELD,
                 now,
-            );
+            )
+            .settled();
             written += gathered.together.len();
             let pack = PackId::of(&job.to_le_bytes());
             before = gathered.kept;

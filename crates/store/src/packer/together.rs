@@ -74,7 +74,7 @@ where
     if is_near {
         frames = gathered.leave(|blocks| refer(source, changes, blocks));
     }
-    gathered.settle(held_max);
+    let gathered = gathered.settled();
     frames.extend(gathered.kept);
     let mut list = HotList {
         frames,

@@ -2,15 +2,20 @@
 //! What roles and conditions mean is what their documents say, which `policy.rs` names; a condition of another form
 //! ends the test.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use larder_store::{Location, Objects};
 use parking_lot::Mutex;
 use serde_json::Value;
+
+use self::requests::{Request, decoded};
+
+#[path = "../../../store/tests/store/requests.rs"]
+mod requests;
 
 /// The bucket's name.
 pub(crate) const BUCKET: &str = "shop";
@@ -92,7 +97,9 @@ impl Bucket {
     }
 
     fn serve(&self, connection: &TcpStream, policy: Option<&Value>) -> io::Result<()> {
-        let request = Request::read(connection)?;
+        let Some(request) = Request::read(&mut BufReader::new(connection)) else {
+            return Ok(());
+        };
         let (status, headers, body) = self.answer(&request, policy);
         let mut connection = connection;
         write!(
@@ -108,10 +115,11 @@ impl Bucket {
     }
 
     fn answer(&self, request: &Request, policy: Option<&Value>) -> (&str, String, Vec<u8>) {
-        let (name, mut stored) = (&*request.name, self.stored.lock());
+        let (_, name) = request.path[1..].split_once('/').unwrap_or_default();
+        let (name, mut stored) = (&*decoded(name), self.stored.lock());
         let is_there = stored.contains_key(name);
         // Google looks at what is allowed and at conditions; Microsoft lets nobody write what is there who may only add.
-        let is_new = request.is_for_new() && (!is_there || self.cloud == Cloud::Google);
+        let is_new = is_for_new(request) && (!is_there || self.cloud == Cloud::Google);
         let wanted = match &*request.method {
             "PUT" if is_new || !is_there => Wanted::Create(name),
             "PUT" => Wanted::Replace(name),
@@ -198,66 +206,11 @@ fn listed<'a>(
         .collect()
 }
 
-struct Request {
-    method: String,
-    /// Of the object; empty for the bucket.
-    name: String,
-    query: HashMap<String, String>,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    fn read(connection: &TcpStream) -> io::Result<Self> {
-        let mut reader = BufReader::new(connection);
-        let mut first = String::new();
-        reader.read_line(&mut first)?;
-        let mut headers = HashMap::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(": ") else {
-                break;
-            };
-            headers.insert(name.to_ascii_lowercase(), value.to_owned());
-        }
-        let bytes = headers.get("content-length").map_or("0", |it| it);
-        let mut body = vec![0; bytes.parse().map_err(io::Error::other)?];
-        reader.read_exact(&mut body)?;
-        let mut words = first.split(' ');
-        let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let (_, name) = path[1..].split_once('/').unwrap_or((path, ""));
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        Ok(Self {
-            method: method.to_owned(),
-            name: decoded(name),
-            query: pairs
-                .map(|(name, value)| (name.to_owned(), decoded(value)))
-                .collect(),
-            headers,
-            body,
-        })
-    }
-
-    /// Whether it is for an object that is not there yet.
-    fn is_for_new(&self) -> bool {
-        let of_google = self.headers.get("x-goog-if-generation-match");
-        let of_microsoft = self.headers.get("if-none-match");
-        of_google.is_some_and(|it| it == "0") || of_microsoft.is_some_and(|it| it == "*")
-    }
-}
-
-/// A part of a URL as it was before it was escaped.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or("").as_bytes().to_vec();
-    for part in parts {
-        let (escaped, rest) = part.split_at(2);
-        bytes.push(u8::from_str_radix(escaped, 16).expect("two digits"));
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).expect("a name")
+/// Whether a request is for an object that is not there yet.
+fn is_for_new(request: &Request) -> bool {
+    let of_google = request.headers.get("x-goog-if-generation-match");
+    let of_microsoft = request.headers.get("if-none-match");
+    of_google.is_some_and(|it| it == "0") || of_microsoft.is_some_and(|it| it == "*")
 }
 
 /// "IAM roles for Cloud Storage"; "IAM permissions for XML requests"; "Attribute reference for IAM Conditions".

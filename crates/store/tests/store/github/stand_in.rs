@@ -2,13 +2,18 @@
 //! through it: see `examples/github_cache.rs`.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use self::requests::Request;
+
+#[path = "../requests.rs"]
+mod requests;
 
 /// New entries that GitHub takes in a minute.
 const ENTRIES_A_MINUTE: usize = 200;
@@ -42,14 +47,6 @@ struct State {
 pub(crate) struct StandIn {
     state: Arc<Mutex<State>>,
     port: u16,
-}
-
-struct Request {
-    method: String,
-    path: String,
-    query: HashMap<String, String>,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
 }
 
 struct Answer(u16, Vec<(&'static str, String)>, Vec<u8>);
@@ -152,7 +149,7 @@ impl StandIn {
             return;
         };
         let mut reader = BufReader::new(connection);
-        while let Some(request) = read(&mut reader) {
+        while let Some(request) = Request::read(&mut reader) {
             let is_head = request.method == "HEAD";
             let Answer(status, headers, body) = self.answer(&request);
             let mut head = vec![format!("HTTP/1.1 {status} X")];
@@ -365,40 +362,4 @@ fn range(content: &[u8], asked: Option<&String>) -> Answer {
         vec![("Content-Range", shown)],
         content[start..end].to_vec(),
     )
-}
-
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    reader
-        .read_line(&mut line)
-        .ok()
-        .filter(|bytes| *bytes > 0)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim().split_once(':') else {
-            break;
-        };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let bytes = headers
-        .get("content-length")
-        .and_then(|bytes| bytes.parse().ok());
-    let mut body = vec![0; bytes.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let query = query.split('&').filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        Some((name.to_owned(), value.replace("%3D", "=")))
-    });
-    Some(Request {
-        method,
-        path: path.to_owned(),
-        query: query.collect(),
-        headers,
-        body,
-    })
 }
