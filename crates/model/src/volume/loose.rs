@@ -41,7 +41,7 @@ pub(super) fn take(frames: &mut Vec<HotFrame>) -> Vec<HotBlock> {
 }
 
 fn is_sparse(frame: &HotFrame) -> bool {
-    frame.blocks.len() * SPARSE <= usize::from(frame.slot.holds)
+    frame.places(|_| true) * SPARSE <= usize::from(frame.slot.holds)
 }
 
 fn stored_bytes(frame: &HotFrame) -> u64 {

@@ -27,9 +27,12 @@ use larder_objects::{Objects, StoreError, blocking};
 /// Frames that are compressed on all cores before the next ones are read: bounds memory.
 const BATCH_FRAMES: usize = 32;
 
+/// Blocks that hold the same; of many copies one is stored.
+type Equal = Vec<HotBlock>;
+
 /// Blocks, compressed together.
 struct Compressed {
-    blocks: Vec<HotBlock>,
+    blocks: Vec<Equal>,
     bytes: Vec<u8>,
 }
 
@@ -167,14 +170,10 @@ fn frames_of(placed: impl IntoIterator<Item = (u64, BlockRef)>) -> Vec<HotFrame>
             });
             frames.len() - 1
         });
-        let blocks = &mut frames[number].blocks;
-        // Two blocks of equal content share a slot; one of them is enough to have the frame read.
-        if blocks.iter().all(|(other, _)| *other != slot) {
-            blocks.push((slot, HotBlock { block, id }));
-        }
+        frames[number].blocks.push((slot, HotBlock { block, id }));
     }
     for frame in &mut frames {
-        frame.blocks.sort_unstable_by_key(|(slot, _)| *slot);
+        frame.blocks.sort_by_key(|(slot, _)| *slot);
     }
     frames
 }
@@ -193,33 +192,49 @@ fn hold<R>(blocks: &[HotBlock], read: &R, list: &mut HotList)
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
 {
-    for Compressed { blocks, bytes } in compress(blocks, read, Workers::All) {
+    for Compressed { blocks, bytes } in compress(&by_content(blocks), read, Workers::All) {
         let slot = FrameSlot {
             offset: list.held.len() as u32,
             stored_bytes: bytes.len() as u32,
             holds: blocks.len() as u8,
         };
         list.held.extend_from_slice(&bytes);
-        list.frames.push(frame(None, slot, &blocks));
+        list.frames.push(frame(None, slot, blocks));
     }
 }
 
-fn frame(pack: Option<PackId>, slot: FrameSlot, blocks: &[HotBlock]) -> HotFrame {
+fn frame(pack: Option<PackId>, slot: FrameSlot, blocks: Vec<Equal>) -> HotFrame {
+    let places = (0..).zip(blocks);
+    let blocks = places.flat_map(|(slot, equal)| equal.into_iter().map(move |one| (slot, one)));
     HotFrame {
         pack,
         slot,
         idle: 0,
-        blocks: (0..).zip(blocks.iter().copied()).collect(),
+        blocks: blocks.collect(),
     }
+}
+
+/// Each content once, in the order of the first blocks.
+fn by_content(blocks: &[HotBlock]) -> Vec<Equal> {
+    let mut contents: Vec<Equal> = Vec::new();
+    let mut places: HashMap<BlockId, usize> = HashMap::new();
+    for one in blocks {
+        let place = *places.entry(one.id).or_insert(contents.len());
+        match contents.get_mut(place) {
+            Some(equal) => equal.push(*one),
+            None => contents.push(vec![*one]),
+        }
+    }
+    contents
 }
 
 /// Compresses blocks as full frames. A block whose content is not here, or is not what it
 /// should be, is left out.
-fn compress<R>(blocks: &[HotBlock], read: &R, workers: Workers) -> Vec<Compressed>
+fn compress<R>(blocks: &[Equal], read: &R, workers: Workers) -> Vec<Compressed>
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
 {
-    let frames: Vec<&[HotBlock]> = blocks.chunks(FRAME_BLOCKS).collect();
+    let frames: Vec<&[Equal]> = blocks.chunks(FRAME_BLOCKS).collect();
     let share = frames.len().div_ceil(workers.count()).max(1);
     std::thread::scope(|scope| {
         let shares = frames.chunks(share).map(|frames| {
@@ -239,17 +254,19 @@ where
     })
 }
 
-fn compress_frame<R>(wanted: &[HotBlock], read: &R, pool: &Pool) -> Compressed
+fn compress_frame<R>(wanted: &[Equal], read: &R, pool: &Pool) -> Compressed
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()>,
 {
     let mut content = Vec::with_capacity(wanted.len() * BLOCK_BYTES);
     let mut blocks = Vec::new();
     let mut block = vec![0; BLOCK_BYTES];
-    for one in wanted {
-        if read(one.block, &mut block).is_ok() && BlockId::of(&block) == one.id {
+    for equal in wanted {
+        let mut is_here =
+            |one: &HotBlock| read(one.block, &mut block).is_ok() && BlockId::of(&block) == one.id;
+        if equal.iter().any(&mut is_here) {
             content.extend_from_slice(&block);
-            blocks.push(*one);
+            blocks.push(equal.clone());
         }
     }
     Compressed {
@@ -265,7 +282,7 @@ struct Writer {
     runtime: Handle,
     pack: PackBuilder<BlockId>,
     /// Frames of the open pack.
-    waiting: Vec<(FrameSlot, Vec<HotBlock>)>,
+    waiting: Vec<(FrameSlot, Vec<Equal>)>,
     uploads: Uploads<()>,
 }
 
@@ -291,9 +308,9 @@ impl Writer {
     where
         R: Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
     {
-        for batch in blocks.chunks(BATCH_FRAMES * FRAME_BLOCKS) {
+        for batch in by_content(blocks).chunks(BATCH_FRAMES * FRAME_BLOCKS) {
             for Compressed { blocks, bytes } in compress(batch, read, workers) {
-                let ids: Vec<BlockId> = blocks.iter().map(|one| one.id).collect();
+                let ids: Vec<BlockId> = blocks.iter().map(|equal| equal[0].id).collect();
                 self.waiting.push((self.pack.push(&bytes, &ids), blocks));
                 if self.pack.len() >= PACK_BYTES {
                     self.close_pack(frames)?;
@@ -315,7 +332,7 @@ impl Writer {
     fn close_pack(&mut self, frames: &mut Vec<HotFrame>) -> Result<(), StoreError> {
         let (id, bytes) = std::mem::take(&mut self.pack).finish();
         let placed = self.waiting.drain(..);
-        frames.extend(placed.map(|(slot, blocks)| frame(Some(id), slot, &blocks)));
+        frames.extend(placed.map(|(slot, blocks)| frame(Some(id), slot, blocks)));
         self.upload(address::pack(id), bytes)
     }
 

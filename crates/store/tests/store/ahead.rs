@@ -33,9 +33,21 @@ struct Store {
     blocks: BTreeMap<u64, u64>,
     newest: Option<Packed>,
     is_near: bool,
+    /// From so many blocks on, the contents come again.
+    contents: u64,
 }
 
 impl Store {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            blocks: BTreeMap::new(),
+            newest: None,
+            is_near: false,
+            contents: u64::MAX,
+        }
+    }
+
     fn objects(&self) -> Objects {
         let location = Location::folder(self.folder.path());
         location.open(&[]).expect("a store in a folder")
@@ -59,9 +71,9 @@ impl Store {
         for block in &written {
             *self.blocks.entry(*block).or_default() += 1;
         }
-        let blocks = self.blocks.clone();
+        let (blocks, contents) = (self.blocks.clone(), self.contents);
         let read = move |block: u64, buffer: &mut [u8]| {
-            buffer.copy_from_slice(&content(block, blocks[&block]));
+            buffer.copy_from_slice(&content(block % contents, blocks[&block]));
             Ok(())
         };
         let changed = Changed {
@@ -80,12 +92,7 @@ impl Store {
 
     /// A volume whose blocks many saves wrote, and a last job that read all of them, backwards.
     async fn scattered() -> Self {
-        let mut store = Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            blocks: BTreeMap::new(),
-            newest: None,
-            is_near: false,
-        };
+        let mut store = Self::new();
         for save in 0..SAVES {
             let blocks = (0..BLOCKS).map(|block| block * SAVES + save);
             store.job(blocks.collect(), Reads::default()).await;
@@ -113,6 +120,18 @@ impl Store {
 struct Arrived(Mutex<BTreeMap<u64, Vec<u8>>>);
 
 impl Arrived {
+    /// All that a source reads ahead of what was hot.
+    async fn hot(source: &Source) -> Self {
+        let arrived = Self::default();
+        while source
+            .hot()
+            .read_next(|one| arrived.take(one))
+            .await
+            .is_some()
+        {}
+        arrived
+    }
+
     #[allow(clippy::unnecessary_wraps)] // as whoever fetches blocks hands them on
     fn take(&self, one: &FetchedBlock) -> std::io::Result<()> {
         let before = self.0.lock().insert(one.block, one.content.to_vec());
@@ -123,7 +142,7 @@ impl Arrived {
     fn assert_content_of(&self, store: &Store) {
         for (block, bytes) in self.0.lock().iter() {
             assert!(
-                *bytes == content(*block, store.blocks[block]),
+                *bytes == content(block % store.contents, store.blocks[block]),
                 "block {block}"
             );
         }
@@ -142,13 +161,7 @@ impl Arrived {
 async fn what_a_job_read_comes_to_the_next_in_few_requests() {
     let store = Store::scattered().await;
     let source = store.open().await;
-    let arrived = Arrived::default();
-    while source
-        .hot()
-        .read_next(|one| arrived.take(one))
-        .await
-        .is_some()
-    {}
+    let arrived = Arrived::hot(&source).await;
     assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
     arrived.assert_content_of(&store);
     let traffic = source.traffic();
@@ -197,13 +210,7 @@ async fn what_cannot_be_read_ahead_is_read_as_ever() {
     bytes[middle] ^= 1;
     std::fs::write(&together[1], bytes).expect("damaged");
     let source = store.open().await;
-    let arrived = Arrived::default();
-    while source
-        .hot()
-        .read_next(|one| arrived.take(one))
-        .await
-        .is_some()
-    {}
+    let arrived = Arrived::hot(&source).await;
     for block in (0..BLOCKS * SAVES).step_by(7) {
         source.bring(block, |one| arrived.take(one)).await;
         if !arrived.has(block) {
@@ -294,15 +301,44 @@ async fn a_near_store_keeps_no_copies() {
         store.job(vec![], all.clone()).await;
         assert_eq!(store.packs().len(), packs, "nothing is stored again");
         let source = store.open().await;
-        let arrived = Arrived::default();
-        while source
-            .hot()
-            .read_next(|one| arrived.take(one))
-            .await
-            .is_some()
-        {}
+        let arrived = Arrived::hot(&source).await;
         assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
         arrived.assert_content_of(&store);
+    }
+}
+
+/// Two unpacked copies of a layer are read, say. Far away a copy is kept for both, next door they are named where they
+/// rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_blocks_hold_is_stored_and_fetched_once() {
+    for is_near in [false, true] {
+        let mut store = Store::new();
+        (store.is_near, store.contents) = (is_near, 256);
+        let all: Vec<u64> = (0..1024).collect();
+        let mut written = all.clone();
+        let bytes = 256 * BLOCK_BYTES as u64;
+        for (read, at_start) in [(&all[..512], 20), (&all, 0), (&all, 0)] {
+            let reads = Reads {
+                blocks: read.to_vec(),
+                at_start,
+            };
+            store.job(std::mem::take(&mut written), reads).await;
+            let source = store.open().await;
+            let arrived = Arrived::hot(&source).await;
+            assert_eq!(arrived.len(), read.len(), "near: {is_near}");
+            arrived.assert_content_of(&store);
+            let fetched = source.traffic().bytes;
+            assert!(fetched < bytes + bytes / 10, "{fetched} for {bytes} bytes");
+        }
+        let packs = store.packs().into_iter();
+        let stored: u64 = packs
+            .map(|pack| pack.metadata().expect("a pack").len())
+            .sum();
+        let copies = if is_near { 1 } else { 2 };
+        assert!(
+            stored < copies * (bytes + bytes / 20),
+            "{stored} for {bytes} bytes"
+        );
     }
 }
 

@@ -9,6 +9,7 @@
 //! per frame, in the order of first reading:
 //!     pack u32 (0xffffffff: the list itself)  offset u32  stored bytes u32  idle u8  holds u8
 //!     good u16:  bit i is set when the volume still has what slot i of the frame holds
+//!                (a frame with a slot that several blocks of the volume hold comes again at once)
 //!     per good block:  number, as the difference to the one before it in the list (the first: to 0),
 //!                 zigzag, as LEB128;  digest [32]
 //! the frames that the list itself holds, back to back; their offsets count from here
@@ -53,7 +54,8 @@ pub struct HotFrame {
     pub slot: FrameSlot,
     /// Jobs in a row that read less than two thirds of it, or [`WRITTEN`].
     pub idle: u8,
-    /// The blocks that it holds, with their places in it, ascending: those that the volume still has.
+    /// The blocks that it holds, with their places in it, ascending: those that the volume still has. Blocks of
+    /// equal content share a place.
     pub blocks: Vec<(u8, HotBlock)>,
 }
 
@@ -72,6 +74,36 @@ impl HotFrame {
         let start = u64::from(self.slot.offset);
         start..start + u64::from(self.slot.stored_bytes)
     }
+
+    /// How many of its places have a block that is such.
+    pub fn places(&self, is: impl Fn(u64) -> bool) -> usize {
+        let places = self.blocks.chunk_by(|(one, _), (next, _)| one == next);
+        places
+            .filter(|same| same.iter().any(|(_, one)| is(one.block)))
+            .count()
+    }
+
+    /// Another block of the volume holds what is at this place.
+    pub fn add(&mut self, slot: u8, block: HotBlock) {
+        let at = self.blocks.partition_point(|(place, _)| *place <= slot);
+        self.blocks.insert(at, (slot, block));
+    }
+
+    /// Its blocks in turns that have each place once at most.
+    fn turns(&self) -> Vec<Vec<(u8, HotBlock)>> {
+        let mut turns: Vec<Vec<(u8, HotBlock)>> = Vec::new();
+        for same in self.blocks.chunk_by(|(one, _), (next, _)| one == next) {
+            turns.resize_with(turns.len().max(same.len()), Vec::new);
+            for (turn, block) in turns.iter_mut().zip(same) {
+                turn.push(*block);
+            }
+        }
+        turns
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.pack, self.slot, self.idle) == (other.pack, other.slot, other.idle)
+    }
 }
 
 impl HotList {
@@ -85,25 +117,30 @@ impl HotList {
                 packs.len() as u32 - 1
             });
         }
+        let turns: Vec<_> = self
+            .frames
+            .iter()
+            .flat_map(|frame| frame.turns().into_iter().map(move |turn| (frame, turn)))
+            .collect();
         let mut out = Vec::new();
         write_header(&mut out, MAGIC, VERSION);
-        for count in [packs.len(), self.frames.len()] {
+        for count in [packs.len(), turns.len()] {
             out.extend_from_slice(&(count as u32).to_le_bytes());
         }
         for pack in &packs {
             out.extend_from_slice(pack.as_bytes());
         }
         let mut last = 0_i64;
-        for frame in &self.frames {
+        for (frame, blocks) in turns {
             let pack = frame.pack.map_or(HERE, |pack| numbers[&pack]);
             for number in [pack, frame.slot.offset, frame.slot.stored_bytes] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
             out.extend_from_slice(&[frame.idle, frame.slot.holds]);
-            let good = frame.blocks.iter().map(|(slot, _)| 1_u16 << slot);
+            let good = blocks.iter().map(|(slot, _)| 1_u16 << slot);
             out.extend_from_slice(&good.sum::<u16>().to_le_bytes());
-            for (_, HotBlock { block, id }) in &frame.blocks {
-                let block = i64::try_from(*block).expect("a volume has fewer than 2^63 blocks");
+            for (_, HotBlock { block, id }) in blocks {
+                let block = i64::try_from(block).expect("a volume has fewer than 2^63 blocks");
                 let step = block - last;
                 write_varint(&mut out, (step << 1 ^ step >> 63).cast_unsigned());
                 out.extend_from_slice(id.as_bytes());
@@ -130,7 +167,17 @@ impl HotList {
         };
         for _ in 0..frames {
             let frame = read_frame(&mut from, &named, &mut blocks)?;
-            list.frames.push(frame);
+            match list
+                .frames
+                .last_mut()
+                .filter(|before| before.is_same(&frame))
+            {
+                Some(before) => before.blocks.extend(frame.blocks),
+                None => list.frames.push(frame),
+            }
+        }
+        for frame in &mut list.frames {
+            frame.blocks.sort_by_key(|(slot, _)| *slot);
         }
         list.held = from.rest().to_vec();
         let held = list.held.len() as u64;
@@ -253,6 +300,31 @@ mod tests {
         assert_eq!(bytes[101..104], [0x80, 0x89, 0x7a]);
         assert_eq!(bytes.len(), 20 + 32 + 2 * 16 + (1 + 3 + 3) + 3 * 32 + 4);
         assert_eq!(HotList::decode(&bytes, 1 << 20), Ok(example()));
+    }
+
+    #[test]
+    fn blocks_of_equal_content_share_a_place() {
+        let (_, before) = example().encode();
+        let mut list = example();
+        for block in [9, 500] {
+            let (_, HotBlock { id, .. }) = list.frames[0].blocks[0];
+            list.frames[0].add(0, HotBlock { block, id });
+        }
+        let blocks: Vec<_> = list.frames[0]
+            .blocks
+            .iter()
+            .map(|(at, one)| (*at, one.block))
+            .collect();
+        assert_eq!(blocks, [(0, 0), (0, 9), (0, 500), (1, 1_000_000)]);
+        assert_eq!(list.frames[0].places(|block| block > 400), 2);
+        let (_, bytes) = list.encode();
+        assert_eq!(
+            bytes[16..20],
+            [4, 0, 0, 0],
+            "the frame stands there three times"
+        );
+        assert_eq!(bytes.len(), before.len() + 2 * (16 + 32) + (3 + 2) + 2 - 3);
+        assert_eq!(HotList::decode(&bytes, 1 << 20), Ok(list));
     }
 
     #[test]
