@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use larder_model::digest::BlockId;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use larder_objects::{Objects, StoreError, verified, verified_whole};
 
@@ -69,6 +70,32 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// A range that is being read. Nobody reads on if it is dropped.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    range: Range<u64>,
+    task: JoinHandle<Result<Bytes, StoreError>>,
+}
+
+impl Begun {
+    /// Whether all of another range lies in it.
+    pub(crate) fn holds(&self, range: &Range<u64>) -> bool {
+        self.range.start <= range.start && range.end <= self.range.end
+    }
+
+    /// Its first byte's place, and its bytes; nothing if they could not be read.
+    pub(crate) async fn bytes(mut self) -> Option<(u64, Bytes)> {
+        let bytes = (&mut self.task).await.ok()?;
+        Some((self.range.start, bytes.ok()?))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// Reads from a store, and counts what came. Clones count together.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
@@ -120,6 +147,13 @@ impl Fetcher {
         let bytes = self.objects.get_range(path, range).await?;
         self.count(path, &bytes, begun);
         Ok(bytes)
+    }
+
+    /// Begins to read a range, for whoever comes for it.
+    pub(crate) fn begin(&self, path: String, range: Range<u64>) -> Begun {
+        let (fetcher, wanted) = (self.clone(), range.clone());
+        let task = tokio::spawn(async move { fetcher.range(&path, wanted).await });
+        Begun { range, task }
     }
 
     /// An object that is named by its content, or a range of one: from the near tier if it is there and `verify` takes

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::alarm::{Alarm, Hearing};
 use crate::error::Fault;
@@ -128,10 +129,13 @@ impl Blocks {
     pub(crate) async fn make_local(&self, range: Range<u64>) -> io::Result<()> {
         // Collected first: a stream that holds the closure is `Send` for one lifetime only.
         let fetches: Vec<_> = self
-            .parts(range)
+            .parts(range.clone())
             .map(|part| self.fetch_absent(part.place, part.pages()))
             .collect();
-        let Err(fault) = all_of(fetches).await else {
+        let begun = Instant::now();
+        let came = all_of(fetches).await;
+        tracing::debug!(?range, took = ?begun.elapsed(), "a read waited");
+        let Err(fault) = came else {
             return Ok(());
         };
         let error = self.failed(fault);

@@ -10,6 +10,7 @@ use crate::digest::{HotListId, MapId, SnapshotId};
 use crate::format::address::Kind;
 pub use crate::format::document::EngineRecord;
 use crate::format::document::{Document, answered_from_fields, is_none};
+use crate::format::hot::PackRange;
 use crate::format::limits::SNAPSHOT_MAX_BYTES;
 use crate::history::{self, Entry, Figures};
 use crate::lineage::Lineage;
@@ -42,6 +43,9 @@ pub struct Snapshot {
     pub volume_bytes: u64,
     /// What the job read, in order, for the next one to fetch first.
     pub hot: Option<HotListId>,
+    /// What of it a far job reads beside the list itself, not after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<PackRange>,
     /// The engine that wrote the volume.
     pub engine: EngineRecord,
     /// Version of Larder that wrote it.
@@ -82,6 +86,7 @@ impl Snapshot {
             map,
             volume_bytes,
             hot: None,
+            first: Vec::new(),
             engine,
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             statistics: Statistics::default(),

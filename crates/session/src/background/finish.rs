@@ -445,6 +445,7 @@ impl Save<'_> {
             sibling: head_ms != expected.map(|parent| parent.created_ms),
             counter,
             hot: packed.hot,
+            first: packed.first.clone(),
             statistics: self.statistics(packed),
             cold_build_ms: job.cold_build_ms(),
             figures: Some(figures),

@@ -112,7 +112,8 @@ async fn open(
         return Err(Refusal::Unfit(why));
     }
     let snapshot = &found.document;
-    let source = Source::open(objects.clone(), snapshot.map, snapshot.hot).await?;
+    let first = &snapshot.first;
+    let source = Source::open_with(objects.clone(), snapshot.map, snapshot.hot, first).await?;
     let (said, is) = (snapshot.volume_bytes, source.root().volume_bytes());
     if said != is {
         return Err(Refusal::Store(StoreError::Contradiction {

@@ -23,6 +23,7 @@ use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, MapId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
 use larder_model::habit::Reads;
+use larder_model::hot::PackRange;
 use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
 use larder_model::pack::PackBuilder;
@@ -54,12 +55,14 @@ pub struct PackProgress {
 }
 
 /// A volume whose blocks and map are in the store, ready to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
     /// Root of the new map.
     pub map: MapId,
     /// What the job read, stored together for the next one; nothing if it could not be stored.
     pub hot: Option<HotListId>,
+    /// What of that is to be read at once, beside the list.
+    pub first: Vec<PackRange>,
     /// Blocks that were given as changed.
     pub dirty_blocks: u64,
     /// Blocks whose content the parent's map and this job did not have yet.
@@ -149,10 +152,11 @@ where
     let mut placed = HashMap::new();
     let anew = (moving.leaves, &mut placed);
     let written = leaves::write(source, &touched, &stored.changes, anew, &progress);
-    let (map, hot, ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
+    let (map, (hot, first), ()) = tokio::try_join!(written, together, finish(&mut stored.uploads))?;
     Ok(Packed {
         map,
         hot,
+        first,
         dirty_blocks,
         new_blocks: stored.new_blocks,
         used_change: used_change(&stored.changes, &touched),

@@ -9,7 +9,7 @@ use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
 use larder_model::habit::{self, Reads, Stored};
-use larder_model::hot::{HotBlock, HotFrame, HotList};
+use larder_model::hot::{HotBlock, HotFrame, HotList, PackRange};
 use larder_model::limits::{
     BLOCK_BYTES, FRAME_BLOCKS, HOT_LIST_HELD_BLOCKS, LEAF_BLOCKS, PACK_BYTES,
 };
@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use super::classify::Workers;
 use super::{Changes, PackProgress};
 use crate::codec::Pool;
-use crate::source::Source;
+use crate::source::{Source, first_ranges};
 use crate::uploads::Uploads;
 use larder_objects::{Objects, StoreError, blocking};
 
@@ -47,7 +47,7 @@ pub(super) struct Known {
 }
 
 /// Stores what `habit::gather` says of what is known, and the list that finds it. Nothing if that does not
-/// work: the next job is slower without it, and no more.
+/// work: the next job is slower without it, and no more. Far away also what of it is to be read beside the list.
 pub(super) async fn store<R>(
     source: &Arc<Source>,
     known: Known,
@@ -55,7 +55,7 @@ pub(super) async fn store<R>(
     changes: &Changes,
     read: R,
     progress: &Arc<PackProgress>,
-) -> Result<Option<HotListId>, StoreError>
+) -> Result<(Option<HotListId>, Vec<PackRange>), StoreError>
 where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
@@ -84,22 +84,27 @@ where
         held: Vec::new(),
     };
     let mut writer = Writer::new(source.objects().clone(), Arc::clone(progress));
-    let stored: Result<HotListId, StoreError> = blocking(move || {
+    let stored: Result<_, StoreError> = blocking(move || {
         hold(&gathered.held, &read, &mut list);
         list.frames.extend(gathered.written);
         writer.store(&gathered.together, &read, Workers::All, &mut list.frames)?;
         list.frames = habit::in_order(list.frames, &reads);
+        let first = if is_near {
+            Vec::new()
+        } else {
+            first_ranges(&list)
+        };
         let (id, bytes) = list.encode();
         // Beside the last packs.
         writer.upload(address::hot(id), bytes)?;
         writer.finish()?;
-        Ok(id)
+        Ok((Some(id), first))
     })
     .await;
     if let Err(error) = &stored {
         tracing::warn!(%error, "no hot list");
     }
-    Ok(stored.ok())
+    Ok(stored.unwrap_or_default())
 }
 
 /// Stores blocks together while the job runs; the frames that hold them.

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use larder_model::address;
 use larder_model::digest::{BlockId, PackId};
-use larder_model::hot::{HotBlock, HotFrame, HotList};
-use larder_model::limits::BLOCK_BYTES;
+use larder_model::hot::{HotBlock, HotFrame, HotList, PackRange};
+use larder_model::limits::{BLOCK_BYTES, PACK_MAX_BYTES};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::codec;
-use crate::fetch::{FetchedBlock, Fetcher};
+use crate::fetch::{Begun, FetchedBlock, Fetcher};
 use larder_objects::StoreError;
 
 /// A range is closed once it has so many bytes. Longer ones make whoever needs a block in the middle wait, shorter ones
@@ -28,6 +29,10 @@ use larder_objects::StoreError;
 const RANGE_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes between two frames that are fetched for nothing rather than in another request.
 const GAP_BYTES: u64 = 64 * 1024;
+/// Bytes that are read beside the list that says what is in them, and in how many ranges: enough for an engine's start.
+/// The list comes later for them on a line that is narrow.
+const FIRST_BYTES: u64 = 3 * 1024 * 1024;
+const FIRST_RANGES: usize = 4;
 
 /// Ranges to read, in order.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ struct Stretch {
     bytes: Where,
     frames: Vec<Frame>,
     state: AtomicU8,
+    /// The same, if it was asked for before the list was there.
+    begun: Mutex<Option<Begun>>,
 }
 
 #[derive(Debug)]
@@ -70,8 +77,8 @@ const TAKEN: u8 = 1;
 const OVER: u8 = 2;
 
 impl Ahead {
-    /// What a hot list says.
-    pub(crate) fn of_list(fetcher: Fetcher, list: HotList) -> Self {
+    /// What a hot list says, of which these ranges are being read already.
+    pub(crate) fn of_list(fetcher: Fetcher, list: HotList, begun: Vec<(PackId, Begun)>) -> Self {
         let (held, stored): (Vec<_>, Vec<_>) = list
             .frames
             .into_iter()
@@ -81,6 +88,13 @@ impl Ahead {
             stretches.push(Stretch::new(Where::Here(list.held.into()), held));
         }
         stretches.extend(in_stretches(stored));
+        for (pack, begun) in begun {
+            let mut stretches = stretches.iter_mut();
+            let wanted = stretches.find(|it| it.pack() == Some(pack) && begun.holds(&it.range()));
+            if let Some(stretch) = wanted {
+                stretch.begun = Mutex::new(Some(begun));
+            }
+        }
         Self::new(fetcher, stretches)
     }
 
@@ -200,18 +214,13 @@ impl Ahead {
             }))
         };
         let ranges = stretch.frames.iter().map(|frame| frame.frame.range());
-        let handed_out = match &stretch.bytes {
-            Where::Here(held) => {
-                let parts =
-                    ranges.map(|range| held.slice(range.start as usize..range.end as usize));
-                hand_out(parts.collect()).await
-            }
-            Where::Pack(pack) => {
-                let path = address::pack(*pack);
-                self.fetcher
-                    .together(&path, ranges.collect(), hand_out)
-                    .await
-            }
+        let handed_out = if let Some((start, bytes)) = stretch.here().await {
+            let at = |place: u64| (place - start) as usize;
+            let parts = ranges.map(|range| bytes.slice(at(range.start)..at(range.end)));
+            hand_out(parts.collect()).await
+        } else {
+            let (path, ranges) = (stretch.name(), ranges.collect());
+            self.fetcher.together(&path, ranges, hand_out).await
         };
         match handed_out {
             Ok(()) => {
@@ -284,6 +293,29 @@ impl Stretch {
             bytes,
             frames: frames.collect(),
             state: AtomicU8::new(WAITING),
+            begun: Mutex::default(),
+        }
+    }
+
+    fn range(&self) -> Range<u64> {
+        let ranges = self.frames.iter().map(|frame| frame.frame.range());
+        let joined = ranges.reduce(|all, one| all.start.min(one.start)..all.end.max(one.end));
+        joined.unwrap_or_default()
+    }
+
+    /// What can be had without asking for it, if any: the place of its first byte, and the bytes.
+    async fn here(&self) -> Option<(u64, Bytes)> {
+        if let Where::Here(held) = &self.bytes {
+            return Some((0, held.clone()));
+        }
+        let begun = self.begun.lock().take();
+        begun?.bytes().await
+    }
+
+    fn pack(&self) -> Option<PackId> {
+        match self.bytes {
+            Where::Pack(pack) => Some(pack),
+            Where::Here(_) => None,
         }
     }
 
@@ -318,6 +350,39 @@ impl Frame {
             });
         blocks.collect()
     }
+}
+
+/// The ranges of packs that a list has read first.
+pub(crate) fn first_ranges(list: &HotList) -> Vec<PackRange> {
+    let mut left = FIRST_BYTES;
+    let stretches = in_stretches(list.frames.clone()).into_iter();
+    let ranges = stretches.filter_map(|stretch| {
+        let Range { start, end } = stretch.range();
+        let pack = stretch.pack()?;
+        Some(PackRange { pack, start, end })
+    });
+    let first = ranges.take(FIRST_RANGES).take_while(|range| {
+        let fits = range.end - range.start <= left;
+        left = left.saturating_sub(range.end - range.start);
+        fits
+    });
+    first.collect()
+}
+
+/// Begins to read ranges of packs; no more than a list would name.
+pub(super) fn begin(fetcher: &Fetcher, first: &[PackRange]) -> Vec<(PackId, Begun)> {
+    let ranges = first.iter().take(FIRST_RANGES);
+    let sound = ranges.filter(|it| {
+        it.start < it.end && it.end <= PACK_MAX_BYTES as u64 && it.end - it.start <= FIRST_BYTES
+    });
+    sound
+        .map(|it| {
+            (
+                it.pack,
+                fetcher.begin(address::pack(it.pack), it.start..it.end),
+            )
+        })
+        .collect()
 }
 
 /// Joins frames of packs that lie side by side. The stretches come in the order of their first frames.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, LeafId, LeavesId, MapId};
 use larder_model::frame::FrameRef;
-use larder_model::hot::{HotBlock, HotFrame, HotList};
+use larder_model::hot::{HotBlock, HotFrame, HotList, PackRange};
 use larder_model::limits::{
     BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, LEAF_MAX_BYTES, MAP_MAX_BYTES,
 };
@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 pub use self::ahead::Ahead;
+pub(crate) use self::ahead::first_ranges;
 use crate::codec;
 use crate::fetch::{FetchedBlock, Fetcher, Piece, Traffic};
 use larder_objects::{Objects, StoreError, blocking};
@@ -62,7 +63,9 @@ impl Source {
     /// A volume of zeros.
     pub fn empty(objects: Objects, volume_bytes: u64) -> Result<Self, StoreError> {
         let root = MapRoot::empty(volume_bytes).map_err(StoreError::format("the volume size"))?;
-        Ok(Self::new(Fetcher::new(objects), root, HotList::default()))
+        let fetcher = Fetcher::new(objects);
+        let hot = Ahead::of_frames(fetcher.clone(), Vec::new());
+        Ok(Self::new(fetcher, root, hot))
     }
 
     /// The volume with this map, and what the last job read of it. Reads no leaf.
@@ -71,7 +74,22 @@ impl Source {
         map: MapId,
         hot: Option<HotListId>,
     ) -> Result<Self, StoreError> {
+        Self::open_with(objects, map, hot, &[]).await
+    }
+
+    /// The same, with ranges that are to be read at once.
+    pub async fn open_with(
+        objects: Objects,
+        map: MapId,
+        hot: Option<HotListId>,
+        first: &[PackRange],
+    ) -> Result<Self, StoreError> {
         let fetcher = Fetcher::new(objects);
+        let begun = match fetcher.objects().near() {
+            // It is asked by what is named, range by range.
+            Some(_) => Vec::new(),
+            None => ahead::begin(&fetcher, first),
+        };
         let (root, list) = tokio::join!(read_root(&fetcher, map), async {
             Some(read_list(&fetcher, hot?).await)
         });
@@ -87,17 +105,18 @@ impl Source {
             tracing::warn!(%error, "no hot list");
             HotList::default()
         });
-        Ok(Self::new(fetcher, root, list))
+        let hot = Ahead::of_list(fetcher.clone(), list, begun);
+        Ok(Self::new(fetcher, root, hot))
     }
 
-    fn new(fetcher: Fetcher, root: MapRoot, list: HotList) -> Self {
+    fn new(fetcher: Fetcher, root: MapRoot, hot: Ahead) -> Self {
         Self {
             leaves: root
                 .leaves()
                 .map(|(index, _)| (index, OnceCell::new()))
                 .collect(),
             root,
-            hot: Ahead::of_list(fetcher.clone(), list),
+            hot,
             rest: OnceLock::new(),
             is_doubted: AtomicBool::new(false),
             in_flight: Mutex::default(),

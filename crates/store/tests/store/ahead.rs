@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use larder_model::digest::PackId;
 use larder_model::habit::Reads;
+use larder_model::hot::PackRange;
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS};
 use larder_store::packer::{self, Changed, Job, Packed};
 use larder_store::{FetchedBlock, Location, Objects, Source};
@@ -51,6 +54,13 @@ impl Store {
     fn objects(&self) -> Objects {
         let location = Location::folder(self.folder.path());
         location.open(&[]).expect("a store in a folder")
+    }
+
+    /// With ranges that are to be read at once.
+    async fn open_with(&self, first: &[PackRange]) -> Source {
+        let saved = self.newest.as_ref().expect("a save");
+        let opened = Source::open_with(self.objects(), saved.map, saved.hot, first).await;
+        opened.expect("a source")
     }
 
     async fn open(&self) -> Arc<Source> {
@@ -172,6 +182,53 @@ async fn what_a_job_read_comes_to_the_next_in_few_requests() {
     );
     // The map's root, the list, and 2 MiB at a time.
     assert!(traffic.requests <= 2 + 19, "{traffic:?}");
+}
+
+/// Beside the list, without a request more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_first_is_asked_for_before_the_list_is_there() {
+    let store = Store::scattered().await;
+    let after_it = store.open_with(&[]).await;
+    Arrived::hot(&after_it).await.assert_content_of(&store);
+    let first = &store.newest.as_ref().expect("a save").first;
+    assert!(!first.is_empty());
+    let source = store.open_with(first).await;
+    let all = 2 + first.len() as u64;
+    let asked = async {
+        while source.traffic().requests < all {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(60), asked).await;
+    asked.expect("nobody has to ask for what is read first");
+    let arrived = Arrived::hot(&source).await;
+    assert_eq!(arrived.len() as u64, BLOCKS * SAVES);
+    arrived.assert_content_of(&store);
+    assert_eq!(source.traffic(), after_it.traffic());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_snapshot_says_of_it_may_be_wrong() {
+    let store = Store::scattered().await;
+    let first = &store.newest.as_ref().expect("a save").first;
+    let PackRange { pack, start, end } = first[0];
+    let elsewhere = PackId::of(b"nothing");
+    for (pack, start, end) in [
+        (elsewhere, start, end),
+        (pack, start + 1, end),
+        (pack, end, start),
+        (pack, end, end),
+        (pack, start, u64::MAX),
+        (pack, start, end + (1 << 20)),
+        (pack, 1 << 40, 1 << 40 | 4096),
+    ] {
+        let wrong = PackRange { pack, start, end };
+        let many = [vec![wrong], first.clone(), first.clone(), first.clone()].concat();
+        let source = store.open_with(&many).await;
+        let arrived = Arrived::hot(&source).await;
+        assert_eq!(arrived.len() as u64, BLOCKS * SAVES, "{start} to {end}");
+        arrived.assert_content_of(&store);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

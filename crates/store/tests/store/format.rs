@@ -54,6 +54,7 @@ pub(super) async fn save(objects: &Objects) {
     let packed = packed.expect("it is stored");
     let snapshot = Snapshot {
         hot: packed.hot,
+        first: packed.first,
         larder: "0.1.0".into(),
         statistics: Statistics {
             used_blocks: packed.used_change.unsigned_abs(),

@@ -22,6 +22,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::{BlockId, HotListId, PackId};
 use crate::format::frame::FrameSlot;
 use crate::format::limits::{HOT_LIST_MAX_BLOCKS, HOT_LIST_MAX_BYTES};
@@ -57,6 +59,17 @@ pub struct HotFrame {
     /// The blocks that it holds, with their places in it, ascending: those that the volume still has. Blocks of
     /// equal content share a place.
     pub blocks: Vec<(u8, HotBlock)>,
+}
+
+/// A range of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackRange {
+    /// The pack.
+    pub pack: PackId,
+    /// Its first byte there.
+    pub start: u64,
+    /// The one after its last.
+    pub end: u64,
 }
 
 /// What a job read, and where that is stored together.

@@ -332,6 +332,8 @@ impl<'a> Mover<'a> {
                 let id = listed.place().id.parse().expect("it was read by it");
                 let anew = Snapshot {
                     map,
+                    // What of another list would be read at once lies elsewhere.
+                    first: Vec::new(),
                     hot,
                     original: snapshot.original.or(Some(id)),
                     ..snapshot
