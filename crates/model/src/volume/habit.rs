@@ -22,8 +22,8 @@ use crate::volume::loose;
 /// and the next one reads as much as ever.
 const IDLE_JOBS_MAX: u8 = 2;
 
-/// Blocks that a job wrote which the next one reads ahead (32 MiB). Of more it reads only a part, and nobody
-/// can tell which.
+/// Blocks that a job wrote which the next one reads ahead (32 MiB). Of more it reads only a part: what was there before
+/// is more likely to be in it than new layers are.
 const WRITTEN_MAX: usize = 512;
 
 /// What a job read.
@@ -38,7 +38,9 @@ pub struct Reads {
 /// Frames that a job stored, for the map or while it ran.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// Those in which its save stored what it wrote.
+    /// Those in which its save stored what it wrote where something was before: tables of the file system, databases.
+    pub rewritten: Vec<HotFrame>,
+    /// Those with all else that it wrote.
     pub written: Vec<HotFrame>,
     /// Copies of what it read, stored while it ran.
     pub copies: Vec<HotFrame>,
@@ -76,7 +78,7 @@ pub fn gather(
     let held = start.iter().filter_map(|block| with_id(*block, &now));
     let held: Vec<HotBlock> = held.take(held_max).collect();
     let mut covered: HashSet<u64> = held.iter().map(|block| block.block).collect();
-    let written = worth_reading(stored.written, &mut covered);
+    let written = worth_reading(stored.rewritten, stored.written, &mut covered);
     let was_read: HashSet<u64> = read.iter().copied().collect();
     let mut stay = |frame: HotFrame| {
         let frame = stays(frame, &covered, &was_read, &now)?;
@@ -156,18 +158,31 @@ fn stays(
 /// Those of the frames in which a save stored what its job wrote that the next job reads ahead, without the
 /// blocks that are covered already; their own are afterwards. A frame of which little is in use is an older
 /// one, which happened to have the same content.
-fn worth_reading(mut written: Vec<HotFrame>, covered: &mut HashSet<u64>) -> Vec<HotFrame> {
-    written.retain(|frame| is_most(frame.places(|_| true), frame));
-    let blocks: usize = written.iter().map(|frame| frame.blocks.len()).sum();
-    if blocks > WRITTEN_MAX {
-        return Vec::new();
+fn worth_reading(
+    mut rewritten: Vec<HotFrame>,
+    mut written: Vec<HotFrame>,
+    covered: &mut HashSet<u64>,
+) -> Vec<HotFrame> {
+    for frames in [&mut rewritten, &mut written] {
+        frames.retain(|frame| is_most(frame.places(|_| true), frame));
     }
-    for frame in &mut written {
+    let places = |frame: &HotFrame| frame.places(|_| true);
+    let mut left = WRITTEN_MAX;
+    if rewritten.iter().chain(&written).map(places).sum::<usize>() <= left {
+        rewritten.append(&mut written);
+    }
+    rewritten.retain_mut(|frame| {
         frame.idle = WRITTEN;
-        frame.blocks.retain(|(_, one)| covered.insert(one.block));
-    }
-    written.retain(|frame| !frame.blocks.is_empty());
-    written
+        // Of many blocks that hold the same, one is enough to have it read.
+        frame.blocks.dedup_by_key(|(place, _)| *place);
+        let fits = frame.blocks.len() <= left;
+        left = left.saturating_sub(frame.blocks.len());
+        frame
+            .blocks
+            .retain(|(_, one)| fits && covered.insert(one.block));
+        !frame.blocks.is_empty()
+    });
+    rewritten
 }
 
 /// Whether so many places are two thirds of a frame.

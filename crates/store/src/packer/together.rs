@@ -60,13 +60,16 @@ where
     R: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
 {
     let held_max = if is_near { 0 } else { HOT_LIST_HELD_BLOCKS };
+    // Next door a miss costs little, and what a job wrote is not known to be read.
+    let written = (!is_near).then(|| frames_written(changes));
+    let was_there = |(_, one): &(u8, HotBlock)| source.id_of(one.block).is_some();
+    let (rewritten, written) = written
+        .unwrap_or_default()
+        .into_iter()
+        .partition(|frame| frame.blocks.iter().any(was_there));
     let stored = Stored {
-        // Next door a miss costs little, and what a job wrote is not known to be read.
-        written: if is_near {
-            Vec::new()
-        } else {
-            frames_written(changes)
-        },
+        rewritten,
+        written,
         copies: known.copies,
     };
     let reads = known.reads;

@@ -196,8 +196,37 @@ fn next_door_a_copy_of_what_is_loose_stays() {
 fn what_is_written_in_masses_or_was_there_before_is_left() {
     let all = |block| Some(id(block));
     let masses = frames(2, 0..WRITTEN_MAX as u64 + 16);
-    let gathered = gather(&[], saved(masses), &reads(0..0, 0), HELD, all).settled();
+    let gathered = gather(&[], saved(masses.clone()), &reads(0..0, 0), HELD, all).settled();
     assert!(gathered.written.is_empty());
+    let tables = Stored {
+        rewritten: frames(3, 9000..9016),
+        ..saved(masses.clone())
+    };
+    let gathered = gather(&[], tables, &reads(0..0, 0), HELD, all).settled();
+    let kept: Vec<_> = gathered.written.iter().map(|frame| frame.pack).collect();
+    assert_eq!(kept, [Some(PackId::of(&[3]))], "what was there before");
+    let many = Stored {
+        rewritten: masses,
+        ..Stored::default()
+    };
+    let gathered = gather(&[], many, &reads(0..0, 0), HELD, all).settled();
+    let kept: usize = gathered
+        .written
+        .iter()
+        .map(|frame| frame.blocks.len())
+        .sum();
+    assert_eq!(kept, WRITTEN_MAX);
+    let mut alike = frames(2, 0..16);
+    for block in 100..100 + WRITTEN_MAX as u64 {
+        alike[0].add(3, HotBlock { block, id: id(3) });
+    }
+    let gathered = gather(&[], saved(alike), &reads(0..0, 0), HELD, all).settled();
+    let kept: Vec<u64> = gathered.written[0]
+        .blocks
+        .iter()
+        .map(|(_, one)| one.block)
+        .collect();
+    assert_eq!(kept, (0..16).collect::<Vec<u64>>(), "one of each content");
     let mut older = frames(2, 0..16);
     older[0].blocks.truncate(4);
     let gathered = gather(&[], saved(older), &reads(0..0, 0), HELD, all).settled();
