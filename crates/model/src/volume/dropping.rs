@@ -14,6 +14,8 @@ const RECORD_UNUSED_MS: u64 = 14 * 24 * 3600 * 1000;
 const RECORDS_PER_USED: usize = 3;
 /// So many stay in any case.
 const RECORDS_MIN: usize = 20;
+/// What is too much goes once it is one part of so many: to drop a few records reads as much of a volume as to drop many.
+const RECORDS_PARTS: usize = 4;
 
 /// An image or a record of the build cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,7 +125,10 @@ fn outlived_records(records: &[Held], now_ms: u64) -> Vec<String> {
     let mut recent: Vec<_> = records.iter().enumerate().collect();
     // Of equal ones the last stay: those that others stand on.
     recent.sort_by_key(|(at, record)| Reverse((record.is_used, record.used_ms, *at)));
-    let kept = recent.iter().take(most);
+    let too_many = records.len() > most + most / RECORDS_PARTS;
+    let kept = recent
+        .iter()
+        .take(if too_many { most } else { records.len() });
     let kept: BTreeSet<usize> = kept.map(|(at, _)| *at).collect();
     let outlived = records.iter().enumerate().filter(|(at, record)| {
         let is_old = now_ms.saturating_sub(record.used_ms) > RECORD_UNUSED_MS;
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn records_go_by_age_and_beyond_a_number() {
-        let mut all: Vec<Held> = (1..=RECORDS_MIN as u64 + 3)
+        let mut all: Vec<Held> = (1..=RECORDS_MIN as u64 + 6)
             .map(|ago| unnamed(&format!("r{ago:02}"), ago, &[]))
             .collect();
         let over = |all: &[Held]| {
@@ -236,12 +241,13 @@ mod tests {
         };
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r21", "r22", "r23"]);
+        assert_eq!(dropped, ["r21", "r22", "r23", "r24", "r25", "r26"]);
+        assert!(over(&all[..RECORDS_MIN + 5]).is_empty(), "not one by one");
         // What stands on an old record makes it a recent one.
-        all[0].parents.push("r23".to_owned());
+        all[0].parents.push("r26".to_owned());
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r20", "r21", "r22"]);
+        assert_eq!(dropped, ["r20", "r21", "r22", "r23", "r24", "r25"]);
         // A job that uses much may keep much.
         for record in &mut all[..8] {
             record.is_used = true;

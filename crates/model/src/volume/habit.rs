@@ -101,7 +101,7 @@ pub fn gather(
         new,
         held_max,
     };
-    gathering.together = gathering.add_to_copies(missing);
+    gathering.together = gathering.add_to_frames(missing);
     gathering
 }
 
@@ -191,17 +191,18 @@ fn is_most(places: usize, frame: &HotFrame) -> bool {
 }
 
 impl Gathering {
-    /// Adds blocks to the copies that hold just that content already; the others.
-    fn add_to_copies(&mut self, mut blocks: Vec<HotBlock>) -> Vec<HotBlock> {
-        let mut copies: Vec<&mut HotFrame> = self.kept.iter_mut().chain(&mut self.new).collect();
+    /// Adds blocks to the frames that hold just that content already; the others.
+    fn add_to_frames(&mut self, mut blocks: Vec<HotBlock>) -> Vec<HotBlock> {
+        let frames = self.kept.iter_mut().chain(&mut self.new);
+        let mut frames: Vec<&mut HotFrame> = frames.chain(&mut self.written).collect();
         let mut places: HashMap<BlockId, (usize, u8)> = HashMap::new();
-        for (at, frame) in copies.iter().enumerate() {
+        for (at, frame) in frames.iter().enumerate() {
             let held = frame.blocks.iter();
             places.extend(held.map(|(slot, one)| (one.id, (at, *slot))));
         }
         blocks.retain(|one| match places.get(&one.id) {
             Some((at, slot)) => {
-                copies[*at].add(*slot, *one);
+                frames[*at].add(*slot, *one);
                 false
             }
             None => true,

@@ -13,6 +13,7 @@ use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
 
 use super::base_images::{Drafts, Planning};
+use super::blocking;
 use super::course::{Course, Timer};
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
@@ -61,8 +62,10 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut course = Course::begin();
     let mut timer = course.timer();
-    let (objects, cannot_save) = open_store(&settings, events);
-    let (coming, turn) = Coming::look(&settings, &place, begun.oom_score, events).await?;
+    let opening = open_store(&settings, events);
+    let looking = Coming::look(&settings, &place, begun.oom_score, events);
+    let ((objects, cannot_save), looked) = tokio::join!(opening, Box::pin(looking));
+    let (coming, turn) = looked?;
     let compatibility = coming.compatibility();
     let plan = Plan {
         coming,
@@ -199,9 +202,10 @@ fn known_before(found: Option<&Restorable>) -> Vec<Known> {
     record.map(|record| record.images).unwrap_or_default()
 }
 
-/// A store that cannot be opened is a miss, and nothing will be saved.
-fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved>) {
-    match settings.project.store.open() {
+/// A store that cannot be opened is a miss, and nothing will be saved. Opening takes time: certificates are read.
+async fn open_store(settings: &Settings, events: &Events) -> (Objects, Option<NotSaved>) {
+    let store = settings.project.store.clone();
+    match blocking(move || store.open()).await {
         Ok(objects) => {
             if let Some(why) = objects.near_trouble() {
                 events.warning(&why);

@@ -29,9 +29,9 @@ use larder_objects::StoreError;
 const RANGE_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes between two frames that are fetched for nothing rather than in another request.
 const GAP_BYTES: u64 = 64 * 1024;
-/// Bytes that are read beside the list that says what is in them, and in how many ranges: enough for an engine's start.
-/// The list comes later for them on a line that is narrow.
-const FIRST_BYTES: u64 = 3 * 1024 * 1024;
+/// Bytes that are read beside the list that says what is in them, and in how many ranges: what the last job wrote, and
+/// an engine's start reads. More would be in the way of the list.
+const FIRST_BYTES: u64 = 512 * 1024;
 const FIRST_RANGES: usize = 4;
 
 /// Ranges to read, in order.
