@@ -186,6 +186,8 @@ impl HotList {
                 .filter(|before| before.is_same(&frame))
             {
                 Some(before) => before.blocks.extend(frame.blocks),
+                // One without blocks is as good as none.
+                None if frame.blocks.is_empty() => {}
                 None => list.frames.push(frame),
             }
         }
