@@ -50,10 +50,12 @@ where
     let folder = Arc::new(folder);
     let source = blocks.source();
     // A later miss then costs one request. The hot blocks come first, on the connections that are open.
-    let leaves = source.read_leaves(match prefetch {
+    let leaves_bytes = match prefetch {
         Prefetch::All(Some(_)) | Prefetch::Auto(Some(_)) => LEAVES_OF_ALL_BYTES,
         _ => LEAVES_BYTES,
-    });
+    };
+    let all = matches!(prefetch, Prefetch::All(_)) || source.hot().is_empty();
+    let leaves = source.read_leaves(leaves_bytes, all);
     let hot = lanes(&blocks, &folder, |source| Some(source.hot()));
     let ((), leaves) = tokio::join!(biased; hot, leaves);
     if let Err(error) = leaves {

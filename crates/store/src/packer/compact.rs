@@ -68,7 +68,7 @@ impl Moving {
         let Some(least) = objects.least_live_percent() else {
             return Ok(Self::default());
         };
-        source.read_leaves(u64::MAX).await?;
+        source.read_leaves(u64::MAX, true).await?;
         let packs = live(source, changed);
         let paths = packs.keys().map(|id| (*id, address::pack(*id)));
         let sizes = sizes(objects, paths.collect()).await;
@@ -98,7 +98,7 @@ impl Moving {
         packs: &HashSet<PackId>,
         moved: HashMap<BlockId, BlockRef>,
     ) -> Result<Self, StoreError> {
-        source.read_leaves(u64::MAX).await?;
+        source.read_leaves(u64::MAX, true).await?;
         let all = live(source, &Changed::default()).into_iter();
         let blocks = all.filter(|(id, _)| packs.contains(id));
         Ok(Self {

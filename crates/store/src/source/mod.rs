@@ -172,16 +172,22 @@ impl Source {
     }
 
     /// Reads leaves ahead, as many as `max_bytes` hold, those that lie side by side in one request: first those of
-    /// regions in which the last job read something, for this one writes there.
-    pub async fn read_leaves(&self, max_bytes: u64) -> Result<(), StoreError> {
+    /// regions in which the last job read something, for this one writes there. If they are more than that, and not
+    /// `all` are wanted, those of objects that have none of these are left.
+    pub async fn read_leaves(&self, max_bytes: u64, all: bool) -> Result<(), StoreError> {
         use futures_util::{StreamExt as _, TryStreamExt as _};
         let mut objects: BTreeMap<LeavesId, Vec<(u32, LeafRef)>> = BTreeMap::new();
         let mut bytes = 0;
         let hot: HashSet<u32> = self.hot.blocks().map(|block| leaf_of(block).0).collect();
-        let (near, rest): (Vec<_>, Vec<_>) = self
+        let (near, mut rest): (Vec<_>, Vec<_>) = self
             .root
             .leaves()
             .partition(|(index, _)| hot.contains(index));
+        let sizes = self.root.leaves().map(|(_, place)| u64::from(place.bytes));
+        if !all && sizes.sum::<u64>() > max_bytes {
+            let read: HashSet<LeavesId> = near.iter().map(|(_, place)| place.object).collect();
+            rest.retain(|(_, place)| read.contains(&place.object));
+        }
         for (index, place) in near.into_iter().chain(rest).take(LEAVES_AHEAD_MAX) {
             bytes += u64::from(place.bytes);
             if bytes <= max_bytes && self.leaf_if_read(index).is_none() {

@@ -74,7 +74,7 @@ impl Store {
     /// A job that writes these blocks and reads those.
     async fn job(&mut self, written: Vec<u64>, reads: Reads) {
         let source = self.open().await;
-        source.read_leaves(u64::MAX).await.expect("the map");
+        source.read_leaves(u64::MAX, true).await.expect("the map");
         for block in &reads.blocks {
             source.fetch(*block).await.expect("it is stored");
         }
@@ -292,7 +292,7 @@ async fn all_else_comes_in_the_order_of_the_volume() {
     let saved = store.newest.as_mut().expect("a save");
     saved.hot = None;
     let source = store.open().await;
-    source.read_leaves(u64::MAX).await.expect("the map");
+    source.read_leaves(u64::MAX, true).await.expect("the map");
     let leaves = source.traffic().requests;
     assert!(leaves <= 3, "one leaf, read alone: {leaves} requests");
     source.plan_rest(16 * BLOCK_BYTES as u64 * 8);
@@ -311,7 +311,7 @@ async fn a_leaf_that_somebody_reads_is_among_those_read_ahead() {
     for _ in 0..20 {
         let source = store.open().await;
         let ahead = async {
-            source.read_leaves(u64::MAX).await.expect("the map");
+            source.read_leaves(u64::MAX, true).await.expect("the map");
             source.leaf_if_read(0).is_some()
         };
         let (fetched, is_known) = tokio::join!(source.fetch(0), ahead);
@@ -411,8 +411,37 @@ async fn after_many_jobs_the_map_comes_in_few_requests() {
         store.job(written, Reads::default()).await;
         let source = store.open().await;
         let before = source.traffic().requests;
-        source.read_leaves(u64::MAX).await.expect("the map");
+        source.read_leaves(u64::MAX, true).await.expect("the map");
         let requests = source.traffic().requests - before;
         assert!(requests <= 6, "{requests} requests after job {job}");
+    }
+}
+
+/// What no job reads costs a large volume's jobs nothing: its leaves rest in objects of other saves.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_large_map_only_what_lies_with_what_was_read_comes_ahead() {
+    let mut store = Store::new();
+    let first_of = |region: u64| region * LEAF_BLOCKS as u64;
+    for saved in [0..2, 2..4] {
+        let written = saved.map(first_of).collect();
+        store.job(written, Reads::default()).await;
+    }
+    let reads = Reads {
+        blocks: vec![first_of(2)],
+        at_start: 1,
+    };
+    store.job(Vec::new(), reads).await;
+    let source = store.open().await;
+    let leaves = source.root().leaves();
+    let bytes: u64 = leaves.map(|(_, place)| u64::from(place.bytes)).sum();
+    for (max_bytes, all, expected) in [
+        (bytes, false, [true, true, true, true]),
+        (bytes - 1, false, [false, false, true, true]),
+        (bytes - 1, true, [true, true, true, false]),
+    ] {
+        let source = store.open().await;
+        source.read_leaves(max_bytes, all).await.expect("the map");
+        let read = [0, 1, 2, 3].map(|index| source.leaf_if_read(index).is_some());
+        assert_eq!(read, expected, "{max_bytes} of {bytes}, all: {all}");
     }
 }

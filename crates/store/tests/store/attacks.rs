@@ -318,7 +318,10 @@ async fn a_map_of_countless_leaves_is_read_ahead_to_an_end() {
     let stored = objects.put(&address::map(map), bytes).await;
     stored.expect("stored");
     let forged = Source::open(objects, map, None).await.expect("a map");
-    forged.read_leaves(u64::MAX).await.expect("its leaves");
+    forged
+        .read_leaves(u64::MAX, true)
+        .await
+        .expect("its leaves");
     assert!(forged.traffic().requests < 3000, "{:?}", forged.traffic());
     forged.plan_rest(MOST << 16);
     let (rest, arrived) = (forged.rest().expect("planned"), AtomicU64::new(0));
