@@ -125,10 +125,9 @@ fn outlived_records(records: &[Held], now_ms: u64) -> Vec<String> {
     let mut recent: Vec<_> = records.iter().enumerate().collect();
     // Of equal ones the last stay: those that others stand on.
     recent.sort_by_key(|(at, record)| Reverse((record.is_used, record.used_ms, *at)));
-    let too_many = records.len() > most + most / RECORDS_PARTS;
-    let kept = recent
-        .iter()
-        .take(if too_many { most } else { records.len() });
+    let are_too_many = records.len() > most + most / RECORDS_PARTS;
+    let stay = if are_too_many { most } else { records.len() };
+    let kept = recent.iter().take(stay);
     let kept: BTreeSet<usize> = kept.map(|(at, _)| *at).collect();
     let outlived = records.iter().enumerate().filter(|(at, record)| {
         let is_old = now_ms.saturating_sub(record.used_ms) > RECORD_UNUSED_MS;

@@ -163,10 +163,10 @@ fn worth_reading(
     mut written: Vec<HotFrame>,
     covered: &mut HashSet<u64>,
 ) -> Vec<HotFrame> {
-    for frames in [&mut rewritten, &mut written] {
-        frames.retain(|frame| is_most(frame.places(|_| true), frame));
-    }
     let places = |frame: &HotFrame| frame.places(|_| true);
+    for frames in [&mut rewritten, &mut written] {
+        frames.retain(|frame| is_most(places(frame), frame));
+    }
     let mut left = WRITTEN_MAX;
     if rewritten.iter().chain(&written).map(places).sum::<usize>() <= left {
         rewritten.append(&mut written);
@@ -202,11 +202,12 @@ impl Gathering {
         }
         blocks.retain(|one| match places.get(&one.id) {
             Some((at, slot)) => {
-                frames[*at].add(*slot, *one);
+                frames[*at].blocks.push((*slot, *one));
                 false
             }
             None => true,
         });
+        frames.into_iter().for_each(HotFrame::sort);
         blocks
     }
 
@@ -261,7 +262,7 @@ impl Gathering {
 }
 
 /// Puts frames in the order in which a job read them first; those that it wrote come first of all, and those
-/// that it did not read last.
+/// that it did not read last. What a list may not name any more is left out.
 pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
     let numbered = reads.blocks.iter().enumerate();
     let first: HashMap<u64, usize> = numbered.map(|(at, block)| (*block, at)).collect();
@@ -274,6 +275,12 @@ pub fn in_order(mut frames: Vec<HotFrame>, reads: &Reads) -> Vec<HotFrame> {
             .iter()
             .filter_map(|(_, one)| first.get(&one.block));
         places.min().copied().unwrap_or(usize::MAX)
+    });
+    let mut left = HOT_LIST_MAX_BLOCKS;
+    frames.retain(|frame| {
+        let fits = frame.blocks.len() <= left;
+        left = left.saturating_sub(frame.blocks.len());
+        fits
     });
     frames
 }

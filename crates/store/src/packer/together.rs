@@ -180,9 +180,7 @@ fn frames_of(placed: impl IntoIterator<Item = (u64, BlockRef)>) -> Vec<HotFrame>
         });
         frames[number].blocks.push((slot, HotBlock { block, id }));
     }
-    for frame in &mut frames {
-        frame.blocks.sort_by_key(|(slot, _)| *slot);
-    }
+    frames.iter_mut().for_each(HotFrame::sort);
     frames
 }
 

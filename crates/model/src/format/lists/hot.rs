@@ -96,10 +96,9 @@ impl HotFrame {
             .count()
     }
 
-    /// Another block of the volume holds what is at this place.
-    pub fn add(&mut self, slot: u8, block: HotBlock) {
-        let at = self.blocks.partition_point(|(place, _)| *place <= slot);
-        self.blocks.insert(at, (slot, block));
+    /// Puts its blocks in order after some were added.
+    pub fn sort(&mut self) {
+        self.blocks.sort_by_key(|(place, _)| *place);
     }
 
     /// Its blocks in turns that have each place once at most.
@@ -191,9 +190,7 @@ impl HotList {
                 None => list.frames.push(frame),
             }
         }
-        for frame in &mut list.frames {
-            frame.blocks.sort_by_key(|(slot, _)| *slot);
-        }
+        list.frames.iter_mut().for_each(HotFrame::sort);
         list.held = from.rest().to_vec();
         let held = list.held.len() as u64;
         let here = list.frames.iter().filter(|frame| frame.pack.is_none());
@@ -323,8 +320,9 @@ mod tests {
         let mut list = example();
         for block in [9, 500] {
             let (_, HotBlock { id, .. }) = list.frames[0].blocks[0];
-            list.frames[0].add(0, HotBlock { block, id });
+            list.frames[0].blocks.push((0, HotBlock { block, id }));
         }
+        list.frames[0].sort();
         let blocks: Vec<_> = list.frames[0]
             .blocks
             .iter()

@@ -1,5 +1,6 @@
 use super::*;
 use crate::format::frame::FrameSlot;
+use crate::format::hot::HotList;
 use crate::format::limits::HOT_LIST_HELD_BLOCKS as HELD;
 
 fn id(block: u64) -> BlockId {
@@ -218,8 +219,9 @@ fn what_is_written_in_masses_or_was_there_before_is_left() {
     assert_eq!(kept, WRITTEN_MAX);
     let mut alike = frames(2, 0..16);
     for block in 100..100 + WRITTEN_MAX as u64 {
-        alike[0].add(3, HotBlock { block, id: id(3) });
+        alike[0].blocks.push((3, HotBlock { block, id: id(3) }));
     }
+    alike[0].sort();
     let gathered = gather(&[], saved(alike), &reads(0..0, 0), HELD, all).settled();
     let kept: Vec<u64> = gathered.written[0]
         .blocks
@@ -272,6 +274,19 @@ fn many_jobs_leave_few_packs_and_copy_little() {
         assert!(packs.len() <= 12, "{} packs after {job} jobs", packs.len());
     }
     assert!(written < 300 * 300, "{written} blocks were stored again");
+}
+
+#[test]
+fn a_list_names_no_more_than_it_may() {
+    let all = frames(1, 0..HOT_LIST_MAX_BLOCKS as u64 + 32);
+    let read = reads(16..HOT_LIST_MAX_BLOCKS as u64, 0);
+    let list = HotList {
+        frames: in_order(all.clone(), &read),
+        held: Vec::new(),
+    };
+    assert_eq!(list.frames.first(), all.get(1), "what was read comes first");
+    let (_, bytes) = list.encode();
+    assert_eq!(HotList::decode(&bytes, 1 << 20), Ok(list));
 }
 
 #[test]
