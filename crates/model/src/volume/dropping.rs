@@ -12,9 +12,9 @@ const RECORD_UNUSED_MS: u64 = 14 * 24 * 3600 * 1000;
 /// And all beyond the most recently used records: an engine reads every one at its start. A job of a large
 /// project uses many, and those of its other branches are to stay too.
 const RECORDS_PER_USED: usize = 3;
-/// So many stay in any case.
+/// So many are never too many.
 const RECORDS_MIN: usize = 20;
-/// What is too much goes once it is one part of so many: to drop a few records reads as much of a volume as to drop many.
+/// Once they are too many, one part of so many goes too: to drop a few records reads as much of a volume as to drop many.
 const RECORDS_PARTS: usize = 4;
 
 /// An image or a record of the build cache.
@@ -125,9 +125,13 @@ fn outlived_records(records: &[Held], now_ms: u64) -> Vec<String> {
     let mut recent: Vec<_> = records.iter().enumerate().collect();
     // Of equal ones the last stay: those that others stand on.
     recent.sort_by_key(|(at, record)| Reverse((record.is_used, record.used_ms, *at)));
-    let are_too_many = records.len() > most + most / RECORDS_PARTS;
-    let stay = if are_too_many { most } else { records.len() };
-    let kept = recent.iter().take(stay);
+    let are_too_many = records.len() > most;
+    let go = if are_too_many {
+        most / RECORDS_PARTS
+    } else {
+        0
+    };
+    let kept = recent.iter().take(most - go);
     let kept: BTreeSet<usize> = kept.map(|(at, _)| *at).collect();
     let outlived = records.iter().enumerate().filter(|(at, record)| {
         let is_old = now_ms.saturating_sub(record.used_ms) > RECORD_UNUSED_MS;
@@ -230,7 +234,7 @@ mod tests {
 
     #[test]
     fn records_go_by_age_and_beyond_a_number() {
-        let mut all: Vec<Held> = (1..=RECORDS_MIN as u64 + 6)
+        let mut all: Vec<Held> = (1..=RECORDS_MIN as u64 + 1)
             .map(|ago| unnamed(&format!("r{ago:02}"), ago, &[]))
             .collect();
         let over = |all: &[Held]| {
@@ -240,13 +244,13 @@ mod tests {
         };
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r21", "r22", "r23", "r24", "r25", "r26"]);
-        assert!(over(&all[..RECORDS_MIN + 5]).is_empty(), "not one by one");
+        assert_eq!(dropped, ["r16", "r17", "r18", "r19", "r20", "r21"]);
+        assert!(over(&all[..RECORDS_MIN]).is_empty(), "not one by one");
         // What stands on an old record makes it a recent one.
-        all[0].parents.push("r26".to_owned());
+        all[0].parents.push("r21".to_owned());
         let mut dropped = over(&all);
         dropped.sort();
-        assert_eq!(dropped, ["r20", "r21", "r22", "r23", "r24", "r25"]);
+        assert_eq!(dropped, ["r15", "r16", "r17", "r18", "r19", "r20"]);
         // A job that uses much may keep much.
         for record in &mut all[..8] {
             record.is_used = true;
