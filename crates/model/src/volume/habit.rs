@@ -92,16 +92,15 @@ pub fn gather(
         .collect();
     let new: Vec<HotFrame> = stored.copies.into_iter().filter_map(&mut stay).collect();
     let missing = read.iter().filter(|block| !covered.contains(block));
-    let missing = missing.filter_map(|block| with_id(*block, &now)).collect();
     let mut gathering = Gathering {
         kept,
         written,
         held,
-        together: Vec::new(),
+        together: missing.filter_map(|block| with_id(*block, &now)).collect(),
         new,
         held_max,
     };
-    gathering.together = gathering.add_to_frames(missing);
+    gathering.name_what_is_stored();
     gathering
 }
 
@@ -191,8 +190,8 @@ fn is_most(places: usize, frame: &HotFrame) -> bool {
 }
 
 impl Gathering {
-    /// Adds blocks to the frames that hold just that content already; the others.
-    fn add_to_frames(&mut self, mut blocks: Vec<HotBlock>) -> Vec<HotBlock> {
+    /// Of what is to be stored together, what a frame holds already under another number is named there instead.
+    fn name_what_is_stored(&mut self) {
         let frames = self.kept.iter_mut().chain(&mut self.new);
         let mut frames: Vec<&mut HotFrame> = frames.chain(&mut self.written).collect();
         let mut places: HashMap<BlockId, (usize, u8)> = HashMap::new();
@@ -200,7 +199,7 @@ impl Gathering {
             let held = frame.blocks.iter();
             places.extend(held.map(|(slot, one)| (one.id, (at, *slot))));
         }
-        blocks.retain(|one| match places.get(&one.id) {
+        self.together.retain(|one| match places.get(&one.id) {
             Some((at, slot)) => {
                 frames[*at].blocks.push((*slot, *one));
                 false
@@ -208,7 +207,6 @@ impl Gathering {
             None => true,
         });
         frames.into_iter().for_each(HotFrame::sort);
-        blocks
     }
 
     /// Leaves where they lie those of the blocks that a near store reads well there; their frames. `lying` takes

@@ -372,17 +372,14 @@ pub(crate) fn first_ranges(list: &HotList) -> Vec<PackRange> {
 /// Begins to read ranges of packs; no more than a list would name.
 pub(super) fn begin(fetcher: &Fetcher, first: &[PackRange]) -> Vec<(PackId, Begun)> {
     let ranges = first.iter().take(FIRST_RANGES);
-    let sound = ranges.filter(|it| {
-        it.start < it.end && it.end <= PACK_MAX_BYTES as u64 && it.end - it.start <= FIRST_BYTES
+    let sound = ranges.filter(|PackRange { start, end, .. }| {
+        start < end && *end <= PACK_MAX_BYTES as u64 && end - start <= FIRST_BYTES
     });
-    sound
-        .map(|it| {
-            (
-                it.pack,
-                fetcher.begin(address::pack(it.pack), it.start..it.end),
-            )
-        })
-        .collect()
+    let begun = sound.map(|PackRange { pack, start, end }| {
+        let range = *start..*end;
+        (*pack, fetcher.begin(address::pack(*pack), range))
+    });
+    begun.collect()
 }
 
 /// Joins frames of packs that lie side by side. The stretches come in the order of their first frames.
