@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use larder_model::leaves::READ_MAX_BYTES;
 use larder_model::pace;
 use larder_store::{Ahead, Source};
 use serde::{Deserialize, Serialize};
@@ -12,10 +13,8 @@ use crate::blocks::Blocks;
 
 /// Ranges, each 2 MiB at most, that are read at once before it is known what the line carries.
 const LANES_FIRST: usize = 4;
-/// Most bytes of leaves of the map that are read ahead: those of some 14 GiB of content, so that a job costs the same
-/// however much a volume holds. A leaf that is needed beyond them costs a request.
-const LEAVES_BYTES: u64 = 8 * 1024 * 1024;
-/// The same where somebody said how much content to fetch, which is planned by leaves: those of some 110 GiB.
+/// Bytes of leaves that are read ahead where somebody said how much content to fetch, which is planned by leaves: those
+/// of some 110 GiB.
 const LEAVES_OF_ALL_BYTES: u64 = 64 * 1024 * 1024;
 /// Prefetching stops when the disk that holds the local file has less than this left: what is left
 /// belongs to the build.
@@ -52,7 +51,7 @@ where
     // A later miss then costs one request. The hot blocks come first, on the connections that are open.
     let leaves_bytes = match prefetch {
         Prefetch::All(Some(_)) | Prefetch::Auto(Some(_)) => LEAVES_OF_ALL_BYTES,
-        _ => LEAVES_BYTES,
+        _ => READ_MAX_BYTES,
     };
     let all = matches!(prefetch, Prefetch::All(_)) || source.hot().is_empty();
     let leaves = source.read_leaves(leaves_bytes, all);

@@ -258,15 +258,24 @@ impl Volume {
             room.run(move || {
                 filesystem::unmount_below(&mount, UNMOUNT_LIMIT)?;
                 filesystem::write_back(&mount)?;
-                blocks.set_trimming(true);
-                let trimmed = filesystem::trim(&mount, &blocks.occupied());
-                blocks.set_trimming(false);
+                let trimmed = trim(&mount, &blocks);
                 // What could not be trimmed is unmounted all the same.
                 trimmed.and(filesystem::unmount(&mount, UNMOUNT_LIMIT))
             })
         });
         unmounting.await.expect("unmounting does not panic")
     }
+}
+
+/// Finds what the job freed. The file system has been written back.
+fn trim(mount: &Path, blocks: &Blocks) -> Result<(), VolumeError> {
+    let touched = filesystem::touched(blocks);
+    let touched = touched.map_err(VolumeError::io("read the free space of", mount))?;
+    let ranges = touched.unwrap_or_else(|| blocks.occupied());
+    blocks.set_trimming(true);
+    let trimmed = filesystem::trim(mount, &ranges);
+    blocks.set_trimming(false);
+    trimmed
 }
 
 impl Seal {

@@ -76,9 +76,9 @@ pub(super) struct Placed {
 
 impl Placed {
     /// What the parts need of the machine, whatever volume they get.
-    pub(super) async fn prepare(plan: &Plan, place: &Place) -> Self {
-        let mut parts = Parts::new(plan, place);
-        let coming = plan.coming.clone();
+    pub(super) async fn prepare(coming: &Coming, record: &Record, place: &Place) -> Self {
+        let mut parts = Parts::new(record, place);
+        let coming = coming.clone();
         // A task of its own, because it waits for the machine without giving way.
         let preparing = tokio::spawn(async move {
             let outcome = parts.prepare(&coming).await;
@@ -94,11 +94,11 @@ impl Placed {
 }
 
 impl Parts {
-    fn new(plan: &Plan, place: &Place) -> Self {
+    fn new(record: &Record, place: &Place) -> Self {
         Self {
             room: None,
             place: place.clone(),
-            record: plan.record.clone(),
+            record: record.clone(),
             volume: None,
             living: None,
             net: None,

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
-use larder_builds::NamedPlan;
 use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Voice as _, size};
 use larder_model::limits::BLOCK_BYTES;
-use larder_model::lineage::Lineage;
 use larder_podman::Storage;
 use larder_store::catalog::Reader;
 use larder_store::{Objects, Source};
+use tokio::sync::oneshot;
 
 use super::base_images::{Drafts, Planning};
 use super::blocking;
@@ -18,14 +17,14 @@ use super::course::{Course, Timer};
 use super::events::Events;
 use super::parts::{Parts, Placed, Plan};
 use super::restore::{self, Restorable, Search};
-use super::tenant::{BuilderLiving, Coming};
+use super::tenant::{BuilderLiving, Coming, Continues};
 use super::trouble;
 use super::turn::Turn;
 use super::upkeep::Upkeep;
 use super::verdict::Verdict;
 use crate::facts::{self, Job, Moved, NotSaved, Restored};
 use crate::leftovers;
-use crate::{JobRequest, Place, Result, Settings};
+use crate::{JobRequest, Place, Result, Settings, Tenant};
 
 /// A session that is up.
 pub(crate) struct Live {
@@ -62,24 +61,17 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
     let mut course = Course::begin();
     let mut timer = course.timer();
-    let opening = open_store(&settings, events);
-    let looking = Coming::look(&settings, &place, begun.oom_score, events);
-    let ((objects, cannot_save), looked) = tokio::join!(opening, Box::pin(looking));
-    let (coming, turn) = looked?;
-    let compatibility = coming.compatibility();
-    let plan = Plan {
-        coming,
-        prefetch: settings.prefetch(objects.is_near()),
-        record: begun.record,
-    };
     let reader = settings.project.reader();
     let drafts = Drafts::new(builds);
-    let builds = drafts.plans_soon();
-    let looking = search(&settings, &objects, (&reader, builds), &plan.coming, events);
-    let looking = Box::pin(looking);
-    let (Search { found, trouble }, placed) = beside(looking, &plan, &place).await?;
+    let (tell, continues) = oneshot::channel();
+    let searching = search(&settings, (&reader, &drafts), continues, events);
+    let owned = (begun.record, begun.oom_score);
+    let preparing = prepare(&settings, &place, owned, tell, events);
+    let (searched, prepared) = beside(Box::pin(searching), Box::pin(preparing)).await?;
+    let (objects, cannot_save, search) = searched;
+    let (plan, turn, placed) = prepared;
     timer.phase("find");
-    let known = known_before(found.as_ref());
+    let known = known_before(search.found.as_ref());
     let mut planning = Planning::begin(&settings.project, &objects, drafts, known);
     let start = Start {
         plan,
@@ -89,7 +81,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
         reader,
         events,
     };
-    let coming = Box::pin(start.bring_up(placed, found, trouble, &mut timer));
+    let coming = Box::pin(start.bring_up(placed, search, &mut timer));
     let Up {
         mut parts,
         restored,
@@ -105,7 +97,7 @@ pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
     let upkeep = Upkeep::begin(&mut parts, &settings, events, &mut timer).await;
     let compares = restored.is_some() && settings.project.freshness != Freshness::Never;
     let moved = compare(compares, &mut planning, &parts, events, &mut timer).await;
-    let up = start.up(&mut parts, settings.project.descent.lineage(&compatibility));
+    let up = start.up(&mut parts);
     timer.phase("facts");
     Ok(Live {
         settings,
@@ -145,15 +137,21 @@ async fn compare(
     moved
 }
 
-/// Prepares the machine while a snapshot is looked for: a store that is far takes about as long.
+/// The store, why nothing can be saved there, and what of it to start from.
+type Searched = (Objects, Option<NotSaved>, Search);
+/// What is to be brought up, the turn of an engine in the machine's place, and the machine as it is prepared for both.
+type Prepared = (Plan, Option<Turn>, Placed);
+
+/// Looks for a snapshot, and looks at the machine and prepares it meanwhile: a store that is far takes about as long.
+/// Whichever of the two fails, nothing of ours is left on the machine.
 async fn beside(
-    looking: impl Future<Output = Result<Search>>,
-    plan: &Plan,
-    place: &Place,
-) -> Result<(Search, Placed)> {
-    let (searched, placed) = tokio::join!(looking, Placed::prepare(plan, place));
+    searching: impl Future<Output = Result<Searched>>,
+    preparing: impl Future<Output = Result<Prepared>>,
+) -> Result<(Searched, Prepared)> {
+    let (searched, prepared) = tokio::join!(searching, preparing);
+    let (plan, turn, placed) = prepared?;
     match searched {
-        Ok(searched) => Ok((searched, placed)),
+        Ok(searched) => Ok((searched, (plan, turn, placed))),
         Err(refused) => {
             placed.abandon().await;
             Err(refused)
@@ -161,22 +159,52 @@ async fn beside(
     }
 }
 
-/// Looks for the snapshot to start from.
+/// Looks at the machine, tells on the way which volumes can be continued, and prepares it for any of them.
+async fn prepare(
+    settings: &Settings,
+    place: &Place,
+    (record, oom_score): (leftovers::Record, Option<String>),
+    tell: oneshot::Sender<Continues>,
+    events: &Events,
+) -> Result<Prepared> {
+    let (coming, turn) = Coming::look(settings, place, oom_score, tell, events).await?;
+    let placed = Placed::prepare(&coming, &record, place).await;
+    let store_is_near = settings.project.store.location().as_folder().is_some();
+    let plan = Plan {
+        coming,
+        prefetch: settings.prefetch(store_is_near),
+        record,
+    };
+    Ok((plan, turn, placed))
+}
+
+/// Opens the store, and looks for a snapshot once it is known which volumes can be continued; if it never is, the
+/// start has failed, and nothing is looked for.
 async fn search(
     settings: &Settings,
-    objects: &Objects,
-    (reader, builds): (&Reader, impl Future<Output = Option<Vec<NamedPlan>>>),
-    coming: &Coming,
+    (reader, drafts): (&Reader, &Drafts),
+    continues: oneshot::Receiver<Continues>,
     events: &Events,
-) -> Result<Search> {
-    if let Some(lost) = &settings.instead_of {
-        return Ok(Search::instead_of(lost));
-    }
-    objects.patience().set(trouble::FINDING);
-    let ladder = settings.project.descent.ladder(&coming.compatibility());
-    let how = (ladder, coming.version(), builds);
-    let mut search = restore::find(objects, how, reader, events).await?;
-    if matches!(coming, Coming::Folders(_))
+) -> Result<Searched> {
+    let (objects, cannot_save) = open_store(settings, events).await;
+    let search = match (&settings.instead_of, continues.await) {
+        (Some(lost), _) => Search::instead_of(lost),
+        (None, Err(_)) => Search::default(),
+        (None, Ok(continues)) => {
+            objects.patience().set(trouble::FINDING);
+            let ladder = settings.project.descent.ladder(&continues.compatibility);
+            let how = (ladder, continues.version, drafts.plans_soon());
+            let mut search = restore::find(&objects, how, reader, events).await?;
+            leave_too_large(settings, &mut search, events);
+            search
+        }
+    };
+    Ok((objects, cannot_save, search))
+}
+
+/// Leaves a snapshot of directories that hold more than they may.
+fn leave_too_large(settings: &Settings, search: &mut Search, events: &Events) {
+    if matches!(settings.tenant, Tenant::Folders(_))
         && let Some(large) = search
             .found
             .take_if(|found| used_bytes(found) > settings.keep_bytes)
@@ -189,7 +217,6 @@ async fn search(
             size(settings.keep_bytes)
         ));
     }
-    Ok(search)
 }
 
 fn used_bytes(found: &Restorable) -> u64 {
@@ -252,7 +279,9 @@ struct Up {
 
 impl Start<'_> {
     /// The report of a session that is up, and has done nothing yet.
-    fn up(&self, parts: &mut Parts, lineage: Lineage) -> Job {
+    fn up(&self, parts: &mut Parts) -> Job {
+        let compatibility = self.plan.coming.continues().compatibility;
+        let lineage = self.settings.project.descent.lineage(&compatibility);
         Job {
             store: self.settings.project.store.to_string(),
             started_ms: 0,
@@ -307,8 +336,7 @@ impl Start<'_> {
     async fn bring_up(
         &self,
         mut placed: Placed,
-        found: Option<Restorable>,
-        mut trouble: Option<String>,
+        Search { found, mut trouble }: Search,
         timer: &mut Timer,
     ) -> Result<Up> {
         let mut failed = None;
@@ -331,7 +359,8 @@ impl Start<'_> {
                     ));
                     timer.phase("failed_restore");
                     failed = Some((id, why, Verdict::on(&stopped)));
-                    placed = Placed::prepare(&self.plan, self.place).await;
+                    let Plan { coming, record, .. } = &self.plan;
+                    placed = Placed::prepare(coming, record, self.place).await;
                 }
             }
         }

@@ -79,7 +79,7 @@ fn again(source: &Source, changes: &Changes, anew: bool) -> BTreeSet<u32> {
     if anew {
         return root.leaves().map(|(index, _)| index).collect();
     }
-    let along = going_along(root, &changes.keys().copied().collect());
+    let along = going_along(root, &changes.keys().copied().collect(), &source.strays());
     let here = along
         .into_iter()
         .filter(|index| source.leaf_if_read(*index).is_some());

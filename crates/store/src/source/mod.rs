@@ -7,7 +7,7 @@
 mod ahead;
 pub mod closure;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, LeafId, LeavesId, MapId};
 use larder_model::frame::FrameRef;
 use larder_model::hot::{HotBlock, HotFrame, HotList, PackRange};
+use larder_model::leaves;
 use larder_model::limits::{
     BLOCK_BYTES, HOT_LIST_MAX_BYTES, LEAF_BLOCKS, LEAF_MAX_BYTES, MAP_MAX_BYTES,
 };
@@ -173,19 +174,20 @@ impl Source {
 
     /// Reads leaves ahead, as many as `max_bytes` hold, those that lie side by side in one request: first those of
     /// regions in which the last job read something, for this one writes there. If they are more than that, and not
-    /// `all` are wanted, those of objects that have none of these are left.
+    /// `all` are wanted, of the others only those that lie with these.
     pub async fn read_leaves(&self, max_bytes: u64, all: bool) -> Result<(), StoreError> {
         use futures_util::{StreamExt as _, TryStreamExt as _};
         let mut objects: BTreeMap<LeavesId, Vec<(u32, LeafRef)>> = BTreeMap::new();
         let mut bytes = 0;
-        let hot: HashSet<u32> = self.hot.blocks().map(|block| leaf_of(block).0).collect();
+        let hot = self.hot_leaves();
         let (near, mut rest): (Vec<_>, Vec<_>) = self
             .root
             .leaves()
             .partition(|(index, _)| hot.contains(index));
-        let sizes = self.root.leaves().map(|(_, place)| u64::from(place.bytes));
-        if !all && sizes.sum::<u64>() > max_bytes {
-            let read: HashSet<LeavesId> = near.iter().map(|(_, place)| place.object).collect();
+        if !all && self.leaves_bytes() > max_bytes {
+            let strays = leaves::strays(&self.root, &hot);
+            let among = near.iter().filter(|(index, _)| !strays.contains(index));
+            let read: HashSet<LeavesId> = among.map(|(_, place)| place.object).collect();
             rest.retain(|(_, place)| read.contains(&place.object));
         }
         for (index, place) in near.into_iter().chain(rest).take(LEAVES_AHEAD_MAX) {
@@ -221,6 +223,24 @@ impl Source {
             self.leaves[index].get_or_init(|| ready(leaf)).await;
         }
         Ok(())
+    }
+
+    /// The leaves of a map that is not read in whole which a job reads among others that it does not.
+    pub(crate) fn strays(&self) -> BTreeSet<u32> {
+        if self.leaves_bytes() <= leaves::READ_MAX_BYTES {
+            return BTreeSet::new();
+        }
+        leaves::strays(&self.root, &self.hot_leaves())
+    }
+
+    fn hot_leaves(&self) -> BTreeSet<u32> {
+        let blocks = self.hot.blocks();
+        blocks.map(|block| leaf_of(block).0).collect()
+    }
+
+    fn leaves_bytes(&self) -> u64 {
+        let leaves = self.root.leaves();
+        leaves.map(|(_, place)| u64::from(place.bytes)).sum()
     }
 
     /// What the last job read, to be read ahead.

@@ -1,4 +1,8 @@
-//! Zeroing what ext4 calls free in the blocks that are to be stored.
+//! What ext4 calls free: where a trim has to look, and zeroing it in the blocks that are to be stored.
+//!
+//! A trim that looks everywhere reads the bitmap of every group, and costs what the volume holds. What is free where a
+//! job allocated and freed nothing, an earlier trim has told already; and where it did, the bitmap is among what it
+//! wrote.
 //!
 //! A trim frees whole blocks of 64 KiB; a deleted file of a page or two leaves its content between pages that
 //! are in use, and a block is stored whole. So once the file system is unmounted its own bitmaps say which
@@ -27,6 +31,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 
 use larder_model::limits::{PAGE_BYTES, PAGES_PER_BLOCK};
 
@@ -44,12 +49,7 @@ const BLOCK_UNINIT: u16 = 2;
 
 /// Zeroes the free pages of the blocks that are to be stored.
 pub(crate) fn clear(blocks: &Blocks) -> io::Result<()> {
-    // Its numbers are what somebody wrote there.
-    let read = |offset: u64, buffer: &mut [u8]| {
-        let is_within = offset.saturating_add(buffer.len() as u64) <= blocks.volume_bytes();
-        Ok(is_within && blocks.read_if_local(offset, buffer)?)
-    };
-    let Some(mut free) = FreePages::of(read)? else {
+    let Some(mut free) = FreePages::of(reader(blocks))? else {
         tracing::warn!("the file system is of an unknown form: pages of deleted files are stored");
         return Ok(());
     };
@@ -60,6 +60,52 @@ pub(crate) fn clear(blocks: &Blocks) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The parts of the volume in which the job allocated or freed anything, in bytes. The file system must have been
+/// written back. `None` if it is of an unknown form.
+pub(crate) fn touched(blocks: &Blocks) -> io::Result<Option<Vec<Range<u64>>>> {
+    let Some(free) = FreePages::of(reader(blocks))? else {
+        return Ok(None);
+    };
+    let mut written = blocks.written();
+    written.sort_unstable();
+    let mut touched: Vec<Range<u64>> = Vec::new();
+    let pages = free.pages.min(blocks.volume_bytes() / PAGE_BYTES as u64);
+    for group in 0..pages.div_ceil(free.pages_in_group) {
+        let descriptor = free.descriptor(group)?;
+        let is_touched = descriptor.is_none_or(|descriptor| {
+            let block = descriptor.bitmap / PAGES_PER_BLOCK as u64;
+            written.binary_search(&block).is_ok()
+        });
+        if is_touched {
+            let bytes = free.pages_in_group * PAGE_BYTES as u64;
+            let start = group * bytes;
+            match touched.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end += bytes,
+                None => touched.push(start..start + bytes),
+            }
+        }
+    }
+    Ok(Some(touched))
+}
+
+/// Reads what is here. Where to is what somebody wrote in the volume.
+fn reader(blocks: &Blocks) -> impl Fn(u64, &mut [u8]) -> io::Result<bool> {
+    |offset, buffer| {
+        let is_within = offset.saturating_add(buffer.len() as u64) <= blocks.volume_bytes();
+        Ok(is_within && blocks.read_if_local(offset, buffer)?)
+    }
+}
+
+/// What is needed of a group's descriptor.
+struct Descriptor {
+    /// The page of its bitmap.
+    bitmap: u64,
+    /// Pages that are free.
+    free: u32,
+    /// Whether the bitmap was never written.
+    is_blank: bool,
 }
 
 /// Which pages a file system does not use.
@@ -115,31 +161,43 @@ impl<R: Fn(u64, &mut [u8]) -> io::Result<bool>> FreePages<R> {
         Ok(bitmap.map_or(0, |bitmap| !u16_at(bitmap, within as usize / 8)))
     }
 
-    fn bitmap(&self, group: u64) -> io::Result<Option<Vec<u8>>> {
-        let first = group * self.pages_in_group;
-        let mut descriptor = vec![0; self.descriptor_bytes as usize];
+    /// A group's descriptor, if it is here.
+    fn descriptor(&self, group: u64) -> io::Result<Option<Descriptor>> {
+        let mut bytes = vec![0; self.descriptor_bytes as usize];
         let offset = PAGE_BYTES as u64 + group * self.descriptor_bytes;
-        if first >= self.pages || !(self.read)(offset, &mut descriptor)? {
+        if !(self.read)(offset, &mut bytes)? {
             return Ok(None);
         }
-        let mut place = u64::from(u32_at(&descriptor, 0));
-        let mut free = u32::from(u16_at(&descriptor, 0x0C));
-        if descriptor.len() >= 64 {
-            place |= u64::from(u32_at(&descriptor, 0x20)) << 32;
-            free |= u32::from(u16_at(&descriptor, 0x2C)) << 16;
+        let mut bitmap = u64::from(u32_at(&bytes, 0));
+        let mut free = u32::from(u16_at(&bytes, 0x0C));
+        if bytes.len() >= 64 {
+            bitmap |= u64::from(u32_at(&bytes, 0x20)) << 32;
+            free |= u32::from(u16_at(&bytes, 0x2C)) << 16;
         }
+        let is_blank = u16_at(&bytes, 0x12) & BLOCK_UNINIT != 0;
+        Ok(Some(Descriptor {
+            bitmap,
+            free,
+            is_blank,
+        }))
+    }
+
+    fn bitmap(&self, group: u64) -> io::Result<Option<Vec<u8>>> {
+        let first = group * self.pages_in_group;
+        let descriptor = match self.descriptor(group)? {
+            Some(descriptor) if first < self.pages && !descriptor.is_blank => descriptor,
+            _ => return Ok(None),
+        };
+        let place = descriptor.bitmap.saturating_mul(PAGE_BYTES as u64);
         let mut bitmap = vec![0; PAGE_BYTES];
-        if u16_at(&descriptor, 0x12) & BLOCK_UNINIT != 0
-            || place >= self.pages
-            || !(self.read)(place.saturating_mul(PAGE_BYTES as u64), &mut bitmap)?
-        {
+        if descriptor.bitmap >= self.pages || !(self.read)(place, &mut bitmap)? {
             return Ok(None);
         }
         // A bitmap that was misread would clear what is in use: it must agree with its descriptor.
         let pages = self.pages_in_group.min(self.pages - first) as usize;
         bitmap[pages.div_ceil(8)..].fill(u8::MAX);
         let unused: u32 = bitmap.iter().map(|byte| byte.count_zeros()).sum();
-        Ok((unused == free).then_some(bitmap))
+        Ok((unused == descriptor.free).then_some(bitmap))
     }
 }
 

@@ -30,12 +30,13 @@ use std::time::Duration;
 
 use larder_local::child::{Limits, NoAnswer, ask};
 use larder_model::limits::BLOCK_BYTES;
+use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use crate::blocks::Blocks;
 use crate::error::VolumeError;
-pub(crate) use free::clear as clear_free_pages;
+pub(crate) use free::{clear as clear_free_pages, touched};
 pub(crate) use mounts::{unmount, unmount_below};
 pub(crate) use write_back::WriteBack;
 
@@ -89,11 +90,16 @@ pub(crate) fn make(device: &Path) -> Result<(), VolumeError> {
     }
 }
 
-/// Mounts the file system, in the calling thread's mount namespace, shared with nobody.
+/// Mounts the file system, in the calling thread's mount namespace, shared with nobody. No table and no bitmap is
+/// read or made before it is needed.
 pub(crate) fn mount(device: &Path, folder: &Path) -> Result<(), VolumeError> {
-    let options = c"noinit_itable,errors=remount-ro";
-    rustix::mount::mount(device, folder, "ext4", MountFlags::NOATIME, options)
-        .map_err(VolumeError::io("mount ext4 at", folder))?;
+    let with = |options| rustix::mount::mount(device, folder, "ext4", MountFlags::NOATIME, options);
+    let mounted = match with(c"noinit_itable,errors=remount-ro,no_prefetch_block_bitmaps") {
+        // Linux reads bitmaps ahead since 5.13, and knows the option since then.
+        Err(Errno::INVAL) => with(c"noinit_itable,errors=remount-ro"),
+        mounted => mounted,
+    };
+    mounted.map_err(VolumeError::io("mount ext4 at", folder))?;
     rustix::mount::mount_change(folder, MountPropagationFlags::PRIVATE)
         .map_err(VolumeError::io("make private", folder))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use larder_model::limits::{BLOCK_BYTES, LEAF_BLOCKS, PAGE_BYTES};
-use larder_store::Source;
+use larder_store::{Source, closure};
 
 use crate::kit::{Machine, Store};
 
@@ -96,4 +96,49 @@ async fn deleted_bytes_are_not_stored() {
     let kept = third.shell("cat kept/* | sort -u | wc -l").unwrap();
     assert_eq!(kept.trim(), "1499");
     third.save().await.unwrap();
+}
+
+/// The blocks of the volume that hold bitmaps of free pages, as e2fsprogs tells: "Block bitmap at 1030 (bg #0 + 1030)".
+fn bitmaps(machine: &Machine) -> BTreeSet<u64> {
+    let script = r#"dumpe2fs "$(findmnt -no SOURCE --target .)" 2>/dev/null | sed -n 's/.*Block bitmap at \([0-9]*\).*/\1/p'"#;
+    let printed = machine.shell(script).unwrap();
+    let pages = printed.lines().map(|page| page.parse::<u64>().unwrap());
+    pages
+        .map(|page| page * PAGE_BYTES as u64 / BLOCK_BYTES as u64)
+        .collect()
+}
+
+/// A file over 160 groups of ext4, with something in each of them.
+const LARGE: &str = "
+echo small > small
+fallocate -l 20G large
+for n in $(seq 0 159); do
+    dd if=/dev/urandom of=large bs=4k count=1 seek=$((n * 32768)) conv=notrunc status=none
+done
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trim_looks_only_where_something_was_freed() {
+    const VOLUME_BYTES: u64 = 32 << 30;
+    let store = Store::new();
+    let empty = Source::empty(store.objects(), VOLUME_BYTES).unwrap();
+    let first = Machine::open(Arc::new(empty)).await.unwrap();
+    first.shell(LARGE).unwrap();
+    let bitmaps = bitmaps(&first);
+    let saved = first.save().await.unwrap();
+
+    let source = store.source(Some(saved.map)).await.unwrap();
+    let second = Machine::open(source).await.unwrap();
+    second.shell("rm small").unwrap();
+    let again = second.save().await.unwrap();
+    let blocks = VOLUME_BYTES / BLOCK_BYTES as u64;
+    let hot = closure::hot(&store.objects(), again.hot.unwrap(), blocks).await;
+    let frames = hot.unwrap().frames;
+    let read = frames.iter().flat_map(|frame| &frame.blocks);
+    let read: BTreeSet<u64> = read.map(|(_, hot)| hot.block).collect();
+    let read: Vec<&u64> = read.intersection(&bitmaps).collect();
+    assert!(
+        bitmaps.len() >= 10 && read.len() <= 3,
+        "{read:?} of {bitmaps:?}"
+    );
 }

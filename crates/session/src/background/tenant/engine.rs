@@ -11,15 +11,14 @@ use larder_engine::program::EngineProgram;
 use larder_engine::system::{self, SystemEngine};
 use larder_engine::{Asked, Choice, Engine, Shape, TakenOver};
 use larder_local::people::Voice as _;
-use tokio::task::spawn_blocking;
 
-use super::Left;
 use super::builder::{BuilderComing, BuilderLiving, STOP_LIMIT};
+use super::{Continues, Left};
 use crate::background::blocking;
 use crate::background::events::Events;
 use crate::background::turn::Turn;
 use crate::lock::One;
-use crate::{Place, Result, Settings, machine};
+use crate::{Place, Result, SessionError, Settings, machine};
 
 /// Time for what the engine tells of containers that have ended.
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
@@ -41,21 +40,27 @@ pub(in crate::background) struct EngineComing {
 }
 
 impl EngineComing {
-    /// Looks at the programs and at the machine's engine, at the same time.
+    /// Looks at the programs and at the machine's engine, at the same time, and tells which volumes it can continue.
     pub(super) async fn look(
         settings: &Settings,
         place: &Place,
         oom_score: Option<String>,
+        tell: impl FnOnce(Continues),
         events: &Events,
     ) -> Result<(Self, Option<Turn>)> {
-        let path = settings.path.clone();
-        let probe = spawn_blocking(move || machine::engine(&path));
-        let set = spawn_blocking(machine::machine_settings);
-        let chosen = choose(settings.engine, place);
-        let (program, set, chosen) = tokio::join!(probe, set, chosen);
-        let program = program.expect("probing does not panic")?;
-        let set = set.expect("reading does not panic")?;
-        let (choice, turn) = chosen?;
+        let (asked, place, path) = (settings.engine, place.clone(), settings.path.clone());
+        let probed = async {
+            let program = blocking(move || machine::engine(&path)).await?;
+            let image_store = settings.image_store(&program);
+            tell(Continues::engine(&program, image_store));
+            Ok::<_, SessionError>((program, image_store))
+        };
+        // A task of its own, because it waits for the machine without giving way.
+        let choosing = tokio::spawn(async move { choose(asked, &place).await });
+        let set = blocking(machine::machine_settings);
+        let (probed, set, chosen) = tokio::join!(probed, set, choosing);
+        let ((program, image_store), set) = (probed?, set?);
+        let (choice, turn) = chosen.expect("choosing does not panic")?;
         let taken_over = TakenOver::new(&set, choice.shape, program.version)?;
         if let Some(note) = taken_over.note() {
             events.note(&note);
@@ -67,7 +72,7 @@ impl EngineComing {
         };
         let coming = Self {
             choice,
-            image_store: settings.image_store(&program),
+            image_store,
             program,
             taken_over,
             environment: settings.engine_environment.clone(),

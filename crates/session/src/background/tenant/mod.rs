@@ -11,11 +11,14 @@ mod podman;
 use std::time::Duration;
 
 use larder_buildkit::Seen;
+use larder_docker::ImageStore;
 use larder_engine::process::Identity;
+use larder_engine::program::EngineProgram;
 use larder_engine::{Exit, holders};
 use larder_model::compatibility::{self, Family};
 use larder_model::version::Version;
 use larder_volume::Volume;
+use tokio::sync::oneshot;
 
 pub(super) use self::builder::{BuilderComing, BuilderLiving, CACHE_UNUSED};
 pub(super) use self::engine::{EngineComing, EngineLiving};
@@ -40,54 +43,82 @@ pub(super) enum Coming {
     Folders(FoldersComing),
 }
 
+/// Which volumes somebody can continue.
+#[derive(Debug)]
+pub(super) struct Continues {
+    /// What must be equal.
+    pub compatibility: String,
+    /// The version that a snapshot must not be newer than. Directories have none, and a builder looks for itself.
+    pub version: Option<(Family, Version)>,
+}
+
+impl Continues {
+    fn engine(program: &EngineProgram, image_store: ImageStore) -> Self {
+        Self {
+            compatibility: program.compatibility(image_store),
+            version: Some((Family::Docker, program.version)),
+        }
+    }
+
+    fn builder() -> Self {
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        Self {
+            compatibility: compatibility::of_builder(os, arch),
+            version: None,
+        }
+    }
+}
+
 impl Coming {
-    /// Looks at what it needs of this machine. An engine that is to take the place of the machine's has the turn.
+    /// Looks at what it needs of this machine, and tells on the way which volumes it can continue. An engine that is to
+    /// take the place of the machine's has the turn.
     pub(super) async fn look(
         settings: &Settings,
         place: &Place,
         oom_score: Option<String>,
+        tell: oneshot::Sender<Continues>,
         events: &Events,
     ) -> Result<(Self, Option<Turn>)> {
-        match &settings.tenant {
+        // Who looks for a volume may have failed meanwhile, and not hear it.
+        let tell = |continues| drop(tell.send(continues));
+        let (coming, turn) = match &settings.tenant {
             Tenant::Engine => {
-                let looked = EngineComing::look(settings, place, oom_score, events);
+                let looked = EngineComing::look(settings, place, oom_score, tell, events);
                 let (engine, turn) = looked.await?;
-                Ok((Self::Engine(Box::new(engine)), turn))
+                return Ok((Self::Engine(Box::new(engine)), turn));
             }
             Tenant::Builder => {
+                tell(Continues::builder());
                 let builder = BuilderComing::look(settings, oom_score).await?;
-                Ok((Self::Builder(Box::new(builder)), None))
+                return Ok((Self::Builder(Box::new(builder)), None));
             }
             Tenant::Podman | Tenant::UsersPodman(_) => {
                 let (podman, turn) = PodmanComing::look(settings, place).await?;
-                Ok((Self::Podman(Box::new(podman)), Some(turn)))
+                (Self::Podman(Box::new(podman)), Some(turn))
             }
             Tenant::Folders(folders) => {
                 let (folders, person) = (folders.clone(), settings.person);
                 let folders = blocking(move || FoldersComing::look(&folders, person)).await?;
-                Ok((Self::Folders(folders), None))
+                (Self::Folders(folders), None)
             }
-        }
+        };
+        tell(coming.continues());
+        Ok((coming, turn))
     }
 
-    /// What must be equal for it to continue what another one left.
-    pub(super) fn compatibility(&self) -> String {
+    /// Which volumes it can continue.
+    pub(super) fn continues(&self) -> Continues {
         match self {
-            Self::Engine(engine) => engine.program.compatibility(engine.image_store),
-            Self::Builder(_) => {
-                compatibility::of_builder(std::env::consts::OS, std::env::consts::ARCH)
-            }
-            Self::Podman(podman) => podman.compatibility(),
-            Self::Folders(folders) => folders.compatibility(),
-        }
-    }
-
-    /// The version that a snapshot must not be newer than. Directories have none, and a builder looks for itself.
-    pub(super) fn version(&self) -> Option<(Family, Version)> {
-        match self {
-            Self::Engine(engine) => Some((Family::Docker, engine.program.version)),
-            Self::Podman(podman) => Some((Family::Podman, podman.program.version)),
-            Self::Builder(_) | Self::Folders(_) => None,
+            Self::Engine(engine) => Continues::engine(&engine.program, engine.image_store),
+            Self::Builder(_) => Continues::builder(),
+            Self::Podman(podman) => Continues {
+                compatibility: podman.compatibility(),
+                version: Some((Family::Podman, podman.program.version)),
+            },
+            Self::Folders(folders) => Continues {
+                compatibility: folders.compatibility(),
+                version: None,
+            },
         }
     }
 }
