@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 pub use larder_buildkit::BuilderProgram;
 use larder_docker::USUAL_SOCKET;
@@ -14,10 +15,28 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use crate::place::{MOUNT, RUN};
-use crate::{Result, SessionError, Settings, Tenant};
+use crate::{JobRequest, Result, SessionError, Settings, Tenant};
 
 /// The settings of the machine's engine.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+
+impl JobRequest {
+    /// Checks what the machine must have ([`check`]), and looks at an engine's programs meanwhile: a fresh
+    /// machine takes its time to read them.
+    pub fn check(&mut self) -> Result<()> {
+        let settings = &self.settings;
+        let (checked, program) = thread::scope(|scope| {
+            let is_engine = settings.tenant == Tenant::Engine;
+            let looking = is_engine.then(|| scope.spawn(|| engine(&settings.path)));
+            let checked = check(settings);
+            let program = looking.map(|it| it.join().expect("looking does not panic"));
+            (checked, program)
+        });
+        checked?;
+        self.program = program.transpose()?;
+        Ok(())
+    }
+}
 
 /// Checks what can be checked at once: root, FUSE, loop devices, mkfs, and if an engine or a builder is asked for, what
 /// it must be allowed to do, and whether one of ours may stand beside the machine's at all. What is not checked here is

@@ -102,6 +102,8 @@ pub struct JobRequest {
     pub settings: Settings,
     /// The builds that the job will run. They are planned while the engine starts.
     pub builds: Request,
+    /// The programs of an engine that is asked for, once they are looked at.
+    pub program: Option<EngineProgram>,
 }
 
 /// What a command wants a session for. A job never works in the session of another line or store: what

@@ -120,6 +120,7 @@ impl Settings {
         Ok(JobRequest {
             builds: self.request(),
             settings: self.session,
+            program: None,
         })
     }
 

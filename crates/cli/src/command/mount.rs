@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use larder_session::{client, machine};
+use larder_session::client;
 use larder_settings::Settings;
 use larder_settings::args::Mount;
 use larder_settings::exit::Done;
@@ -14,8 +14,8 @@ pub(crate) fn run(verb: &Mount, report: &Report) -> Done {
     super::check_folder("--json", verb.json.as_deref())?;
     let settings = Settings::for_mount(verb, report)?;
     let place = settings.place()?;
-    let request = settings.job_request(report)?;
-    machine::check(&request.settings)?;
+    let mut request = settings.job_request(report)?;
+    request.check()?;
     let running = client::up(&request, &place, report)?;
     report.running(&running, "attached to");
     report.write_json(verb.json.as_deref(), &running.job)?;

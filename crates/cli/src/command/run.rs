@@ -9,7 +9,7 @@ use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::facts::{self, Job};
 use larder_session::protocol::Event;
-use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, lock, machine};
+use larder_session::{JobRequest, Lost, Place, SessionError, leftovers, lock};
 use larder_settings::Settings;
 use larder_settings::args::Run;
 use larder_settings::exit::{Done, Failure, code_of, strictly};
@@ -33,8 +33,8 @@ pub(crate) fn run(verb: &Run, report: &Report) -> Done {
     let docker = settings.docker.clone();
     let collects = settings.collects(&verb.care)?;
     let place = settings.place();
-    let request = settings.job_request(report)?;
-    let (main, running) = match start(&request, place, report) {
+    let mut request = settings.job_request(report)?;
+    let (main, running) = match start(&mut request, place, report) {
         Ok(started) => started,
         Err(failure) if verb.optional => {
             report.warning(&format!("running without Larder: {failure}"));
@@ -161,8 +161,8 @@ impl Use<'_> {
 }
 
 /// The place that was asked for, and the session, which may be beside it.
-fn start(request: &JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
-    machine::check(&request.settings)?;
+fn start(request: &mut JobRequest, place: Done<Place>, report: &Report) -> Done<(Place, Running)> {
+    request.check()?;
     let place = place?;
     let running = client::up(request, &place, report)?;
     Ok((place, running))

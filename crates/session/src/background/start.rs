@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder_bases::{Freshness, Known, Record};
+use larder_engine::program::EngineProgram;
 use larder_local::clock::{now_ms, uptime_ms};
 use larder_local::people::{Voice as _, size};
 use larder_model::limits::BLOCK_BYTES;
@@ -58,15 +59,20 @@ pub(crate) struct Begun {
 /// Starts a session. Trouble with the cache is a warning, and the session starts empty. The job that is
 /// returned has only the warnings about the cache: with `--strict` these are failures.
 pub(crate) async fn start(begun: Begun, events: &Events) -> Result<Live> {
-    let (place, JobRequest { settings, builds }) = (begun.place, begun.request);
+    let JobRequest {
+        settings,
+        builds,
+        program,
+    } = begun.request;
+    let place = begun.place;
     let mut course = Course::begin();
     let mut timer = course.timer();
     let reader = settings.project.reader();
     let drafts = Drafts::new(builds);
     let (tell, continues) = oneshot::channel();
     let searching = search(&settings, (&reader, &drafts), continues, events);
-    let owned = (begun.record, begun.oom_score);
-    let preparing = prepare(&settings, &place, owned, tell, events);
+    let known = (program, begun.oom_score);
+    let preparing = prepare(&settings, &place, begun.record, known, tell, events);
     let (searched, prepared) = beside(Box::pin(searching), Box::pin(preparing)).await?;
     let (objects, cannot_save, search) = searched;
     let (plan, turn, placed) = prepared;
@@ -163,11 +169,12 @@ async fn beside(
 async fn prepare(
     settings: &Settings,
     place: &Place,
-    (record, oom_score): (leftovers::Record, Option<String>),
+    record: leftovers::Record,
+    known: (Option<EngineProgram>, Option<String>),
     tell: oneshot::Sender<Continues>,
     events: &Events,
 ) -> Result<Prepared> {
-    let (coming, turn) = Coming::look(settings, place, oom_score, tell, events).await?;
+    let (coming, turn) = Coming::look(settings, place, known, tell, events).await?;
     let placed = Placed::prepare(&coming, &record, place).await;
     let store_is_near = settings.project.store.location().as_folder().is_some();
     let plan = Plan {
@@ -191,6 +198,7 @@ async fn search(
         (Some(lost), _) => Search::instead_of(lost),
         (None, Err(_)) => Search::default(),
         (None, Ok(continues)) => {
+            tracing::debug!(?continues, "looking for a snapshot");
             objects.patience().set(trouble::FINDING);
             let ladder = settings.project.descent.ladder(&continues.compatibility);
             let how = (ladder, continues.version, drafts.plans_soon());

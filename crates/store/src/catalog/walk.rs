@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use larder_model::clock;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
@@ -41,7 +43,7 @@ const TOLD_MAX: usize = 8;
 /// What is older than [`Keys`](crate::Keys) allow is not offered, with a word for the newest of a rung. What has a
 /// smaller counter than this machine remembers of its line is refused; what is accepted is remembered.
 ///
-/// A listing that fails ends the walk: the other rungs would only wait as long again.
+/// A listing that fails ends the walk, if it comes to its rung: the other rungs would only wait as long again.
 #[derive(Debug, Clone)]
 pub struct Walk<'a, D: Document = Snapshot> {
     objects: &'a Objects,
@@ -180,10 +182,12 @@ impl<'a, D: Document> Walk<'a, D> {
         // Ladders side by side may name a lineage twice.
         let mut seen = HashSet::new();
         let rungs = self.ladders.iter().map(Vec::len).max().unwrap_or(0);
-        // All at once: a far store takes its time for each listing.
-        let steps = futures_util::future::join_all((0..rungs).map(|rung| self.step(rung)));
-        for step in steps.await {
+        // All at once: a far store takes its time for each listing. The first rungs need not wait for the last.
+        let steps = (0..rungs).map(|rung| self.step(rung));
+        let mut steps: FuturesOrdered<_> = steps.collect();
+        while let Some(step) = steps.next().await {
             let mut step = step?;
+            tracing::debug!(documents = step.len(), "a rung was listed");
             step.retain(|candidate| seen.insert(candidate.path.clone()));
             walked.refused.extend(self.drop_old(&mut step));
             walked.refused.extend(self.left_for_last(&step));

@@ -11,7 +11,7 @@ use larder_local::files;
 use larder_local::people::Voice as _;
 use larder_session::client::{self, Running};
 use larder_session::docker_context::{self, Creating};
-use larder_session::{SessionError, Tenant, machine};
+use larder_session::{SessionError, Tenant};
 use larder_settings::Settings;
 use larder_settings::args::Up;
 use larder_settings::exit::{Done, Failure};
@@ -41,8 +41,8 @@ fn start(
     report: &Report,
 ) -> Done {
     let place = settings.place();
-    let request = settings.job_request(report)?;
-    machine::check(&request.settings)?;
+    let mut request = settings.job_request(report)?;
+    request.check()?;
     let place = place?;
     // The context names a socket that is known before anything listens on it.
     let folder = docker.config.as_deref();

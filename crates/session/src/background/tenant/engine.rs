@@ -44,13 +44,16 @@ impl EngineComing {
     pub(super) async fn look(
         settings: &Settings,
         place: &Place,
-        oom_score: Option<String>,
+        (program, oom_score): (Option<EngineProgram>, Option<String>),
         tell: impl FnOnce(Continues),
         events: &Events,
     ) -> Result<(Self, Option<Turn>)> {
         let (asked, place, path) = (settings.engine, place.clone(), settings.path.clone());
         let probed = async {
-            let program = blocking(move || machine::engine(&path)).await?;
+            let program = match program {
+                Some(program) => program,
+                None => blocking(move || machine::engine(&path)).await?,
+            };
             let image_store = settings.image_store(&program);
             tell(Continues::engine(&program, image_store));
             Ok::<_, SessionError>((program, image_store))

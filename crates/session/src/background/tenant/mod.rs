@@ -70,12 +70,13 @@ impl Continues {
 }
 
 impl Coming {
-    /// Looks at what it needs of this machine, and tells on the way which volumes it can continue. An engine that is to
-    /// take the place of the machine's has the turn.
+    /// Looks at what it needs of this machine, beyond the programs of an engine and the OOM score that are known already,
+    /// and tells on the way which volumes it can continue. An engine that is to take the place of the machine's has the
+    /// turn.
     pub(super) async fn look(
         settings: &Settings,
         place: &Place,
-        oom_score: Option<String>,
+        (program, oom_score): (Option<EngineProgram>, Option<String>),
         tell: oneshot::Sender<Continues>,
         events: &Events,
     ) -> Result<(Self, Option<Turn>)> {
@@ -83,7 +84,8 @@ impl Coming {
         let tell = |continues| drop(tell.send(continues));
         let (coming, turn) = match &settings.tenant {
             Tenant::Engine => {
-                let looked = EngineComing::look(settings, place, oom_score, tell, events);
+                let known = (program, oom_score);
+                let looked = EngineComing::look(settings, place, known, tell, events);
                 let (engine, turn) = looked.await?;
                 return Ok((Self::Engine(Box::new(engine)), turn));
             }
