@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
 use larder_model::clock;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
@@ -182,11 +180,11 @@ impl<'a, D: Document> Walk<'a, D> {
         // Ladders side by side may name a lineage twice.
         let mut seen = HashSet::new();
         let rungs = self.ladders.iter().map(Vec::len).max().unwrap_or(0);
-        // All at once: a far store takes its time for each listing. The first rungs need not wait for the last.
-        let steps = (0..rungs).map(|rung| self.step(rung));
-        let mut steps: FuturesOrdered<_> = steps.collect();
-        while let Some(step) = steps.next().await {
-            let mut step = step?;
+        // All at once: a far store takes its time for each listing. The first rungs need not wait for the last; those are
+        // tasks, because they may have what the first ones wait for, such as the store's keys.
+        let steps = (0..rungs).map(|rung| tokio::spawn(self.step(rung)));
+        for step in steps.collect::<Vec<_>>() {
+            let mut step = step.await.expect("listing does not panic")?;
             tracing::debug!(documents = step.len(), "a rung was listed");
             step.retain(|candidate| seen.insert(candidate.path.clone()));
             walked.refused.extend(self.drop_old(&mut step));
@@ -281,13 +279,20 @@ impl<'a, D: Document> Walk<'a, D> {
     }
 
     /// The candidates on one rung of every ladder.
-    async fn step(&self, rung: usize) -> Result<Vec<Candidate<D>>, StoreError> {
+    fn step(
+        &self,
+        rung: usize,
+    ) -> impl Future<Output = Result<Vec<Candidate<D>>, StoreError>> + use<D> {
         let rungs = self.ladders.iter().filter_map(|ladder| ladder.get(rung));
-        let listings = rungs.map(|rung| candidates(self.objects, rung, self.reader.now_ms));
-        let listed = futures_util::future::try_join_all(listings).await?;
-        let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
-        sort(&mut all, self.reader.now_ms);
-        Ok(all)
+        let rungs: Vec<Rung> = rungs.cloned().collect();
+        let (objects, now_ms) = (self.objects.clone(), self.reader.now_ms);
+        async move {
+            let listings = rungs.iter().map(|rung| candidates(&objects, rung, now_ms));
+            let listed = futures_util::future::try_join_all(listings).await?;
+            let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
+            sort(&mut all, now_ms);
+            Ok(all)
+        }
     }
 
     /// Reads a candidate and lets the rule judge it.

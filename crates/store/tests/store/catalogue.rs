@@ -1,6 +1,7 @@
 //! Publishing and finding.
 
 use std::fs;
+use std::time::Duration;
 
 use larder_model::address::{self, Kind};
 use larder_model::digest::{MapId, SnapshotId};
@@ -385,4 +386,22 @@ async fn a_walk_can_be_a_task_whose_rule_borrows() {
     };
     let walked = tokio::spawn(walk).await.expect("no panic");
     assert_eq!(walked.expect("a listing"), Some(true));
+}
+
+/// Whoever listed a later rung may have been about to read whether the store is sealed, which all others wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_that_is_through_with_its_first_rung_waits_for_no_other() {
+    let (folder, objects) = store();
+    published(&objects, &[("main", "build", 7)]).await;
+    let scopes: Vec<String> = (0..8).map(|scope| scope.to_string()).collect();
+    for round in 0..400 {
+        let objects = Location::folder(folder.path()).open(&[]).expect("a store");
+        let ladder = ladder(&lineage("main", "build"), &scopes);
+        let reader = reader("here", "main");
+        let walk = Walk::<Snapshot>::new(&objects, ladder, &reader);
+        let walked = walk.first(async |found| Ok(found.document.created_ms));
+        let walked = tokio::time::timeout(Duration::from_secs(20), walked).await;
+        let walked = walked.unwrap_or_else(|_| panic!("it hangs in round {round}"));
+        assert_eq!(walked.outcome.expect("a listing"), Some(7));
+    }
 }
