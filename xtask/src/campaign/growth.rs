@@ -169,7 +169,7 @@ impl<'a> Growth<'a> {
             }
         }
         let span = usize::from(self.args.span);
-        ensure!(costs.len() >= 2 * span, "too few jobs to compare");
+        ensure!(costs.len() > 2 * span, "too few jobs to compare");
         say::line(format!(
             "{}\n{}",
             circumstances()?,
@@ -208,8 +208,9 @@ impl<'a> Growth<'a> {
         Ok(Cost::of(&report))
     }
 
+    /// The first job of the line starts from nothing, fetches nothing, and is left out.
     fn table(&self, costs: &[Cost], span: usize) -> String {
-        let (first, last) = (mean(&costs[..span]), mean(&costs[costs.len() - span..]));
+        let (first, last) = (mean(&costs[1..=span]), mean(&costs[costs.len() - span..]));
         let most = costs.iter().map(|cost| cost.used_bytes).fold(0.0, f64::max);
         let mut text = format!(
             "{} jobs, {}, {}, {}, --size {} --keep {}, two layers of {} MiB each; at most {:.0} MB in use\n\n{HEAD}\n",
@@ -226,10 +227,10 @@ impl<'a> Growth<'a> {
             self.args.layer,
             megabytes(most),
         );
-        let _ = writeln!(text, "{}", row(&format!("first {span}"), &first));
+        let _ = writeln!(text, "{}", row(&format!("2 to {}", span + 1), &first));
         // Nothing grows any more by then, and there is something to drop.
-        if let Some(second) = costs.get(span..2 * span) {
-            let name = format!("{} to {}", span + 1, 2 * span);
+        if let Some(second) = costs.get(span + 1..=2 * span) {
+            let name = format!("{} to {}", span + 2, 2 * span + 1);
             let _ = writeln!(text, "{}", row(&name, &mean(second)));
         }
         let _ = writeln!(text, "{}", row(&format!("last {span}"), &last));
