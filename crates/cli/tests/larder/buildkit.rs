@@ -141,10 +141,11 @@ impl Buildkitd {
         command.env("PATH", std::env::join_paths(folders).expect("a path"))
     }
 
-    /// A line that builds a stage, by buildx's selected builder.
+    /// A line that builds a stage, by buildx's selected builder. The stand-in takes a step's interface away some time
+    /// after that, and no more once it is ended.
     fn build(&self, options: &str) -> String {
         format!(
-            "docker buildx build --progress plain {options} {}",
+            "docker buildx build --progress plain {options} {} && while grep -q veth /proc/net/dev; do sleep 0.1; done",
             self.context.display()
         )
     }
