@@ -102,7 +102,7 @@ pub struct JobRequest {
     pub settings: Settings,
     /// The builds that the job will run. They are planned while the engine starts.
     pub builds: Request,
-    /// The programs of an engine that is asked for, once they are looked at.
+    /// The programs of an engine that is asked for, once they were looked at ([`check`](Self::check)).
     pub program: Option<EngineProgram>,
 }
 

@@ -289,7 +289,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// The parts of the volume that are not zeros everywhere, in bytes: what a trim has to look at.
+    /// The parts of the volume that are not zeros everywhere, in bytes: what a trim looks at where nobody knows better.
     pub(crate) fn occupied(&self) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for region in (0..self.regions.len() as u64).filter(|region| !self.is_blank(*region)) {

@@ -144,8 +144,9 @@ impl Buildkitd {
     /// A line that builds a stage, by buildx's selected builder. The stand-in takes a step's interface away some time
     /// after that, and no more once it is ended.
     fn build(&self, options: &str) -> String {
+        let gone = "timeout 60 sh -c 'while grep -q veth /proc/net/dev; do sleep 0.1; done'";
         format!(
-            "docker buildx build --progress plain {options} {} && while grep -q veth /proc/net/dev; do sleep 0.1; done",
+            "docker buildx build --progress plain {options} {} && {gone}",
             self.context.display()
         )
     }

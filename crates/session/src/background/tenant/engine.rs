@@ -18,7 +18,7 @@ use crate::background::blocking;
 use crate::background::events::Events;
 use crate::background::turn::Turn;
 use crate::lock::One;
-use crate::{Place, Result, SessionError, Settings, machine};
+use crate::{Place, Result, Settings, machine};
 
 /// Time for what the engine tells of containers that have ended.
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
@@ -40,29 +40,21 @@ pub(in crate::background) struct EngineComing {
 }
 
 impl EngineComing {
-    /// Looks at the programs and at the machine's engine, at the same time, and tells which volumes it can continue.
+    /// Tells which volumes it can continue, and looks at the machine's engine.
     pub(super) async fn look(
         settings: &Settings,
         place: &Place,
-        (program, oom_score): (Option<EngineProgram>, Option<String>),
+        (program, oom_score): (EngineProgram, Option<String>),
         tell: impl FnOnce(Continues),
         events: &Events,
     ) -> Result<(Self, Option<Turn>)> {
-        let (asked, place, path) = (settings.engine, place.clone(), settings.path.clone());
-        let probed = async {
-            let program = match program {
-                Some(program) => program,
-                None => blocking(move || machine::engine(&path)).await?,
-            };
-            let image_store = settings.image_store(&program);
-            tell(Continues::engine(&program, image_store));
-            Ok::<_, SessionError>((program, image_store))
-        };
+        let image_store = settings.image_store(&program);
+        tell(Continues::engine(&program, image_store));
+        let (asked, place) = (settings.engine, place.clone());
         // A task of its own, because it waits for the machine without giving way.
         let choosing = tokio::spawn(async move { choose(asked, &place).await });
-        let set = blocking(machine::machine_settings);
-        let (probed, set, chosen) = tokio::join!(probed, set, choosing);
-        let ((program, image_store), set) = (probed?, set?);
+        let (set, chosen) = tokio::join!(blocking(machine::machine_settings), choosing);
+        let set = set?;
         let (choice, turn) = chosen.expect("choosing does not panic")?;
         let taken_over = TakenOver::new(&set, choice.shape, program.version)?;
         if let Some(note) = taken_over.note() {

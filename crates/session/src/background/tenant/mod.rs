@@ -84,6 +84,7 @@ impl Coming {
         let tell = |continues| drop(tell.send(continues));
         let (coming, turn) = match &settings.tenant {
             Tenant::Engine => {
+                let program = program.expect("the command looked at it (`JobRequest::check`)");
                 let known = (program, oom_score);
                 let looked = EngineComing::look(settings, place, known, tell, events);
                 let (engine, turn) = looked.await?;
