@@ -5,12 +5,14 @@
 //! that it goes where the images go.
 
 mod heard;
+mod layers;
 mod record;
 mod survey;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use larder_docker::{ApiError, Remote};
@@ -125,6 +127,24 @@ impl Collector {
                 done.warning.get_or_insert(warning);
             }
         }
+        done
+    }
+
+    /// Does some work while the volume is still there, and looks meanwhile into the layers that later jobs may drop.
+    pub async fn look_into_layers_beside<T>(&self, work: impl Future<Output = T>) -> T {
+        let (volume, is_over) = (self.volume.clone(), Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&is_over);
+        let looking = run_in(&self.in_room, move || {
+            layers::look_into(&volume, &until);
+            Ok(())
+        });
+        let working = async {
+            let done = work.await;
+            is_over.store(true, Ordering::Relaxed);
+            done
+        };
+        let (done, looked) = tokio::join!(working, looking);
+        tracing::debug!(?looked, "looked into layers");
         done
     }
 

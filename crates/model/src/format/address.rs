@@ -12,6 +12,7 @@
 //! v1/sweeps/<time>-<id>      objects that a collection is about to remove; with .done: that it has
 //! v1/snapshots/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
 //! v1/archives/<project>/<compatibility>/<scope>/<job>/<time>-<id>.json
+//! v1/…/<job>/newest.json     a copy of the document that its lineage got last
 //! ```
 //!
 //! The version stands first: a new version of the format is a new tree beside the old one, never a
@@ -32,6 +33,8 @@ use crate::lineage::Lineage;
 pub const FORMAT: &str = "v1";
 
 const DONE: &str = ".done";
+/// Behind the names of all documents of its lineage.
+const NEWEST: &str = "newest.json";
 
 /// The path of a pack.
 pub fn pack(id: PackId) -> String {
@@ -256,6 +259,16 @@ pub fn scope(kind: Kind, lineage: &Lineage) -> String {
 /// The path of a document that was made at `created_ms` (Unix time in milliseconds).
 pub fn document(kind: Kind, of: &Lineage, created_ms: u64, id: impl Display) -> String {
     format!("{}/{}.json", lineage(kind, of), timed(created_ms, id))
+}
+
+/// The path of a copy of the newest document of a lineage.
+pub fn newest(kind: Kind, of: &Lineage) -> String {
+    format!("{}/{NEWEST}", lineage(kind, of))
+}
+
+/// The folder of a lineage, if this is the path of such a copy.
+pub fn lineage_of_newest(path: &str) -> Option<&str> {
+    path.strip_suffix(NEWEST)?.strip_suffix('/')
 }
 
 /// A name that sorts after those of all objects that are ahead of their time at `now_ms` (see

@@ -1,5 +1,6 @@
 //! Objects in a store: put, get, list and delete, each bounded in bytes and in time.
 
+mod copies;
 mod listing;
 mod names;
 mod near;

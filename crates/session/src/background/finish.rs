@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use super::course::{Course, Timer, total_ms};
 use super::events::Events;
 use super::start::Live;
-use super::tenant::{CACHE_UNUSED, Left, end_holders};
+use super::tenant::{CACHE_UNUSED, end_holders};
 use super::trouble;
 use super::turn::Turn;
 use crate::facts::{Fetched, Job, NotSaved, Saved};
@@ -127,11 +127,11 @@ async fn close(
     timer.phase("collect");
     live.parts.tell_warnings(events);
     let (living, mut volume) = (live.parts.take_living(), live.parts.take_volume());
-    let Left {
-        builders,
-        doubt: left,
-    } = living.leave(&volume, doubt.is_none(), events).await;
-    *doubt = doubt.take().or(left.map(NotSaved::Because));
+    let is_wanted = doubt.is_none();
+    let leaving = Box::pin(living.leave(&volume, is_wanted, events));
+    let looks_ahead = is_wanted && !live.objects.is_near();
+    let left = live.upkeep.look_ahead_beside(looks_ahead, leaving).await;
+    *doubt = doubt.take().or(left.doubt.map(NotSaved::Because));
     timer.phase("stop");
     let are_ours = live.job.engine.is_some() || live.job.builder.is_some();
     if let Some(process) = end_holders(&volume, are_ours).await.first() {
@@ -146,7 +146,7 @@ async fn close(
         *doubt = Some(because(VolumeError::Fault(fault)));
     }
     if doubt.is_none() {
-        *doubt = scrub_volume(live, builders, events).await;
+        *doubt = scrub_volume(live, left.builders, events).await;
     }
     if doubt.is_none() {
         *doubt = live.upkeep.refusal().await.map(NotSaved::Because);

@@ -110,6 +110,19 @@ impl Upkeep {
         Some(dropped)
     }
 
+    /// Does what ends with nobody on the volume; where a later job would wait for a far store to read what it drops, that
+    /// is read meanwhile.
+    pub(super) async fn look_ahead_beside<T>(
+        &self,
+        is_far: bool,
+        work: impl Future<Output = T>,
+    ) -> T {
+        match &self.collector {
+            Some(collector) if is_far => collector.look_into_layers_beside(work).await,
+            _ => work.await,
+        }
+    }
+
     /// The engine is about to stop.
     pub(super) fn end(&self) {
         if let Some(collector) = &self.collector {

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
 use larder_model::document::{self, Document};
 use larder_model::ladder::Rung;
 use larder_model::lineage::Lineage;
 use larder_model::snapshot::Snapshot;
 use larder_model::{address, clock};
 
+use super::copies::Copies;
 use super::sweeps;
 use larder_objects::{Objects, StoreError, verified_whole};
 
@@ -120,24 +122,29 @@ pub async fn read<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
 ) -> Result<Found<D>, StoreError> {
-    Ok(read_counted(objects, candidate).await?.0)
+    read_beside(objects, candidate, &Copies::none()).await
+}
+
+/// The same; what is among these copies is not asked for.
+pub(super) async fn read_beside<D: Document>(
+    objects: &Objects,
+    candidate: &Candidate<D>,
+    copies: &Copies<D>,
+) -> Result<Found<D>, StoreError> {
+    Ok(read_counted(objects, candidate, copies).await?.0)
 }
 
 /// The same, with the bytes that it has.
 async fn read_counted<D: Document>(
     objects: &Objects,
     candidate: &Candidate<D>,
+    copies: &Copies<D>,
 ) -> Result<(Found<D>, usize), StoreError> {
     let id = candidate.id;
-    let found = match read_at::<D>(objects, &candidate.path, id).await {
-        // It went since it was listed, and holds what it names for as long as a job takes.
-        Err(missing @ StoreError::Missing { .. }) => {
-            let retired = address::retired(&candidate.path);
-            read_at(objects, &retired, id).await.or(Err(missing))
-        }
-        found => found,
+    let (document, bytes) = match copies.document(id) {
+        Some(read) => read,
+        None => read_or_retired(objects, candidate).await?,
     };
-    let (document, bytes) = found?;
     if document.path(id) != candidate.path {
         return Err(StoreError::Contradiction {
             path: candidate.path.clone(),
@@ -151,6 +158,21 @@ async fn read_counted<D: Document>(
     let keys = objects.keys();
     keys.check(D::OBJECT, &candidate.path, scope, &bytes)?;
     Ok((Found { id, document }, bytes.len()))
+}
+
+/// Reads a document where it was listed. One that went since holds what it names for as long as a job takes.
+async fn read_or_retired<D: Document>(
+    objects: &Objects,
+    candidate: &Candidate<D>,
+) -> Result<(D, Bytes), StoreError> {
+    match read_at(objects, &candidate.path, candidate.id).await {
+        Err(missing @ StoreError::Missing { .. }) => {
+            let retired = address::retired(&candidate.path);
+            let there = read_at(objects, &retired, candidate.id).await;
+            there.or(Err(missing))
+        }
+        found => found,
+    }
 }
 
 /// Reads a document wherever it is, whoever signed it; its bytes.
@@ -175,8 +197,18 @@ pub async fn read_at<D: Document>(
 /// collection is about to remove (`sweeps`).
 pub async fn publish<D: Document>(objects: &Objects, document: &D) -> Result<D::Id, StoreError> {
     let bytes = objects.keys().signed(D::OBJECT, document.encode().1);
-    let id = D::id_of(&bytes);
-    publish_as_it_is(objects, &document.path(id), bytes.into()).await?;
+    let (id, bytes) = (D::id_of(&bytes), Bytes::from(bytes));
+    let (path, newest) = (
+        document.path(id),
+        address::newest(D::KIND, document.lineage()),
+    );
+    let copying = Box::pin(objects.put_copy(&newest, bytes.clone()));
+    let publishing = Box::pin(publish_as_it_is(objects, &path, bytes));
+    // Nobody waits for a copy that takes longer.
+    match select(publishing, copying).await {
+        Either::Left((published, _)) => published?,
+        Either::Right(((), publishing)) => publishing.await?,
+    }
     objects.see(&line(document), document.counter());
     Ok(id)
 }
@@ -231,7 +263,8 @@ pub async fn list<D: Document>(
         let (folder, name) = path.rsplit_once('/')?;
         Candidate::<D>::parse(folder, name)
     });
-    let reads = named.map(|candidate| async move { read_counted(objects, &candidate).await });
+    let reads = named
+        .map(|candidate| async move { read_counted(objects, &candidate, &Copies::none()).await });
     let mut reads = futures_util::stream::iter(reads).buffer_unordered(LISTING_READS);
     let (mut found, mut faults) = (Vec::<Found<D>>::new(), Vec::new());
     let mut bytes = 0;

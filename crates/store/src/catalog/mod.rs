@@ -2,8 +2,10 @@
 //! ladder allows.
 //!
 //! There is no index. A lineage is a folder whose names sort newest first; publishing is writing
-//! one more object into it, so any number of writers at once lose nothing.
+//! one more object into it, so any number of writers at once lose nothing. Beside them lies a copy of the one that was
+//! written last, which nobody relies on.
 
+mod copies;
 mod documents;
 mod marks;
 mod sweeps;

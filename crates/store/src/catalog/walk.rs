@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use futures_util::future::{Either, select};
 use larder_model::clock;
 use larder_model::document::Document;
 use larder_model::ladder::Rung;
 use larder_model::mark::Fault;
 use larder_model::snapshot::Snapshot;
 
-use super::documents::{Candidate, Found, candidates, line, read, sort};
+use super::copies::{self, Copies};
+use super::documents::{Candidate, Found, candidates, line, read_beside, sort};
 use super::marks::Reader;
 use larder_objects::{Objects, StoreError};
 
@@ -184,12 +186,12 @@ impl<'a, D: Document> Walk<'a, D> {
         // tasks, because they may have what the first ones wait for, such as the store's keys.
         let steps = (0..rungs).map(|rung| tokio::spawn(self.step(rung)));
         for step in steps.collect::<Vec<_>>() {
-            let mut step = step.await.expect("listing does not panic")?;
+            let (mut step, copies) = step.await.expect("listing does not panic")?;
             tracing::debug!(documents = step.len(), "a rung was listed");
             step.retain(|candidate| seen.insert(candidate.path.clone()));
             walked.refused.extend(self.drop_old(&mut step));
             walked.refused.extend(self.left_for_last(&step));
-            let accepted = self.try_all(&step, accept, walked).await;
+            let accepted = self.try_all((&step, &copies), accept, walked).await;
             if accepted.is_some() {
                 return Ok(accepted);
             }
@@ -223,7 +225,7 @@ impl<'a, D: Document> Walk<'a, D> {
 
     async fn try_all<T, F, R>(
         &self,
-        step: &[Candidate<D>],
+        (step, copies): (&[Candidate<D>], &Copies<D>),
         accept: &F,
         walked: &mut Walked<T, D>,
     ) -> Option<T>
@@ -241,7 +243,7 @@ impl<'a, D: Document> Walk<'a, D> {
             .iter()
             .filter(|candidate| self.only.is_none_or(|only| only == candidate.id));
         for candidate in wanted {
-            match self.offer(candidate, &scopes, accept).await {
+            match self.offer((candidate, copies), &scopes, accept).await {
                 Ok(Offered::Accepted(accepted)) => return Some(accepted),
                 Ok(Offered::Marked) => walked.passed_marked = true,
                 Ok(Offered::Gone) => {}
@@ -278,27 +280,30 @@ impl<'a, D: Document> Walk<'a, D> {
         lineages.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The candidates on one rung of every ladder.
+    /// The candidates on one rung of every ladder, and copies of what they may be.
     fn step(
         &self,
         rung: usize,
-    ) -> impl Future<Output = Result<Vec<Candidate<D>>, StoreError>> + use<D> {
+    ) -> impl Future<Output = Result<(Vec<Candidate<D>>, Copies<D>), StoreError>> + use<D> {
         let rungs = self.ladders.iter().filter_map(|ladder| ladder.get(rung));
         let rungs: Vec<Rung> = rungs.cloned().collect();
         let (objects, now_ms) = (self.objects.clone(), self.reader.now_ms);
         async move {
             let listings = rungs.iter().map(|rung| candidates(&objects, rung, now_ms));
-            let listed = futures_util::future::try_join_all(listings).await?;
-            let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
-            sort(&mut all, now_ms);
-            Ok(all)
+            let listing = async {
+                let listed = futures_util::future::try_join_all(listings).await?;
+                let mut all: Vec<Candidate<D>> = listed.into_iter().flatten().collect();
+                sort(&mut all, now_ms);
+                Ok(all)
+            };
+            copies::beside(listing, Copies::of(&objects, &rungs)).await
         }
     }
 
-    /// Reads a candidate and lets the rule judge it.
+    /// Reads a candidate and lets the rule judge it, unless it is marked.
     async fn offer<T, F, R>(
         &self,
-        candidate: &Candidate<D>,
+        (candidate, copies): (&Candidate<D>, &Copies<D>),
         scopes: &[&str],
         accept: &F,
     ) -> Result<Offered<T>, Refusal>
@@ -306,19 +311,29 @@ impl<'a, D: Document> Walk<'a, D> {
         F: Fn(Found<D>) -> R,
         R: Future<Output = Result<T, Refusal>>,
     {
-        // Both are asked for at once: the mark is seldom there, and a request takes its time.
         let reader = self.reader;
-        let marked = reader.passes_over(self.objects, candidate.id, scopes);
-        let (marked, found) = tokio::join!(marked, read(self.objects, candidate));
-        if marked? {
+        let marked = Box::pin(reader.passes_over(self.objects, candidate.id, scopes));
+        let judged = Box::pin(async {
+            match read_beside(self.objects, candidate, copies).await {
+                // Somebody removed the document itself; that is no damage.
+                Err(StoreError::Missing { .. }) => Ok(None),
+                Err(error) => Err(Refusal::Store(error)),
+                Ok(found) => self.judge(found, accept).await.map(Some),
+            }
+        });
+        // A mark is seldom there, and a request takes its time: what the rule asks the store for is asked meanwhile.
+        let (marked, judged) = match select(marked, judged).await {
+            Either::Right((judged, marked)) => (marked.await?, judged),
+            Either::Left((marked, judged)) => {
+                if marked? {
+                    return Ok(Offered::Marked);
+                }
+                (false, judged.await)
+            }
+        };
+        if marked {
             return Ok(Offered::Marked);
         }
-        let judged = match found {
-            // Somebody removed the document itself; that is no damage.
-            Err(StoreError::Missing { .. }) => return Ok(Offered::Gone),
-            Err(error) => Err(Refusal::Store(error)),
-            Ok(found) => self.judge(found, accept).await,
-        };
         if let Err(Refusal::Store(error)) = &judged
             && error.is_damage()
         {
@@ -326,11 +341,15 @@ impl<'a, D: Document> Walk<'a, D> {
             let marking = reader.mark(self.objects, candidate.id, Fault::Damage, &why);
             marking.await;
         }
-        judged.map(Offered::Accepted)
+        let Some(Judged { line, counter, of }) = judged? else {
+            return Ok(Offered::Gone);
+        };
+        self.objects.see(&line, counter);
+        Ok(Offered::Accepted(of))
     }
 
     /// Lets the rule judge a document, unless this machine has seen a newer one of its line.
-    async fn judge<T, F, R>(&self, found: Found<D>, accept: &F) -> Result<T, Refusal>
+    async fn judge<T, F, R>(&self, found: Found<D>, accept: &F) -> Result<Judged<T>, Refusal>
     where
         F: Fn(Found<D>) -> R,
         R: Future<Output = Result<T, Refusal>>,
@@ -340,10 +359,16 @@ impl<'a, D: Document> Walk<'a, D> {
         if counter < seen {
             return Err(Refusal::Replayed { counter, seen });
         }
-        let accepted = accept(found).await?;
-        self.objects.see(&line, counter);
-        Ok(accepted)
+        let of = accept(found).await?;
+        Ok(Judged { line, counter, of })
     }
+}
+
+/// What the rule made of a document.
+struct Judged<T> {
+    line: String,
+    counter: u64,
+    of: T,
 }
 
 /// What became of a candidate that is not refused.

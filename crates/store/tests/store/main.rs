@@ -6,6 +6,7 @@ mod archive;
 mod attacks;
 mod catalogue;
 mod cloud;
+mod copies;
 mod early;
 mod format;
 mod github;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
-use larder_model::address;
+use larder_model::address::{self, Place};
 use larder_model::garbage::Brief;
 use larder_model::mark::COUNTS_MAX_MS;
 use larder_store::{Entry, Objects, StoreError};
@@ -42,6 +42,8 @@ pub(super) struct Inventory {
     /// Lists of images, by the folder of their project.
     images: BTreeMap<String, Vec<Entry>>,
     marks: Vec<Entry>,
+    /// Copies of the newest documents of lineages.
+    copies: Vec<Entry>,
     /// What writers that were killed left half-way, in a store that is a folder.
     halves: Vec<Entry>,
     /// A folder that this version does not know: what is in it may name objects.
@@ -69,6 +71,7 @@ impl Inventory {
             content: HashMap::new(),
             images: BTreeMap::new(),
             marks: Vec::new(),
+            copies: Vec::new(),
             halves: Vec::new(),
             unknown: unknown.map(|folder| format!("{}/{folder}", address::FORMAT)),
         };
@@ -89,6 +92,8 @@ impl Inventory {
             }
         } else if is_half(&entry.path) {
             self.halves.push(entry);
+        } else if address::lineage_of_newest(&entry.path).is_some() {
+            self.copies.push(entry);
         } else if let Some((folder, name)) = entry.path.rsplit_once('/') {
             if entry.path.starts_with(&address::all_marks()) {
                 self.marks.push(entry);
@@ -120,19 +125,25 @@ impl Inventory {
     }
 
     /// What nobody looks at any more, and no document names: halves of objects, all lists of images but the
-    /// newest of each project, marks that do not count or are of documents that are gone.
+    /// newest of each project, marks that do not count or are of documents that are gone, copies of lineages in which
+    /// nothing is left.
     pub(super) fn useless(&self, sweeps: &Sweeps, plan: &Plan, known: &Known<'_>) -> Vec<Entry> {
         let documents = (0..)
             .zip(&known.documents)
             .filter(|(at, _)| known.stays[*at]);
-        let places = documents.map(|(_, one)| one.place());
-        let (ids, projects): (HashSet<&str>, HashSet<&str>) =
-            places.map(|place| (place.id, place.project)).unzip();
+        let places: Vec<Place<'_>> = documents.map(|(_, one)| one.place()).collect();
+        let ids: HashSet<&str> = places.iter().map(|place| place.id).collect();
+        let projects: HashSet<&str> = places.iter().map(|place| place.project).collect();
+        let lineages: HashSet<&str> = places.iter().map(|place| place.lineage).collect();
         let age_ms = |entry: &Entry| sweeps.age_ms(entry.modified_ms);
         let mut useless: Vec<&Entry> = self.halves.iter().collect();
         useless.extend(self.marks.iter().filter(|entry| {
             let of = entry.path.split('/').nth(2);
             age_ms(entry) >= COUNTS_MAX_MS || of.is_none_or(|id| !ids.contains(id))
+        }));
+        useless.extend(self.copies.iter().filter(|entry| {
+            let of = address::lineage_of_newest(&entry.path);
+            of.is_none_or(|lineage| !lineages.contains(lineage))
         }));
         for (folder, images) in &self.images {
             let newest = newest(images, sweeps.now_ms);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use larder_local::people::Nobody;
-use larder_model::address;
+use larder_model::address::{self, Kind};
 use larder_model::snapshot::Snapshot;
 use larder_store::{Objects, StoreError, catalog};
 use larder_upkeep::gc::{self, Collected, Plan};
@@ -293,4 +293,30 @@ async fn lists_of_images_and_marks_that_nobody_looks_at_go() {
     assert_eq!(collected.removed.objects, 3, "{collected:?}");
     assert_eq!(files(&folder.path().join("v1/images")).len(), 1);
     assert_eq!(files(&folder.path().join("v1/marks")).len(), 1);
+}
+
+#[tokio::test]
+async fn a_copy_of_the_newest_document_goes_with_the_last_of_its_lineage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machines = ["branch/main", "branch/gone"].map(|scope| Machine::new(folder.path(), scope));
+    let mut copies = Vec::new();
+    for machine in &machines {
+        jobs(machine, 1, 1).await;
+        let (found, _) = catalog::list::<Snapshot>(&machine.objects)
+            .await
+            .expect("listed");
+        let of = found.iter().map(|found| &found.document.lineage);
+        let of = of.max_by_key(|of| of.scope == "branch/gone").expect("one");
+        let path = address::newest(Kind::Snapshot, of);
+        machine.objects.put(&path, "a copy").await.expect("stored");
+        copies.push(folder.path().join(path));
+    }
+    let mut plan = keeping(1, AT_ONCE);
+    let collected = collect(&machines[0].objects, &plan).await;
+    assert_eq!(collected.removed.objects, 0, "{collected:?}");
+    plan.alive = Some(vec!["main".to_owned()]);
+    let collected = collect(&machines[0].objects, &plan).await;
+    assert_eq!(collected.documents, 1, "{collected:?}");
+    let left: Vec<bool> = copies.iter().map(|copy| copy.exists()).collect();
+    assert_eq!(left, [true, false]);
 }
