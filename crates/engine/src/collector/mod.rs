@@ -5,9 +5,9 @@
 //! that it goes where the images go.
 
 mod heard;
-mod layers;
 mod record;
 mod survey;
+mod warm;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,12 +130,12 @@ impl Collector {
         done
     }
 
-    /// Does some work while the volume is still there, and looks meanwhile into the layers that later jobs may drop.
-    pub async fn look_into_layers_beside<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Does some work while the volume is still there, and keeps warm meanwhile what later jobs may drop.
+    pub async fn keep_warm_beside<T>(&self, work: impl Future<Output = T>) -> T {
         let (volume, is_over) = (self.volume.clone(), Arc::new(AtomicBool::new(false)));
         let until = Arc::clone(&is_over);
-        let looking = run_in(&self.in_room, move || {
-            layers::look_into(&volume, &until);
+        let keeping = run_in(&self.in_room, move || {
+            warm::keep(&volume, &until);
             Ok(())
         });
         let working = async {
@@ -143,8 +143,8 @@ impl Collector {
             is_over.store(true, Ordering::Relaxed);
             done
         };
-        let (done, looked) = tokio::join!(working, looking);
-        tracing::debug!(?looked, "looked into layers");
+        let (done, kept) = tokio::join!(working, keeping);
+        tracing::debug!(?kept, "kept warm");
         done
     }
 

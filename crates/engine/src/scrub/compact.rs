@@ -39,7 +39,7 @@ const RECORDS: &[u8] = b"_history";
 
 /// What is in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(crate) enum Holds {
     /// containerd's metadata, or BuildKit's in its form: with the namespaces of build records.
     Namespaces,
     /// Something else.

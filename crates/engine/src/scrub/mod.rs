@@ -127,10 +127,10 @@ pub fn scrub(volume: &Path, store: ImageStore, options: ScrubOptions) -> Result<
 }
 
 /// A database: its root, its path there, and what it holds.
-type Database<'a> = (&'a Path, &'static str, Holds);
+pub(crate) type Database<'a> = (&'a Path, &'static str, Holds);
 
 /// The databases that grow with the jobs: BuildKit's, and those of the containerd store.
-fn databases<'a>(data_root: &'a Path, containerd: &'a Path) -> [Database<'a>; 7] {
+pub(crate) fn databases<'a>(data_root: &'a Path, containerd: &'a Path) -> [Database<'a>; 7] {
     [
         (data_root, "buildkit/cache.db", Holds::Other),
         (data_root, "buildkit/containerdmeta.db", Holds::Namespaces),

@@ -129,8 +129,8 @@ async fn close(
     let (living, mut volume) = (live.parts.take_living(), live.parts.take_volume());
     let is_wanted = doubt.is_none();
     let leaving = Box::pin(living.leave(&volume, is_wanted, events));
-    let looks_ahead = is_wanted && !live.objects.is_near();
-    let left = live.upkeep.look_ahead_beside(looks_ahead, leaving).await;
+    let is_far = is_wanted && !live.objects.is_near();
+    let left = live.upkeep.keep_warm_beside(is_far, leaving).await;
     *doubt = doubt.take().or(left.doubt.map(NotSaved::Because));
     timer.phase("stop");
     let are_ours = live.job.engine.is_some() || live.job.builder.is_some();

@@ -110,15 +110,14 @@ impl Upkeep {
         Some(dropped)
     }
 
-    /// Does what ends with nobody on the volume; where a later job would wait for a far store to read what it drops, that
-    /// is read meanwhile.
-    pub(super) async fn look_ahead_beside<T>(
+    /// Does what ends with nobody on the volume; with a far store what later jobs may drop is kept warm meanwhile.
+    pub(super) async fn keep_warm_beside<T>(
         &self,
         is_far: bool,
         work: impl Future<Output = T>,
     ) -> T {
         match &self.collector {
-            Some(collector) if is_far => collector.look_into_layers_beside(work).await,
+            Some(collector) if is_far => collector.keep_warm_beside(work).await,
             _ => work.await,
         }
     }
