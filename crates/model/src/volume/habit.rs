@@ -26,6 +26,9 @@ const IDLE_JOBS_MAX: u8 = 2;
 /// is more likely to be in it than new layers are.
 const WRITTEN_MAX: usize = 512;
 
+/// So many blocks, as a part of what a list may hold, it holds beyond that: 1 MiB.
+const FEW_AMONG: usize = 4;
+
 /// What a job read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
@@ -251,12 +254,39 @@ impl Gathering {
         }
     }
 
-    /// A handful of blocks is no pack of its own if the list has room for it.
+    /// A handful of blocks is no pack of its own, which would be a request of its own: the list has room for them, or
+    /// for some more.
     fn hold_the_few(&mut self) {
-        if self.held.len() + self.together.len() <= self.held_max {
+        let all = self.held.len() + self.together.len();
+        if all <= self.held_max || self.together.len() <= self.held_max / FEW_AMONG {
             self.held.append(&mut self.together);
         }
     }
+}
+
+/// What a list was worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Worth {
+    /// Bytes of all its frames, as they are stored.
+    pub bytes: u64,
+    /// The part of them that falls to blocks which the job read.
+    pub read: u64,
+}
+
+/// Says after a job what the list that it started with was worth.
+pub fn worth<'a>(frames: impl Iterator<Item = &'a HotFrame>, reads: &Reads) -> Worth {
+    let was_read: HashSet<u64> = reads.blocks.iter().copied().collect();
+    let mut worth = Worth::default();
+    for frame in frames {
+        let (bytes, holds) = (
+            u64::from(frame.slot.stored_bytes),
+            u64::from(frame.slot.holds),
+        );
+        let read = frame.places(|block| was_read.contains(&block)) as u64;
+        worth.bytes += bytes;
+        worth.read += bytes * read / holds.max(1);
+    }
+    worth
 }
 
 /// Puts frames in the order in which a job read them first; those that it wrote come first of all, and those

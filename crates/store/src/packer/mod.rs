@@ -22,7 +22,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use larder_model::address;
 use larder_model::digest::{BlockId, HotListId, MapId, PackId};
 use larder_model::frame::{BlockRef, FrameRef, FrameSlot};
-use larder_model::habit::Reads;
+use larder_model::habit::{self, Reads};
 use larder_model::hot::PackRange;
 use larder_model::limits::{BLOCK_BYTES, PACK_BYTES};
 use larder_model::map::{Leaf, leaf_of};
@@ -141,6 +141,8 @@ where
         &progress,
     )
     .await?;
+    let of_list = habit::worth(source.hot().frames(), &reads);
+    tracing::debug!(?of_list, "what of the last list was read");
     let hot = source.hot().frames();
     let hot = hot.filter(|frame| moving.keeps(frame, is_near)).cloned();
     let known = Known {

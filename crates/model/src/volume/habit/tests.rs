@@ -308,3 +308,29 @@ fn what_is_copied_already_under_another_number_is_named_there() {
     let half = gather(&gathered.kept, Stored::default(), &reads(0..20, 0), 0, few).settled();
     assert!(half.kept.is_empty(), "eight places of sixteen: {half:?}");
 }
+
+#[test]
+fn a_few_blocks_more_than_the_list_has_room_for_are_no_pack_of_their_own() {
+    let before = frames(1, 64..576);
+    for (new, held, together) in [(16, HELD + 16, 0), (17, HELD, 17)] {
+        let reads = reads(0..576 + new, HELD);
+        let all = |block| Some(id(block));
+        let gathered = gather(&before, Stored::default(), &reads, HELD, all).settled();
+        assert_eq!(gathered.kept, before);
+        assert_eq!(
+            (gathered.held.len(), gathered.together.len()),
+            (held, together)
+        );
+        let near = gather(&before, Stored::default(), &reads, 0, all).settled();
+        assert!(near.held.is_empty(), "{near:?}");
+    }
+}
+
+#[test]
+fn a_list_is_worth_what_was_read_of_its_frames() {
+    let frames = frames(1, 0..32);
+    let all = worth(frames.iter(), &reads(0..32, 0));
+    assert_eq!((all.bytes, all.read), (2000, 2000));
+    let some = worth(frames.iter(), &reads(0..20, 0));
+    assert_eq!((some.bytes, some.read), (2000, 1250));
+}
