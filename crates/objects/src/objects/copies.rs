@@ -12,7 +12,7 @@ use crate::request::{Names, collect};
 impl Objects {
     /// Whether copies are worth it: in a folder a request takes no time, and what is in GitHub's cache cannot be written
     /// again.
-    pub fn takes_copies(&self) -> bool {
+    fn takes_copies(&self) -> bool {
         !matches!(self.names, Names::Folder(_)) && self.github.is_none()
     }
 
