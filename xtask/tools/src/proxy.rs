@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -90,7 +91,8 @@ pub struct Chaos {
     /// Of 1000 requests, so many meet a fault.
     permille: AtomicU64,
     random: Mutex<Random>,
-    away_until: Mutex<Option<Instant>>,
+    /// When the server was, is or will be away.
+    away: Mutex<Vec<Range<Instant>>>,
     done: Mutex<BTreeMap<Fault, u64>>,
     /// How many requests came.
     pub requests: AtomicU64,
@@ -107,7 +109,7 @@ impl Chaos {
             quick,
             permille: AtomicU64::new(0),
             random: Mutex::new(Random::new(seed)),
-            away_until: Mutex::default(),
+            away: Mutex::default(),
             done: Mutex::default(),
             requests: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
@@ -121,8 +123,19 @@ impl Chaos {
 
     /// The server is away from now on, for so long.
     pub fn go_away(&self, period: Duration) {
-        *lock(&self.away_until) = Some(Instant::now() + period);
+        let now = Instant::now();
+        lock(&self.away).push(now..now + period);
         self.count(Fault::Away);
+    }
+
+    /// How much of the time since then it was away.
+    pub fn away_since(&self, then: Instant) -> Duration {
+        let (now, away) = (Instant::now(), lock(&self.away));
+        let parts = away.iter().map(|span| {
+            let (start, end) = (span.start.max(then), span.end.min(now));
+            end.saturating_duration_since(start)
+        });
+        parts.sum()
     }
 
     /// How often each fault was met.
@@ -135,7 +148,8 @@ impl Chaos {
     }
 
     fn is_away(&self) -> bool {
-        lock(&self.away_until).is_some_and(|until| Instant::now() < until)
+        let now = Instant::now();
+        lock(&self.away).iter().any(|span| span.contains(&now))
     }
 
     fn choose(&self) -> Option<Fault> {
