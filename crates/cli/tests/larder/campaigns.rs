@@ -40,3 +40,17 @@ fn faults() {
 fn attacks() {
     campaign("attacks --attacks 8 --seed 7 --dry-run");
 }
+
+/// The last jobs of a line drop build cache, and make few more requests than the first ones all the same.
+#[test]
+fn growth() {
+    let said = campaign("growth --store s3 --one-tag --span 4 --jobs 14 --layer 8");
+    for (what, most) in [("requests: ", 1.4), ("bytes: ", 1.2)] {
+        let Some(line) = said.lines().find_map(|line| line.strip_prefix(what)) else {
+            assert!(said.is_empty(), "no {what}in {said}");
+            return;
+        };
+        let ratio = line.split(' ').next().and_then(|ratio| ratio.parse().ok());
+        assert!(ratio.is_some_and(|ratio: f64| ratio <= most), "{said}");
+    }
+}
