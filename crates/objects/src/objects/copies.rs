@@ -29,18 +29,12 @@ impl Objects {
         tracing::debug!(?written, path, "a copy");
     }
 
-    /// Reads a copy of at most `max_bytes`, if there is one, in one attempt. What comes may be anything. As with names,
-    /// who has no key asks while it is asked whether the store is sealed.
+    /// Reads a copy of at most `max_bytes`, if there is one, in one attempt. What comes may be anything.
     pub async fn get_copy(&self, path: &str, max_bytes: usize) -> Option<Bytes> {
         if !self.takes_copies() {
             return None;
         }
-        let sealer = if self.sealing.has_key() {
-            self.sealer().await.ok()?
-        } else {
-            None
-        };
-        let Some(sealer) = sealer else {
+        let Some(sealer) = self.sealer_if_keyed().await.ok()? else {
             return self.stored_copy(&Path::from(path), max_bytes).await;
         };
         let at = Path::from(sealer.object(path));

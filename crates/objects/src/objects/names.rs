@@ -34,8 +34,7 @@ impl Objects {
         }))
     }
 
-    /// Names as they are stored, and what opens them. Who has no key can use none but a plain store: it is listed while
-    /// it is asked whether it is one, which far away saves a job's start a round trip.
+    /// Names as they are stored, and what opens them. Whether the store is as we take it is asked meanwhile.
     async fn stored_names(
         &self,
         what: What,
@@ -43,11 +42,7 @@ impl Objects {
         after: &str,
         max: usize,
     ) -> Result<(Option<Arc<Sealer>>, Vec<String>), StoreError> {
-        let sealer = if self.sealing.has_key() {
-            self.sealer().await?
-        } else {
-            None
-        };
+        let sealer = self.sealer_if_keyed().await?;
         let at = at(sealer.as_deref(), folder);
         let names = self.listed(folder, || self.names.first(what, &at, after, max));
         let (known, names) = tokio::join!(Box::pin(self.sealer()), names);

@@ -100,6 +100,16 @@ impl Objects {
         Ok(found.sealer())
     }
 
+    /// The same for a question that need not wait until that is known. Who has no key can use none but a plain store: it is
+    /// asked beside whether it is one, which far away saves a job's start a round trip.
+    pub(super) async fn sealer_if_keyed(&self) -> Result<Option<Arc<Sealer>>, StoreError> {
+        if self.sealing.has_key() {
+            self.sealer().await
+        } else {
+            Ok(None)
+        }
+    }
+
     /// The same for who writes: the key of a store in which there is nothing yet is written first.
     pub(super) async fn sealer_to_write(&self) -> Result<Option<Arc<Sealer>>, StoreError> {
         self.sealer().await?;

@@ -141,8 +141,10 @@ where
         &progress,
     )
     .await?;
-    let of_list = habit::worth(source.hot().frames(), &reads);
-    tracing::debug!(?of_list, "what of the last list was read");
+    tracing::debug!(
+        of_list = ?habit::worth(source.hot().frames(), &reads),
+        "what of the last list was read"
+    );
     let hot = source.hot().frames();
     let hot = hot.filter(|frame| moving.keeps(frame, is_near)).cloned();
     let known = Known {
